@@ -1,0 +1,64 @@
+"""Measures pksm on this machine and stores the result as JSON, with the data of the machine and the command.
+
+Every answer is checked against the load's true one. CPU time of one core, medians; memory is touched before.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from pksm import bench
+from pksm.errors import PksmError
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="python benchmarks/run.py", description=__doc__.partition("\n")[0])
+    parser.add_argument("--loads", default=",".join(bench.LOADS), help="names with commas between (%(default)s)")
+    parser.add_argument("--pages", type=int, default=65536, help="pages of each load (%(default)s)")
+    parser.add_argument("--page-size", type=int, default=4096, help="bytes (%(default)s)")
+    parser.add_argument("--orders", default="checksum-content", help="tree orders with commas between (%(default)s)")
+    parser.add_argument("--checksum", default=bench.checksums.DEFAULT, help="strategy (%(default)s)")
+    parser.add_argument("--pages-to-scan", type=int, default=bench.BATCH, help="pages a wake-up (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each row, for the median (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the loads (%(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to store (benchmarks/results/PAGES.json)")
+    return parser.parse_args(argv)
+
+
+def line(row):
+    """One row of the result as text."""
+    order = row["order"] or ""
+    return f"{row['load']:2} {row['engine']:18} {order:17} {row['pages']:9} pages {row['ns_per_page']:9.1f} ns a page"
+
+
+def main(argv):
+    options = parse(argv)
+    try:
+        document = bench.run(
+            loads=options.loads.split(","),
+            n_pages=options.pages,
+            orders=options.orders.split(","),
+            page_size=options.page_size,
+            pages_to_scan=options.pages_to_scan,
+            checksum=options.checksum,
+            repeats=options.repeats,
+            seed=options.seed,
+            progress=lambda row: print(line(row), flush=True),
+        )
+        path = options.json or RESULTS / f"{options.pages}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        document = {"command": shlex.join(["python", "benchmarks/run.py", *argv]), **document}
+        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    except (PksmError, OSError) as error:
+        print(f"benchmarks/run.py: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    print(f"stored in {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

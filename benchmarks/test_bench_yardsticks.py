@@ -1,0 +1,17 @@
+"""What the machine can do at best, whatever the load."""
+
+import pytest
+
+from pksm import bench
+
+
+@pytest.fixture(scope="module")
+def jobs(memory):
+    if memory.load is None:
+        memory.fill("a")
+    return {job.engine: job for job in bench.yardsticks(memory)}
+
+
+@pytest.mark.parametrize("engine", ["read", "memcpy", "memcmp", "call"])
+def test_yardstick(jobs, measure, engine):
+    measure(jobs[engine])

@@ -1,0 +1,39 @@
+"""cffi recipe of pksm._core (API mode): the cdef is the fenced part of pksm/include/pksm.h as it stands."""
+
+from pathlib import Path
+
+from cffi import FFI
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = ROOT / "pksm" / "include" / "pksm.h"
+BEGIN, END = "/* cffi: begin */", "/* cffi: end */"
+
+
+def declarations(header=HEADER):
+    """Return the text between the two cffi markers of the header."""
+    before, begin, rest = header.read_text(encoding="utf-8").partition(BEGIN)
+    fenced, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in after:
+        raise SystemExit(f"{header}: expected exactly one '{BEGIN}' followed by one '{END}'")
+    return fenced
+
+
+def relative(pattern):
+    """Return the matching files relative to the project's root: setuptools wants no absolute paths."""
+    return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern))
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(declarations())
+ffibuilder.set_source(
+    "pksm._core",
+    '#include "pksm.h"',
+    sources=relative("csrc/*.c"),
+    depends=relative("csrc/*.h") + relative("pksm/include/*.h"),
+    include_dirs=["pksm/include"],
+    # cffi's wrappers never use `self`; our own sources are held to -Wunused-parameter by ci/sanitize.sh.
+    extra_compile_args=["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+)
+
+if __name__ == "__main__":
+    ffibuilder.compile(tmpdir=str(ROOT), verbose=True)

@@ -1,0 +1,111 @@
+/* core.h: what the C files share among themselves. Everything that callers see is in pksm.h. */
+#ifndef PKSM_CORE_H
+#define PKSM_CORE_H
+
+#define _GNU_SOURCE /* sigjmp_buf under -std=c11; so this header comes first */
+#include <setjmp.h>
+#include <string.h>
+
+#include "pksm.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define NOINLINE __attribute__((noinline)) /* what READING calls: keeps its variables out of the frame jumped to */
+
+/* ---- bytes: loads through memcpy, so that pages need no alignment ---- */
+static inline uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline uint32_t load32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline const uint8_t *page_bytes(const pksm_store *store, uint32_t page)
+{
+    return (const uint8_t *)(uintptr_t)store->sections[page >> 6] + (page & 63) * store->page_size;
+}
+
+/* PKSM_OK if all of pages[0 .. n-1] are in the store. */
+int check_pages(const pksm_store *store, const uint32_t *pages, size_t n);
+/* PKSM_OK if all ids are items of the table (and, when store is given, their pages are in it). */
+int check_items(const pksm_store *store, const pksm_table *table, const uint32_t *ids, size_t n);
+
+/* ---- rbtree.c: links and colours, no keys ---- */
+static inline uint32_t rb_parent(const pksm_node *nodes, uint32_t id)
+{
+    return nodes[id].parent_colour >> 1;
+}
+
+static inline int rb_is_red(const pksm_node *nodes, uint32_t id)
+{
+    return nodes[id].parent_colour & 1;
+}
+
+/* Hangs id below parent (0: as the root) on side 0 or 1, where there must be room, and rebalances. */
+void rb_insert(pksm_node *nodes, uint32_t *root, uint32_t id, uint32_t parent, int side);
+/* Takes id out and rebalances; its links are zero afterwards. */
+void rb_erase(pksm_node *nodes, uint32_t *root, uint32_t id);
+/* The first item in order, and the one behind id; 0 if there is none. */
+uint32_t rb_first(const pksm_node *nodes, uint32_t root);
+uint32_t rb_next(const pksm_node *nodes, uint32_t id);
+/* PKSM_OK if it is a red-black tree of exactly `count` items with consistent links. */
+int rb_check(const pksm_table *table, uint32_t root, uint32_t count);
+
+/* ---- page_tree.c: trees whose keys are pages ---- */
+typedef struct {
+    const pksm_store *store;
+    const pksm_table *table;
+    pksm_trees *trees;
+    pksm_cost *cost;
+    int order;
+    int distrust;            /* sum unstable nodes that collide anew */
+    pksm_checksum checksum;  /* for distrust */
+} page_tree;
+
+enum find {
+    FIND_NOTHING,  /* place holds where it would go */
+    FIND_MATCH,    /* place.node is the match */
+    FIND_DELETED,  /* place.node is a deleted item in the way */
+    FIND_OUTDATED  /* place.node is an unstable item whose page has changed since it was summed */
+};
+
+typedef struct {
+    uint32_t node;
+    uint32_t parent;
+    int side;
+} place;
+
+/* Looks for a page with this checksum (and these bytes, as order says) in the tree of `which`. */
+enum find tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_t page, place *at);
+/* Puts id where tree_find found nothing; flags and counts too. */
+void tree_insert(const page_tree *tree, int which, uint32_t id, const place *at);
+/* Takes id out of the tree that its flags name, if any. */
+void tree_erase(const pksm_table *table, pksm_trees *trees, uint32_t id);
+/* Compares the pages of two equal checksums, counting; 0 if they are equal. */
+int tree_compare(const page_tree *tree, uint32_t page, uint32_t other);
+/* 1 if the page of id no longer has the checksum in its column. */
+int tree_is_outdated(const page_tree *tree, uint32_t id);
+
+/* ---- bus.c: a jump back to where the core was entered, when mapped bytes are gone ---- */
+extern _Thread_local sigjmp_buf *bus_jump;
+
+/* status = call, or PKSM_EBUS when a byte could not be read. The mask is not saved: the handler is SA_NODEFER. */
+#define READING(status, call)                 \
+    do {                                      \
+        sigjmp_buf here_, *outer_ = bus_jump; \
+        if (sigsetjmp(here_, 0) == 0) {       \
+            bus_jump = &here_;                \
+            status = (call);                  \
+        } else {                              \
+            status = PKSM_EBUS;               \
+        }                                     \
+        bus_jump = outer_;                    \
+    } while (0)
+
+#endif

@@ -1,0 +1,113 @@
+/* page.c: compare pages, test them for zero, copy them; one and in batches. */
+#include "core.h"
+
+EXPORT int pksm_page_compare(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t *common)
+{
+    size_t at = 0;
+
+    /* whole cache lines first: one branch a line, and the compiler makes vectors of it */
+    for (; at + 64 <= size_bytes; at += 64) {
+        uint64_t differ = 0;
+        for (int i = 0; i < 64; i += 8)
+            differ |= load64(a + at + i) ^ load64(b + at + i);
+        if (differ)
+            break;
+    }
+    for (; at + 8 <= size_bytes; at += 8) {
+        uint64_t differ = load64(a + at) ^ load64(b + at);
+        if (differ) {
+            at += (size_t)__builtin_ctzll(differ) / 8;
+            *common = at;
+            return a[at] < b[at] ? -1 : 1;
+        }
+    }
+    for (; at < size_bytes; at++) {
+        if (a[at] != b[at]) {
+            *common = at;
+            return a[at] < b[at] ? -1 : 1;
+        }
+    }
+    *common = size_bytes;
+    return 0;
+}
+
+EXPORT int pksm_page_is_zero(const uint8_t *page, size_t size_bytes)
+{
+    size_t at = 0;
+
+    for (; at + 64 <= size_bytes; at += 64) {
+        uint64_t any = 0;
+        for (int i = 0; i < 64; i += 8)
+            any |= load64(page + at + i);
+        if (any)
+            return 0;
+    }
+    for (; at < size_bytes; at++)
+        if (page[at])
+            return 0;
+    return 1;
+}
+
+int check_pages(const pksm_store *store, const uint32_t *pages, size_t n)
+{
+    uint32_t highest = 0;
+
+    if (!store || !store->page_size || (store->page_size & (store->page_size - 1)) || store->page_size < 8)
+        return PKSM_EINVAL;
+    for (size_t i = 0; i < n; i++)
+        highest = pages[i] > highest ? pages[i] : highest;
+    return n && highest >= store->n_pages ? PKSM_EPAGE : PKSM_OK;
+}
+
+static NOINLINE int are_zero(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *zero)
+{
+    for (size_t i = 0; i < n; i++)
+        zero[i] = (uint8_t)pksm_page_is_zero(page_bytes(store, pages[i]), store->page_size);
+    return PKSM_OK;
+}
+
+EXPORT int pksm_pages_are_zero(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *zero)
+{
+    int status = check_pages(store, pages, n);
+
+    if (status == PKSM_OK)
+        READING(status, are_zero(store, pages, n, zero));
+    return status;
+}
+
+static NOINLINE int compare(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n, int8_t *order)
+{
+    size_t common;
+
+    for (size_t i = 0; i < n; i++)
+        order[i] = (int8_t)pksm_page_compare(page_bytes(store, a[i]), page_bytes(store, b[i]), store->page_size,
+                                             &common);
+    return PKSM_OK;
+}
+
+EXPORT int pksm_pages_compare(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n, int8_t *order)
+{
+    int status = check_pages(store, a, n);
+
+    if (status == PKSM_OK)
+        status = check_pages(store, b, n);
+    if (status == PKSM_OK)
+        READING(status, compare(store, a, b, n, order));
+    return status;
+}
+
+static NOINLINE int copy(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *out)
+{
+    for (size_t i = 0; i < n; i++)
+        memcpy(out + i * store->page_size, page_bytes(store, pages[i]), store->page_size);
+    return PKSM_OK;
+}
+
+EXPORT int pksm_pages_copy(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *out)
+{
+    int status = check_pages(store, pages, n);
+
+    if (status == PKSM_OK)
+        READING(status, copy(store, pages, n, out));
+    return status;
+}

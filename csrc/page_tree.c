@@ -1,0 +1,195 @@
+/* page_tree.c: red-black trees whose keys are pages: search by content, by checksum, or by both. */
+#include "core.h"
+
+int check_items(const pksm_store *store, const pksm_table *table, const uint32_t *ids, size_t n)
+{
+    if (!table || !table->nodes || !table->n_nodes)
+        return PKSM_EINVAL;
+    for (size_t i = 0; i < n; i++) {
+        if (!ids[i] || ids[i] >= table->n_nodes)
+            return PKSM_EITEM;
+        if (store && table->nodes[ids[i]].page >= store->n_pages)
+            return PKSM_EPAGE;
+    }
+    return PKSM_OK;
+}
+
+static uint32_t *root_of(pksm_trees *trees, int which)
+{
+    return which == PKSM_STABLE ? &trees->stable_root : &trees->unstable_root;
+}
+
+static uint32_t *count_of(pksm_trees *trees, int which)
+{
+    return which == PKSM_STABLE ? &trees->n_stable : &trees->n_unstable;
+}
+
+int tree_compare(const page_tree *tree, uint32_t page, uint32_t other)
+{
+    size_t size = tree->store->page_size, common;
+    int order = pksm_page_compare(page_bytes(tree->store, page), page_bytes(tree->store, other), size, &common);
+
+    tree->cost->bytes_compared += order ? common + 1 : size;
+    tree->cost->futile_compares += order != 0;
+    return order;
+}
+
+int tree_is_outdated(const page_tree *tree, uint32_t id)
+{
+    const pksm_node *node = &tree->table->nodes[id];
+
+    tree->cost->bytes_hashed += tree->store->page_size;
+    return tree->checksum.sum(page_bytes(tree->store, node->page), tree->store->page_size, tree->checksum.state) !=
+           node->checksum;
+}
+
+enum find tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_t page, place *at)
+{
+    const pksm_node *nodes = tree->table->nodes;
+    uint32_t id = *root_of(tree->trees, which);
+
+    at->parent = 0;
+    at->side = 0;
+    while (id) {
+        const pksm_node *node = &nodes[id];
+        int order = 0;
+
+        tree->cost->tree_steps++;
+        at->node = id;
+        if (node->flags & PKSM_DELLIST)
+            return FIND_DELETED;
+        if (tree->order != PKSM_CONTENT)
+            order = checksum < node->checksum ? -1 : checksum > node->checksum;
+        if (!order && tree->order != PKSM_CHECKSUM && node->page != page) {
+            order = tree_compare(tree, page, node->page);
+            if (order && tree->order == PKSM_CHECKSUM_CONTENT) {
+                tree->cost->collisions++;
+                if (which == PKSM_UNSTABLE && tree->distrust && tree_is_outdated(tree, id))
+                    return FIND_OUTDATED;
+            }
+        }
+        if (!order)
+            return FIND_MATCH;
+        at->parent = id;
+        at->side = order > 0;
+        id = node->child[at->side];
+    }
+    at->node = 0;
+    return FIND_NOTHING;
+}
+
+void tree_insert(const page_tree *tree, int which, uint32_t id, const place *at)
+{
+    rb_insert(tree->table->nodes, root_of(tree->trees, which), id, at->parent, at->side);
+    tree->table->nodes[id].flags |= (uint16_t)which;
+    ++*count_of(tree->trees, which);
+}
+
+void tree_erase(const pksm_table *table, pksm_trees *trees, uint32_t id)
+{
+    int which = table->nodes[id].flags & (PKSM_STABLE | PKSM_UNSTABLE);
+
+    if (!which)
+        return;
+    rb_erase(table->nodes, root_of(trees, which), id);
+    table->nodes[id].flags &= (uint16_t)~which;
+    --*count_of(trees, which);
+}
+
+EXPORT int pksm_unlink(const pksm_table *table, pksm_trees *trees, const uint32_t *ids, size_t n)
+{
+    int status = check_items(NULL, table, ids, n);
+
+    if (status == PKSM_OK)
+        for (size_t i = 0; i < n; i++)
+            tree_erase(table, trees, ids[i]);
+    return status;
+}
+
+static NOINLINE int relink(const page_tree *tree, const uint32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const pksm_node *node = &tree->table->nodes[ids[i]];
+        place at;
+
+        if (node->flags & (PKSM_STABLE | PKSM_UNSTABLE))
+            return PKSM_EINVAL;
+        if (tree_find(tree, PKSM_UNSTABLE, node->checksum, node->page, &at) == FIND_NOTHING)
+            tree_insert(tree, PKSM_UNSTABLE, ids[i], &at);
+    }
+    return PKSM_OK;
+}
+
+EXPORT int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_trees *trees, int order,
+                       const uint32_t *ids, size_t n, pksm_cost *cost)
+{
+    page_tree tree = {.store = store, .table = table, .trees = trees, .cost = cost, .order = order};
+    int status = check_pages(store, NULL, 0);
+
+    if (status == PKSM_OK)
+        status = check_items(store, table, ids, n);
+    if (status == PKSM_OK)
+        READING(status, relink(&tree, ids, n));
+    return status;
+}
+
+EXPORT int pksm_tree_items(const pksm_table *table, const pksm_trees *trees, int which, uint32_t *out)
+{
+    uint32_t root = which == PKSM_STABLE ? trees->stable_root : trees->unstable_root;
+
+    for (uint32_t id = rb_first(table->nodes, root); id; id = rb_next(table->nodes, id))
+        *out++ = id;
+    return PKSM_OK;
+}
+
+static NOINLINE int check_keys(const page_tree *tree, int which)
+{
+    const pksm_node *nodes = tree->table->nodes;
+    uint32_t id = rb_first(nodes, *root_of(tree->trees, which)), next;
+
+    for (; id; id = next) {
+        size_t common;
+        int order = 0;
+
+        next = rb_next(nodes, id);
+        if ((nodes[id].flags & (PKSM_STABLE | PKSM_UNSTABLE)) != which)
+            return PKSM_ETREE;
+        if (!next)
+            break;
+        if (tree->order != PKSM_CONTENT)
+            order = nodes[id].checksum < nodes[next].checksum ? -1 : nodes[id].checksum > nodes[next].checksum;
+        if (order > 0 || (order == 0 && tree->order == PKSM_CHECKSUM))
+            return PKSM_ETREE;
+        if (order == 0 && tree->store && !((nodes[id].flags | nodes[next].flags) & PKSM_DELLIST)) {
+            order = pksm_page_compare(page_bytes(tree->store, nodes[id].page),
+                                      page_bytes(tree->store, nodes[next].page), tree->store->page_size, &common);
+            if (order >= 0)
+                return PKSM_ETREE;
+        }
+    }
+    return PKSM_OK;
+}
+
+EXPORT int pksm_trees_check(const pksm_store *store, const pksm_table *table, const pksm_trees *trees, int order)
+{
+    pksm_trees copy = *trees;
+    page_tree tree = {.store = store, .table = table, .trees = &copy, .order = order};
+    uint32_t flagged[2] = {0, 0};
+    int status = store ? check_pages(store, NULL, 0) : PKSM_OK;
+
+    if (status == PKSM_OK)
+        status = rb_check(table, trees->unstable_root, trees->n_unstable);
+    if (status == PKSM_OK)
+        status = rb_check(table, trees->stable_root, trees->n_stable);
+    if (status == PKSM_OK)
+        READING(status, check_keys(&tree, PKSM_UNSTABLE));
+    if (status == PKSM_OK)
+        READING(status, check_keys(&tree, PKSM_STABLE));
+    for (uint64_t id = 1; id < table->n_nodes; id++) {
+        flagged[0] += !!(table->nodes[id].flags & PKSM_UNSTABLE);
+        flagged[1] += !!(table->nodes[id].flags & PKSM_STABLE);
+    }
+    if (status == PKSM_OK && (flagged[0] != trees->n_unstable || flagged[1] != trees->n_stable))
+        status = PKSM_ETREE;
+    return status;
+}

@@ -1,0 +1,263 @@
+/* settle.c: takes a batch of items through the stages of the rules and gives each its verdict.
+ *
+ * One item at a time, in order of arrival: what the published kernels do. */
+#include "core.h"
+
+typedef struct {
+    page_tree tree;
+    const pksm_rules *rules;
+    const uint8_t *classes;
+    uint32_t *revisit;
+    size_t *n_revisit;
+    size_t room;     /* of revisit */
+    int sum_at_once; /* a search may come before the stage UNCHANGED, or there is no such stage */
+} batch;
+
+/* Where the journey of one item stands; NEXT: on to the next stage. */
+enum { NEXT = PKSM_N_VERDICTS, FULL };
+
+static int class_of(const batch *b, uint32_t page)
+{
+    return b->classes ? b->classes[page] : PKSM_FREE;
+}
+
+static uint64_t sum_page(const batch *b, uint32_t page)
+{
+    const pksm_store *store = b->tree.store;
+
+    b->tree.cost->bytes_hashed += store->page_size;
+    return b->rules->checksum.sum(page_bytes(store, page), store->page_size, b->rules->checksum.state);
+}
+
+/* An unstable item whose page has changed leaves the tree, to be visited again. */
+static int unlink_outdated(const batch *b, uint32_t id)
+{
+    if (*b->n_revisit == b->room)
+        return FULL;
+    tree_erase(b->tree.table, b->tree.trees, id);
+    b->tree.table->nodes[id].flags |= PKSM_INITCHECKSUM;
+    b->revisit[(*b->n_revisit)++] = id;
+    b->tree.cost->unlinked++;
+    return NEXT;
+}
+
+/* As tree_find, but with what is in the way taken out: only FIND_NOTHING, FIND_MATCH or (on_stale STOP)
+ * FIND_DELETED come back; -1 when revisit is full. */
+static int find(const batch *b, int which, const pksm_node *item, place *at)
+{
+    for (;;) {
+        int found = tree_find(&b->tree, which, item->checksum, item->page, at);
+
+        if (found == FIND_DELETED && b->rules->on_stale == PKSM_SKIP) {
+            tree_erase(b->tree.table, b->tree.trees, at->node);
+            b->tree.cost->unlinked++;
+        } else if (found == FIND_OUTDATED) {
+            if (unlink_outdated(b, at->node) == FULL)
+                return -1;
+        } else {
+            return found;
+        }
+    }
+}
+
+static void fill_checksum(const batch *b, pksm_node *item)
+{
+    item->checksum = sum_page(b, item->page);
+    item->flags &= (uint16_t)~PKSM_INITCHECKSUM;
+}
+
+/* At its first visit a page has nothing to be compared with: it counts as changed. */
+static int stage_unchanged(const batch *b, pksm_node *item, int first_visit)
+{
+    uint64_t before = item->checksum;
+
+    if (!first_visit || (item->flags & PKSM_INITCHECKSUM))
+        fill_checksum(b, item);
+    return first_visit || item->checksum != before ? PKSM_STALE : NEXT;
+}
+
+static int stage_zero(const batch *b, const pksm_node *item)
+{
+    const pksm_store *store = b->tree.store;
+    int class = class_of(b, item->page);
+
+    if (item->checksum != b->rules->zero_checksum || (item->flags & (PKSM_INITCHECKSUM | PKSM_ZERO_REFUSED)))
+        return NEXT;
+    if (pksm_page_is_zero(page_bytes(store, item->page), store->page_size))
+        return class == PKSM_FREE || class == PKSM_NOT_KPAGE ? PKSM_ZERO : NEXT;
+    b->tree.cost->collisions++;
+    return b->rules->zero_on_differ == PKSM_SUCCESS ? PKSM_LIMBO : NEXT;
+}
+
+/* What stands against merging the matched pages, or NEXT. In the unstable tree either may become the kept one. */
+static int refuse(const batch *b, int which, uint32_t page, uint32_t other)
+{
+    int class = class_of(b, page), others = class_of(b, other);
+
+    if (class == PKSM_BUSY_PAGE || others == PKSM_BUSY_PAGE)
+        return PKSM_BUSY;
+    if (class == PKSM_WALK_FAILS)
+        return PKSM_DROP;
+    if (which == PKSM_UNSTABLE && (class == PKSM_NOT_KPAGE || others == PKSM_WALK_FAILS))
+        return PKSM_DROP;
+    return NEXT;
+}
+
+static int stage_stable(const batch *b, const pksm_node *item, uint32_t *other)
+{
+    const pksm_node *kept;
+    place at;
+    int refused, found = find(b, PKSM_STABLE, item, &at);
+
+    if (found != FIND_MATCH)
+        return NEXT;
+    kept = &b->tree.table->nodes[at.node];
+    *other = at.node;
+    if (kept->page == item->page)
+        return PKSM_SAME;
+    refused = refuse(b, PKSM_STABLE, item->page, kept->page);
+    if (refused != NEXT)
+        return refused;
+    if (b->tree.order == PKSM_CHECKSUM && tree_compare(&b->tree, item->page, kept->page)) {
+        b->tree.cost->collisions++;
+        return b->rules->on_differ == PKSM_SUCCESS ? PKSM_LIMBO : PKSM_DIFFERENT;
+    }
+    return PKSM_JOINED;
+}
+
+/* The twin leaves the unstable tree, the item enters the stable one; BUSY when its key is taken there. */
+static int promote(const batch *b, uint32_t id, uint32_t twin, int verdict, uint32_t *other)
+{
+    const pksm_node *item = &b->tree.table->nodes[id];
+    place at;
+
+    if (find(b, PKSM_STABLE, item, &at) != FIND_NOTHING) {
+        *other = at.node;
+        return PKSM_BUSY;
+    }
+    tree_erase(b->tree.table, b->tree.trees, twin);
+    tree_insert(&b->tree, PKSM_STABLE, id, &at);
+    return verdict;
+}
+
+static int stage_unstable(const batch *b, uint32_t id, uint32_t *other)
+{
+    const pksm_node *nodes = b->tree.table->nodes, *item = &nodes[id];
+    place at;
+    int refused, found;
+
+again:
+    found = find(b, PKSM_UNSTABLE, item, &at);
+    if (found < 0)
+        return FULL;
+    if (found == FIND_NOTHING) {
+        tree_insert(&b->tree, PKSM_UNSTABLE, id, &at);
+        return PKSM_WAITING;
+    }
+    *other = at.node;
+    if (found == FIND_DELETED)
+        return PKSM_ABORTED;
+    if (nodes[at.node].page == item->page)
+        return PKSM_SAME;
+    refused = refuse(b, PKSM_UNSTABLE, item->page, nodes[at.node].page);
+    if (refused != NEXT)
+        return refused;
+    if (b->tree.order == PKSM_CHECKSUM && tree_compare(&b->tree, item->page, nodes[at.node].page)) {
+        b->tree.cost->collisions++;
+        if (b->tree.distrust && tree_is_outdated(&b->tree, at.node)) {
+            if (unlink_outdated(b, at.node) == FULL)
+                return FULL;
+            *other = 0;
+            goto again;
+        }
+        if (b->rules->on_differ != PKSM_SUCCESS)
+            return PKSM_DIFFERENT;
+        return promote(b, id, at.node, PKSM_LIMBO, other);
+    }
+    return promote(b, id, at.node, PKSM_PAIRED, other);
+}
+
+static int settle_one(const batch *b, uint32_t id, uint32_t *other)
+{
+    pksm_node *item = &b->tree.table->nodes[id];
+    int verdict = NEXT, first_visit = item->flags & PKSM_INITCHECKSUM;
+
+    *other = 0;
+    if (item->flags & PKSM_STABLE)
+        return PKSM_SAME;
+    if (class_of(b, item->page) == PKSM_NOT_ANON)
+        return PKSM_DROP;
+    if (item->flags & PKSM_UNSTABLE)
+        tree_erase(b->tree.table, b->tree.trees, id);
+    if (first_visit && b->sum_at_once)
+        fill_checksum(b, item);
+    for (const uint8_t *stage = b->rules->stages; verdict == NEXT && *stage; stage++) {
+        switch (*stage) {
+        case PKSM_STAGE_UNCHANGED:
+            verdict = stage_unchanged(b, item, first_visit);
+            break;
+        case PKSM_STAGE_ZERO:
+            verdict = stage_zero(b, item);
+            break;
+        case PKSM_STAGE_STABLE:
+            verdict = stage_stable(b, item, other);
+            break;
+        case PKSM_STAGE_UNSTABLE:
+            verdict = stage_unstable(b, id, other);
+            break;
+        }
+    }
+    return verdict;
+}
+
+static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others, size_t *done)
+{
+    for (size_t i = 0; i < n; i++) {
+        int verdict = settle_one(b, ids[i], &others[i]);
+
+        if (verdict == FULL)
+            break;
+        verdicts[i] = (uint8_t)verdict;
+        b->tree.cost->pages_visited++;
+        *done = i + 1;
+    }
+    return PKSM_OK;
+}
+
+/* Stages end with UNSTABLE, where every item gets a verdict. */
+static int rules_are_sound(const pksm_rules *rules)
+{
+    size_t n = strnlen((const char *)rules->stages, sizeof rules->stages);
+
+    for (size_t i = 0; i < n; i++)
+        if (rules->stages[i] > PKSM_STAGE_UNSTABLE)
+            return 0;
+    return n && n < sizeof rules->stages && rules->stages[n - 1] == PKSM_STAGE_UNSTABLE &&
+           rules->order <= PKSM_CHECKSUM_CONTENT && rules->checksum.sum;
+}
+
+EXPORT int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+                       const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
+                       uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost)
+{
+    batch b = {.rules = rules, .classes = classes, .revisit = revisit, .n_revisit = n_revisit, .room = n};
+    int status = check_pages(store, NULL, 0);
+
+    if (status == PKSM_OK)
+        status = check_items(store, table, ids, n);
+    if (status == PKSM_OK && !rules_are_sound(rules))
+        status = PKSM_EINVAL;
+    if (status != PKSM_OK)
+        return status;
+    b.tree = (page_tree){.store = store,
+                         .table = table,
+                         .trees = trees,
+                         .cost = cost,
+                         .order = rules->order,
+                         .distrust = rules->distrust,
+                         .checksum = rules->checksum};
+    b.sum_at_once = rules->order != PKSM_CONTENT || !memchr(rules->stages, PKSM_STAGE_UNCHANGED, sizeof rules->stages);
+    *done = *n_revisit = 0;
+    READING(status, settle(&b, ids, n, verdicts, others, done));
+    return status;
+}

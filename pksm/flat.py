@@ -1,0 +1,169 @@
+"""FlatHost: pages that are mapped once each. A dump, a copy of live memory, another simulator's pages.
+
+Page numbers stand for mappings and for the frames they were born with; merging makes a mapping point to the frame of
+another, whose page number is then its kpage.
+"""
+
+import numpy as np
+
+from pksm.errors import PageError
+from pksm.host import NO_FRAME, ZERO_FRAME
+from pksm.native import ids_array
+
+
+class FlatHost:
+    """A PageHost over a store; each page mapped once.
+
+    frame_of: uint32 by page number: the page whose frame holds its bytes (itself while unmerged), ZERO_FRAME or NO_FRAME.
+    """
+
+    def __init__(self, store):
+        self.store = store
+        self.classes = None
+        self.frame_of = np.empty(0, np.uint32)
+        self._mapcount = np.empty(0, np.uint32)  # by frame
+        self._anon_vma = np.empty(0, np.uint32)  # by page
+        self._references = np.zeros(1, np.int64)  # by anon_vma
+        self._mapped = self._frames = self._zero = 0
+        self._policy = None
+
+    def attach(self, policy):
+        """Tell this policy of births and deaths from now on."""
+        self._policy = policy
+
+    @property
+    def pages_sharing(self):
+        return self._mapped - self._frames
+
+    @property
+    def pages_zero_sharing(self):
+        return self._zero
+
+    @property
+    def frames_saved(self):
+        return self._mapped + self._zero - self._frames
+
+    @property
+    def nbytes(self):
+        """Bytes of the columns."""
+        return self.frame_of.nbytes + self._mapcount.nbytes + self._anon_vma.nbytes
+
+    def bear(self, pages, anon_vma=0):
+        """Make pages live, each with a frame of its own, and hand them to the policy.
+
+        pages: uint32, each in the store, none alive, none twice (PageError); anon_vma: the one they all belong to.
+        """
+        pages = ids_array(pages)
+        self.store.check_pages(pages)
+        self._grow()
+        places = np.arange(len(pages), dtype=np.uint32)
+        taken = (self.frame_of[pages] != NO_FRAME) | (self._mapcount[pages] != 0)
+        if taken.any():
+            raise PageError(f"page {pages[taken][0]} is alive already")
+        self.frame_of[pages] = places
+        twice = self.frame_of[pages] != places
+        self.frame_of[pages] = NO_FRAME if twice.any() else pages
+        if twice.any():
+            raise PageError(f"page {pages[twice][0]} is born twice")
+        self._mapcount[pages] = 1
+        self._anon_vma[pages] = anon_vma
+        if anon_vma >= len(self._references):
+            self._references = np.concatenate((self._references, np.zeros(anon_vma, np.int64)))
+        self._mapped += len(pages)
+        self._frames += len(pages)
+        self._policy.on_new(pages)
+
+    def free(self, pages):
+        """Unmap live pages; frames that nobody maps any more are freed. PageError if one is not alive, or named twice."""
+        pages = ids_array(pages)
+        self._check_live(pages)
+        frames = self.frame_of[pages]
+        self.frame_of[pages] = NO_FRAME
+        zero = frames == ZERO_FRAME
+        self._zero -= int(zero.sum())
+        self._mapped -= len(pages) - int(zero.sum())
+        self._drop(frames[~zero])
+
+    def merge(self, pages, kpages):
+        """Point pages to the frames of kpages and free theirs. PageError unless all are unmerged and the kpages live."""
+        self._check_unmerged(pages)
+        if (self._mapcount[kpages] == 0).any() or (self._mapcount[pages] != 1).any() or (pages == kpages).any():
+            raise PageError("only pages without sharers can be merged, and only into live frames")
+        self.frame_of[pages] = kpages
+        np.add.at(self._mapcount, kpages, 1)
+        self._drop(pages)
+
+    def merge_zero(self, pages):
+        """Point unmerged pages to the zero page and free their frames."""
+        self._check_unmerged(pages)
+        self.frame_of[pages] = ZERO_FRAME
+        self._zero += len(pages)
+        self._mapped -= len(pages)
+        self._drop(pages)
+
+    def split(self, pages):
+        """Give merged pages a frame of their own again, with the bytes they had; they are born anew.
+
+        PageError for a page that is not merged, or whose own frame still serves others.
+        """
+        pages = ids_array(pages)
+        self._check_live(pages)
+        frames = self.frame_of[pages]
+        if (frames == pages).any() or self._mapcount[pages].any():
+            raise PageError("a page to split is not merged, or its own frame still serves others")
+        zero = frames == ZERO_FRAME
+        self._zero -= int(zero.sum())
+        self._mapped -= len(pages) - int(zero.sum())
+        self.frame_of[pages] = NO_FRAME
+        self._drop(frames[~zero])
+        self.bear(pages, anon_vma=self._anon_vma[pages])
+
+    def anon_vma(self, pages):
+        return self._anon_vma[pages]
+
+    def get_anon_vma(self, anon_vmas):
+        np.add.at(self._references, anon_vmas, 1)
+
+    def put_anon_vma(self, anon_vmas):
+        np.subtract.at(self._references, anon_vmas, 1)
+
+    def _drop(self, frames):
+        """One pte of each frame is gone (frames may repeat); those without any are free."""
+        np.subtract.at(self._mapcount, frames, 1)
+        dead = np.unique(frames[self._mapcount[frames] == 0])
+        self._frames -= len(dead)
+        if len(dead):
+            self._policy.on_free(dead)
+
+    def _check_live(self, pages):
+        if len(pages) and (int(pages.max()) >= len(self.frame_of) or (self.frame_of[pages] == NO_FRAME).any()):
+            raise PageError("a page that is not alive")
+        if len(np.unique(pages)) != len(pages):
+            raise PageError("a page is named twice")
+
+    def _check_unmerged(self, pages):
+        if (self.frame_of[pages] != pages).any():
+            raise PageError("a page that is merged already, or not alive")
+
+    def _grow(self):
+        n_pages = self.store.n_pages
+        if n_pages > len(self.frame_of):
+            more = n_pages - len(self.frame_of)
+            self.frame_of = np.concatenate((self.frame_of, np.full(more, NO_FRAME, np.uint32)))
+            self._mapcount = np.concatenate((self._mapcount, np.zeros(more, np.uint32)))
+            self._anon_vma = np.concatenate((self._anon_vma, np.zeros(more, np.uint32)))
+
+    def check(self):
+        """Raise AssertionError unless mappings, frames and references agree, and no merge has changed a byte."""
+        pages = np.flatnonzero(self.frame_of != NO_FRAME).astype(np.uint32)
+        frames = self.frame_of[pages]
+        zero = frames == ZERO_FRAME
+        assert int(zero.sum()) == self._zero and len(pages) - self._zero == self._mapped
+        counts = np.bincount(frames[~zero], minlength=len(self._mapcount)).astype(np.uint32)
+        assert np.array_equal(counts, self._mapcount)
+        assert int((counts > 0).sum()) == self._frames
+        assert (self._references >= 0).all()
+        assert not self.store.bytes_of(pages[zero]).any(), "a page merged with the zero page is not zero"
+        merged = (frames != pages) & ~zero
+        own, kept = self.store.bytes_of(pages[merged]), self.store.bytes_of(frames[merged])
+        assert np.array_equal(own, kept), "a merged page differs from its kpage"

@@ -1,0 +1,56 @@
+"""The two protocols between a policy and whoever owns the memory. Nothing else.
+
+All pages, kpages and anon_vmas are uint32 arrays, handled in batches. A host never changes the bytes of a merged page
+without giving the writer a new page; unmerged pages may change silently, or be announced with policy.written(pages).
+"""
+
+from typing import Protocol
+
+ZERO_FRAME = 0xFFFFFFFF  # in place of a frame's page number: the zero page
+NO_FRAME = 0xFFFFFFFE  # not alive
+
+
+class Policy(Protocol):
+    """What a host calls. on_free may come while the policy is inside host.merge."""
+
+    def on_new(self, pages): ...  # each a live anonymous page from now on
+
+    def on_free(self, pages): ...  # their frames are free; the numbers may be born again
+
+    def written(self, pages): ...  # unmerged pages whose bytes have changed
+
+
+class PageHost(Protocol):
+    """Memory as frames: all that pksmd needs."""
+
+    store: object  # pksm.store.Store
+    classes: object  # uint8 array by page number (native.FREE, BUSY_PAGE, ...), or None: all free to merge
+    pages_sharing: int  # ptes that point to a kept page, beyond the first of each
+    pages_zero_sharing: int  # ptes that point to the zero page
+    frames_saved: int  # frames that merging has freed and that are still saved
+
+    def attach(self, policy): ...  # the policy to tell of births and deaths
+
+    # The three below return a bool array (which of the pages the host refused, and left as they were), or None.
+    # A host that refuses a page sets its class to BUSY_PAGE, so that later matches see it.
+    def merge(self, pages, kpages): ...  # every pte of page[i] now points to kpage[i]; frees the frame
+
+    def merge_zero(self, pages): ...  # every pte now points to the zero page
+
+    def split(self, pages): ...  # each merged page gets a frame of its own again, born anew
+
+    def anon_vma(self, pages): ...  # the anon_vma of each page
+
+    def get_anon_vma(self, anon_vmas): ...  # take a reference on each (may repeat)
+
+    def put_anon_vma(self, anon_vmas): ...  # drop them
+
+
+class MappingHost(PageHost, Protocol):
+    """Memory as mappings, which is how KSM sees it."""
+
+    def next_mapped(self, cursor, n): ...  # up to n mapped (mm, address, page) behind the cursor, and the next cursor
+
+    def merge_ptes(self, mms, addresses, kpages): ...  # these ptes now point to the kpages
+
+    def unmerge_ptes(self, mms, addresses): ...  # each gets a private copy

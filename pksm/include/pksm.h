@@ -1,0 +1,226 @@
+/* pksm.h: everything the C core offers, declared once.
+ *
+ * The part between the two cffi markers is read as it stands by csrc/build_ffi.py; it holds only types that
+ * cffi parses. The core allocates nothing, keeps no state and never calls Python: every array belongs to the
+ * caller, stays the caller's and must outlive the call. Item ids start at 1 (0 is nil), page numbers at 0.
+ * Functions return an enum pksm_status; when it is not PKSM_OK their outputs are as they were, unless said
+ * otherwise. Calls on different tables may run in parallel; calls on one table may not.
+ */
+#ifndef PKSM_H
+#define PKSM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* cffi: begin */
+enum pksm_status {
+    PKSM_OK = 0,
+    PKSM_EINVAL = 1, /* an argument that can't be right */
+    PKSM_EPAGE = 2,  /* page number outside the store */
+    PKSM_EITEM = 3,  /* item id outside the table */
+    PKSM_EBUS = 4,   /* bytes could not be read: a mapped file shrank */
+    PKSM_ETREE = 5   /* a tree breaks its invariants */
+};
+
+/* ---- pages: page.c ------------------------------------------------------------------------------------- */
+
+/* Pages in sections of 64: the bytes of page p start at sections[p >> 6] + (p & 63) * page_size. */
+typedef struct {
+    const uint64_t *sections; /* address of each section's first byte; no alignment needed */
+    uint64_t n_pages;         /* pages; C refuses page numbers from here on */
+    uint64_t page_size;       /* bytes, a power of two from 8 */
+} pksm_store;
+
+/* Order of two pages as memcmp gives it: -1, 0 or 1. *common (bytes) gets the length of their common prefix. */
+int pksm_page_compare(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t *common);
+/* 1 if all bytes are zero, else 0. */
+int pksm_page_is_zero(const uint8_t *page, size_t size_bytes);
+
+/* zero[i] = 1 if pages[i] is all zeros, else 0. */
+int pksm_pages_are_zero(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *zero);
+/* order[i] = order of a[i] and b[i] as in pksm_page_compare. */
+int pksm_pages_compare(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n, int8_t *order);
+/* Copies the bytes of n pages one behind the other to out (n * page_size bytes). */
+int pksm_pages_copy(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *out);
+
+/* ---- checksums: checksum.c ----------------------------------------------------------------------------- */
+
+/* The checksum of one page; state is whatever the strategy was made with. Plug-ins have this type too. */
+typedef uint64_t (*pksm_checksum_fn)(const uint8_t *page, size_t size_bytes, const void *state);
+
+typedef struct {
+    pksm_checksum_fn sum;
+    const void *state;
+} pksm_checksum;
+
+/* State of the strategies that look at some words only. */
+typedef struct {
+    uint64_t n_words;      /* words to look at */
+    const uint32_t *words; /* their positions, in 32-bit words from the start of the page, in order of use */
+} pksm_sample;
+
+typedef struct {
+    const char *name;
+    uint32_t width;       /* bits of the result that can be set */
+    uint32_t takes_sample; /* 1: state is a pksm_sample; 0: state is ignored */
+    pksm_checksum_fn sum;
+} pksm_strategy;
+
+/* The table of strategies, *n entries; lives for ever. */
+const pksm_strategy *pksm_strategies(size_t *n);
+
+/* sums[i] = checksum of pages[i]. */
+int pksm_checksum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
+                        uint64_t *sums);
+
+/* ---- items and trees: rbtree.c, page_tree.c ------------------------------------------------------------ */
+
+/* One rmap_item as C sees it: 32 bytes, two to a cache line. */
+typedef struct {
+    uint64_t checksum;
+    uint32_t child[2];      /* item ids: smaller, larger */
+    uint32_t parent_colour; /* parent's id << 1 | 1 if red */
+    uint32_t page;
+    uint16_t flags; /* enum pksm_flag */
+    uint8_t visits;
+    uint8_t skips;
+    uint32_t link; /* head of the item's stable_node_anon list, 0: none; C never follows it in a tree */
+} pksm_node;
+
+enum pksm_flag {
+    PKSM_UNSTABLE = 1,     /* in the unstable tree */
+    PKSM_STABLE = 2,       /* in the stable tree */
+    PKSM_INITCHECKSUM = 4, /* the checksum column is not valid: compute it at the next visit */
+    PKSM_NEWLIST = 8,      /* on the new list */
+    PKSM_RESCAN = 16,      /* on the rescan list */
+    PKSM_CHECKSUM_LIST = 32, /* on the update list */
+    PKSM_DELLIST = 64,       /* its page was freed: C never reads bytes through it */
+    PKSM_ZERO_REFUSED = 128  /* the host would not merge it with the zero page: leave the stage ZERO out */
+};
+
+/* An item table: nodes[1 .. n_nodes-1]. nodes[0] is nil and stays zero. */
+typedef struct {
+    pksm_node *nodes;
+    uint64_t n_nodes;
+} pksm_table;
+
+/* The two trees of one table. */
+typedef struct {
+    uint32_t unstable_root;
+    uint32_t stable_root;
+    uint32_t n_unstable; /* items */
+    uint32_t n_stable;   /* items */
+} pksm_trees;
+
+enum pksm_order {
+    PKSM_CONTENT = 0,         /* by the bytes, as memcmp */
+    PKSM_CHECKSUM = 1,        /* by checksum alone: one content a checksum */
+    PKSM_CHECKSUM_CONTENT = 2 /* by checksum, equal checksums by the bytes */
+};
+
+/* Work done; added to, never cleared. */
+typedef struct {
+    uint64_t pages_visited;
+    uint64_t bytes_hashed;
+    uint64_t bytes_compared;  /* bytes read of one of the two pages */
+    uint64_t futile_compares; /* compares of whole pages that found a difference */
+    uint64_t tree_steps;      /* nodes looked at */
+    uint64_t collisions;      /* equal checksums, other bytes, as found by a search or a merge */
+    uint64_t unlinked;        /* deleted or outdated items that a search took out of a tree */
+} pksm_cost;
+
+/* Takes items out of the tree they are in (by their flags; items in neither are left alone). */
+int pksm_unlink(const pksm_table *table, pksm_trees *trees, const uint32_t *ids, size_t n);
+/* Puts items back into the unstable tree by their checksum column (and bytes, as order says), one by one.
+ * An item whose equal is in the tree already is left out. */
+int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_trees *trees, int order, const uint32_t *ids,
+                size_t n, pksm_cost *cost);
+/* The items of one tree (PKSM_STABLE or PKSM_UNSTABLE) in order; out has room for all of it. */
+int pksm_tree_items(const pksm_table *table, const pksm_trees *trees, int which, uint32_t *out);
+/* PKSM_ETREE unless both trees are red-black trees in order with right flags, parents and counts.
+ * Order is checked by the checksum column only, and by bytes too when store is not null. */
+int pksm_trees_check(const pksm_store *store, const pksm_table *table, const pksm_trees *trees, int order);
+
+/* ---- settle: settle.c ---------------------------------------------------------------------------------- */
+
+/* What the host says of a page; settle asks only when it has found a match. */
+enum pksm_class {
+    PKSM_FREE = 0,       /* free to merge */
+    PKSM_BUSY_PAGE = 1,  /* locked or pinned: try later */
+    PKSM_WALK_FAILS = 2, /* the reverse walk can't reach every pte */
+    PKSM_NOT_KPAGE = 3,  /* may be merged into a page, may not be the one kept */
+    PKSM_NOT_ANON = 4    /* no anonymous page at all */
+};
+
+enum pksm_stage {
+    PKSM_STAGE_END = 0,
+    PKSM_STAGE_UNCHANGED = 1, /* checksum as at the last visit? else remember it and stop: STALE */
+    PKSM_STAGE_ZERO = 2,      /* merge with the zero page */
+    PKSM_STAGE_STABLE = 3,    /* look in the stable tree */
+    PKSM_STAGE_UNSTABLE = 4   /* look in the unstable tree; insert */
+};
+
+enum pksm_choice {
+    PKSM_RETRY = 0,   /* on_differ: DIFFERENT, both stay candidates */
+    PKSM_SUCCESS = 1, /* on_differ: booked as merged though nothing is: LIMBO */
+    PKSM_SKIP = 2,    /* on_stale: unlink the node and search again */
+    PKSM_STOP = 3     /* on_stale: end the search there */
+};
+
+typedef struct {
+    uint8_t stages[8];  /* enum pksm_stage in order of work, ended by PKSM_STAGE_END */
+    uint8_t order;      /* enum pksm_order of both trees */
+    uint8_t zero_on_differ; /* a page with the zero page's checksum that is not zero: RETRY (goes on) or SUCCESS */
+    uint8_t on_differ;  /* order PKSM_CHECKSUM: equal checksum, other bytes: RETRY or SUCCESS */
+    uint8_t on_stale;   /* a search meets a deleted item: SKIP or STOP */
+    uint8_t distrust;   /* 1: an unstable node that collides is summed anew and unlinked if its page has changed */
+    uint64_t zero_checksum; /* the strategy's checksum of a page of zeros */
+    pksm_checksum checksum; /* for items with PKSM_INITCHECKSUM, UNCHANGED and distrust */
+} pksm_rules;
+
+enum pksm_verdict {
+    PKSM_WAITING = 0,   /* in the unstable tree now */
+    PKSM_ZERO = 1,      /* to be merged with the zero page */
+    PKSM_JOINED = 2,    /* to be merged into the page of stable item `other` */
+    PKSM_PAIRED = 3,    /* the page of item `other` is to be merged into this one; this item is in the stable tree,
+                           the other in no tree */
+    PKSM_SAME = 4,      /* found its own page in a tree: nothing to do */
+    PKSM_BUSY = 5,      /* matches `other`, but one of the two is busy */
+    PKSM_DIFFERENT = 6, /* equal checksum, other bytes than `other` (0: the zero page); in no tree */
+    PKSM_LIMBO = 7,     /* as DIFFERENT, but booked as merged with `other`: zero page (0), stable item, or former
+                           unstable item (then this item is in the stable tree) */
+    PKSM_DROP = 8,      /* can't be merged: forget it; `other` is the match, if there was one */
+    PKSM_STALE = 9,     /* changed since its last visit; its new checksum is stored; in no tree */
+    PKSM_ABORTED = 10,  /* a search ended at the deleted item `other` (on_stale STOP); in no tree */
+    PKSM_N_VERDICTS = 11
+};
+
+/* Takes items through the stages of the rules, one after the other, and says of each what is to be done.
+ *
+ * Items may be in the unstable tree already (they are taken out first); stable items get SAME. classes (one
+ * enum pksm_class a page, indexed by page number) may be null: all free. verdicts[i] and others[i] belong to
+ * ids[i]. revisit (room for n ids) gets the items that a search unlinked because their page had changed (they
+ * carry PKSM_INITCHECKSUM now), *n_revisit their number. *done is the number of items settled: less than n when
+ * revisit is full (call again with the rest) or after PKSM_EBUS; then the trees are whole, the item after the
+ * last one done is in no tree, and those behind it are untouched. */
+int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+                const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
+                uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost);
+
+/* ---- integers: lists.c --------------------------------------------------------------------------------- */
+
+/* Sorts 0..n-1 by key, stable: order gets the positions, starts[k] .. starts[k+1] those of key k < n_keys. */
+int pksm_group(const uint8_t *keys, size_t n, size_t n_keys, uint32_t *order, uint32_t *starts);
+/* Follows `next` from each head to 0; out (n_next entries) gets the records met, *count their number.
+ * PKSM_EINVAL when a link is out of range or more than n_next records are met (a loop). */
+int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, size_t n, uint32_t *out, size_t *count);
+
+/* ---- bus errors: bus.c --------------------------------------------------------------------------------- */
+
+/* From now on a page of a mapped file that is gone makes calls return PKSM_EBUS instead of ending the process.
+ * Installs a SIGBUS handler; a bus error outside this core gets the default treatment. For programs: a library
+ * leaves signals alone. */
+int pksm_catch_bus_errors(void);
+/* cffi: end */
+
+#endif

@@ -1,0 +1,175 @@
+"""The item table: one rmap_item per tracked page, as columns, and the ids that name them.
+
+The C node (32 bytes, native.NODE) holds what searches touch; policy columns lie beside it. Ids start at 1; an id is
+not a page number: a freed page's item may wait on the del list while the frame lives again. Columns are properties,
+never stored by users: growth reallocates them.
+"""
+
+import numpy as np
+
+from pksm import native
+from pksm.errors import ItemError
+
+_COLUMNS = {"list_stamp": np.uint32, "del_stamp": np.uint32}
+
+
+class Items:
+    """rmap_items 1 .. capacity-1 with both trees' roots.
+
+    Columns (by item id): the fields of native.NODE; list_stamp and del_stamp uint32 (see queues.py).
+    item_of(pages): the item of a page, 0 if it has none.
+    """
+
+    def __init__(self, capacity=1024):
+        self._nodes = np.zeros(capacity, native.NODE)
+        self._columns = {name: np.zeros(capacity, kind) for name, kind in _COLUMNS.items()}
+        self._trees = np.zeros(1, native.TREES)
+        self._free = np.empty(0, np.uint32)  # a stack of ids given back
+        self._n_free = 0
+        self._top = 1  # ids from here on were never used
+        self._item_of_page = np.zeros(0, np.uint32)
+        self._table = None
+
+    def __len__(self):
+        return self._top - 1 - self._n_free
+
+    @property
+    def table(self):
+        """The table as the C core takes it."""
+        if self._table is None:
+            self._table = native.TableView(self._nodes, self._trees)
+        return self._table
+
+    @property
+    def page(self):
+        return self._nodes["page"]
+
+    @property
+    def flags(self):
+        return self._nodes["flags"]
+
+    @property
+    def checksum(self):
+        return self._nodes["checksum"]
+
+    @property
+    def link(self):
+        return self._nodes["link"]
+
+    @property
+    def list_stamp(self):
+        return self._columns["list_stamp"]
+
+    @property
+    def del_stamp(self):
+        return self._columns["del_stamp"]
+
+    @property
+    def n_unstable(self):
+        """Items in the unstable tree."""
+        return int(self._trees["n_unstable"][0])
+
+    @property
+    def n_stable(self):
+        """Items in the stable tree."""
+        return int(self._trees["n_stable"][0])
+
+    @property
+    def nbytes(self):
+        """Bytes of all columns."""
+        columns = sum(column.nbytes for column in self._columns.values())
+        return self._nodes.nbytes + columns + self._free.nbytes + self._item_of_page.nbytes
+
+    def item_of(self, pages):
+        """Return the item ids of the pages, 0 where there is none."""
+        found = np.zeros(len(pages), np.uint32)
+        known = pages < len(self._item_of_page)
+        found[known] = self._item_of_page[pages[known]]
+        return found
+
+    def allocate(self, pages):
+        """Make an item for each page and return the ids, uint32; all other fields are zero.
+
+        ItemError when a page has an item already.
+        """
+        n = len(pages)
+        if n and int(pages.max()) >= len(self._item_of_page):
+            self._item_of_page = _grown(self._item_of_page, int(pages.max()) + 1)
+        if self._item_of_page[pages].any():
+            raise ItemError("a page was born that is alive already")
+        reused = min(n, self._n_free)
+        fresh = n - reused
+        if self._top + fresh > len(self._nodes):
+            self._grow(self._top + fresh)
+        self._n_free -= reused
+        ids = np.concatenate(
+            (
+                self._free[self._n_free : self._n_free + reused][::-1],
+                np.arange(self._top, self._top + fresh, dtype=np.uint32),
+            )
+        )
+        self._top += fresh
+        self.page[ids] = pages
+        self._item_of_page[pages] = ids
+        if (self._item_of_page[pages] != ids).any():
+            raise ItemError("a page was born twice at once")
+        return ids
+
+    def part(self, pages):
+        """Part pages from their items: their frames are free, and may live again under other items."""
+        self._item_of_page[pages] = 0
+
+    def free(self, ids):
+        """Give ids back. They must be in no tree, on no list and parted from their pages."""
+        n = len(ids)
+        if (self.flags[ids] & (native.STABLE | native.UNSTABLE)).any():
+            raise ItemError("an item that is still in a tree can't be freed")
+        if self._n_free + n > len(self._free):
+            self._free = _grown(self._free, self._n_free + n)
+        self._free[self._n_free : self._n_free + n] = ids
+        self._n_free += n
+        self._nodes[ids] = 0
+        for column in self._columns.values():
+            column[ids] = 0
+
+    def set_flags(self, ids, flags):
+        """Set flags on the items."""
+        self.flags[ids] |= np.uint16(flags)
+
+    def clear_flags(self, ids, flags):
+        """Clear flags on the items."""
+        self.flags[ids] &= np.uint16(0xFFFF ^ flags)
+
+    def reserve(self, n):
+        """Make room for n items in all, so that growing by steps doesn't copy."""
+        if n + 1 > len(self._nodes):
+            self._grow(n + 1, exact=True)
+
+    def _grow(self, needed, exact=False):
+        size = needed if exact else max(needed, len(self._nodes) * 3 // 2)
+        self._nodes = _grown(self._nodes, size, exact=True)
+        self._columns = {name: _grown(column, size, exact=True) for name, column in self._columns.items()}
+        self._table = None
+
+    def check(self, order, store=None):
+        """Raise TreeError or AssertionError unless trees, ids and pages agree."""
+        native.trees_check(self.table, order, store)
+        assert not self._nodes[0].tobytes().strip(b"\0"), "nil was written to"
+        free = self._free[: self._n_free]
+        assert len(np.unique(free)) == len(free), "an id is free twice"
+        assert not free.size or 0 < free.min() <= free.max() < self._top
+        assert not self.flags[free].any(), "a free item has flags"
+        pages = np.flatnonzero(self._item_of_page)
+        ids = self._item_of_page[pages]
+        assert (self.page[ids] == pages).all(), "page -> item -> page goes elsewhere"
+        assert not np.isin(ids, free).any(), "a page has a free item"
+        deleted = np.flatnonzero(self.flags & native.DELLIST)
+        assert len(ids) + len(np.setdiff1d(deleted, ids)) == len(self), "an item has no page and is not deleted"
+
+
+def _grown(array, needed, exact=False):
+    """Return a copy of array with room for `needed` entries, zero behind the old ones."""
+    size = needed if exact else max(needed, len(array) * 3 // 2)
+    bigger = np.zeros(size, array.dtype)
+    bigger[: len(array)] = array
+    return bigger

@@ -1,0 +1,336 @@
+"""The one door to the C core: checks arguments, calls, turns status into exceptions.
+
+Arrays are borrowed for the call. Page numbers and item ids are uint32 arrays; structs of the core are numpy records
+whose dtypes stand here, so that whatever lives longer than a call can be copied, pickled and inspected.
+cffi drops the GIL round every call: an engine and its memory belong to one thread at a time.
+"""
+
+import numpy as np
+
+from pksm import errors
+from pksm._core import ffi, lib
+
+NODE = np.dtype(
+    [
+        ("checksum", "u8"),
+        ("left", "u4"),
+        ("right", "u4"),
+        ("parent_colour", "u4"),
+        ("page", "u4"),
+        ("flags", "u2"),
+        ("visits", "u1"),
+        ("skips", "u1"),
+        ("link", "u4"),
+    ]
+)
+TREES = np.dtype([(name, "u4") for name in ("unstable_root", "stable_root", "n_unstable", "n_stable")])
+COST = np.dtype(
+    [
+        (name, "u8")
+        for name in (
+            "pages_visited",
+            "bytes_hashed",
+            "bytes_compared",
+            "futile_compares",
+            "tree_steps",
+            "collisions",
+            "unlinked",
+        )
+    ]
+)
+for _dtype, _struct in ((NODE, "pksm_node"), (TREES, "pksm_trees"), (COST, "pksm_cost")):
+    assert _dtype.itemsize == ffi.sizeof(_struct), _struct
+
+UNSTABLE, STABLE = lib.PKSM_UNSTABLE, lib.PKSM_STABLE
+INITCHECKSUM, NEWLIST, RESCAN = lib.PKSM_INITCHECKSUM, lib.PKSM_NEWLIST, lib.PKSM_RESCAN
+CHECKSUM_LIST, DELLIST, ZERO_REFUSED = lib.PKSM_CHECKSUM_LIST, lib.PKSM_DELLIST, lib.PKSM_ZERO_REFUSED
+
+FREE, BUSY_PAGE, WALK_FAILS = lib.PKSM_FREE, lib.PKSM_BUSY_PAGE, lib.PKSM_WALK_FAILS
+NOT_KPAGE, NOT_ANON = lib.PKSM_NOT_KPAGE, lib.PKSM_NOT_ANON
+
+ORDERS = {"content": lib.PKSM_CONTENT, "checksum": lib.PKSM_CHECKSUM, "checksum-content": lib.PKSM_CHECKSUM_CONTENT}
+STAGES = {
+    "unchanged": lib.PKSM_STAGE_UNCHANGED,
+    "zero": lib.PKSM_STAGE_ZERO,
+    "stable": lib.PKSM_STAGE_STABLE,
+    "unstable": lib.PKSM_STAGE_UNSTABLE,
+}
+RETRY, SUCCESS, SKIP, STOP = lib.PKSM_RETRY, lib.PKSM_SUCCESS, lib.PKSM_SKIP, lib.PKSM_STOP
+VERDICTS = (
+    "WAITING",
+    "ZERO",
+    "JOINED",
+    "PAIRED",
+    "SAME",
+    "BUSY",
+    "DIFFERENT",
+    "LIMBO",
+    "DROP",
+    "STALE",
+    "ABORTED",
+)
+assert [getattr(lib, f"PKSM_{name}") for name in VERDICTS] == list(range(lib.PKSM_N_VERDICTS))
+
+_ERRORS = {
+    lib.PKSM_EINVAL: (ValueError, "an argument that the C core can't use"),
+    lib.PKSM_EPAGE: (errors.PageError, "a page number outside the page store"),
+    lib.PKSM_EITEM: (errors.ItemError, "an item id outside the item table"),
+    lib.PKSM_EBUS: (errors.BusError, "a mapped file shrank while it was read: scan a copy, or leave the file alone"),
+    lib.PKSM_ETREE: (errors.TreeError, "a tree breaks its invariants"),
+}
+
+
+def _check(status):
+    if status:
+        kind, message = _ERRORS[status]
+        raise kind(message)
+
+
+def _in(array, kind):
+    return ffi.from_buffer(kind, array)
+
+
+def _out(array, kind):
+    return ffi.from_buffer(kind, array, require_writable=True)
+
+
+def ids_array(values):
+    """Return values as a contiguous uint32 array, itself if it is one; ValueError if a value doesn't fit."""
+    array = np.asarray(values)
+    if array.dtype != np.uint32:
+        if array.size and (array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 0xFFFFFFFF):
+            raise ValueError("page numbers and item ids are integers from 0 to 2**32 - 1")
+        array = array.astype(np.uint32)
+    return np.ascontiguousarray(array).reshape(-1)
+
+
+class StoreView:
+    """A pksm_store and the arrays it points to, alive together.
+
+    sections: uint64 addresses, one for every 64 pages; n_pages in pages; page_size in bytes.
+    """
+
+    def __init__(self, sections, n_pages, page_size):
+        self._sections = np.ascontiguousarray(sections, np.uint64)
+        if len(self._sections) * 64 < n_pages:
+            raise ValueError(f"{len(self._sections)} sections hold fewer than {n_pages} pages")
+        self.n_pages, self.page_size = n_pages, page_size
+        self.c = ffi.new("pksm_store *")
+        self.c.sections = _in(self._sections, "uint64_t[]")
+        self.c.n_pages, self.c.page_size = n_pages, page_size
+
+
+class Checksum:
+    """A checksum function of C with its state; ready for any call that sums pages.
+
+    words: uint32 positions for strategies that sample, else None.
+    """
+
+    def __init__(self, name, words=None):
+        strategy = _strategies()[name]
+        self.name, self.width = name, strategy.width
+        self.words = None if words is None else ids_array(words)
+        if (self.words is not None) != bool(strategy.takes_sample):
+            raise ValueError(f"strategy {name} {'needs' if strategy.takes_sample else 'takes no'} word positions")
+        self.c = ffi.new("pksm_checksum *")
+        self.c.sum = strategy.sum
+        if self.words is not None:
+            self._sample = ffi.new("pksm_sample *")
+            self._sample.n_words = len(self.words)
+            self._sample.words = self._words = _in(self.words, "uint32_t[]")
+            self.c.state = self._sample
+
+    def of(self, data):
+        """Return the checksum (int) of one page given as bytes."""
+        if self.words is not None and self.words.size and int(self.words.max()) * 4 + 4 > len(data):
+            raise ValueError(f"a page of {len(data)} bytes has no word {int(self.words.max())}")
+        return self.c.sum(_in(data, "uint8_t[]"), len(data), self.c.state)
+
+
+def _strategies():
+    count = ffi.new("size_t *")
+    table = lib.pksm_strategies(count)
+    return {ffi.string(table[i].name).decode(): table[i] for i in range(count[0])}
+
+
+def strategy_widths():
+    """Return {name: bits} of every strategy in the core's table, the default first."""
+    return {name: strategy.width for name, strategy in _strategies().items()}
+
+
+def takes_sample(name):
+    """Return True if the strategy looks at chosen words only."""
+    return bool(_strategies()[name].takes_sample)
+
+
+def page_compare(a, b):
+    """Return (order, common): -1, 0 or 1 as memcmp, and the length in bytes of the common prefix."""
+    if len(a) != len(b):
+        raise ValueError(f"pages of {len(a)} and {len(b)} bytes")
+    common = ffi.new("size_t *")
+    return lib.pksm_page_compare(_in(a, "uint8_t[]"), _in(b, "uint8_t[]"), len(a), common), common[0]
+
+
+def page_is_zero(data):
+    """Return True if all bytes are zero."""
+    return bool(lib.pksm_page_is_zero(_in(data, "uint8_t[]"), len(data)))
+
+
+def pages_are_zero(store, pages):
+    """Return a bool array: which of the pages are all zeros."""
+    pages = ids_array(pages)
+    zero = np.empty(len(pages), np.uint8)
+    _check(lib.pksm_pages_are_zero(store.c, _in(pages, "uint32_t[]"), len(pages), _out(zero, "uint8_t[]")))
+    return zero.view(bool)
+
+
+def pages_compare(store, a, b):
+    """Return an int8 array: the order of page a[i] and page b[i]."""
+    a, b = ids_array(a), ids_array(b)
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} pages against {len(b)}")
+    order = np.empty(len(a), np.int8)
+    _check(
+        lib.pksm_pages_compare(store.c, _in(a, "uint32_t[]"), _in(b, "uint32_t[]"), len(a), _out(order, "int8_t[]"))
+    )
+    return order
+
+
+def pages_copy(store, pages):
+    """Return the bytes of the pages: a uint8 array (n, page_size)."""
+    pages = ids_array(pages)
+    out = np.empty((len(pages), store.page_size), np.uint8)
+    _check(lib.pksm_pages_copy(store.c, _in(pages, "uint32_t[]"), len(pages), _out(out, "uint8_t[]")))
+    return out
+
+
+def checksum_pages(store, checksum, pages, out=None):
+    """Return the checksums of the pages: a uint64 array (n,), in `out` if that is given."""
+    pages = ids_array(pages)
+    sums = np.empty(len(pages), np.uint64) if out is None else out
+    if sums.dtype != np.uint64 or len(sums) != len(pages):
+        raise ValueError("out must be a uint64 array, one entry a page")
+    _check(
+        lib.pksm_checksum_pages(
+            store.c, checksum.c, _in(pages, "uint32_t[]"), len(pages), _out(sums, "uint64_t[]")
+        )
+    )
+    return sums
+
+
+class TableView:
+    """A pksm_table over a NODE array with the two trees in it, alive together.
+
+    nodes: NODE array, entry 0 is nil; trees: TREES array of one entry.
+    """
+
+    def __init__(self, nodes, trees):
+        if nodes.dtype != NODE or trees.dtype != TREES or len(trees) != 1:
+            raise ValueError("nodes and trees must be arrays of native.NODE and one native.TREES")
+        self.nodes, self.trees = nodes, trees
+        self._nodes = _out(nodes, "pksm_node[]")
+        self.c = ffi.new("pksm_table *")
+        self.c.nodes, self.c.n_nodes = self._nodes, len(nodes)
+        self.c_trees = _out(trees, "pksm_trees *")
+
+
+def unlink(table, ids):
+    """Take the items out of the tree they are in."""
+    ids = ids_array(ids)
+    _check(lib.pksm_unlink(table.c, table.c_trees, _in(ids, "uint32_t[]"), len(ids)))
+
+
+def relink(store, table, order, ids, cost):
+    """Put items back into the unstable tree by the checksum column, one by one; equals are left out."""
+    ids = ids_array(ids)
+    _check(
+        lib.pksm_relink(
+            store.c, table.c, table.c_trees, ORDERS[order], _in(ids, "uint32_t[]"), len(ids), _out(cost, "pksm_cost *")
+        )
+    )
+
+
+def tree_items(table, which):
+    """Return the ids in the tree of which (UNSTABLE or STABLE), in its order: a uint32 array."""
+    out = np.empty(int(table.trees["n_stable" if which == STABLE else "n_unstable"][0]), np.uint32)
+    _check(lib.pksm_tree_items(table.c, table.c_trees, which, _out(out, "uint32_t[]")))
+    return out
+
+
+def trees_check(table, order, store=None):
+    """Raise TreeError unless both trees are sound; with a store, by the bytes too."""
+    _check(lib.pksm_trees_check(store.c if store else ffi.NULL, table.c, table.c_trees, ORDERS[order]))
+
+
+class PackedRules:
+    """A pksm_rules with the checksum it points to, alive together."""
+
+    def __init__(self, stages, order, checksum, zero_checksum, zero_on_differ, on_differ, on_stale, distrust):
+        self._checksum = checksum
+        self.order = order
+        self.c = ffi.new("pksm_rules *")
+        self.c.stages = bytes(STAGES[stage] for stage in stages).ljust(8, b"\0")
+        self.c.order = ORDERS[order]
+        self.c.zero_on_differ, self.c.on_differ, self.c.on_stale = zero_on_differ, on_differ, on_stale
+        self.c.distrust = distrust
+        self.c.zero_checksum = zero_checksum
+        self.c.checksum = checksum.c[0]
+
+
+def settle(store, table, rules, classes, ids, cost):
+    """Settle items in order of arrival; see pksm_settle in pksm.h.
+
+    classes: uint8 array, one entry a page number, or None; cost: COST array of one entry, added to.
+    Returns (verdicts uint8, others uint32, revisit uint32, done int): done may be less than len(ids).
+    """
+    ids = ids_array(ids)
+    n = len(ids)
+    if classes is not None and (classes.dtype != np.uint8 or len(classes) < store.n_pages):
+        raise ValueError("classes must be a uint8 array with an entry for every page number")
+    verdicts, others, revisit = np.empty(n, np.uint8), np.empty(n, np.uint32), np.empty(n, np.uint32)
+    counts = ffi.new("size_t[2]")
+    status = lib.pksm_settle(
+        store.c,
+        table.c,
+        table.c_trees,
+        rules.c,
+        ffi.NULL if classes is None else _in(classes, "uint8_t[]"),
+        _in(ids, "uint32_t[]"),
+        n,
+        _out(verdicts, "uint8_t[]"),
+        _out(others, "uint32_t[]"),
+        _out(revisit, "uint32_t[]"),
+        counts,
+        counts + 1,
+        _out(cost, "pksm_cost *"),
+    )
+    _check(status)
+    return verdicts[: counts[1]], others[: counts[1]], revisit[: counts[0]], counts[1]
+
+
+def group(keys, n_keys):
+    """Sort positions by key, stable: return (order uint32, starts list of n_keys + 1 ints)."""
+    order, starts = np.empty(len(keys), np.uint32), np.empty(n_keys + 1, np.uint32)
+    _check(
+        lib.pksm_group(
+            _in(keys, "uint8_t[]"), len(keys), n_keys, _out(order, "uint32_t[]"), _out(starts, "uint32_t[]")
+        )
+    )
+    return order, starts.tolist()
+
+
+def collect(next_, heads):
+    """Follow `next_` (uint32, 0 ends) from every head: return all records met, list by list."""
+    heads = ids_array(heads)
+    out, count = np.empty(len(next_), np.uint32), ffi.new("size_t *")
+    _check(
+        lib.pksm_collect(
+            _in(next_, "uint32_t[]"), len(next_), _in(heads, "uint32_t[]"), len(heads), _out(out, "uint32_t[]"), count
+        )
+    )
+    return out[: count[0]].copy()
+
+
+def catch_bus_errors():
+    """Make reads of a mapped file that shrank raise BusError; for programs, it installs a SIGBUS handler."""
+    _check(lib.pksm_catch_bus_errors())

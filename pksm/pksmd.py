@@ -1,0 +1,332 @@
+"""pksmd: the policy that merges physical pages, named after its kernel thread.
+
+A page's life: on_new puts it on the new list; a wake-up takes a batch, settles it, applies the verdicts, drains the
+items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life of a page", draws it.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+
+from pksm import checksums, native
+from pksm.cost import Cost
+from pksm.errors import UsageError
+from pksm.items import Items
+from pksm.queues import IdQueue
+from pksm.settle import Rules, Verdict, settle, undo_pairs
+from pksm.stable_anon import StableAnon
+from pksm.stats import Sysfs
+from pksm.tunables import preset
+
+_NONE = np.empty(0, np.uint32)
+_PROGRESS = (Verdict.WAITING, Verdict.ZERO, Verdict.JOINED, Verdict.PAIRED, Verdict.LIMBO)
+_PARALLEL_PAGES = 1024  # below this, handing pages to threads costs more than summing them
+
+
+class Pksmd:
+    """Merges the pages of a PageHost.
+
+    host: PageHost, whose pages it is told of from now on; tunables: Tunables; checksum: a native.Checksum in place of
+    the one tunables name; seed: of the sampled checksum's positions; threads: that sum pages.
+    """
+
+    def __init__(self, host, tunables=None, *, checksum=None, seed=0, threads=1):
+        self._host = host
+        self._tunables = tunables or preset("fixed")
+        self._checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size, seed)
+        self._threads = threads
+        self.items = Items()
+        self._new = IdQueue(self.items, native.NEWLIST, "list_stamp")
+        self._rescan = IdQueue(self.items, native.RESCAN, "list_stamp")
+        self._update = IdQueue(self.items, native.CHECKSUM_LIST, "list_stamp")
+        self._deleted = IdQueue(self.items, native.DELLIST, "del_stamp")
+        self._stable_anon = StableAnon()
+        self._awake = False
+        self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
+        self._fruitless = 0  # visits since the last that led to something
+        self.cost = Cost()
+        self.sysfs = Sysfs(self)
+        self._set_rules()
+        host.attach(self)
+
+    # ---- settings and counters ----
+
+    @property
+    def tunables(self):
+        return self._tunables
+
+    @tunables.setter
+    def tunables(self, tunables):
+        fixed_names = [name for name in ("order", "checksum") if getattr(tunables, name) != getattr(self._tunables, name)]
+        if fixed_names:
+            raise UsageError(f"{fixed_names[0]} can't change while the trees are in use: start another engine")
+        self._tunables = tunables
+        self._set_rules()
+
+    def _set_rules(self):
+        quirks = self._tunables.quirks
+        rules = Rules(
+            checksum=self._checksum,
+            order=self._tunables.order,
+            zero_lost="sparse-zero-lost" in quirks,
+            differ_is_success="collision-is-success" in quirks,
+            distrust="collision-is-success" not in quirks and self._tunables.order != "content",
+        )
+        self._rules = rules.pack(self._host.store.page_size)
+
+    def _has(self, quirk):
+        return quirk in self._tunables.quirks
+
+    def counters(self):
+        """Return the sysfs counters as {name: int}; meanings in stats.COUNTERS."""
+        return {
+            "pages_shared": self.items.n_stable,
+            "pages_sharing": self._host.pages_sharing + self._host.pages_zero_sharing,
+            "pages_zero_sharing": self._host.pages_zero_sharing,
+            "pages_unshared": self.items.n_unstable,
+            "full_scans": 0,
+            "stable_nodes": len(self._stable_anon),
+            "rmap_items": len(self.items),
+            "new_len": len(self._new),
+            "rescan_len": len(self._rescan),
+            "del_len": len(self._deleted),
+        }
+
+    @property
+    def metadata_bytes(self):
+        """Bytes of everything kept about pages: item table, rings, stable_node_anon records."""
+        queues = (self._new, self._rescan, self._update, self._deleted)
+        return self.items.nbytes + sum(queue.nbytes for queue in queues) + self._stable_anon.nbytes
+
+    @property
+    def at_rest(self):
+        """True when no page waits, or all that wait have been visited once more without effect."""
+        return not len(self._new) and self._fruitless >= len(self._rescan)
+
+    def next_wake(self):
+        """Return the milliseconds from one wake-up to the next."""
+        return self._tunables.sleep_millisecs
+
+    # ---- what the host tells ----
+
+    def on_new(self, pages):
+        """Track newly born pages (uint32): tail of the new list."""
+        ids = self.items.allocate(pages)
+        self.items.set_flags(ids, native.INITCHECKSUM)
+        self._new.push(ids)
+
+    def on_free(self, pages):
+        """Let freed pages (uint32) go; those not tracked are passed over. Mirrors pksm_del_anon_page."""
+        ids = self.items.item_of(pages)
+        ids = ids[ids != 0]
+        self.items.part(self.items.page[ids])
+        listed = (self.items.flags[ids] & (native.NEWLIST | native.RESCAN)) != 0
+        self._new.discard(ids[listed])
+        self._rescan.discard(ids[listed])
+        self.items.free(ids[listed])
+        self._update.discard(ids[~listed])
+        self._deleted.push(ids[~listed])
+        if self._tunables.reclaim == "immediate" and not self._awake:
+            self._drain_deleted()
+
+    def written(self, pages):
+        """Visit unmerged pages (uint32) again whose bytes have changed, without waiting for the update period."""
+        ids = self.items.item_of(pages)
+        self._visit_again(ids[(self.items.flags[ids] & native.UNSTABLE) != 0], native.INITCHECKSUM)
+
+    def _visit_again(self, ids, flags):
+        """Unstable items leave tree and update list for the rescan list."""
+        native.unlink(self.items.table, ids)
+        self._update.discard(ids)
+        self.items.set_flags(ids, flags)
+        self._rescan.push(ids)
+
+    # ---- one wake-up ----
+
+    def wake(self):
+        """Work once, as pksmd does between two sleeps, and return the number of items visited."""
+        if not self._tunables.run:
+            return 0
+        self._awake = True
+        try:
+            with self._step("take_batch"):
+                batch = self._take_batch()
+            with self._step("settle"):
+                self._settle(batch)
+        finally:
+            self._awake = False
+        with self._step("drain_deleted"):
+            self._drain_deleted()
+        with self._step("refresh_checksums"):
+            self._refresh_checksums()
+        return len(batch)
+
+    @contextmanager
+    def _step(self, name):
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            self.cost.wall_s[name] = self.cost.wall_s.get(name, 0.0) + time.perf_counter() - wall
+            self.cost.cpu_s[name] = self.cost.cpu_s.get(name, 0.0) + time.process_time() - cpu
+
+    def _quota(self, pages):
+        return pages + 2 if self._has("batch-plus-two") else pages
+
+    def _take_batch(self):
+        n = self._quota(self._tunables.pages_to_scan)
+        new, again = self._new.take(n), self._rescan.take(n)
+        if self._has("lifo-batch"):
+            new = new[::-1]
+        return np.concatenate((new, again))
+
+    def _settle(self, ids):
+        """Settle and apply until no verdict is void: one that a host refuses takes later ones with it."""
+        visited, progress, refused_zero = len(ids), False, []
+        while len(ids):
+            self._sum_in_threads(ids)
+            settled = settle(
+                self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost
+            )
+            self._visit_again(settled.revisit, native.INITCHECKSUM)
+            ids, not_zero = self._apply(settled)
+            progress = progress or any(len(settled.of(verdict)) for verdict in _PROGRESS)
+            refused_zero.append(not_zero)
+        for not_zero in refused_zero:
+            self.items.clear_flags(not_zero, native.ZERO_REFUSED)
+        self._fruitless = 0 if progress else self._fruitless + visited
+
+    def _sum_in_threads(self, ids):
+        """Fill the checksum column of a big batch by several threads; settle sums what is left."""
+        if self._threads == 1 or len(ids) < _PARALLEL_PAGES:
+            return
+        ids = ids[(self.items.flags[ids] & native.INITCHECKSUM) != 0]
+        pages, sums = self.items.page[ids], np.empty(len(ids), np.uint64)
+        parts = [len(ids) * part // self._threads for part in range(self._threads + 1)]
+        view = self._host.store.view
+        with ThreadPoolExecutor(self._threads) as pool:
+            jobs = [
+                pool.submit(native.checksum_pages, view, self._checksum, pages[start:stop], sums[start:stop])
+                for start, stop in zip(parts, parts[1:], strict=False)
+            ]
+            for job in jobs:
+                job.result()
+        self.items.checksum[ids] = sums
+        self.items.clear_flags(ids, native.INITCHECKSUM)
+        self.cost.add(bytes_hashed=len(ids) * self._host.store.page_size)
+
+    def _apply(self, settled):
+        """Carry verdicts out. Return the ids to settle again, in order of arrival, and those refused as zero pages."""
+        ids, others, page, host = settled.ids, settled.others, self.items.page, self._host
+        zero, pairs, joins = (settled.of(verdict) for verdict in (Verdict.ZERO, Verdict.PAIRED, Verdict.JOINED))
+        anon_vmas = host.anon_vma(page[ids])
+        twin_anon_vmas = host.anon_vma(page[others])
+
+        zero_refused = _refused(zero, len(zero) and host.merge_zero(page[ids[zero]]))
+        pairs_refused = _refused(pairs, len(pairs) and host.merge(page[others[pairs]], page[ids[pairs]]))
+        void = _NONE
+        if len(pairs_refused):
+            undo_pairs(host.store, self.items, self._rules, settled, pairs_refused, cost=self.cost)
+            named = settled.named_by(pairs_refused)
+            void = np.flatnonzero(named)
+            pairs, joins = np.setdiff1d(pairs, pairs_refused), joins[~named[joins]]
+        joins_refused = _refused(joins, len(joins) and host.merge(page[ids[joins]], page[others[joins]]))
+        joins = np.setdiff1d(joins, joins_refused) if len(joins_refused) else joins
+
+        limbo = np.setdiff1d(settled.of(Verdict.LIMBO), void)
+        limbo = limbo[others[limbo] != 0]
+        promoted = (self.items.flags[ids[limbo]] & native.STABLE) != 0
+        pairs = np.concatenate((pairs, limbo[promoted]))  # booked alike, though nothing was merged
+        joins = np.concatenate((joins, limbo[~promoted]))
+        self._share(np.repeat(ids[pairs], 2), np.column_stack((anon_vmas[pairs], twin_anon_vmas[pairs])).ravel())
+        self._share(others[joins], anon_vmas[joins])
+        self._update.discard(others[pairs])
+
+        waiting = ids[settled.of(Verdict.WAITING)]
+        flags = self.items.flags[waiting]
+        self._update.push(waiting[(flags & (native.UNSTABLE | native.DELLIST)) == native.UNSTABLE])
+
+        dropped = np.setdiff1d(settled.of(Verdict.DROP), void)
+        retried = [settled.of(Verdict.BUSY), settled.of(Verdict.DIFFERENT), pairs_refused, joins_refused]
+        if self._has("drop-is-final"):
+            self._forget(ids[dropped])
+        else:
+            retried.append(dropped)
+        retry = ids[np.setdiff1d(np.concatenate(retried), void)]
+        retry = retry[(self.items.flags[retry] & native.DELLIST) == 0]
+        self.items.set_flags(retry, native.INITCHECKSUM)
+        self._rescan.push(retry)
+
+        not_zero = ids[zero_refused]
+        self.items.set_flags(not_zero, native.ZERO_REFUSED)
+        again = ids[np.union1d(void, zero_refused)] if len(void) or len(zero_refused) else _NONE
+        return again[(self.items.flags[again] & native.DELLIST) == 0], not_zero
+
+    def _share(self, ids, anon_vmas):
+        """Record sharers of stable pages. Mirrors stable_tree_append."""
+        self._host.get_anon_vma(anon_vmas)
+        self._stable_anon.append(self.items, ids, anon_vmas)
+
+    def _forget(self, ids):
+        """Stop tracking live pages for good."""
+        self.items.part(self.items.page[ids])
+        self._update.discard(ids)
+        self.items.free(ids)
+
+    def _drain_deleted(self):
+        """Reclaim the items of freed pages: out of their tree, anon_vmas put, ids free."""
+        ids = self._deleted.take(len(self._deleted))
+        native.unlink(self.items.table, ids)
+        self._host.put_anon_vma(self._stable_anon.release(self.items, ids))
+        self.items.free(ids)
+
+    def _refresh_checksums(self):
+        """Sum part of the unshared pages anew; those that changed are visited again.
+
+        Mirrors pksm_update_unstable_page_checksum; the quota is such that all are seen once in period_seconds.
+        """
+        quota = min(self._refresh_quota(), len(self._update))
+        if not quota:
+            return
+        ids = self._update.peek(quota)
+        free = ids if self._host.classes is None else ids[self._host.classes[self.items.page[ids]] != native.BUSY_PAGE]
+        sums = native.checksum_pages(self._host.store.view, self._checksum, self.items.page[free])
+        self.cost.add(bytes_hashed=len(free) * self._host.store.page_size)
+        changed = sums != self.items.checksum[free]
+        self.items.checksum[free[changed]] = sums[changed]
+        self._visit_again(free[changed], 0 if self._has("stale-hash-reentry") else native.INITCHECKSUM)
+        if self._tunables.update == "rotate":
+            unchanged = ids[(self.items.flags[ids] & native.CHECKSUM_LIST) != 0]
+            self._update.discard(unchanged)
+            self._update.push(unchanged)
+
+    def _refresh_quota(self):
+        unshared, tunables = self.items.n_unstable, self._tunables
+        period_ms = tunables.period_seconds * 1000
+        if self._has("period-not-kept"):
+            few = unshared < tunables.pages_to_scan
+            need = unshared if few else unshared * tunables.sleep_millisecs // period_ms
+            need = min(need, tunables.pages_to_scan)
+            return self._quota(need) if need else 0
+        need, self._refresh_carry = divmod(unshared * tunables.sleep_millisecs + self._refresh_carry, period_ms)
+        return need
+
+    def check(self):
+        """Raise AssertionError or TreeError unless trees, lists, records and pages agree."""
+        unchanged_since = self._host.store.view if self._tunables.order == "checksum" else None
+        self.items.check(self._tunables.order, unchanged_since)
+        for queue in (self._new, self._rescan, self._update, self._deleted):
+            queue.check()
+        flags = self.items.flags
+        lists = native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST
+        on = flags & lists
+        assert ((on & (on - 1)) == 0).all(), "an item is on two of new, rescan and update"
+        assert (((flags & native.UNSTABLE) != 0) >= ((flags & native.CHECKSUM_LIST) != 0)).all()
+        self._stable_anon.check(self.items)
+
+
+def _refused(positions, mask):
+    """The positions a host refused: mask is its answer, None (or 0, not asked) when it took all."""
+    return positions[mask] if isinstance(mask, np.ndarray) else _NONE

@@ -1,0 +1,97 @@
+"""Settling: the rules that a batch of items goes by, its verdicts, and taking verdicts back.
+
+A preset is data here: which stages in which order, which tree order, what happens when something does not fit. The
+work itself is csrc/settle.c.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from pksm import native
+
+Verdict = IntEnum("Verdict", {name: value for value, name in enumerate(native.VERDICTS)})
+Verdict.__doc__ = "What settle says of an item; meanings in enum pksm_verdict, pksm.h."
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a batch is settled.
+
+    stages: of native.STAGES, in order of work; order: of native.ORDERS, for both trees; checksum: native.Checksum.
+    zero_lost: a page that only looks zero to the checksum counts as merged (else it goes on).
+    differ_is_success: in order `checksum`, equal checksums with other bytes count as merged (else DIFFERENT).
+    stop_at_deleted: a search ends at a deleted item (else it is taken out and the search goes on).
+    distrust: an unstable item that collides is summed anew, and taken out if its page has changed.
+    """
+
+    checksum: native.Checksum
+    stages: tuple = ("zero", "stable", "unstable")
+    order: str = "checksum-content"
+    zero_lost: bool = False
+    differ_is_success: bool = False
+    stop_at_deleted: bool = False
+    distrust: bool = True
+
+    def pack(self, page_size):
+        """Return the rules as the C core takes them, for pages of page_size bytes."""
+        return native.PackedRules(
+            stages=self.stages,
+            order=self.order,
+            checksum=self.checksum,
+            zero_checksum=self.checksum.of(bytes(page_size)),
+            zero_on_differ=native.SUCCESS if self.zero_lost else native.RETRY,
+            on_differ=native.SUCCESS if self.differ_is_success else native.RETRY,
+            on_stale=native.STOP if self.stop_at_deleted else native.SKIP,
+            distrust=self.distrust,
+        )
+
+
+class Settled:
+    """Verdicts of one batch.
+
+    ids: uint32, in order of arrival; verdicts: uint8; others: uint32, the item each verdict names (0: none);
+    revisit: uint32, unstable items that were taken out because their page had changed.
+    """
+
+    def __init__(self, ids, verdicts, others, revisit):
+        self.ids, self.verdicts, self.others, self.revisit = ids, verdicts, others, revisit
+        self._order, self._starts = native.group(verdicts, len(Verdict))
+
+    def of(self, verdict):
+        """Return the positions in the batch with this verdict, ascending."""
+        return self._order[self._starts[verdict] : self._starts[verdict + 1]]
+
+    def named_by(self, positions):
+        """Return a bool array: verdicts that name an item at one of the positions, and so stand or fall with it."""
+        return np.isin(self.others, self.ids[positions])
+
+
+def settle(store, items, rules, ids, classes=None, *, cost):
+    """Settle items in order of arrival and return Settled.
+
+    store: Store; items: Items; rules: native.PackedRules; ids: uint32; classes: uint8 by page number or None;
+    cost: Cost, added to. BusError if bytes are gone: the items that were not settled are in no tree.
+    """
+    parts, revisits, done = [], [], 0
+    while True:
+        # C stops early when `revisit` is full
+        verdicts, others, revisit, count = native.settle(
+            store.view, items.table, rules, classes, ids[done:], cost.counts
+        )
+        done += count
+        parts.append((verdicts, others))
+        revisits.append(revisit)
+        if done == len(ids):
+            break
+    if len(parts) == 1:
+        return Settled(ids, verdicts, others, revisit)
+    verdicts, others = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Settled(ids, verdicts, others, np.concatenate(revisits))
+
+
+def undo_pairs(store, items, rules, settled, positions, *, cost):
+    """Take PAIRED verdicts back: their items leave the stable tree, their twins return to the unstable one."""
+    native.unlink(items.table, settled.ids[positions])
+    native.relink(store.view, items.table, rules.order, settled.others[positions], cost.counts)

@@ -1,0 +1,152 @@
+"""/proc/PID/pagemap: which pages of a process are resident, and in which frames."""
+
+import errno
+import fcntl
+import mmap
+import os
+
+import numpy as np
+
+PAGE_SIZE = mmap.PAGESIZE
+
+# ioctl PAGEMAP_SCAN (Linux 6.7): its struct is twelve 64-bit words.
+PAGEMAP_SCAN = 0xC0606610
+SCAN_ARG = np.dtype(
+    [
+        (name, "u8")
+        for name in (
+            "size flags start end walk_end vec vec_len max_pages "
+            "category_inverted category_mask category_anyof_mask return_mask"
+        ).split()
+    ]
+)
+PAGE_IS_FILE = 1 << 2
+PAGE_IS_PRESENT = 1 << 3
+PAGE_IS_PFNZERO = 1 << 5
+SCAN_ENTRIES = 1 << 16
+
+# Bits of a pagemap entry.
+PM_PFN = np.uint64((1 << 55) - 1)
+PM_MMAP_EXCLUSIVE = 56
+PM_FILE = 61
+PM_PRESENT = 63
+
+RESIDENT = np.dtype([("start", "i8"), ("end", "i8"), ("categories", "u8")])
+
+SPAN_GAP = 1 << 11  # pages: entries of a smaller gap are read and dropped, that is cheaper than another read
+SPAN_PAGES = 1 << 18
+
+
+class Pagemap:
+    """The page map of one process, bound to the memory it had when it was opened (exec and exit end it).
+
+    `tells_zero_pages` is False where the kernel has no PAGEMAP_SCAN: then resident pages may be the zero page.
+    """
+
+    def __init__(self, pid: int):
+        self._fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        self.tells_zero_pages = self._has_scan()
+
+    def close(self) -> None:
+        """Close the page map."""
+        os.close(self._fd)
+
+    def alive(self) -> bool:
+        """Tell whether the process still has the memory this map was opened for."""
+        return len(os.pread(self._fd, 8, 0)) == 8
+
+    def resident(self, vmas: np.ndarray, max_pages: int):
+        """Yield (RESIDENT array, address reached): the resident pages as runs, about `max_pages` at a time.
+
+        Only what lies in `vmas` means anything. A map that is not alive has no resident pages.
+        """
+        return self._scan(vmas, max_pages) if self.tells_zero_pages else self._scan_entries(vmas, max_pages)
+
+    def frames(self, data: np.ndarray):
+        """Return (frame numbers, exclusively mapped) of the pages of DATA runs; 0 and False where not told."""
+        first = data["first"].astype(np.int64)
+        pages = data["pages"].astype(np.int64)
+        start = data["address"].astype(np.int64) // PAGE_SIZE
+        n_pages = int(pages.sum())
+        page = np.repeat(start - first, pages) + np.arange(n_pages)
+        gap = start[1:] - (start + pages)[:-1]
+        heads = np.flatnonzero(np.append(True, (gap > SPAN_GAP) | (np.diff(start // SPAN_PAGES) > 0)))
+        entries = np.empty(n_pages, np.uint64)
+        for head, tail in zip(first[heads].tolist(), np.append(first[heads[1:]], n_pages).tolist(), strict=True):
+            low = int(page[head])
+            span = self._entries(low, int(page[tail - 1]) + 1 - low)
+            entries[head:tail] = span[page[head:tail] - low]
+        present = _bit(entries, PM_PRESENT)
+        return np.where(present, entries & PM_PFN, np.uint64(0)), present & _bit(entries, PM_MMAP_EXCLUSIVE)
+
+    def _has_scan(self) -> bool:
+        try:
+            self._ioctl(np.empty(1, RESIDENT), 0, PAGE_SIZE, 1)
+        except OSError as error:
+            if error.errno in (errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EPERM):
+                return False
+            raise
+        return True
+
+    def _ioctl(self, found: np.ndarray, start: int, end: int, max_pages: int):
+        """Fill `found` and return (number of runs, address reached)."""
+        arg = np.zeros(1, SCAN_ARG)
+        arg["size"], arg["start"], arg["end"] = SCAN_ARG.itemsize, start, end
+        arg["vec"], arg["vec_len"], arg["max_pages"] = found.ctypes.data, len(found), max_pages
+        arg["category_mask"] = PAGE_IS_PRESENT
+        arg["return_mask"] = PAGE_IS_PRESENT | PAGE_IS_FILE | PAGE_IS_PFNZERO
+        n_runs = fcntl.ioctl(self._fd, PAGEMAP_SCAN, arg, True)
+        return n_runs, int(arg["walk_end"][0])
+
+    def _scan(self, vmas, max_pages):
+        found = np.empty(SCAN_ENTRIES, RESIDENT)
+        start, end = int(vmas["start"][0]), int(vmas["end"][-1])
+        while start < end:
+            n_runs, start = self._ioctl(found, start, end, max_pages)
+            yield found[:n_runs], start
+
+    def _scan_entries(self, vmas, max_pages):
+        """Do by plain entries what _scan does: slower on sparse mappings, and the zero page is not told."""
+        window = max(1, max_pages // 2)
+        found, n_pages = [], 0
+        for vma in vmas[vmas["resident"]]:
+            for start in range(int(vma["start"]), int(vma["end"]), window * PAGE_SIZE):
+                end = min(start + window * PAGE_SIZE, int(vma["end"]))
+                found.append(_resident_runs(start, self._entries(start // PAGE_SIZE, (end - start) // PAGE_SIZE)))
+                n_pages += int((found[-1]["end"] - found[-1]["start"]).sum()) // PAGE_SIZE
+                if n_pages > window:
+                    yield np.concatenate(found), end
+                    found, n_pages = [], 0
+        yield np.concatenate([*found, np.empty(0, RESIDENT)]), int(vmas["end"][-1])
+
+    def _entries(self, page: int, n_pages: int) -> np.ndarray:
+        """Return `n_pages` pagemap entries from page number `page` on; 0 for those that cannot be had."""
+        entries = np.zeros(n_pages, np.uint64)
+        os.preadv(self._fd, [entries], page * 8)
+        return entries
+
+
+def zero_frame() -> int:
+    """Return the number of the frame that never-written pages are mapped to; 0 when frames are not told."""
+    page = mmap.mmap(-1, PAGE_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    view = np.frombuffer(page, np.uint8)
+    view.max()  # reading maps the zero page
+    with open("/proc/self/pagemap", "rb", buffering=0) as own:
+        entry = np.frombuffer(os.pread(own.fileno(), 8, view.ctypes.data // PAGE_SIZE * 8), np.uint64)
+    return int(entry[0] & PM_PFN)
+
+
+def _bit(entries: np.ndarray, bit: int) -> np.ndarray:
+    return (entries >> np.uint64(bit)) & np.uint64(1) != 0
+
+
+def _resident_runs(start: int, entries: np.ndarray) -> np.ndarray:
+    """Make RESIDENT runs of the entries of consecutive pages from address `start` on."""
+    present = _bit(entries, PM_PRESENT)
+    kind = present + (present & _bit(entries, PM_FILE)).astype(np.uint8)
+    edges = np.concatenate([[0], np.flatnonzero(np.diff(kind)) + 1, [len(kind)]])
+    runs = np.empty(len(edges) - 1, RESIDENT)
+    runs["start"], runs["end"] = start + edges[:-1] * PAGE_SIZE, start + edges[1:] * PAGE_SIZE
+    kind = kind[edges[:-1]]
+    runs["categories"] = np.where(kind == 2, PAGE_IS_PRESENT | PAGE_IS_FILE, PAGE_IS_PRESENT)
+    return runs[kind > 0]

@@ -1,0 +1,53 @@
+"""Counters and settings of a policy under the names the kernel gives their files in /sys/kernel/mm."""
+
+from collections.abc import MutableMapping
+
+from pksm.errors import UsageError
+from pksm.tunables import SETTINGS
+
+COUNTERS = {
+    "pages_shared": "pages in the stable tree",
+    "pages_sharing": "ptes merged away: into a kept page, or into the zero page",
+    "pages_zero_sharing": "ptes merged into the zero page",
+    "pages_unshared": "pages in the unstable tree",
+    "full_scans": "always 0, as in the published kernels: nothing is scanned in rounds",
+    "stable_nodes": "stable_node_anon records, one a sharer of each page in the stable tree",
+    "rmap_items": "pages that are tracked",
+    "new_len": "pages waiting for their first visit",
+    "rescan_len": "pages waiting to be visited again",
+    "del_len": "freed pages whose items are not yet reclaimed",
+}
+
+
+class Sysfs(MutableMapping):
+    """The files of a policy: counters to read, tunables to read and set.
+
+    Setting raises UsageError for a value out of range, PermissionError for a counter, KeyError for an unknown name.
+    """
+
+    def __init__(self, policy):
+        self._policy = policy
+
+    def __getitem__(self, name):
+        if name in COUNTERS:
+            return self._policy.counters()[name]
+        if name in SETTINGS:
+            return getattr(self._policy.tunables, name)
+        raise KeyError(name)
+
+    def __setitem__(self, name, value):
+        if name in COUNTERS:
+            raise PermissionError(f"{name} is a counter: it can only be read")
+        if name not in SETTINGS:
+            raise KeyError(name)
+        self._policy.tunables = self._policy.tunables.with_(**{name: value})
+
+    def __delitem__(self, name):
+        raise UsageError("sysfs files can't be deleted")
+
+    def __iter__(self):
+        yield from COUNTERS
+        yield from SETTINGS
+
+    def __len__(self):
+        return len(COUNTERS) + len(SETTINGS)

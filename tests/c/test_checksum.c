@@ -1,0 +1,104 @@
+/* Checksums: every strategy reads all of the page it should, none of what is not its own, wherever it lies. */
+#include "check.h"
+
+static uint64_t sum(const pksm_strategy *strategy, const uint8_t *page, size_t size, const pksm_sample *sample)
+{
+    return strategy->sum(page, size, strategy->takes_sample ? sample : NULL);
+}
+
+static int is_sampled(const pksm_sample *sample, size_t byte)
+{
+    for (uint64_t i = 0; i < sample->n_words; i++)
+        if (sample->words[i] == byte / 4)
+            return 1;
+    return 0;
+}
+
+/* The definition, a bit at a time. */
+static uint32_t crc32c_by_bits(const uint8_t *page, size_t size)
+{
+    uint32_t crc = 0xffffffff;
+
+    for (size_t i = 0; i < size * 8; i++) {
+        uint32_t bit = (crc ^ page[i / 8] >> (i % 8)) & 1;
+        crc = crc >> 1 ^ (bit ? 0x82f63b78 : 0);
+    }
+    return ~crc;
+}
+
+static void test_strategy(const pksm_strategy *strategy, size_t size, const pksm_sample *sample)
+{
+    uint8_t *exact = block(size), *padded = block(size + 64);
+    size_t offset = below(64);
+    uint64_t before;
+
+    fill_random(exact, size);
+    memcpy(padded + offset, exact, size);
+    before = sum(strategy, exact, size, sample);
+    CHECK(sum(strategy, padded + offset, size, sample) == before);
+    CHECK(strategy->width == 64 || before >> strategy->width == 0);
+    if (strcmp(strategy->name, "crc32c") == 0)
+        CHECK(before == crc32c_by_bits(exact, size));
+    for (int i = 0; i < 40; i++) {
+        /* one flipped bit shows exactly where the strategy looks; both ends of the page among them */
+        size_t at = i == 0 ? 0 : i == 1 ? size - 1 : below((uint32_t)size);
+        uint8_t bit = (uint8_t)(1u << below(8));
+        exact[at] ^= bit;
+        if (strategy->takes_sample && !is_sampled(sample, at))
+            CHECK(sum(strategy, exact, size, sample) == before);
+        else
+            CHECK(sum(strategy, exact, size, sample) != before);
+        exact[at] ^= bit;
+    }
+    free(exact);
+    free(padded);
+}
+
+static void test_pages(const pksm_strategy *strategy, const pksm_sample *sample)
+{
+    enum { N = 70, SIZE = 4096 };
+    uint8_t *bytes = block(N * SIZE);
+    uint64_t sections[2] = {(uintptr_t)bytes, (uintptr_t)(bytes + 64 * SIZE)}, sums[N] = {0};
+    pksm_store store = {sections, N, SIZE};
+    pksm_checksum checksum = {strategy->sum, strategy->takes_sample ? sample : NULL};
+    uint32_t pages[N];
+
+    fill_random(bytes, N * SIZE);
+    for (uint32_t i = 0; i < N; i++)
+        pages[i] = below(N);
+    CHECK(pksm_checksum_pages(&store, &checksum, pages, N, sums) == PKSM_OK);
+    for (uint32_t i = 0; i < N; i++)
+        CHECK(sums[i] == sum(strategy, bytes + (size_t)pages[i] * SIZE, SIZE, sample));
+    pages[N / 2] = N;
+    sums[0] = ~sums[0];
+    CHECK(pksm_checksum_pages(&store, &checksum, pages, N, sums) == PKSM_EPAGE);
+    CHECK(sums[0] == ~sum(strategy, bytes + (size_t)pages[0] * SIZE, SIZE, sample));
+    checksum.sum = NULL;
+    CHECK(pksm_checksum_pages(&store, &checksum, pages, 1, sums) == PKSM_EINVAL);
+    free(bytes);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const names[] = {"sampled", "jhash2", "xxh64", "xxh64-trunc32", "crc32c", "xxh3-64"};
+    const pksm_strategy *strategies;
+    size_t n = 0, known = 0;
+
+    seed_from(argc, argv);
+    strategies = pksm_strategies(&n);
+    for (size_t s = 0; s < n; s++) {
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+            known += strcmp(strategies[s].name, names[i]) == 0;
+        for (size_t size = 8; size <= 65536; size *= 2) {
+            uint32_t words[3] = {below((uint32_t)size / 4), below((uint32_t)size / 4), (uint32_t)size / 4 - 1};
+            pksm_sample sample = {3, words};
+            for (int i = 0; i < (size < 8192 ? 10 : 1); i++)
+                test_strategy(&strategies[s], size, &sample);
+            if (size == 4096)
+                test_pages(&strategies[s], &sample);
+        }
+    }
+    CHECK(known == sizeof names / sizeof names[0]);
+    printf("ok\n");
+    return 0;
+}

@@ -1,0 +1,344 @@
+/* settle: small sets at random, with weak checksums, pages that change, items that die, pages that can't be merged.
+ *
+ * Every verdict is held against the state it is about; a second world that gets the same items in batches cut
+ * elsewhere must come out the same; and on memory that holds still everything equal must end up shared. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#endif
+
+#include "world.h"
+
+enum { PAGES = 24, ITEMS = 30 };
+
+typedef struct {
+    uint8_t verdicts[ITEMS];
+    uint32_t others[ITEMS];
+    uint32_t revisit[ITEMS + ITEMS];
+    size_t n_revisit;
+} answer;
+
+static const uint8_t stage_choices[][8] = {
+    {PKSM_STAGE_ZERO, PKSM_STAGE_STABLE, PKSM_STAGE_UNSTABLE},
+    {PKSM_STAGE_UNCHANGED, PKSM_STAGE_ZERO, PKSM_STAGE_STABLE, PKSM_STAGE_UNSTABLE},
+    {PKSM_STAGE_STABLE, PKSM_STAGE_UNCHANGED, PKSM_STAGE_UNSTABLE},
+    {PKSM_STAGE_STABLE, PKSM_STAGE_UNSTABLE},
+    {PKSM_STAGE_UNSTABLE},
+};
+
+static pksm_rules random_rules(const world *w)
+{
+    uint8_t *zero = block(w->size);
+    pksm_rules rules = {
+        .order = (uint8_t)below(3),
+        .zero_on_differ = one_in(2) ? PKSM_RETRY : PKSM_SUCCESS,
+        .on_differ = one_in(2) ? PKSM_RETRY : PKSM_SUCCESS,
+        .on_stale = one_in(2) ? PKSM_SKIP : PKSM_STOP,
+        .distrust = one_in(2),
+        .zero_checksum = weak_sum(zero, w->size, &w->modulus),
+        .checksum = {weak_sum, &w->modulus},
+    };
+
+    memcpy(rules.stages, stage_choices[below(sizeof stage_choices / sizeof stage_choices[0])], 8);
+    free(zero);
+    return rules;
+}
+
+static void copy_world(world *to, const world *from)
+{
+    size_t bytes = from->table.n_nodes * sizeof *from->table.nodes;
+
+    *to = *from; /* pages and store are shared */
+    to->table.nodes = block(bytes);
+    memcpy(to->table.nodes, from->table.nodes, bytes);
+}
+
+static size_t settle(world *w, const pksm_rules *rules, const uint8_t *classes, const uint32_t *ids, size_t n,
+                     size_t at_most, answer *got)
+{
+    size_t done = 0, calls = 0;
+
+    got->n_revisit = 0;
+    while (done < n) {
+        size_t left = n - done, cut = at_most && left > at_most ? 1 + below((uint32_t)at_most) : left;
+        size_t n_revisit = 99, now = 99;
+        uint32_t *revisit = block(cut * sizeof *revisit);
+        CHECK(pksm_settle(&w->store, &w->table, &w->trees, rules, classes, ids + done, cut, got->verdicts + done,
+                          got->others + done, revisit, &n_revisit, &now, &w->cost) == PKSM_OK);
+        CHECK(now == cut || n_revisit == cut);
+        CHECK(n_revisit <= cut && got->n_revisit + n_revisit <= ITEMS + ITEMS);
+        memcpy(got->revisit + got->n_revisit, revisit, n_revisit * sizeof *revisit);
+        got->n_revisit += n_revisit;
+        done += now;
+        CHECK(++calls < 1000);
+        free(revisit);
+    }
+    return calls;
+}
+
+static int has_stage(const pksm_rules *rules, int stage)
+{
+    return memchr(rules->stages, stage, sizeof rules->stages) != NULL;
+}
+
+static int class_of(const world *w, const uint8_t *classes, uint32_t id)
+{
+    return classes[w->table.nodes[id].page];
+}
+
+/* Is this verdict on id true? `was` is the table before, w the world after. */
+static void check_verdict(const world *w, const pksm_node *was, const pksm_rules *rules, const uint8_t *classes,
+                          uint32_t id, int verdict, uint32_t other)
+{
+    const pksm_node *item = &w->table.nodes[id], *found = &w->table.nodes[other];
+    int class = class_of(w, classes, id), others = other ? class_of(w, classes, other) : PKSM_FREE;
+    int dead = was[id].flags & PKSM_DELLIST;
+    int equal_sums = other && item->checksum == found->checksum;
+
+    CHECK(!in_tree(w, id) || was[id].flags & PKSM_STABLE || verdict == PKSM_WAITING || verdict == PKSM_PAIRED ||
+          verdict == PKSM_LIMBO);
+    CHECK(other < w->table.n_nodes && other != id);
+    CHECK(!dead || verdict == PKSM_DROP || (verdict == PKSM_SAME && was[id].flags & PKSM_STABLE));
+    switch (verdict) {
+    case PKSM_WAITING:
+        CHECK(item->flags & PKSM_UNSTABLE && !other);
+        break;
+    case PKSM_ZERO:
+        CHECK(pksm_page_is_zero(page_of(w, id), w->size) && !other);
+        CHECK(item->checksum == rules->zero_checksum && (class == PKSM_FREE || class == PKSM_NOT_KPAGE));
+        CHECK(!(item->flags & PKSM_ZERO_REFUSED));
+        break;
+    case PKSM_JOINED:
+        CHECK(found->flags & PKSM_STABLE && same_bytes(w, id, other));
+        CHECK((class == PKSM_FREE || class == PKSM_NOT_KPAGE) && others != PKSM_BUSY_PAGE);
+        break;
+    case PKSM_PAIRED:
+        CHECK(was[other].flags & PKSM_UNSTABLE && !in_tree(w, other) && item->flags & PKSM_STABLE);
+        CHECK(same_bytes(w, id, other));
+        CHECK(class == PKSM_FREE && others != PKSM_BUSY_PAGE && others != PKSM_WALK_FAILS);
+        break;
+    case PKSM_SAME:
+        CHECK(was[id].flags & PKSM_STABLE ? !other : item->page == found->page && in_tree(w, other));
+        break;
+    case PKSM_BUSY:
+        CHECK(class == PKSM_BUSY_PAGE || others == PKSM_BUSY_PAGE || found->flags & PKSM_STABLE);
+        break;
+    case PKSM_DIFFERENT:
+        CHECK(rules->order == PKSM_CHECKSUM && rules->on_differ == PKSM_RETRY);
+        CHECK(equal_sums && !same_bytes(w, id, other) && in_tree(w, other));
+        break;
+    case PKSM_LIMBO:
+        if (!other) {
+            CHECK(rules->zero_on_differ == PKSM_SUCCESS && item->checksum == rules->zero_checksum);
+            CHECK(!pksm_page_is_zero(page_of(w, id), w->size));
+            break;
+        }
+        CHECK(rules->order == PKSM_CHECKSUM && rules->on_differ == PKSM_SUCCESS);
+        CHECK(equal_sums && !same_bytes(w, id, other));
+        CHECK(was[other].flags & PKSM_STABLE ? !in_tree(w, id) : item->flags & PKSM_STABLE && !in_tree(w, other));
+        break;
+    case PKSM_DROP:
+        CHECK(dead || class == PKSM_NOT_ANON || class == PKSM_WALK_FAILS ||
+              (other && (class == PKSM_NOT_KPAGE || others == PKSM_WALK_FAILS)));
+        break;
+    case PKSM_STALE:
+        CHECK(has_stage(rules, PKSM_STAGE_UNCHANGED) && !other);
+        CHECK(was[id].flags & PKSM_INITCHECKSUM || was[id].checksum != item->checksum);
+        CHECK(item->checksum == weak_sum(page_of(w, id), w->size, &w->modulus));
+        break;
+    case PKSM_ABORTED:
+        CHECK(rules->on_stale == PKSM_STOP && found->flags & PKSM_DELLIST && found->flags & PKSM_UNSTABLE);
+        break;
+    default:
+        CHECK(!"a verdict");
+    }
+}
+
+/* Items die in their tree or out of it; nobody may read the page of a dead one unless a living one has it too. */
+static void kill_some(world *w)
+{
+    for (uint32_t id = 1; id <= ITEMS; id++)
+        if (one_in(12))
+            w->table.nodes[id].flags |= PKSM_DELLIST;
+    for (uint32_t page = 0; page < PAGES; page++) {
+        int alive = 0;
+        for (uint32_t id = 1; id <= ITEMS; id++)
+            alive |= w->table.nodes[id].page == page && !(w->table.nodes[id].flags & PKSM_DELLIST);
+        if (!alive)
+            ASAN_POISON_MEMORY_REGION(page_at(w, page), w->size);
+    }
+}
+
+static void bury_some(world *w)
+{
+    for (uint32_t id = 1; id <= ITEMS; id++) {
+        pksm_node *node = &w->table.nodes[id];
+        if (!(node->flags & PKSM_DELLIST) || one_in(2))
+            continue;
+        CHECK(pksm_unlink(&w->table, &w->trees, &id, 1) == PKSM_OK);
+        node->flags = PKSM_INITCHECKSUM;
+        ASAN_UNPOISON_MEMORY_REGION(page_at(w, node->page), w->size);
+    }
+}
+
+/* Writes to pages that no stable item has: those are write-protected. Contents may change, keys in a tree not. */
+static void change_some(world *w)
+{
+    for (uint32_t page = 0; page < PAGES; page++) {
+        int writable = one_in(6);
+        for (uint32_t id = 1; id <= ITEMS; id++)
+            if (w->table.nodes[id].page == page && w->table.nodes[id].flags & (PKSM_STABLE | PKSM_DELLIST))
+                writable = 0;
+        if (writable)
+            write_page(w, page);
+    }
+}
+
+static void test_random(void)
+{
+    world w, twin;
+    uint8_t classes[PAGES];
+    uint32_t ids[ITEMS];
+    pksm_rules rules;
+
+    make_world(&w, PAGES, ITEMS, (size_t)8 << below(4), 2 + below(12));
+    rules = random_rules(&w);
+    for (int round = 0; round < 12; round++) {
+        answer alone, batch;
+        size_t n = 1 + below(ITEMS), calls;
+
+        for (uint32_t page = 0; page < PAGES; page++)
+            classes[page] = one_in(3) ? (uint8_t)below(5) : PKSM_FREE;
+        for (size_t i = 0; i < n; i++) /* an item may come twice */
+            ids[i] = 1 + below(ITEMS);
+        for (uint32_t id = 1; id <= ITEMS; id++)
+            w.table.nodes[id].flags ^= one_in(20) ? PKSM_ZERO_REFUSED : 0;
+        kill_some(&w);
+        change_some(&w);
+        copy_world(&twin, &w);
+        for (size_t i = 0; i < n; i++) {
+            pksm_node was[ITEMS + 1];
+            answer one;
+
+            memcpy(was, w.table.nodes, sizeof was);
+            settle(&w, &rules, classes, &ids[i], 1, 0, &one);
+            check_verdict(&w, was, &rules, classes, ids[i], one.verdicts[0], one.others[0]);
+            CHECK(pksm_trees_check(NULL, &w.table, &w.trees, rules.order) == PKSM_OK);
+            alone.verdicts[i] = one.verdicts[0];
+            alone.others[i] = one.others[0];
+        }
+        calls = settle(&twin, &rules, classes, ids, n, below(8), &batch);
+        CHECK(calls >= 1);
+        CHECK(memcmp(alone.verdicts, batch.verdicts, n) == 0);
+        CHECK(memcmp(alone.others, batch.others, n * sizeof *ids) == 0);
+        CHECK(memcmp(w.table.nodes, twin.table.nodes, (ITEMS + 1) * sizeof *w.table.nodes) == 0);
+        CHECK(memcmp(&w.trees, &twin.trees, sizeof w.trees) == 0);
+        CHECK(w.cost.unlinked == twin.cost.unlinked && w.cost.pages_visited == twin.cost.pages_visited);
+        for (size_t i = 0; i < batch.n_revisit; i++)
+            CHECK(rules.distrust && rules.order != PKSM_CONTENT);
+        free(twin.table.nodes);
+        bury_some(&w);
+    }
+    ASAN_UNPOISON_MEMORY_REGION(w.bytes, PAGES * w.size);
+    free_world(&w);
+}
+
+/* Nothing changes, everything may be merged: one stable item for every content that occurs twice, none for others. */
+static void test_everything_shared(int order)
+{
+    world w;
+    pksm_rules rules;
+    answer got;
+    uint32_t ids[PAGES], zero = 0, once = 0, often = 0;
+
+    make_world(&w, PAGES, PAGES, (size_t)8 << below(4), 2 + below(20));
+    rules = random_rules(&w);
+    rules.order = (uint8_t)order;
+    rules.zero_on_differ = PKSM_RETRY;
+    memcpy(rules.stages, stage_choices[0], 8);
+    for (uint32_t i = 0; i < PAGES; i++)
+        ids[i] = i + 1;
+    for (uint32_t i = PAGES - 1; i; i--) {
+        uint32_t other = below(i + 1), id = ids[i];
+        ids[i] = ids[other];
+        ids[other] = id;
+    }
+    settle(&w, &rules, NULL, ids, PAGES, 5, &got);
+    CHECK(pksm_trees_check(&w.store, &w.table, &w.trees, order) == PKSM_OK);
+    for (uint32_t id = 1; id <= PAGES; id++) {
+        uint32_t equal = 0, first = 1;
+        for (uint32_t other = 1; other <= PAGES; other++) {
+            equal += (uint32_t)same_bytes(&w, id, other);
+            first &= other >= id || !same_bytes(&w, id, other);
+        }
+        if (pksm_page_is_zero(page_of(&w, id), w.size))
+            zero++;
+        else if (equal == 1)
+            once++;
+        else
+            often += first;
+    }
+    for (uint32_t i = 0; i < PAGES; i++)
+        if (got.verdicts[i] == PKSM_ZERO)
+            zero--;
+    CHECK(zero == 0 && w.trees.n_unstable == once && w.trees.n_stable == often);
+    CHECK(w.cost.pages_visited == PAGES && w.cost.unlinked == 0);
+    CHECK(w.cost.bytes_hashed >= PAGES * w.size);
+    free_world(&w);
+}
+
+static void test_refused_arguments(void)
+{
+    world w;
+    pksm_rules good, bad;
+    uint32_t id = 1, other, revisit;
+    uint8_t verdict;
+    size_t n_revisit, done;
+
+#define SETTLE(rules) \
+    pksm_settle(&w.store, &w.table, &w.trees, rules, NULL, &id, 1, &verdict, &other, &revisit, &n_revisit, &done, &w.cost)
+    make_world(&w, 2, 3, 8, 2);
+    good = random_rules(&w);
+    id = 0;
+    CHECK(SETTLE(&good) == PKSM_EITEM);
+    id = 4;
+    CHECK(SETTLE(&good) == PKSM_EITEM);
+    id = 3;
+    w.table.nodes[3].page = 2;
+    CHECK(SETTLE(&good) == PKSM_EPAGE);
+    id = 1;
+    bad = good;
+    bad.order = 3;
+    CHECK(SETTLE(&bad) == PKSM_EINVAL);
+    bad = good;
+    bad.checksum.sum = NULL;
+    CHECK(SETTLE(&bad) == PKSM_EINVAL);
+    bad = good;
+    memset(bad.stages, PKSM_STAGE_ZERO, 7); /* does not end with UNSTABLE */
+    CHECK(SETTLE(&bad) == PKSM_EINVAL);
+    memset(bad.stages, PKSM_STAGE_UNSTABLE, 8); /* does not end */
+    CHECK(SETTLE(&bad) == PKSM_EINVAL);
+    memset(bad.stages, 0, 8);
+    CHECK(SETTLE(&bad) == PKSM_EINVAL);
+    CHECK(w.trees.n_unstable == 0 && w.cost.pages_visited == 0 && w.table.nodes[1].flags == PKSM_INITCHECKSUM);
+    memcpy(good.stages, stage_choices[4], 8);
+    CHECK(SETTLE(&good) == PKSM_OK && verdict == PKSM_WAITING && done == 1);
+    free_world(&w);
+#undef SETTLE
+}
+
+int main(int argc, char **argv)
+{
+    seed_from(argc, argv);
+    test_refused_arguments();
+    for (int i = 0; i < 3000; i++)
+        test_random();
+    for (int i = 0; i < 300; i++) {
+        test_everything_shared(PKSM_CONTENT);
+        test_everything_shared(PKSM_CHECKSUM_CONTENT);
+    }
+    printf("ok\n");
+    return 0;
+}

@@ -1,0 +1,9 @@
+"""hypothesis profiles: dev (the default, quick), ci (`make test`), long (before a release)."""
+
+from hypothesis import settings
+
+# No deadlines: the suite also runs on slow and busy machines, and no test of ours is about time.
+settings.register_profile("dev", max_examples=30, deadline=None)
+settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True)
+settings.register_profile("long", max_examples=5000, deadline=None, print_blob=True)
+settings.load_profile("dev")

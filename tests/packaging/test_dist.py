@@ -1,0 +1,104 @@
+"""sdist → wheel built from that sdist → installed in a fresh environment → used there, away from the checkout."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "pksm" / "__init__.py").read_text(encoding="utf-8"), re.M)[1]
+
+USE = """
+import numpy, pksm
+store = pksm.Store()
+first, pages = store.allocate(6)
+pages[:] = 0
+pages[2:4] = 7
+pages[4, 0], pages[5, 0] = 1, 2
+host = pksm.FlatHost(store)
+pksmd = pksm.Pksmd(host)
+host.bear(numpy.arange(first, first + 6, dtype=numpy.uint32))
+while not pksmd.at_rest:
+    pksmd.wake()
+print(pksm.__file__)
+print(pksmd.counters()["pages_zero_sharing"], pksmd.counters()["pages_shared"], pksmd.counters()["pages_sharing"])
+"""
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("dist")
+    builder = runpy.run_path(str(ROOT / "ci" / "dist.py"))
+    sdist = builder["build_sdist"](directory)
+    return sdist, builder["build_wheel"](sdist, directory)
+
+
+@pytest.fixture(scope="module")
+def installed(dist, tmp_path_factory):
+    """The bin directory of a fresh virtual environment with nothing but the wheel and what it asks for."""
+    env = tmp_path_factory.mktemp("fresh") / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(env / "bin" / "python"), "--disable-pip-version-check"]
+    done = subprocess.run([*pip, "install", "--quiet", str(dist[1])], capture_output=True, text=True)
+    assert done.returncode == 0, f"pip could not install the wheel and its dependencies: {done.stderr}"
+    return env / "bin"
+
+
+def run(bin_directory, tmp_path, *command):
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run([str(bin_directory / command[0]), *command[1:]], cwd=tmp_path, env=env,
+                          capture_output=True, text=True, check=True).stdout  # fmt: skip
+
+
+def test_sdist_has_all_that_a_build_and_a_test_run_need(dist):
+    with tarfile.open(dist[0]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {"pyproject.toml", "setup.py", "Makefile", "LICENSE", "README.md", "pksm/include/pksm.h"}
+    wanted |= {
+        path.relative_to(ROOT).as_posix()
+        for pattern in ("csrc/*", "pksm/**/*.py", "ci/*", "tests/**/*", "benchmarks/**/*")
+        for path in ROOT.glob(pattern)
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert wanted - names == set()
+    assert not [name for name in names if name.endswith((".so", ".pyc", ".o"))]
+
+
+def test_wheel_is_for_every_cpython_from_3_11(dist):
+    assert dist[1].name.startswith(f"pksm-{VERSION}-cp311-abi3-linux_")
+
+
+def test_wheel_has_header_and_sources_and_no_tests(dist):
+    with zipfile.ZipFile(dist[1]) as archive:
+        names = set(archive.namelist())
+    assert {"pksm/_core.abi3.so", "pksm/include/pksm.h", "pksm/cli/__init__.py"} <= names
+    assert {f"pksm/csrc/{path.name}" for path in (ROOT / "csrc").glob("*.[ch]")} <= names
+    assert {name.split("/")[0] for name in names} == {"pksm", f"pksm-{VERSION}.dist-info"}
+    assert any(name.endswith("/LICENSE") for name in names)
+
+
+def test_installed_library_works(installed, tmp_path):
+    home, counters = run(installed, tmp_path, "python", "-c", USE).splitlines()
+    assert Path(home).is_relative_to(installed.parent)
+    assert counters == "2 1 1"
+
+
+def test_installed_command_works(installed, tmp_path):
+    assert VERSION in run(installed, tmp_path, "pksm", "--version")
+    assert VERSION in run(installed, tmp_path, "python", "-m", "pksm", "--version")
+
+
+def test_sources_in_the_wheel_compile_alone(installed, tmp_path):
+    package = Path(run(installed, tmp_path, "python", "-c", "import pksm; print(pksm.__path__[0])").strip())
+    main = tmp_path / "main.c"
+    main.write_text("#include <pksm.h>\nint main(void) { return pksm_page_is_zero((const uint8_t[8]){0}, 8) != 1; }\n")
+    sources = sorted(map(str, (package / "csrc").glob("*.c")))
+    strict = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{package / 'include'}"]
+    subprocess.run(["gcc", *strict, *sources, "main.c", "-o", "main"], cwd=tmp_path, check=True)
+    subprocess.run([str(tmp_path / "main")], check=True)

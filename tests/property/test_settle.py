@@ -1,0 +1,174 @@
+"""settle in C against the model's and against brute force: verdicts, trees, flags and counters."""
+
+import numpy as np
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from model import oracle
+from model.checksums import xxh3_64
+from model.settle import Choice, Class, Stage, Verdict
+from pksm import errors, native
+from twins import ORDERS, PAGE_SIZE, Twins, contents, sparse_twins, weak
+
+STAGES = {
+    "pksm": (Stage.ZERO, Stage.STABLE, Stage.UNSTABLE),
+    "ksm": (Stage.UNCHANGED, Stage.ZERO, Stage.STABLE, Stage.UNSTABLE),
+    "old-ksm": (Stage.STABLE, Stage.UNCHANGED, Stage.UNSTABLE),
+    "unstable-only": (Stage.UNSTABLE,),
+    "zero-before-unchanged": (Stage.ZERO, Stage.STABLE, Stage.UNCHANGED, Stage.UNSTABLE),
+}
+choices = st.fixed_dictionaries(
+    {
+        "zero_on_differ": st.sampled_from([Choice.RETRY, Choice.SUCCESS]),
+        "on_differ": st.sampled_from([Choice.RETRY, Choice.SUCCESS]),
+        "on_stale": st.sampled_from([Choice.SKIP, Choice.STOP]),
+        "distrust": st.booleans(),
+    }
+)
+some_classes = st.dictionaries(st.integers(0, 19), st.sampled_from(list(Class)), max_size=5)
+events = st.lists(
+    st.one_of(
+        st.tuples(st.just("settle"), st.lists(st.integers(1, 25), min_size=1, max_size=30), st.integers(1, 30)),
+        st.tuples(st.just("write"), st.integers(0, 19), contents),
+        st.tuples(st.just("classes"), some_classes),
+        st.tuples(st.just("delete"), st.integers(1, 25)),
+        st.tuples(st.just("bury"), st.integers(1, 25)),
+        st.tuples(st.just("refuse zero"), st.integers(1, 25)),
+    ),
+    min_size=3,
+    max_size=25,
+)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(data=st.data(), stages=st.sampled_from(sorted(STAGES)), choices=choices, events=events)
+def test_native_is_the_model(order, data, stages, choices, events):
+    both = data.draw(sparse_twins(order, max_pages=20, more_items=5))
+    rules = both.rules(STAGES[stages], **choices)
+    items, stable, classes = both.model.items, both.model.stable, None
+    both.settle(rules, list(both.ids))
+    for what, *how in events:
+        if what == "settle":
+            ids, cut = how
+            answers, revisit = both.settle(rules, [id for id in ids if id in both.ids], classes, cut)
+            for verdict, _ in answers:
+                event(verdict.name)
+            event(f"revisit: {bool(revisit)}")
+        elif what == "classes":
+            (classes,) = how
+        elif what == "write":
+            page, content = how
+            # merged pages are write-protected
+            if page < len(both.bytes) and not any(items[id].page == page for id in stable):
+                both.write(page, content)
+        elif how[0] in both.ids:
+            (id,) = how
+            if what == "delete":
+                both.delete(id)
+            elif what == "refuse zero":
+                both.refuse_zero(id)
+            elif items[id].deleted:
+                both.bury(id)
+        both.check()
+
+
+def settle_until_all_is_told(both, rules, order_of_arrival, cut):
+    """Settle every item until it is merged or waits; return the pages merged with the zero page, and groups.
+
+    A merged page is gone: its item is not asked again. Groups: sorted tuples of pages that share one frame.
+    """
+    zero, groups, todo = [], {}, list(order_of_arrival)
+    for _ in range(3):  # STALE at the first visit, or DIFFERENT, or revisited
+        answers, revisit = both.settle(rules, todo, cut=cut)
+        again = list(revisit)
+        for id, (verdict, other) in zip(todo, answers, strict=True):
+            page = both.model.items[id].page
+            if verdict == Verdict.ZERO:
+                zero.append(page)
+            elif verdict == Verdict.PAIRED:
+                groups[id] = [page, both.model.items[other].page]
+            elif verdict == Verdict.JOINED:
+                groups[other].append(page)
+            elif verdict != Verdict.WAITING:
+                again.append(id)
+        todo = again
+    assert not todo
+    return sorted(zero), sorted(tuple(sorted(group)) for group in groups.values())
+
+
+@pytest.mark.parametrize("stages", ["pksm", "ksm"])
+@pytest.mark.parametrize("order", ["content", "checksum-content"])
+@given(data=st.data(), distrust=st.booleans(), cut=st.integers(1, 60))
+def test_all_duplicates_are_shared_whatever_the_checksum(order, stages, data, distrust, cut):
+    both = data.draw(sparse_twins(order))
+    arrival = data.draw(st.permutations(both.ids))
+    rules = both.rules(STAGES[stages], distrust=distrust)
+    zero, groups = settle_until_all_is_told(both, rules, arrival, cut)
+    both.check()
+    answer = oracle.answer(both.model.pages)
+    assert groups == sorted(answer.groups)
+    assert len(zero) == answer.zero_pages
+    assert len(both.model.stable) == answer.pages_shared
+    assert len(both.model.unstable) == answer.distinct - answer.pages_shared - bool(zero)
+
+
+@pytest.mark.parametrize("stages", ["pksm", "ksm"])
+@given(data=st.data(), pages=st.lists(contents, min_size=1, max_size=60), cut=st.integers(1, 60))
+def test_all_duplicates_are_shared_by_a_full_page_checksum_alone(stages, data, pages, cut):
+    both = Twins(pages, range(len(pages)), "checksum", native.Checksum("xxh3-64"), xxh3_64)
+    arrival = data.draw(st.permutations(both.ids))
+    zero, groups = settle_until_all_is_told(both, both.rules(STAGES[stages]), arrival, cut)
+    both.check()
+    answer = oracle.answer(pages)
+    assert groups == sorted(answer.groups)
+    assert len(zero) == answer.zero_pages
+
+
+def test_a_weak_checksum_alone_loses_pages():
+    """The published fault one-content-per-hash: why the test above needs a full-page checksum."""
+    pages = [bytes([i]) + bytes(31) for i in (1, 2, 3, 3)]
+    both = Twins(pages, range(4), "checksum", *weak([7]))
+    rules = both.rules(STAGES["pksm"], checksum_of_zero=1)
+    answers, _ = both.settle(rules, [1, 2, 3, 4])
+    assert answers == [(Verdict.WAITING, 0), *[(Verdict.DIFFERENT, 1)] * 3]
+    rules = both.rules(STAGES["pksm"], checksum_of_zero=1, on_differ=Choice.SUCCESS)
+    answers, _ = both.settle(rules, [2, 3, 4])
+    assert answers == [(Verdict.LIMBO, 1), *[(Verdict.LIMBO, 2)] * 2]  # 3 and 4 are equal
+    assert list(both.model.stable) == [2] and not len(both.model.unstable)
+    both.check()
+
+
+def test_a_long_revisit_list_is_told_in_parts():
+    """One item that meets several outdated ones, with room to tell of one."""
+    pages = [bytes([i]) + bytes(31) for i in range(1, 6)]
+    both = Twins(pages, range(5), "checksum-content", *weak([1]))
+    rules = both.rules(STAGES["unstable-only"], distrust=True)
+    both.settle(rules, [1, 2, 3, 4])
+    for page in range(4):
+        both.write(page, pages[page][:4] + b"\1" * 28)
+    answers, revisit = both.settle(rules, [5], cut=1)
+    assert answers == [(Verdict.WAITING, 0)]
+    assert len(revisit) > 1
+    both.check()
+
+
+def test_what_can_not_be_right_is_refused_and_changes_nothing():
+    both = Twins([bytes(PAGE_SIZE)], [0, 0], "content", *weak([0]))
+    _, rules = both.rules(STAGES["pksm"])
+    for id in (0, 3, 0xFFFFFFFF):
+        with pytest.raises(errors.ItemError):
+            native.settle(both.store, both.table, rules, None, [1, id], both.cost)
+    with pytest.raises(ValueError):
+        native.settle(both.store, both.table, rules, np.zeros(0, np.uint8), [1], both.cost)
+    with pytest.raises(ValueError):
+        native.settle(both.store, both.table, both.rules((Stage.ZERO, Stage.UNSTABLE))[1], None, [-1], both.cost)
+    _, endless = both.rules(STAGES["pksm"])
+    endless.c.stages = bytes([Stage.UNSTABLE] * 8)
+    with pytest.raises(ValueError):
+        native.settle(both.store, both.table, endless, None, [1], both.cost)
+    both.nodes[2]["page"] = 1
+    with pytest.raises(errors.PageError):
+        native.settle(both.store, both.table, rules, None, [1, 2], both.cost)
+    both.nodes[2]["page"] = 0
+    both.check()

@@ -1,0 +1,422 @@
+"""Live processes as sources: children that map known pages, and the ways a process can be out of reach."""
+
+import contextlib
+import ctypes
+import os
+import pickle
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pksm import sources
+from pksm.errors import PksmError, UsageError
+from pksm.sources import pagemap, proc, readv
+from pksm.sources.base import State
+
+PAGE = pagemap.PAGE_SIZE
+NOBODY = 65534
+
+# A child does what it is told, one line of Python at a time; area(n) is private memory without huge pages.
+CHILD = """
+import ctypes, mmap, os, signal, sys
+def area(pages, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, fd=-1, advice=mmap.MADV_NOHUGEPAGE):
+    global memory, start
+    memory = mmap.mmap(fd, pages * %d, flags=flags)
+    if advice is not None:
+        memory.madvise(advice)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+def put(page, data):
+    memory[page * %d : page * %d + len(data)] = data
+libc = ctypes.CDLL(None)
+area(64)
+for line in sys.stdin:
+    exec(line)
+    print(start, flush=True)
+""".replace("%d", str(PAGE))
+
+
+class Child:
+    """A Python interpreter that runs lines and tells where its area starts."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid = self.process.pid
+
+    def run(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def child():
+    child = Child()
+    yield child
+    child.kill()
+    child.process.stdin.close()
+    child.process.stdout.close()
+
+
+@pytest.fixture(params=["PAGEMAP_SCAN", "entries"])
+def way(request, monkeypatch):
+    """Run a test with the ioctl and with the fallback that older kernels get."""
+    if request.param == "entries":
+        monkeypatch.setattr(pagemap.Pagemap, "_has_scan", lambda self: False)
+    elif not pagemap_scan_works():
+        pytest.skip("this kernel has no PAGEMAP_SCAN (Linux 6.7)")
+    return request.param
+
+
+def pagemap_scan_works():
+    with contextlib.closing(pagemap.Pagemap(os.getpid())) as own:
+        return own.tells_zero_pages
+
+
+def allocate(n_pages):
+    return np.zeros((n_pages, PAGE), np.uint8)
+
+
+def read(pid, allocate=allocate, progress=lambda pages: None):
+    """Read a process; return (source, regions)."""
+    with contextlib.closing(sources.open_pid(pid)) as source:
+        return source, list(source.regions(PAGE, allocate, progress))
+
+
+def pages_of(regions, start, n_pages, what="bytes"):
+    """Return {page: bytes, or its frame, or its state if it is not DATA} for `n_pages` from `start` on."""
+    found = {}
+    for region in regions:
+        for state, _, address, pages, first in region.runs.tolist():
+            for page in range(pages):
+                number = (address - start) // PAGE + page
+                if not 0 <= number < n_pages:
+                    continue
+                assert number not in found, "no page is told twice"
+                place = first + page
+                if state != State.DATA:
+                    found[number] = State(state)
+                elif what == "bytes":
+                    found[number] = region.buffer[place].tobytes()
+                else:
+                    found[number] = (int(region.frames[place]), bool(region.exclusive[place]))
+    return found
+
+
+def whole(text):
+    return text.ljust(PAGE, b"\0")
+
+
+def test_known_pages(child, way):
+    start = child.run("put(1, b'pair'); put(2, b'pair'); put(3, b'unique'); put(5, bytes(%d)); memory[7 * %d]" % (PAGE, PAGE))
+    reported = []
+    source, regions = read(child.pid, progress=reported.append)
+    expected = dict.fromkeys(range(64), State.HOLE)  # never touched, or like page 7 only read: the zero page
+    expected |= {1: whole(b"pair"), 2: whole(b"pair"), 3: whole(b"unique"), 5: bytes(PAGE)}
+    assert pages_of(regions, start, 64) == expected
+    assert source.kind == "process" and str(child.pid) in source.name and source.lost == 0
+    n_data = sum(int(region.runs["pages"][region.runs["state"] == State.DATA].sum()) for region in regions)
+    not_counted = sum(reported) - n_data
+    assert not_counted == 0 if way == "PAGEMAP_SCAN" else not_counted >= 1
+    assert all(region.allocated == (region.buffer is not None) for region in regions)
+    for region in regions:
+        for state, mapping, address, pages, _ in region.runs.tolist():
+            named = source.mappings[mapping]
+            assert named.start <= address and address + pages * PAGE <= named.end
+            if address == start:
+                assert named.name == "anon"
+    assert {"[heap]", "[stack]"} <= {mapping.name for mapping in source.mappings}
+
+
+def test_reading_makes_nothing_resident(child, way):
+    start = child.run("put(3, b'x'); put(40, b'x')")
+    before = resident_pages(child.pid)
+    _, regions = read(child.pid)
+    data = [page for page, found in pages_of(regions, start, 64).items() if found != State.HOLE]
+    assert data == [3, 40]
+    assert resident_pages(child.pid) == before
+
+
+def resident_pages(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as rollup:
+        return next(line for line in rollup if line.startswith("Rss:"))
+
+
+def test_only_private_copies_of_shared_and_file_pages_count(child, way, tmp_path):
+    file = tmp_path / "data"
+    file.write_bytes(b"f" * 8 * PAGE)
+    start = child.run(
+        f"fd = os.open({str(file)!r}, os.O_RDWR); area(8, mmap.MAP_PRIVATE, fd, None); [memory[p * {PAGE}] for p in range(8)]; put(2, b'own')"
+    )
+    found = pages_of(read(child.pid)[1], start, 8)
+    assert found.pop(2) == b"own" + b"f" * (PAGE - 3)
+    assert set(found.values()) == {State.EXCLUDED}
+    start = child.run("area(8, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1, None); put(1, b'shared')")
+    assert pages_of(read(child.pid)[1], start, 8) == dict.fromkeys(range(8), State.HOLE) | {1: State.EXCLUDED}
+
+
+def test_huge_pages_are_read_as_base_pages(child, way):
+    huge = 2 << 20
+    start = child.run(f"area({4 * huge // PAGE}, advice=mmap.MADV_HUGEPAGE); put(0, b'h' * {3 * huge})")
+    found = pages_of(read(child.pid)[1], start, 4 * huge // PAGE)
+    # A huge page that is only partly written is resident as a whole where the kernel made one.
+    assert [found[page] for page in range(3 * huge // PAGE)] == [b"h" * PAGE] * (3 * huge // PAGE)
+    assert {found[page] for page in range(3 * huge // PAGE, len(found))} <= {State.HOLE, bytes(PAGE)}
+
+
+def test_memory_without_access_is_read_too(child, way):
+    start = child.run(f"put(4, b'hidden'); libc.mprotect(ctypes.c_void_p(start), {64 * PAGE}, 0)")
+    source, regions = read(child.pid)
+    assert pages_of(regions, start, 64)[4] == whole(b"hidden") and source.lost == 0
+
+
+def test_without_process_vm_readv(child, way, monkeypatch):
+    def refuse(*args):
+        ctypes.set_errno(1)
+        return -1
+
+    monkeypatch.setattr(readv, "_vm_readv", refuse)
+    start = child.run("put(1, b'one'); put(2, b'two'); put(60, b'three')")
+    source, regions = read(child.pid)
+    found = pages_of(regions, start, 64)
+    assert (found[1], found[2], found[60]) == (whole(b"one"), whole(b"two"), whole(b"three")) and source.lost == 0
+
+
+def test_many_regions_and_batches(child, way, monkeypatch):
+    monkeypatch.setattr(proc, "REGION_PAGES", 100)
+    monkeypatch.setattr(readv, "BATCH_BYTES", 7 * PAGE)
+    start = child.run("area(1000); [put(page, str(page).encode()) for page in range(1000) if page % 5]")
+    _, regions = read(child.pid)
+    assert len(regions) > 8 and max(len(region.buffer) for region in regions if region.allocated) <= 100
+    expected = {page: whole(str(page).encode()) if page % 5 else State.HOLE for page in range(1000)}
+    assert pages_of(regions, start, 1000) == expected
+
+
+def test_pages_unmapped_meanwhile_are_lost(child, way):
+    start = child.run("[put(page, b'x') for page in range(64)]")
+    unmapped = []
+
+    def unmap_and_allocate(n_pages):
+        if not unmapped:
+            unmapped.append(child.run(f"libc.munmap(ctypes.c_void_p(start + 10 * {PAGE}), {5 * PAGE})"))
+        return allocate(n_pages)
+
+    source, regions = read(child.pid, unmap_and_allocate)
+    found = pages_of(regions, start, 64)
+    assert [page for page, state in found.items() if state == State.EXCLUDED] == [10, 11, 12, 13, 14]
+    assert found[9] == found[15] == whole(b"x")
+    assert source.lost >= 5 and str(source.lost) in source.warnings[0]
+
+
+def test_forked_processes_share_frames(child, way):
+    start = child.run("[put(page, b'p%d' % page) for page in range(8)]")
+    start_of_fork = child.run(
+        "pid = os.fork(); "
+        "(os.dup2(os.open('/dev/null', os.O_RDWR), 1), put(3, b'changed'), signal.pause()) if pid == 0 else None"
+    )
+    assert start_of_fork == start
+    with open(f"/proc/{child.pid}/task/{child.pid}/children") as children:
+        forked = int(children.read())
+    try:
+        wait_for(lambda: pages_of(read(forked)[1], start, 8)[3] == whole(b"changed"))
+        parent, fork = (pages_of(read(pid)[1], start, 8, "frames") for pid in (child.pid, forked))
+        source, _ = read(forked)
+    finally:
+        os.kill(forked, signal.SIGKILL)
+    shared = [page for page in range(8) if page != 3]
+    assert [parent[page][1] for page in shared] == [False] * 7 and parent[3][1] and fork[3][1]
+    if parent[0][0] == 0:
+        assert {frame for frame, _ in [*parent.values(), *fork.values()]} == {0}
+        assert any("CAP_SYS_ADMIN" in warning for warning in source.warnings)
+    else:
+        assert all(parent[page] == fork[page] for page in shared) and parent[3][0] != fork[3][0]
+        assert len({frame for frame, _ in parent.values()}) == 8 and source.warnings == []
+
+
+def wait_for(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        signal.sigtimedwait([], 0.01)
+    raise AssertionError("it never happened")
+
+
+def test_process_that_ends_before_its_first_page(child, way):
+    def kill_and_allocate(n_pages):
+        child.kill()
+        return allocate(n_pages)
+
+    with pytest.raises(PksmError, match=f"pid {child.pid} .*ended before any of its memory was read"):
+        read(child.pid, kill_and_allocate)
+
+
+@pytest.mark.parametrize("end", ["exit", "exec"])
+def test_process_that_ends_while_it_is_read(child, way, monkeypatch, end):
+    monkeypatch.setattr(readv, "BATCH_BYTES", 16 * PAGE)
+    child.run("area(4000); put(0, b'x' * len(memory))")
+    reported = []
+
+    def end_after_ten(pages):
+        reported.append(pages)
+        if len(reported) == 10:
+            if end == "exit":
+                child.kill()
+            else:
+                child.run("os.execv('/bin/sh', ['sh', '-c', 'echo 0; cat'])")
+
+    source, regions = read(child.pid, progress=end_after_ten)
+    n_data = sum(int(region.runs["pages"][region.runs["state"] == State.DATA].sum()) for region in regions)
+    assert n_data <= sum(reported) == 160 and n_data >= 150
+    assert source.lost >= 3800
+    assert len(source.warnings) == 1 and "ended" in source.warnings[0] and str(child.pid) in source.warnings[0]
+
+
+def test_zombie_and_missing(child):
+    pid = child.pid
+    child.process.kill()
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(PksmError, match=f"pid {pid} .*ended"):
+        sources.open_pid(pid)
+    child.process.wait()
+    for gone in (pid, 2**22 + 1, 2**40):
+        with pytest.raises(PksmError, match=f"pid {gone}: no such process"):
+            sources.open_pid(gone)
+
+
+@pytest.mark.parametrize("pid", [0, -1, "12", 1.5])
+def test_not_a_process_id(pid):
+    with pytest.raises(UsageError, match="not a process id"):
+        sources.open_pid(pid)
+
+
+def test_kernel_thread():
+    try:
+        with open("/proc/2/stat") as stat:
+            if "(kthreadd)" not in stat.read():
+                pytest.skip("pid 2 is no kernel thread here (a container)")
+    except FileNotFoundError:
+        pytest.skip("no pid 2 here (a container)")
+    with pytest.raises(PksmError, match="pid 2 .*kernel thread"):
+        sources.open_pid(2)
+
+
+def test_a_thread_is_no_process(child):
+    child.run("import threading; threading.Thread(target=signal.pause, daemon=True).start()")
+    thread = max(int(name) for name in os.listdir(f"/proc/{child.pid}/task"))
+    with pytest.raises(PksmError, match=f"pid {thread}: is a thread"):
+        sources.open_pid(thread)
+
+
+def test_page_size_is_the_systems(child):
+    with contextlib.closing(sources.open_pid(child.pid)) as source, pytest.raises(UsageError, match=f"{PAGE} bytes"):
+        list(source.regions(2 * PAGE, allocate, lambda pages: None))
+
+
+def as_nobody(function):
+    """Return what `function` returns in a forked process without privileges."""
+    if os.geteuid() != 0:
+        return function()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            result = function()
+        except BaseException as error:
+            result = error
+        os.write(writer, pickle.dumps(result))
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        result = pickle.load(pipe)
+    os.waitpid(pid, 0)
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def test_unprivileged_reads_its_own_children(way):
+    def function():
+        mapped = np.frombuffer(pagemap.mmap.mmap(-1, 64 * PAGE, flags=0x22), np.uint8)
+        mapped[: 8 * PAGE] = 7
+        ready, tell = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE: setuid has taken it away
+            mapped[0] = 1
+            os.write(tell, b"x")
+            signal.pause()
+        os.read(ready, 1)
+        try:
+            source, regions = read(pid)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        start = mapped.ctypes.data
+        return pages_of(regions, start, 64), pages_of(regions, start, 64, "frames"), source.warnings, source.lost
+
+    found, frames, warnings, lost = as_nobody(function)
+    assert found[0] == b"\1" + b"\7" * (PAGE - 1) and lost == 0
+    assert [found[page] for page in range(1, 8)] == [b"\7" * PAGE] * 7
+    assert {found[page] for page in range(8, 64)} == {State.HOLE}
+    assert frames[0] == (0, True) and frames[1] == (0, False)
+    assert len(warnings) == 1 and "CAP_SYS_ADMIN" in warnings[0]
+
+
+def test_refusal_names_rule_and_remedy(child):
+    pid = child.pid if os.geteuid() == 0 else 1
+
+    def function():
+        with pytest.raises(PksmError) as caught:
+            sources.open_pid(pid)
+        return str(caught.value)
+
+    message = as_nobody(function)
+    for words in (f"pid {pid}", "same user", "kernel.yama.ptrace_scope", "as root", "pksm scan -- COMMAND"):
+        assert words in message
+    assert "\n" not in message
+
+
+def test_no_descriptor_is_left_open(child, way):
+    before = len(os.listdir("/proc/self/fd"))
+    source, _ = read(child.pid)
+    source.close()
+    with pytest.raises(PksmError):
+        sources.open_pid(2**22 + 1)
+    with contextlib.closing(sources.open_pid(child.pid)) as source:
+        unfinished = source.regions(PAGE, allocate, lambda pages: None)
+        next(unfinished)
+        unfinished.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_lines_do_not_grow_with_pages(child, way):
+    def lines_of(pages):
+        child.run(f"area({pages}); put(0, b'x' * len(memory))")
+        count = 0
+
+        def trace(frame, event, argument):
+            nonlocal count
+            count += event == "line"
+            return trace
+
+        sys.settrace(trace)
+        try:
+            read(child.pid)
+        finally:
+            sys.settrace(None)
+        return count
+
+    few, many = lines_of(1 << 10), lines_of(1 << 14)
+    more_batches = ((1 << 14) - (1 << 10)) * PAGE // readv.BATCH_BYTES
+    assert 0 < many - few <= 40 * more_batches

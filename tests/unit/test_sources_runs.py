@@ -1,0 +1,186 @@
+"""What live sources compute from smaps and pagemap, against plain counting page by page."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pksm.sources import base, pagemap, proc, procmaps
+from pksm.sources.base import State
+
+PAGE = pagemap.PAGE_SIZE
+
+SMAPS = """\
+55d0a0000000-55d0a0002000 r-xp 00000000 fe:00 1234                       /usr/lib/lib foo.so.6
+Size:                  8 kB
+Rss:                   8 kB
+Anonymous:             0 kB
+VmFlags: rd ex mr mw me
+55d0a0002000-55d0a0005000 rw-p 00000000 00:00 0
+Size:                 12 kB
+Rss:                   8 kB
+Anonymous:             8 kB
+VmFlags: rd wr mr mw me ac
+55d0a0005000-55d0a0006000 rw-p 00000000 00:00 0                          [heap]
+Rss:                   0 kB
+Anonymous:             0 kB
+VmFlags: rd wr mr mw me ac
+7f0000000000-7f0000400000 rw-p 00000000 00:00 0                          [anon:arena 1]
+Rss:                4096 kB
+Anonymous:          4096 kB
+VmFlags: rd wr mr mw me ac um
+7f0000400000-7f0000800000 rw-p 00000000 00:0f 99                         /anon_hugepage (deleted)
+Rss:                   0 kB
+Anonymous:             0 kB
+VmFlags: rd wr mr mw me ac ht
+7f0000800000-7f0000804000 rw-s 00000000 00:05 7                          /dev/dri/card0
+Rss:                   0 kB
+Anonymous:             0 kB
+VmFlags: rd wr sh mr mw me ms pf io dd
+7ffd00000000-7ffd00004000 r--p 00000000 00:00 0                          [vvar]
+Rss:                   4 kB
+Anonymous:             0 kB
+VmFlags: rd mr de dd
+ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]
+Rss:                   0 kB
+Anonymous:             0 kB
+VmFlags: ex
+"""
+
+
+def test_smaps():
+    space = procmaps.parse_smaps(SMAPS)
+    assert [mapping.name for mapping in space.mappings] == [
+        "lib foo.so.6", "anon", "[heap]", "[anon:arena 1]", "anon_hugepage (deleted)", "card0", "[vvar]",
+    ]  # fmt: skip
+    assert space.mappings[1] == base.Mapping("anon", 0x55D0A0002000, 0x55D0A0005000)
+    assert space.vmas["start"].tolist() == [mapping.start for mapping in space.mappings]
+    assert space.vmas["end"].tolist() == [mapping.end for mapping in space.mappings]
+    assert space.vmas["device"].tolist() == [False] * 5 + [True] * 2
+    assert space.vmas["barred"].tolist() == [False] * 3 + [True] * 2 + [False] * 2
+    assert space.vmas["resident"].tolist() == [True, True, False, True, True, False, True]
+    assert space.anonymous_bytes == 8 << 10 and space.userfault_bytes == 4 << 20
+
+
+def test_smaps_of_nothing():
+    space = procmaps.parse_smaps("")
+    assert space.mappings == [] and len(space.vmas) == 0
+
+
+def ranges(draw, kinds):
+    """Draw sorted, disjoint ranges of pages below 60, each with a kind."""
+    edges = sorted(draw(st.sets(st.integers(0, 60), max_size=16)))
+    return [(low, high, draw(kinds)) for low, high in zip(edges, edges[1:], strict=False) if draw(st.booleans())]
+
+
+FILE, ZERO, PLAIN = pagemap.PAGE_IS_FILE, pagemap.PAGE_IS_PFNZERO, pagemap.PAGE_IS_PRESENT
+
+
+@st.composite
+def layouts(draw):
+    vmas = ranges(draw, st.sampled_from(["plain", "device", "barred"]))
+    resident = ranges(draw, st.sampled_from([PLAIN, PLAIN | FILE, PLAIN | ZERO]))
+    start, end = sorted(draw(st.sets(st.integers(0, 60), min_size=2, max_size=2)))
+    return vmas, resident, start, end
+
+
+@given(layouts())
+def testruns_between(layout):
+    vmas, resident, start, end = layout
+    vma_array = np.array(
+        [(low * PAGE, high * PAGE, kind == "device", kind == "barred", True) for low, high, kind in vmas],
+        procmaps.VMA,
+    )
+    resident_array = np.array([(low * PAGE, high * PAGE, kind) for low, high, kind in resident], pagemap.RESIDENT)
+    expected, n_data = {}, 0
+    for index, (low, high, kind) in enumerate(vmas):
+        for page in range(max(low, start), min(high, end)):
+            category = next((category for a, b, category in resident if a <= page < b), 0)
+            state = State.HOLE
+            if kind == "device":
+                state = State.EXCLUDED
+            elif category & PLAIN and not category & ZERO:
+                state = State.EXCLUDED if category & FILE or kind == "barred" else State.DATA
+            expected[page] = (state, index, n_data if state == State.DATA else None)
+            n_data += state == State.DATA
+    runs = proc.runs_between(start * PAGE, end * PAGE, vma_array, resident_array)
+    found = {}
+    for state, mapping, address, pages, first in runs.tolist():
+        for page in range(pages):
+            found[address // PAGE + page] = (state, mapping, first + page if state == State.DATA else None)
+    assert found == expected
+    assert sum(runs["pages"].tolist()) == len(expected), "no page is told twice"
+
+
+@st.composite
+def runs_and_states(draw):
+    states = draw(st.lists(st.sampled_from(list(State)), min_size=1, max_size=12))
+    pages = draw(st.lists(st.integers(1, 6), min_size=len(states), max_size=len(states)))
+    runs = base.make_runs(states, 0, np.cumsum([0, *pages[:-1]]) * PAGE, pages)
+    n_data = int(base.data_runs(runs)["pages"].sum())
+    new = draw(st.lists(st.sampled_from([State.DATA, State.HOLE, State.EXCLUDED]), min_size=n_data, max_size=n_data))
+    return runs, np.array(new, np.uint8)
+
+
+def by_page(runs):
+    return [
+        (address + page * PAGE, state, first + page if state == State.DATA else 0)
+        for state, _, address, pages, first in runs.tolist()
+        for page in range(pages)
+    ]
+
+
+@given(runs_and_states())
+def test_mark_runs(case):
+    runs, new = case
+    expected = [
+        (address, new[place] if state == State.DATA else state, place if new[place : place + 1] == [0] else 0)
+        if state == State.DATA
+        else (address, state, 0)
+        for address, state, place in by_page(runs)
+    ]
+    if len(new):
+        assert by_page(base.mark_runs(runs, new, PAGE)) == expected
+
+
+@given(runs_and_states(), st.integers(1, 9))
+def test_cut_runs(case, batch):
+    runs, new = case
+    data = base.data_runs(runs)
+    if len(data):
+        cut = base.cut_runs(data, np.arange(0, len(new), batch), PAGE)
+        assert by_page(cut) == by_page(data)
+        assert ((cut["first"] % batch + cut["pages"]) <= batch).all(), "no piece crosses a batch"
+
+
+@given(st.lists(st.sampled_from(["none", "swapped", "anon", "file"]), min_size=1, max_size=40))
+def test_resident_runs(kinds):
+    bits = {"none": 0, "swapped": 1 << 62, "anon": 1 << 63 | 1 << 56 | 77, "file": 1 << 63 | 1 << 61}
+    entries = np.array([bits[kind] for kind in kinds], np.uint64)
+    found = {}
+    for low, high, categories in pagemap._resident_runs(5 * PAGE, entries).tolist():
+        for address in range(low, high, PAGE):
+            found[address // PAGE - 5] = "file" if categories & FILE else "anon"
+    assert found == {page: kind for page, kind in enumerate(kinds) if kind in ("anon", "file")}
+
+
+@pytest.mark.parametrize("gap", [0, 1, pagemap.SPAN_GAP + 1, 3 * pagemap.SPAN_PAGES])
+def test_frames_of_scattered_runs(gap, monkeypatch):
+    """Entry n of a made-up page map holds frame n: each page has to get its own, whatever is read at once."""
+
+    class MadeUp(pagemap.Pagemap):
+        def __init__(self):
+            self.spans = []
+
+        def _entries(self, page, n_pages):
+            self.spans.append(n_pages)
+            return np.arange(page, page + n_pages, dtype=np.uint64) | np.uint64(1 << 63 | 1 << 56)
+
+    pages = np.array([3, 1, 7, 2])
+    starts = 1000 + np.cumsum(np.append(0, pages[:-1] + gap))
+    data = base.make_runs(np.zeros(4, np.uint8), 0, starts * PAGE, pages)
+    made_up = MadeUp()
+    frames, exclusive = made_up.frames(data)
+    assert frames.tolist() == [page for start, n in zip(starts, pages, strict=True) for page in range(start, start + n)]
+    assert exclusive.all()
+    assert len(made_up.spans) == (1 if gap <= pagemap.SPAN_GAP else 4)
