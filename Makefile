@@ -16,23 +16,23 @@ SOURCES := setup.py pyproject.toml $(wildcard csrc/*.c csrc/*.h csrc/*.py pksm/i
 help: ## say what there is to make (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.built ## set up, then scan four live Python interpreters
+demo: check $(VENV)/.built ## set up, then scan four live Python interpreters
 	@$(VENV)/bin/pksm demo
 
-test: $(VENV)/.built $(VENV)/.test-dependencies ## set up, then run every test: C under sanitizers, then pytest
+test: check $(VENV)/.built $(VENV)/.test-dependencies ## set up, then run every test: C under sanitizers, then pytest
 	@CC="$(CC)" sh ci/sanitize.sh
 	@$(VENV)/bin/python -m pytest --hypothesis-profile=ci
 
-bench: $(VENV)/.built $(VENV)/.test-dependencies ## run the benchmarks
+bench: check $(VENV)/.built $(VENV)/.test-dependencies ## run the benchmarks
 	@$(VENV)/bin/python -m pytest benchmarks
 
 sanitize: check ## run only the C tests under ASan and UBSan
 	@CC="$(CC)" sh ci/sanitize.sh
 
-dist: $(VENV)/.dependencies ## build sdist and wheel into dist/
+dist: check $(VENV)/.dependencies ## build sdist and wheel into dist/
 	@$(VENV)/bin/python ci/dist.py dist
 
-venv: $(VENV)/.built $(VENV)/.test-dependencies ## only set up: .venv with pksm (editable) and the test tools
+venv: check $(VENV)/.built $(VENV)/.test-dependencies ## only set up: .venv with pksm (editable) and the test tools
 
 clean: ## remove everything that was made, .venv too
 	rm -rf $(VENV) build dist pksm.egg-info pksm/*.so .pytest_cache .hypothesis .benchmarks
@@ -47,7 +47,6 @@ ifneq ($(MADE_FOR),$(shell cat $(VENV)/.made-for 2>/dev/null))
 $(VENV)/.made-for: FORCE
 endif
 $(VENV)/.made-for:
-	@CC="$(CC)" PYTHON="$(PYTHON)" sh ci/check_prerequisites.sh
 	@rm -rf $(VENV)
 	@echo "making $(VENV) ..."
 	@"$(PYTHON)" -m venv $(VENV)
@@ -66,7 +65,6 @@ $(VENV)/.test-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.dependencies $(SOURCES)
-	@CC="$(CC)" PYTHON="$(PYTHON)" sh ci/check_prerequisites.sh
 	@echo "compiling pksm ..."
 	@$(PIP) --no-build-isolation --no-deps --no-index --editable .
 	@touch $@

@@ -30,7 +30,7 @@ def table(document):
         f"CPU time, medians of {document['repeats']}, pages of {document['page_size']} bytes, touched before; "
         "every answer checked.",
         "",
-        "| load | pages | checksum, ns a page | to rest, ns a page | M pages a second | merges a second |",
+        "| load | pages | checksum, ns a page | to rest, ns a page | M pages a CPU second | merges a CPU second |",
         "|---|---|---|---|---|---|",
     ]
     for row in engines:

@@ -56,6 +56,8 @@ def main(argv):
     except (PksmError, OSError) as error:
         print(f"benchmarks/run.py: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
+    except KeyboardInterrupt:
+        return 130
     print(f"stored in {path}")
     return 0
 

@@ -1,8 +1,12 @@
 """Our engine by load and order, with its checksum pass alone and a sort of the checksums beside it."""
 
+import time
+
 import pytest
 
 from pksm import bench, tunables
+
+pytestmark = pytest.mark.benchmark(timer=time.process_time)  # CPU time
 
 
 def test_checksum(ground, measure):

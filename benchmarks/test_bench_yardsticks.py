@@ -1,8 +1,12 @@
 """What the machine can do at best, whatever the load."""
 
+import time
+
 import pytest
 
 from pksm import bench
+
+pytestmark = pytest.mark.benchmark(timer=time.process_time)  # CPU time
 
 
 @pytest.fixture(scope="module")

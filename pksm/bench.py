@@ -121,7 +121,7 @@ def checksum_job(ground, name=checksums.DEFAULT):
         engine=f"checksum {name}",
         load=ground.load.name,
         pages=len(ground.pages),
-        prepare=lambda: np.zeros(len(ground.pages), np.uint64),
+        prepare=lambda: np.full(len(ground.pages), 1, np.uint64),  # touched
         work=lambda sums: native.checksum_pages(ground.store.view, strategy, ground.pages, out=sums),
         check=lambda sums: check_sums(ground.load, sums, exact=is_exact(name)),
     )
@@ -161,7 +161,8 @@ def pksmd_job(ground, settings=tunables.preset("fixed").with_(pages_to_scan=BATC
     def check(worked):
         host, pksmd = worked
         if not pksmd.at_rest:
-            raise WrongAnswer(f"load {ground.load.name}, order {settings.order}: not at rest after {most_wakes} wake-ups")
+            where = f"load {ground.load.name}, order {settings.order}"
+            raise WrongAnswer(f"{where}: not at rest after {most_wakes} wake-ups")
         return check_frames(ground.load, host.frame_of[ground.pages], ground.first)
 
     return Job("pksmd", ground.load.name, len(ground.pages), prepare, work, check, settings.order)

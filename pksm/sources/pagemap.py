@@ -131,8 +131,11 @@ def zero_frame() -> int:
     page = mmap.mmap(-1, PAGE_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     view = np.frombuffer(page, np.uint8)
     view.max()  # reading maps the zero page
-    with open("/proc/self/pagemap", "rb", buffering=0) as own:
-        entry = np.frombuffer(os.pread(own.fileno(), 8, view.ctypes.data // PAGE_SIZE * 8), np.uint64)
+    try:
+        with open("/proc/self/pagemap", "rb", buffering=0) as own:
+            entry = np.frombuffer(os.pread(own.fileno(), 8, view.ctypes.data // PAGE_SIZE * 8), np.uint64)
+    except PermissionError:  # a process that gave up its privileges may not look at itself
+        return 0
     return int(entry[0] & PM_PFN)
 
 

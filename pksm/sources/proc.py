@@ -123,7 +123,7 @@ class _Reading:
         buffer = allocate(int(data["pages"].sum()))
         frames, exclusive = self.pages.frames(data)
         states = np.full(len(buffer), State.EXCLUDED, np.uint8)
-        for head, end, lost in self.memory.read_runs(data, buffer):
+        for head, end, lost in self.memory.read_runs(data, exclusive, buffer):
             if not self.pages.alive():  # after an exec the bytes may be those of the new program
                 self.ended = True
                 break
@@ -131,7 +131,8 @@ class _Reading:
             progress(end - head)
         self.source.lost += int((states == State.EXCLUDED).sum())
         if not self.pages.tells_zero_pages:
-            states[_zero_mapped(buffer, frames, exclusive)] = State.HOLE
+            suspects = (states == State.DATA) & ~exclusive
+            states[_zero_mapped(buffer, frames, suspects)] = State.HOLE
         read = states == State.DATA
         self.pages_read += int(read.sum())
         self.pages_mapped_elsewhere += int((read & ~exclusive & (frames == 0)).sum())
@@ -263,12 +264,12 @@ def _holder(ranges: np.ndarray, address: np.ndarray):
     return index, inside
 
 
-def _zero_mapped(buffer: np.ndarray, frames: np.ndarray, exclusive: np.ndarray) -> np.ndarray:
-    """Return which pages (buffer indexes) are mapped to the kernel's zero page, as far as that can be told.
+def _zero_mapped(buffer: np.ndarray, frames: np.ndarray, suspects: np.ndarray) -> np.ndarray:
+    """Return which of the `suspects` (bool) are mapped to the kernel's zero page, as buffer indexes.
 
     Without frame numbers a written zero page that is shared after a fork looks the same and is taken for one.
     """
-    suspects = np.flatnonzero(~exclusive & ((frames == 0) | (frames == pagemap.zero_frame())))
+    suspects = np.flatnonzero(suspects & ((frames == 0) | (frames == pagemap.zero_frame())))
     parts = [suspects[at : at + ZERO_CHECK_PAGES] for at in range(0, len(suspects), ZERO_CHECK_PAGES)]
     zero = [part[~buffer[part].view(np.uint64).any(axis=1)] for part in parts]
     return np.concatenate([*zero, np.empty(0, np.int64)])

@@ -1,4 +1,9 @@
-"""process_vm_readv: copy pages of another process, with /proc/PID/mem for what it will not give."""
+"""Copy pages of another process by process_vm_readv where that is harmless, else through /proc/PID/mem.
+
+process_vm_readv pins the pages it reads, and pinning an anonymous page that is mapped more than once makes the kernel
+give the process a copy of its own (since Linux 5.19). Frames shared after a fork or merged by KSM would be torn apart
+by looking at them; /proc/PID/mem, slower, leaves them as they are.
+"""
 
 import ctypes
 import errno
@@ -12,6 +17,8 @@ BATCH_BYTES = 1 << 20
 MAX_IOVECS = 1024
 
 IOVEC = np.dtype([("base", "u8"), ("length", "u8")])
+# One copy: addresses here and there, bytes, offset in the buffer, and whether its pages are mapped once.
+COPY = np.dtype([("local", "u8"), ("remote", "u8"), ("length", "u8"), ("at", "i8"), ("exclusive", "?")])
 
 _vm_readv = ctypes.CDLL(None, use_errno=True).process_vm_readv
 _vm_readv.restype = ctypes.c_ssize_t
@@ -30,52 +37,62 @@ class ProcessMemory:
         """Close the memory."""
         os.close(self._fd)
 
-    def read_runs(self, data: np.ndarray, buffer: np.ndarray):
+    def read_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
         """Copy the pages of DATA runs into `buffer` (n_pages, page_size), batch by batch.
 
-        Yields after each batch (first page, end page, lost): `lost` is a bool array of the batch's pages, or None
-        when all were read.
+        `exclusive` (bool, one a page) tells which are mapped once. Yields after each batch (first page, end page,
+        lost): `lost` is a bool array of the batch's pages, or None when all were read.
         """
         n_pages, page_size = buffer.shape
         batch = min(max(1, BATCH_BYTES // page_size), MAX_IOVECS)
         heads = np.arange(0, n_pages, batch)
-        pieces = cut_runs(data, heads, page_size)
-        remote = np.empty(len(pieces), IOVEC)
-        remote["base"], remote["length"] = pieces["address"], pieces["pages"] * page_size
-        bounds = np.append(np.searchsorted(pieces["first"].astype(np.int64), heads), len(pieces)).tolist()
+        pieces = cut_runs(data, np.union1d(heads, np.flatnonzero(np.diff(exclusive)) + 1), page_size)
+        first = pieces["first"].astype(np.int64)
+        copies = np.empty(len(pieces), COPY)
+        copies["local"] = buffer.ctypes.data + first * page_size
+        copies["remote"], copies["length"] = pieces["address"], pieces["pages"] * page_size
+        copies["at"], copies["exclusive"] = first * page_size, exclusive[first]
+        bounds = np.append(np.searchsorted(first, heads), len(pieces)).tolist()
         for head, low, high in zip(heads.tolist(), bounds, bounds[1:], strict=False):
-            out = buffer[head : head + batch]
-            read = self._readv(remote[low:high], out) or self._pread_all(remote[low:high], out)
-            yield head, head + len(out), None if read else self._pread_pages(remote[low:high], out)
+            lost = None if self._copy(copies[low:high], buffer) else self._copy_pages(copies[low:high], buffer)
+            yield head, min(head + batch, n_pages), lost
 
-    def _readv(self, remote: np.ndarray, out: np.ndarray) -> bool:
-        """Copy the remote pieces into `out` by one call; True when all of it came."""
-        if not self._use_readv:
-            return False
-        local = np.array([(out.ctypes.data, out.size)], IOVEC)
-        n_bytes = _vm_readv(self._pid, local.ctypes.data, 1, remote.ctypes.data, len(remote), 0)
+    def _copy(self, copies: np.ndarray, buffer: np.ndarray) -> bool:
+        """Copy one batch; True when all of it came."""
+        alone = copies["exclusive"]
+        if self._use_readv and self._readv(copies[alone]):
+            copies = copies[~alone]
+        flat = buffer.reshape(-1)
+        return all(
+            self._pread(address, flat[at : at + length])
+            for address, length, at in copies[["remote", "length", "at"]].tolist()
+        )
+
+    def _readv(self, copies: np.ndarray) -> bool:
+        """Copy by one call; True when all of it came."""
+        if len(copies) == 0:
+            return True
+        local, remote = np.empty(len(copies), IOVEC), np.empty(len(copies), IOVEC)
+        local["base"], remote["base"] = copies["local"], copies["remote"]
+        local["length"] = remote["length"] = copies["length"]
+        n_bytes = _vm_readv(self._pid, local.ctypes.data, len(local), remote.ctypes.data, len(remote), 0)
         if n_bytes < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):  # a seccomp filter, mostly
             self._use_readv = False
-        return n_bytes == out.size
+        return n_bytes == int(copies["length"].sum())
 
-    def _pread_all(self, remote: np.ndarray, out: np.ndarray) -> bool:
-        """Copy the remote pieces one by one through /proc/PID/mem, which reads PROT_NONE areas as well."""
-        flat, at = out.reshape(-1), 0
-        for address, length in remote.tolist():
-            if not self._pread(address, flat[at : at + length]):
-                return False
-            at += length
-        return True
-
-    def _pread_pages(self, remote: np.ndarray, out: np.ndarray) -> np.ndarray:
+    def _copy_pages(self, copies: np.ndarray, buffer: np.ndarray) -> np.ndarray:
         """Copy one batch page by page and return which pages were lost."""
-        page_size = out.shape[1]
-        addresses = [
-            page for base, length in remote.tolist() for page in range(base, base + length, page_size)
-        ]
-        return np.array([not self._pread(address, row) for address, row in zip(addresses, out, strict=True)])
+        page_size = buffer.shape[1]
+        return np.array(
+            [
+                not self._pread(address + page * page_size, buffer[at // page_size + page])
+                for address, length, at in copies[["remote", "length", "at"]].tolist()
+                for page in range(length // page_size)
+            ]
+        )
 
     def _pread(self, address: int, out: np.ndarray) -> bool:
+        """Copy one piece through /proc/PID/mem, which reads areas without access rights as well."""
         try:
             return os.preadv(self._fd, [out], address) == out.size
         except OSError:

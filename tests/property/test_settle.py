@@ -26,51 +26,57 @@ choices = st.fixed_dictionaries(
         "distrust": st.booleans(),
     }
 )
-some_classes = st.dictionaries(st.integers(0, 19), st.sampled_from(list(Class)), max_size=5)
-events = st.lists(
-    st.one_of(
-        st.tuples(st.just("settle"), st.lists(st.integers(1, 25), min_size=1, max_size=30), st.integers(1, 30)),
-        st.tuples(st.just("write"), st.integers(0, 19), contents),
-        st.tuples(st.just("classes"), some_classes),
-        st.tuples(st.just("delete"), st.integers(1, 25)),
-        st.tuples(st.just("bury"), st.integers(1, 25)),
-        st.tuples(st.just("refuse zero"), st.integers(1, 25)),
+ids_or_all = st.one_of(st.none(), st.lists(st.integers(1, 25), min_size=1, max_size=40))
+rounds = st.lists(
+    st.fixed_dictionaries(
+        {
+            "write": st.dictionaries(st.integers(0, 19), st.integers(0, 7), max_size=8),  # page: which content
+            "classes": st.dictionaries(st.integers(0, 19), st.sampled_from(list(Class)), max_size=5),
+            "delete": st.lists(st.integers(1, 25), max_size=3),
+            "bury": st.booleans(),
+            "refuse_zero": st.lists(st.integers(1, 25), max_size=1),
+            "settle": ids_or_all,
+            "cut": st.integers(1, 30),
+        }
     ),
-    min_size=3,
-    max_size=25,
+    min_size=2,
+    max_size=8,
 )
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@given(data=st.data(), stages=st.sampled_from(sorted(STAGES)), choices=choices, events=events)
-def test_native_is_the_model(order, data, stages, choices, events):
-    both = data.draw(sparse_twins(order, max_pages=20, more_items=5))
+@given(
+    data=st.data(),
+    stages=st.sampled_from(sorted(STAGES)),
+    choices=choices,
+    pool=st.lists(contents, min_size=2, max_size=8, unique=True),
+    rounds=rounds,
+)
+def test_native_is_the_model(order, data, stages, choices, pool, rounds):
+    both = data.draw(sparse_twins(order, st.sampled_from(pool), min_pages=8, max_pages=20, more_items=5))
     rules = both.rules(STAGES[stages], **choices)
-    items, stable, classes = both.model.items, both.model.stable, None
+    items, stable = both.model.items, both.model.stable
     both.settle(rules, list(both.ids))
-    for what, *how in events:
-        if what == "settle":
-            ids, cut = how
-            answers, revisit = both.settle(rules, [id for id in ids if id in both.ids], classes, cut)
-            for verdict, _ in answers:
-                event(verdict.name)
-            event(f"revisit: {bool(revisit)}")
-        elif what == "classes":
-            (classes,) = how
-        elif what == "write":
-            page, content = how
-            # merged pages are write-protected
-            if page < len(both.bytes) and not any(items[id].page == page for id in stable):
-                both.write(page, content)
-        elif how[0] in both.ids:
-            (id,) = how
-            if what == "delete":
-                both.delete(id)
-            elif what == "refuse zero":
-                both.refuse_zero(id)
-            elif items[id].deleted:
-                both.bury(id)
+    for round in rounds:
+        protected = {items[id].page for id in stable}  # pages of the stable tree can't be written to
+        for page, content in round["write"].items():
+            if page < len(both.bytes) and page not in protected:
+                both.write(page, pool[content % len(pool)])
+        for id in both.known(round["delete"]):
+            both.delete(id)
+        for id in both.known(round["refuse_zero"]):
+            both.refuse_zero(id)
+        ids = both.known(both.ids if round["settle"] is None else round["settle"])
+        answers, revisit = both.settle(rules, ids, round["classes"], round["cut"])
+        for verdict, _ in answers:
+            event(verdict.name)
+        event(f"revisit: {bool(revisit)}")
         both.check()
+        if round["bury"]:
+            for id in both.ids:
+                if items[id].deleted:
+                    both.bury(id)
+            both.check()
 
 
 def settle_until_all_is_told(both, rules, order_of_arrival, cut):
@@ -101,7 +107,7 @@ def settle_until_all_is_told(both, rules, order_of_arrival, cut):
 @pytest.mark.parametrize("order", ["content", "checksum-content"])
 @given(data=st.data(), distrust=st.booleans(), cut=st.integers(1, 60))
 def test_all_duplicates_are_shared_whatever_the_checksum(order, stages, data, distrust, cut):
-    both = data.draw(sparse_twins(order))
+    both = data.draw(sparse_twins(order, contents))
     arrival = data.draw(st.permutations(both.ids))
     rules = both.rules(STAGES[stages], distrust=distrust)
     zero, groups = settle_until_all_is_told(both, rules, arrival, cut)

@@ -43,6 +43,10 @@ class Twins:
     def ids(self):
         return range(1, len(self.nodes))
 
+    def known(self, ids):
+        """Return those of the ids that are in the table."""
+        return [id for id in ids if id in self.ids]
+
     def loose(self, ids):
         """Return those of the ids that are in no tree and alive, each once."""
         items = self.model.items
@@ -168,9 +172,9 @@ def weak(words):
 
 
 @st.composite
-def sparse_twins(draw, order, max_pages=60, more_items=0):
+def sparse_twins(draw, order, contents, min_pages=1, max_pages=60, more_items=0):
     """Items 1, 2 … have the pages in order; those behind them any page."""
-    pages = draw(st.lists(contents, min_size=1, max_size=max_pages))
+    pages = draw(st.lists(contents, min_size=min_pages, max_size=max_pages))
     words = draw(st.lists(st.integers(0, PAGE_SIZE // 4 - 1), min_size=1, max_size=2))
     more = draw(st.lists(st.integers(0, len(pages) - 1), max_size=more_items))
     return Twins(pages, [*range(len(pages)), *more], order, *weak(words), offset=draw(st.integers(0, 3)))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def wait_for(condition):
 
 
 def test_command_is_read_and_ended():
-    code = f"import time; data = bytearray(b'marked page.') * (300 * {PAGE} // 12); print('up', flush=True); time.sleep(99)"
+    code = f"import time\ndata = bytearray(b'marked page.') * (300 * {PAGE} // 12)\ntime.sleep(99)"
     with contextlib.closing(sources.run_command([sys.executable, "-c", code], settle=0.5)) as source:
         regions = read(source)
         assert source.kind == "process" and "marked page" in source.name and str(source.pid) in source.name
@@ -110,15 +111,15 @@ def test_group_and_stubborn_commands_are_ended(monkeypatch, tmp_path):
     source.close()  # once more does no harm
 
 
-def test_settling_counts_from_the_start():
-    """Two commands settle at the same time: when the first has been waited for, the second needs no wait."""
-    opened = [sources.run_command(["sleep", "99"], settle=0.3) for _ in range(2)]
-    with contextlib.ExitStack() as stack:
-        for source in opened:
-            stack.enter_context(contextlib.closing(source))
-        read(opened[0])
-        assert opened[1]._read_at <= time.monotonic()
-        read(opened[1])
+def test_settling_counts_from_the_start(monkeypatch):
+    """Commands settle at the same time: what passed while one was waited for is not waited for again."""
+    now, waits = 1000.0, []
+    monkeypatch.setattr(command, "time", types.SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(command.CommandSource, "exited", lambda self, timeout=0: waits.append(timeout))
+    with contextlib.closing(sources.run_command(["sleep", "99"], settle=3)) as source:
+        for now in (1001.0, 1002.5, 1010.0):
+            read(source)
+    assert [wait for wait in waits if wait] == [2.0, 0.5] and waits.count(0) == 1 + 3
 
 
 SCANNER = """

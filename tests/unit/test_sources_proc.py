@@ -116,7 +116,9 @@ def whole(text):
 
 
 def test_known_pages(child, way):
-    start = child.run("put(1, b'pair'); put(2, b'pair'); put(3, b'unique'); put(5, bytes(%d)); memory[7 * %d]" % (PAGE, PAGE))
+    start = child.run(
+        f"put(1, b'pair'); put(2, b'pair'); put(3, b'unique'); put(5, bytes({PAGE})); memory[7 * {PAGE}]"
+    )
     reported = []
     source, regions = read(child.pid, progress=reported.append)
     expected = dict.fromkeys(range(64), State.HOLE)  # never touched, or like page 7 only read: the zero page
@@ -154,7 +156,8 @@ def test_only_private_copies_of_shared_and_file_pages_count(child, way, tmp_path
     file = tmp_path / "data"
     file.write_bytes(b"f" * 8 * PAGE)
     start = child.run(
-        f"fd = os.open({str(file)!r}, os.O_RDWR); area(8, mmap.MAP_PRIVATE, fd, None); [memory[p * {PAGE}] for p in range(8)]; put(2, b'own')"
+        f"area(8, mmap.MAP_PRIVATE, os.open({str(file)!r}, os.O_RDWR), None); "
+        f"[memory[page * {PAGE}] for page in range(8)]; put(2, b'own')"
     )
     found = pages_of(read(child.pid)[1], start, 8)
     assert found.pop(2) == b"own" + b"f" * (PAGE - 3)
@@ -179,13 +182,17 @@ def test_memory_without_access_is_read_too(child, way):
 
 
 def test_without_process_vm_readv(child, way, monkeypatch):
+    refused = []
+
     def refuse(*args):
+        refused.append(args)
         ctypes.set_errno(1)
         return -1
 
     monkeypatch.setattr(readv, "_vm_readv", refuse)
     start = child.run("put(1, b'one'); put(2, b'two'); put(60, b'three')")
     source, regions = read(child.pid)
+    assert refused, "it was tried first"
     found = pages_of(regions, start, 64)
     assert (found[1], found[2], found[60]) == (whole(b"one"), whole(b"two"), whole(b"three")) and source.lost == 0
 
@@ -218,19 +225,13 @@ def test_pages_unmapped_meanwhile_are_lost(child, way):
 
 def test_forked_processes_share_frames(child, way):
     start = child.run("[put(page, b'p%d' % page) for page in range(8)]")
-    start_of_fork = child.run(
-        "pid = os.fork(); "
-        "(os.dup2(os.open('/dev/null', os.O_RDWR), 1), put(3, b'changed'), signal.pause()) if pid == 0 else None"
-    )
-    assert start_of_fork == start
-    with open(f"/proc/{child.pid}/task/{child.pid}/children") as children:
-        forked = int(children.read())
-    try:
+    with forked_from(child, "put(3, b'changed')") as forked:
         wait_for(lambda: pages_of(read(forked)[1], start, 8)[3] == whole(b"changed"))
         parent, fork = (pages_of(read(pid)[1], start, 8, "frames") for pid in (child.pid, forked))
         source, _ = read(forked)
-    finally:
-        os.kill(forked, signal.SIGKILL)
+        # Looking tears no shared frame apart, as process_vm_readv of them would.
+        assert parent == pages_of(read(child.pid)[1], start, 8, "frames")
+        assert pages_of(read(child.pid)[1], start, 8) == {page: whole(b"p%d" % page) for page in range(8)}
     shared = [page for page in range(8) if page != 3]
     assert [parent[page][1] for page in shared] == [False] * 7 and parent[3][1] and fork[3][1]
     if parent[0][0] == 0:
@@ -239,6 +240,51 @@ def test_forked_processes_share_frames(child, way):
     else:
         assert all(parent[page] == fork[page] for page in shared) and parent[3][0] != fork[3][0]
         assert len({frame for frame, _ in parent.values()}) == 8 and source.warnings == []
+
+
+@contextlib.contextmanager
+def forked_from(child, line):
+    """Let the child fork a process that runs `line` and pauses; give its pid."""
+    child.run(
+        "pid = os.fork(); "
+        f"(os.dup2(os.open('/dev/null', os.O_RDWR), 1), {line}, signal.pause()) if pid == 0 else None"
+    )
+    with open(f"/proc/{child.pid}/task/{child.pid}/children") as children:
+        forked = int(children.read())
+    try:
+        yield forked
+    finally:
+        os.kill(forked, signal.SIGKILL)
+
+
+def test_shared_and_own_pages_in_one_batch(child, way):
+    start = child.run("area(512); [put(page, b'old%d' % page) for page in range(512)]")
+    changes = "[put(page, b'new%d' % page) for page in range(512) if page % 3 == 0 or 100 < page < 200]"
+    with forked_from(child, changes) as forked:
+        expected = {
+            page: whole(b"new%d" % page if page % 3 == 0 or 100 < page < 200 else b"old%d" % page)
+            for page in range(512)
+        }
+        wait_for(lambda: pages_of(read(forked)[1], start, 512) == expected)
+
+
+USERFAULT = """
+import fcntl, struct
+uffd = libc.syscall(323, 0o2004000)
+fcntl.ioctl(uffd, 0xC018AA3F, bytearray(struct.pack("QQQ", 0xAA, 0, 0)))
+fcntl.ioctl(uffd, 0xC020AA00, bytearray(struct.pack("QQQQ", start, {size}, 1, 0)))
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of the system call is that of x86-64")
+@pytest.mark.skipif(os.geteuid() != 0, reason="userfaultfd needs root on most systems")
+def test_pages_under_userfaultfd_are_not_read(child, way):
+    code = USERFAULT.format(size=64 * PAGE)
+    start = child.run(f"put(3, b'x'); put(4, b'y'); exec({code!r})")
+    source, regions = read(child.pid)
+    expected = dict.fromkeys(range(64), State.HOLE) | {3: State.EXCLUDED, 4: State.EXCLUDED}
+    assert pages_of(regions, start, 64) == expected
+    assert source.lost == 0 and ["2 resident pages are under userfaultfd" in line for line in source.warnings] == [True]
 
 
 def wait_for(condition):
@@ -375,6 +421,8 @@ def test_unprivileged_reads_its_own_children(way):
 
 def test_refusal_names_rule_and_remedy(child):
     pid = child.pid if os.geteuid() == 0 else 1
+    if os.stat(f"/proc/{pid}").st_uid == os.geteuid() != 0:
+        pytest.skip("process 1 belongs to this user (a container)")
 
     def function():
         with pytest.raises(PksmError) as caught:

@@ -1,0 +1,152 @@
+"""Checksums: C against the model, the stored vectors and their authors' own libraries."""
+
+import json
+import sys
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+import pytest
+import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model import checksums as model
+from pksm import errors, native
+from test_page import SIZES, store_of, unaligned
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+sys.path.insert(0, str(DATA))
+import make_checksum_vectors  # noqa: E402
+
+VECTORS = json.loads((DATA / "checksum_vectors.json").read_text(encoding="utf-8"))
+LIBRARIES = {
+    "xxh64": xxhash.xxh64_intdigest,
+    "xxh64-trunc32": lambda page: xxhash.xxh64_intdigest(page) & 0xFFFFFFFF,
+    "xxh3-64": xxhash.xxh3_64_intdigest,
+    "crc32c": google_crc32c.value,
+}
+NAMES = ["sampled", *sorted(model.FULL_PAGE)]
+
+
+def random_page(size, seed):
+    return np.random.default_rng(seed).bytes(size)
+
+
+def pair(name, size):
+    """Return a strategy as C's and the model's."""
+    if name == "sampled":
+        words = make_checksum_vectors.positions(size)
+        return native.Checksum(name, words), lambda page: model.sampled(page, words)
+    return native.Checksum(name), model.FULL_PAGE[name]
+
+
+def test_the_table_holds_exactly_these():
+    widths = native.strategy_widths()
+    assert sorted(widths) == sorted(NAMES)
+    assert {name for name in widths if native.takes_sample(name)} == {"sampled"}
+    assert {name for name, width in widths.items() if width == 64} == {"xxh64", "xxh3-64"}
+    assert set(widths.values()) == {32, 64}
+    assert next(iter(widths)) == "xxh3-64"  # the default comes first
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", SIZES)
+def test_vectors_never_change(name, size):
+    checksum, in_python = pair(name, size)
+    vectors = [vector for vector in VECTORS if vector["size"] == size]
+    assert {vector["recipe"] for vector in vectors} == set(make_checksum_vectors.RECIPES)
+    for vector in vectors:
+        page = make_checksum_vectors.page(size, vector["recipe"])
+        assert checksum.of(page) == int(vector[name], 16)
+        if size <= 4096:  # the model takes its time
+            assert in_python(page) == int(vector[name], 16)
+
+
+def test_vectors_are_what_their_script_makes():
+    """Run `python tests/data/make_checksum_vectors.py` if the script is meant to have changed."""
+    assert make_checksum_vectors.vectors() == VECTORS
+
+
+def test_model_gives_the_published_lookup3_results():
+    """The two sentences of lookup3's own self-test: 30 bytes, so 8 words with a length of 32 - 2."""
+    sentence = b"Four score and seven years ago".ljust(32, b"\0")
+    assert model.jhash2(sentence, initval=0 - 2) == 0x17770551
+    assert model.jhash2(sentence, initval=1 - 2) == 0xCD628161
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", SIZES[:10])
+@given(seed=st.integers(0, 2**32 - 1), offset=st.integers(0, 63))
+def test_native_is_the_model_at_any_address(name, size, seed, offset):
+    checksum, in_python = pair(name, size)
+    page = random_page(size, seed)
+    expected = in_python(page) if size <= 512 else checksum.of(page)  # the model takes its time
+    assert checksum.of(unaligned(page, offset)) == expected
+    assert expected >> native.strategy_widths()[name] == 0
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("size", SIZES)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_native_is_the_authors_library(name, size, seed):
+    page = random_page(size, seed)
+    assert pair(name, size)[0].of(page) == LIBRARIES[name](page)
+
+
+@given(words=st.lists(st.integers(0, 15), max_size=40), seed=st.integers(0, 2**32 - 1))
+def test_sampled_takes_any_words_in_their_order(words, seed):
+    page = random_page(64, seed)
+    assert native.Checksum("sampled", words).of(page) == model.sampled(page, words)
+
+
+def test_sampled_does_not_see_what_it_does_not_look_at():
+    """The published faults blind-sample and sparse-zero-lost rest on this; full-page strategies see every byte."""
+    looked_at = list(range(0, 1024, 16))
+    sampled = native.Checksum("sampled", looked_at)
+    blank, zero = bytearray(4096), sampled.of(bytes(4096))
+    for word in range(1024):
+        blank[word * 4] = 1
+        assert (sampled.of(blank) == zero) == (word not in looked_at)
+        blank[word * 4] = 0
+
+
+@pytest.mark.parametrize("name", sorted(model.FULL_PAGE))
+@pytest.mark.parametrize("size", [8, 64, 128, 256, 4096])
+def test_full_page_strategies_see_every_byte(name, size):
+    checksum = native.Checksum(name)
+    page = bytearray(random_page(size, size))
+    before = checksum.of(page)
+    for at in range(size):
+        page[at] ^= 0x10
+        assert checksum.of(page) != before
+        page[at] ^= 0x10
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(seeds=st.lists(st.integers(0, 5), min_size=1, max_size=130), data=st.data())
+def test_batches_are_one_by_one(name, seeds, data):
+    checksum, _ = pair(name, 64)
+    contents = [random_page(64, seed) for seed in seeds]
+    store, memory = store_of(contents, offset=3)
+    pages = data.draw(st.lists(st.integers(0, len(contents) - 1), max_size=100))
+    expected = [checksum.of(contents[page]) for page in pages]
+    assert native.checksum_pages(store, checksum, pages).tolist() == expected
+    out = np.zeros(len(pages), np.uint64)
+    assert native.checksum_pages(store, checksum, pages, out) is out and out.tolist() == expected
+
+
+def test_what_can_not_be_right_is_refused():
+    store, memory = store_of([bytes(64)])
+    xxh3 = native.Checksum("xxh3-64")
+    with pytest.raises(errors.PageError):
+        native.checksum_pages(store, xxh3, [0, 1])
+    for out in (np.zeros(2, np.uint64), np.zeros(1, np.uint32)):
+        with pytest.raises(ValueError):
+            native.checksum_pages(store, xxh3, [0], out)
+    with pytest.raises(ValueError):
+        native.Checksum("sampled")
+    with pytest.raises(ValueError):
+        native.Checksum("crc32c", [1, 2])
+    with pytest.raises(ValueError):
+        native.Checksum("sampled", [16]).of(bytes(64))

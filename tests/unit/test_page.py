@@ -1,0 +1,104 @@
+"""Pages: compare, zero test, copies: C against the model, one and in batches, at any size and alignment."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model import page as model
+from pksm import errors, native
+
+SIZES = [8 << i for i in range(14)]  # 8 bytes to 64 KiB
+
+
+def unaligned(data, offset):
+    """Return a copy of data at an address that is `offset` past a multiple of 64."""
+    memory = np.zeros(len(data) + 128, np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    memory[start : start + len(data)] = np.frombuffer(data, np.uint8)
+    return memory[start : start + len(data)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@given(data=st.data())
+def test_compare_is_memcmp_with_the_common_prefix(size, data):
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    a = np.random.default_rng(seed).integers(0, 3, size, np.uint8).tobytes()
+    b = bytearray(a)
+    changes = data.draw(st.lists(st.tuples(st.integers(0, size - 1), st.integers(0, 255)), max_size=3))
+    for at, byte in changes:
+        b[at] = byte
+    b = bytes(b)
+    left, right = unaligned(a, data.draw(st.integers(0, 63))), unaligned(b, data.draw(st.integers(0, 63)))
+    order, common = native.page_compare(left, right)
+    assert (order, common) == model.compare(a, b)
+    assert order == (a > b) - (a < b)
+    assert native.page_compare(right, left) == (-order, common)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@given(data=st.data())
+def test_is_zero_sees_every_bit(size, data):
+    page = unaligned(bytes(size), data.draw(st.integers(0, 63)))
+    assert native.page_is_zero(page) and model.is_zero(page.tobytes())
+    at, bit = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, 7))
+    page[at] = 1 << bit
+    assert not native.page_is_zero(page) and not model.is_zero(page.tobytes())
+
+
+def store_of(pages, offset=0):
+    """Return a StoreView of a list of pages, every section of 64 in memory of its own, and that memory."""
+    regions = [unaligned(b"".join(pages[start : start + 64]), offset) for start in range(0, len(pages), 64)]
+    sections = np.array([region.ctypes.data for region in regions], np.uint64)
+    return native.StoreView(sections, len(pages), len(pages[0])), regions
+
+
+@given(
+    pages=st.lists(st.sampled_from([bytes(16), bytes(15) + b"\1", b"\1" + bytes(15), b"\xff" * 16]), min_size=1,
+                   max_size=200),
+    data=st.data(),
+    offset=st.integers(0, 9),
+)  # fmt: skip
+def test_batches_go_through_sections(pages, data, offset):
+    store, memory = store_of(pages, offset)
+    numbers = st.lists(st.integers(0, len(pages) - 1), max_size=150)
+    a = data.draw(numbers)
+    b = data.draw(st.lists(st.sampled_from(a), min_size=len(a), max_size=len(a))) if a else []
+    assert native.pages_copy(store, a).tobytes() == b"".join(pages[page] for page in a)
+    assert native.pages_are_zero(store, a).tolist() == [model.is_zero(pages[page]) for page in a]
+    expected = [model.compare(pages[x], pages[y])[0] for x, y in zip(a, b, strict=True)]
+    assert native.pages_compare(store, a, b).tolist() == expected
+
+
+def test_page_numbers_outside_the_store_are_refused():
+    store, memory = store_of([bytes(8)] * 65)
+    for outside in (65, 127, 128, 0xFFFFFFFF):
+        for call in (
+            lambda: native.pages_are_zero(store, [0, outside]),
+            lambda: native.pages_copy(store, [outside]),
+            lambda: native.pages_compare(store, [0, 1], [64, outside]),
+            lambda: native.pages_compare(store, [outside], [0]),
+        ):
+            with pytest.raises(errors.PageError):
+                call()
+    for no_number in (-1, 2**32, 0.5):
+        with pytest.raises(ValueError):
+            native.pages_are_zero(store, [no_number])
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 7, 12, 4095, 4097, 6144])
+def test_page_sizes_that_are_no_power_of_two_from_8_are_refused(size):
+    memory = np.zeros(8192, np.uint8)
+    store = native.StoreView(np.array([memory.ctypes.data], np.uint64), 1, size)
+    with pytest.raises(ValueError):
+        native.pages_are_zero(store, [0])
+
+
+def test_more_pages_than_sections_are_refused():
+    with pytest.raises(ValueError):
+        native.StoreView(np.zeros(1, np.uint64), 65, 8)
+
+
+def test_pages_of_two_sizes_are_not_compared():
+    with pytest.raises(ValueError):
+        native.page_compare(bytes(8), bytes(16))
