@@ -15,7 +15,7 @@ static inline uint64_t rotl64(uint64_t v, int bits)
 }
 
 /* ---- sampled: PKSM's own; some words of the page, mixed one by one ---- */
-static uint64_t sampled(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t sampled_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     const pksm_sample *sample = state;
     uint32_t h = 0xdeadbeef;
@@ -30,7 +30,7 @@ static uint64_t sampled(const uint8_t *page, size_t size_bytes, const void *stat
 }
 
 /* ---- jhash2: Bob Jenkins' lookup3 over words, initial value 17 as KSM had it before 4.20 ---- */
-static uint64_t jhash2(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t jhash2_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     size_t left = size_bytes / 4;
     uint32_t a = 0xdeadbeef + (uint32_t)(left << 2) + 17, b = a, c = a;
@@ -126,7 +126,7 @@ static uint64_t xxh64_trunc32(const uint8_t *page, size_t size_bytes, const void
     return xxh64(page, size_bytes, state) & 0xffffffff;
 }
 
-static const uint8_t xxh3_secret[192] = {
+const uint8_t xxh3_secret[192] = {
     0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x01, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c,
     0xde, 0xd4, 0x6d, 0xe9, 0x83, 0x90, 0x97, 0xdb, 0x72, 0x40, 0xa4, 0xa4, 0xb7, 0xb3, 0x67, 0x1f,
     0xcb, 0x79, 0xe6, 0x4e, 0xcc, 0xc0, 0xe5, 0x78, 0x82, 0x5a, 0xd0, 0x7d, 0xcc, 0xff, 0x72, 0x21,
@@ -160,7 +160,7 @@ static inline uint64_t xxh3_mix16(const uint8_t *page, const uint8_t *secret)
 }
 
 /* Pages of 8 to 128 bytes. */
-static uint64_t xxh3_short(const uint8_t *page, size_t size)
+uint64_t xxh3_short(const uint8_t *page, size_t size)
 {
     const uint8_t *end = page + size, *secret = xxh3_secret;
 
@@ -194,11 +194,19 @@ static inline void xxh3_accumulate(uint64_t acc[8], const uint8_t *stripe, const
     }
 }
 
+uint64_t xxh3_finish(const uint64_t acc[8], size_t size_bytes)
+{
+    uint64_t h = size_bytes * XXH64_1;
+
+    for (int i = 0; i < 8; i += 2)
+        h += multiply_fold(acc[i] ^ load64(xxh3_secret + 11 + 8 * i), acc[i + 1] ^ load64(xxh3_secret + 19 + 8 * i));
+    return xxh3_avalanche(h);
+}
+
 /* Our default: reads the page once, 64 bytes a step, in eight lanes that SIMD holds in one or two registers. */
 static uint64_t xxh3_64(const uint8_t *page, size_t size_bytes, const void *state)
 {
-    uint64_t acc[8] = {XXH32_3, XXH64_1, XXH64_2, XXH64_3, XXH64_4, XXH32_2, XXH64_5, XXH32_1};
-    uint64_t h = size_bytes * XXH64_1;
+    uint64_t acc[8] = XXH3_LANES;
     size_t stripes = (size_bytes - 1) / 64;
 
     (void)state;
@@ -211,32 +219,67 @@ static uint64_t xxh3_64(const uint8_t *page, size_t size_bytes, const void *stat
                 acc[i] = (acc[i] ^ acc[i] >> 47 ^ load64(xxh3_secret + 128 + 8 * i)) * XXH32_1;
     }
     xxh3_accumulate(acc, page + size_bytes - 64, xxh3_secret + 121);
-    for (int i = 0; i < 8; i += 2)
-        h += multiply_fold(acc[i] ^ load64(xxh3_secret + 11 + 8 * i), acc[i + 1] ^ load64(xxh3_secret + 19 + 8 * i));
-    return xxh3_avalanche(h);
+    return xxh3_finish(acc, size_bytes);
 }
 
 /* ---- the table ---- */
-static const pksm_strategy strategies[] = {
-    {"xxh3-64", 64, 0, xxh3_64},
-    {"sampled", 32, 1, sampled},
-    {"jhash2", 32, 0, jhash2},
-    {"xxh64", 64, 0, xxh64},
-    {"xxh64-trunc32", 32, 0, xxh64_trunc32},
-    {"crc32c", 32, 0, crc32c},
+static const pksm_strategy scalar[N_STRATEGIES] = {
+    [XXH3_64] = {"xxh3-64", 64, 0, xxh3_64, NULL},
+    [SAMPLED] = {"sampled", 32, 1, sampled_scalar, NULL},
+    [JHASH2] = {"jhash2", 32, 0, jhash2_scalar, NULL},
+    [XXH64] = {"xxh64", 64, 0, xxh64, NULL},
+    [XXH64_TRUNC32] = {"xxh64-trunc32", 32, 0, xxh64_trunc32, NULL},
+    [CRC32C] = {"crc32c", 32, 0, crc32c, NULL},
 };
+static pksm_strategy strategies[N_STRATEGIES];
+
+void checksum_select(int level)
+{
+    memcpy(strategies, scalar, sizeof strategies);
+    for (const twin *t = checksum_twins; t->strategy != N_STRATEGIES; t++) {
+        if (t->level > level)
+            continue;
+        if (t->sum)
+            strategies[t->strategy].sum = t->sum;
+        if (t->many)
+            strategies[t->strategy].many = t->many;
+    }
+}
 
 EXPORT const pksm_strategy *pksm_strategies(size_t *n)
 {
-    *n = sizeof strategies / sizeof strategies[0];
+    if (!strategies[0].name)
+        checksum_select(PKSM_CPU_SCALAR);
+    *n = N_STRATEGIES;
     return strategies;
 }
 
-static NOINLINE int sum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
-                     uint64_t *sums)
+enum { MANY = 64 };
+
+int sum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n, uint64_t *sums,
+              uint8_t *zero)
 {
-    for (size_t i = 0; i < n; i++)
-        sums[i] = checksum->sum(page_bytes(store, pages[i]), store->page_size, checksum->state);
+    const uint8_t *bytes[MANY];
+    int told = checksum->many != NULL;
+
+    for (size_t start = 0; start < n; start += MANY) {
+        size_t part = n - start < MANY ? n - start : MANY;
+        for (size_t i = 0; i < part; i++)
+            bytes[i] = page_bytes(store, pages[start + i]);
+        if (checksum->many)
+            told &= checksum->many(bytes, part, store->page_size, checksum->state, sums + start,
+                                   zero ? zero + start : NULL);
+        else
+            for (size_t i = 0; i < part; i++)
+                sums[start + i] = checksum->sum(bytes[i], store->page_size, checksum->state);
+    }
+    return told;
+}
+
+static NOINLINE int sum_into(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
+                             uint64_t *sums)
+{
+    sum_pages(store, checksum, pages, n, sums, NULL);
     return PKSM_OK;
 }
 
@@ -246,6 +289,6 @@ EXPORT int pksm_checksum_pages(const pksm_store *store, const pksm_checksum *che
     int status = checksum && checksum->sum ? check_pages(store, pages, n) : PKSM_EINVAL;
 
     if (status == PKSM_OK)
-        READING(status, sum_pages(store, checksum, pages, n, sums));
+        READING(status, sum_into(store, checksum, pages, n, sums));
     return status;
 }

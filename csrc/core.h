@@ -31,6 +31,50 @@ static inline const uint8_t *page_bytes(const pksm_store *store, uint32_t page)
     return (const uint8_t *)(uintptr_t)store->sections[page >> 6] + (page & 63) * store->page_size;
 }
 
+/* ---- page.c, page_simd.c: the kernels of each width; from: bytes already known to be equal ---- */
+typedef struct {
+    int (*compare)(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
+    int (*is_zero)(const uint8_t *page, size_t size_bytes);
+} page_kernels;
+
+extern page_kernels kernels; /* of the level selected; cpu.c */
+
+int page_compare_scalar(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
+int page_compare_avx2(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
+int page_compare_avx512(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
+int page_is_zero_scalar(const uint8_t *page, size_t size_bytes);
+int page_is_zero_avx2(const uint8_t *page, size_t size_bytes);
+int page_is_zero_avx512(const uint8_t *page, size_t size_bytes);
+
+/* ---- checksum.c, checksum_simd.c ---- */
+enum strategy { XXH3_64, SAMPLED, JHASH2, XXH64, XXH64_TRUNC32, CRC32C, N_STRATEGIES };
+
+/* A wider twin: of which strategy, from which level on. */
+typedef struct {
+    int strategy;
+    int level;
+    pksm_checksum_fn sum; /* null: the narrower one stays */
+    pksm_checksum_many_fn many;
+} twin;
+
+extern const twin checksum_twins[]; /* narrow before wide; ended by strategy N_STRATEGIES */
+extern const uint8_t xxh3_secret[192];
+
+/* Fills the table of strategies for this level. */
+void checksum_select(int level);
+/* What XXH3 does with the eight lanes at the end, and all of it for pages too short for lanes. */
+uint64_t xxh3_finish(const uint64_t acc[8], size_t size_bytes);
+uint64_t xxh3_short(const uint8_t *page, size_t size_bytes);
+uint64_t jhash2_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t sampled_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+#define XXH3_LANES {0xC2B2AE3Du, 0x9E3779B185EBCA87u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u, \
+                    0x85EBCA77C2B2AE63u, 0x85EBCA77u, 0x27D4EB2F165667C5u, 0x9E3779B1u}
+
+/* The checksums of pages of the store, many at a time where the strategy can; zero as in pksm_checksum_many_fn. */
+int sum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n, uint64_t *sums,
+              uint8_t *zero);
+
+/* ---- arguments ---- */
 /* PKSM_OK if all of pages[0 .. n-1] are in the store. */
 int check_pages(const pksm_store *store, const uint32_t *pages, size_t n);
 /* PKSM_OK if all ids are items of the table (and, when store is given, their pages are in it). */
@@ -91,6 +135,34 @@ void tree_erase(const pksm_table *table, pksm_trees *trees, uint32_t id);
 int tree_compare(const page_tree *tree, uint32_t page, uint32_t other);
 /* 1 if the page of id no longer has the checksum in its column. */
 int tree_is_outdated(const page_tree *tree, uint32_t id);
+
+/* ---- flight.c: many searches at a time ---- */
+enum { SIGHT_NONE, SIGHT_MATCH, SIGHT_GAP };
+
+/* What a descent saw: nothing to go by, a match, or the items on either side of the gap (0: none). */
+typedef struct {
+    int what;
+    uint32_t match;
+    uint32_t bound[2];
+} sight;
+
+/* An item on its way through both trees. */
+typedef struct {
+    uint64_t checksum;
+    size_t common[2]; /* bytes shared with either bound so far */
+    uint32_t page;
+    uint32_t node;  /* where it is; 0: landed */
+    int flies;      /* 0: left to search alone */
+    int zero;       /* 1, 0; -1: not known */
+    sight seen[2];  /* in the unstable tree, in the stable tree */
+} lane;
+
+/* Descends the tree of `which` with all lanes that fly (for the unstable tree: and that have no match yet). */
+void fly(const page_tree *tree, int which, lane *lanes, size_t n);
+/* Fetches the bytes that a lane will be compared with. */
+void fetch_match(const page_tree *tree, const lane *l);
+/* 1 if what was seen is true of the tree as it is now; then *found and *at are as from tree_find. */
+int sight_holds(const page_tree *tree, int which, const sight *seen, uint32_t page, place *at, enum find *found);
 
 /* ---- bus.c: a jump back to where the core was entered, when mapped bytes are gone ---- */
 extern _Thread_local sigjmp_buf *bus_jump;

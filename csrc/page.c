@@ -1,9 +1,9 @@
 /* page.c: compare pages, test them for zero, copy them; one and in batches. */
 #include "core.h"
 
-EXPORT int pksm_page_compare(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t *common)
+int page_compare_scalar(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common)
 {
-    size_t at = 0;
+    size_t at = from & ~(size_t)7;
 
     /* whole cache lines first: one branch a line, and the compiler makes vectors of it */
     for (; at + 64 <= size_bytes; at += 64) {
@@ -31,7 +31,7 @@ EXPORT int pksm_page_compare(const uint8_t *a, const uint8_t *b, size_t size_byt
     return 0;
 }
 
-EXPORT int pksm_page_is_zero(const uint8_t *page, size_t size_bytes)
+int page_is_zero_scalar(const uint8_t *page, size_t size_bytes)
 {
     size_t at = 0;
 
@@ -48,6 +48,16 @@ EXPORT int pksm_page_is_zero(const uint8_t *page, size_t size_bytes)
     return 1;
 }
 
+EXPORT int pksm_page_compare(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t *common)
+{
+    return kernels.compare(a, b, size_bytes, 0, common);
+}
+
+EXPORT int pksm_page_is_zero(const uint8_t *page, size_t size_bytes)
+{
+    return kernels.is_zero(page, size_bytes);
+}
+
 int check_pages(const pksm_store *store, const uint32_t *pages, size_t n)
 {
     uint32_t highest = 0;
@@ -62,7 +72,7 @@ int check_pages(const pksm_store *store, const uint32_t *pages, size_t n)
 static NOINLINE int are_zero(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *zero)
 {
     for (size_t i = 0; i < n; i++)
-        zero[i] = (uint8_t)pksm_page_is_zero(page_bytes(store, pages[i]), store->page_size);
+        zero[i] = (uint8_t)kernels.is_zero(page_bytes(store, pages[i]), store->page_size);
     return PKSM_OK;
 }
 
@@ -80,8 +90,8 @@ static NOINLINE int compare(const pksm_store *store, const uint32_t *a, const ui
     size_t common;
 
     for (size_t i = 0; i < n; i++)
-        order[i] = (int8_t)pksm_page_compare(page_bytes(store, a[i]), page_bytes(store, b[i]), store->page_size,
-                                             &common);
+        order[i] = (int8_t)kernels.compare(page_bytes(store, a[i]), page_bytes(store, b[i]), store->page_size, 0,
+                                           &common);
     return PKSM_OK;
 }
 

@@ -27,7 +27,7 @@ static uint32_t *count_of(pksm_trees *trees, int which)
 int tree_compare(const page_tree *tree, uint32_t page, uint32_t other)
 {
     size_t size = tree->store->page_size, common;
-    int order = pksm_page_compare(page_bytes(tree->store, page), page_bytes(tree->store, other), size, &common);
+    int order = kernels.compare(page_bytes(tree->store, page), page_bytes(tree->store, other), size, 0, &common);
 
     tree->cost->bytes_compared += order ? common + 1 : size;
     tree->cost->futile_compares += order != 0;
@@ -64,6 +64,7 @@ enum find tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_
             order = tree_compare(tree, page, node->page);
             if (order && tree->order == PKSM_CHECKSUM_CONTENT) {
                 tree->cost->collisions++;
+                tree->trees->collided = 1;
                 if (which == PKSM_UNSTABLE && tree->distrust && tree_is_outdated(tree, id))
                     return FIND_OUTDATED;
             }

@@ -1,6 +1,7 @@
 /* settle.c: takes a batch of items through the stages of the rules and gives each its verdict.
  *
- * One item at a time, in order of arrival: what the published kernels do. */
+ * Items are committed one at a time, in order of arrival: what the published kernels do. A window of them is summed and
+ * searched for together beforehand (flight.c); what was seen then is used only where it still holds. */
 #include "core.h"
 
 typedef struct {
@@ -10,8 +11,12 @@ typedef struct {
     uint32_t *revisit;
     size_t *n_revisit;
     size_t room;     /* of revisit */
+    size_t window;
     int sum_at_once; /* a search may come before the stage UNCHANGED, or there is no such stage */
 } batch;
+
+/* How many candidates' bytes are fetched before their turn. */
+enum { AHEAD = 2 };
 
 /* Where the journey of one item stands; NEXT: on to the next stage. */
 enum { NEXT = PKSM_N_VERDICTS, FULL };
@@ -43,8 +48,12 @@ static int unlink_outdated(const batch *b, uint32_t id)
 
 /* As tree_find, but with what is in the way taken out: only FIND_NOTHING, FIND_MATCH or (on_stale STOP)
  * FIND_DELETED come back; -1 when revisit is full. */
-static int find(const batch *b, int which, const pksm_node *item, place *at)
+static int find(const batch *b, int which, const pksm_node *item, const lane *l, place *at)
 {
+    enum find seen;
+
+    if (l->flies && sight_holds(&b->tree, which, &l->seen[which == PKSM_STABLE], item->page, at, &seen))
+        return seen;
     for (;;) {
         int found = tree_find(&b->tree, which, item->checksum, item->page, at);
 
@@ -76,14 +85,14 @@ static int stage_unchanged(const batch *b, pksm_node *item, int first_visit)
     return first_visit || item->checksum != before ? PKSM_STALE : NEXT;
 }
 
-static int stage_zero(const batch *b, const pksm_node *item)
+static int stage_zero(const batch *b, const pksm_node *item, const lane *l)
 {
     const pksm_store *store = b->tree.store;
     int class = class_of(b, item->page);
 
     if (item->checksum != b->rules->zero_checksum || (item->flags & (PKSM_INITCHECKSUM | PKSM_ZERO_REFUSED)))
         return NEXT;
-    if (pksm_page_is_zero(page_bytes(store, item->page), store->page_size))
+    if (l->zero < 0 ? kernels.is_zero(page_bytes(store, item->page), store->page_size) : l->zero)
         return class == PKSM_FREE || class == PKSM_NOT_KPAGE ? PKSM_ZERO : NEXT;
     b->tree.cost->collisions++;
     return b->rules->zero_on_differ == PKSM_SUCCESS ? PKSM_LIMBO : NEXT;
@@ -103,11 +112,11 @@ static int refuse(const batch *b, int which, uint32_t page, uint32_t other)
     return NEXT;
 }
 
-static int stage_stable(const batch *b, const pksm_node *item, uint32_t *other)
+static int stage_stable(const batch *b, const pksm_node *item, const lane *l, uint32_t *other)
 {
     const pksm_node *kept;
     place at;
-    int refused, found = find(b, PKSM_STABLE, item, &at);
+    int refused, found = find(b, PKSM_STABLE, item, l, &at);
 
     if (found != FIND_MATCH)
         return NEXT;
@@ -126,12 +135,12 @@ static int stage_stable(const batch *b, const pksm_node *item, uint32_t *other)
 }
 
 /* The twin leaves the unstable tree, the item enters the stable one; BUSY when its key is taken there. */
-static int promote(const batch *b, uint32_t id, uint32_t twin, int verdict, uint32_t *other)
+static int promote(const batch *b, uint32_t id, const lane *l, uint32_t twin, int verdict, uint32_t *other)
 {
     const pksm_node *item = &b->tree.table->nodes[id];
     place at;
 
-    if (find(b, PKSM_STABLE, item, &at) != FIND_NOTHING) {
+    if (find(b, PKSM_STABLE, item, l, &at) != FIND_NOTHING) {
         *other = at.node;
         return PKSM_BUSY;
     }
@@ -140,14 +149,14 @@ static int promote(const batch *b, uint32_t id, uint32_t twin, int verdict, uint
     return verdict;
 }
 
-static int stage_unstable(const batch *b, uint32_t id, uint32_t *other)
+static int stage_unstable(const batch *b, uint32_t id, const lane *l, uint32_t *other)
 {
     const pksm_node *nodes = b->tree.table->nodes, *item = &nodes[id];
     place at;
     int refused, found;
 
 again:
-    found = find(b, PKSM_UNSTABLE, item, &at);
+    found = find(b, PKSM_UNSTABLE, item, l, &at);
     if (found < 0)
         return FULL;
     if (found == FIND_NOTHING) {
@@ -172,12 +181,12 @@ again:
         }
         if (b->rules->on_differ != PKSM_SUCCESS)
             return PKSM_DIFFERENT;
-        return promote(b, id, at.node, PKSM_LIMBO, other);
+        return promote(b, id, l, at.node, PKSM_LIMBO, other);
     }
-    return promote(b, id, at.node, PKSM_PAIRED, other);
+    return promote(b, id, l, at.node, PKSM_PAIRED, other);
 }
 
-static int settle_one(const batch *b, uint32_t id, uint32_t *other)
+static int settle_one(const batch *b, uint32_t id, const lane *l, uint32_t *other)
 {
     pksm_node *item = &b->tree.table->nodes[id];
     int verdict = NEXT, first_visit = item->flags & PKSM_INITCHECKSUM;
@@ -197,29 +206,92 @@ static int settle_one(const batch *b, uint32_t id, uint32_t *other)
             verdict = stage_unchanged(b, item, first_visit);
             break;
         case PKSM_STAGE_ZERO:
-            verdict = stage_zero(b, item);
+            verdict = stage_zero(b, item, l);
             break;
         case PKSM_STAGE_STABLE:
-            verdict = stage_stable(b, item, other);
+            verdict = stage_stable(b, item, l, other);
             break;
         case PKSM_STAGE_UNSTABLE:
-            verdict = stage_unstable(b, id, other);
+            verdict = stage_unstable(b, id, l, other);
             break;
         }
     }
     return verdict;
 }
 
-static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others, size_t *done)
+/* Sums the window's items that need it, and lets all fly that will search. */
+static void prepare(const batch *b, const uint32_t *ids, size_t n, lane *lanes)
 {
-    for (size_t i = 0; i < n; i++) {
-        int verdict = settle_one(b, ids[i], &others[i]);
+    pksm_node *nodes = b->tree.table->nodes;
+    uint32_t pages[PKSM_MAX_WINDOW];
+    uint64_t sums[PKSM_MAX_WINDOW];
+    uint8_t zero[PKSM_MAX_WINDOW], unsummed[PKSM_MAX_WINDOW];
+    size_t n_unsummed = 0;
+    int told;
 
-        if (verdict == FULL)
-            break;
-        verdicts[i] = (uint8_t)verdict;
-        b->tree.cost->pages_visited++;
-        *done = i + 1;
+    for (size_t i = 0; i < n; i++) {
+        const pksm_node *item = &nodes[ids[i]];
+        lanes[i].flies = !(item->flags & PKSM_STABLE) && class_of(b, item->page) != PKSM_NOT_ANON;
+        lanes[i].zero = -1;
+        if (lanes[i].flies && (item->flags & PKSM_INITCHECKSUM)) {
+            unsummed[n_unsummed] = (uint8_t)i;
+            pages[n_unsummed++] = item->page;
+        }
+    }
+    told = sum_pages(b->tree.store, &b->rules->checksum, pages, n_unsummed, sums, zero);
+    b->tree.cost->bytes_hashed += n_unsummed * b->tree.store->page_size;
+    for (size_t k = 0; k < n_unsummed; k++) {
+        pksm_node *item = &nodes[ids[unsummed[k]]];
+        item->checksum = sums[k];
+        item->flags &= (uint16_t)~PKSM_INITCHECKSUM;
+        if (told)
+            lanes[unsummed[k]].zero = zero[k];
+    }
+    for (size_t i = 0; i < n; i++) {
+        const pksm_node *item = &nodes[ids[i]];
+        lanes[i].checksum = item->checksum;
+        lanes[i].page = item->page;
+        lanes[i].seen[0].what = lanes[i].seen[1].what = SIGHT_NONE;
+        lanes[i].flies &= item->checksum != b->rules->zero_checksum;
+    }
+    fly(&b->tree, PKSM_STABLE, lanes, n);
+    fly(&b->tree, PKSM_UNSTABLE, lanes, n);
+}
+
+/* Items that are in a tree already could be found by others before their turn comes. */
+static int any_unstable(const batch *b, const uint32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (b->tree.table->nodes[ids[i]].flags & PKSM_UNSTABLE)
+            return 1;
+    return 0;
+}
+
+static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
+                           size_t *done)
+{
+    static const lane alone = {.zero = -1};
+    lane lanes[PKSM_MAX_WINDOW];
+
+    for (size_t start = 0; start < n; start += b->window) {
+        size_t part = n - start < b->window ? n - start : b->window;
+        int together = part > 1 && !any_unstable(b, ids + start, part);
+
+        if (together)
+            prepare(b, ids + start, part, lanes);
+        for (size_t i = 0; i < part; i++) {
+            int verdict;
+
+            if (together)
+                for (size_t k = i ? i + AHEAD : 1; k <= i + AHEAD && k < part; k++)
+                    fetch_match(&b->tree, &lanes[k]);
+            verdict = settle_one(b, ids[start + i], together ? &lanes[i] : &alone, &others[start + i]);
+            if (verdict == FULL)
+                return PKSM_OK;
+            verdicts[start + i] = (uint8_t)verdict;
+            b->tree.cost->pages_visited++;
+            *done = start + i + 1;
+        }
     }
     return PKSM_OK;
 }
@@ -233,7 +305,8 @@ static int rules_are_sound(const pksm_rules *rules)
         if (rules->stages[i] > PKSM_STAGE_UNSTABLE)
             return 0;
     return n && n < sizeof rules->stages && rules->stages[n - 1] == PKSM_STAGE_UNSTABLE &&
-           rules->order <= PKSM_CHECKSUM_CONTENT && rules->checksum.sum;
+           rules->order <= PKSM_CHECKSUM_CONTENT && rules->checksum.sum &&
+           rules->window <= PKSM_MAX_WINDOW;
 }
 
 EXPORT int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
@@ -241,7 +314,7 @@ EXPORT int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_tr
                        uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost)
 {
     batch b = {.rules = rules, .classes = classes, .revisit = revisit, .n_revisit = n_revisit, .room = n};
-    int status = check_pages(store, NULL, 0);
+    int unchanged, status = check_pages(store, NULL, 0);
 
     if (status == PKSM_OK)
         status = check_items(store, table, ids, n);
@@ -256,7 +329,9 @@ EXPORT int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_tr
                          .order = rules->order,
                          .distrust = rules->distrust,
                          .checksum = rules->checksum};
-    b.sum_at_once = rules->order != PKSM_CONTENT || !memchr(rules->stages, PKSM_STAGE_UNCHANGED, sizeof rules->stages);
+    unchanged = memchr(rules->stages, PKSM_STAGE_UNCHANGED, sizeof rules->stages) != NULL;
+    b.sum_at_once = rules->order != PKSM_CONTENT || !unchanged;
+    b.window = unchanged || rules->on_stale == PKSM_STOP || !rules->window ? 1 : rules->window;
     *done = *n_revisit = 0;
     READING(status, settle(&b, ids, n, verdicts, others, done));
     return status;

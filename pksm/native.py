@@ -5,6 +5,8 @@ whose dtypes stand here, so that whatever lives longer than a call can be copied
 cffi drops the GIL round every call: an engine and its memory belong to one thread at a time.
 """
 
+import os
+
 import numpy as np
 
 from pksm import errors
@@ -23,7 +25,7 @@ NODE = np.dtype(
         ("link", "u4"),
     ]
 )
-TREES = np.dtype([(name, "u4") for name in ("unstable_root", "stable_root", "n_unstable", "n_stable")])
+TREES = np.dtype([(name, "u4") for name in ("unstable_root", "stable_root", "n_unstable", "n_stable", "collided")])
 COST = np.dtype(
     [
         (name, "u8")
@@ -133,7 +135,7 @@ class Checksum:
         if (self.words is not None) != bool(strategy.takes_sample):
             raise ValueError(f"strategy {name} {'needs' if strategy.takes_sample else 'takes no'} word positions")
         self.c = ffi.new("pksm_checksum *")
-        self.c.sum = strategy.sum
+        self.c.sum, self.c.many = strategy.sum, strategy.many
         if self.words is not None:
             self._sample = ffi.new("pksm_sample *")
             self._sample.n_words = len(self.words)
@@ -145,6 +147,30 @@ class Checksum:
         if self.words is not None and self.words.size and int(self.words.max()) * 4 + 4 > len(data):
             raise ValueError(f"a page of {len(data)} bytes has no word {int(self.words.max())}")
         return self.c.sum(_in(data, "uint8_t[]"), len(data), self.c.state)
+
+
+CPU_LEVELS = {
+    "scalar": lib.PKSM_CPU_SCALAR,
+    "sse42": lib.PKSM_CPU_SSE42,
+    "avx2": lib.PKSM_CPU_AVX2,
+    "avx512": lib.PKSM_CPU_AVX512,
+}
+
+
+def cpu_levels():
+    """Return the names of the levels that this machine can do, narrow to wide."""
+    return [name for name, level in CPU_LEVELS.items() if level <= lib.pksm_cpu_best()]
+
+
+def select_cpu(name):
+    """Let the kernels work at this level; UsageError for an unknown one, UnsupportedError for one too wide."""
+    if name not in CPU_LEVELS:
+        raise errors.UsageError(f"PKSM_CPU={name}: must be one of {', '.join(CPU_LEVELS)}")
+    if lib.pksm_cpu_select(CPU_LEVELS[name]):
+        raise errors.UnsupportedError(f"PKSM_CPU={name}: this processor has {', '.join(cpu_levels())}")
+
+
+select_cpu(os.environ.get("PKSM_CPU") or cpu_levels()[-1])
 
 
 def _strategies():
@@ -265,14 +291,14 @@ def trees_check(table, order, store=None):
 class PackedRules:
     """A pksm_rules with the checksum it points to, alive together."""
 
-    def __init__(self, stages, order, checksum, zero_checksum, zero_on_differ, on_differ, on_stale, distrust):
+    def __init__(self, stages, order, checksum, zero_checksum, zero_on_differ, on_differ, on_stale, distrust, window=1):
         self._checksum = checksum
         self.order = order
         self.c = ffi.new("pksm_rules *")
         self.c.stages = bytes(STAGES[stage] for stage in stages).ljust(8, b"\0")
         self.c.order = ORDERS[order]
         self.c.zero_on_differ, self.c.on_differ, self.c.on_stale = zero_on_differ, on_differ, on_stale
-        self.c.distrust = distrust
+        self.c.distrust, self.c.window = distrust, window
         self.c.zero_checksum = zero_checksum
         self.c.checksum = checksum.c[0]
 

@@ -24,6 +24,7 @@ class Rules:
     differ_is_success: in order `checksum`, equal checksums with other bytes count as merged (else DIFFERENT).
     stop_at_deleted: a search ends at a deleted item (else it is taken out and the search goes on).
     distrust: an unstable item that collides is summed anew, and taken out if its page has changed.
+    window: searches in flight at a time, 1 to 64; in order `content` only 1 is exact while pages change.
     """
 
     checksum: native.Checksum
@@ -33,6 +34,7 @@ class Rules:
     differ_is_success: bool = False
     stop_at_deleted: bool = False
     distrust: bool = True
+    window: int = 32
 
     def pack(self, page_size):
         """Return the rules as the C core takes them, for pages of page_size bytes."""
@@ -45,6 +47,7 @@ class Rules:
             on_differ=native.SUCCESS if self.differ_is_success else native.RETRY,
             on_stale=native.STOP if self.stop_at_deleted else native.SKIP,
             distrust=self.distrust,
+            window=self.window,
         )
 
 

@@ -22,6 +22,22 @@ enum pksm_status {
     PKSM_ETREE = 5   /* a tree breaks its invariants */
 };
 
+/* ---- the processor: cpu.c ------------------------------------------------------------------------------ */
+
+/* How wide the kernels work. Every level gives the same bits; scalar is the specification. */
+enum pksm_cpu {
+    PKSM_CPU_SCALAR = 0,
+    PKSM_CPU_SSE42 = 1,
+    PKSM_CPU_AVX2 = 2,
+    PKSM_CPU_AVX512 = 3 /* F, BW, VL and DQ */
+};
+
+/* The widest level that this processor and its operating system can do. */
+int pksm_cpu_best(void);
+/* Uses this level from now on, in all threads; PKSM_EINVAL if it is none or too wide for this machine.
+ * Before the first call: scalar. Not to be called while other calls run. */
+int pksm_cpu_select(int level);
+
 /* ---- pages: page.c ------------------------------------------------------------------------------------- */
 
 /* Pages in sections of 64: the bytes of page p start at sections[p >> 6] + (p & 63) * page_size. */
@@ -48,9 +64,15 @@ int pksm_pages_copy(const pksm_store *store, const uint32_t *pages, size_t n, ui
 /* The checksum of one page; state is whatever the strategy was made with. Plug-ins have this type too. */
 typedef uint64_t (*pksm_checksum_fn)(const uint8_t *page, size_t size_bytes, const void *state);
 
+/* The checksums of n pages at once. zero (may be null) gets 1 for a page of zeros, else 0; returns 1 if it has filled
+ * it, 0 if it can't tell on the way. */
+typedef int (*pksm_checksum_many_fn)(const uint8_t *const *pages, size_t n, size_t size_bytes, const void *state,
+                                     uint64_t *sums, uint8_t *zero);
+
 typedef struct {
     pksm_checksum_fn sum;
     const void *state;
+    pksm_checksum_many_fn many; /* null: sum is called page by page */
 } pksm_checksum;
 
 /* State of the strategies that look at some words only. */
@@ -64,9 +86,10 @@ typedef struct {
     uint32_t width;       /* bits of the result that can be set */
     uint32_t takes_sample; /* 1: state is a pksm_sample; 0: state is ignored */
     pksm_checksum_fn sum;
+    pksm_checksum_many_fn many;
 } pksm_strategy;
 
-/* The table of strategies, *n entries; lives for ever. */
+/* The table of strategies at the level selected, *n entries; lives for ever, changes with pksm_cpu_select. */
 const pksm_strategy *pksm_strategies(size_t *n);
 
 /* sums[i] = checksum of pages[i]. */
@@ -110,6 +133,7 @@ typedef struct {
     uint32_t stable_root;
     uint32_t n_unstable; /* items */
     uint32_t n_stable;   /* items */
+    uint32_t collided;   /* 1 once two items of one checksum stood in a tree: descents in flight look twice */
 } pksm_trees;
 
 enum pksm_order {
@@ -167,12 +191,15 @@ enum pksm_choice {
     PKSM_STOP = 3     /* on_stale: end the search there */
 };
 
+enum { PKSM_MAX_WINDOW = 64 };
+
 typedef struct {
     uint8_t stages[8];  /* enum pksm_stage in order of work, ended by PKSM_STAGE_END */
     uint8_t order;      /* enum pksm_order of both trees */
     uint8_t zero_on_differ; /* a page with the zero page's checksum that is not zero: RETRY (goes on) or SUCCESS */
     uint8_t on_differ;  /* order PKSM_CHECKSUM: equal checksum, other bytes: RETRY or SUCCESS */
     uint8_t on_stale;   /* a search meets a deleted item: SKIP or STOP */
+    uint8_t window;     /* descents in flight, up to PKSM_MAX_WINDOW; 0 and 1: one by one */
     uint8_t distrust;   /* 1: an unstable node that collides is summed anew and unlinked if its page has changed */
     uint64_t zero_checksum; /* the strategy's checksum of a page of zeros */
     pksm_checksum checksum; /* for items with PKSM_INITCHECKSUM, UNCHANGED and distrust */
@@ -197,12 +224,16 @@ enum pksm_verdict {
 
 /* Takes items through the stages of the rules, one after the other, and says of each what is to be done.
  *
+ * With a window above 1, that many items are searched at a time and then committed in order of arrival. The result is
+ * that of window 1 (cost counters, and when deleted items are unlinked, excepted) in keyed orders, and in order CONTENT
+ * as long as no page in a tree has changed since it was put there. Stages UNCHANGED and on_stale STOP work one by one.
+ *
  * Items may be in the unstable tree already (they are taken out first); stable items get SAME. classes (one
  * enum pksm_class a page, indexed by page number) may be null: all free. verdicts[i] and others[i] belong to
  * ids[i]. revisit (room for n ids) gets the items that a search unlinked because their page had changed (they
  * carry PKSM_INITCHECKSUM now), *n_revisit their number. *done is the number of items settled: less than n when
  * revisit is full (call again with the rest) or after PKSM_EBUS; then the trees are whole, the item after the
- * last one done is in no tree, and those behind it are untouched. */
+ * last one done is in no tree, and those behind it are where they were (but may have been summed). */
 int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
                 const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
                 uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost);

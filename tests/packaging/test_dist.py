@@ -51,9 +51,12 @@ def installed(dist, tmp_path_factory):
 
 
 def run(bin_directory, tmp_path, *command):
+    """Run a command of the fresh environment in an empty directory; return what it said."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return subprocess.run([str(bin_directory / command[0]), *command[1:]], cwd=tmp_path, env=env,
-                          capture_output=True, text=True, check=True).stdout  # fmt: skip
+    command = [str(bin_directory / command[0]), *command[1:]]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_sdist_has_all_that_a_build_and_a_test_run_need(dist):

@@ -1,0 +1,323 @@
+"""The whole of pksmd over a flat host, one page at a time.
+
+FlatHost owns the pages and merges what it is told to, or refuses. Pksmd keeps four lists and the two trees of Core. A
+visit settles one item and carries its verdict out at once; so a host that refuses needs nothing but a step back.
+
+One thing only is done once a wake-up: items that shall be visited again join the rescan list when the batch is done,
+those that a search found outdated ahead of those that the batch sends back.
+"""
+
+from collections import Counter
+
+from .settle import Choice, Class, Core, Item, Rules, Stage, Verdict
+from .tree import Order
+
+ZERO_FRAME = "the zero page"
+STAGES = (Stage.ZERO, Stage.STABLE, Stage.UNSTABLE)
+ORDERS = {"content": Order.CONTENT, "checksum": Order.CHECKSUM, "checksum-content": Order.CHECKSUM_CONTENT}
+
+
+class FlatHost:
+    """Pages that are mapped once each.
+
+    pages: page -> bytes; refuses: (kind, page) -> bool, kind "merge" or "zero", asked at every attempt.
+    """
+
+    def __init__(self, pages, refuses=lambda kind, page: False):
+        self.pages = pages
+        self.refuses = refuses
+        self.frame_of = {}  # live page -> the page it had its frame from, or ZERO_FRAME
+        self.anon_vma = {}  # every page that was ever live -> int
+        self.references = Counter()  # anon_vma -> int
+        self.classes = {}  # page -> Class, free where missing
+        self.policy = None
+
+    def mapcount(self, frame):
+        return sum(mapped == frame for mapped in self.frame_of.values())
+
+    def frames(self):
+        return set(self.frame_of.values()) - {ZERO_FRAME}
+
+    @property
+    def pages_zero_sharing(self):
+        return self.mapcount(ZERO_FRAME)
+
+    @property
+    def pages_sharing(self):
+        return len(self.frame_of) - self.pages_zero_sharing - len(self.frames())
+
+    @property
+    def frames_saved(self):
+        return len(self.frame_of) - len(self.frames())
+
+    def may_be_born(self, page):
+        """Not alive, and nobody uses the frame it once had."""
+        return page not in self.frame_of and not self.mapcount(page)
+
+    def bear(self, pages, anon_vma=0):
+        for page in pages:
+            assert self.may_be_born(page)
+            self.frame_of[page] = page
+            self.anon_vma[page] = anon_vma
+        self.policy.on_new(pages)
+
+    def free(self, pages):
+        self._lose([self.frame_of.pop(page) for page in pages])
+
+    def split(self, pages):
+        """Merged pages get a frame of their own and are born anew."""
+        self.free(pages)
+        for page in pages:
+            assert self.may_be_born(page)
+            self.frame_of[page] = page
+        self.policy.on_new(pages)
+
+    def merge(self, page, kpage):
+        """Return False when it is refused."""
+        assert self.frame_of[page] == page and self.mapcount(page) == 1 and self.mapcount(kpage)
+        assert self.pages[page] == self.pages[kpage]
+        if self.refuses("merge", page):
+            return False
+        self.frame_of[page] = kpage
+        self._lose([page])
+        return True
+
+    def merge_zero(self, page):
+        assert self.frame_of[page] == page and not any(self.pages[page])
+        if self.refuses("zero", page):
+            return False
+        self.frame_of[page] = ZERO_FRAME
+        self._lose([page])
+        return True
+
+    def _lose(self, frames):
+        """One mapping of each frame is gone."""
+        self.policy.on_free(sorted({frame for frame in frames if frame != ZERO_FRAME and not self.mapcount(frame)}))
+
+
+class Pksmd(Core):
+    """settings: has the fields of pksm's tunables, by name; checksum: page bytes -> int."""
+
+    def __init__(self, host, settings, checksum):
+        super().__init__(host.pages, ORDERS[settings.order])
+        self.host, self.settings, self.checksum = host, settings, checksum
+        self.new, self.rescan, self.update, self.deleted = [], [], [], []  # ids, oldest first
+        self.item_of = {}  # live tracked page -> id
+        self.sharers = {}  # id -> anon_vmas, newest first
+        self.awake = False
+        self.carry = 0
+        self.verdicts = []  # (page, verdict, page of the other item or None) of the last wake-up
+        self._last_id = 0
+        host.policy = self
+
+    def has(self, quirk):
+        return quirk in self.settings.quirks
+
+    def counters(self):
+        host = self.host
+        return {
+            "pages_shared": len(self.stable),
+            "pages_sharing": host.pages_sharing + host.pages_zero_sharing,
+            "pages_zero_sharing": host.pages_zero_sharing,
+            "pages_unshared": len(self.unstable),
+            "full_scans": 0,
+            "stable_nodes": sum(map(len, self.sharers.values())),
+            "rmap_items": len(self.items),
+            "new_len": len(self.new),
+            "rescan_len": len(self.rescan),
+            "del_len": len(self.deleted),
+        }
+
+    # ---- what the host tells ----
+
+    def on_new(self, pages):
+        for page in pages:
+            self._last_id += 1
+            self.items[self._last_id] = Item(page)
+            self.item_of[page] = self._last_id
+            self.new.append(self._last_id)
+
+    def on_free(self, pages):
+        for page in pages:
+            id = self.item_of.pop(page, None)
+            if id is None:
+                continue
+            for waiting in (self.new, self.rescan):
+                if id in waiting:
+                    waiting.remove(id)
+                    del self.items[id]
+                    break
+            else:
+                if id in self.update:
+                    self.update.remove(id)
+                self.items[id].deleted = True
+                self.deleted.append(id)
+        if self.settings.reclaim == "immediate" and not self.awake:
+            self.drain_deleted()
+
+    def written(self, pages):
+        for page in dict.fromkeys(pages):
+            id = self.item_of.get(page)
+            if id in self.unstable:
+                self._leave_the_tree(id)
+                self.items[id].init_checksum = True
+                self.rescan.append(id)
+
+    def _leave_the_tree(self, id):
+        self.unlink([id])
+        self.update.remove(id)
+
+    # ---- one wake-up ----
+
+    def wake(self):
+        """Return the number of items visited."""
+        if not self.settings.run:
+            return 0
+        self.awake = True
+        self.verdicts, self._outdated, self._sent_back = [], [], []
+        batch = self.take_batch()
+        for id in batch:
+            self.visit(id)
+        self.rescan += self._outdated + self._sent_back
+        self.awake = False
+        self.drain_deleted()
+        self.refresh_checksums()
+        return len(batch)
+
+    def _quota(self, n):
+        return n + 2 if self.has("batch-plus-two") else n
+
+    def take_batch(self):
+        n = self._quota(self.settings.pages_to_scan)
+        new, again = self.new[:n], self.rescan[:n]
+        del self.new[:n], self.rescan[:n]
+        return (new[::-1] if self.has("lifo-batch") else new) + again
+
+    def rules(self):
+        lenient = Choice.SUCCESS if self.has("collision-is-success") else Choice.RETRY
+        return Rules(
+            stages=STAGES,
+            order=self.order,
+            checksum=self.checksum,
+            zero_checksum=self.checksum(bytes(len(next(iter(self.pages.values()))))),
+            zero_on_differ=Choice.SUCCESS if self.has("sparse-zero-lost") else Choice.RETRY,
+            on_differ=lenient,
+            on_stale=Choice.SKIP,
+            # content order has no checksum to go by
+            distrust=lenient == Choice.RETRY and self.order != Order.CONTENT,
+        )
+
+    def visit(self, id):
+        """Settle one item and carry out what comes of it."""
+        item = self.items[id]
+        ((verdict, other),), outdated = self.settle(self.rules(), [id], self.host.classes)
+        self.verdicts.append((item.page, verdict.name, self.items[other].page if other else None))
+        for met in outdated:
+            self.update.remove(met)
+            self._outdated.append(met)
+        if verdict == Verdict.WAITING:
+            self.update.append(id)
+        elif verdict == Verdict.ZERO:
+            if not self.host.merge_zero(item.page):
+                item.zero_refused = True
+                self.visit(id)
+                item.zero_refused = False
+        elif verdict == Verdict.JOINED:
+            self.join(id, other)
+        elif verdict == Verdict.PAIRED:
+            self.pair(id, other)
+        elif verdict == Verdict.LIMBO and other:
+            if id in self.stable:  # the twin is nowhere now, and never looked at again
+                self.update.remove(other)
+                self.share(id, [self.host.anon_vma[item.page], self.host.anon_vma[self.items[other].page]])
+            else:
+                self.share(other, [self.host.anon_vma[item.page]])
+        elif verdict == Verdict.DROP and self.has("drop-is-final"):
+            del self.item_of[item.page], self.items[id]
+        elif verdict in (Verdict.BUSY, Verdict.DIFFERENT, Verdict.DROP):
+            self.send_back(id)
+
+    def join(self, id, kept):
+        page = self.items[id].page
+        if self.host.merge(page, self.items[kept].page):
+            self.share(kept, [self.host.anon_vma[page]])
+        else:
+            self.send_back(id)
+
+    def pair(self, id, twin):
+        """The item that came is kept; settle has moved it to the stable tree, and the twin out of the other."""
+        page, twins = self.items[id].page, self.items[twin].page
+        if self.host.merge(twins, page):
+            self.update.remove(twin)
+            self.share(id, [self.host.anon_vma[page], self.host.anon_vma[twins]])
+        else:
+            self.unlink([id])
+            self.put_back(twin)
+            self.send_back(id)
+
+    def put_back(self, id):
+        """Into the unstable tree, by the checksum it has; what is deleted on the way there goes."""
+        rules = Rules((), self.order, checksum=None, zero_checksum=0, on_stale=Choice.SKIP)
+        kind, place = self._find(self.unstable, id, rules)
+        assert kind == "nothing"
+        self.unstable.insert(id, *place)
+
+    def share(self, id, anon_vmas):
+        for anon_vma in anon_vmas:
+            self.sharers.setdefault(id, []).insert(0, anon_vma)
+            self.host.references[anon_vma] += 1
+
+    def send_back(self, id):
+        self.items[id].init_checksum = True
+        self._sent_back.append(id)
+
+    def drain_deleted(self):
+        self.unlink(self.deleted)
+        for id in self.deleted:
+            for anon_vma in self.sharers.pop(id, ()):
+                self.host.references[anon_vma] -= 1
+            del self.items[id]
+        self.deleted = []
+
+    def refresh_checksums(self):
+        looked_at, changed = self.update[: self.refresh_quota()], []
+        for id in looked_at:
+            item = self.items[id]
+            if self.host.classes.get(item.page) != Class.BUSY_PAGE:
+                checksum = self.checksum(self.bytes_of(id))
+                if checksum != item.checksum:
+                    item.checksum = checksum
+                    changed.append(id)
+        for id in changed:
+            self._leave_the_tree(id)
+            self.items[id].init_checksum = not self.has("stale-hash-reentry")
+            self.rescan.append(id)
+        if self.settings.update == "rotate":
+            unchanged = [id for id in looked_at if id not in changed]
+            self.update = [id for id in self.update if id not in unchanged] + unchanged
+
+    def refresh_quota(self):
+        unshared, wake_ms, period_ms = len(self.unstable), self.settings.sleep_millisecs, self.settings.period_seconds * 1000
+        if self.has("period-not-kept"):
+            need = unshared if unshared < self.settings.pages_to_scan else unshared * wake_ms // period_ms
+            need = min(need, self.settings.pages_to_scan)
+            return self._quota(need) if need else 0
+        self.carry += unshared * wake_ms
+        need, self.carry = divmod(self.carry, period_ms)
+        return need
+
+    def check(self):
+        """Raise AssertionError unless every item is where an item can be."""
+        self.unstable.check()
+        self.stable.check()
+        places = (self.new, self.rescan, self.update, self.deleted)
+        assert all(len(set(place)) == len(place) for place in places)
+        assert set(self.update) == {id for id in self.unstable if not self.items[id].deleted}
+        assert set(self.deleted) == {id for id, item in self.items.items() if item.deleted}
+        waiting = set(self.new) | set(self.rescan)
+        assert not any(id in self.unstable or id in self.stable for id in waiting)
+        assert len(waiting) == len(self.new) + len(self.rescan)
+        assert set(self.sharers) == set(self.stable)
+        assert self.host.references == sum((Counter(records) for records in self.sharers.values()), Counter())
+        assert set(self.item_of.values()) == set(self.items) - set(self.deleted)
+        assert set(self.item_of) <= self.host.frames()
