@@ -194,10 +194,9 @@ static int settle_one(const batch *b, uint32_t id, const lane *l, uint32_t *othe
     *other = 0;
     if (item->flags & PKSM_STABLE)
         return PKSM_SAME;
-    if (class_of(b, item->page) == PKSM_NOT_ANON)
+    tree_erase(b->tree.table, b->tree.trees, id);
+    if ((item->flags & PKSM_DELLIST) || class_of(b, item->page) == PKSM_NOT_ANON)
         return PKSM_DROP;
-    if (item->flags & PKSM_UNSTABLE)
-        tree_erase(b->tree.table, b->tree.trees, id);
     if (first_visit && b->sum_at_once)
         fill_checksum(b, item);
     for (const uint8_t *stage = b->rules->stages; verdict == NEXT && *stage; stage++) {
@@ -231,7 +230,7 @@ static void prepare(const batch *b, const uint32_t *ids, size_t n, lane *lanes)
 
     for (size_t i = 0; i < n; i++) {
         const pksm_node *item = &nodes[ids[i]];
-        lanes[i].flies = !(item->flags & PKSM_STABLE) && class_of(b, item->page) != PKSM_NOT_ANON;
+        lanes[i].flies = !(item->flags & (PKSM_STABLE | PKSM_DELLIST)) && class_of(b, item->page) != PKSM_NOT_ANON;
         lanes[i].zero = -1;
         if (lanes[i].flies && (item->flags & PKSM_INITCHECKSUM)) {
             unsummed[n_unsummed] = (uint8_t)i;

@@ -228,7 +228,7 @@ enum pksm_verdict {
  * that of window 1 (cost counters, and when deleted items are unlinked, excepted) in keyed orders, and in order CONTENT
  * as long as no page in a tree has changed since it was put there. Stages UNCHANGED and on_stale STOP work one by one.
  *
- * Items may be in the unstable tree already (they are taken out first); stable items get SAME. classes (one
+ * Items may be in the unstable tree already (they are taken out first); stable items get SAME, deleted ones DROP. classes (one
  * enum pksm_class a page, indexed by page number) may be null: all free. verdicts[i] and others[i] belong to
  * ids[i]. revisit (room for n ids) gets the items that a search unlinked because their page had changed (they
  * carry PKSM_INITCHECKSUM now), *n_revisit their number. *done is the number of items settled: less than n when

@@ -44,7 +44,7 @@ static void test_batches(void)
     uint32_t pages[N], keep = below(N);
     int8_t order[N];
     pksm_store store = {sections, N, SIZE};
-    pksm_checksum checksum = {first_word, NULL};
+    pksm_checksum checksum = {.sum = first_word};
 
     for (uint32_t i = 0; i < N; i++)
         pages[i] = i;

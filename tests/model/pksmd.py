@@ -248,7 +248,6 @@ class Pksmd(Core):
         """The item that came is kept; settle has moved it to the stable tree, and the twin out of the other."""
         page, twins = self.items[id].page, self.items[twin].page
         if self.host.merge(twins, page):
-            self.update.remove(twin)
             self.share(id, [self.host.anon_vma[page], self.host.anon_vma[twins]])
         else:
             self.unlink([id])
@@ -297,13 +296,13 @@ class Pksmd(Core):
             self.update = [id for id in self.update if id not in unchanged] + unchanged
 
     def refresh_quota(self):
-        unshared, wake_ms, period_ms = len(self.unstable), self.settings.sleep_millisecs, self.settings.period_seconds * 1000
+        unshared, settings = len(self.unstable), self.settings
+        work, period_ms = unshared * settings.sleep_millisecs, settings.period_seconds * 1000
         if self.has("period-not-kept"):
-            need = unshared if unshared < self.settings.pages_to_scan else unshared * wake_ms // period_ms
-            need = min(need, self.settings.pages_to_scan)
+            need = unshared if unshared < settings.pages_to_scan else work // period_ms
+            need = min(need, settings.pages_to_scan)
             return self._quota(need) if need else 0
-        self.carry += unshared * wake_ms
-        need, self.carry = divmod(self.carry, period_ms)
+        need, self.carry = divmod(work + self.carry, period_ms)
         return need
 
     def check(self):

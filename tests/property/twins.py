@@ -92,7 +92,7 @@ class Twins:
         self.model.relink(ids)
         native.relink(self.store, self.table, self.order, ids, self.cost)
 
-    def rules(self, stages, checksum_of_zero=None, **choices):
+    def rules(self, stages, checksum_of_zero=None, window=1, **choices):
         """Return one set of rules as a pair: the model's and the core's. stages: of model.settle.Stage."""
         zero = self.model_checksum(bytes(self.page_size)) if checksum_of_zero is None else checksum_of_zero
         model = Rules(stages, self.model.order, self.model_checksum, zero, **choices)
@@ -105,6 +105,7 @@ class Twins:
             model.on_differ,
             model.on_stale,
             model.distrust,
+            window,
         )
         return model, packed
 

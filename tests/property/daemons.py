@@ -1,0 +1,165 @@
+"""Pksmd over a FlatHost and the slow model of both, side by side: whatever happens happens to both, and both must
+come out the same."""
+
+import numpy as np
+
+from model.pksmd import ZERO_FRAME
+from model.pksmd import FlatHost as ModelHost
+from model.pksmd import Pksmd as ModelPksmd
+from pksm import host as protocol
+from pksm import native
+from pksm.flat import FlatHost
+from pksm.pksmd import Pksmd
+from pksm.settle import Verdict
+from pksm.store import Store
+
+PAGE_SIZE = 32
+REGIONS = (70, 20, 9)  # pages; the page numbers between them are in no region
+
+
+class WatchedPksmd(Pksmd):
+    """Remembers the verdicts of the last wake-up: (page, verdict, page of the other item or None)."""
+
+    verdicts = ()
+
+    def wake(self):
+        self.verdicts = []
+        return super().wake()
+
+    def _apply(self, settled):
+        page = self.items.page
+        for id, verdict, other in zip(settled.ids, settled.verdicts, settled.others, strict=True):
+            self.verdicts.append((int(page[id]), Verdict(verdict).name, int(page[other]) if other else None))
+        return super()._apply(settled)
+
+
+def make_memory(regions=REGIONS, page_size=PAGE_SIZE):
+    """Return a store of writable regions and {page: its bytes as an array}."""
+    store, memory = Store(page_size), {}
+    for n_pages in regions:
+        array = np.zeros((n_pages, page_size), np.uint8)
+        first = store.add(array, writable=True)
+        memory.update({first + i: array[i] for i in range(n_pages)})
+    return store, memory
+
+
+class Daemons:
+    """tunables: Tunables; checksum: (native.Checksum, the same as a function of bytes)."""
+
+    def __init__(self, tunables, checksum, regions=REGIONS):
+        self.store, self.memory = make_memory(regions)
+        self.host = FlatHost(self.store)
+        self.daemon = WatchedPksmd(self.host, tunables, checksum=checksum[0])
+        self.model_host = ModelHost(dict.fromkeys(self.memory, bytes(PAGE_SIZE)))
+        self.model = ModelPksmd(self.model_host, tunables, checksum[1])
+
+    # ---- what happens ----
+
+    def set_tunables(self, **changes):
+        self.daemon.tunables = self.model.settings = self.daemon.tunables.with_(**changes)
+
+    def set_classes(self, classes):
+        """classes: {page: Class}; all others are free."""
+        self.model_host.classes = classes
+        self.host.classes = np.zeros(self.store.n_pages, np.uint8)
+        self.host.classes[list(classes)] = list(classes.values())
+
+    def write(self, page, content):
+        self.model_host.pages[page] = content
+        self.memory[page][:] = np.frombuffer(content, np.uint8)
+
+    def written(self, pages):
+        self.model.written(pages)
+        self.daemon.written(np.array(pages, np.uint32))
+
+    def bear(self, pages, anon_vma=0):
+        self.model_host.bear(pages, anon_vma)
+        self.host.bear(np.array(pages, np.uint32), anon_vma=anon_vma)
+
+    def free(self, pages):
+        self.model_host.free(pages)
+        self.host.free(np.array(pages, np.uint32))
+
+    def split(self, pages):
+        self.model_host.split(pages)
+        self.host.split(np.array(pages, np.uint32))
+
+    def wake(self):
+        visited = self.model.wake()
+        assert self.daemon.wake() == visited
+        assert self.daemon.verdicts == self.model.verdicts
+        return visited
+
+    # ---- which pages it can happen to ----
+
+    def live(self):
+        return sorted(self.model_host.frame_of)
+
+    def unborn(self):
+        return [page for page in self.memory if self.model_host.may_be_born(page)]
+
+    def may_be_written(self):
+        """Not merged: neither given up its frame, nor serving others, nor ever made the page that is kept."""
+        host, model = self.model_host, self.model
+        return [
+            page
+            for page in self.memory
+            if host.may_be_born(page)
+            or (host.frame_of.get(page) == page and host.mapcount(page) == 1 and model.item_of.get(page) not in model.stable)
+        ]
+
+    def may_be_split(self):
+        host = self.model_host
+        return [page for page, frame in host.frame_of.items() if frame != page and not host.mapcount(page)]
+
+    # ---- are they the same? ----
+
+    def check(self):
+        self.model.check()
+        self.daemon.check()
+        self.host.check()
+        model, daemon, host = self.model, self.daemon, self.host
+        items, model_items = daemon.items, model.items
+        assert daemon.counters() == model.counters()
+        assert host.frames_saved == self.model_host.frames_saved
+        for ids, model_ids in (
+            (daemon._new.ids(), model.new),
+            (daemon._rescan.ids(), model.rescan),
+            (daemon._update.ids(), model.update),
+            (daemon._deleted.ids(), model.deleted),
+            (native.tree_items(items.table, native.UNSTABLE), model.unstable),
+            (native.tree_items(items.table, native.STABLE), model.stable),
+        ):
+            assert items.page[ids].tolist() == [model_items[id].page for id in model_ids]
+        frames = {page: self.frame_of(page) for page in range(len(host.frame_of))}
+        assert {page: frame for page, frame in frames.items() if frame is not None} == self.model_host.frame_of
+        assert self.tracked() == model.item_of.keys()
+        for page, model_id in model.item_of.items():
+            (id,) = items.item_of(np.array([page], np.uint32))
+            item = model_items[model_id]
+            flags = int(items.flags[id])
+            assert bool(flags & native.INITCHECKSUM) == item.init_checksum
+            assert item.init_checksum or items.checksum[id] == item.checksum
+            assert not flags & native.ZERO_REFUSED
+            sharers = daemon._stable_anon.of(items, id).tolist()
+            assert sharers == model.sharers.get(model_id, [])
+        references = self.model_host.references
+        assert host._references.tolist() == [references[anon_vma] for anon_vma in range(len(host._references))]
+        for counter in ("pages_visited", "collisions", "unlinked"):
+            assert getattr(daemon.cost, counter) == model.cost[counter], counter
+
+    def frame_of(self, page):
+        frame = int(self.host.frame_of[page])
+        return {protocol.ZERO_FRAME: ZERO_FRAME, protocol.NO_FRAME: None}.get(frame, frame)
+
+    def tracked(self):
+        pages = np.arange(self.store.n_pages, dtype=np.uint32)
+        return set(np.flatnonzero(self.daemon.items.item_of(pages)).tolist())
+
+
+def shared_frames(frame_of):
+    """Return the sets of live pages that share a frame, the zero page's among them: what to hold against oracle."""
+    groups = {}
+    for page, frame in frame_of.items():
+        groups.setdefault(frame, []).append(page)
+    return groups
