@@ -20,11 +20,16 @@ fi
 fixed=
 if setarch -R true 2>/dev/null; then fixed="setarch -R"; fi
 
+build() {
+    "$cc" -std=c11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+        -Wall -Wextra -Werror -Ipksm/include -Icsrc "$@"
+}
+
 echo "C tests under ASan and UBSan, seed $PKSM_SEED (repeat with PKSM_SEED=$PKSM_SEED make sanitize)"
+build -r csrc/*.c -o "$out/core.o"
 for test in "$@"; do
     name=$(basename "$test" .c)
-    "$cc" -std=c11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
-        -Wall -Wextra -Werror -Ipksm/include -Icsrc csrc/*.c "$test" -o "$out/$name"
+    build "$test" "$out/core.o" -o "$out/$name"
     if $fixed "$out/$name" "$PKSM_SEED" >"$out/$name.log" 2>&1; then
         echo "  $name: ok"
     else

@@ -1,5 +1,7 @@
 """Cost counters: work done, kept apart from what the kernel's files would show."""
 
+import time
+
 import numpy as np
 
 from pksm import native
@@ -25,6 +27,18 @@ class Cost:
         """Add to the core's counters what was done outside of it."""
         for name, amount in amounts.items():
             self.counts[name] += np.uint64(amount)
+
+    def laps(self):
+        """Return a function lap(step) that books the seconds since the last lap, or since now, to a step."""
+        last = [time.perf_counter(), time.process_time()]
+
+        def lap(step):
+            wall, cpu = time.perf_counter(), time.process_time()
+            self.wall_s[step] = self.wall_s.get(step, 0.0) + wall - last[0]
+            self.cpu_s[step] = self.cpu_s.get(step, 0.0) + cpu - last[1]
+            last[:] = wall, cpu
+
+        return lap
 
     def as_dict(self):
         """Return all counters as {name: int}."""

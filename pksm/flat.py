@@ -8,6 +8,7 @@ import numpy as np
 
 from pksm.errors import PageError
 from pksm.host import NO_FRAME, ZERO_FRAME
+from pksm.memory import grown
 from pksm.native import ids_array
 
 
@@ -90,8 +91,8 @@ class FlatHost:
         if (self._mapcount[kpages] == 0).any() or (self._mapcount[pages] != 1).any() or (pages == kpages).any():
             raise PageError("only pages without sharers can be merged, and only into live frames")
         self.frame_of[pages] = kpages
-        np.add.at(self._mapcount, kpages, 1)
-        self._drop(pages)
+        np.add.at(self._mapcount, kpages, np.uint32(1))
+        self._free_frames(pages)
 
     def merge_zero(self, pages):
         """Point unmerged pages to the zero page and free their frames."""
@@ -99,7 +100,7 @@ class FlatHost:
         self.frame_of[pages] = ZERO_FRAME
         self._zero += len(pages)
         self._mapped -= len(pages)
-        self._drop(pages)
+        self._free_frames(pages)
 
     def split(self, pages):
         """Give merged pages a frame of their own again, with the bytes they had; they are born anew.
@@ -122,18 +123,22 @@ class FlatHost:
         return self._anon_vma[pages]
 
     def get_anon_vma(self, anon_vmas):
-        np.add.at(self._references, anon_vmas, 1)
+        np.add.at(self._references, anon_vmas, np.int64(1))
 
     def put_anon_vma(self, anon_vmas):
-        np.subtract.at(self._references, anon_vmas, 1)
+        np.subtract.at(self._references, anon_vmas, np.int64(1))
 
     def _drop(self, frames):
         """One pte of each frame is gone (frames may repeat); those without any are free."""
-        np.subtract.at(self._mapcount, frames, 1)
+        np.subtract.at(self._mapcount, frames, np.uint32(1))
         dead = np.unique(frames[self._mapcount[frames] == 0])
-        self._frames -= len(dead)
         if len(dead):
-            self._policy.on_free(dead)
+            self._free_frames(dead)
+
+    def _free_frames(self, frames):
+        self._mapcount[frames] = 0
+        self._frames -= len(frames)
+        self._policy.on_free(frames)
 
     def _check_live(self, pages):
         if len(pages) and (int(pages.max()) >= len(self.frame_of) or (self.frame_of[pages] == NO_FRAME).any()):
@@ -148,10 +153,9 @@ class FlatHost:
     def _grow(self):
         n_pages = self.store.n_pages
         if n_pages > len(self.frame_of):
-            more = n_pages - len(self.frame_of)
-            self.frame_of = np.concatenate((self.frame_of, np.full(more, NO_FRAME, np.uint32)))
-            self._mapcount = np.concatenate((self._mapcount, np.zeros(more, np.uint32)))
-            self._anon_vma = np.concatenate((self._anon_vma, np.zeros(more, np.uint32)))
+            self.frame_of = grown(self.frame_of, n_pages, NO_FRAME)
+            self._mapcount = grown(self._mapcount, n_pages)
+            self._anon_vma = grown(self._anon_vma, n_pages)
 
     def check(self):
         """Raise AssertionError unless mappings, frames and references agree, and no merge has changed a byte."""

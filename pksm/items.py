@@ -9,6 +9,7 @@ import numpy as np
 
 from pksm import native
 from pksm.errors import ItemError
+from pksm.memory import grown
 
 _COLUMNS = {"list_stamp": np.uint32, "del_stamp": np.uint32}
 
@@ -82,10 +83,13 @@ class Items:
 
     def item_of(self, pages):
         """Return the item ids of the pages, 0 where there is none."""
-        found = np.zeros(len(pages), np.uint32)
-        known = pages < len(self._item_of_page)
-        found[known] = self._item_of_page[pages[known]]
-        return found
+        try:
+            return self._item_of_page[pages]
+        except IndexError:  # pages beyond all that ever had an item
+            known = pages < len(self._item_of_page)
+            found = np.zeros(len(pages), np.uint32)
+            found[known] = self._item_of_page[pages[known]]
+            return found
 
     def allocate(self, pages):
         """Make an item for each page and return the ids, uint32; all other fields are zero.
@@ -94,7 +98,8 @@ class Items:
         """
         n = len(pages)
         if n and int(pages.max()) >= len(self._item_of_page):
-            self._item_of_page = _grown(self._item_of_page, int(pages.max()) + 1)
+            needed = int(pages.max()) + 1
+            self._item_of_page = grown(self._item_of_page, max(needed, len(self._item_of_page) * 3 // 2))
         if self._item_of_page[pages].any():
             raise ItemError("a page was born that is alive already")
         reused = min(n, self._n_free)
@@ -125,7 +130,7 @@ class Items:
         if (self.flags[ids] & (native.STABLE | native.UNSTABLE)).any():
             raise ItemError("an item that is still in a tree can't be freed")
         if self._n_free + n > len(self._free):
-            self._free = _grown(self._free, self._n_free + n)
+            self._free = grown(self._free, max(self._n_free + n, len(self._free) * 3 // 2))
         self._free[self._n_free : self._n_free + n] = ids
         self._n_free += n
         self._nodes[ids] = 0
@@ -144,11 +149,12 @@ class Items:
         """Make room for n items in all, so that growing by steps doesn't copy."""
         if n + 1 > len(self._nodes):
             self._grow(n + 1, exact=True)
+            self._item_of_page = grown(self._item_of_page, max(n, len(self._item_of_page)))
 
     def _grow(self, needed, exact=False):
         size = needed if exact else max(needed, len(self._nodes) * 3 // 2)
-        self._nodes = _grown(self._nodes, size, exact=True)
-        self._columns = {name: _grown(column, size, exact=True) for name, column in self._columns.items()}
+        self._nodes = grown(self._nodes, size)
+        self._columns = {name: grown(column, size) for name, column in self._columns.items()}
         self._table = None
 
     def check(self, order, store=None):
@@ -165,11 +171,3 @@ class Items:
         assert not np.isin(ids, free).any(), "a page has a free item"
         deleted = np.flatnonzero(self.flags & native.DELLIST)
         assert len(ids) + len(np.setdiff1d(deleted, ids)) == len(self), "an item has no page and is not deleted"
-
-
-def _grown(array, needed, exact=False):
-    """Return a copy of array with room for `needed` entries, zero behind the old ones."""
-    size = needed if exact else max(needed, len(array) * 3 // 2)
-    bigger = np.zeros(size, array.dtype)
-    bigger[: len(array)] = array
-    return bigger

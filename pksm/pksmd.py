@@ -4,9 +4,7 @@ A page's life: on_new puts it on the new list; a wake-up takes a batch, settles 
 items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life of a page", draws it.
 """
 
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -44,6 +42,7 @@ class Pksmd:
         self._deleted = IdQueue(self.items, native.DELLIST, "del_stamp")
         self._stable_anon = StableAnon()
         self._awake = False
+        self._freed = []  # item ids of pages freed during this wake-up
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
         self._fruitless = 0  # visits since the last that led to something
         self.cost = Cost()
@@ -122,14 +121,30 @@ class Pksmd:
         ids = self.items.item_of(pages)
         ids = ids[ids != 0]
         self.items.part(self.items.page[ids])
-        listed = (self.items.flags[ids] & (native.NEWLIST | native.RESCAN)) != 0
-        self._new.discard(ids[listed])
-        self._rescan.discard(ids[listed])
-        self.items.free(ids[listed])
-        self._update.discard(ids[~listed])
-        self._deleted.push(ids[~listed])
-        if self._tunables.reclaim == "immediate" and not self._awake:
-            self._drain_deleted()
+        if self._awake:
+            self._freed.append(ids)  # the drain step of this wake-up is soon enough
+        else:
+            self._bury(ids)
+
+    def _bury(self, ids):
+        """Items of freed pages: gone at once while they wait for a visit, else when the del list is drained."""
+        waiting = (self.items.flags[ids] & (native.NEWLIST | native.RESCAN)) != 0
+        if waiting.any():
+            self._new.discard(ids[waiting])
+            self._rescan.discard(ids[waiting])
+            self.items.free(ids[waiting])
+            ids = ids[~waiting]
+        self._update.discard(ids)
+        if self._tunables.reclaim == "del-list" and not self._awake:
+            self._deleted.push(ids)
+        else:
+            self._reclaim(ids)
+
+    def _reclaim(self, ids):
+        """Out of the tree, anon_vmas put, ids free."""
+        native.unlink(self.items.table, ids)
+        self._host.put_anon_vma(self._stable_anon.release(self.items, ids))
+        self.items.free(ids)
 
     def written(self, pages):
         """Visit unmerged pages (uint32) again whose bytes have changed, without waiting for the update period."""
@@ -150,27 +165,19 @@ class Pksmd:
         if not self._tunables.run:
             return 0
         self._awake = True
+        lap = self.cost.laps()
         try:
-            with self._step("take_batch"):
-                batch = self._take_batch()
-            with self._step("settle"):
-                self._settle(batch)
+            batch = self._take_batch()
+            lap("take_batch")
+            self._settle(batch)
+            lap("settle")
         finally:
-            self._awake = False
-        with self._step("drain_deleted"):
             self._drain_deleted()
-        with self._step("refresh_checksums"):
-            self._refresh_checksums()
+            self._awake = False
+        lap("drain_deleted")
+        self._refresh_checksums()
+        lap("refresh_checksums")
         return len(batch)
-
-    @contextmanager
-    def _step(self, name):
-        wall, cpu = time.perf_counter(), time.process_time()
-        try:
-            yield
-        finally:
-            self.cost.wall_s[name] = self.cost.wall_s.get(name, 0.0) + time.perf_counter() - wall
-            self.cost.cpu_s[name] = self.cost.cpu_s.get(name, 0.0) + time.process_time() - cpu
 
     def _quota(self, pages):
         return pages + 2 if self._has("batch-plus-two") else pages
@@ -179,20 +186,19 @@ class Pksmd:
         n = self._quota(self._tunables.pages_to_scan)
         new, again = self._new.take(n), self._rescan.take(n)
         if self._has("lifo-batch"):
-            new = new[::-1]
-        return np.concatenate((new, again))
+            new = np.ascontiguousarray(new[::-1])
+        return np.concatenate((new, again)) if len(again) else new
 
     def _settle(self, ids):
         """Settle and apply until no verdict is void: one that a host refuses takes later ones with it."""
         visited, progress, refused_zero = len(ids), False, []
         while len(ids):
             self._sum_in_threads(ids)
-            settled = settle(
-                self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost
-            )
-            self._visit_again(settled.revisit, native.INITCHECKSUM)
+            settled = settle(self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost)
+            if len(settled.revisit):
+                self._visit_again(settled.revisit, native.INITCHECKSUM)
+            progress = progress or any(settled.count(verdict) for verdict in _PROGRESS)
             ids, not_zero = self._apply(settled)
-            progress = progress or any(len(settled.of(verdict)) for verdict in _PROGRESS)
             refused_zero.append(not_zero)
         for not_zero in refused_zero:
             self.items.clear_flags(not_zero, native.ZERO_REFUSED)
@@ -219,50 +225,71 @@ class Pksmd:
 
     def _apply(self, settled):
         """Carry verdicts out. Return the ids to settle again, in order of arrival, and those refused as zero pages."""
-        ids, others, page, host = settled.ids, settled.others, self.items.page, self._host
-        zero, pairs, joins = (settled.of(verdict) for verdict in (Verdict.ZERO, Verdict.PAIRED, Verdict.JOINED))
-        anon_vmas = host.anon_vma(page[ids])
-        twin_anon_vmas = host.anon_vma(page[others])
+        ids = settled.ids
+        zero_refused, pairs_refused, joins_refused, void = self._merge(settled)
 
-        zero_refused = _refused(zero, len(zero) and host.merge_zero(page[ids[zero]]))
-        pairs_refused = _refused(pairs, len(pairs) and host.merge(page[others[pairs]], page[ids[pairs]]))
-        void = _NONE
-        if len(pairs_refused):
-            undo_pairs(host.store, self.items, self._rules, settled, pairs_refused, cost=self.cost)
-            named = settled.named_by(pairs_refused)
-            void = np.flatnonzero(named)
-            pairs, joins = np.setdiff1d(pairs, pairs_refused), joins[~named[joins]]
-        joins_refused = _refused(joins, len(joins) and host.merge(page[ids[joins]], page[others[joins]]))
-        joins = np.setdiff1d(joins, joins_refused) if len(joins_refused) else joins
+        limbo = _without(settled.of(Verdict.LIMBO), void)
+        if len(limbo):
+            self._book(settled, limbo)
+        waiting = settled.of(Verdict.WAITING)
+        if len(waiting):
+            waiting = ids[waiting]
+            self._update.push(waiting[(self.items.flags[waiting] & native.UNSTABLE) != 0])  # some have been paired since
 
-        limbo = np.setdiff1d(settled.of(Verdict.LIMBO), void)
-        limbo = limbo[others[limbo] != 0]
-        promoted = (self.items.flags[ids[limbo]] & native.STABLE) != 0
-        pairs = np.concatenate((pairs, limbo[promoted]))  # booked alike, though nothing was merged
-        joins = np.concatenate((joins, limbo[~promoted]))
-        self._share(np.repeat(ids[pairs], 2), np.column_stack((anon_vmas[pairs], twin_anon_vmas[pairs])).ravel())
-        self._share(others[joins], anon_vmas[joins])
-        self._update.discard(others[pairs])
-
-        waiting = ids[settled.of(Verdict.WAITING)]
-        flags = self.items.flags[waiting]
-        self._update.push(waiting[(flags & (native.UNSTABLE | native.DELLIST)) == native.UNSTABLE])
-
-        dropped = np.setdiff1d(settled.of(Verdict.DROP), void)
         retried = [settled.of(Verdict.BUSY), settled.of(Verdict.DIFFERENT), pairs_refused, joins_refused]
+        dropped = _without(settled.of(Verdict.DROP), void)
         if self._has("drop-is-final"):
             self._forget(ids[dropped])
         else:
             retried.append(dropped)
-        retry = ids[np.setdiff1d(np.concatenate(retried), void)]
-        retry = retry[(self.items.flags[retry] & native.DELLIST) == 0]
-        self.items.set_flags(retry, native.INITCHECKSUM)
-        self._rescan.push(retry)
+        if any(map(len, retried)):
+            retry = ids[_without(np.sort(np.concatenate(retried)), void)]
+            self.items.set_flags(retry, native.INITCHECKSUM)
+            self._rescan.push(retry)
 
         not_zero = ids[zero_refused]
-        self.items.set_flags(not_zero, native.ZERO_REFUSED)
-        again = ids[np.union1d(void, zero_refused)] if len(void) or len(zero_refused) else _NONE
-        return again[(self.items.flags[again] & native.DELLIST) == 0], not_zero
+        if len(not_zero):
+            self.items.set_flags(not_zero, native.ZERO_REFUSED)
+        return ids[np.union1d(void, zero_refused)] if len(void) or len(zero_refused) else _NONE, not_zero
+
+    def _merge(self, settled):
+        """Ask the host for the merges. Return the positions it refused (of ZERO, of PAIRED, of JOINED) and the void."""
+        ids, others, page, host = settled.ids, settled.others, self.items.page, self._host
+        zero, pairs, joins = (settled.of(verdict) for verdict in (Verdict.ZERO, Verdict.PAIRED, Verdict.JOINED))
+        zero_refused = pairs_refused = joins_refused = void = _NONE
+        if len(zero):
+            zero_refused = _refused(zero, host.merge_zero(page[ids[zero]]))
+        if len(pairs):
+            kpages, twins = page[ids[pairs]], page[others[pairs]]
+            anon_vmas = np.stack((host.anon_vma(kpages), host.anon_vma(twins)), axis=1)
+            mask = host.merge(twins, kpages)
+            pairs_refused = _refused(pairs, mask)
+            if len(pairs_refused):
+                undo_pairs(host.store, self.items, self._rules, settled, pairs_refused, cost=self.cost)
+                void = settled.named_by(pairs_refused)
+                joins = _without(joins, void)
+                pairs, anon_vmas = pairs[~mask], anon_vmas[~mask]
+            self._share(np.repeat(ids[pairs], 2), anon_vmas.ravel())
+        if len(joins):
+            pages, anon_vmas = page[ids[joins]], host.anon_vma(page[ids[joins]])
+            mask = host.merge(pages, page[others[joins]])
+            joins_refused = _refused(joins, mask)
+            if len(joins_refused):
+                joins, anon_vmas = joins[~mask], anon_vmas[~mask]
+            self._share(others[joins], anon_vmas)
+        return zero_refused, pairs_refused, joins_refused, void
+
+    def _book(self, settled, limbo):
+        """Book pages in limbo like merged ones, though nothing was merged: as published."""
+        ids, others = settled.ids[limbo], settled.others[limbo]
+        ids, others = ids[others != 0], others[others != 0]  # those taken for zero pages are booked nowhere
+        promoted = (self.items.flags[ids] & native.STABLE) != 0
+        anon_vmas = self._host.anon_vma(self.items.page[ids])
+        twins = others[promoted]
+        both = np.stack((anon_vmas[promoted], self._host.anon_vma(self.items.page[twins])), axis=1)
+        self._share(np.repeat(ids[promoted], 2), both.ravel())
+        self._share(others[~promoted], anon_vmas[~promoted])
+        self._update.discard(twins)
 
     def _share(self, ids, anon_vmas):
         """Record sharers of stable pages. Mirrors stable_tree_append."""
@@ -276,11 +303,12 @@ class Pksmd:
         self.items.free(ids)
 
     def _drain_deleted(self):
-        """Reclaim the items of freed pages: out of their tree, anon_vmas put, ids free."""
-        ids = self._deleted.take(len(self._deleted))
-        native.unlink(self.items.table, ids)
-        self._host.put_anon_vma(self._stable_anon.release(self.items, ids))
-        self.items.free(ids)
+        """Reclaim the items of freed pages: those of the del list, and those of pages freed during this wake-up."""
+        if len(self._deleted):
+            self._reclaim(self._deleted.take(len(self._deleted)))
+        if self._freed:
+            freed, self._freed = np.concatenate(self._freed), []
+            self._bury(freed)
 
     def _refresh_checksums(self):
         """Sum part of the unshared pages anew; those that changed are visited again.
@@ -328,5 +356,10 @@ class Pksmd:
 
 
 def _refused(positions, mask):
-    """The positions a host refused: mask is its answer, None (or 0, not asked) when it took all."""
-    return positions[mask] if isinstance(mask, np.ndarray) else _NONE
+    """The positions a host refused: mask is its answer, None when it took all."""
+    return _NONE if mask is None else positions[mask]
+
+
+def _without(positions, void):
+    """The positions that are not void, in order."""
+    return np.setdiff1d(positions, void) if len(void) else positions

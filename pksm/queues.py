@@ -53,6 +53,8 @@ class IdQueue:
 
     def take(self, n):
         """Remove and return the first n ids (fewer if there are no more), oldest first."""
+        if not self._len:
+            return np.empty(0, np.uint32)
         ids, passed = self._first(n)
         self._drop(ids)
         self._head = self._tail if not self._len else self._head + passed
@@ -66,7 +68,8 @@ class IdQueue:
 
     def discard(self, ids):
         """Remove those of the ids that are on this queue, wherever they stand. O(len(ids))."""
-        self._drop(ids[(self._items.flags[ids] & self._flag) != 0])
+        if self._len:
+            self._drop(ids[(self._items.flags[ids] & self._flag) != 0])
 
     def ids(self):
         """Return all ids, oldest first."""
@@ -80,7 +83,11 @@ class IdQueue:
     def _entries(self, start, stop):
         """The valid ones of the entries at positions start .. stop-1, and their positions."""
         positions = np.arange(start, stop, dtype=np.uint32)
-        ids = self._ring[positions % np.uint32(len(self._ring))]
+        at, size = start % len(self._ring), len(self._ring)
+        if at + stop - start <= size:
+            ids = self._ring[at : at + stop - start].copy()
+        else:
+            ids = self._ring[positions % np.uint32(size)]
         valid = (self._stamps[ids] == positions) & ((self._items.flags[ids] & self._flag) != 0)
         return ids[valid], positions[valid]
 

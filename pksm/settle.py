@@ -66,9 +66,13 @@ class Settled:
         """Return the positions in the batch with this verdict, ascending."""
         return self._order[self._starts[verdict] : self._starts[verdict + 1]]
 
+    def count(self, verdict):
+        """Return how many items have this verdict."""
+        return self._starts[verdict + 1] - self._starts[verdict]
+
     def named_by(self, positions):
-        """Return a bool array: verdicts that name an item at one of the positions, and so stand or fall with it."""
-        return np.isin(self.others, self.ids[positions])
+        """Return the positions whose verdicts name an item at one of these, and so stand or fall with it."""
+        return np.flatnonzero(np.isin(self.others, self.ids[positions])).astype(np.uint32)
 
 
 def settle(store, items, rules, ids, classes=None, *, cost):

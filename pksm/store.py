@@ -5,11 +5,11 @@ Page numbers come in sections of 64, as the kernel's mem_section does it: the by
 alignment nor a place beside each other, and they are never moved.
 """
 
-import mmap
+import bisect
 
 import numpy as np
 
-from pksm import native
+from pksm import memory, native
 from pksm.errors import PageError, PksmError, UsageError
 
 SECTION_PAGES = 64
@@ -81,17 +81,11 @@ class Store:
         memory that is available.
         """
         size = n_pages * self.page_size
-        available = available_bytes()
+        available = memory.available_bytes()
         if size > available:
             raise PksmError(f"{size >> 20} MiB are needed and {available >> 20} MiB available: scan less at a time")
-        memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            try:
-                memory.madvise(mmap.MADV_HUGEPAGE)
-            except OSError:
-                pass  # a kernel without huge pages: slower, not wrong
-        array = np.frombuffer(memory, np.uint8)[:size]
-        return self.add(array, writable=True), array.reshape(n_pages, self.page_size)
+        array = memory.zeros((n_pages, self.page_size))
+        return self.add(array, writable=True), array
 
     def bytes_of(self, pages):
         """Return a copy of the pages' bytes: uint8 array (n, page_size)."""
@@ -103,6 +97,10 @@ class Store:
         pages = native.ids_array(pages)
         if not len(pages):
             return
+        low, high = int(pages.min()), int(pages.max())
+        of_low = bisect.bisect_right(self._first, low) - 1
+        if of_low >= 0 and high < self._first[of_low] + self._pages[of_low]:
+            return  # all in one region, as is usual
         first, count = np.array(self._first, np.int64), np.array(self._pages, np.int64)
         region = np.searchsorted(first, pages, "right") - 1
         if not len(first) or (pages - first[region] >= count[region]).any():
@@ -116,12 +114,3 @@ class Store:
             assert data.size == pages * self.page_size
             if pages:
                 assert self._sections[0][first // SECTION_PAGES] == data.ctypes.data
-
-
-def available_bytes():
-    """Return the memory in bytes that can be used without swapping (MemAvailable)."""
-    with open("/proc/meminfo", encoding="ascii") as meminfo:
-        for line in meminfo:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return 1 << 62

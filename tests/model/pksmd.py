@@ -171,10 +171,10 @@ class Pksmd(Core):
 
     def wake(self):
         """Return the number of items visited."""
+        self.verdicts, self._outdated, self._sent_back = [], [], []
         if not self.settings.run:
             return 0
         self.awake = True
-        self.verdicts, self._outdated, self._sent_back = [], [], []
         batch = self.take_batch()
         for id in batch:
             self.visit(id)

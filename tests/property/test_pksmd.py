@@ -2,7 +2,7 @@
 
 from hypothesis import event, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from daemons import PAGE_SIZE, Daemons
 from model import oracle
@@ -113,15 +113,9 @@ class PksmdMachine(RuleBasedStateMachine):
             for _, verdict, _ in self.both.model.verdicts:
                 event(verdict)
 
-    def teardown(self):
-        if hasattr(self, "both"):
-            self.both.check()
-            super().teardown()
-
-    def check_invariants(self, *args, **kwargs):
-        if hasattr(self, "both"):
-            self.both.check()
-        super().check_invariants(*args, **kwargs)
+    @invariant()
+    def both_are_the_same(self):
+        self.both.check()
 
 
 TestPksmd = PksmdMachine.TestCase
