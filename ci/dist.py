@@ -17,22 +17,28 @@ LEFT_OUT = shutil.ignore_patterns(
 )  # fmt: skip
 
 
+def run(*command, cwd=None):
+    """Run a command in silence; when it fails, say what it said and stop."""
+    done = subprocess.run([sys.executable, *command], cwd=cwd, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+
 def build_sdist(directory):
     """Build the sdist from the sources and return its path."""
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch, "pksm")
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
         hook = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
-        subprocess.run([sys.executable, "-c", hook, str(directory)], cwd=copy, check=True, stdout=subprocess.DEVNULL)
+        run("-c", hook, str(directory), cwd=copy)
     (sdist,) = directory.glob("pksm-*.tar.gz")
     return sdist
 
 
 def build_wheel(sdist, directory):
     """Build the wheel from the sdist and return its path."""
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
     alone = ["--no-build-isolation", "--no-deps", "--no-index", "--no-cache-dir"]
-    subprocess.run([*pip, *alone, "--wheel-dir", str(directory), str(sdist)], check=True)
+    run("-m", "pip", "wheel", "--disable-pip-version-check", *alone, "--wheel-dir", str(directory), str(sdist))
     (wheel,) = directory.glob("pksm-*.whl")
     return wheel
 

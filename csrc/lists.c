@@ -22,6 +22,80 @@ EXPORT int pksm_group(const uint8_t *keys, size_t n, size_t n_keys, uint32_t *or
     return PKSM_OK;
 }
 
+static int is_valid(const pksm_table *table, const pksm_ring *ring, uint32_t position)
+{
+    uint32_t id = ring->ids[position % ring->size];
+
+    return id < table->n_nodes && ring->stamps[id] == position && (table->nodes[id].flags & ring->flag);
+}
+
+static void take_off(const pksm_table *table, pksm_ring *ring, uint32_t id)
+{
+    ring->stamps[id] = 0;
+    table->nodes[id].flags &= (uint16_t)~ring->flag;
+    ring->length--;
+}
+
+EXPORT int pksm_ring_push(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n)
+{
+    int status = check_items(NULL, table, ids, n);
+
+    if (status == PKSM_OK && (n > ring->size || ring->tail - ring->head > ring->size - n || n > UINT32_MAX - ring->tail))
+        status = PKSM_EINVAL;
+    for (size_t i = 0; status == PKSM_OK && i < n; i++) {
+        ring->ids[ring->tail % ring->size] = ids[i];
+        ring->stamps[ids[i]] = ring->tail++;
+        table->nodes[ids[i]].flags |= (uint16_t)ring->flag;
+        ring->length++;
+    }
+    return status;
+}
+
+EXPORT int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count)
+{
+    uint32_t position = ring->head;
+    size_t taken = 0;
+
+    for (; position != ring->tail && taken < n; position++) {
+        if (!is_valid(table, ring, position)) {
+            ring->head += position == ring->head; /* void ones at the head go */
+            continue;
+        }
+        out[taken++] = ring->ids[position % ring->size];
+    }
+    for (size_t i = 0; !peek && i < taken; i++)
+        take_off(table, ring, out[i]);
+    if (!peek)
+        ring->head = position;
+    *count = taken;
+    return PKSM_OK;
+}
+
+EXPORT int pksm_ring_drop(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n)
+{
+    int status = check_items(NULL, table, ids, n);
+
+    for (size_t i = 0; status == PKSM_OK && i < n; i++)
+        if (table->nodes[ids[i]].flags & ring->flag)
+            take_off(table, ring, ids[i]);
+    return status;
+}
+
+EXPORT int pksm_prepend(const pksm_table *table, uint32_t *next, size_t n_next, const uint32_t *ids,
+                        const uint32_t *records, size_t n)
+{
+    int status = check_items(NULL, table, ids, n);
+
+    for (size_t i = 0; status == PKSM_OK && i < n; i++)
+        if (!records[i] || records[i] >= n_next)
+            status = PKSM_EINVAL;
+    for (size_t i = 0; status == PKSM_OK && i < n; i++) {
+        next[records[i]] = table->nodes[ids[i]].link;
+        table->nodes[ids[i]].link = records[i];
+    }
+    return status;
+}
+
 EXPORT int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, size_t n, uint32_t *out,
                         size_t *count)
 {
@@ -31,7 +105,9 @@ EXPORT int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *hea
         for (uint32_t record = heads[i]; record; record = next[record]) {
             if (record >= n_next || met >= n_next)
                 return PKSM_EINVAL;
-            out[met++] = record;
+            if (out)
+                out[met] = record;
+            met++;
         }
     }
     *count = met;

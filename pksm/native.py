@@ -345,16 +345,64 @@ def group(keys, n_keys):
     return order, starts.tolist()
 
 
-def collect(next_, heads):
-    """Follow `next_` (uint32, 0 ends) from every head: return all records met, list by list."""
-    heads = ids_array(heads)
-    out, count = np.empty(len(next_), np.uint32), ffi.new("size_t *")
+class RingView:
+    """A pksm_ring over its ids and an item table's stamps, alive together.
+
+    ids: uint32 ring; stamps: uint32 by item id; flag: the native flag of the ring.
+    """
+
+    def __init__(self, ids, stamps, flag):
+        self._ids, self._stamps = _out(ids, "uint32_t[]"), _out(stamps, "uint32_t[]")
+        self.c = ffi.new("pksm_ring *")
+        self.c.ids, self.c.stamps, self.c.size = self._ids, self._stamps, len(ids)
+        self.c.head = self.c.tail = 1
+        self.c.flag = flag
+
+    def move_stamps(self, stamps):
+        """Use another stamp column: the table has grown."""
+        self._stamps = _out(stamps, "uint32_t[]")
+        self.c.stamps = self._stamps
+
+
+def ring_push(table, ring, ids):
+    """Append ids; ValueError if there is no room."""
+    _check(lib.pksm_ring_push(table.c, ring.c, _in(ids, "uint32_t[]"), len(ids)))
+
+
+def ring_take(table, ring, n, peek=False):
+    """Take (or only look at) the first n ids: uint32, oldest first."""
+    out, count = np.empty(min(n, ring.c.length), np.uint32), ffi.new("size_t *")
+    _check(lib.pksm_ring_take(table.c, ring.c, len(out), peek, _out(out, "uint32_t[]"), count))
+    return out[: count[0]]
+
+
+def ring_drop(table, ring, ids):
+    """Take those of the ids that are on the ring off it."""
+    _check(lib.pksm_ring_drop(table.c, ring.c, _in(ids, "uint32_t[]"), len(ids)))
+
+
+def prepend(table, next_, ids, records):
+    """Put records[i] at the head of the list of item ids[i], in this order; links are in next_ (uint32)."""
     _check(
-        lib.pksm_collect(
-            _in(next_, "uint32_t[]"), len(next_), _in(heads, "uint32_t[]"), len(heads), _out(out, "uint32_t[]"), count
+        lib.pksm_prepend(
+            table.c,
+            _out(next_, "uint32_t[]"),
+            len(next_),
+            _in(ids, "uint32_t[]"),
+            _in(records, "uint32_t[]"),
+            len(ids),
         )
     )
-    return out[: count[0]].copy()
+
+
+def collect(next_, heads):
+    """Follow `next_` (uint32, 0 ends) from every head: return all records met, list by list."""
+    heads, count = ids_array(heads), ffi.new("size_t *")
+    lists = _in(next_, "uint32_t[]"), len(next_), _in(heads, "uint32_t[]"), len(heads)
+    _check(lib.pksm_collect(*lists, ffi.NULL, count))
+    out = np.empty(count[0], np.uint32)
+    _check(lib.pksm_collect(*lists, _out(out, "uint32_t[]"), count))
+    return out
 
 
 def catch_bus_errors():

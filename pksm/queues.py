@@ -7,7 +7,10 @@ item has another stamp, or not the queue's flag, is void and passed over.
 
 import numpy as np
 
+from pksm import memory, native
+
 _WRAP = 1 << 31  # positions are renumbered before they get here: stamps are 32 bit
+_NONE = np.empty(0, np.uint32)
 
 
 class IdQueue:
@@ -19,104 +22,64 @@ class IdQueue:
 
     def __init__(self, items, flag, stamp):
         self._items, self._flag, self._stamp = items, flag, stamp
-        self._ring = np.empty(0, np.uint32)
-        self._head, self._tail = 1, 1  # positions; stamp 0: on no queue
-        self._len = 0
+        self._table = None
+        self._renew(0)
+
+    def _renew(self, room):
+        """Start over with an empty ring."""
+        self._ids = memory.zeros(max(64, room), np.uint32)
+        self._ring = native.RingView(self._ids, getattr(self._items, self._stamp), self._flag)
+
+    def _now(self):
+        """The item table, with the ring on its stamps: it may have grown."""
+        table = self._items.table
+        if table is not self._table:
+            self._table = table
+            self._ring.move_stamps(getattr(self._items, self._stamp))
+        return table
 
     def __len__(self):
-        return self._len
+        return self._ring.c.length
 
     @property
     def nbytes(self):
         """Bytes of the ring."""
-        return self._ring.nbytes
-
-    @property
-    def _stamps(self):
-        return getattr(self._items, self._stamp)
+        return self._ids.nbytes
 
     def push(self, ids):
         """Append ids, in order. They must be on no queue that shares the stamp column. Amortised O(len(ids))."""
-        n = len(ids)
-        if not n:
-            return
-        if self._tail - self._head + n > len(self._ring) or self._tail + n >= _WRAP:
-            self._compact(self._len + n)
-        at = self._tail % len(self._ring)
-        before_end = min(n, len(self._ring) - at)
-        self._ring[at : at + before_end] = ids[:before_end]
-        self._ring[: n - before_end] = ids[before_end:]
-        self._stamps[ids] = np.arange(self._tail, self._tail + n, dtype=np.uint32)
-        self._items.set_flags(ids, self._flag)
-        self._tail += n
-        self._len += n
+        ring, n = self._ring.c, len(ids)
+        if ring.tail - ring.head + n > ring.size or ring.tail + n >= _WRAP:
+            queued = self.take(len(self))
+            self._renew((len(queued) + n) * 3 // 2)
+            native.ring_push(self._now(), self._ring, queued)
+        native.ring_push(self._now(), self._ring, ids)
 
     def take(self, n):
         """Remove and return the first n ids (fewer if there are no more), oldest first."""
-        if not self._len:
-            return np.empty(0, np.uint32)
-        ids, passed = self._first(n)
-        self._drop(ids)
-        self._head = self._tail if not self._len else self._head + passed
-        if not self._len:
-            self._ring = np.empty(0, np.uint32)
+        if not len(self):
+            return _NONE
+        ids = native.ring_take(self._now(), self._ring, n)
+        if not len(self) and len(self._ids) > 64:
+            self._renew(0)
         return ids
 
     def peek(self, n):
         """Return the first n ids, oldest first, and leave them on the queue."""
-        return self._first(n)[0]
+        return native.ring_take(self._now(), self._ring, n, peek=True)
 
     def discard(self, ids):
         """Remove those of the ids that are on this queue, wherever they stand. O(len(ids))."""
-        if self._len:
-            self._drop(ids[(self._items.flags[ids] & self._flag) != 0])
+        if len(self):
+            native.ring_drop(self._now(), self._ring, ids)
 
     def ids(self):
         """Return all ids, oldest first."""
-        return self._first(self._len)[0]
-
-    def _drop(self, ids):
-        self._stamps[ids] = 0
-        self._items.clear_flags(ids, self._flag)
-        self._len -= len(ids)
-
-    def _entries(self, start, stop):
-        """The valid ones of the entries at positions start .. stop-1, and their positions."""
-        positions = np.arange(start, stop, dtype=np.uint32)
-        at, size = start % len(self._ring), len(self._ring)
-        if at + stop - start <= size:
-            ids = self._ring[at : at + stop - start].copy()
-        else:
-            ids = self._ring[positions % np.uint32(size)]
-        valid = (self._stamps[ids] == positions) & ((self._items.flags[ids] & self._flag) != 0)
-        return ids[valid], positions[valid]
-
-    def _first(self, n):
-        """The first n valid ids, and how many entries from the head on they span; void ones at the head go."""
-        n = min(n, self._len)
-        parts, position = [np.empty(0, np.uint32)], self._head
-        while n:
-            # void entries make the span longer than n: look at twice as many each time
-            stop = min(self._tail, position + max(n, position - self._head))
-            ids, positions = self._entries(position, stop)
-            if position == self._head:
-                self._head = int(positions[0]) if len(ids) else stop
-            parts.append(ids[:n])
-            position = int(positions[n - 1]) + 1 if len(ids) >= n else stop
-            n -= len(parts[-1])
-        return parts[-1] if len(parts) == 2 else np.concatenate(parts), position - self._head
-
-    def _compact(self, needed):
-        """Move the valid entries to a ring with room for `needed` and half as many again, numbered from 1."""
-        ids = self.ids()
-        self._ring = np.empty(max(64, needed * 3 // 2), np.uint32)
-        self._head, self._tail = 1, 1 + len(ids)
-        self._ring[1 : self._tail] = ids
-        self._stamps[ids] = np.arange(1, self._tail, dtype=np.uint32)
+        return self.peek(len(self))
 
     def check(self):
         """Raise AssertionError unless the flag, the stamps and the length agree with the ring."""
         ids = self.ids()
-        assert len(ids) == self._len == len(np.unique(ids))
+        assert len(ids) == len(self) == len(np.unique(ids))
         flagged = np.flatnonzero(self._items.flags & self._flag)
         assert np.array_equal(np.sort(ids), flagged), "flagged items and entries differ"

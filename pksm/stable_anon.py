@@ -7,6 +7,7 @@ record. The references themselves are the host's; get and put are the caller's.
 import numpy as np
 
 from pksm import native
+from pksm.memory import grown
 
 
 class StableAnon:
@@ -15,7 +16,8 @@ class StableAnon:
     def __init__(self):
         self._anon_vma = np.zeros(64, np.uint32)
         self._next = np.zeros(64, np.uint32)
-        self._free = 0  # head of the list of free records, through next
+        self._free = np.empty(0, np.uint32)  # a stack of records given back
+        self._n_free = 0
         self._top = 1
         self._len = 0
 
@@ -25,7 +27,7 @@ class StableAnon:
     @property
     def nbytes(self):
         """Bytes of the records."""
-        return self._anon_vma.nbytes + self._next.nbytes
+        return self._anon_vma.nbytes + self._next.nbytes + self._free.nbytes
 
     def append(self, items, ids, anon_vmas):
         """Add a record for each (id, anon_vma), in this order; ids may repeat."""
@@ -34,18 +36,7 @@ class StableAnon:
             return
         records = self._allocate(n)
         self._anon_vma[records] = anon_vmas
-        # within the records of one item each points to the one before it, the first to the old head
-        by_item = np.argsort(ids, kind="stable")
-        ids, records = ids[by_item], records[by_item]
-        first = np.ones(n, bool)
-        first[1:] = ids[1:] != ids[:-1]
-        before = np.empty(n, np.uint32)
-        before[1:] = records[:-1]
-        before[first] = items.link[ids[first]]
-        self._next[records] = before
-        last = np.ones(n, bool)
-        last[:-1] = first[1:]
-        items.link[ids[last]] = records[last]
+        native.prepend(items.table, self._next, ids, records)
         self._len += n
 
     def release(self, items, ids):
@@ -56,9 +47,10 @@ class StableAnon:
             return np.empty(0, np.uint32)
         records = native.collect(self._next, heads)
         items.link[ids] = 0
-        self._next[records[:-1]] = records[1:]
-        self._next[records[-1]] = self._free
-        self._free = int(records[0])
+        if self._n_free + len(records) > len(self._free):
+            self._free = grown(self._free, max(self._n_free + len(records), len(self._free) * 3 // 2))
+        self._free[self._n_free : self._n_free + len(records)] = records
+        self._n_free += len(records)
         self._len -= len(records)
         return self._anon_vma[records]
 
@@ -67,25 +59,22 @@ class StableAnon:
         return self._anon_vma[native.collect(self._next, items.link[[item_id]])]
 
     def _allocate(self, n):
-        """Take n records, from the free list as long as it lasts."""
-        records = np.empty(0, np.uint32)
-        if self._free:
-            free = native.collect(self._next, np.array([self._free], np.uint32))
-            records = free[:n]
-            self._free = int(free[n]) if len(free) > n else 0
-        fresh = n - len(records)
+        """Take n records, given back ones as long as they last."""
+        reused = min(n, self._n_free)
+        self._n_free -= reused
+        records = self._free[self._n_free : self._n_free + reused]
+        fresh = n - reused
         if self._top + fresh > len(self._next):
             size = max(self._top + fresh, len(self._next) * 3 // 2)
-            self._anon_vma = np.concatenate((self._anon_vma, np.zeros(size - len(self._anon_vma), np.uint32)))
-            self._next = np.concatenate((self._next, np.zeros(size - len(self._next), np.uint32)))
+            self._anon_vma, self._next = grown(self._anon_vma, size), grown(self._next, size)
         new = np.arange(self._top, self._top + fresh, dtype=np.uint32)
         self._top += fresh
-        return np.concatenate((records, new))
+        return np.concatenate((records, new)) if len(records) else new
 
     def check(self, items):
-        """Raise AssertionError unless every record is in exactly one list, an item's or the free one."""
+        """Raise AssertionError unless every record is in one item's list or free."""
         heads = items.link[items.link != 0]
         used = native.collect(self._next, heads)
-        free = native.collect(self._next, np.array([self._free] if self._free else [], np.uint32))
+        free = self._free[: self._n_free]
         assert len(used) == self._len
         assert len(np.unique(np.concatenate((used, free)))) == self._top - 1 == len(used) + len(free)

@@ -242,7 +242,29 @@ int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *tr
 
 /* Sorts 0..n-1 by key, stable: order gets the positions, starts[k] .. starts[k+1] those of key k < n_keys. */
 int pksm_group(const uint8_t *keys, size_t n, size_t n_keys, uint32_t *order, uint32_t *starts);
-/* Follows `next` from each head to 0; out (n_next entries) gets the records met, *count their number.
+/* A list of items, first in, first out, as a ring of ids. The entry at position p is ids[p % size]; it is valid if the
+ * item's stamp is p and the item has the ring's flag, and void otherwise. Positions start at 1. */
+typedef struct {
+    uint32_t *ids;
+    uint32_t *stamps; /* by item id; rings that an item is never on at once may share them */
+    uint32_t size;    /* entries */
+    uint32_t head;    /* position of the first entry */
+    uint32_t tail;    /* position behind the last entry */
+    uint32_t length;  /* valid entries */
+    uint32_t flag;    /* enum pksm_flag */
+} pksm_ring;
+
+/* Appends ids, which must be on no ring that shares the stamps; PKSM_EINVAL if there is no room. */
+int pksm_ring_push(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
+/* Copies the first n valid ids (fewer if there are no more) to out, *count of them; takes them off unless peek. */
+int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count);
+/* Takes those of the ids that are on the ring off it, wherever they stand. */
+int pksm_ring_drop(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
+
+/* Puts record[i] at the head of the list of item ids[i], in this order; lists hang at the nodes' link. */
+int pksm_prepend(const pksm_table *table, uint32_t *next, size_t n_next, const uint32_t *ids, const uint32_t *records,
+                 size_t n);
+/* Follows `next` from each head to 0; out (null: only count) gets the records met, *count their number.
  * PKSM_EINVAL when a link is out of range or more than n_next records are met (a loop). */
 int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, size_t n, uint32_t *out, size_t *count);
 

@@ -55,6 +55,15 @@ static inline void fill_random(uint8_t *bytes, size_t n)
         bytes[i] = (uint8_t)random64();
 }
 
+/* Goes through the CPU levels that this machine has, narrow to wide. */
+#define AT_EVERY_LEVEL for (int level = 0; level <= pksm_cpu_best() && select_level(level); level++)
+
+static inline int select_level(int level)
+{
+    CHECK(pksm_cpu_select(level) == PKSM_OK);
+    return 1;
+}
+
 /* A block of exactly this size, so that a read past its end is noticed. */
 static inline void *block(size_t size_bytes)
 {

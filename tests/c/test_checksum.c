@@ -54,6 +54,55 @@ static void test_strategy(const pksm_strategy *strategy, size_t size, const pksm
     free(padded);
 }
 
+/* Some pages at once, each in a block of its own, some of them zero, some the same. */
+static void test_many(const pksm_strategy *strategy, size_t size, const pksm_sample *sample)
+{
+    enum { MOST = 20 };
+    size_t n = 1 + below(MOST);
+    uint8_t *pages[MOST], zero[MOST];
+    uint64_t sums[MOST];
+
+    for (size_t i = 0; i < n; i++) {
+        pages[i] = i && one_in(5) ? pages[below((uint32_t)i)] : block(size);
+        if (one_in(2))
+            pages[i][below((uint32_t)size)] ^= (uint8_t)(1u << below(8));
+        else if (one_in(2))
+            fill_random(pages[i], size);
+        zero[i] = 7;
+    }
+    strategy->many((const uint8_t *const *)pages, n, size, strategy->takes_sample ? sample : NULL, sums, NULL);
+    for (size_t i = 0; i < n; i++)
+        CHECK(sums[i] == sum(strategy, pages[i], size, sample));
+    memset(sums, 0, sizeof sums);
+    if (strategy->many((const uint8_t *const *)pages, n, size, strategy->takes_sample ? sample : NULL, sums, zero))
+        for (size_t i = 0; i < n; i++)
+            CHECK(zero[i] == pksm_page_is_zero(pages[i], size));
+    for (size_t i = 0; i < n; i++) {
+        int again = 0;
+        CHECK(sums[i] == sum(strategy, pages[i], size, sample));
+        for (size_t k = i + 1; k < n; k++)
+            again |= pages[k] == pages[i];
+        if (!again)
+            free(pages[i]);
+    }
+}
+
+/* The wider twins give the bits of scalar, which is the specification. */
+static void test_twins(size_t s, size_t size, const pksm_sample *sample)
+{
+    uint8_t *page = block(size);
+    uint64_t scalar = 0;
+    size_t n;
+
+    fill_random(page, size);
+    AT_EVERY_LEVEL {
+        uint64_t now = sum(&pksm_strategies(&n)[s], page, size, sample);
+        CHECK(level == PKSM_CPU_SCALAR || now == scalar);
+        scalar = now;
+    }
+    free(page);
+}
+
 static void test_pages(const pksm_strategy *strategy, const pksm_sample *sample)
 {
     enum { N = 70, SIZE = 4096 };
@@ -78,27 +127,42 @@ static void test_pages(const pksm_strategy *strategy, const pksm_sample *sample)
     free(bytes);
 }
 
-int main(int argc, char **argv)
+static void test_table(void)
 {
     static const char *const names[] = {"sampled", "jhash2", "xxh64", "xxh64-trunc32", "crc32c", "xxh3-64"};
     const pksm_strategy *strategies;
     size_t n = 0, known = 0;
 
-    seed_from(argc, argv);
     strategies = pksm_strategies(&n);
-    for (size_t s = 0; s < n; s++) {
+    for (size_t s = 0; s < n; s++)
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
             known += strcmp(strategies[s].name, names[i]) == 0;
-        for (size_t size = 8; size <= 65536; size *= 2) {
-            uint32_t words[3] = {below((uint32_t)size / 4), below((uint32_t)size / 4), (uint32_t)size / 4 - 1};
-            pksm_sample sample = {3, words};
-            for (int i = 0; i < (size < 8192 ? 10 : 1); i++)
-                test_strategy(&strategies[s], size, &sample);
-            if (size == 4096)
-                test_pages(&strategies[s], &sample);
+    CHECK(known == sizeof names / sizeof names[0]);
+    AT_EVERY_LEVEL {
+        strategies = pksm_strategies(&n);
+        for (size_t s = 0; s < n; s++) {
+            for (size_t size = 8; size <= 65536; size *= 2) {
+                uint32_t words[3] = {below((uint32_t)size / 4), below((uint32_t)size / 4), (uint32_t)size / 4 - 1};
+                pksm_sample sample = {3, words};
+                for (int i = 0; i < (size < 8192 ? 6 : 1); i++) {
+                    test_strategy(&strategies[s], size, &sample);
+                    if (strategies[s].many)
+                        test_many(&strategies[s], size, &sample);
+                }
+                if (size == 4096)
+                    test_pages(&strategies[s], &sample);
+            }
         }
     }
-    CHECK(known == sizeof names / sizeof names[0]);
+    for (size_t s = 0; s < n; s++)
+        for (size_t size = 8; size <= 65536; size *= 2)
+            test_twins(s, size, &(pksm_sample){2, (uint32_t[]){1, 0}});
+}
+
+int main(int argc, char **argv)
+{
+    seed_from(argc, argv);
+    test_table();
     printf("ok\n");
     return 0;
 }

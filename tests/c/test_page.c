@@ -73,15 +73,24 @@ static void test_store(size_t size)
     free(out);
 }
 
+static void test_levels_refused(void)
+{
+    CHECK(pksm_cpu_select(pksm_cpu_best() + 1) == PKSM_EINVAL);
+    CHECK(pksm_cpu_select(-1) == PKSM_EINVAL);
+}
+
 int main(int argc, char **argv)
 {
     seed_from(argc, argv);
-    for (size_t size = 8; size <= 65536; size *= 2)
-        for (size_t offset = 0; offset < 9; offset++)
-            for (int i = 0; i < (size < 8192 ? 50 : 4); i++)
-                test_one(size, offset);
-    for (size_t size = 8; size <= 4096; size *= 2)
-        test_store(size);
+    test_levels_refused();
+    AT_EVERY_LEVEL {
+        for (size_t size = 8; size <= 65536; size *= 2)
+            for (size_t offset = 0; offset < 9; offset++)
+                for (int i = 0; i < (size < 8192 ? 30 : 3); i++)
+                    test_one(size, offset);
+        for (size_t size = 8; size <= 4096; size *= 2)
+            test_store(size);
+    }
     printf("ok\n");
     return 0;
 }

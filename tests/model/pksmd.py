@@ -92,7 +92,9 @@ class FlatHost:
 
     def _lose(self, frames):
         """One mapping of each frame is gone."""
-        self.policy.on_free(sorted({frame for frame in frames if frame != ZERO_FRAME and not self.mapcount(frame)}))
+        dead = {frame for frame in frames if frame != ZERO_FRAME and not self.mapcount(frame)}
+        if dead:
+            self.policy.on_free(sorted(dead))
 
 
 class Pksmd(Core):

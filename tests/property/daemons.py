@@ -131,6 +131,7 @@ class Daemons:
             (native.tree_items(items.table, native.STABLE), model.stable),
         ):
             assert items.page[ids].tolist() == [model_items[id].page for id in model_ids]
+        self.check_shapes()
         frames = {page: self.frame_of(page) for page in range(len(host.frame_of))}
         assert {page: frame for page, frame in frames.items() if frame is not None} == self.model_host.frame_of
         assert self.tracked() == model.item_of.keys()
@@ -147,6 +148,15 @@ class Daemons:
         assert host._references.tolist() == [references[anon_vma] for anon_vma in range(len(host._references))]
         for counter in ("pages_visited", "collisions", "unlinked"):
             assert getattr(daemon.cost, counter) == model.cost[counter], counter
+
+    def check_shapes(self):
+        """Trees of one order can have many shapes, and which deleted or outdated nodes a search meets depends on it."""
+        items, model = self.daemon.items, self.model
+        for which, tree in ((native.UNSTABLE, model.unstable), (native.STABLE, model.stable)):
+            ids = [0, *native.tree_items(items.table, which).tolist()]
+            place = dict(zip([0, *tree], range(len(ids)), strict=True))
+            links = [[ids.index(items._nodes[side][id]) for side in ("left", "right")] for id in ids[1:]]
+            assert links == [[place[child] for child in tree.child[id]] for id in tree]
 
     def frame_of(self, page):
         frame = int(self.host.frame_of[page])

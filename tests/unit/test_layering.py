@@ -24,7 +24,9 @@ ARROWS = {
     "__main__": {"cli"},
     "__init__": {"*"},  # only when a name is first used: test_import_budget sees to that
     # scan, compare, profiler, bench, truth → policies, simulation, sources, workloads, flat, machine
-    "scan": BELOW_VERBS | {"report"},
+    "scan": BELOW_VERBS | {"report", "gather", "looks"},
+    "gather": {"sources", "store", "memory"},
+    "looks": set(),
     "compare": BELOW_VERBS | {"report"},
     "profiler": BELOW_VERBS | {"report"},
     "bench": BELOW_VERBS | {"report"},
@@ -47,8 +49,8 @@ ARROWS = {
     "sources": {"host", "store"},
     # settle, items, store, checksums, machine → native → errors
     "settle": {"native"},
-    "items": {"native"},
-    "store": {"native"},
+    "items": {"native", "memory"},
+    "store": {"native", "memory"},
     "checksums": {"native"},
     "stable_anon": {"native"},
     "queues": set(),
@@ -56,6 +58,7 @@ ARROWS = {
     "stats": {"cost", "tunables"},
     "cost": {"native"},  # the core's own counters
     "host": set(),
+    "memory": set(),
     "native": {"errors"},
     "errors": set(),
 }

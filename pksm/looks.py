@@ -1,0 +1,92 @@
+"""What a page looks like, in a few words and without telling its bytes.
+
+All functions take a uint8 array (n, page_size), page_size a multiple of 8, and answer once a page.
+"""
+
+import numpy as np
+
+PREFIX = 0.25  # this part of a page must be zero from the start on to be called a prefix
+MOST = 0.9  # of the words behind the prefix must be of a kind
+POINTERS = 0.4  # of the words that are not zero: objects hold counts and lengths besides
+TEXT = 0.95  # of the bytes
+SPARSE = 0.9  # of the bytes are zero
+SMALL = 1 << 16
+PAGES_AT_ONCE = 256
+
+_TEXT_BYTE = np.zeros(256, bool)
+_TEXT_BYTE[[9, 10, 13, *range(32, 127)]] = True
+
+
+def looks(pages):
+    """Return a list of words: what each page looks like. Pages must not be zero."""
+    parts = (pages[at : at + PAGES_AT_ONCE] for at in range(0, len(pages), PAGES_AT_ONCE))
+    return [words for part in parts for words in _looks(np.ascontiguousarray(part))]
+
+
+def _looks(pages):
+    n, page_size = pages.shape
+    words, halves = pages.view("<u8"), pages.view("<u4")
+    zeros_before = np.argmax(pages != 0, axis=1)
+    prefixed = zeros_before >= PREFIX * page_size
+    skipped = np.where(prefixed, zeros_before, 0)
+    body = np.arange(page_size) >= skipped[:, None]  # bytes behind the prefix
+    whole = np.arange(page_size // 8) >= -(-skipped[:, None] // 8)  # words behind it
+    filled = whole & (words != 0)
+    enough = filled.sum(axis=1) * 4 >= whole.sum(axis=1)  # a few words among zeros are no array of them
+    kinds = [
+        ("one byte repeated", (pages == pages[:, :1]).all(axis=1)),
+        ("one word repeated", (words == words[:, :1]).all(axis=1) | (halves == halves[:, :1]).all(axis=1)),
+        ("text", _share(_TEXT_BYTE[pages], body) >= TEXT),
+        ("sparse", _share(pages == 0, body) >= SPARSE),
+        ("small integers", enough & (_small_integers(pages, body) >= MOST)),
+        ("pointers", enough & (_share(_is_pointer(words), filled) >= POINTERS)),
+        ("floating point", enough & (_share(_is_float(words), filled) >= MOST)),
+        ("high entropy", _entropy(pages, body) >= _random_entropy(body.sum(axis=1)) - 0.2),
+    ]
+    names = [name for name, _ in kinds]
+    found = np.select([mask for _, mask in kinds], range(len(kinds)), len(kinds)).tolist()
+    bodies = [[*names, "mixed"][number] for number in found]
+    return [
+        f"zero-prefixed, then {kind}" if behind_zeros else kind
+        for kind, behind_zeros in zip(bodies, prefixed.tolist(), strict=True)
+    ]
+
+
+def _share(mask, among):
+    """The part of `among` (bool) that the mask holds, 0 where there is none."""
+    return (mask & among).sum(axis=1) / np.maximum(among.sum(axis=1), 1)
+
+
+def _is_pointer(words):
+    """Addresses above 4 GiB in either half of 48 bits, and no pairs of small 4-byte numbers."""
+    top, low = words >> np.uint64(48), words & np.uint64(0xFFFFFFFF)
+    return (words >= 1 << 32) & ((top == 0) | (top == 0xFFFF)) & (low >= SMALL)
+
+
+def _small_integers(pages, body):
+    """The share of small numbers, positive or negative, in the width that fits better: 8 or 4 bytes."""
+    shares = []
+    for signed in (pages.view("<i8"), pages.view("<i4")):
+        width = signed.dtype.itemsize
+        small = (signed > -SMALL) & (signed < SMALL)
+        shares.append(_share(small, body.reshape(len(pages), -1, width).all(axis=2)))
+    return np.maximum(*shares)
+
+
+def _is_float(words):
+    """Doubles from about 1e-15 to 1e15, of either sign."""
+    exponent = (words >> np.uint64(52)) & np.uint64(0x7FF)
+    return (exponent > 1023 - 50) & (exponent < 1023 + 50)
+
+
+def _entropy(pages, body):
+    """Bits per byte, from how often each byte value occurs behind the prefix."""
+    n = len(pages)
+    cells = (pages.astype(np.int64) + 256 * np.arange(n)[:, None])[body]
+    share = np.bincount(cells, minlength=256 * n).reshape(n, 256) / np.maximum(body.sum(axis=1), 1)[:, None]
+    return -(share * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum(axis=1)
+
+
+def _random_entropy(n_bytes):
+    """What n random bytes come to, about: fewer bytes fill fewer of the 256 values."""
+    return np.minimum(8 - 255 / (2 * np.log(2) * np.maximum(n_bytes, 1)), np.log2(np.maximum(n_bytes, 1)))
