@@ -81,6 +81,29 @@ EXPORT int pksm_ring_drop(const pksm_table *table, pksm_ring *ring, const uint32
     return status;
 }
 
+EXPORT int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uint32_t *pages,
+                      const uint32_t *frames, size_t n)
+{
+    size_t taken = 0;
+    int fits = 1;
+
+    for (; fits && taken < n; taken += fits) {
+        uint32_t page = pages[taken];
+        fits = page < n_pages && frame_of[page] == page && mapcount[page] == 1;
+        if (fits)
+            mapcount[page] = 0;
+    }
+    for (size_t i = 0; fits && i < n; i++)
+        fits = frames[i] < n_pages && mapcount[frames[i]];
+    for (size_t i = 0; fits && i < n; i++) {
+        frame_of[pages[i]] = frames[i];
+        mapcount[frames[i]]++;
+    }
+    while (!fits && taken--)
+        mapcount[pages[taken]] = 1;
+    return fits ? PKSM_OK : PKSM_EINVAL;
+}
+
 EXPORT int pksm_prepend(const pksm_table *table, uint32_t *next, size_t n_next, const uint32_t *ids,
                         const uint32_t *records, size_t n)
 {

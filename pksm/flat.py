@@ -6,6 +6,7 @@ another, whose page number is then its kpage.
 
 import numpy as np
 
+from pksm import native
 from pksm.errors import PageError
 from pksm.host import NO_FRAME, ZERO_FRAME
 from pksm.memory import grown
@@ -87,12 +88,12 @@ class FlatHost:
 
     def merge(self, pages, kpages):
         """Point pages to the frames of kpages and free theirs. PageError unless all are unmerged and the kpages live."""
-        self._check_unmerged(pages)
-        if (self._mapcount[kpages] == 0).any() or (self._mapcount[pages] != 1).any() or (pages == kpages).any():
-            raise PageError("only pages without sharers can be merged, and only into live frames")
-        self.frame_of[pages] = kpages
-        np.add.at(self._mapcount, kpages, np.uint32(1))
-        self._free_frames(pages)
+        try:
+            native.remap(self.frame_of, self._mapcount, pages, kpages)
+        except ValueError:
+            raise PageError("only pages without sharers can be merged, and only into live frames") from None
+        self._frames -= len(pages)
+        self._policy.on_free(pages)
 
     def merge_zero(self, pages):
         """Point unmerged pages to the zero page and free their frames."""

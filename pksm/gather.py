@@ -3,7 +3,7 @@
 Which pages there are is kept by runs of consecutive page numbers; work is done a region at a time.
 """
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,42 +82,62 @@ class Gathered:
     born: PageList = field(default_factory=PageList)
     warnings: list = field(default_factory=list)
     failed: list = field(default_factory=list)  # PksmErrors
-    interrupted: bool = False
     untold: int = 0
     frames_told: bool = False
 
 
-def gather(sources, page_size, view, progress, uninterrupted=None):
+class Interrupts:
+    """What KeyboardInterrupt does to long work: it ends a part of it early, or goes through to the caller.
+
+    hold: a factory of context managers that hold interrupts back for the length of a step that must not stop halfway;
+    without one, an interrupt may have come anywhere, and goes through.
+    """
+
+    def __init__(self, hold=None):
+        self.hold = hold or nullcontext
+        self._may_end = hold is not None
+        self.seen = False
+
+    @contextmanager
+    def ending(self):
+        """Let an interrupt end this block."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not self._may_end:
+                raise
+            self.seen = True
+
+
+def gather(sources, page_size, view, progress, interrupts=None):
     """Read the sources and return Gathered.
 
-    progress(pages) is told of pages as they are read. A source that fails is named in `failed` and what was read of
-    it is kept; when nothing is left the first error is raised, and a UsageError at once. uninterrupted: a factory of
-    context managers that hold KeyboardInterrupt back; with it an interrupt ends the reading early.
+    progress(pages) is told of pages as they are read; interrupts may end the reading early. A source that fails is
+    named in `failed` and what was read of it is kept; when nothing is left the first error is raised, and a UsageError
+    at once.
     """
-    intake = _Intake(Store(page_size), view, len(sources) > 1, uninterrupted or nullcontext)
+    interrupts = interrupts or Interrupts()
+    intake = _Intake(Store(page_size), view, len(sources) > 1, interrupts.hold)
     gathered = Gathered(intake.store)
     for source in sources:
         reading = _Reading(source, intake)
         try:
-            for region in source.regions(page_size, intake.allocate, progress):
-                reading.take(region)
-            reading.complete = True
+            with interrupts.ending():
+                for region in source.regions(page_size, intake.allocate, progress):
+                    reading.take(region)
+                reading.complete = True
         except UsageError:
             raise
         except PksmError as error:
             gathered.failed.append(error)
-        except KeyboardInterrupt:
-            if uninterrupted is None:
-                raise
-            gathered.interrupted = True
         if reading.complete or reading.mapped:
             gathered.taken.append(reading.taken())
             gathered.warnings.extend(source.warnings)
         gathered.untold += reading.untold
-        if gathered.interrupted:
+        if interrupts.seen:
             break
     if not gathered.taken:
-        raise KeyboardInterrupt if gathered.interrupted else gathered.failed[0]
+        raise KeyboardInterrupt if interrupts.seen else gathered.failed[0]
     gathered.born = PageList(intake.born)
     gathered.frames_told = intake.frames_told
     return gathered
@@ -129,12 +149,12 @@ class _Intake:
     compact: live copies are made in a buffer that is used again, and only frames that are new come into the store.
     """
 
-    def __init__(self, store, view, compact, uninterrupted):
+    def __init__(self, store, view, compact, hold):
         self.store = store
         self.by_frame = view == "frames"
         self.born = []  # runs
         self.frames_told = False
-        self.uninterrupted = uninterrupted
+        self.hold = hold
         self._compact = compact and self.by_frame
         self._scratch = None
         self._address, self._first = 0, 0  # of the last allocation in the store
@@ -142,7 +162,7 @@ class _Intake:
 
     def allocate(self, n_pages):
         """Give a source memory for a live copy: uint8 (n_pages, page_size)."""
-        with self.uninterrupted():
+        with self.hold():
             if not self._compact:
                 self._first, array = self.store.allocate(n_pages)
                 self._address = array.ctypes.data
@@ -205,7 +225,7 @@ class _Reading:
 
     def take(self, region):
         """Take the pages of a region."""
-        with self._intake.uninterrupted():
+        with self._intake.hold():
             for state in State:
                 self._counts[state] += int(region.runs["pages"][region.runs["state"] == state].sum())
             data = data_runs(region.runs)

@@ -18,7 +18,7 @@ class Items:
     """rmap_items 1 .. capacity-1 with both trees' roots.
 
     Columns (by item id): the fields of native.NODE; list_stamp and del_stamp uint32 (see queues.py).
-    item_of(pages): the item of a page, 0 if it has none.
+    item_of(pages): page -> item.
     """
 
     def __init__(self, capacity=1024):
@@ -82,14 +82,12 @@ class Items:
         return self._nodes.nbytes + columns + self._free.nbytes + self._item_of_page.nbytes
 
     def item_of(self, pages):
-        """Return the item ids of the pages, 0 where there is none."""
+        """Return the items of those of the pages that have one, in order."""
         try:
-            return self._item_of_page[pages]
+            ids = self._item_of_page[pages]
         except IndexError:  # pages beyond all that ever had an item
-            known = pages < len(self._item_of_page)
-            found = np.zeros(len(pages), np.uint32)
-            found[known] = self._item_of_page[pages[known]]
-            return found
+            ids = self._item_of_page[pages[pages < len(self._item_of_page)]]
+        return ids[ids != 0]
 
     def allocate(self, pages):
         """Make an item for each page and return the ids, uint32; all other fields are zero.
@@ -133,7 +131,7 @@ class Items:
             self._free = grown(self._free, max(self._n_free + n, len(self._free) * 3 // 2))
         self._free[self._n_free : self._n_free + n] = ids
         self._n_free += n
-        self._nodes[ids] = 0
+        self._nodes.view(np.uint64).reshape(-1, 4)[ids] = 0
         for column in self._columns.values():
             column[ids] = 0
 

@@ -381,6 +381,21 @@ def ring_drop(table, ring, ids):
     _check(lib.pksm_ring_drop(table.c, ring.c, _in(ids, "uint32_t[]"), len(ids)))
 
 
+def remap(frame_of, mapcount, pages, frames):
+    """Point pages with a frame to themselves to other, mapped frames; ValueError, and nothing done, if they don't fit."""
+    pages, frames = ids_array(pages), ids_array(frames)
+    _check(
+        lib.pksm_remap(
+            _out(frame_of, "uint32_t[]"),
+            _out(mapcount, "uint32_t[]"),
+            len(frame_of),
+            _in(pages, "uint32_t[]"),
+            _in(frames, "uint32_t[]"),
+            len(pages),
+        )
+    )
+
+
 def prepend(table, next_, ids, records):
     """Put records[i] at the head of the list of item ids[i], in this order; links are in next_ (uint32)."""
     _check(

@@ -119,7 +119,6 @@ class Pksmd:
     def on_free(self, pages):
         """Let freed pages (uint32) go; those not tracked are passed over. Mirrors pksm_del_anon_page."""
         ids = self.items.item_of(pages)
-        ids = ids[ids != 0]
         self.items.part(self.items.page[ids])
         if self._awake:
             self._freed.append(ids)  # the drain step of this wake-up is soon enough
@@ -143,7 +142,9 @@ class Pksmd:
     def _reclaim(self, ids):
         """Out of the tree, anon_vmas put, ids free."""
         native.unlink(self.items.table, ids)
-        self._host.put_anon_vma(self._stable_anon.release(self.items, ids))
+        anon_vmas = self._stable_anon.release(self.items, ids)
+        if len(anon_vmas):
+            self._host.put_anon_vma(anon_vmas)
         self.items.free(ids)
 
     def written(self, pages):
@@ -261,7 +262,8 @@ class Pksmd:
             zero_refused = _refused(zero, host.merge_zero(page[ids[zero]]))
         if len(pairs):
             kpages, twins = page[ids[pairs]], page[others[pairs]]
-            anon_vmas = np.stack((host.anon_vma(kpages), host.anon_vma(twins)), axis=1)
+            anon_vmas = np.empty((len(pairs), 2), np.uint32)
+            anon_vmas[:, 0], anon_vmas[:, 1] = host.anon_vma(kpages), host.anon_vma(twins)
             mask = host.merge(twins, kpages)
             pairs_refused = _refused(pairs, mask)
             if len(pairs_refused):

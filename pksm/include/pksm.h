@@ -261,6 +261,12 @@ int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, int peek,
 /* Takes those of the ids that are on the ring off it, wherever they stand. */
 int pksm_ring_drop(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
 
+/* Points pages to the frames of other pages: frame_of[pages[i]] = frames[i], and counts in mapcount (both by page
+ * number, n_pages entries). PKSM_EINVAL, and nothing done, unless each page has its own frame to itself and each of
+ * the frames is mapped and not among the pages. */
+int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uint32_t *pages, const uint32_t *frames,
+               size_t n);
+
 /* Puts record[i] at the head of the list of item ids[i], in this order; lists hang at the nodes' link. */
 int pksm_prepend(const pksm_table *table, uint32_t *next, size_t n_next, const uint32_t *ids, const uint32_t *records,
                  size_t n);

@@ -157,6 +157,7 @@ class Daemons:
             place = dict(zip([0, *tree], range(len(ids)), strict=True))
             links = [[ids.index(items._nodes[side][id]) for side in ("left", "right")] for id in ids[1:]]
             assert links == [[place[child] for child in tree.child[id]] for id in tree]
+            assert [items._nodes["parent_colour"][id] & 1 for id in ids[1:]] == [tree.red[id] for id in tree]
 
     def frame_of(self, page):
         frame = int(self.host.frame_of[page])
