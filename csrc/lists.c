@@ -104,6 +104,19 @@ EXPORT int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, co
     return fits ? PKSM_OK : PKSM_EINVAL;
 }
 
+EXPORT int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n)
+{
+    const int busy = PKSM_STABLE | PKSM_UNSTABLE | PKSM_NEWLIST | PKSM_RESCAN | PKSM_CHECKSUM_LIST | PKSM_DELLIST;
+    int status = check_items(NULL, table, ids, n);
+
+    for (size_t i = 0; status == PKSM_OK && i < n; i++)
+        if (table->nodes[ids[i]].flags & busy)
+            status = PKSM_EITEM;
+    for (size_t i = 0; status == PKSM_OK && i < n; i++)
+        memset(&table->nodes[ids[i]], 0, sizeof table->nodes[0]);
+    return status;
+}
+
 EXPORT int pksm_prepend(const pksm_table *table, uint32_t *next, size_t n_next, const uint32_t *ids,
                         const uint32_t *records, size_t n)
 {

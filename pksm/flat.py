@@ -16,11 +16,13 @@ from pksm.native import ids_array
 class FlatHost:
     """A PageHost over a store; each page mapped once.
 
+    static: promises that no page's bytes ever change, as in a dump.
     frame_of: uint32 by page number: the page whose frame holds its bytes (itself while unmerged), ZERO_FRAME or NO_FRAME.
     """
 
-    def __init__(self, store):
+    def __init__(self, store, static=False):
         self.store = store
+        self.static = static
         self.classes = None
         self.frame_of = np.empty(0, np.uint32)
         self._mapcount = np.empty(0, np.uint32)  # by frame

@@ -24,6 +24,7 @@ class PageHost(Protocol):
     """Memory as frames: all that pksmd needs."""
 
     store: object  # pksm.store.Store
+    static: bool  # unmerged pages never change either: searches by content may then be in flight together
     classes: object  # uint8 array by page number (native.FREE, BUSY_PAGE, ...), or None: all free to merge
     pages_sharing: int  # ptes that point to a kept page, beyond the first of each
     pages_zero_sharing: int  # ptes that point to the zero page

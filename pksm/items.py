@@ -118,22 +118,18 @@ class Items:
             raise ItemError("a page was born twice at once")
         return ids
 
-    def part(self, pages):
-        """Part pages from their items: their frames are free, and may live again under other items."""
-        self._item_of_page[pages] = 0
+    def part(self, ids):
+        """Part items from their pages: the frames are free, and may live again under other items."""
+        self._item_of_page[self.page[ids]] = 0
 
     def free(self, ids):
-        """Give ids back. They must be in no tree, on no list and parted from their pages."""
+        """Give ids back. ItemError if one is in a tree or on a list; they must be parted from their pages."""
         n = len(ids)
-        if (self.flags[ids] & (native.STABLE | native.UNSTABLE)).any():
-            raise ItemError("an item that is still in a tree can't be freed")
+        native.clear(self.table, ids)
         if self._n_free + n > len(self._free):
             self._free = grown(self._free, max(self._n_free + n, len(self._free) * 3 // 2))
         self._free[self._n_free : self._n_free + n] = ids
         self._n_free += n
-        self._nodes.view(np.uint64).reshape(-1, 4)[ids] = 0
-        for column in self._columns.values():
-            column[ids] = 0
 
     def set_flags(self, ids, flags):
         """Set flags on the items."""

@@ -396,6 +396,11 @@ def remap(frame_of, mapcount, pages, frames):
     )
 
 
+def clear(table, ids):
+    """Make items blank again; ItemError, and nothing done, if one is in a tree or on a list."""
+    _check(lib.pksm_clear(table.c, _in(ids, "uint32_t[]"), len(ids)))
+
+
 def prepend(table, next_, ids, records):
     """Put records[i] at the head of the list of item ids[i], in this order; links are in next_ (uint32)."""
     _check(
@@ -423,3 +428,51 @@ def collect(next_, heads):
 def catch_bus_errors():
     """Make reads of a mapped file that shrank raise BusError; for programs, it installs a SIGBUS handler."""
     _check(lib.pksm_catch_bus_errors())
+
+
+# ---- yardsticks: what benchmarks hold the engine against ----
+SLOT = np.dtype([("checksum", "u8"), ("page", "u4"), ("used", "u4")])
+assert SLOT.itemsize == ffi.sizeof("pksm_slot")
+
+
+def yardstick_read(store, pages):
+    """Return the sum of all 64-bit words of the pages, modulo 2**64."""
+    pages, total = ids_array(pages), ffi.new("uint64_t *")
+    _check(lib.pksm_yardstick_read(store.c, _in(pages, "uint32_t[]"), len(pages), total))
+    return total[0]
+
+
+def yardstick_memcpy(store, pages, out):
+    """Copy the pages' bytes to out: uint8 (n, page_size)."""
+    pages = ids_array(pages)
+    if out.dtype != np.uint8 or out.shape != (len(pages), store.page_size):
+        raise ValueError("out must be a uint8 array, one row a page")
+    _check(lib.pksm_pages_copy(store.c, _in(pages, "uint32_t[]"), len(pages), _out(out, "uint8_t[]")))
+
+
+def yardstick_memcmp(store, a, b):
+    """Return how many pairs of pages a[i], b[i] have equal bytes."""
+    a, b, equal = ids_array(a), ids_array(b), ffi.new("uint64_t *")
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} pages against {len(b)}")
+    _check(lib.pksm_yardstick_memcmp(store.c, _in(a, "uint32_t[]"), _in(b, "uint32_t[]"), len(a), equal))
+    return equal[0]
+
+
+def yardstick_table(store, checksum, pages, slots, kept):
+    """Fill kept (uint32) with the first page of the bytes of each; slots: zeroed SLOT array, a power of two above n."""
+    pages = ids_array(pages)
+    if slots.dtype != SLOT or kept.dtype != np.uint32 or len(kept) != len(pages):
+        raise ValueError("slots must be a SLOT array, kept a uint32 array with one entry a page")
+    given = _in(pages, "uint32_t[]"), len(pages)
+    taken = _out(slots, "pksm_slot[]"), len(slots), _out(kept, "uint32_t[]")
+    _check(lib.pksm_yardstick_table(store.c, checksum.c, *given, *taken))
+
+
+def yardstick_ksm(store, pages, table, kept):
+    """Fill kept (uint32) with the page that KSM merges each into; table: a TableView of n + 1 zeroed nodes."""
+    pages = ids_array(pages)
+    if kept.dtype != np.uint32 or len(kept) != len(pages):
+        raise ValueError("kept must be a uint32 array with one entry a page")
+    given = _in(pages, "uint32_t[]"), len(pages)
+    _check(lib.pksm_yardstick_ksm(store.c, *given, table.c, _out(kept, "uint32_t[]")))

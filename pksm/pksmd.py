@@ -18,6 +18,7 @@ from pksm.stable_anon import StableAnon
 from pksm.stats import Sysfs
 from pksm.tunables import preset
 
+WINDOW = 32  # searches in flight; 24 to 64 are alike, 16 is slower
 _NONE = np.empty(0, np.uint32)
 _PROGRESS = (Verdict.WAITING, Verdict.ZERO, Verdict.JOINED, Verdict.PAIRED, Verdict.LIMBO)
 _PARALLEL_PAGES = 1024  # below this, handing pages to threads costs more than summing them
@@ -72,6 +73,7 @@ class Pksmd:
             zero_lost="sparse-zero-lost" in quirks,
             differ_is_success="collision-is-success" in quirks,
             distrust="collision-is-success" not in quirks and self._tunables.order != "content",
+            window=1 if self._tunables.order == "content" and not self._host.static else WINDOW,
         )
         self._rules = rules.pack(self._host.store.page_size)
 
@@ -119,7 +121,7 @@ class Pksmd:
     def on_free(self, pages):
         """Let freed pages (uint32) go; those not tracked are passed over. Mirrors pksm_del_anon_page."""
         ids = self.items.item_of(pages)
-        self.items.part(self.items.page[ids])
+        self.items.part(ids)
         if self._awake:
             self._freed.append(ids)  # the drain step of this wake-up is soon enough
         else:
@@ -226,72 +228,69 @@ class Pksmd:
 
     def _apply(self, settled):
         """Carry verdicts out. Return the ids to settle again, in order of arrival, and those refused as zero pages."""
-        ids = settled.ids
-        zero_refused, pairs_refused, joins_refused, void = self._merge(settled)
-
-        limbo = _without(settled.of(Verdict.LIMBO), void)
-        if len(limbo):
-            self._book(settled, limbo)
-        waiting = settled.of(Verdict.WAITING)
+        not_zero, not_paired, not_joined, void = self._merge(settled)
+        if settled.count(Verdict.LIMBO):
+            self._book(_without(settled.of(Verdict.LIMBO), void))
+        waiting = settled.of(Verdict.WAITING).ids
         if len(waiting):
-            waiting = ids[waiting]
-            self._update.push(waiting[(self.items.flags[waiting] & native.UNSTABLE) != 0])  # some have been paired since
+            # some have been paired since
+            self._update.push(waiting[(self.items.flags[waiting] & native.UNSTABLE) != 0])
 
-        retried = [settled.of(Verdict.BUSY), settled.of(Verdict.DIFFERENT), pairs_refused, joins_refused]
-        dropped = _without(settled.of(Verdict.DROP), void)
-        if self._has("drop-is-final"):
-            self._forget(ids[dropped])
-        else:
-            retried.append(dropped)
+        retried = [not_paired, not_joined]
+        for verdict in (Verdict.BUSY, Verdict.DIFFERENT, Verdict.DROP):
+            if not settled.count(verdict):
+                continue
+            part = _without(settled.of(verdict), void)
+            if verdict == Verdict.DROP and self._has("drop-is-final"):
+                self._forget(part.ids)
+            else:
+                retried.append(part.positions)
         if any(map(len, retried)):
-            retry = ids[_without(np.sort(np.concatenate(retried)), void)]
+            retry = settled.ids[np.sort(np.concatenate(retried))]
             self.items.set_flags(retry, native.INITCHECKSUM)
             self._rescan.push(retry)
 
-        not_zero = ids[zero_refused]
-        if len(not_zero):
-            self.items.set_flags(not_zero, native.ZERO_REFUSED)
-        return ids[np.union1d(void, zero_refused)] if len(void) or len(zero_refused) else _NONE, not_zero
+        if not len(void) and not len(not_zero):
+            return _NONE, _NONE
+        self.items.set_flags(settled.ids[not_zero], native.ZERO_REFUSED)
+        return settled.ids[np.union1d(void, not_zero)], settled.ids[not_zero]
 
     def _merge(self, settled):
         """Ask the host for the merges. Return the positions it refused (of ZERO, of PAIRED, of JOINED) and the void."""
-        ids, others, page, host = settled.ids, settled.others, self.items.page, self._host
-        zero, pairs, joins = (settled.of(verdict) for verdict in (Verdict.ZERO, Verdict.PAIRED, Verdict.JOINED))
-        zero_refused = pairs_refused = joins_refused = void = _NONE
-        if len(zero):
-            zero_refused = _refused(zero, host.merge_zero(page[ids[zero]]))
-        if len(pairs):
-            kpages, twins = page[ids[pairs]], page[others[pairs]]
+        host, not_zero, not_paired, not_joined, void = self._host, _NONE, _NONE, _NONE, _NONE
+        if settled.count(Verdict.ZERO):
+            zero = settled.of(Verdict.ZERO)
+            not_zero = _refused(zero, host.merge_zero(zero.pages))
+        if settled.count(Verdict.PAIRED):
+            pairs = settled.of(Verdict.PAIRED)
             anon_vmas = np.empty((len(pairs), 2), np.uint32)
-            anon_vmas[:, 0], anon_vmas[:, 1] = host.anon_vma(kpages), host.anon_vma(twins)
-            mask = host.merge(twins, kpages)
-            pairs_refused = _refused(pairs, mask)
-            if len(pairs_refused):
-                undo_pairs(host.store, self.items, self._rules, settled, pairs_refused, cost=self.cost)
-                void = settled.named_by(pairs_refused)
-                joins = _without(joins, void)
-                pairs, anon_vmas = pairs[~mask], anon_vmas[~mask]
-            self._share(np.repeat(ids[pairs], 2), anon_vmas.ravel())
-        if len(joins):
-            pages, anon_vmas = page[ids[joins]], host.anon_vma(page[ids[joins]])
-            mask = host.merge(pages, page[others[joins]])
-            joins_refused = _refused(joins, mask)
-            if len(joins_refused):
-                joins, anon_vmas = joins[~mask], anon_vmas[~mask]
-            self._share(others[joins], anon_vmas)
-        return zero_refused, pairs_refused, joins_refused, void
+            anon_vmas[:, 0], anon_vmas[:, 1] = host.anon_vma(pairs.pages), host.anon_vma(pairs.other_pages)
+            refused = host.merge(pairs.other_pages, pairs.pages)
+            not_paired = _refused(pairs, refused)
+            if len(not_paired):
+                undo_pairs(host.store, self.items, self._rules, pairs.only(refused), cost=self.cost)
+                void = settled.named_by(not_paired)
+                pairs, anon_vmas = pairs.only(~refused), anon_vmas[~refused]
+            self._share(np.repeat(pairs.ids, 2), anon_vmas.ravel())
+        if settled.count(Verdict.JOINED):
+            joins = _without(settled.of(Verdict.JOINED), void)
+            anon_vmas = host.anon_vma(joins.pages)
+            refused = host.merge(joins.pages, joins.other_pages)
+            not_joined = _refused(joins, refused)
+            if len(not_joined):
+                joins, anon_vmas = joins.only(~refused), anon_vmas[~refused]
+            self._share(joins.others, anon_vmas)
+        return not_zero, not_paired, not_joined, void
 
-    def _book(self, settled, limbo):
+    def _book(self, limbo):
         """Book pages in limbo like merged ones, though nothing was merged: as published."""
-        ids, others = settled.ids[limbo], settled.others[limbo]
-        ids, others = ids[others != 0], others[others != 0]  # those taken for zero pages are booked nowhere
-        promoted = (self.items.flags[ids] & native.STABLE) != 0
-        anon_vmas = self._host.anon_vma(self.items.page[ids])
-        twins = others[promoted]
-        both = np.stack((anon_vmas[promoted], self._host.anon_vma(self.items.page[twins])), axis=1)
-        self._share(np.repeat(ids[promoted], 2), both.ravel())
-        self._share(others[~promoted], anon_vmas[~promoted])
-        self._update.discard(twins)
+        limbo = limbo.only(limbo.others != 0)  # those taken for zero pages are booked nowhere
+        promoted = (self.items.flags[limbo.ids] & native.STABLE) != 0
+        pairs, joins = limbo.only(promoted), limbo.only(~promoted)
+        anon_vmas = self._host.anon_vma(pairs.pages), self._host.anon_vma(pairs.other_pages)
+        self._share(np.repeat(pairs.ids, 2), np.stack(anon_vmas, axis=1).ravel())
+        self._share(joins.others, self._host.anon_vma(joins.pages))
+        self._update.discard(pairs.others)
 
     def _share(self, ids, anon_vmas):
         """Record sharers of stable pages. Mirrors stable_tree_append."""
@@ -300,7 +299,7 @@ class Pksmd:
 
     def _forget(self, ids):
         """Stop tracking live pages for good."""
-        self.items.part(self.items.page[ids])
+        self.items.part(ids)
         self._update.discard(ids)
         self.items.free(ids)
 
@@ -357,11 +356,11 @@ class Pksmd:
         self._stable_anon.check(self.items)
 
 
-def _refused(positions, mask):
+def _refused(part, mask):
     """The positions a host refused: mask is its answer, None when it took all."""
-    return _NONE if mask is None else positions[mask]
+    return _NONE if mask is None else part.positions[mask]
 
 
-def _without(positions, void):
-    """The positions that are not void, in order."""
-    return np.setdiff1d(positions, void) if len(void) else positions
+def _without(part, void):
+    """What is not void of a part."""
+    return part.only(~np.isin(part.positions, void)) if len(void) else part

@@ -114,11 +114,12 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None):
     with _naming_files_that_shrink(sources):
         gathered = gather(sources, settings.page_size, settings.view, _adding_up(progress), interrupts)
         lap("read")
-        exact = None
+        exact, pages = None, len(gathered.born)
         if _is_lossy(settings.tunables):
-            exact = _merge(gathered, Settings().tunables, settings, partial(progress, "exact"), interrupts)
+            exact = _merge(gathered, pages, Settings().tunables, settings, partial(progress, "exact"), interrupts)
+            pages = exact.pages
             lap("exact")
-        merged = _merge(gathered, settings.tunables, settings, partial(progress, "merge"), interrupts)
+        merged = _merge(gathered, pages, settings.tunables, settings, partial(progress, "merge"), interrupts)
         lap("merge")
         tally = Tally(gathered, _contents(exact, merged))
         total, groups = tally.total(), tally.groups(settings.top)
@@ -144,8 +145,9 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None):
 
 @dataclass(frozen=True)
 class _Merged:
-    """What one run of pksmd came to; zero_pages and nonzero_pages: frames it has freed."""
+    """What one run of pksmd came to. pages: as many it was given; zero_pages, nonzero_pages: frames it has freed."""
 
+    pages: int
     frame_of: np.ndarray
     counters: dict
     zero_pages: int
@@ -154,22 +156,22 @@ class _Merged:
     cost: Cost
 
 
-def _merge(gathered, values, settings, progress, interrupts):
-    """Let pksmd merge all pages until it is at rest, a batch at a time."""
-    total = len(gathered.born)
+def _merge(gathered, pages, values, settings, progress, interrupts):
+    """Let pksmd merge the first `pages` pages that were born, a batch at a time, until it is at rest."""
     host = FlatHost(gathered.store)
     daemon = Pksmd(host, values, seed=settings.seed, threads=settings.threads)
-    daemon.items.reserve(total)
+    daemon.items.reserve(pages)
     with interrupts.ending():
-        for start in range(0, total, values.pages_to_scan):
-            progress(start, total)
+        for start in range(0, pages, values.pages_to_scan):
+            progress(start, pages)
             with interrupts.hold():
-                host.bear(gathered.born.take(start, start + values.pages_to_scan))
+                host.bear(gathered.born.take(start, min(pages, start + values.pages_to_scan)))
                 daemon.wake()
     with interrupts.ending(), interrupts.hold():
         while not daemon.at_rest:
             daemon.wake()
     return _Merged(
+        pages=int((host.frame_of != NO_FRAME).sum()),
         frame_of=host.frame_of,
         counters=daemon.counters(),
         zero_pages=host.pages_zero_sharing,

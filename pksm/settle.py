@@ -6,6 +6,7 @@ work itself is csrc/settle.c.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,20 +52,43 @@ class Rules:
         )
 
 
+class Part(NamedTuple):
+    """The items of a batch with one verdict, in order of arrival; uint32 each.
+
+    positions: in the batch; ids; others: the item each verdict names (0: none); pages, other_pages: theirs.
+    """
+
+    positions: np.ndarray
+    ids: np.ndarray
+    others: np.ndarray
+    pages: np.ndarray
+    other_pages: np.ndarray
+
+    def __len__(self):
+        return len(self.positions)
+
+    def only(self, mask):
+        """Return those where the bool mask is set; all when it is None."""
+        return self if mask is None else Part(*(column[mask] for column in self))
+
+
 class Settled:
     """Verdicts of one batch.
 
     ids: uint32, in order of arrival; verdicts: uint8; others: uint32, the item each verdict names (0: none);
-    revisit: uint32, unstable items that were taken out because their page had changed.
+    revisit: uint32, unstable items that were taken out because their page had changed; page: of every item.
     """
 
-    def __init__(self, ids, verdicts, others, revisit):
+    def __init__(self, ids, verdicts, others, revisit, page):
         self.ids, self.verdicts, self.others, self.revisit = ids, verdicts, others, revisit
-        self._order, self._starts = native.group(verdicts, len(Verdict))
+        order, self._starts = native.group(verdicts, len(Verdict))
+        ids, others = ids[order], others[order]
+        self._columns = order, ids, others, page[ids], page[others]
 
     def of(self, verdict):
-        """Return the positions in the batch with this verdict, ascending."""
-        return self._order[self._starts[verdict] : self._starts[verdict + 1]]
+        """Return the Part of the batch that has this verdict."""
+        span = slice(self._starts[verdict], self._starts[verdict + 1])
+        return Part(*[column[span] for column in self._columns])
 
     def count(self, verdict):
         """Return how many items have this verdict."""
@@ -93,12 +117,12 @@ def settle(store, items, rules, ids, classes=None, *, cost):
         if done == len(ids):
             break
     if len(parts) == 1:
-        return Settled(ids, verdicts, others, revisit)
+        return Settled(ids, verdicts, others, revisit, items.page)
     verdicts, others = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Settled(ids, verdicts, others, np.concatenate(revisits))
+    return Settled(ids, verdicts, others, np.concatenate(revisits), items.page)
 
 
-def undo_pairs(store, items, rules, settled, positions, *, cost):
-    """Take PAIRED verdicts back: their items leave the stable tree, their twins return to the unstable one."""
-    native.unlink(items.table, settled.ids[positions])
-    native.relink(store.view, items.table, rules.order, settled.others[positions], cost.counts)
+def undo_pairs(store, items, rules, pairs, *, cost):
+    """Take PAIRED verdicts back: the items leave the stable tree, their twins return to the unstable one."""
+    native.unlink(items.table, pairs.ids)
+    native.relink(store.view, items.table, rules.order, pairs.others, cost.counts)

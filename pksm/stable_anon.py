@@ -59,17 +59,15 @@ class StableAnon:
         return self._anon_vma[native.collect(self._next, items.link[[item_id]])]
 
     def _allocate(self, n):
-        """Take n records, given back ones as long as they last."""
-        reused = min(n, self._n_free)
-        self._n_free -= reused
-        records = self._free[self._n_free : self._n_free + reused]
-        fresh = n - reused
-        if self._top + fresh > len(self._next):
-            size = max(self._top + fresh, len(self._next) * 3 // 2)
+        """Take n records: given back ones if there are enough, else new ones."""
+        if self._n_free >= n:
+            self._n_free -= n
+            return self._free[self._n_free : self._n_free + n]
+        if self._top + n > len(self._next):
+            size = max(self._top + n, len(self._next) * 3 // 2)
             self._anon_vma, self._next = grown(self._anon_vma, size), grown(self._next, size)
-        new = np.arange(self._top, self._top + fresh, dtype=np.uint32)
-        self._top += fresh
-        return np.concatenate((records, new)) if len(records) else new
+        self._top += n
+        return np.arange(self._top - n, self._top, dtype=np.uint32)
 
     def check(self, items):
         """Raise AssertionError unless every record is in one item's list or free."""

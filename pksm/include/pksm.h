@@ -267,6 +267,9 @@ int pksm_ring_drop(const pksm_table *table, pksm_ring *ring, const uint32_t *ids
 int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uint32_t *pages, const uint32_t *frames,
                size_t n);
 
+/* Makes items blank again; PKSM_EITEM, and nothing done, if one is in a tree or on a list. */
+int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n);
+
 /* Puts record[i] at the head of the list of item ids[i], in this order; lists hang at the nodes' link. */
 int pksm_prepend(const pksm_table *table, uint32_t *next, size_t n_next, const uint32_t *ids, const uint32_t *records,
                  size_t n);
@@ -280,6 +283,31 @@ int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, siz
  * Installs a SIGBUS handler; a bus error outside this core gets the default treatment. For programs: a library
  * leaves signals alone. */
 int pksm_catch_bus_errors(void);
+
+/* ---- yardsticks: yardstick.c --------------------------------------------------------------------------- */
+
+/* What benchmarks hold the engine against; nothing here merges. */
+
+/* *sum = sum of all 64-bit words of the pages, modulo 2^64: reads them once, and does no more. */
+int pksm_yardstick_read(const pksm_store *store, const uint32_t *pages, size_t n, uint64_t *sum);
+/* *equal = number of pairs a[i], b[i] with equal bytes, by memcmp. */
+int pksm_yardstick_memcmp(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n, uint64_t *equal);
+
+typedef struct {
+    uint64_t checksum;
+    uint32_t page;
+    uint32_t used; /* 0: empty */
+} pksm_slot;
+
+/* kept[i] = the first of the pages with the bytes of pages[i]: by a hash table of checksums, confirmed by the bytes.
+ * slots: n_slots zeroed entries, a power of two above n. */
+int pksm_yardstick_table(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
+                         pksm_slot *slots, size_t n_slots, uint32_t *kept);
+/* kept[i] = the page that KSM's trees merge pages[i] into: each page is looked for in the stable tree, then in the
+ * unstable tree, with memcmp at every node and one search at a time. No checksum, no second scan, no page tables: it
+ * does less than ksmd. table: n + 1 zeroed nodes. */
+int pksm_yardstick_ksm(const pksm_store *store, const uint32_t *pages, size_t n, const pksm_table *table,
+                       uint32_t *kept);
 /* cffi: end */
 
 #endif

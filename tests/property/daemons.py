@@ -20,7 +20,12 @@ REGIONS = (70, 20, 9)  # pages; the page numbers between them are in no region
 class WatchedPksmd(Pksmd):
     """Remembers the verdicts of the last wake-up: (page, verdict, page of the other item or None)."""
 
-    verdicts = ()
+    verdicts, window = (), None
+
+    def _set_rules(self):
+        super()._set_rules()
+        if self.window is not None:
+            self._rules.c.window = self.window
 
     def wake(self):
         self.verdicts = []
@@ -44,12 +49,17 @@ def make_memory(regions=REGIONS, page_size=PAGE_SIZE):
 
 
 class Daemons:
-    """tunables: Tunables; checksum: (native.Checksum, the same as a function of bytes)."""
+    """tunables: Tunables; checksum: (native.Checksum, the same as a function of bytes).
 
-    def __init__(self, tunables, checksum, regions=REGIONS):
+    window: searches in flight. With 1, trees have the model's shapes too, and so searches meet the same items.
+    """
+
+    def __init__(self, tunables, checksum, window=1, regions=REGIONS):
         self.store, self.memory = make_memory(regions)
         self.host = FlatHost(self.store)
         self.daemon = WatchedPksmd(self.host, tunables, checksum=checksum[0])
+        self.daemon.window = self.window = window
+        self.daemon._set_rules()
         self.model_host = ModelHost(dict.fromkeys(self.memory, bytes(PAGE_SIZE)))
         self.model = ModelPksmd(self.model_host, tunables, checksum[1])
 
@@ -131,7 +141,6 @@ class Daemons:
             (native.tree_items(items.table, native.STABLE), model.stable),
         ):
             assert items.page[ids].tolist() == [model_items[id].page for id in model_ids]
-        self.check_shapes()
         frames = {page: self.frame_of(page) for page in range(len(host.frame_of))}
         assert {page: frame for page, frame in frames.items() if frame is not None} == self.model_host.frame_of
         assert self.tracked() == model.item_of.keys()
@@ -142,15 +151,20 @@ class Daemons:
             assert bool(flags & native.INITCHECKSUM) == item.init_checksum
             assert item.init_checksum or items.checksum[id] == item.checksum
             assert not flags & native.ZERO_REFUSED
-            sharers = daemon._stable_anon.of(items, id).tolist()
-            assert sharers == model.sharers.get(model_id, [])
+            sharers, expected = daemon._stable_anon.of(items, id).tolist(), model.sharers.get(model_id, [])
+            if model.has("collision-is-success"):  # limbo is booked behind what is merged, so their order is open
+                sharers, expected = sorted(sharers), sorted(expected)
+            assert sharers == expected
         references = self.model_host.references
         assert host._references.tolist() == [references[anon_vma] for anon_vma in range(len(host._references))]
-        for counter in ("pages_visited", "collisions", "unlinked"):
-            assert getattr(daemon.cost, counter) == model.cost[counter], counter
+        assert daemon.cost.pages_visited == model.cost["pages_visited"]
+        if self.window == 1:
+            self.check_shapes()
+            assert daemon.cost.collisions == model.cost["collisions"]
+            assert daemon.cost.unlinked == model.cost["unlinked"]
 
     def check_shapes(self):
-        """Trees of one order can have many shapes, and which deleted or outdated nodes a search meets depends on it."""
+        """Trees of one order can have many shapes, and which deleted or outdated items a search meets depends on it."""
         items, model = self.daemon.items, self.model
         for which, tree in ((native.UNSTABLE, model.unstable), (native.STABLE, model.stable)):
             ids = [0, *native.tree_items(items.table, which).tolist()]
@@ -165,7 +179,7 @@ class Daemons:
 
     def tracked(self):
         pages = np.arange(self.store.n_pages, dtype=np.uint32)
-        return set(np.flatnonzero(self.daemon.items.item_of(pages)).tolist())
+        return set(self.daemon.items.page[self.daemon.items.item_of(pages)].tolist())
 
 
 def shared_frames(frame_of):

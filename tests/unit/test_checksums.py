@@ -1,4 +1,4 @@
-"""Checksums: C against the model, the stored vectors and their authors' own libraries."""
+"""Checksums: C at every CPU level against the model, the stored vectors and their authors' own libraries."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from model import checksums as model
 from pksm import errors, native
-from test_page import SIZES, store_of, unaligned
+from test_page import SIZES, at_every_level, store_of, unaligned
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 sys.path.insert(0, str(DATA))
@@ -33,12 +33,20 @@ def random_page(size, seed):
     return np.random.default_rng(seed).bytes(size)
 
 
-def pair(name, size):
-    """Return a strategy as C's and the model's."""
+def words_of(name, size):
+    return make_checksum_vectors.positions(size) if name == "sampled" else None
+
+
+def in_python(name, page):
     if name == "sampled":
-        words = make_checksum_vectors.positions(size)
-        return native.Checksum(name, words), lambda page: model.sampled(page, words)
-    return native.Checksum(name), model.FULL_PAGE[name]
+        return model.sampled(page, words_of(name, len(page)))
+    return model.FULL_PAGE[name](page)
+
+
+def native_sum(name, page, words=None):
+    """Return C's checksum of a page, the same at every CPU level. words: for sampled; else the vectors' positions."""
+    words = words_of(name, len(page)) if words is None else words
+    return at_every_level(lambda: native.Checksum(name, words).of(page))
 
 
 def test_the_table_holds_exactly_these():
@@ -53,14 +61,13 @@ def test_the_table_holds_exactly_these():
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", SIZES)
 def test_vectors_never_change(name, size):
-    checksum, in_python = pair(name, size)
     vectors = [vector for vector in VECTORS if vector["size"] == size]
     assert {vector["recipe"] for vector in vectors} == set(make_checksum_vectors.RECIPES)
     for vector in vectors:
         page = make_checksum_vectors.page(size, vector["recipe"])
-        assert checksum.of(page) == int(vector[name], 16)
+        assert native_sum(name, page) == int(vector[name], 16)
         if size <= 4096:  # the model takes its time
-            assert in_python(page) == int(vector[name], 16)
+            assert in_python(name, page) == int(vector[name], 16)
 
 
 def test_vectors_are_what_their_script_makes():
@@ -79,10 +86,9 @@ def test_model_gives_the_published_lookup3_results():
 @pytest.mark.parametrize("size", SIZES[:10])
 @given(seed=st.integers(0, 2**32 - 1), offset=st.integers(0, 63))
 def test_native_is_the_model_at_any_address(name, size, seed, offset):
-    checksum, in_python = pair(name, size)
     page = random_page(size, seed)
-    expected = in_python(page) if size <= 512 else checksum.of(page)  # the model takes its time
-    assert checksum.of(unaligned(page, offset)) == expected
+    expected = in_python(name, page) if size <= 512 else native_sum(name, page)  # the model takes its time
+    assert native_sum(name, unaligned(page, offset)) == expected
     assert expected >> native.strategy_widths()[name] == 0
 
 
@@ -91,23 +97,22 @@ def test_native_is_the_model_at_any_address(name, size, seed, offset):
 @given(seed=st.integers(0, 2**32 - 1))
 def test_native_is_the_authors_library(name, size, seed):
     page = random_page(size, seed)
-    assert pair(name, size)[0].of(page) == LIBRARIES[name](page)
+    assert native_sum(name, page) == LIBRARIES[name](page)
 
 
 @given(words=st.lists(st.integers(0, 15), max_size=40), seed=st.integers(0, 2**32 - 1))
 def test_sampled_takes_any_words_in_their_order(words, seed):
     page = random_page(64, seed)
-    assert native.Checksum("sampled", words).of(page) == model.sampled(page, words)
+    assert native_sum("sampled", page, words) == model.sampled(page, words)
 
 
 def test_sampled_does_not_see_what_it_does_not_look_at():
     """The published faults blind-sample and sparse-zero-lost rest on this; full-page strategies see every byte."""
     looked_at = list(range(0, 1024, 16))
-    sampled = native.Checksum("sampled", looked_at)
-    blank, zero = bytearray(4096), sampled.of(bytes(4096))
+    blank, zero = bytearray(4096), native_sum("sampled", bytes(4096), looked_at)
     for word in range(1024):
         blank[word * 4] = 1
-        assert (sampled.of(blank) == zero) == (word not in looked_at)
+        assert (native_sum("sampled", blank, looked_at) == zero) == (word not in looked_at)
         blank[word * 4] = 0
 
 
@@ -124,16 +129,24 @@ def test_full_page_strategies_see_every_byte(name, size):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@given(seeds=st.lists(st.integers(0, 5), min_size=1, max_size=130), data=st.data())
-def test_batches_are_one_by_one(name, seeds, data):
-    checksum, _ = pair(name, 64)
-    contents = [random_page(64, seed) for seed in seeds]
-    store, memory = store_of(contents, offset=3)
+@pytest.mark.parametrize("size", [8, 64, 256, 4096])
+@given(seeds=st.lists(st.integers(0, 5), min_size=1, max_size=130), data=st.data(), offset=st.integers(0, 63))
+def test_batches_are_one_by_one(name, size, seeds, data, offset):
+    """Batches have kernels of their own that take several pages side by side."""
+    contents = [random_page(size, seed) if seed else bytes(size) for seed in seeds]
+    store, memory = store_of(contents, offset)
     pages = data.draw(st.lists(st.integers(0, len(contents) - 1), max_size=100))
-    expected = [checksum.of(contents[page]) for page in pages]
-    assert native.checksum_pages(store, checksum, pages).tolist() == expected
+    words = words_of(name, size)
+    one_by_one = {seed: native.Checksum(name, words).of(content) for seed, content in zip(seeds, contents, strict=True)}
+    expected = [one_by_one[seeds[page]] for page in pages]
     out = np.zeros(len(pages), np.uint64)
-    assert native.checksum_pages(store, checksum, pages, out) is out and out.tolist() == expected
+
+    def batch():
+        assert native.checksum_pages(store, native.Checksum(name, words), pages, out) is out
+        return out.tolist()
+
+    assert at_every_level(batch) == expected
+    assert native.checksum_pages(store, native.Checksum(name, words), pages).tolist() == expected
 
 
 def test_what_can_not_be_right_is_refused():

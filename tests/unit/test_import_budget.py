@@ -15,9 +15,10 @@ print(len(out.getvalue()), end="")
 MAIN = """
     import pksm.cli
     try:
-        pksm.cli.main({arguments})
+        code = pksm.cli.main({arguments})
     except SystemExit as stop:
-        assert not stop.code, stop.code
+        code = stop.code
+    assert not code, code
 """
 
 

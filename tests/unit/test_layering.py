@@ -24,8 +24,9 @@ ARROWS = {
     "__main__": {"cli"},
     "__init__": {"*"},  # only when a name is first used: test_import_budget sees to that
     # scan, compare, profiler, bench, truth → policies, simulation, sources, workloads, flat, machine
-    "scan": BELOW_VERBS | {"report", "gather", "looks"},
+    "scan": BELOW_VERBS | {"report", "gather", "tally"},
     "gather": {"sources", "store", "memory"},
+    "tally": {"host", "looks"},
     "looks": set(),
     "compare": BELOW_VERBS | {"report"},
     "profiler": BELOW_VERBS | {"report"},
@@ -52,8 +53,8 @@ ARROWS = {
     "items": {"native", "memory"},
     "store": {"native", "memory"},
     "checksums": {"native"},
-    "stable_anon": {"native"},
-    "queues": set(),
+    "stable_anon": {"native", "memory"},
+    "queues": {"native", "memory"},
     "tunables": set(),
     "stats": {"cost", "tunables"},
     "cost": {"native"},  # the core's own counters
@@ -76,8 +77,8 @@ C_ARROWS = {
     "page.c": {"cpu.c"},
     "page_simd.c": {"cpu.c"},
     "cpu.c": {"checksum.c", "checksum_simd.c", "page.c", "page_simd.c"},
+    "lists.c": {"page_tree.c"},  # where items are checked
     "rbtree.c": set(),
-    "lists.c": set(),
     "bus.c": set(),
 }
 C_EVERYBODY = {"bus.c"}  # reading bytes of a file that may shrink

@@ -1,4 +1,6 @@
-"""Pages: compare, zero test, copies: C against the model, one and in batches, at any size and alignment."""
+"""Pages: compare, zero test, copies: C at every CPU level against the model, at any size and alignment."""
+
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +11,20 @@ from model import page as model
 from pksm import errors, native
 
 SIZES = [8 << i for i in range(14)]  # 8 bytes to 64 KiB
+
+
+def at_every_level(call):
+    """Return what the call gives, which must be the same at every CPU level."""
+    levels = native.cpu_levels()
+    try:
+        results = []
+        for level in levels:
+            native.select_cpu(level)
+            results.append(call())
+    finally:
+        native.select_cpu(os.environ.get("PKSM_CPU") or levels[-1])
+    assert all(result == results[0] for result in results), dict(zip(levels, results, strict=True))
+    return results[0]
 
 
 def unaligned(data, offset):
@@ -30,20 +46,20 @@ def test_compare_is_memcmp_with_the_common_prefix(size, data):
         b[at] = byte
     b = bytes(b)
     left, right = unaligned(a, data.draw(st.integers(0, 63))), unaligned(b, data.draw(st.integers(0, 63)))
-    order, common = native.page_compare(left, right)
+    order, common = at_every_level(lambda: native.page_compare(left, right))
     assert (order, common) == model.compare(a, b)
     assert order == (a > b) - (a < b)
-    assert native.page_compare(right, left) == (-order, common)
+    assert at_every_level(lambda: native.page_compare(right, left)) == (-order, common)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @given(data=st.data())
 def test_is_zero_sees_every_bit(size, data):
     page = unaligned(bytes(size), data.draw(st.integers(0, 63)))
-    assert native.page_is_zero(page) and model.is_zero(page.tobytes())
+    assert at_every_level(lambda: native.page_is_zero(page)) and model.is_zero(page.tobytes())
     at, bit = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, 7))
     page[at] = 1 << bit
-    assert not native.page_is_zero(page) and not model.is_zero(page.tobytes())
+    assert not at_every_level(lambda: native.page_is_zero(page)) and not model.is_zero(page.tobytes())
 
 
 def store_of(pages, offset=0):
@@ -65,9 +81,10 @@ def test_batches_go_through_sections(pages, data, offset):
     a = data.draw(numbers)
     b = data.draw(st.lists(st.sampled_from(a), min_size=len(a), max_size=len(a))) if a else []
     assert native.pages_copy(store, a).tobytes() == b"".join(pages[page] for page in a)
-    assert native.pages_are_zero(store, a).tolist() == [model.is_zero(pages[page]) for page in a]
-    expected = [model.compare(pages[x], pages[y])[0] for x, y in zip(a, b, strict=True)]
-    assert native.pages_compare(store, a, b).tolist() == expected
+    zero = [model.is_zero(pages[page]) for page in a]
+    assert at_every_level(lambda: native.pages_are_zero(store, a).tolist()) == zero
+    order = [model.compare(pages[x], pages[y])[0] for x, y in zip(a, b, strict=True)]
+    assert at_every_level(lambda: native.pages_compare(store, a, b).tolist()) == order
 
 
 def test_page_numbers_outside_the_store_are_refused():
@@ -102,3 +119,8 @@ def test_more_pages_than_sections_are_refused():
 def test_pages_of_two_sizes_are_not_compared():
     with pytest.raises(ValueError):
         native.page_compare(bytes(8), bytes(16))
+
+
+def test_unknown_cpu_levels_are_refused():
+    with pytest.raises(errors.UsageError, match="scalar, sse42, avx2, avx512"):
+        native.select_cpu("mmx")

@@ -1,0 +1,109 @@
+"""Where words go: results to stdout, remarks and progress to stderr."""
+
+import os
+import shutil
+import sys
+import time
+
+from pksm import report
+from pksm.errors import PksmError
+
+REDRAW_S = 0.1
+DEFAULT_WIDTH = 100  # columns, where there is no terminal to ask
+
+
+def write(text):
+    """Write a result to stdout, all of it. BrokenPipeError if nobody reads it, PksmError if it can't be written."""
+    stream = sys.stdout
+    if stream is None:
+        raise PksmError("cannot write the result: stdout is closed")
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        _drop_rest(stream)
+        raise
+    except OSError as error:
+        _drop_rest(stream)
+        raise PksmError(f"cannot write the result: {error.strerror}") from None
+
+
+def _drop_rest(stream):
+    """Send what the stream still holds to nowhere, or the interpreter would complain about it at its end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except OSError:
+        pass  # not a file of ours
+
+
+def remark(text):
+    """Say one line on stderr, if there is anybody to hear it."""
+    _say(f"pksm: {report.plain(str(text))}\n")
+
+
+def _say(text):
+    stream = sys.stderr
+    if stream is None:
+        return
+    try:
+        encoding = stream.encoding or "utf-8"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except OSError:
+        pass
+
+
+def width():
+    """Columns to fill: COLUMNS, or the terminal's."""
+    return max(40, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
+
+
+def colour():
+    """Tell whether stdout shows colours and the user wants them (https://no-color.org)."""
+    return _is_terminal(sys.stdout) and not os.environ.get("NO_COLOR")
+
+
+def _is_terminal(stream):
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class Progress:
+    """A line on stderr that is redrawn while work goes on, if stderr is a terminal. Call it as scan() does."""
+
+    def __init__(self):
+        self._on = _is_terminal(sys.stderr)
+        self._shown = False
+        self._drawn_at = 0.0
+        self._stage = None
+        self._began = 0.0
+
+    def __call__(self, stage, pages, total):
+        if not self._on:
+            return
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._began = stage, now
+        if now - self._drawn_at >= REDRAW_S and now > self._began:
+            self._drawn_at, self._shown = now, True
+            _say("\r\033[K" + progress_line(stage, pages, total, now - self._began)[: width() - 1])
+
+    def clear(self):
+        """Take the line away."""
+        if self._shown:
+            _say("\r\033[K")
+            self._shown = False
+
+
+def progress_line(stage, pages, total, seconds):
+    """Return what to show: how far, how fast, and how long it will take yet."""
+    doing = {"read": "reading", "exact": "merging, exactly", "merge": "merging"}[stage]
+    speed = pages / seconds
+    if total is None:
+        return f"{doing}: {pages:,} pages, {report.rate(speed)} pages/s"
+    line = f"{doing}: {100 * pages // max(1, total)} % of {total:,} pages"
+    if not pages:
+        return line
+    return f"{line}, {report.rate(speed)} pages/s, {(total - pages) / speed:.0f} s left"
