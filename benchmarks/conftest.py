@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pksm.bench import Ground
 from pksm.workloads import LOADS
+from pksm.yardsticks import Ground
 
 
 def pytest_addoption(parser):

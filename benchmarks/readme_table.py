@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -14,38 +15,45 @@ LIMITS = {
     "read": "reading the bytes once, in order",
     "memcpy": "copying them",
     "memcmp": "comparing equal pages",
-    "call": "an empty call of the C core",
 }
+HEAD = "| load | read | checksum | hash table | KSM's twin | pksmd | M pages a CPU second | over the read | merges a CPU second |"
 
 
 def table(document):
-    """Return the text for the README: how it was made, the engine by load, the limits of the machine."""
+    """Return the text for the README: how it was made, the engine by load beside its limits and rivals."""
     machine, rows = document["machine"], document["rows"]
-    cells = {(row["load"], row["engine"], row["order"]): row for row in rows}
+    ns = {(row["load"], row["engine"], row["order"]): row["ns_per_page"] for row in rows}
     engines = [row for row in rows if row["engine"] == "pksmd"]
     several = len({row["order"] for row in engines}) > 1
     lines = [
-        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cores']} cores, one used), "
-        f"Linux {machine['kernel']}, Python {machine['python']}, numpy {machine['numpy']}; "
-        f"CPU time, medians of {document['repeats']}, pages of {document['page_size']} bytes, touched before; "
-        "every answer checked.",
+        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}, {machine['cores']} cores, "
+        f"{_cores_used(rows)}), Linux {machine['kernel']}, Python {machine['python']}, numpy {machine['numpy']}: "
+        f"{engines[0]['pages']:,} pages of {document['page_size']} bytes, touched before; {engines[0]['batch']:,} pages a "
+        f"wake-up; CPU nanoseconds a page, medians of {document['repeats']}; every answer checked.",
         "",
-        "| load | pages | checksum, ns a page | to rest, ns a page | M pages a CPU second | merges a CPU second |",
-        "|---|---|---|---|---|---|",
+        HEAD,
+        "|---" * (HEAD.count("|") - 1) + "|",
     ]
     for row in engines:
-        name = f"{row['load']} ({row['order']})" if several else row["load"]
-        checksum = cells[row["load"], f"checksum {document['checksum']}", None]
+        load, name = row["load"], f"{row['load']} ({row['order']})" if several else row["load"]
+        rivals = [("read", None), ("checksum", None), ("hash table", None), ("ksm twin", "content")]
+        figures = " | ".join(f"{ns[load, engine, order]:.0f}" for engine, order in rivals)
         lines.append(
-            f"| {name} | {row['pages']} | {checksum['ns_per_page']:.0f} | {row['ns_per_page']:.0f} "
-            f"| {row['pages_per_cpu_s'] / 1e6:.2f} | {row['merges_per_cpu_s']:.0f} |"
+            f"| {name} | {figures} | {row['ns_per_page']:.0f} "
+            f"| {row['pages_per_cpu_s'] / 1e6:.2f} | {row['ns_per_page'] / ns[load, 'read', None]:.2f} "
+            f"| {row['merges_per_cpu_s']:.0f} |"
         )
-    lines += ["", "| the machine's limits | ns |", "|---|---|"]
-    for row in rows:
-        if row["engine"] in LIMITS:
-            a_page = "" if row["engine"] == "call" else ", a page"
-            lines.append(f"| {LIMITS[row['engine']]}{a_page} | {row['ns_per_page']:.0f} |")
+    limits = [
+        f"{meaning} {median(row['ns_per_page'] for row in rows if row['engine'] == engine):.0f}"
+        for engine, meaning in LIMITS.items()
+    ]
+    lines += ["", f"The machine's limits, ns a page: {', '.join(limits)}."]
     return "\n".join(lines)
+
+
+def _cores_used(rows):
+    threads = max(row["threads"] for row in rows)
+    return "one used" if threads == 1 else f"{threads} threads"
 
 
 def with_table(text, document):

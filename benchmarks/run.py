@@ -1,6 +1,6 @@
 """Measures pksm on this machine and stores the result as JSON, with the data of the machine and the command.
 
-Every answer is checked against the load's true one. CPU time of one core, medians; memory is touched before.
+Every answer is checked against the load's true one. CPU time, medians; memory is touched before.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from pksm import bench
+from pksm.bench_report import bench_table
 from pksm.errors import PksmError
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -22,17 +23,12 @@ def parse(argv):
     parser.add_argument("--page-size", type=int, default=4096, help="bytes (%(default)s)")
     parser.add_argument("--orders", default="checksum-content", help="tree orders with commas between (%(default)s)")
     parser.add_argument("--checksum", default=bench.checksums.DEFAULT, help="strategy (%(default)s)")
-    parser.add_argument("--pages-to-scan", type=int, default=bench.BATCH, help="pages a wake-up (%(default)s)")
+    parser.add_argument("--batch", type=int, default=bench.BATCH, help="pages a wake-up (%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="threads that sum pages (%(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each row, for the median (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the loads (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to store (benchmarks/results/PAGES.json)")
     return parser.parse_args(argv)
-
-
-def line(row):
-    """One row of the result as text."""
-    order = row["order"] or ""
-    return f"{row['load']:2} {row['engine']:18} {order:17} {row['pages']:9} pages {row['ns_per_page']:9.1f} ns a page"
 
 
 def main(argv):
@@ -43,11 +39,11 @@ def main(argv):
             n_pages=options.pages,
             orders=options.orders.split(","),
             page_size=options.page_size,
-            pages_to_scan=options.pages_to_scan,
+            batch=options.batch,
+            threads=options.threads,
             checksum=options.checksum,
             repeats=options.repeats,
             seed=options.seed,
-            progress=lambda row: print(line(row), flush=True),
         )
         path = options.json or RESULTS / f"{options.pages}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +54,8 @@ def main(argv):
         return getattr(error, "exit_code", 1)
     except KeyboardInterrupt:
         return 130
-    print(f"stored in {path}")
+    print(bench_table(document), end="")
+    print(f"\nstored in {path}; for the README: python benchmarks/readme_table.py {path}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 
 BOLD, DIM, GREEN = "1", "2", "32"
 NAME_WIDTH = 44  # characters of a source's name in a table, at most
@@ -51,15 +52,18 @@ def columns(rows, right=()):
     ]
 
 
-def scan_table(result, width=80, colour=False):
-    """Return the result of a scan for people, in lines of at most `width` characters where names allow it."""
+def scan_table(result, width=80, colour=False, top=10):
+    """Return the result of a scan for people, in lines of at most `width` characters where names allow it.
+
+    top: rows about groups of equal pages, at most; rows about groups that look and live alike are one.
+    """
     paint = _paint if colour else _keep
     parts = [_headline(result, width)]
     if result["totals"]["pages"]:
         parts.append(_savings(result, paint))
         parts.append(_sources(result, width, paint))
-    if result["groups"]:
-        parts.append(_groups(result, width, paint))
+    if result["groups"] and top:
+        parts.append(_groups(result, width, paint, top))
     parts.append([paint(_effort(result), DIM)])
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -212,14 +216,23 @@ def _sources(result, width, paint):
     return [paint(lines[0], BOLD), *lines[1:]]
 
 
-def _groups(result, width, paint):
-    groups, page_size = result["groups"], result["page_size"]
+def _groups(result, width, paint, n_rows):
+    """The largest groups, those alike in one row; the rows that save most first."""
+    alike = Counter((group["pages"], group["looks"], _where(group, result)) for group in result["groups"])
+    saving = {key: count * (key[0] - 1) for key, count in alike.items()}
     rows = [
-        (f"{group['pages']:,}", size((group["pages"] - 1) * page_size), group["looks"], _where(group, result))
-        for group in groups
+        (f"{alike[key]:,} of {key[0]:,} pages", size(saving[key] * result["page_size"]), key[1], key[2])
+        for key in sorted(alike, key=saving.get, reverse=True)[:n_rows]
     ]
-    lines = columns([("pages", "saves", "looks like", "where"), *rows], right=(0, 1))
-    return [paint("Largest groups of equal pages", BOLD), *("  " + line[: width - 2] for line in lines)]
+    lines = columns([("groups", "save", "look like", "live in"), *rows], right=(1,))
+    return [paint(_groups_title(result), BOLD), *("  " + line[: width - 2] for line in lines)]
+
+
+def _groups_title(result):
+    n_groups = result["groups_found"]
+    if n_groups > len(result["groups"]):
+        return f"The {len(result['groups']):,} largest of {n_groups:,} groups of equal pages"
+    return f"All {n_groups:,} groups of equal pages" if n_groups > 1 else "The one group of equal pages"
 
 
 def _where(group, result):
@@ -238,6 +251,6 @@ def _where(group, result):
 def _effort(result):
     cost = result["cost"]
     return (
-        f"{cost['wall_s']:.2f} s, {rate(cost['pages_per_s'])} pages/s: "
+        f"{cost['wall_s']:.2f} s; merging {rate(cost['pages_per_s'])} pages/s, "
         f"hashed {size(cost['bytes_hashed'])}, compared {size(cost['bytes_compared'])}"
     )

@@ -4,6 +4,7 @@ The pages of all sources become those of one flat host, pksmd runs until it is a
 counted.
 """
 
+import gc
 import os
 import time
 from contextlib import ExitStack, contextmanager
@@ -120,9 +121,11 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None):
             pages = exact.pages
             lap("exact")
         merged = _merge(gathered, pages, settings.tunables, settings, partial(progress, "merge"), interrupts)
+        gc.collect()  # host and daemon hold each other: their tables shall go before counting needs room
         lap("merge")
         tally = Tally(gathered, _contents(exact, merged))
-        total, groups = tally.total(), tally.groups(settings.top)
+        total = tally.total()
+        groups, groups_found = tally.groups(settings.top)
         counts = [tally.of_source(taken) for taken in gathered.taken]
         lap("count")
     errors = [*errors, *gathered.failed]
@@ -135,11 +138,12 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None):
         "totals": _totals(total, merged, gathered),
         "saving": _saving(total, sum(count.mapped for count in counts), merged, gathered),
         "groups": groups,
+        "groups_found": groups_found,
         "cost": _cost(total.pages, began, cost, merged),
         "partial": bool(errors) or any(taken.lost for taken in gathered.taken),
         "interrupted": interrupts.seen,
     }
-    result["warnings"] = _warnings(result, settings, gathered, errors)
+    result["warnings"] = _warnings(result, settings, gathered, errors, len(sources))
     return result
 
 
@@ -253,10 +257,11 @@ def _cost(pages, began, cost, merged):
         for part in (cost, merged.cost)
         for name, wall in part.wall_s.items()
     }
-    return {"wall_s": wall_s, "cpu_s": cpu_s, "pages_per_s": pages / wall_s, **merged.cost.as_dict(), "steps": steps}
+    speed = pages / steps["merge"]["wall_s"]
+    return {"wall_s": wall_s, "cpu_s": cpu_s, "pages_per_s": speed, **merged.cost.as_dict(), "steps": steps}
 
 
-def _warnings(result, settings, gathered, errors):
+def _warnings(result, settings, gathered, errors, n_sources):
     warnings = [str(error) for error in errors] + gathered.warnings
     if gathered.untold:
         if gathered.frames_told:
@@ -281,7 +286,10 @@ def _warnings(result, settings, gathered, errors):
             "equal pages that the checksum or the quirks hide stay apart"
         )
     if result["interrupted"]:
-        warnings.append(f"interrupted: this is about the {totals['pages']} pages that were reached")
+        warnings.append(
+            f"interrupted: this is about the {totals['pages']} pages that were reached, "
+            f"of {len(gathered.taken)} of {n_sources} sources"
+        )
     return warnings
 
 

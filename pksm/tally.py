@@ -70,12 +70,12 @@ class Tally:
         return Count(mapped + known_zero, n_pages + known_zero, zero, distinct + (zero > 0))
 
     def groups(self, top):
-        """Return the `top` largest groups of equal pages that are not zero, the largest first.
+        """Return the `top` largest groups of equal pages that are not zero, the largest first, and how many there are.
 
         Each is {pages, looks, where}; where is a list of {source, mapping, pages}: how often pages of the group are
         mapped there.
         """
-        kept, sizes = self._largest(top)
+        kept, sizes, found = self._largest(top)
         looking = [words for chunk in np.array_split(kept, max(1, len(kept) // 256)) if len(chunk)
                    for words in looks(self._gathered.store.bytes_of(chunk))]  # fmt: skip
         groups = [
@@ -86,21 +86,21 @@ class Tally:
                 groups[slot]["where"].append({"source": taken.name, "mapping": name, "pages": pages})
         for group in groups:
             group["where"].sort(key=lambda place: -place["pages"])
-        return groups
+        return groups, found
 
     def _largest(self, top):
-        """The kept pages (uint32) of the largest groups, and how many pages each group has."""
+        """The kept pages (uint32) of the largest groups, how many pages each has, and how many groups there are."""
         counts = np.zeros(len(self._frame_of), np.uint32)
         for chunk in _chunks(self._gathered.born):
             frames = self._frame_of[chunk]
             np.add.at(counts, frames[frames < NO_FRAME], np.uint32(1))
         kept = np.flatnonzero(counts > 1).astype(np.uint32)
-        sizes = counts[kept]
+        sizes, found = counts[kept], len(kept)
         if 0 < top < len(kept):
             enough = sizes >= np.partition(sizes, -top)[-top]
             kept, sizes = kept[enough], sizes[enough]
         order = np.lexsort((kept, -sizes.astype(np.int64)))[:top]
-        return kept[order], sizes[order]
+        return kept[order], sizes[order], found
 
     def _places(self, taken, kept):
         """{(position in kept, mapping name): pages} of one source."""

@@ -20,6 +20,7 @@ examples:
   pksm scan --settle 5 -- python3 app.py  a command: started, read after 5 s, ended"""
 EXAMPLE = "for example: pksm scan --pid $$"
 INTERRUPTED, PARTIAL = 130, 3
+LOOKED_AT, LOOKED_AT_BYTES = 4096, 16 << 20
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 
 
@@ -43,7 +44,7 @@ def add_arguments(parser):
                      help=f"a setting: {', '.join(tunables.SETTINGS)}; may be repeated")  # fmt: skip
     how.add_argument("--threads", type=int, metavar="N", help="threads that sum pages (default: one for each CPU)")
     out = parser.add_argument_group("what to print")
-    out.add_argument("--top", type=int, default=10, metavar="N", help="largest groups of equal pages (default 10)")
+    out.add_argument("--top", type=int, default=10, metavar="N", help="tell of N groups of equal pages (default 10)")
     form = out.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="everything, as one JSON document (schema pksm.scan/1)")
     form.add_argument("--csv", action="store_true", help="a line for each source and one for all")
@@ -63,7 +64,7 @@ def run(options):
         changes=_changes(options),
         threads=len(os.sched_getaffinity(0)) if options.threads is None else options.threads,
         view=options.view,
-        top=options.top,
+        top=options.top if options.json or options.csv else groups_looked_at(options.top, options.page_size),
     )
     interrupts, progress = HeldInterrupts(), output.Progress()
     try:
@@ -82,7 +83,12 @@ def _text(result, options):
         return json.dumps(result, indent=2) + "\n"
     if options.csv:
         return report.scan_csv(result)
-    return report.scan_table(result, output.width(), output.colour())
+    return report.scan_table(result, output.width(), output.colour(), options.top)
+
+
+def groups_looked_at(top, page_size):
+    """Return how many groups a table is made of: many, because those that look and live alike become one row."""
+    return max(top, min(LOOKED_AT, LOOKED_AT_BYTES // page_size)) if top > 0 else top
 
 
 def _openers(options):

@@ -140,22 +140,23 @@ class Pksmd(Core):
             self.new.append(self._last_id)
 
     def on_free(self, pages):
+        """While it is awake, and for a del-list, the items stay in their trees until the list is drained."""
+        gone = []
         for page in pages:
             id = self.item_of.pop(page, None)
-            if id is None:
-                continue
-            for waiting in (self.new, self.rescan):
-                if id in waiting:
-                    waiting.remove(id)
-                    del self.items[id]
-                    break
-            else:
+            waiting = next((ids for ids in (self.new, self.rescan) if id in ids), None)
+            if waiting is not None:
+                waiting.remove(id)
+                del self.items[id]
+            elif id is not None:
                 if id in self.update:
                     self.update.remove(id)
                 self.items[id].deleted = True
-                self.deleted.append(id)
+                gone.append(id)
         if self.settings.reclaim == "immediate" and not self.awake:
-            self.drain_deleted()
+            self.reclaim(gone)
+        else:
+            self.deleted += gone
 
     def written(self, pages):
         for page in dict.fromkeys(pages):
@@ -273,12 +274,15 @@ class Pksmd(Core):
         self._sent_back.append(id)
 
     def drain_deleted(self):
-        self.unlink(self.deleted)
-        for id in self.deleted:
+        self.reclaim(self.deleted)
+        self.deleted = []
+
+    def reclaim(self, ids):
+        self.unlink(ids)
+        for id in ids:
             for anon_vma in self.sharers.pop(id, ()):
                 self.host.references[anon_vma] -= 1
             del self.items[id]
-        self.deleted = []
 
     def refresh_checksums(self):
         looked_at, changed = self.update[: self.refresh_quota()], []

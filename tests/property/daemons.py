@@ -3,6 +3,7 @@ come out the same."""
 
 import numpy as np
 
+from model import oracle
 from model.pksmd import ZERO_FRAME
 from model.pksmd import FlatHost as ModelHost
 from model.pksmd import Pksmd as ModelPksmd
@@ -12,8 +13,9 @@ from pksm.flat import FlatHost
 from pksm.pksmd import Pksmd
 from pksm.settle import Verdict
 from pksm.store import Store
+from twins import PAGE_SIZE
 
-PAGE_SIZE = 32
+
 REGIONS = (70, 20, 9)  # pages; the page numbers between them are in no region
 
 
@@ -108,15 +110,11 @@ class Daemons:
     def unborn(self):
         return [page for page in self.memory if self.model_host.may_be_born(page)]
 
-    def may_be_written(self):
+    def may_be_written(self, page):
         """Not merged: neither given up its frame, nor serving others, nor ever made the page that is kept."""
-        host, model = self.model_host, self.model
-        return [
-            page
-            for page in self.memory
-            if host.may_be_born(page)
-            or (host.frame_of.get(page) == page and host.mapcount(page) == 1 and model.item_of.get(page) not in model.stable)
-        ]
+        host = self.model_host
+        own = host.frame_of.get(page) == page and host.mapcount(page) == 1
+        return host.may_be_born(page) or own and self.model.item_of.get(page) not in self.model.stable
 
     def may_be_split(self):
         host = self.model_host
@@ -160,8 +158,20 @@ class Daemons:
         assert daemon.cost.pages_visited == model.cost["pages_visited"]
         if self.window == 1:
             self.check_shapes()
-            assert daemon.cost.collisions == model.cost["collisions"]
             assert daemon.cost.unlinked == model.cost["unlinked"]
+
+    def check_rest(self):
+        """Raise AssertionError unless every duplicate is shared, as brute force says."""
+        contents = {page: self.model_host.pages[page] for page in self.live()}
+        groups = {}
+        for page, frame in self.model_host.frame_of.items():
+            groups.setdefault(frame, []).append(page)
+        answer = oracle.answer(contents)
+        zero = groups.pop(ZERO_FRAME, [])
+        assert len(zero) == answer.zero_pages and not any(any(contents[page]) for page in zero)
+        shared = [group for group in groups.values() if len(group) > 1]
+        assert sorted(map(sorted, shared)) == sorted(map(sorted, answer.groups))
+        assert self.host.frames_saved == len(contents) - answer.distinct + (answer.zero_pages > 0)
 
     def check_shapes(self):
         """Trees of one order can have many shapes, and which deleted or outdated items a search meets depends on it."""
@@ -180,11 +190,3 @@ class Daemons:
     def tracked(self):
         pages = np.arange(self.store.n_pages, dtype=np.uint32)
         return set(self.daemon.items.page[self.daemon.items.item_of(pages)].tolist())
-
-
-def shared_frames(frame_of):
-    """Return the sets of live pages that share a frame, the zero page's among them: what to hold against oracle."""
-    groups = {}
-    for page, frame in frame_of.items():
-        groups.setdefault(frame, []).append(page)
-    return groups

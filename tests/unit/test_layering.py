@@ -30,12 +30,14 @@ ARROWS = {
     "looks": set(),
     "compare": BELOW_VERBS | {"report"},
     "profiler": BELOW_VERBS | {"report"},
-    "bench": BELOW_VERBS | {"report"},
+    "bench": BELOW_VERBS | {"report", "yardsticks"},
+    "yardsticks": {"store", "workloads", "checksums"},
     "truth": BELOW_VERBS | {"report"},
     "livekernel": set(),
     "testing": {"host", "store", "items", "settle"},
     # pure functions of results
     "report": {"stats", "cost"},
+    "bench_report": {"report", "workloads"},
     "plot": {"stats", "cost"},
     # simulation → trace, stats (policy and host are passed in)
     "simulation": {"trace", "stats"},
@@ -79,6 +81,7 @@ C_ARROWS = {
     "cpu.c": {"checksum.c", "checksum_simd.c", "page.c", "page_simd.c"},
     "lists.c": {"page_tree.c"},  # where items are checked
     "rbtree.c": set(),
+    "yardstick.c": {"rbtree.c", "checksum.c"},
     "bus.c": set(),
 }
 C_EVERYBODY = {"bus.c"}  # reading bytes of a file that may shrink

@@ -1,0 +1,74 @@
+"""How a benchmark looks to people and to spreadsheets: pure functions of the document `pksm.bench/1`."""
+
+from pksm.report import columns, csv_text, rate, size
+from pksm.workloads import LOADS
+
+YARDSTICK, TWIN = "read", "ksm twin"
+MEANINGS = {
+    "read": "the bytes once, in order: the limit",
+    "memcpy": "libc",
+    "memcmp": "libc, pairs of equal pages",
+    "call": "one empty call from Python to C",
+    "checksum": "the checksum pass alone, ascending",
+    "hash table": "in C: checksums, confirmed by the bytes",
+    "ksm twin": "in C: KSM's trees, memcmp, one search at a time",
+    "settle in C": "pksmd's part in C",
+    "pksmd": "the engine: from birth to rest",
+}
+
+
+def bench_csv(document):
+    """Return the rows of a document as CSV with a header line."""
+    return csv_text(document["rows"])
+
+
+def bench_table(document):
+    """Return a document for people: a table a load, each row with its ratio to the yardstick of the same load."""
+    loads = list(dict.fromkeys(row["load"] for row in document["rows"]))
+    parts = [_load(document, load) for load in loads]
+    parts.append(_remarks(document))
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def over(row, yardstick):
+    """Return how many times as long a row takes for a page."""
+    return row["ns_per_page"] / yardstick["ns_per_page"]
+
+
+def _load(document, load):
+    rows = [row for row in document["rows"] if row["load"] == load]
+    yardstick, twin = ([row for row in rows if row["engine"] == name][0] for name in (YARDSTICK, TWIN))
+    lines = [f"Load {load}, {yardstick['pages']:,} pages of {size(document['page_size'])}", LOADS[load], ""]
+    cells = [("", "order", "ns a page", "x read", "twin/row", "pages/s", "merges/s", "wall/CPU", "")]
+    cells += [_cells(row, yardstick, twin) for row in rows]
+    return lines + columns(cells, right=range(2, 8))
+
+
+def _cells(row, yardstick, twin):
+    name, _, step = row["engine"].partition(": ")
+    threads = f" ({row['threads']} threads)" if row["threads"] > 1 and not step else ""
+    return (
+        f"  {step.replace('_', ' ')}" if step else name + threads,
+        "" if step else row["order"] or "",
+        f"{row['ns_per_page']:.1f}",
+        "" if name == "call" else f"{over(row, yardstick):.2f}",
+        f"{over(twin, row):.2f}" if row["order"] and not step else "",
+        "" if step or name == "call" else rate(row["pages_per_cpu_s"]),
+        "" if row["merges_per_cpu_s"] is None else rate(row["merges_per_cpu_s"]),
+        "" if step else f"{row['wall_s'] / row['cpu_s']:.2f}",
+        "" if step else MEANINGS.get(name, ""),
+    )
+
+
+def _remarks(document):
+    machine = document["machine"]
+    batches = sorted({row["batch"] for row in document["rows"] if row["batch"]})
+    huge = f"{size(machine['huge_kib'] * 1024)} of it on huge pages" if machine["huge_kib"] else "no huge pages"
+    return [
+        f"{machine['cpu']} ({machine['cpu_level']}), {machine['cores']} CPUs, {machine['busy_cores']} of them busy "
+        f"at the start, Linux {machine['kernel']}, Python {machine['python']}, numpy {machine['numpy']}.",
+        f"CPU time, medians of {document['repeats']}; memory touched before, {huge}; every answer checked.",
+        f"pksmd: checksum {document['checksum']}, {' and '.join(f'{batch:,}' for batch in batches)} pages a wake-up, "
+        f"recheck of unshared pages put off (period_seconds {document['period_seconds']}).",
+        "twin/row: how many times as fast as KSM's twin, which does less than ksmd: no checksum, one scan, no page tables.",
+    ]
