@@ -1,8 +1,7 @@
-"""Measures what the engine must reach and aims at on one host of pages mapped once each, and says whether it does.
+"""Measures what the engine must reach, and what it aims at, on pages mapped once each; says of each whether it does.
 
-Sections: merge, content, small (memory on small pages), threads, idle, scan. All of them take some minutes and 6 GiB.
-The figures are for 1,048,576 pages and a machine that does nothing else; each is a median, of CPU time where not said
-otherwise, and every answer is checked.
+All sections together take some minutes and 6 GiB. The targets are meant for 1,048,576 pages and a machine that does
+nothing else. Figures are medians, of CPU time where not said otherwise; every answer is checked.
 """
 
 import argparse
@@ -10,30 +9,29 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
 import scan_image
 
-from pksm import bench, checksums
+from pksm import bench
 from pksm.errors import PksmError, UsageError
-from pksm.report import columns
 from pksm.yardsticks import Ground, checksum_job, ksm_job, limits, table_job
 
 LOADS = ("f", "a", "b", "e", "p")
-SMALL_PAGES, SMALL_BATCH = 65536, 100
-# load -> (must, aim), M pages a second
+FEW_PAGES, SMALL_BATCH = 65536, 100
+# (must, aim) by load
 MERGE = {"f": (1.4, 2.0), "a": (2.0, 2.9), "b": (1.2, 1.7), "e": (1.8, 2.6), "p": (1.8, 2.7)}
-MERGE_SMALL = {"f": (0.8, 1.2), "b": (0.8, 1.2), "a": (1.4, 2.2), "e": (1.4, 2.2), "p": (1.4, 2.2)}
+MERGE_BY_HUNDREDS = {"f": (0.8, 1.2), "b": (0.8, 1.2), "a": (1.4, 2.2), "e": (1.4, 2.2), "p": (1.4, 2.2)}
 OVER_TWIN = {"e": (3, 5), "p": (3, 5), "a": (1.5, 2.5), "b": (1.5, 2.5), "f": (1.5, 2.5)}
-IDLE_WAKES = 2000
-DEFAULT_PERIOD_SECONDS = 10
+IDLE_WAKES, IDLE_GROUPS = 100, 20
+PERIOD_SECONDS = 10  # of the recheck, by default
 
 
 @dataclass
 class Finding:
-    """One line of the report. more: the more the better."""
+    """A figure and its targets. more: the more the better."""
 
     what: str
     unit: str
@@ -41,70 +39,216 @@ class Finding:
     aim: float
     more: bool
     value: float
-    remark: str = ""
+    remark: str
 
+    @property
     def verdict(self):
-        """Return `aim`, `must`, or by how much it falls short of what it must reach."""
         if self._reaches(self.aim):
             return "aim"
         if self._reaches(self.must):
             return "must"
         short = 1 - self.value / self.must if self.more else self.value / self.must - 1
-        return f"SHORT by {100 * short:.0f} %"
+        return f"short by {100 * short:.0f} %"
 
     def _reaches(self, target):
         return self.value >= target if self.more else self.value <= target
 
 
-def one_row(job, repeats):
-    return bench.measure([job], repeats)[0]
+@dataclass
+class Findings:
+    """All figures so far, and the rows they come from."""
+
+    options: argparse.Namespace
+    found: list = field(default_factory=list)
+    rows: list = field(default_factory=list)
+
+    def at_least(self, what, unit, targets, value, remark=""):
+        self._add(Finding(what, unit, *targets, True, value, remark))
+
+    def at_most(self, what, unit, targets, value, remark=""):
+        self._add(Finding(what, unit, *targets, False, value, remark))
+
+    def _add(self, finding):
+        self.found.append(finding)
+        print(line(finding), flush=True)
+
+    def measure(self, jobs, repeats=None):
+        """Measure jobs in turn and return their rows without those of steps."""
+        rows = bench.measure(jobs, repeats or self.options.repeats)
+        self.rows += rows
+        return [row for row in rows if ": " not in row["engine"]]
 
 
-def by_name(rows):
-    """Return rows as {(engine, order, batch, pages): row}."""
-    return {(row["engine"], row["order"], row["batch"], row["pages"]): row for row in rows}
+def line(finding):
+    sign = ">=" if finding.more else "<="
+    targets = f"must {sign} {finding.must:g}, aim {sign} {finding.aim:g}"
+    return f"{finding.verdict:14} {finding.what:48} {finding.value:8.2f} {finding.unit:10} {targets:27} {finding.remark}"
 
 
-def merging(options, note):
-    """First pass and merge to rest: big and small batches, over the read, growth; metadata."""
+def millions(row):
+    return row["pages_per_cpu_s"] / 1e6
+
+
+def merging(findings):
+    """First pass and merge to rest: in big batches, by hundreds, over the read; growth; metadata."""
+    options, growth, metadata = findings.options, {}, {}
+    big, little = bench.settings(), bench.settings(batch=SMALL_BATCH)
     with bench.pinned():
-        ground, small = Ground(options.pages), Ground(min(SMALL_PAGES, options.pages))
-        growth = {}
+        ground, few = Ground(options.pages), Ground(min(FEW_PAGES, options.pages))
         for load in options.loads:
             ground.fill(load)
-            small.fill(load)
-            big, little = bench.settings(), bench.settings(batch=SMALL_BATCH)
-            jobs = [
+            few.fill(load)
+            whole_job = bench.pksmd_job(ground, big)
+            read, summed, table, in_c, whole, by_hundreds, on_few = findings.measure([
                 limits(ground)[0],
                 checksum_job(ground),
                 table_job(ground),
                 bench.settle_job(ground, big),
-                bench.pksmd_job(ground, big),
+                whole_job,
                 bench.pksmd_job(ground, little),
-                bench.pksmd_job(small, big),
-            ]
-            rows = bench.measure(jobs, options.repeats)
-            note.rows += rows
-            row = by_name(rows)
-            order, read = big.order, row["read", None, None, options.pages]
-            whole = row["pksmd", order, bench.BATCH, options.pages]
-            by_hundreds = row["pksmd", order, SMALL_BATCH, options.pages]
-            in_c = row["settle in C", order, bench.BATCH, options.pages]
-            table, summed = (row[name, None, None, options.pages] for name in ("hash table", "checksum"))
-            remark = (
-                f"{whole['ns_per_page']:.0f} ns a page: {in_c['ns_per_page']:.0f} in C, checksum {summed['ns_per_page']:.0f}, "
-                f"read {read['ns_per_page']:.0f}; hash table {table['ns_per_page']:.0f}"
+                bench.pksmd_job(few, big),
+            ])  # fmt: skip
+            parts = {"in C": in_c, "checksum": summed, "read": read, "hash table": table}
+            remark = ", ".join(f"{name} {row['ns_per_page']:.0f}" for name, row in parts.items())
+            remark = f"{whole['ns_per_page']:.0f} ns a page; {remark}"
+            findings.at_least(f"load {load}, first pass and merge to rest", "M pages/s", MERGE[load], millions(whole), remark)
+            findings.at_least(
+                f"load {load}, in wake-ups of {SMALL_BATCH} pages", "M pages/s", MERGE_BY_HUNDREDS[load], millions(by_hundreds)
             )
-            note(f"merge to rest, load {load}", "M pages/s", *MERGE[load], True, millions(whole), remark)
-            note(f"the same in wake-ups of {SMALL_BATCH}", "M pages/s", *MERGE_SMALL[load], True, millions(by_hundreds))
             if load == "a":
-                note("load a over a sequential read", "x", 4, 2.5, False, whole["ns_per_page"] / read["ns_per_page"])
-            before = row["pksmd", order, bench.BATCH, len(small.pages)]["ns_per_page"]
-            growth[load] = whole["ns_per_page"] / before
-            job = bench.pksmd_job(ground, big)
-            _, pksmd = job.work(job.prepare())
-            remark = f"load {load}, at rest; the host keeps {bench_host_bytes(job):.0f} more" if False else f"load {load}"
-            note("metadata", "bytes a page", 64, 48, False, pksmd.metadata_bytes / options.pages, remark)
-        worst = max(growth, key=growth.get)
-        told = ", ".join(f"{load} {ratio:.2f}" for load, ratio in growth.items())
-        note(f"growth, {len(small.pages):,} to {options.pages:,} pages", "x", 1.7, 1.3, False, growth[worst], told)
+                findings.at_most("load a, over a sequential read", "x", (4, 2.5), whole["ns_per_page"] / read["ns_per_page"])
+            growth[load] = whole["ns_per_page"] / on_few["ns_per_page"]
+            _, pksmd = whole_job.work(whole_job.prepare())
+            metadata[load] = pksmd.metadata_bytes / options.pages
+    what = f"growth of ns a page, {len(few.pages):,} to {options.pages:,}"
+    findings.at_most(what, "x", (1.7, 1.3), max(growth.values()), told(growth))
+    findings.at_most("metadata", "bytes/page", (64, 48), max(metadata.values()), told(metadata))
+
+
+def told(by_load):
+    return ", ".join(f"{load} {value:.2f}" for load, value in by_load.items())
+
+
+def content(findings):
+    """Order content, KSM's: time a page, and over KSM's one-at-a-time twin."""
+    options, by_content = findings.options, bench.settings("content")
+    times = {}
+    with bench.pinned():
+        ground = Ground(options.pages)
+        for load in options.loads:
+            ground.fill(load)
+            [engine] = findings.measure([bench.pksmd_job(ground, by_content)])
+            [twin] = findings.measure([ksm_job(ground)], 1)
+            times[load] = engine["ns_per_page"] / 1e3
+            ratio = twin["ns_per_page"] / engine["ns_per_page"]
+            remark = f"twin {twin['ns_per_page']:.0f} ns a page, ours {engine['ns_per_page']:.0f}"
+            findings.at_least(f"load {load}, order content over the twin", "x", OVER_TWIN[load], ratio, remark)
+    findings.at_most("order content", "us a page", (2, 1), max(times.values()), told(times))
+
+
+def checksum_pass(findings):
+    """The checksum pass alone, ascending: memory on small pages and on huge ones; a second thread."""
+    pages = min(findings.options.pages, 1 << 18)
+    with bench.pinned():
+        for huge, name, targets in ((False, "4 KiB", (2.5, 3.5)), (True, "huge", (4, 6))):
+            before = huge_kib()
+            ground = Ground(pages, huge=huge)
+            ground.fill("a")
+            read, summed = findings.measure([limits(ground)[0], checksum_job(ground)])
+            remark = f"{(huge_kib() - before) >> 10} MiB on huge pages; read {read['ns_per_page']:.0f} ns a page"
+            findings.at_least(f"checksum pass, {name} pages", "M pages/s", targets, millions(summed), remark)
+    for name, targets in (("xxh3-64", (1.1, 1.3)), ("jhash2", (1.7, 1.9))):
+        one, two = findings.measure([checksum_job(ground, name), checksum_job(ground, name, threads=2)])
+        remark = f"wall time, {len(os.sched_getaffinity(0))} CPUs"
+        findings.at_least(f"second thread, checksum pass {name}", "x", targets, one["wall_s"] / two["wall_s"], remark)
+
+
+def huge_kib():
+    return int((bench.first_line_of("/proc/self/smaps_rollup", "AnonHugePages") or "0").split()[0])
+
+
+def idle(findings):
+    """A wake-up with nothing to do; with the recheck too, whose quota costs what its pages cost."""
+    options = findings.options
+    with bench.pinned():
+        ground = Ground(options.pages)
+        ground.fill("a")
+        job = bench.pksmd_job(ground, bench.settings())
+        _, pksmd = job.work(job.prepare())
+        alone = wake_us(pksmd, IDLE_WAKES)
+        pksmd.tunables = pksmd.tunables.with_(period_seconds=PERIOD_SECONDS)
+        pksmd.wake()  # works off what the long period has left over
+        hashed = pksmd.cost.bytes_hashed
+        rechecking = wake_us(pksmd, 1)
+        quota = (pksmd.cost.bytes_hashed - hashed) / IDLE_GROUPS / ground.store.page_size
+        remark = f"with the recheck of {quota:.0f} pages {rechecking:.0f} us: {1e3 * (rechecking - alone) / quota:.0f} ns each"
+        findings.at_most(f"wake-up of an idle daemon, {options.pages:,} pages", "us", (200, 50), alone, remark)
+
+
+def wake_us(pksmd, wakes):
+    """Return the CPU time of a wake-up, the median of groups of so many."""
+    times = []
+    for _ in range(IDLE_GROUPS):
+        began = time.process_time()
+        for _ in range(wakes):
+            pksmd.wake()
+        times.append((time.process_time() - began) / wakes * 1e6)
+    return median(times)
+
+
+def scan(findings):
+    """pksm scan of an image in the page cache, on one CPU."""
+    options = findings.options
+    runs = scan_image.measure(options.pages, repeats=options.repeats, directory=options.directory)
+    most = max(run["rss_anon_kib"] for run in runs) / 1024
+    cpu_s, disk = median(run["cpu_s"] for run in runs), max(run["disk_blocks"] for run in runs)
+    what = f"pksm scan of {options.pages * 4096 / (1 << 30):g} GiB"
+    remark = f"CPU time {cpu_s:.2f} s, {disk} blocks from disk"
+    findings.at_most(f"{what}, wall time", "s", (3.5, 2.5), median(run["wall_s"] for run in runs), remark)
+    findings.at_most(f"{what}, RssAnon", "MiB", (300, 150), most)
+
+
+SECTIONS = {"merge": merging, "content": content, "checksum": checksum_pass, "idle": idle, "scan": scan}
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="python benchmarks/targets.py", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--pages", type=int, default=1 << 20, help="pages of each load (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each row, for the median (%(default)s)")
+    parser.add_argument("--loads", default=",".join(LOADS), help="those to merge, with commas between (%(default)s)")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between (%(default)s)")
+    parser.add_argument("--directory", type=Path, help="where the image to scan may lie (the system's temporary files)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also store findings and rows")
+    options = parser.parse_args(argv)
+    options.loads, options.only = options.loads.split(","), options.only.split(",")
+    for name, known in [*((load, LOADS) for load in options.loads), *((part, SECTIONS) for part in options.only)]:
+        if name not in known:
+            raise UsageError(f"unknown name {name!r}: choose from {', '.join(known)}")
+    if options.pages < 1 or options.repeats < 1:
+        raise UsageError("there must be one page and one repeat at least")
+    return options
+
+
+def main(argv):
+    try:
+        options = parse(argv)
+        findings, machine = Findings(options), bench.machine()
+        print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
+        for name in options.only:
+            SECTIONS[name](findings)
+        if options.json:
+            found = [{**asdict(finding), "verdict": finding.verdict} for finding in findings.found]
+            document = {"pages": options.pages, "machine": machine, "findings": found, "rows": findings.rows}
+            options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    except (PksmError, OSError) as error:
+        print(f"benchmarks/targets.py: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    except KeyboardInterrupt:
+        return 130
+    short = [finding for finding in findings.found if finding.verdict.startswith("short")]
+    print(f"{len(findings.found)} targets, {len(short)} short of what they must reach")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,7 @@ from collections import Counter
 
 BOLD, DIM, GREEN = "1", "2", "32"
 NAME_WIDTH = 44  # characters of a source's name in a table, at most
-LOOKS_WIDTH = 30
+SHORTEST_S = 0.05  # of less a speed means nothing
 
 
 def size(n_bytes):
@@ -159,7 +159,7 @@ def _headline(result, width):
     what = plain(result["sources"][0]["name"]) if n_sources == 1 else f"{n_sources} sources"
     if not pages:
         return [f"{cut(what, width - 30)}: no resident pages to count"]
-    resident = f"{pages:,} resident pages of {page_size}, {size(pages * result['page_size'])}"
+    resident = f"{_many(pages, 'resident page')} of {page_size}, {size(pages * result['page_size'])}"
     if result["view"] == "mappings":
         how = "every mapping of a page counted"
     elif mappings > pages:
@@ -170,6 +170,10 @@ def _headline(result, width):
     if len(line) > width:
         return [cut(what, width) + ":", resident] + ([how] if how else [])
     return [line] + ([how] if how else [])
+
+
+def _many(number, noun):
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _savings(result, paint):
@@ -185,7 +189,7 @@ def _savings(result, paint):
         row("  zero pages", saving["zero_pages"], saving["zero_pages"] * page_size),
         row("  duplicates", saving["nonzero_pages"], saving["nonzero_pages"] * page_size),
         row("  together", saving["pages"], saving["bytes"]),
-        row("  PKSM's own needs", None, -metadata, f"{metadata // totals['pages']} bytes a page it tracks"),
+        row("  PKSM's own needs", None, -metadata, f"{metadata // totals['pages']} B a page"),
         row("  left over", None, saving["net_bytes"]),
     ]
     lines = columns(rows, right=(1, 2, 3))
@@ -208,11 +212,14 @@ def _sources(result, width, paint):
         for name, amount in amounts.items()
         if name in ("resident", "zero", "duplicates") or any(map(amount, result["sources"]))
     ]
-    cells = [[size(amounts[name](source) * page_size) for name in told] for source in result["sources"]]
-    taken = sum(2 + max(len(row[number]) for row in [told, *cells]) for number in range(len(told)))
-    names = [cut(plain(source["name"]), max(12, min(NAME_WIDTH, width - taken))) for source in result["sources"]]
-    rows = [("Source, by itself", *told), *((name, *row) for name, row in zip(names, cells, strict=True))]
-    lines = columns(rows, right=range(1, len(told) + 1))
+    title = "Source, by itself"
+    rows = [told] + [[size(amounts[name](source) * page_size) for name in told] for source in result["sources"]]
+    while len(told) > 3 and len(title) + sum(2 + max(map(len, column)) for column in zip(*rows, strict=True)) > width:
+        told, *rows = ([*row[:-1]] for row in (told, *rows))
+    taken = sum(2 + max(map(len, column)) for column in zip(*rows, strict=True))
+    room = max(len(title), min(NAME_WIDTH, width - taken))
+    names = [title, *(cut(plain(source["name"]), room) for source in result["sources"])]
+    lines = columns([(name, *row) for name, row in zip(names, rows, strict=True)], right=range(1, len(told) + 1))
     return [paint(lines[0], BOLD), *lines[1:]]
 
 
@@ -250,7 +257,7 @@ def _where(group, result):
 
 def _effort(result):
     cost = result["cost"]
-    return (
-        f"{cost['wall_s']:.2f} s; merging {rate(cost['pages_per_s'])} pages/s, "
-        f"hashed {size(cost['bytes_hashed'])}, compared {size(cost['bytes_compared'])}"
-    )
+    done = f"hashed {size(cost['bytes_hashed'])}, compared {size(cost['bytes_compared'])}"
+    if cost["steps"]["merge"]["wall_s"] >= SHORTEST_S:
+        done = f"merging {rate(cost['pages_per_s'])} pages/s, {done}"
+    return f"{cost['wall_s']:.2f} s; {done}"

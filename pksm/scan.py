@@ -121,8 +121,8 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None):
             pages = exact.pages
             lap("exact")
         merged = _merge(gathered, pages, settings.tunables, settings, partial(progress, "merge"), interrupts)
-        gc.collect()  # host and daemon hold each other: their tables shall go before counting needs room
         lap("merge")
+        gc.collect()  # host and daemon hold each other: their tables shall go before counting needs room
         tally = Tally(gathered, _contents(exact, merged))
         total = tally.total()
         groups, groups_found = tally.groups(settings.top)

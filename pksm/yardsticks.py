@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat, starmap
 
 import numpy as np
@@ -38,10 +39,11 @@ class Ground:
         if n_pages < 1:
             raise UsageError(f"{n_pages} pages: there must be one at least to measure with")
         self.store = Store(page_size)
-        self.first, self.bytes = self.store.allocate(n_pages) if huge else _allocate_small(self.store, n_pages)
+        allocate = self.store.allocate if huge else partial(_allocate_small, self.store)
+        self.first, self.bytes = allocate(n_pages)
         self.pages = _numbers(self.first, n_pages)
         n_copied = min(n_pages, max(1, COPY_BYTES // page_size))
-        first_copy, self.copy = self.store.allocate(n_copied)
+        first_copy, self.copy = allocate(n_copied)
         self.copy_pages = _numbers(first_copy, n_copied)
         self.load = None
 

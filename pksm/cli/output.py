@@ -9,7 +9,7 @@ from pksm import report
 from pksm.errors import PksmError
 
 REDRAW_S = 0.1
-DEFAULT_WIDTH = 100  # columns, where there is no terminal to ask
+MIN_WIDTH, DEFAULT_WIDTH = 60, 100  # columns; the second where there is no terminal to ask
 
 
 def write(text):
@@ -58,7 +58,7 @@ def _say(text):
 
 def width():
     """Columns to fill: COLUMNS, or the terminal's."""
-    return max(40, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
+    return max(MIN_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
 
 
 def colour():

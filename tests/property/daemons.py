@@ -15,7 +15,6 @@ from pksm.settle import Verdict
 from pksm.store import Store
 from twins import PAGE_SIZE
 
-
 REGIONS = (70, 20, 9)  # pages; the page numbers between them are in no region
 
 

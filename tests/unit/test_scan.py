@@ -419,6 +419,7 @@ def test_no_python_per_page_of_a_process():
 
 
 def test_memory_a_page(tmp_path):
+    batch = {"pages_to_scan": 4096}  # what a batch needs besides doesn't grow with the pages
     few, many = (write_load(tmp_path / str(n), n) for n in (16384, 65536))
     scan_files(few)
     peaks = {}
@@ -426,7 +427,7 @@ def test_memory_a_page(tmp_path):
         gc.collect()
         tracemalloc.start()
         try:
-            scan_files(path)
+            scan_files(path, changes=batch)
             peaks[path] = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
