@@ -11,7 +11,7 @@ SOURCES := setup.py pyproject.toml $(wildcard csrc/*.c csrc/*.h csrc/*.py pksm/i
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench sanitize dist clean venv check FORCE
+.PHONY: help demo test bench bench-compare instructions sanitize dist clean venv check FORCE
 
 help: ## say what there is to make (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,8 +23,14 @@ test: check $(VENV)/.built $(VENV)/.test-dependencies ## set up, then run every 
 	@CC="$(CC)" sh ci/sanitize.sh
 	@$(VENV)/bin/python -m pytest --hypothesis-profile=ci
 
-bench: check $(VENV)/.built $(VENV)/.test-dependencies ## run the benchmarks
-	@$(VENV)/bin/python -m pytest benchmarks
+bench: check $(VENV)/.built ## measure pksm here, beside its limits and rivals, and store the result
+	@$(VENV)/bin/python benchmarks/run.py $(BENCH)
+
+bench-compare: check $(VENV)/.built ## BASE=revision: compare its speed with this checkout's, pair by pair
+	@$(VENV)/bin/python benchmarks/compare.py $(if $(BASE),"$(BASE)",$(error say which revision: make bench-compare BASE=...)) $(BENCH)
+
+instructions: check $(VENV)/.made-for ## count the instructions of the C kernels under valgrind, and compare
+	@CC="$(CC)" $(VENV)/bin/python ci/instructions.py
 
 sanitize: check ## run only the C tests under ASan and UBSan
 	@CC="$(CC)" sh ci/sanitize.sh

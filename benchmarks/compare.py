@@ -39,7 +39,7 @@ def built(revision):
         return
     with tempfile.TemporaryDirectory(prefix="pksm-compare-") as scratch:
         tree = Path(scratch, "tree")
-        run("git", "worktree", "add", "--quiet", "--detach", str(tree), f"{revision}^{{commit}}", cwd=ROOT)
+        run("git", "worktree", "add", "--quiet", "--detach", str(tree), revision, cwd=ROOT)
         try:
             run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=tree)
             yield tree

@@ -165,8 +165,8 @@ int sight_holds(const page_tree *tree, int which, const sight *seen, uint32_t pa
     if (!(match->flags & which))
         return 0;
     /* with several contents of one checksum the first met need not be the right one */
-    if (tree->order == PKSM_CHECKSUM_CONTENT && match->page != page &&
-        (tree->trees->collided || tree_compare(tree, page, match->page)))
+    if (tree->order == PKSM_CHECKSUM_CONTENT &&
+        (tree->trees->collided || (match->page != page && tree_compare(tree, page, match->page))))
         return 0;
     *found = FIND_MATCH;
     at->node = seen->match;

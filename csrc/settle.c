@@ -52,7 +52,9 @@ static int find(const batch *b, int which, const pksm_node *item, const lane *l,
 {
     enum find seen;
 
-    if (l->flies && sight_holds(&b->tree, which, &l->seen[which == PKSM_STABLE], item->page, at, &seen))
+    /* an item found outdated while it waited for its turn has been summed again since it flew */
+    if (l->flies && l->checksum == item->checksum &&
+        sight_holds(&b->tree, which, &l->seen[which == PKSM_STABLE], item->page, at, &seen))
         return seen;
     for (;;) {
         int found = tree_find(&b->tree, which, item->checksum, item->page, at);

@@ -40,7 +40,10 @@ def _load(document, load):
     yardstick, twin = ([row for row in rows if row["engine"] == name][0] for name in (YARDSTICK, TWIN))
     lines = [f"Load {load}, {yardstick['pages']:,} pages of {size(document['page_size'])}", LOADS[load], ""]
     cells = [("", "order", "ns a page", "x read", "twin/row", "pages/s", "merges/s", "wall/CPU", "")]
-    cells += [_cells(row, yardstick, twin) for row in rows]
+    for row in rows:
+        cells.append(_cells(row, yardstick, twin))
+        if row["engine"] == "pksmd":
+            cells.append(_python(row, rows, yardstick))
     return lines + columns(cells, right=range(2, 8))
 
 
@@ -58,6 +61,13 @@ def _cells(row, yardstick, twin):
         "" if step else f"{row['wall_s'] / row['cpu_s']:.2f}",
         "" if step else MEANINGS.get(name, ""),
     )
+
+
+def _python(engine, rows, yardstick):
+    """A line with what is left of the engine without its part in C."""
+    [in_c] = [row for row in rows if row["engine"] == "settle in C" and row["order"] == engine["order"]]
+    left = {"ns_per_page": max(0, engine["ns_per_page"] - in_c["ns_per_page"])}
+    return "  without settle in C", "", f"{left['ns_per_page']:.1f}", f"{over(left, yardstick):.2f}", "", "", "", "", ""
 
 
 def _remarks(document):

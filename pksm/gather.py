@@ -157,15 +157,15 @@ class _Intake:
         self.hold = hold
         self._compact = compact and self.by_frame
         self._scratch = None
-        self._address, self._first = 0, 0  # of the last allocation in the store
+        self._last = None  # (array, first page) that was allocated last in the store
         self._known = _FrameBook()
 
     def allocate(self, n_pages):
         """Give a source memory for a live copy: uint8 (n_pages, page_size)."""
         with self.hold():
             if not self._compact:
-                self._first, array = self.store.allocate(n_pages)
-                self._address = array.ctypes.data
+                first, array = self.store.allocate(n_pages)
+                self._last = array, first
                 return array
             if self._scratch is None or len(self._scratch) < n_pages:
                 self._scratch = zeros((n_pages, self.store.page_size))
@@ -187,8 +187,10 @@ class _Intake:
             np.take(buffer, index[fresh], axis=0, out=array, mode="clip")
             numbers = np.arange(first, first + len(array), dtype=np.uint32)
         else:
-            offset = (buffer.ctypes.data - self._address) // self.store.page_size
-            numbers = (index[fresh] + (self._first + offset)).astype(np.uint32)
+            array, first = self._last
+            offset = (buffer.ctypes.data - array.ctypes.data) // self.store.page_size
+            assert 0 <= offset <= len(array) - len(buffer), "a region's buffer is not what was allocated for it"
+            numbers = (index[fresh] + (first + offset)).astype(np.uint32)
         owners[fresh] = numbers
         if frames is not None:
             owners[shared] = self._known.enter(frames[shared], owners[shared], fresh[shared])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import textwrap
 from collections import Counter
 
 BOLD, DIM, GREEN = "1", "2", "32"
@@ -64,7 +65,7 @@ def scan_table(result, width=80, colour=False, top=10):
         parts.append(_sources(result, width, paint))
     if result["groups"] and top:
         parts.append(_groups(result, width, paint, top))
-    parts.append([paint(_effort(result), DIM)])
+    parts.append([paint(line, DIM) for line in textwrap.wrap(_effort(result), width)])
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
@@ -166,9 +167,9 @@ def _headline(result, width):
         how = f"each counted once, though they are mapped {mappings:,} times"
     else:
         how = ""
-    line = f"{cut(what, width)}: {resident}"
+    line = f"{what}: {resident}"
     if len(line) > width:
-        return [cut(what, width) + ":", resident] + ([how] if how else [])
+        return [cut(what, width - 1) + ":", resident] + ([how] if how else [])
     return [line] + ([how] if how else [])
 
 
@@ -232,14 +233,14 @@ def _groups(result, width, paint, n_rows):
         for key in sorted(alike, key=saving.get, reverse=True)[:n_rows]
     ]
     lines = columns([("groups", "save", "look like", "live in"), *rows], right=(1,))
-    return [paint(_groups_title(result), BOLD), *("  " + line[: width - 2] for line in lines)]
+    return [paint(_groups_title(result), BOLD), *("  " + line[: width - 2].rstrip() for line in lines)]
 
 
 def _groups_title(result):
     n_groups = result["groups_found"]
     if n_groups > len(result["groups"]):
         return f"The {len(result['groups']):,} largest of {n_groups:,} groups of equal pages"
-    return f"All {n_groups:,} groups of equal pages" if n_groups > 1 else "The one group of equal pages"
+    return f"The {n_groups:,} groups of equal pages" if n_groups > 1 else "The one group of equal pages"
 
 
 def _where(group, result):
@@ -249,15 +250,19 @@ def _where(group, result):
         sources.setdefault(place["mapping"], []).append(place["source"])
     if len(result["sources"]) == 1:
         return plain(", ".join(sources))
-    return plain(", ".join(
-        f"{mapping} of {names[0] if len(names) == 1 else f'{len(names)} sources'}"
-        for mapping, names in sources.items()
-    ))  # fmt: skip
+    return plain(", ".join(_place(mapping, names) for mapping, names in sources.items()))
+
+
+def _place(mapping, names):
+    if len(names) > 1:
+        return f"{mapping} of {len(names)} sources"
+    is_file = mapping == names[0].rpartition("/")[2]
+    return names[0] if is_file else f"{mapping} of {names[0]}"
 
 
 def _effort(result):
     cost = result["cost"]
     done = f"hashed {size(cost['bytes_hashed'])}, compared {size(cost['bytes_compared'])}"
-    if cost["steps"]["merge"]["wall_s"] >= SHORTEST_S:
+    if result["totals"]["pages"] and cost["steps"]["merge"]["wall_s"] >= SHORTEST_S:
         done = f"merging {rate(cost['pages_per_s'])} pages/s, {done}"
     return f"{cost['wall_s']:.2f} s; {done}"

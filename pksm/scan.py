@@ -7,7 +7,7 @@ counted.
 import gc
 import os
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -75,23 +75,23 @@ class Settings:
 
 
 @contextmanager
-def opened(openers):
+def opened(openers, hold=nullcontext):
     """Call each opener and give (sources, errors); close the sources at the end.
 
-    The first error is raised when no source is left, and a UsageError at once.
+    The first error is raised when no source is left, and a UsageError at once. hold: as of gather.Interrupts.
     """
     sources, errors = [], []
     with ExitStack() as stack:
         for opener in openers:
             try:
-                source = opener()
+                with hold():
+                    source = opener()
+                    stack.callback(source.close)
+                    sources.append(source)
             except UsageError:
                 raise
             except PksmError as error:
                 errors.append(error)
-            else:
-                stack.callback(source.close)
-                sources.append(source)
         if errors and not sources:
             raise errors[0]
         yield sources, errors

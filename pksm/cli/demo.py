@@ -9,7 +9,7 @@ from functools import partial
 
 from pksm import report
 from pksm.cli import output
-from pksm.cli.scan import LOOKED_AT
+from pksm.cli.scan import for_table
 from pksm.errors import PksmError
 
 HELP = "scan four Python interpreters that are started for it; needs no root"
@@ -47,7 +47,7 @@ def run(options):
 
     native.catch_bus_errors()
     output.remark(f"starting {CHILDREN} Python interpreters, {HOLDS}")
-    settings = Settings(threads=len(os.sched_getaffinity(0)), top=LOOKED_AT)
+    settings = for_table(Settings(threads=len(os.sched_getaffinity(0))))
     progress = output.Progress()
     with _children() as pids, opened([partial(sources.open_pid, pid) for pid in pids]) as (processes, errors):
         try:

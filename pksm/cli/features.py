@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import importlib
 import json
 import mmap
 import os
@@ -38,10 +39,7 @@ def gather_facts():
         "default_checksum": checksums.DEFAULT,
         "orders": list(tunables.SETTINGS["order"].metadata["choices"]),
         "presets": list(tunables.PRESETS),
-        "sources": {
-            "raw": "a file whose offset is an address: guest RAM, a dump of physical memory; holes are not resident",
-            "process": "a live process or a command: its resident private pages",
-        },
+        "sources": _sources(),
         "machine": {
             "cpus": len(os.sched_getaffinity(0)),
             "page_size": mmap.PAGESIZE,
@@ -53,6 +51,15 @@ def gather_facts():
             "kernel_ksm": os.path.isdir("/sys/kernel/mm/ksm"),
         },
     }
+
+
+def _sources():
+    """Kinds of sources by name, with the first line of what their modules say of themselves."""
+    from pksm import sources
+
+    modules = {**{name: name for name in sources.READERS}, "process": "proc"}
+    about = {kind: importlib.import_module(f"pksm.sources.{name}").__doc__ for kind, name in modules.items()}
+    return {kind: text.partition("\n")[0] for kind, text in about.items()}
 
 
 def _tells_frames():

@@ -1,6 +1,7 @@
 """Ctrl-C, held back while a step is under way that must not stop halfway."""
 
 import signal
+import threading
 from contextlib import contextmanager
 
 
@@ -13,10 +14,12 @@ class HeldInterrupts:
 
     @contextmanager
     def installed(self):
-        """Handle SIGINT in this block; where it is ignored, it stays so."""
+        """Handle SIGINT in this block. Where it is ignored it stays so, and only the main thread can handle signals."""
         previous = signal.getsignal(signal.SIGINT)
-        if previous is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, self._on_signal)
+        if previous is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signal.signal(signal.SIGINT, self._on_signal)
         try:
             yield
         finally:

@@ -1,5 +1,6 @@
 """Where words go: results to stdout, remarks and progress to stderr."""
 
+import errno
 import os
 import shutil
 import sys
@@ -17,16 +18,35 @@ def write(text):
     stream = sys.stdout
     if stream is None:
         raise PksmError("cannot write the result: stdout is closed")
-    encoding = stream.encoding or "utf-8"
     try:
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        stream.flush()
+        _write_all(stream, text)
     except BrokenPipeError:
         _drop_rest(stream)
         raise
     except OSError as error:
         _drop_rest(stream)
         raise PksmError(f"cannot write the result: {error.strerror}") from None
+
+
+def _write_all(stream, text):
+    """Write what the stream's encoding lacks as escapes, and go on where a write stops short.
+
+    Without a buffer (PYTHONUNBUFFERED), the stream itself would drop the rest and say nothing.
+    """
+    encoding = stream.encoding or "utf-8"
+    octets = text.encode(encoding, "backslashreplace")
+    stream.flush()
+    below = getattr(stream, "buffer", None)
+    if below is None:
+        stream.write(octets.decode(encoding))
+        return
+    left = memoryview(octets)
+    while left:
+        written = below.write(left)
+        if written is None:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        left = left[written:]
+    below.flush()
 
 
 def _drop_rest(stream):
@@ -49,11 +69,9 @@ def _say(text):
     if stream is None:
         return
     try:
-        encoding = stream.encoding or "utf-8"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        stream.flush()
+        _write_all(stream, text)
     except OSError:
-        pass
+        pass  # nobody to hear it
 
 
 def width():

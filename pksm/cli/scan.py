@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+from dataclasses import replace
 
 from pksm import report, tunables
 from pksm.cli import output
@@ -64,11 +65,13 @@ def run(options):
         changes=_changes(options),
         threads=len(os.sched_getaffinity(0)) if options.threads is None else options.threads,
         view=options.view,
-        top=options.top if options.json or options.csv else groups_looked_at(options.top, options.page_size),
+        top=options.top,
     )
+    if not (options.json or options.csv):
+        settings = for_table(settings)
     interrupts, progress = HeldInterrupts(), output.Progress()
     try:
-        with interrupts.installed(), opened(openers) as (sources, errors):
+        with interrupts.installed(), opened(openers, interrupts.hold) as (sources, errors):
             result = scan(sources, settings, progress, errors=errors, interrupts=Interrupts(interrupts.hold))
     finally:
         progress.clear()
@@ -86,9 +89,10 @@ def _text(result, options):
     return report.scan_table(result, output.width(), output.colour(), options.top)
 
 
-def groups_looked_at(top, page_size):
-    """Return how many groups a table is made of: many, because those that look and live alike become one row."""
-    return max(top, min(LOOKED_AT, LOOKED_AT_BYTES // page_size)) if top > 0 else top
+def for_table(settings):
+    """Return settings with more groups: in a table, those that look and live alike become one row."""
+    looked_at = min(LOOKED_AT, LOOKED_AT_BYTES // settings.page_size)
+    return replace(settings, top=max(settings.top, looked_at)) if settings.top else settings
 
 
 def _openers(options):

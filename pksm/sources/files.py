@@ -1,5 +1,6 @@
 """Open and map image files: one clear line for each way a file can be the wrong one."""
 
+import errno
 import mmap
 import os
 import stat
@@ -71,3 +72,20 @@ def map_file(path, fd: int, size: int) -> np.ndarray:
     if os.fstat(fd).st_size < size:
         raise BusError(f"{path}: the file became shorter while it was opened; scan a copy of it")
     return np.frombuffer(mapped, np.uint8)
+
+
+def data_extents(fd: int, size: int) -> np.ndarray:
+    """Return the byte ranges below `size` that hold data, shape (n, 2), in order; all where holes are not told."""
+    extents = []
+    end = 0
+    try:
+        while end < size:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+            end = os.lseek(fd, start, os.SEEK_HOLE)
+            extents.append((start, end))
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            extents = [(0, size)]
+        elif error.errno != errno.ENXIO:  # ENXIO: only a hole is left
+            raise
+    return np.array(extents, np.int64).reshape(-1, 2)

@@ -1,6 +1,5 @@
 """Raw memory: any file whose offset is an address, such as the RAM file of a virtual machine."""
 
-import errno
 import os
 
 import numpy as np
@@ -45,7 +44,7 @@ class RawSource:
                 f"{self.name}: {bytes_over} bytes over after the last whole page of {page_size} bytes are left out: "
                 "the file is truncated or has another page size"
             )
-        runs = _runs(_data_extents(self._fd, self._size), n_pages, page_size)
+        runs = _runs(files.data_extents(self._fd, self._size), n_pages, page_size)
         buffer = files.map_file(self.name, self._fd, n_pages * page_size)
         data = base.data_runs(runs)
         if len(data):
@@ -57,23 +56,6 @@ class RawSource:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _data_extents(fd: int, size: int) -> np.ndarray:
-    """Return the byte ranges that hold data, shape (n, 2), in order; the whole file where holes are not told."""
-    extents = []
-    end = 0
-    try:
-        while end < size:
-            start = os.lseek(fd, end, os.SEEK_DATA)
-            end = os.lseek(fd, start, os.SEEK_HOLE)
-            extents.append((start, end))
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            extents = [(0, size)]
-        elif error.errno != errno.ENXIO:  # ENXIO: only a hole is left
-            raise
-    return np.array(extents, np.int64).reshape(-1, 2)
 
 
 def _runs(extents: np.ndarray, n_pages: int, page_size: int) -> np.ndarray:

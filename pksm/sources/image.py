@@ -1,0 +1,67 @@
+"""What all readers of image files have in common: the open file, its bytes, and the lines said about it."""
+
+import os
+
+from pksm.errors import PksmError
+from pksm.sources import base, files
+
+
+class Image:
+    """An open image file. Subclasses set `kind`, learn what it holds in _open(), and yield it from _regions().
+
+    `remarks` are warnings that hold however the file is read; read_at() is how headers are read: the file may shrink.
+    """
+
+    kind = ""
+
+    def __init__(self, path):
+        self.name = os.fspath(path)
+        self.mappings = []
+        self.lost = 0
+        self.warnings = []
+        self.remarks = []
+        self.fd = files.open_regular(path)
+        try:
+            self.size = os.fstat(self.fd).st_size
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def regions(self, page_size, allocate, progress):
+        """Yield what the file holds. Raises UsageError for the page size, PksmError for a file that is damaged."""
+        base.check_page_size(page_size)
+        self.lost, self.warnings = 0, list(self.remarks)
+        yield from self._regions(page_size, allocate, progress)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, fewer at the end of the file."""
+        try:
+            return os.pread(self.fd, size, offset)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "an offset too large"
+            raise PksmError(f"{self.name}: cannot be read at byte {offset}: {reason}") from None
+
+    def damaged(self, what: str) -> PksmError:
+        """Make the error for content that can't be right."""
+        return PksmError(f"{self.name}: {what}: the file is damaged; copy it again from where it was made")
+
+    def say_cut_off(self, pages: int) -> None:
+        """Count `pages` that the headers promise and the file does not hold."""
+        if pages:
+            self.lost += pages
+            self.warnings.append(
+                f"{self.name}: the file is cut off: {pages} pages that its headers tell of are not in it"
+            )
+
+    def close(self) -> None:
+        """Close the file; a mapped buffer that is still in use stays valid."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def _regions(self, page_size, allocate, progress):
+        raise NotImplementedError

@@ -1,0 +1,224 @@
+"""Whatever is wrong with what was asked for: one line on stderr, nothing on stdout, the documented exit code."""
+
+import os
+import subprocess
+
+import pytest
+from cli_runs import Done, as_nobody, command, environment, is_one_line, run, run_apart
+from memory_sources import write_file
+
+from pksm import sources
+from pksm.cli import main
+from pksm.sources import raw
+
+SIZE = 4096
+
+
+@pytest.fixture
+def ram(tmp_path):
+    return write_file(tmp_path / "ram", [bytes(SIZE), b"a" * SIZE], SIZE)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--page-size", "1000"], ["page size 1000", "power of two"]),
+        (["--page-size", "256"], ["512"]),
+        (["--page-size", "4M"], ["2097152"]),
+        (["--page-size", "0"], ["power of two"]),
+        (["--page-size", "4X"], ["4X", "16K"]),
+        (["--page-size", "-4096"], ["--page-size"]),
+        (["--checksum", "md5"], ["md5", "xxh3-64", "jhash2", "sampled"]),
+        (["--order", "age"], ["age", "content, checksum, checksum-content"]),
+        (["--preset", "v9"], ["v9", "fixed, v0.1, v0.2, android-3.4, reveriel"]),
+        (["--set", "speed=3"], ["speed=3", "pages_to_scan"]),
+        (["--set", "pages_to_scan"], ["name=value"]),
+        (["--set", "pages_to_scan=many"], ["pages_to_scan=many", "whole number"]),
+        (["--set", "pages_to_scan=0"], ["pages_to_scan=0", "from 1"]),
+        (["--set", "quirks=fast"], ["fast", "lifo-batch"]),
+        (["--set", "run=0"], ["run=0"]),
+        (["--view", "pages"], ["pages", "frames, mappings"]),
+        (["--threads", "0"], ["threads 0"]),
+        (["--threads", "x"], ["--threads"]),
+        (["--top", "-1"], ["top -1"]),
+        (["--json", "--csv"], ["--csv", "--json"]),
+        (["--settle", "1"], ["--settle", "--"]),
+        (["--fast"], ["--fast", "pksm scan --help"]),
+        (["--pid", "x"], ["--pid", "x"]),
+        (["--pid", "0"], ["process id"]),
+        (["--"], ["no command"]),
+        (["--settle", "-1", "--", "true"], ["--settle", "from 0"]),
+        (["--settle", "inf", "--", "true"], ["--settle"]),
+        (["--", "no-such-command-anywhere"], ["no-such-command-anywhere", "not found"]),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(ram, capfd, options, words):
+    done = run(capfd, "scan", ram, *options)
+    assert (done.code, done.out) == (2, "") and is_one_line(done.err, *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["pksm demo"]),
+        (["scna"], ["scna", "scan, "]),
+        (["scan"], ["for example", "pksm scan --pid"]),
+        (["features", "more"], ["more"]),
+        (["features", "--", "ls"], ["features", "command"]),
+        (["demo", "--fast"], ["--fast"]),
+        (["--fast"], ["--fast"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_verbs(capfd, arguments, words):
+    done = run(capfd, *arguments)
+    assert (done.code, done.out) == (2, "") and is_one_line(done.err, *words)
+
+
+def test_files_that_hold_no_memory(tmp_path, capfd):
+    (tmp_path / "empty").touch()
+    (tmp_path / "short").write_bytes(b"x" * 100)
+    os.mkfifo(tmp_path / "pipe")
+    for name, code, words in [
+        ("missing", 1, ["no such file"]),
+        ("empty", 1, ["empty"]),
+        ("short", 1, ["100 bytes", "one page of 4096"]),
+        (".", 2, ["directory"]),
+        ("pipe", 2, ["pipe"]),
+    ]:
+        done = run(capfd, "scan", tmp_path / name)
+        assert (done.code, done.out) == (code, "") and is_one_line(done.err, *words)
+
+
+def test_the_same_twice(tmp_path, ram, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.link("ram", "hard")
+    os.symlink("ram", "soft")
+    for other in ("ram", "./ram", "hard", "soft"):
+        done = run(capfd, "scan", "ram", other)
+        assert (done.code, done.out) == (2, "") and is_one_line(done.err, other)
+    done = run(capfd, "scan", "--pid", "1", "--pid", "1")
+    assert (done.code, done.out) == (2, "") and is_one_line(done.err, "pid 1", "twice")
+
+
+def test_a_number_is_no_file(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(capfd, "scan", "4711")
+    assert (done.code, done.out) == (2, "") and is_one_line(done.err, "--pid 4711")
+    write_file(tmp_path / "4711", [bytes(SIZE)], SIZE)
+    assert run(capfd, "scan", "4711").code == 0
+
+
+def unprivileged(capfd, *arguments):
+    """Run main() as a user who is not root; modules and files of ours are loaded before."""
+    if os.geteuid():
+        return run(capfd, *arguments)
+    capfd.readouterr()
+    code = as_nobody(lambda: main(list(arguments)))
+    return Done(code, *capfd.readouterr())
+
+
+def test_a_file_that_may_not_be_read(ram, capfd):
+    assert run(capfd, "scan", ram).code == 0
+    os.chmod(ram, 0)
+    done = unprivileged(capfd, "scan", ram)
+    assert (done.code, done.out) == (1, "") and is_one_line(done.err, ram, "permission denied", "root")
+
+
+def test_a_process_that_may_not_be_read(capfd):
+    run(capfd, "scan", "--pid", str(os.getpid()))
+    done = unprivileged(capfd, "scan", "--pid", "1")
+    assert (done.code, done.out) == (1, "") and is_one_line(done.err, "pid 1", "ptrace", "as root")
+
+
+def test_a_file_that_shrinks_while_it_is_mapped(ram, capfd, monkeypatch):
+    class Shrinking(raw.RawSource):
+        def regions(self, page_size, allocate, progress):
+            yield from super().regions(page_size, allocate, progress)
+            os.truncate(self.name, 0)
+
+    monkeypatch.setattr(sources, "open_target", Shrinking)
+    done = run(capfd, "scan", ram)
+    assert (done.code, done.out) == (1, "") and is_one_line(done.err, ram, "shorter", "copy")
+
+
+def ended_pid():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return str(process.pid)
+
+
+def test_a_process_that_is_not_there(capfd):
+    done = run(capfd, "scan", "--pid", ended_pid())
+    assert (done.code, done.out) == (1, "") and is_one_line(done.err, "no such process")
+
+
+def test_a_process_that_has_ended_but_is_not_reaped(capfd):
+    process = subprocess.Popen(["true"], stdout=subprocess.PIPE)
+    process.stdout.read()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    done = run(capfd, "scan", "--pid", str(process.pid))
+    process.stdout.close()
+    process.wait()
+    assert (done.code, done.out) == (1, "") and is_one_line(done.err, f"pid {process.pid}")
+
+
+def test_processes_have_pages_of_one_size(capfd):
+    done = run(capfd, "scan", "--pid", str(os.getpid()), "--page-size", "8192")
+    assert (done.code, done.out) == (2, "") and is_one_line(done.err, "8192", "4096")
+
+
+def test_a_command_that_ends_before_it_is_read(capfd):
+    done = run(capfd, "scan", "--settle", "30", "--", "true")
+    assert (done.code, done.out) == (1, "") and is_one_line(done.err, "true", "ended with status 0")
+
+
+# ---- where the output goes ----
+
+
+def test_a_full_disk(ram):
+    for arguments in (["scan", ram], ["scan", "--json", ram], ["features"], ["--help"], ["--version"]):
+        with open("/dev/full", "w") as full:
+            done = run_apart(*arguments, stdout=full)
+        assert done.code == 1 and is_one_line(done.err, "cannot write the result", "No space left")
+
+
+def test_a_full_disk_for_remarks(ram):
+    with open("/dev/full", "w") as full:
+        done = run_apart("scan", "missing", stderr=full)
+        assert (done.code, done.out) == (1, "")
+        assert run_apart("scan", ram, stderr=full).code == 0
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_is_closed(tmp_path, unbuffered):
+    pages = [number.to_bytes(4, "big") * (SIZE // 4) for number in range(1, 2000)] * 2
+    ram = write_file(tmp_path / "ram", pages, SIZE)
+    reader, writer = os.pipe()
+    with subprocess.Popen(
+        command("scan", "--json", "--top", "2000", ram),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env=environment(PYTHONUNBUFFERED=unbuffered),
+    ) as process:
+        os.close(writer)
+        assert os.read(reader, 1) == b"{"
+        os.close(reader)
+        said = process.stderr.read()
+    assert (process.returncode, said) == (141, b"")
+
+
+def test_no_stdout_and_no_stderr_at_all(ram):
+    closed = ["sh", "-c", '"$0" "$@" >&- 2>&-', *command("scan", ram)]
+    assert subprocess.run(closed, env=environment()).returncode == 1
+    heard = subprocess.run(["sh", "-c", '"$0" "$@" >&-', *command("scan", ram)], env=environment(),
+                           capture_output=True, text=True)  # fmt: skip
+    assert heard.returncode == 1 and is_one_line(heard.stderr, "stdout is closed")
+
+
+def test_a_bug_shows_itself(ram, monkeypatch):
+    """Only mistakes of users become one line; what we did wrong is not hidden."""
+    monkeypatch.setattr(sources, "open_target", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["scan", ram])

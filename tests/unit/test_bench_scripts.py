@@ -1,0 +1,202 @@
+"""The scripts of benchmarks/: what they store and print, and what they say when something is wrong. No speeds here."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pksm import yardsticks
+from pksm.errors import PksmError
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Returns a file of benchmarks/ as a module."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return load
+
+
+# ---- run, readme_table ----
+
+
+@pytest.fixture
+def result(script, tmp_path):
+    path = tmp_path / "deep" / "result.json"
+    arguments = ["--loads", "a,f", "--pages", "128", "--orders", "content,checksum", "--repeats", "1", "--json", path]
+    assert script("run").main(list(map(str, arguments))) == 0
+    return path
+
+
+def test_run_stores_the_result_with_its_command(capsys, result):
+    document = json.loads(result.read_text())
+    assert document["schema"] == "pksm.bench/1"
+    assert document["command"].startswith("python benchmarks/run.py --loads a,f --pages 128 --orders content,checksum")
+    assert {row["load"] for row in document["rows"]} == {"a", "f"}
+    assert {row["pages"] for row in document["rows"]} == {128, yardsticks.CALLS}
+    said = capsys.readouterr().out
+    assert "Load f, 128 pages" in said and str(result) in said
+
+
+@pytest.mark.parametrize(
+    "arguments, code, said",
+    [
+        (["--loads", "a,,b"], 2, "unknown load ''"),
+        (["--loads", "a", "--pages", "16", "--json", "/dev/null/x"], 1, "/dev/null"),
+    ],
+)
+def test_run_fails_in_one_line(script, arguments, code, said, capsys):
+    assert script("run").main(arguments) == code
+    error = capsys.readouterr().err
+    assert error.startswith("benchmarks/run.py: ") and said in error and error.count("\n") == 1
+
+
+def test_readme_gets_the_figures_of_the_result(script, result, tmp_path, capsys):
+    readme_table = script("readme_table")
+    readme = tmp_path / "README.md"
+    before, after = "# Title\n\ntext | text\n", "\n\nmore text\n"
+    readme.write_text(f"{before}<!-- bench:begin -->\nold figures\n<!-- bench:end -->{after}")
+    arguments = [str(result), "--readme", str(readme)]
+    assert readme_table.main([*arguments, "--check"]) == 1
+    assert "old figures" in readme.read_text()
+    assert readme_table.main(arguments) == 0
+    assert readme_table.main([*arguments, "--check"]) == 0
+    text = readme.read_text()
+    assert text.startswith(before) and text.endswith(after) and "old figures" not in text
+    document = json.loads(result.read_text())
+    assert document["command"] in text and document["machine"]["kernel"] in text
+    head, line, *table = [row for row in text.splitlines() if row.startswith("|")]
+    assert head.count("|") == line.count("|") and {row.count("|") for row in table} == {head.count("|")}
+    engines = [row for row in document["rows"] if row["engine"] == "pksmd"]
+    assert len(table) == len(engines) == 4
+    for shown, row in zip(table, engines, strict=True):
+        cells = [cell.strip() for cell in shown.strip("|").split("|")]
+        beside = {other["engine"]: other["ns_per_page"] for other in document["rows"] if other["load"] == row["load"]}
+        assert cells[0] == f"{row['load']} ({row['order']})"
+        assert cells[1:5] == [f"{beside[name]:.0f}" for name in ("read", "checksum", "hash table", "ksm twin")]
+        assert cells[5:7] == [f"{row['ns_per_page']:.0f}", f"{row['pages_per_cpu_s'] / 1e6:.2f}"]
+        assert cells[7:] == [f"{row['ns_per_page'] / beside['read']:.2f}", f"{row['merges_per_cpu_s']:.0f}"]
+
+
+def test_readme_without_a_place_is_left_alone(script, result, tmp_path, capsys):
+    readme_table = script("readme_table")
+    readme = tmp_path / "README.md"
+    marks = ("<!-- bench:begin -->", "<!-- bench:end -->")
+    for text in ("", marks[0], marks[1] + marks[0], "".join(marks) * 2):
+        readme.write_text(text)
+        assert readme_table.main([str(result), "--readme", str(readme)]) == 1
+        assert readme.read_text() == text
+        assert "no place for the table" in capsys.readouterr().err
+    other = tmp_path / "other.json"
+    other.write_text('{"schema": "pksm.scan/1"}')
+    assert readme_table.main([str(other), "--readme", str(readme)]) == 1
+    assert "no result of benchmarks/run.py" in capsys.readouterr().err
+
+
+# ---- targets ----
+
+
+def test_targets_are_all_measured(script, tmp_path, capsys):
+    targets = script("targets")
+    stored = tmp_path / "targets.json"
+    arguments = ["--pages", "1500", "--repeats", "1", "--directory", str(tmp_path), "--json", str(stored)]
+    assert targets.main(arguments) == 0
+    document = json.loads(stored.read_text())
+    whats = [finding["what"] for finding in document["findings"]]
+    for load in targets.LOADS:
+        assert f"load {load}, first pass and merge to rest" in whats
+        assert f"load {load}, in wake-ups of 100 pages" in whats
+        assert f"load {load}, order content over the twin" in whats
+    for word in ("sequential read", "growth", "metadata", "order content", "4 KiB", "huge", "jhash2", "idle", "RssAnon"):
+        assert any(word in what for what in whats), word
+    said = capsys.readouterr().out
+    assert all(what in said for what in whats)
+    short = sum(finding["verdict"].startswith("short") for finding in document["findings"])
+    assert f"{len(whats)} targets, {short} short" in said
+
+
+@pytest.mark.parametrize(
+    "more, value, verdict",
+    [
+        (True, 2.0, "aim"),
+        (True, 1.99, "must"),
+        (True, 1.0, "must"),
+        (True, 0.75, "short by 25 %"),
+        (False, 1.0, "aim"),
+        (False, 2.0, "must"),
+        (False, 2.5, "short by 25 %"),
+    ],
+)
+def test_verdicts(script, more, value, verdict):
+    must, aim = (1.0, 2.0) if more else (2.0, 1.0)
+    assert script("targets").Finding("speed", "x", must, aim, more, value, "").verdict == verdict
+
+
+@pytest.mark.parametrize("arguments", [["--only", "speed"], ["--loads", "f,z"], ["--pages", "0"], ["--repeats", "0"]])
+def test_targets_fail_in_one_line(script, arguments, capsys):
+    assert script("targets").main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("benchmarks/targets.py: ") and error.count("\n") == 1
+
+
+# ---- scan_image ----
+
+
+def test_image_is_scanned_and_the_answer_checked(script, tmp_path, capsys):
+    scan_image = script("scan_image")
+    [run] = scan_image.measure(300, "f", repeats=1, cpu=min(scan_image.os.sched_getaffinity(0)), directory=tmp_path)
+    assert run["wall_s"] > 0 and run["cpu_s"] > 0
+    assert list(tmp_path.iterdir()) == []
+    load = scan_image.make_image(tmp_path / "image", "f", 300)
+    result, _ = scan_image.scan(tmp_path / "image", min(scan_image.os.sched_getaffinity(0)))
+    scan_image.check(result, load)
+    result["totals"]["duplicates"] += 1
+    with pytest.raises(PksmError, match="duplicates should be"):
+        scan_image.check(result, load)
+
+
+def test_own_anonymous_memory_can_be_told(script):
+    scan_image = script("scan_image")
+    assert scan_image.rss_anon_kib(scan_image.os.getpid()) > 1024
+    assert scan_image.rss_anon_kib(1 << 30) == 0
+
+
+# ---- compare ----
+
+
+def test_revisions_are_measured_in_pairs(script, tmp_path, monkeypatch, capsys):
+    compare = script("compare")
+    monkeypatch.setattr(compare, "built", lambda revision: compare.contextmanager(lambda: iter([BENCHMARKS.parent]))())
+    assert compare.main(["old", "--head", "new", "--loads", "f,a", "--pages", "256", "--pairs", "2"]) == 0
+    head, *loads = capsys.readouterr().out.splitlines()
+    assert head.startswith("base old, head new: 256 pages")
+    assert [line.split(":")[0] for line in loads] == ["load f", "load a"]
+    assert all(len(line.partition(" of ")[2].split()) == 2 for line in loads)
+
+
+def test_unknown_revision_is_one_line(script, tmp_path, monkeypatch, capsys):
+    compare = script("compare")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    monkeypatch.setattr(compare, "ROOT", tmp_path)
+    assert compare.main(["nosuch", "--pages", "64"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("benchmarks/compare.py: git worktree add") and error.count("\n") == 1
+
+
+def test_a_process_that_imports_another_pksm_is_noticed(script, tmp_path, capsys):
+    compare = script("compare")
+    options = compare.argparse.Namespace(pages=64, order="content", batch=64, cpu=min(compare.os.sched_getaffinity(0)))
+    with pytest.raises(compare.Failure, match="has imported"):
+        compare.Side(tmp_path, options)

@@ -1,0 +1,1 @@
+"""Encoders of memory images, written for the tests from the formats' descriptions."""
