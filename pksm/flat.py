@@ -55,7 +55,7 @@ class FlatHost:
     def bear(self, pages, anon_vma=0):
         """Make pages live, each with a frame of its own, and hand them to the policy.
 
-        pages: uint32, each in the store, none alive, none twice (PageError); anon_vma: the one they all belong to.
+        pages: uint32, each in the store, none alive, none twice (PageError); anon_vma: one for all, or one for each.
         """
         pages = ids_array(pages)
         self.store.check_pages(pages)
@@ -71,8 +71,9 @@ class FlatHost:
             raise PageError(f"page {pages[twice][0]} is born twice")
         self._mapcount[pages] = 1
         self._anon_vma[pages] = anon_vma
-        if anon_vma >= len(self._references):
-            self._references = np.concatenate((self._references, np.zeros(anon_vma, np.int64)))
+        highest = int(np.max(anon_vma, initial=0))
+        if highest >= len(self._references):
+            self._references = grown(self._references, highest * 3 // 2 + 1)
         self._mapped += len(pages)
         self._frames += len(pages)
         self._policy.on_new(pages)

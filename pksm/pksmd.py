@@ -47,7 +47,6 @@ class Pksmd:
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
         self._fruitless = 0  # visits since the last that led to something
         self.cost = Cost()
-        self.sysfs = Sysfs(self)
         self._set_rules()
         host.attach(self)
 
@@ -76,6 +75,11 @@ class Pksmd:
             window=1 if self._tunables.order == "content" and not self._host.static else WINDOW,
         )
         self._rules = rules.pack(self._host.store.page_size)
+
+    @property
+    def sysfs(self):
+        """The counters to read and the tunables to read and set, under the kernel's names."""
+        return Sysfs(self)
 
     def _has(self, quirk):
         return quirk in self._tunables.quirks
@@ -160,6 +164,8 @@ class Pksmd:
         self._update.discard(ids)
         self.items.set_flags(ids, flags)
         self._rescan.push(ids)
+        if len(ids):
+            self._fruitless = 0  # these have not had their visit
 
     # ---- one wake-up ----
 

@@ -29,7 +29,8 @@ def add_arguments(parser):
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to scan")
     what.add_argument("targets", nargs="*", metavar="TARGET", help="a file of raw memory; its holes are not resident")
-    what.add_argument("--pid", action="append", type=int, default=[], metavar="N", help="a live process; may be repeated")
+    what.add_argument("--pid", action="append", type=int, default=[], metavar="N",
+                      help="a live process; may be repeated")  # fmt: skip
     what.add_argument("--settle", type=float, metavar="SECONDS",
                       help="give COMMAND this long before its memory is read (default 1)")  # fmt: skip
     what.add_argument("--view", default="frames", metavar="VIEW",

@@ -33,7 +33,7 @@ class AvmlImage(Image):
         lime.read_range(self, 0, MAGIC, 2)
 
     def _regions(self, page_size, allocate, progress):
-        at = end = gap_bytes = bytes_over = 0
+        at = end = size = gap_bytes = bytes_over = 0
         name = os.path.basename(self.name)
         while at + lime.HEADER.size <= self.size:
             start, size = lime.read_range(self, at, MAGIC, 2)
@@ -59,10 +59,10 @@ class AvmlImage(Image):
                 f"{self.name}: {bytes_over} bytes that fill no page of {page_size} bytes are left out: "
                 "its pages have another size"
             )
-        if gap_bytes:
+        if gap_bytes or size == SKIPPED_BYTES:
             self.warnings.append(
-                f"{self.name}: {gap_bytes >> 20} MiB lie between its ranges: AVML leaves out 16 MiB blocks that are all "
-                "zero, so there may be more zero pages than are counted"
+                f"{self.name}: AVML leaves out blocks of 16 MiB that are all zero: between the ranges that are there "
+                f"({gap_bytes >> 20} MiB), and behind them, there may be zero pages that are not counted"
             )
 
 

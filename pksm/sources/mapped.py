@@ -26,16 +26,15 @@ class MappedImage(Image):
     extents = None
 
     def hold(self, pieces, gaps=()):
-        """Take pieces (PIECE) and gaps (arrays of GAP); what lies behind the end of the file becomes a gap, too."""
-        pieces, cut_off = _cut_at_end(pieces, self.size)
-        self.bytes_cut_off = int(cut_off["size"].sum())
+        """Take pieces (PIECE) and gaps (arrays of GAP), in any order."""
         self.pieces = pieces[np.argsort(pieces["address"], kind="stable")]
-        gaps = np.concatenate([cut_off, *gaps])
-        self.gaps = gaps[np.argsort(gaps["address"], kind="stable")]
+        self.gaps = np.concatenate([np.empty(0, GAP), *gaps])
 
     def _regions(self, page_size, allocate, progress):
         pieces, bytes_over = _whole_pages(self.pieces, page_size)
-        gaps, _ = _whole_pages(self.gaps, page_size)
+        pieces, cut_off = _cut_at_end(pieces, self.size, page_size)
+        gaps = np.concatenate([_whole_pages(self.gaps, page_size)[0], cut_off])
+        gaps = gaps[np.argsort(gaps["address"], kind="stable")]
         if not len(pieces) and not len(gaps):
             raise PksmError(f"{self.name}: holds no whole page of {page_size} bytes")
         if bytes_over:
@@ -43,12 +42,12 @@ class MappedImage(Image):
                 f"{self.name}: {bytes_over} bytes that fill no page of {page_size} bytes are left out: "
                 "its pages have another size"
             )
-        self.say_cut_off(-(-self.bytes_cut_off // page_size))
+        self.say_cut_off(int(cut_off["size"].sum()) // page_size)
         view = files.map_file(self.name, self.fd, self.size)
         extents = np.array([(0, self.size)]) if self.extents is None else self.extents
         if len(gaps):
             yield Region(None, _runs(gaps["state"], gaps, gaps["size"] // page_size))
-        yield from _regions(view, pieces, extents, page_size, progress)
+        yield from regions(view, pieces, extents, page_size, progress)
 
 
 def gap(state, mapping, address, size):
@@ -72,14 +71,14 @@ def overlap(start, size) -> bool:
     return bool((start[:-1] + size[:-1] > start[1:]).any())
 
 
-def _cut_at_end(pieces, file_size):
-    """Return (the part of each piece that the file holds, gaps for the rest)."""
-    held = np.clip(file_size - pieces["offset"], 0, pieces["size"])
-    missing = pieces["size"] - held
+def _cut_at_end(pieces, file_size, page_size):
+    """Return (the pages of each piece that the file holds, gaps for the rest)."""
+    held = np.clip((file_size - pieces["offset"]) // page_size * page_size, 0, pieces["size"])
     address = pieces["address"] + held.astype(np.uint64)
-    kept = pieces.copy()
-    kept["size"] = held
-    return kept[held > 0], gap(State.EXCLUDED, pieces["mapping"], address, missing)
+    cut_off = gap(State.EXCLUDED, pieces["mapping"], address, pieces["size"] - held)
+    pieces = pieces.copy()
+    pieces["size"] = held
+    return pieces[held > 0], cut_off
 
 
 def _whole_pages(pieces, page_size):
@@ -94,7 +93,7 @@ def _whole_pages(pieces, page_size):
     return whole[kept > 0], int((pieces["size"] - kept).sum())
 
 
-def _regions(view, pieces, extents, page_size, progress):
+def regions(view, pieces, extents, page_size, progress):
     """Yield the regions of whole-page pieces: what is not resident first, then at most REGION_PAGES at a time."""
     edges, is_data, owner, within = _cut_at_holes(pieces, extents, page_size)
     pages = np.diff(edges)

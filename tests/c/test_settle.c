@@ -39,7 +39,7 @@ static pksm_rules random_rules(const world *w)
         .on_stale = one_in(2) ? PKSM_SKIP : PKSM_STOP,
         .distrust = one_in(2),
         .zero_checksum = weak_sum(zero, w->size, &w->modulus),
-        .checksum = {weak_sum, &w->modulus},
+        .checksum = {weak_sum, &w->modulus, one_in(2) ? weak_sums : NULL},
     };
 
     memcpy(rules.stages, stage_choices[below(sizeof stage_choices / sizeof stage_choices[0])], 8);
@@ -236,6 +236,17 @@ static void test_random(void)
     rules = random_rules(&w);
     in_flight = rules;
     in_flight.window = random_window();
+    if (one_in(3)) {
+        /* the hardest case for searches in flight: collisions, and neighbours that are unlinked because of them */
+        memcpy(rules.stages, stage_choices[one_in(2) ? 0 : 3], 8);
+        rules.order = PKSM_CHECKSUM_CONTENT;
+        rules.distrust = 1;
+        rules.on_stale = PKSM_SKIP;
+        w.modulus = 1 + below(2);
+        rules.zero_checksum = 0; /* the sum of no bytes, whatever the modulus */
+        in_flight = rules;
+        in_flight.window = PKSM_MAX_WINDOW;
+    }
     one_by_one = in_flight.window < 2 || rules.on_stale == PKSM_STOP || has_stage(&rules, PKSM_STAGE_UNCHANGED);
     /* With many in flight: in order of content the tree's order is trusted, and there is no telling when a search
      * meets a dead item. So either nothing changes, or nothing dies in a tree. */
@@ -254,6 +265,8 @@ static void test_random(void)
         kill_some(&w, deaths);
         if (one_by_one || (!deaths && rules.order != PKSM_CONTENT))
             change_some(&w);
+        for (uint32_t id = 1; id <= ITEMS; id++) /* also where they stand in a tree */
+            w.table.nodes[id].flags |= one_in(20) ? PKSM_INITCHECKSUM : 0;
         if (one_in(2)) /* a window works together on items that are in no tree */
             for (uint32_t id = 1; id <= ITEMS; id++)
                 if (w.table.nodes[id].flags & PKSM_UNSTABLE && one_in(2))

@@ -29,6 +29,18 @@ static inline uint64_t weak_sum(const uint8_t *page, size_t size_bytes, const vo
     return sum % *(const uint64_t *)state;
 }
 
+/* The same for many pages, and which of them are zero. */
+static inline int weak_sums(const uint8_t *const *pages, size_t n, size_t size_bytes, const void *state, uint64_t *sums,
+                            uint8_t *zero)
+{
+    for (size_t i = 0; i < n; i++) {
+        sums[i] = weak_sum(pages[i], size_bytes, state);
+        if (zero)
+            zero[i] = (uint8_t)pksm_page_is_zero(pages[i], size_bytes);
+    }
+    return 1;
+}
+
 static inline uint8_t *page_at(const world *w, uint32_t page)
 {
     return w->bytes + page * w->size;

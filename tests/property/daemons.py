@@ -32,11 +32,11 @@ class WatchedPksmd(Pksmd):
         self.verdicts = []
         return super().wake()
 
-    def _apply(self, settled):
+    def _apply(self, settled, *more):
         page = self.items.page
         for id, verdict, other in zip(settled.ids, settled.verdicts, settled.others, strict=True):
             self.verdicts.append((int(page[id]), Verdict(verdict).name, int(page[other]) if other else None))
-        return super()._apply(settled)
+        return super()._apply(settled, *more)
 
 
 def make_memory(regions=REGIONS, page_size=PAGE_SIZE):
@@ -55,7 +55,7 @@ class Daemons:
     window: searches in flight. With 1, trees have the model's shapes too, and so searches meet the same items.
     """
 
-    compares_verdicts = True
+    as_worked = True  # compare verdicts, shapes of trees and work done too, not only what came of it
 
     def __init__(self, tunables, checksum, window=1, regions=REGIONS):
         self.store, self.memory = make_memory(regions)
@@ -105,7 +105,7 @@ class Daemons:
     def wake(self):
         visited = self.model.wake()
         assert self.daemon.wake() == visited
-        assert not self.compares_verdicts or self.daemon.verdicts == self.model.verdicts
+        assert not self.as_worked or self.daemon.verdicts == self.model.verdicts
         return visited
 
     # ---- which pages it can happen to ----
@@ -161,8 +161,9 @@ class Daemons:
             assert sharers == expected
         references = self.model_host.references
         assert host._references.tolist() == [references[anon_vma] for anon_vma in range(len(host._references))]
-        assert daemon.cost.pages_visited == model.cost["pages_visited"]
-        if self.window == 1:
+        if self.as_worked:
+            assert daemon.cost.pages_visited == model.cost["pages_visited"]
+        if self.as_worked and self.window == 1:
             self.check_shapes()
             assert daemon.cost.unlinked == model.cost["unlinked"]
 

@@ -1,5 +1,7 @@
 """Regions of sources as pages of one store: runs, frames that several map, and what is left out."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from memory_sources import GivenSource, data
 from pksm import gather as gathering
 from pksm.errors import PksmError, UsageError
 from pksm.gather import Interrupts, PageList, gather, page_runs
+from pksm.sources import open_target
 from pksm.sources.base import State
 
 SIZE = 512
@@ -19,9 +22,7 @@ def page(text):
 
 
 def collect(*sources, view="frames", interrupts=None):
-    told = []
-    gathered = gather(sources, SIZE, view, told.append, interrupts)
-    return gathered
+    return gather(sources, SIZE, view, lambda pages: None, interrupts)
 
 
 def contents(gathered, pages):
@@ -100,7 +101,8 @@ def test_pages_whose_frames_are_not_told_are_left_out(n_sources):
 
 
 def test_states_without_bytes_are_counted():
-    pages = [(State.HOLE, None), (State.DATA, page("a")), (State.ZERO, None), (State.EXCLUDED, None), (State.ZERO, None)]
+    zero, hole, excluded = ((state, None) for state in (State.ZERO, State.HOLE, State.EXCLUDED))
+    pages = [hole, (State.DATA, page("a")), zero, excluded, zero]
     taken = collect(GivenSource("one", pages, cuts=[1, 4])).taken[0]
     assert (taken.hole, taken.zero, taken.excluded, len(taken.mapped)) == (1, 2, 1, 1)
 
@@ -134,8 +136,6 @@ def test_errors_that_are_raised():
 
 
 def test_an_interrupt_ends_the_reading():
-    from contextlib import nullcontext
-
     interrupts = Interrupts(nullcontext)
     sources = [
         GivenSource("one", data(page("a")), then=failing(KeyboardInterrupt())),
@@ -148,8 +148,6 @@ def test_an_interrupt_ends_the_reading():
 
 
 def test_long_holes_get_no_page_numbers(tmp_path):
-    from pksm.sources import open_target
-
     path = tmp_path / "sparse"
     with open(path, "wb") as file:
         for number in (3, 4, 10, 1_000_000, 1_000_001, 5_000_000):

@@ -1,0 +1,57 @@
+"""Page contents by id: the same bytes for the same id on every machine and at every time."""
+
+import numpy as np
+
+from pksm.errors import UsageError
+
+WORDS_AN_ID = 1024  # words of a 4 KiB page; larger pages would run into the next id's words
+BLOCK_BYTES = 1 << 20  # made or copied at a time, to stay in the cache; no effect on the bytes
+
+
+def blocks(n_pages, page_size):
+    """Yield slices that cover n_pages pages in blocks of about BLOCK_BYTES."""
+    step = max(1, BLOCK_BYTES // page_size)
+    for start in range(0, n_pages, step):
+        yield slice(start, start + step)
+
+
+def fmix32(words):
+    """Mix a uint32 array in place: a one-to-one function of 32 bits (the finalizer of murmur3)."""
+    words ^= words >> np.uint32(16)
+    words *= np.uint32(0x85EBCA6B)
+    words ^= words >> np.uint32(13)
+    words *= np.uint32(0xC2B2AE35)
+    words ^= words >> np.uint32(16)
+    return words
+
+
+def pages_of(ids, page_size=4096):
+    """Return the pages of content ids: uint8 (n, page_size).
+
+    Word i of id c is fmix32(1024 * c + i), modulo 2**32; id 0 is the zero page. Up to 4 KiB no word of two ids below
+    2**22 is equal, and no word of an id above 0 is zero. UsageError for an id that is not from 0 to 2**22 - 1.
+    """
+    ids = checked_ids(ids)
+    out = np.empty((len(ids), page_size), np.uint8)
+    write_pages(out, np.arange(len(ids)), ids)
+    return out
+
+
+def checked_ids(ids):
+    """Return content ids as a uint32 array. UsageError unless they are whole numbers from 0 to 2**22 - 1."""
+    ids = np.asarray(ids)
+    if ids.ndim != 1 or ids.size and (ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= 1 << 22):
+        raise UsageError("content ids are a list of whole numbers from 0 to 4194303")
+    return ids.astype(np.uint32)
+
+
+def write_pages(memory, rows, ids):
+    """Write the page of content ids[i] to row rows[i] of memory, uint8 (rows, page_size)."""
+    n_words = memory.shape[1] // 4
+    words_of = memory.view(np.uint32)
+    offsets = np.arange(n_words, dtype=np.uint32)
+    for part in blocks(len(ids), memory.shape[1]):
+        words = ids[part, np.newaxis] * np.uint32(WORDS_AN_ID) + offsets
+        fmix32(words)
+        words[ids[part] == 0] = 0
+        words_of[rows[part]] = words
