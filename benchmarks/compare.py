@@ -134,8 +134,9 @@ def compare(options):
         for tree in trees:
             sides.append(Side(tree, options))
             stack.callback(sides[-1].close)
-        print(f"base {options.base}, head {options.head or 'this checkout'}: {options.pages:,} pages, order {options.order}, "
-              f"{options.batch:,} pages a wake-up; CPU time, ns a page; ratio head / base")  # fmt: skip
+        print(f"base {options.base}, head {options.head or 'this checkout'}: {options.pages:,} pages, "
+              f"order {options.order}, {options.batch:,} pages a wake-up; "
+              "CPU time, ns a page; ratio head / base")  # fmt: skip
         for load in options.loads.split(","):
             for side in sides:
                 side.ask("fill", load)

@@ -16,7 +16,8 @@ LIMITS = {
     "memcpy": "copying them",
     "memcmp": "comparing equal pages",
 }
-HEAD = "| load | read | checksum | hash table | KSM's twin | pksmd | M pages a CPU second | over the read | merges a CPU second |"
+COLUMNS = ("load", "read", "checksum", "hash table", "KSM's twin", "pksmd", "over the read", "M pages a CPU second",
+           "merges a CPU second")  # fmt: skip
 
 
 def table(document):
@@ -28,11 +29,12 @@ def table(document):
     lines = [
         f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}, {machine['cores']} cores, "
         f"{_cores_used(rows)}), Linux {machine['kernel']}, Python {machine['python']}, numpy {machine['numpy']}: "
-        f"{engines[0]['pages']:,} pages of {document['page_size']} bytes, touched before; {engines[0]['batch']:,} pages a "
-        f"wake-up; CPU nanoseconds a page, medians of {document['repeats']}; every answer checked.",
+        f"{engines[0]['pages']:,} pages of {document['page_size']} bytes, touched before; "
+        f"{engines[0]['batch']:,} pages a wake-up; CPU nanoseconds a page, medians of {document['repeats']}; "
+        "every answer checked.",
         "",
-        HEAD,
-        "|---" * (HEAD.count("|") - 1) + "|",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---" * len(COLUMNS) + "|",
     ]
     for row in engines:
         load, name = row["load"], f"{row['load']} ({row['order']})" if several else row["load"]
@@ -40,7 +42,7 @@ def table(document):
         figures = " | ".join(f"{ns[load, engine, order]:.0f}" for engine, order in rivals)
         lines.append(
             f"| {name} | {figures} | {row['ns_per_page']:.0f} "
-            f"| {row['pages_per_cpu_s'] / 1e6:.2f} | {row['ns_per_page'] / ns[load, 'read', None]:.2f} "
+            f"| {row['ns_per_page'] / ns[load, 'read', None]:.2f} | {row['pages_per_cpu_s'] / 1e6:.2f} "
             f"| {row['merges_per_cpu_s']:.0f} |"
         )
     limits = [

@@ -82,7 +82,8 @@ class Findings:
 def line(finding):
     sign = ">=" if finding.more else "<="
     targets = f"must {sign} {finding.must:g}, aim {sign} {finding.aim:g}"
-    return f"{finding.verdict:14} {finding.what:48} {finding.value:8.2f} {finding.unit:10} {targets:27} {finding.remark}"
+    value = f"{finding.value:8.2f} {finding.unit:10}"
+    return f"{finding.verdict:14} {finding.what:48} {value} {targets:27} {finding.remark}".rstrip()
 
 
 def millions(row):
@@ -112,12 +113,14 @@ def merging(findings):
             parts = {"in C": in_c, "checksum": summed, "read": read, "hash table": table}
             remark = ", ".join(f"{name} {row['ns_per_page']:.0f}" for name, row in parts.items())
             remark = f"{whole['ns_per_page']:.0f} ns a page; {remark}"
-            findings.at_least(f"load {load}, first pass and merge to rest", "M pages/s", MERGE[load], millions(whole), remark)
+            what = f"load {load}, first pass and merge to rest"
+            findings.at_least(what, "M pages/s", MERGE[load], millions(whole), remark)
             what = f"load {load}, in wake-ups of {SMALL_BATCH} pages"
             remark = f"{by_hundreds['ns_per_page']:.0f} ns a page; in C {by_hundreds_in_c['ns_per_page']:.0f}"
             findings.at_least(what, "M pages/s", MERGE_BY_HUNDREDS[load], millions(by_hundreds), remark)
             if load == "a":
-                findings.at_most("load a, over a sequential read", "x", (4, 2.5), whole["ns_per_page"] / read["ns_per_page"])
+                ratio = whole["ns_per_page"] / read["ns_per_page"]
+                findings.at_most("load a, over a sequential read", "x", (4, 2.5), ratio)
             growth[load] = whole["ns_per_page"] / on_few["ns_per_page"]
             _, pksmd = whole_job.work(whole_job.prepare())
             metadata[load] = pksmd.metadata_bytes / options.pages
@@ -182,7 +185,8 @@ def idle(findings):
         hashed = pksmd.cost.bytes_hashed
         rechecking = wake_us(pksmd, 1)
         quota = (pksmd.cost.bytes_hashed - hashed) / IDLE_GROUPS / ground.store.page_size
-        remark = f"with the recheck of {quota:.0f} pages {rechecking:.0f} us: {1e3 * (rechecking - alone) / quota:.0f} ns each"
+        each_ns = 1e3 * (rechecking - alone) / quota if quota else 0
+        remark = f"with the recheck of {quota:.0f} pages {rechecking:.0f} us, {each_ns:.0f} ns each"
         findings.at_most(f"wake-up of an idle daemon, {options.pages:,} pages", "us", (200, 50), alone, remark)
 
 

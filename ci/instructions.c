@@ -96,8 +96,8 @@ static void do_settle(const subject *of)
     pksm_trees trees = {0};
     pksm_cost cost = {0};
     size_t n_revisit, done;
-    int status = pksm_settle(&store, &table, &trees, &of->rules, NULL, ids, PAGES, verdicts, others, revisit, &n_revisit,
-                             &done, &cost);
+    int status = pksm_settle(&store, &table, &trees, &of->rules, NULL, ids, PAGES, verdicts, others, revisit,
+                             &n_revisit, &done, &cost);
 
     need(status == PKSM_OK && done == PAGES && trees.n_stable && trees.n_unstable, "pksm_settle");
 }

@@ -111,11 +111,14 @@ static NOINLINE int relink(const page_tree *tree, const uint32_t *ids, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const pksm_node *node = &tree->table->nodes[ids[i]];
+        enum find found;
         place at;
 
-        if (node->flags & (PKSM_STABLE | PKSM_UNSTABLE))
-            return PKSM_EINVAL;
-        if (tree_find(tree, PKSM_UNSTABLE, node->checksum, node->page, &at) == FIND_NOTHING)
+        while ((found = tree_find(tree, PKSM_UNSTABLE, node->checksum, node->page, &at)) == FIND_DELETED) {
+            tree_erase(tree->table, tree->trees, at.node);
+            tree->cost->unlinked++;
+        }
+        if (found == FIND_NOTHING)
             tree_insert(tree, PKSM_UNSTABLE, ids[i], &at);
     }
     return PKSM_OK;
@@ -129,6 +132,9 @@ EXPORT int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_tr
 
     if (status == PKSM_OK)
         status = check_items(store, table, ids, n);
+    for (size_t i = 0; status == PKSM_OK && i < n; i++)
+        if (table->nodes[ids[i]].flags & (PKSM_STABLE | PKSM_UNSTABLE | PKSM_DELLIST))
+            status = PKSM_EINVAL;
     if (status == PKSM_OK)
         READING(status, relink(&tree, ids, n));
     return status;

@@ -137,7 +137,7 @@ static int stage_stable(const batch *b, const pksm_node *item, const lane *l, ui
 }
 
 /* The twin leaves the unstable tree, the item enters the stable one; BUSY when its key is taken there. */
-static int promote(const batch *b, uint32_t id, const lane *l, uint32_t twin, int verdict, uint32_t *other)
+static int promote(const batch *b, uint32_t id, const lane *l, uint32_t match, int verdict, uint32_t *other)
 {
     const pksm_node *item = &b->tree.table->nodes[id];
     place at;
@@ -146,7 +146,7 @@ static int promote(const batch *b, uint32_t id, const lane *l, uint32_t twin, in
         *other = at.node;
         return PKSM_BUSY;
     }
-    tree_erase(b->tree.table, b->tree.trees, twin);
+    tree_erase(b->tree.table, b->tree.trees, match);
     tree_insert(&b->tree, PKSM_STABLE, id, &at);
     return verdict;
 }

@@ -41,7 +41,8 @@ EXPORT int pksm_yardstick_read(const pksm_store *store, const uint32_t *pages, s
     return status;
 }
 
-static NOINLINE int compare_all(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n, uint64_t *equal)
+static NOINLINE int compare_all(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n,
+                                uint64_t *equal)
 {
     uint64_t found = 0;
 

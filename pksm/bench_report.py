@@ -80,5 +80,5 @@ def _remarks(document):
         f"CPU time, medians of {document['repeats']}; memory touched before, {huge}; every answer checked.",
         f"pksmd: checksum {document['checksum']}, {' and '.join(f'{batch:,}' for batch in batches)} pages a wake-up, "
         f"recheck of unshared pages put off (period_seconds {document['period_seconds']}).",
-        "twin/row: how many times as fast as KSM's twin, which does less than ksmd: no checksum, one scan, no page tables.",
+        "twin/row: how many times as fast as KSM's twin, which does less than ksmd: no sums, one scan, no page tables.",
     ]

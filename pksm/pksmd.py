@@ -43,7 +43,6 @@ class Pksmd:
         self._deleted = IdQueue(self.items, native.DELLIST, "del_stamp")
         self._stable_anon = StableAnon()
         self._awake = False
-        self._freed = []  # item ids of pages freed during this wake-up
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
         self._fruitless = 0  # visits since the last that led to something
         self.cost = Cost()
@@ -126,32 +125,28 @@ class Pksmd:
         """Let freed pages (uint32) go; those not tracked are passed over. Mirrors pksm_del_anon_page."""
         ids = self.items.item_of(pages)
         self.items.part(ids)
-        if self._awake:
-            self._freed.append(ids)  # the drain step of this wake-up is soon enough
-        else:
-            self._bury(ids)
-
-    def _bury(self, ids):
-        """Items of freed pages: gone at once while they wait for a visit, else when the del list is drained."""
-        waiting = (self.items.flags[ids] & (native.NEWLIST | native.RESCAN)) != 0
-        if waiting.any():
-            self._new.discard(ids[waiting])
-            self._rescan.discard(ids[waiting])
-            self.items.free(ids[waiting])
-            ids = ids[~waiting]
-        self._update.discard(ids)
-        if self._tunables.reclaim == "del-list" and not self._awake:
+        if self._awake:  # their verdicts may be under way: the drain step is soon enough
             self._deleted.push(ids)
-        else:
-            self._reclaim(ids)
+            return
+        if self._tunables.reclaim == "del-list":
+            waiting = (self.items.flags[ids] & (native.NEWLIST | native.RESCAN)) != 0
+            self._deleted.push(ids[~waiting])
+            ids = ids[waiting]
+        self._reclaim(ids)
 
     def _reclaim(self, ids):
-        """Out of the tree, anon_vmas put, ids free."""
+        """Off all lists, out of the tree, anon_vmas put, ids free."""
+        for queue in (self._new, self._rescan, self._update):
+            queue.discard(ids)
         native.unlink(self.items.table, ids)
         anon_vmas = self._stable_anon.release(self.items, ids)
         if len(anon_vmas):
             self._host.put_anon_vma(anon_vmas)
         self.items.free(ids)
+
+    def _alive(self, ids):
+        """Those whose pages have not died during this wake-up."""
+        return ids[(self.items.flags[ids] & native.DELLIST) == 0]
 
     def written(self, pages):
         """Visit unmerged pages (uint32) again whose bytes have changed, without waiting for the update period."""
@@ -198,20 +193,39 @@ class Pksmd:
             new = np.ascontiguousarray(new[::-1])
         return np.concatenate((new, again)) if len(again) else new
 
-    def _settle(self, ids):
+    def _settle(self, batch):
         """Settle and apply until no verdict is void: one that a host refuses takes later ones with it."""
-        visited, progress, refused_zero = len(ids), False, []
+        progress, waiting, retried, not_zero = False, [], [], []
+        ids, places = batch, np.arange(len(batch))  # what is left, and where in the batch it came
         while len(ids):
             self._sum_in_threads(ids)
             settled = settle(self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost)
             if len(settled.revisit):
                 self._visit_again(settled.revisit, native.INITCHECKSUM)
             progress = progress or any(settled.count(verdict) for verdict in _PROGRESS)
-            ids, not_zero = self._apply(settled)
-            refused_zero.append(not_zero)
-        for not_zero in refused_zero:
-            self.items.clear_flags(not_zero, native.ZERO_REFUSED)
-        self._fruitless = 0 if progress else self._fruitless + visited
+            retry, refused_zero, again = self._apply(settled)
+            waiting.append(places[settled.of(Verdict.WAITING).positions])
+            retried.append(places[retry])
+            not_zero.append(ids[refused_zero])
+            ids, places = ids[again], places[again]
+            if len(ids):
+                alive = (self.items.flags[ids] & native.DELLIST) == 0
+                ids, places = ids[alive], places[alive]
+        self._fruitless = 0 if progress else self._fruitless + len(batch)
+        if any(map(len, not_zero)):
+            self.items.clear_flags(np.concatenate(not_zero), native.ZERO_REFUSED)
+        self._wait(batch[_in_order(waiting)], batch[_in_order(retried)])
+
+    def _wait(self, waiting, retry):
+        """Unstable items go to the update list, those to try again to the rescan list."""
+        if len(waiting):
+            # some have been paired since, some may have died
+            flags = self.items.flags[waiting] & (native.UNSTABLE | native.DELLIST)
+            self._update.push(waiting[flags == native.UNSTABLE])
+        if len(retry):
+            retry = self._alive(retry)
+            self.items.set_flags(retry, native.INITCHECKSUM)
+            self._rescan.push(retry)
 
     def _sum_in_threads(self, ids):
         """Fill the checksum column of a big batch by several threads; settle sums what is left."""
@@ -233,33 +247,23 @@ class Pksmd:
         self.cost.add(bytes_hashed=len(ids) * self._host.store.page_size)
 
     def _apply(self, settled):
-        """Carry verdicts out. Return the ids to settle again, in order of arrival, and those refused as zero pages."""
+        """Carry verdicts out. Return positions: to visit again later; refused as zero pages; to settle again now."""
         not_zero, not_paired, not_joined, void = self._merge(settled)
         if settled.count(Verdict.LIMBO):
             self._book(_without(settled.of(Verdict.LIMBO), void))
-        waiting = settled.of(Verdict.WAITING).ids
-        if len(waiting):
-            # some have been paired since
-            self._update.push(waiting[(self.items.flags[waiting] & native.UNSTABLE) != 0])
-
         retried = [not_paired, not_joined]
         for verdict in (Verdict.BUSY, Verdict.DIFFERENT, Verdict.DROP):
             if not settled.count(verdict):
                 continue
             part = _without(settled.of(verdict), void)
             if verdict == Verdict.DROP and self._has("drop-is-final"):
-                self._forget(part.ids)
+                self._forget(self._alive(part.ids))
             else:
                 retried.append(part.positions)
-        if any(map(len, retried)):
-            retry = settled.ids[np.sort(np.concatenate(retried))]
-            self.items.set_flags(retry, native.INITCHECKSUM)
-            self._rescan.push(retry)
-
         if not len(void) and not len(not_zero):
-            return _NONE, _NONE
+            return _in_order(retried), _NONE, _NONE
         self.items.set_flags(settled.ids[not_zero], native.ZERO_REFUSED)
-        return settled.ids[np.union1d(void, not_zero)], settled.ids[not_zero]
+        return _in_order(retried), not_zero, np.union1d(void, not_zero)
 
     def _merge(self, settled):
         """Ask the host for the merges. Return the positions it refused (of ZERO, of PAIRED, of JOINED) and the void."""
@@ -310,12 +314,9 @@ class Pksmd:
         self.items.free(ids)
 
     def _drain_deleted(self):
-        """Reclaim the items of freed pages: those of the del list, and those of pages freed during this wake-up."""
+        """Reclaim the items of freed pages."""
         if len(self._deleted):
             self._reclaim(self._deleted.take(len(self._deleted)))
-        if self._freed:
-            freed, self._freed = np.concatenate(self._freed), []
-            self._bury(freed)
 
     def _refresh_checksums(self):
         """Sum part of the unshared pages anew; those that changed are visited again.
@@ -365,6 +366,14 @@ class Pksmd:
 def _refused(part, mask):
     """The positions a host refused: mask is its answer, None when it took all."""
     return _NONE if mask is None else part.positions[mask]
+
+
+def _in_order(parts):
+    """The positions of several parts as one ascending array."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return _NONE
+    return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
 
 
 def _without(part, void):

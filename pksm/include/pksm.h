@@ -155,8 +155,9 @@ typedef struct {
 
 /* Takes items out of the tree they are in (by their flags; items in neither are left alone). */
 int pksm_unlink(const pksm_table *table, pksm_trees *trees, const uint32_t *ids, size_t n);
-/* Puts items back into the unstable tree by their checksum column (and bytes, as order says), one by one.
- * An item whose equal is in the tree already is left out. */
+/* Puts items, each once, back into the unstable tree by their checksum column (and bytes, as order says), one by
+ * one. Deleted items met on the way are unlinked; an item whose equal is in the tree already is left out.
+ * PKSM_EINVAL, and nothing done, when one is in a tree or deleted. */
 int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_trees *trees, int order, const uint32_t *ids,
                 size_t n, pksm_cost *cost);
 /* The items of one tree (PKSM_STABLE or PKSM_UNSTABLE) in order; out has room for all of it. */
@@ -233,7 +234,7 @@ enum pksm_verdict {
  * ids[i]. revisit (room for n ids) gets the items that a search unlinked because their page had changed (they
  * carry PKSM_INITCHECKSUM now), *n_revisit their number. *done is the number of items settled: less than n when
  * revisit is full (call again with the rest) or after PKSM_EBUS; then the trees are whole, the item after the
- * last one done is in no tree, and those behind it are where they were (but may have been summed). */
+ * last one done is not in the unstable tree, and those behind it are where they were (but may have been summed). */
 int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
                 const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
                 uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost);
@@ -254,7 +255,7 @@ typedef struct {
     uint32_t flag;    /* enum pksm_flag */
 } pksm_ring;
 
-/* Appends ids, which must be on no ring that shares the stamps; PKSM_EINVAL if there is no room. */
+/* Appends ids, each once, which must be on no ring that shares the stamps; PKSM_EINVAL if there is no room. */
 int pksm_ring_push(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
 /* Copies the first n valid ids (fewer if there are no more) to out, *count of them; takes them off unless peek. */
 int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count);

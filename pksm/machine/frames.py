@@ -83,6 +83,12 @@ class Frames:
         self.index[frames] = index
         self.classes[frames] = native.WALK_FAILS if flags & UNFIT else native.FREE
 
+    def take_over(self, old, new):
+        """Let allocated frames be what others (each once, not busy) were; those have no references any more."""
+        for column in (self.count, self.mapcount, self.flags, self.anon_vma, self.index, self.merged, self.classes):
+            column[new] = column[old]
+        self.count[old] = self.mapcount[old] = 0
+
     def free(self, frames):
         """Give frames without references back."""
         self.flags[frames] = 0

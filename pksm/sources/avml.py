@@ -1,4 +1,4 @@
-"""AVML images, version 2: ranges of physical memory as LiME has them, compressed as snappy streams."""
+"""AVML images, version 2: ranges of physical memory, compressed with snappy."""
 
 import os
 

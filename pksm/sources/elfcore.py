@@ -1,4 +1,4 @@
-"""ELF cores: of a process (written by the kernel or by gdb's gcore), or of a guest (QEMU's dump-guest-memory)."""
+"""ELF cores of processes (the kernel's, gdb's gcore) and of guests (QEMU's dump-guest-memory)."""
 
 import os
 import struct

@@ -32,7 +32,12 @@ class Image:
         """Yield what the file holds. Raises UsageError for the page size, PksmError for a file that is damaged."""
         base.check_page_size(page_size)
         self.lost, self.warnings = 0, list(self.remarks)
-        yield from self._regions(page_size, allocate, progress)
+        empty = True
+        for region in self._regions(page_size, allocate, progress):
+            empty = False
+            yield region
+        if empty:
+            raise PksmError(f"{self.name}: holds no whole page of {page_size} bytes")
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, fewer at the end of the file."""

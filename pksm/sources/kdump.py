@@ -1,4 +1,4 @@
-"""kdump-compressed dumps of makedumpfile and QEMU (kdump-zlib): pages one by one, plain or behind zlib; flattened too."""
+"""kdump-compressed dumps of makedumpfile and QEMU, plain or with zlib; flattened ones, too."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""LiME images: ranges of physical memory, each behind a header of 32 bytes (AVML writes them too, uncompressed)."""
+"""LiME images: ranges of physical memory as they are (AVML writes them, too, when it does not compress)."""
 
 import os
 import struct

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from pksm.errors import PksmError
 from pksm.sources import base, files
 from pksm.sources.base import Region, State
 from pksm.sources.image import Image
@@ -35,8 +34,6 @@ class MappedImage(Image):
         pieces, cut_off = _cut_at_end(pieces, self.size, page_size)
         gaps = np.concatenate([_whole_pages(self.gaps, page_size)[0], cut_off])
         gaps = gaps[np.argsort(gaps["address"], kind="stable")]
-        if not len(pieces) and not len(gaps):
-            raise PksmError(f"{self.name}: holds no whole page of {page_size} bytes")
         if bytes_over:
             self.warnings.append(
                 f"{self.name}: {bytes_over} bytes that fill no page of {page_size} bytes are left out: "

@@ -38,6 +38,7 @@ rounds = st.lists(
             "delete": st.lists(st.integers(1, 25), max_size=3),
             "bury": st.booleans(),
             "refuse_zero": st.lists(st.integers(1, 25), max_size=1),
+            "forget_checksum": st.lists(st.integers(1, 25), max_size=3),
             "unlink": st.booleans(),  # before: a window works together only on items that are in no tree
             "settle": ids_or_all,
             "cut": st.integers(1, 30),
@@ -82,6 +83,8 @@ def test_native_is_the_model(order, data, stages, choices, pool, rounds, window,
                 both.delete(id)
         for id in both.known(round["refuse_zero"]):
             both.refuse_zero(id)
+        for id in both.known(round["forget_checksum"]):
+            both.forget_checksum(id)
         ids = both.known(both.ids if round["settle"] is None else round["settle"])
         if round["unlink"]:
             both.unlink([id for id in ids if id not in stable])

@@ -71,6 +71,11 @@ class Twins:
         self.model.items[id].deleted = True
         self.nodes[id]["flags"] |= native.DELLIST
 
+    def forget_checksum(self, id):
+        """Have the item summed at its next visit; in a tree it stays where it is."""
+        self.model.items[id].init_checksum = True
+        self.nodes[id]["flags"] |= native.INITCHECKSUM
+
     def refuse_zero(self, id):
         self.model.items[id].zero_refused = True
         self.nodes[id]["flags"] |= native.ZERO_REFUSED

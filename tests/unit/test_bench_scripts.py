@@ -86,8 +86,17 @@ def test_readme_gets_the_figures_of_the_result(script, result, tmp_path, capsys)
         beside = {other["engine"]: other["ns_per_page"] for other in document["rows"] if other["load"] == row["load"]}
         assert cells[0] == f"{row['load']} ({row['order']})"
         assert cells[1:5] == [f"{beside[name]:.0f}" for name in ("read", "checksum", "hash table", "ksm twin")]
-        assert cells[5:7] == [f"{row['ns_per_page']:.0f}", f"{row['pages_per_cpu_s'] / 1e6:.2f}"]
-        assert cells[7:] == [f"{row['ns_per_page'] / beside['read']:.2f}", f"{row['merges_per_cpu_s']:.0f}"]
+        assert cells[5:7] == [f"{row['ns_per_page']:.0f}", f"{row['ns_per_page'] / beside['read']:.2f}"]
+        assert cells[7:] == [f"{row['pages_per_cpu_s'] / 1e6:.2f}", f"{row['merges_per_cpu_s']:.0f}"]
+
+
+def test_readme_of_the_project_shows_a_stored_result_or_none(script):
+    readme_table = script("readme_table")
+    readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition(readme_table.BEGIN)[2].partition(readme_table.END)[0].strip()
+    stored = [json.loads(path.read_text(encoding="utf-8")) for path in (BENCHMARKS / "results").glob("*.json")]
+    tables = [readme_table.table(document) for document in stored if document.get("schema") == "pksm.bench/1"]
+    assert shown in ["", *tables], "make the table anew: python benchmarks/readme_table.py RESULT"
 
 
 def test_readme_without_a_place_is_left_alone(script, result, tmp_path, capsys):
@@ -119,7 +128,8 @@ def test_targets_are_all_measured(script, tmp_path, capsys):
         assert f"load {load}, first pass and merge to rest" in whats
         assert f"load {load}, in wake-ups of 100 pages" in whats
         assert f"load {load}, order content over the twin" in whats
-    for word in ("sequential read", "growth", "metadata", "order content", "4 KiB", "huge", "jhash2", "idle", "RssAnon"):
+    others = ("sequential read", "growth", "metadata", "order content", "4 KiB", "huge", "jhash2", "idle", "RssAnon")
+    for word in others:
         assert any(word in what for what in whats), word
     said = capsys.readouterr().out
     assert all(what in said for what in whats)

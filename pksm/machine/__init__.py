@@ -1,0 +1,383 @@
+"""The simulated machine: processes with page tables over frames, as a host for policies that merge pages.
+
+Machine is the front: it checks what is asked for and says what there is. The work is in the files beside it, by subject:
+frames, page tables (tables), address spaces (mm, mapping), the reverse map (rmap), faults (fault), huge pages (thp), swap,
+moving (move), merging frames (merge) and ptes (ksm).
+"""
+
+import numpy as np
+
+from pksm.errors import UsageError
+from pksm.machine import check, content, fault, ksm, mapping, merge, move, thp
+from pksm.machine import frames as flag
+from pksm.machine.frames import Frames
+from pksm.machine.mm import GROWSDOWN, MERGEABLE, WRITABLE, Vmas
+from pksm.machine.rmap import Rmap, Sharers
+from pksm.machine.swap import Swap
+from pksm.machine.tables import LIMIT, PageTables, maps_frame, value_of
+from pksm.native import ids_array
+
+BIRTHS = ("all", "anonymous")
+
+
+class _NoPolicy:
+    """Nobody to tell."""
+
+    def on_new(self, pages):
+        pass
+
+    def on_free(self, pages):
+        pass
+
+
+class Machine:
+    """A PageHost and MappingHost: `frames` frames of page_size bytes, and processes that map them.
+
+    births: which new pages the policy is told of: `all`, or `anonymous`: those of first writes only, not copies on
+    write, pages swapped in, migrated, or split off huge ones. An mm is what spawn or fork returned; addresses are in
+    bytes, lengths n in pages. What is asked for is done whole, or refused with a UsageError or PksmError.
+    """
+
+    static = False  # unmerged pages change whenever they are written
+
+    def __init__(self, frames, page_size=4096, births="all"):
+        if births not in BIRTHS:
+            raise UsageError(f"births {births!r}: must be one of {', '.join(BIRTHS)}")
+        self.frames = Frames(frames, page_size)
+        self.store = self.frames.store
+        self.page_size = page_size
+        self.births = births
+        self.tables = PageTables()
+        self.rmap = Rmap()
+        self.vmas = Vmas(self.rmap)
+        self.sharers = Sharers(self.frames)
+        self.swap = Swap(page_size)
+        self.mms = {}  # id -> Mm, those alive
+        self.last_mm = 0
+        self.zero_ptes = 0  # ptes that point to the merged zero page
+        self.zero_frames = 0  # frames freed by that and still saved
+        self.policy = _NoPolicy()
+
+    # ---- processes and address spaces ----
+
+    def spawn(self):
+        """Return a new, empty Mm."""
+        return mapping.spawn(self)
+
+    def fork(self, mm):
+        """Return a child of an mm: it shares all frames until one of the two writes."""
+        self._alive(mm)
+        return mapping.fork(self, mm)
+
+    def exit(self, mm):
+        """End an mm; nothing can be done with it any more."""
+        self._alive(mm)
+        mapping.exit_mm(self, mm)
+
+    def mmap(self, mm, n, address=None, *, writable=True, mergeable=False, stack=False):
+        """Map n pages of private anonymous memory and return their address.
+
+        address: None puts them behind all others. stack: a vma that grows downwards, which merging leaves alone.
+        """
+        first, _ = self._range(mm, 0 if address is None else address, n)
+        flags = (WRITABLE if writable else 0) | (MERGEABLE if mergeable else 0) | (GROWSDOWN if stack else 0)
+        return mapping.mmap(self, mm, None if address is None else first, n, flags) * self.page_size
+
+    def munmap(self, mm, address, n):
+        """Unmap n pages; there may be holes among them."""
+        mapping.munmap(self, mm, *self._range(mm, address, n))
+
+    def mremap(self, mm, address, n, new_address=None, new_n=None):
+        """Move n pages of one mapping to new_address, which is free (None: only if they must); new_n: their new number.
+
+        Returns their address.
+        """
+        first, end = self._range(mm, address, n)
+        new_n = n if new_n is None else new_n
+        to, _ = self._range(mm, address if new_address is None else new_address, new_n)
+        return mapping.mremap(self, mm, first, end, None if new_address is None else to, new_n) * self.page_size
+
+    def mprotect(self, mm, address, n, writable):
+        """Make n pages writable, or read-only."""
+        first, end = self._range(mm, address, n)
+        if writable:
+            mapping.change_flags(self, mm, first, end, add=WRITABLE)
+        else:
+            mapping.write_protect(self, mm, first, end)
+
+    def madvise(self, mm, address, n, advice):
+        """Advise on n pages: DONTNEED empties them, MERGEABLE opts in to KSM, UNMERGEABLE out of it and unmerges them."""
+        first, end = self._range(mm, address, n)
+        self.vmas.covering(mm, first, end, self.page_size)
+        if advice == "DONTNEED":
+            fault.zap(self, mm, first, end)
+        elif advice == "MERGEABLE":
+            mapping.change_flags(self, mm, first, end, add=MERGEABLE)
+        elif advice == "UNMERGEABLE":
+            merge.unmerge(self, [mm], first, end)
+            mapping.change_flags(self, mm, first, end, remove=MERGEABLE)
+        else:
+            raise UsageError(f"advice {advice!r}: must be DONTNEED, MERGEABLE or UNMERGEABLE")
+
+    def mlock(self, mm, address, n):
+        """Fault n pages in and keep them in memory."""
+        mapping.mlock(self, mm, *self._range(mm, address, n))
+
+    def munlock(self, mm, address, n):
+        """Let go of n pages that mlock keeps."""
+        mapping.munlock(self, mm, *self._range(mm, address, n))
+
+    # ---- memory ----
+
+    def read(self, mm, address, n=1):
+        """Read n pages: uint8 (n, page_size), a copy. Empty ones get the kernel's zero page."""
+        ptes = fault.read_fault(self, mm, np.arange(*self._range(mm, address, n)))
+        out, mapped = np.zeros((n, self.page_size), np.uint8), maps_frame(ptes)
+        out[mapped] = self.frames.memory[value_of(ptes[mapped])]
+        return out
+
+    def touch(self, mm, address, n=1, write=False):
+        """Read or write n pages without looking at or changing their bytes."""
+        pages = np.arange(*self._range(mm, address, n))
+        (fault.write_fault if write else fault.read_fault)(self, mm, pages)
+
+    def write(self, mm, address, contents, patches=()):
+        """Write whole pages.
+
+        contents: bytes, or a uint8 array (n, page_size), or content ids, one a page (see content.pages_of); patches:
+        rows (page from address, 32-bit word of it, value) written on top.
+        """
+        if isinstance(contents, (bytes, bytearray, memoryview)):
+            contents = np.frombuffer(contents, np.uint8)
+            if contents.size % self.page_size:
+                raise UsageError(f"{contents.size} bytes are no whole number of pages of {self.page_size} bytes")
+            contents = contents.reshape(-1, self.page_size)
+        contents = np.asarray(contents)
+        if contents.ndim == 1:
+            contents = content.checked_ids(contents)
+        elif contents.dtype != np.uint8 or contents.shape[1:] != (self.page_size,):
+            raise UsageError(f"pages are a uint8 array (n, {self.page_size}), or a list of content ids")
+        first, end = self._range(mm, address, len(contents))
+        patches = self._patches(patches, end - first)
+        into = fault.write_fault(self, mm, np.arange(first, end), whole=True)
+        if contents.ndim == 1:
+            content.write_pages(self.frames.memory, into, contents)
+        else:
+            for part in content.blocks(len(into), self.page_size):
+                self.frames.memory[into[part]] = contents[part]
+        self._words()[into[patches[:, 0]], patches[:, 1]] = patches[:, 2]
+
+    def patch(self, mm, address, patches):
+        """Write single words: rows (page from address, 32-bit word of it, value), the last of equals wins."""
+        first, _ = self._range(mm, address, 1)
+        patches = self._patches(patches, LIMIT - first)
+        if len(patches):
+            pages, which = np.unique(patches[:, 0], return_inverse=True)
+            into = fault.write_fault(self, mm, pages + first)
+            self._words()[into[which], patches[:, 1]] = patches[:, 2]
+
+    def write_bytes(self, mm, address, data):
+        """Write bytes, or the bytes of an array, to any address."""
+        data = np.frombuffer(data, np.uint8) if not isinstance(data, np.ndarray) else data
+        data = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+        offset = address % self.page_size
+        first, end = self._range(mm, address - offset, -(-(offset + len(data)) // self.page_size))
+        into = fault.write_fault(self, mm, np.arange(first, end))
+        at = 0
+        head = min(len(data), -offset % self.page_size)  # bytes before the first whole page
+        if head:
+            self.frames.memory[into[0], offset : offset + head] = data[:head]
+            into, at = into[1:], head
+        whole = (len(data) - at) // self.page_size
+        pages = data[at : at + whole * self.page_size].reshape(whole, self.page_size)
+        for part in content.blocks(whole, self.page_size):
+            self.frames.memory[into[:whole][part]] = pages[part]
+        tail = data[at + whole * self.page_size :]
+        if len(tail):
+            self.frames.memory[into[whole], : len(tail)] = tail
+
+    def _words(self):
+        return self.frames.memory.view(np.uint32)
+
+    def _patches(self, patches, n):
+        """Return patches as an int64 array (k, 3). UsageError for one that is not within n pages."""
+        patches = np.asarray(patches, np.int64).reshape(-1, 3)
+        limits = np.array([n, self.page_size // 4, 1 << 32])
+        wrong = ((patches < 0) | (patches >= limits)).any(axis=1)
+        if wrong.any():
+            page, word, value = patches[wrong][0].tolist()
+            raise UsageError(f"patch (page {page}, word {word}, value {value}) does not fit: there are {n} pages of {limits[1]} words")
+        return patches
+
+    # ---- holding, moving and losing frames ----
+
+    def lock_page(self, mm, address, n=1):
+        """Lock the frames that n pages map, and return them (uint32), for unlock_page. A locked frame stays where it is."""
+        held = self._held(mm, address, n)
+        if self.frames.has(held, flag.LOCKED).any():
+            raise UsageError(f"a page at {address:#x} of mm {mm.id} is locked already")
+        self.frames.flags[held] |= flag.LOCKED
+        self._pin(held)
+        return held
+
+    def unlock_page(self, held):
+        """Unlock frames."""
+        held = np.unique(ids_array(held))
+        if not self.frames.has(held, flag.LOCKED).all():
+            raise UsageError("a frame to unlock is not locked")
+        self.frames.flags[held] &= 0xFF ^ flag.LOCKED
+        self.unpin(held)
+
+    def pin(self, mm, address, n=1):
+        """Take a reference on the frames that n pages map, and return them (uint32), for unpin."""
+        held = self._held(mm, address, n)
+        self._pin(held)
+        return held
+
+    def unpin(self, held):
+        """Drop references that pin has taken; frames may repeat."""
+        held = ids_array(held)
+        table = self.frames
+        once, times = np.unique(held, return_counts=True)
+        holders = table.has(once, flag.SWAP_CACHE).astype(np.int32) + table.has(once, flag.LOCKED)
+        if (table.count[once] - table.mapcount[once] - holders < times).any():
+            raise UsageError("a frame to unpin is not pinned, or not that often")
+        table.count[once] -= times.astype(np.int32)
+        table.reclassify(once)
+        fault.bury(self, once[table.count[once] == 0])
+
+    def _held(self, mm, address, n):
+        first, end = self._range(mm, address, n)
+        self.vmas.covering(mm, first, end, self.page_size)
+        held = mapping.frames_in(self, mm, first, end)
+        if len(held) < n:
+            raise UsageError(f"not every page of {n} at {address:#x} of mm {mm.id} has a frame: write to them first")
+        return held
+
+    def _pin(self, held):
+        np.add.at(self.frames.count, held, np.int32(1))
+        self.frames.reclassify(held)
+
+    def swap_out(self, mm, address, n):
+        """Swap out the frames that n pages map, from under all who map them; returns how many went.
+
+        Busy and mlocked ones stay. They come back when they are read or written.
+        """
+        return move.swap_out(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
+
+    def swap_in(self, mm, address, n):
+        """Bring those of n pages back that are swapped out."""
+        first, end = self._range(mm, address, n)
+        pages, slots = self.tables.existing(mm.root, first, end)
+        pages = pages[self.tables.ptes[slots] != 0]
+        if len(pages):
+            fault.read_fault(self, mm, pages)
+
+    def migrate(self, mm, address, n):
+        """Move the pages that n pages map to other frames; returns how many moved. Busy ones stay."""
+        return move.migrate(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
+
+    def thp_fault(self, mm, address):
+        """Write-fault 512 pages as a huge page; address: a multiple of that."""
+        thp.thp_fault(self, mm, self._range(mm, address, 1)[0])
+
+    def thp_split(self, mm, address, n=1):
+        """Split the huge pages that any of n pages belongs to."""
+        thp.split_compound(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
+
+    # ---- as a host (protocols in pksm/host.py) ----
+
+    def attach(self, policy):
+        """Tell this policy of births and deaths from now on."""
+        self.policy = policy
+
+    @property
+    def classes(self):
+        """uint8 by frame: native.FREE and the others."""
+        return self.frames.classes
+
+    @property
+    def pages_sharing(self):
+        return self.frames.pages_sharing
+
+    @property
+    def pages_zero_sharing(self):
+        return self.zero_ptes
+
+    @property
+    def frames_saved(self):
+        return self.frames.frames_merged + self.zero_frames
+
+    def merge(self, pages, kpages):
+        """Let every pte of pages[i] point to kpages[i]. Returns a bool array of the refused, or None."""
+        return merge.merge(self, ids_array(pages), ids_array(kpages))
+
+    def merge_zero(self, pages):
+        """Let every pte of pages point to the zero page. Returns a bool array of the refused, or None."""
+        return merge.merge_zero(self, ids_array(pages))
+
+    def split(self, pages):
+        """Give all who share these merged frames private copies."""
+        merge.split(self, ids_array(pages))
+
+    def unmerge_all(self):
+        """Give every merged pte, those of the zero page too, a frame of its own."""
+        merge.unmerge(self, self.mms.values(), 0, LIMIT)
+
+    def anon_vma(self, pages):
+        """Return an anon_vma, alive, of each frame."""
+        return merge.anon_vmas(self, pages)
+
+    def get_anon_vma(self, anon_vmas):
+        self.rmap.get(anon_vmas)
+
+    def put_anon_vma(self, anon_vmas):
+        self.rmap.put(np.asarray(anon_vmas))
+
+    def next_mapped(self, cursor, n):
+        """Return (mm ids, addresses, frames, cursor) of up to n pages of opted-in memory behind a cursor.
+
+        cursor: (0, 0) to begin with, and returned when the end was met; arrays int64, int64, uint32.
+        """
+        mms, pages, found, cursor = ksm.next_mapped(self, cursor, n)
+        return mms, pages * self.page_size, found, cursor
+
+    def merge_ptes(self, mms, addresses, kpages):
+        """Let these ptes point to kpages, and no others. Returns a bool array of the refused, or None."""
+        return ksm.merge_ptes(self, np.asarray(mms), np.asarray(addresses) // self.page_size, ids_array(kpages))
+
+    def unmerge_ptes(self, mms, addresses):
+        """Give those of these ptes that are merged frames of their own."""
+        ksm.unmerge_ptes(self, np.asarray(mms), np.asarray(addresses) // self.page_size)
+
+    # ---- within the machine ----
+
+    def born(self, new, first_write=None):
+        """Tell the policy of new pages; first_write: a bool for each that is nothing but an anonymous page's first."""
+        if self.births != "all":
+            new = new[:0] if first_write is None else new[first_write]
+        if len(new):
+            self.policy.on_new(new)
+
+    def lose_zero(self, n):
+        """n ptes don't point to the merged zero page any more."""
+        self.zero_ptes -= n
+        self.zero_frames = min(self.zero_frames, self.zero_ptes)
+
+    def _alive(self, mm):
+        if not mm.alive:
+            raise UsageError(f"mm {mm.id} has exited")
+
+    def _range(self, mm, address, n):
+        """Return (first, end) in virtual page numbers. UsageError unless that is a range of pages of a living mm."""
+        self._alive(mm)
+        if address % self.page_size or address < 0:
+            raise UsageError(f"address {address:#x} is no multiple of the page size, {self.page_size} bytes")
+        first = address // self.page_size
+        if n < 1 or first + n > LIMIT:
+            raise UsageError(f"{n} pages at {address:#x}: a range has at least one page and ends below {LIMIT * self.page_size:#x}")
+        return first, first + n
+
+    def check(self):
+        """Raise AssertionError unless every count is what the page tables say, and every frame is where it can be found."""
+        check.check(self)

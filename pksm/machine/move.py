@@ -1,0 +1,58 @@
+"""Pages that change their frame or lose it, and none of their bytes: swap_out and migrate, for merged pages too."""
+
+import numpy as np
+
+from pksm.machine import frames as flag
+from pksm.machine.fault import bury, drop_ptes
+from pksm.machine.rmap import Outcome, Walk
+from pksm.machine.tables import SWAPPED, VALUE, pte_of
+from pksm.machine.thp import split_compound
+
+
+def _movable(machine, frames, but=0):
+    """Split compound pages, and return the walk over those frames (any, may repeat) that may be moved.
+
+    Busy ones and those with the flags `but` stay.
+    """
+    frames = np.unique(frames)
+    split_compound(machine, frames)
+    frames = frames[~(machine.frames.is_busy(frames) | machine.frames.has(frames, but))]
+    walk = Walk(machine, frames)
+    unreachable = walk.outcome == Outcome.INCOMPLETE
+    return Walk(machine, frames[~unreachable]) if unreachable.any() else walk
+
+
+def swap_out(machine, frames):
+    """Write frames to swap and free them; busy and mlocked ones stay. Returns how many went. Mirrors try_to_unmap."""
+    walk = _movable(machine, frames, but=flag.MLOCKED)
+    frames, table, swap = walk.frames, machine.frames, machine.swap
+    cached = table.has(frames, flag.SWAP_CACHE)
+    slots = table.swap_slot[frames]
+    slots[~cached] = swap.allocate(int(np.count_nonzero(~cached)))
+    swap.write(slots[~cached], table.memory, frames[~cached])
+    of_ptes = slots[walk.positions]
+    swap.get(of_ptes)
+    machine.tables.ptes[walk.slots] = pte_of(of_ptes, SWAPPED)
+    drop_ptes(machine, frames[walk.positions])
+    return len(frames)
+
+
+def migrate(machine, frames):
+    """Move pages to other frames; busy ones stay. Returns how many moved. Mirrors migrate_pages.
+
+    The policy learns of a death and a birth. A merged page stays merged: its new frame is a KSM frame from the start.
+    """
+    walk = _movable(machine, frames)
+    old, table = walk.frames, machine.frames
+    new = table.allocate(len(old))
+    table.copy(old, new)
+    machine.swap.forget(table, old[table.has(old, flag.SWAP_CACHE)])
+    ksm = table.has(old, flag.KSM)
+    ptes = machine.tables.ptes[walk.slots]
+    machine.tables.ptes[walk.slots] = pte_of(new[walk.positions], ptes & ((np.uint64(1) << VALUE) - np.uint64(1)))
+    if ksm.any():
+        machine.sharers.rename(old[ksm], new[ksm])
+    table.take_over(old, new)
+    machine.born(new)
+    bury(machine, old)
+    return len(old)
