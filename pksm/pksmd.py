@@ -20,7 +20,6 @@ from pksm.tunables import preset
 
 WINDOW = 32  # searches in flight; 24 to 64 are alike, 16 is slower
 _NONE = np.empty(0, np.uint32)
-_PROGRESS = (Verdict.WAITING, Verdict.ZERO, Verdict.JOINED, Verdict.PAIRED, Verdict.LIMBO)
 _PARALLEL_PAGES = 1024  # below this, handing pages to threads costs more than summing them
 
 
@@ -44,7 +43,7 @@ class Pksmd:
         self._stable_anon = StableAnon()
         self._awake = False
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
-        self._fruitless = 0  # visits since the last that led to something
+        self._fruitless = 0  # visits since the last wake-up in which an item did not have to wait again
         self.cost = Cost()
         self._set_rules()
         host.attach(self)
@@ -130,6 +129,7 @@ class Pksmd:
             return
         if self._tunables.reclaim == "del-list":
             waiting = (self.items.flags[ids] & (native.NEWLIST | native.RESCAN)) != 0
+            self._update.discard(ids[~waiting])
             self._deleted.push(ids[~waiting])
             ids = ids[waiting]
         self._reclaim(ids)
@@ -195,14 +195,14 @@ class Pksmd:
 
     def _settle(self, batch):
         """Settle and apply until no verdict is void: one that a host refuses takes later ones with it."""
-        progress, waiting, retried, not_zero = False, [], [], []
+        waiting, retried, not_zero, outdated = [], [], [], False
         ids, places = batch, np.arange(len(batch))  # what is left, and where in the batch it came
         while len(ids):
             self._sum_in_threads(ids)
             settled = settle(self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost)
             if len(settled.revisit):
                 self._visit_again(settled.revisit, native.INITCHECKSUM)
-            progress = progress or any(settled.count(verdict) for verdict in _PROGRESS)
+                outdated = True
             retry, refused_zero, again = self._apply(settled)
             waiting.append(places[settled.of(Verdict.WAITING).positions])
             retried.append(places[retry])
@@ -211,10 +211,11 @@ class Pksmd:
             if len(ids):
                 alive = (self.items.flags[ids] & native.DELLIST) == 0
                 ids, places = ids[alive], places[alive]
-        self._fruitless = 0 if progress else self._fruitless + len(batch)
         if any(map(len, not_zero)):
             self.items.clear_flags(np.concatenate(not_zero), native.ZERO_REFUSED)
-        self._wait(batch[_in_order(waiting)], batch[_in_order(retried)])
+        retried = _in_order(retried)
+        self._wait(batch[_in_order(waiting)], batch[retried])
+        self._fruitless = 0 if outdated or len(retried) < len(batch) else self._fruitless + len(batch)
 
     def _wait(self, waiting, retry):
         """Unstable items go to the update list, those to try again to the rescan list."""

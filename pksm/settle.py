@@ -123,6 +123,7 @@ def settle(store, items, rules, ids, classes=None, *, cost):
 
 
 def undo_pairs(store, items, rules, pairs, *, cost):
-    """Take PAIRED verdicts back: the items leave the stable tree, their twins return to the unstable one."""
+    """Take PAIRED verdicts back: the items leave the stable tree; twins that still live return to the unstable one."""
+    twins = pairs.others[(items.flags[pairs.others] & native.DELLIST) == 0]
     native.unlink(items.table, pairs.ids)
-    native.relink(store.view, items.table, rules.order, pairs.others, cost.counts)
+    native.relink(store.view, items.table, rules.order, twins, cost.counts)

@@ -86,12 +86,12 @@ def _read_notes(image, start: int, size: int, notes: dict) -> None:
         if at + 12 > len(data):
             return
         name_size, content_size, kind = struct.unpack_from("<3I", data, at)
+        name = data[at + 12 : at + 12 + min(name_size, 16)].rstrip(b"\0")
         content = at + 12 + -(-name_size // 4) * 4
-        at = content + -(-content_size // 4) * 4
         if content + content_size > len(data):
             return
-        name = data[content - -(-name_size // 4) * 4 :][: min(name_size, 16)].rstrip(b"\0")
         notes.setdefault((name, kind), data[content : content + content_size])
+        at = content + -(-content_size // 4) * 4
 
 
 def _check(image, core) -> None:

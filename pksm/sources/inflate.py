@@ -14,7 +14,7 @@ def inflate(data: bytes, starts, sizes, page_size: int):
 
     Returns (pages, good): the good pages, uint8 (n, page_size), and which of the streams they are.
     """
-    # One byte more than a page is asked for: then the end of a stream, and its checksum, are read too.
+    # One byte more than a page is asked for: then the checksum behind it is read, too.
     streams = map(_decompress, _fresh_objects(len(starts)), _slices(data, starts, sizes), repeat(page_size + 1))
     pages = []
     while len(pages) < len(starts):

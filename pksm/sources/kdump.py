@@ -51,7 +51,7 @@ class KdumpImage(Image):
     """A dump, inflated in parts; pages that are not compressed are mapped where no other is.
 
     DATA: its pages. ZERO: pages that share one place in the file that holds zeros, and what a dump of level 1 leaves
-    out. EXCLUDED: what another level leaves out, and what is cut off or damaged. Frames that are no memory are not told.
+    out. EXCLUDED: what another level leaves out, and what is cut off or damaged. Frames without memory are not told.
     """
 
     kind = "kdump"
@@ -78,7 +78,8 @@ class KdumpImage(Image):
             for order, at in (("<", FIELDS_AT_32BIT), (">", FIELDS_AT), (">", FIELDS_AT_32BIT)):
                 if self._fields(head, order, at) is not None:
                     raise PksmError(
-                        f"{self.name}: is a dump of a 32-bit or big-endian machine; pksm reads 64-bit little-endian ones"
+                        f"{self.name}: is a dump of a 32-bit or big-endian machine; "
+                        "pksm reads those of 64-bit little-endian ones"
                     )
             raise self.damaged("its header makes no sense, or it is cut off before its list of pages")
         version = struct.unpack_from("<I", head, len(MAGIC))[0]
@@ -154,8 +155,8 @@ class KdumpImage(Image):
             return
         kinds = [name for bit, name in LEVELS.items() if self._level & bit]
         told = f"its dump level {self._level} leaves out {', '.join(kinds) or 'some'} pages"
-        then = "they are counted as zero pages" if self._level == 1 else "they are in no count: dump with level 0 for all"
-        self.warnings.append(f"{self.name}: {told}: {pages} pages; {then}")
+        then = "are counted as zero pages" if self._level == 1 else "are in no count: dump with level 0 to count all"
+        self.warnings.append(f"{self.name}: {told}: {pages} pages, which {then}")
 
 
 class _Reading:

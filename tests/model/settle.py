@@ -105,9 +105,9 @@ class Core:
                 tree.erase(id)
 
     def relink(self, ids):
-        """Put items back into the unstable tree, one by one. One whose equal is there, or whose way there is barred
-        by a deleted item, is left out."""
-        rules = Rules((), self.order, checksum=None, zero_checksum=0, on_stale=Choice.STOP)
+        """Put items back into the unstable tree, one by one. Deleted items met on the way go; one whose equal is
+        there is left out."""
+        rules = Rules((), self.order, checksum=None, zero_checksum=0, on_stale=Choice.SKIP)
         for id in ids:
             kind, at = self._find(self.unstable, id, rules)
             if kind == "nothing":

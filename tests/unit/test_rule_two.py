@@ -17,7 +17,7 @@ from pksm.store import Store
 
 FEW, MANY = 1 << 10, 1 << 16
 PAGE_SIZE = 64
-SLACK = 150  # line events: an array grown here, a ring renewed there
+SLACK = 400  # line events: arrays grown here, a ring renewed there
 
 
 def mixed(n_pages):
@@ -152,13 +152,14 @@ def test_statements_of_the_published_presets_do_not_depend_on_pages(name):
 
 @pytest.mark.parametrize("batches", [(100, 1000), (1000, 20_000)])
 def test_statements_of_a_wake_up_do_not_depend_on_the_batch(batches):
+    """The costliest wake-up of each: the one where all verdicts come up."""
     most = []
     for pages_to_scan in batches:
         world = World(mixed(MANY), tunables.preset("fixed"), pages_to_scan)
         world.birth()
-        world.daemon.wake()
-        events = [line_events(world.daemon.wake) for _ in range(2)]
-        most.append(max(events))
+        most.append(0)
+        while not world.daemon.at_rest:
+            most[-1] = max(most[-1], line_events(world.daemon.wake))
     assert most[1] <= most[0] + SLACK
 
 

@@ -80,8 +80,8 @@ class Qemu:
         path = str(directory / "qmp")
         self._process = subprocess.Popen(
             ["qemu-system-x86_64", "-S", "-display", "none", "-nodefaults", "-m", str(size // MIB), "-accel", "tcg",
-             "-object", f"memory-backend-file,id=ram,mem-path={ram},size={size},share=on", "-machine", "pc,memory-backend=ram",
-             "-qmp", f"unix:{path},server=on,wait=off"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
+             "-object", f"memory-backend-file,id=ram,mem-path={ram},size={size},share=on",
+             "-machine", "pc,memory-backend=ram", "-qmp", f"unix:{path},server=on,wait=off"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
         self._socket = socket.socket(socket.AF_UNIX)
         for _ in range(200):
             try:
@@ -128,8 +128,8 @@ def guest(tmp_path_factory):
         memory[3 * MIB // PAGE :: 5, :2048] = chance.integers(0, 256, 2048, np.uint8)
         memory.flush()
         answers = [
-            qemu.command("dump-guest-memory", paging=False, protocol=f"file:{directory / 'elf'}"),
-            qemu.command("dump-guest-memory", paging=False, protocol=f"file:{directory / 'kdump'}", format="kdump-zlib"),
+            qemu.command("dump-guest-memory", paging=False, protocol=f"file:{directory / name}", **form)
+            for name, form in (("elf", {}), ("kdump", {"format": "kdump-zlib"}))
         ]
     finally:
         qemu.close()

@@ -26,7 +26,8 @@ def noise(number, size=PAGE):
     return np.random.default_rng(number).integers(0, 256, size, np.uint8).tobytes()
 
 
-PAGES = {1: text(1), 2: ZERO, 3: noise(3), 4: bytes(PAGE), 5: ZERO, 6: ZERO, 9: text(9), 20000: noise(2), 20001: text(2)}
+PAGES = {1: text(1), 2: ZERO, 3: noise(3), 4: bytes(PAGE), 5: ZERO, 6: ZERO, 9: text(9),
+         20000: noise(2), 20001: text(2)}  # fmt: skip
 
 
 def expected(pages, block=PAGE):
@@ -60,7 +61,7 @@ def test_versions(tmp_path, version):
 
 def test_larger_pages(tmp_path):
     block = 65536
-    pages = {1: text(1, block), 7: noise(2, block), 8: ZERO}
+    pages = {1: text(1, block), 7: noise(2, block), 8: ZERO, 9: ZERO}
     path = write(tmp_path / "vmcore", kdump(pages, block=block))
     assert reading.contents(reading.read(path, block)) == expected(pages, block)
     with pytest.raises(UsageError, match="--page-size 65536"):
@@ -79,7 +80,7 @@ def test_windows_and_groups_of_any_size(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("level, state, words", [
-    (0, "EXCLUDED", "level 0 leaves out some pages"), (1, "ZERO", "zero pages: 2 pages; they are counted as zero"),
+    (0, "EXCLUDED", "level 0 leaves out some pages"), (1, "ZERO", "zero pages: 2 pages, which are counted as zero"),
     (16, "EXCLUDED", "free pages: 2 pages"), (31, "EXCLUDED", "31 leaves out zero, cache, private cache, user, free"),
 ])  # fmt: skip
 def test_levels(tmp_path, level, state, words):
@@ -106,7 +107,7 @@ def test_incomplete(tmp_path):
 
 
 @pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("missing", [1, 40, 4000, 9000])
+@pytest.mark.parametrize("missing", [1, 40, 4000, 8000])
 def test_cut_off(tmp_path, missing, flat):
     data = kdump(PAGES)
     cut = flatten(data, 1000)[: -missing - 16] if flat else data[:-missing]
@@ -114,7 +115,7 @@ def test_cut_off(tmp_path, missing, flat):
     found, whole = reading.contents(result), expected(PAGES)
     assert found == {at: whole[at] for at in found}
     lost = len(whole) - len(found)
-    assert 1 <= lost <= 4 and result.source.lost == lost
+    assert 1 <= lost <= 6 and result.source.lost == lost
     assert any(f"cut off: {lost} pages" in warning for warning in result.source.warnings)
 
 
@@ -128,12 +129,10 @@ def test_damaged_pages_are_lost_and_no_others(tmp_path):
     data = bytearray(kdump(PAGES))
     rows = [LIST_AT + 24 * number for number in range(9)]
     first = struct.unpack_from("<q", data, rows[0])[0]
-    data[first + 2 :][:1] = b"\xff"
     data[first + 2] ^= 0xFF  # of the stream of page 1
     struct.pack_into("<I", data, rows[2] + 8, 5)  # the size of plain page 3
     struct.pack_into("<I", data, rows[6] + 12, 0x40)  # what page 9 is compressed with
-    size = struct.unpack_from("<I", data, rows[8] + 8)[0]
-    struct.pack_into("<I", data, rows[8] + 8, size - 5)  # page 20001 without its checksum
+    data[-1] ^= 1  # of the checksum of page 20001
     result = reading.read(write(tmp_path / "vmcore", data))
     assert reading.contents(result) == expected({frame: PAGES[frame] for frame in (4, 20000)})
     assert reading.states(result) == {"DATA": 2, "ZERO": 3, "EXCLUDED": 4} and result.source.lost == 4
@@ -197,10 +196,6 @@ def test_damaged(tmp_path, case, flat):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def flat_header(data):
-    return flatten(data)[:4096]
-
-
 DAMAGED_FLAT = {
     "version": (lambda flat: flat[:24] + struct.pack(">q", 2) + flat[32:], "makedumpfile -R"),
     "no record": (lambda flat: flat[:4096], "before its first record"),
@@ -244,7 +239,8 @@ def test_lines_do_not_grow_with_pages(tmp_path):
     for compress in (True, False):
         lines = []
         for pages in (1 << 8, 1 << 11):
-            path = write(tmp_path / f"{pages}", kdump({frame: text(frame) for frame in range(pages)}, compress=compress))
+            data = kdump({frame: text(frame) for frame in range(pages)}, compress=compress)
+            path = write(tmp_path / f"{pages}", data)
             lines.append(reading.lines_run(path))
         assert lines[0] == lines[1] > 0
 
@@ -257,14 +253,15 @@ kinds = st.sampled_from(["text", "noise", "bytes", ZERO, LEFT_OUT, None])
 def test_any_pages(tmp_path_factory, frames, compress, level, record, seed, again):
     make = {"text": text, "noise": noise, "bytes": lambda number: bytes(PAGE)}
     pages = {number: make[kind](number) if kind in make else kind for number, kind in enumerate(frames) if kind}
-    data = kdump(pages or {0: ZERO}, len(frames), compress=compress, level=level)
+    pages = pages or {0: ZERO}
+    data = kdump(pages, len(frames), compress=compress, level=level)
     if record:
         order = random.Random(seed).sample
-        extra = [(0, data[:5000]), (5000, b"")[:1] and (4096, data[4096:9000])] if again else ()
+        extra = [(0, data[:5000]), (4096, data[4096:9000])] if again else ()
         data = flatten(data, record, order=lambda count: order(range(count), count), extra=extra)
     result = reading.read(write(tmp_path_factory.mktemp("kdump") / "vmcore", data))
     left_out = "ZERO" if level == 1 else "EXCLUDED"
-    told = {number: {ZERO: "ZERO", LEFT_OUT: left_out}.get(data, "DATA") for number, data in (pages or {0: ZERO}).items()}
+    told = {number: {ZERO: "ZERO", LEFT_OUT: left_out}.get(data, "DATA") for number, data in pages.items()}
     alone = sum(data is ZERO for data in pages.values()) <= 1  # a place that only one page uses is not looked at
     for number, state in told.items():
         page = result.pages.pop(number * PAGE)

@@ -18,7 +18,8 @@ def note(owner, kind, content):
 def nt_file(ranges):
     """The note that lists mapped files: [(start, end, path)]."""
     rows = b"".join(struct.pack("<3Q", start, end, 0) for start, end, _ in ranges)
-    return note(b"CORE", 0x46494C45, struct.pack("<2Q", len(ranges), PAGE) + rows + b"".join(p + b"\0" for *_, p in ranges))
+    paths = b"".join(path + b"\0" for *_, path in ranges)
+    return note(b"CORE", 0x46494C45, struct.pack("<2Q", len(ranges), PAGE) + rows + paths)
 
 
 def nt_auxv(values):

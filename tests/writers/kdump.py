@@ -44,7 +44,7 @@ def kdump(pages, n_frames=None, block=4096, compress=True, level=0, status=ZLIB,
 
 
 def flatten(data, record=16 << 10, order=None, extra=()):
-    """The flattened form: records of at most `record` bytes, in the order given; `extra` are [(offset, bytes)] after."""
+    """The flattened form: records of at most `record` bytes in the order given, and behind them [(offset, bytes)]."""
     records = [(at, data[at : at + record]) for at in range(0, len(data), record)]
     if order is not None:
         records = [records[place] for place in order(len(records))]

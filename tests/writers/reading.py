@@ -1,5 +1,6 @@
 """Reads a source to its end, page by page, as slowly and plainly as possible."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -62,8 +63,6 @@ def contents(result):
 
 def lines_run(path, page_size=4096):
     """Return how many lines of Python it takes to read a source."""
-    import sys
-
     count = 0
 
     def trace(frame, event, argument):
@@ -74,7 +73,7 @@ def lines_run(path, page_size=4096):
     source = sources.open_target(path)  # outside: modules that are loaded here would count, too
     sys.settrace(trace)
     try:
-        for _ in source.regions(page_size, lambda n_pages: np.empty((n_pages, page_size), np.uint8), lambda pages: None):
+        for _ in source.regions(page_size, lambda pages: np.empty((pages, page_size), np.uint8), lambda pages: None):
             pass
     finally:
         sys.settrace(None)
