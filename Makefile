@@ -4,7 +4,7 @@ PYTHON ?= python3
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-VENV := .venv
+override VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 NO_PACKAGES = { echo "pksm: could not install its dependencies: pip's message above says why" >&2; exit 1; }
 SOURCES := setup.py pyproject.toml $(wildcard csrc/*.c csrc/*.h csrc/*.py pksm/include/*.h)
@@ -14,7 +14,7 @@ SOURCES := setup.py pyproject.toml $(wildcard csrc/*.c csrc/*.h csrc/*.py pksm/i
 .PHONY: help demo test bench bench-compare instructions sanitize dist clean venv check FORCE
 
 help: ## say what there is to make (the default)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: check $(VENV)/.built ## set up, then scan four live Python interpreters
 	@$(VENV)/bin/pksm demo

@@ -134,6 +134,7 @@ class Checksum:
         self.words = None if words is None else ids_array(words)
         if (self.words is not None) != bool(strategy.takes_sample):
             raise ValueError(f"strategy {name} {'needs' if strategy.takes_sample else 'takes no'} word positions")
+        self.last_word = int(self.words.max()) if self.words is not None and self.words.size else 0
         self.c = ffi.new("pksm_checksum *")
         self.c.sum, self.c.many = strategy.sum, strategy.many
         if self.words is not None:
@@ -142,10 +143,14 @@ class Checksum:
             self._sample.words = self._words = _in(self.words, "uint32_t[]")
             self.c.state = self._sample
 
+    def check_fits(self, page_size):
+        """Raise ValueError if it looks at words behind the end of a page of page_size bytes."""
+        if self.last_word * 4 + 4 > page_size:
+            raise ValueError(f"a page of {page_size} bytes has no word {self.last_word}")
+
     def of(self, data):
         """Return the checksum (int) of one page given as bytes."""
-        if self.words is not None and self.words.size and int(self.words.max()) * 4 + 4 > len(data):
-            raise ValueError(f"a page of {len(data)} bytes has no word {int(self.words.max())}")
+        self.check_fits(len(data))
         return self.c.sum(_in(data, "uint8_t[]"), len(data), self.c.state)
 
 
@@ -232,6 +237,7 @@ def pages_copy(store, pages):
 
 def checksum_pages(store, checksum, pages, out=None):
     """Return the checksums of the pages: a uint64 array (n,), in `out` if that is given."""
+    checksum.check_fits(store.page_size)
     pages = ids_array(pages)
     sums = np.empty(len(pages), np.uint64) if out is None else out
     if sums.dtype != np.uint64 or len(sums) != len(pages):

@@ -10,7 +10,7 @@ import numpy as np
 
 from pksm import checksums, native
 from pksm.cost import Cost
-from pksm.errors import UsageError
+from pksm.errors import BusError, UsageError
 from pksm.items import Items
 from pksm.queues import IdQueue
 from pksm.settle import Rules, Verdict, settle, undo_pairs
@@ -59,6 +59,8 @@ class Pksmd:
         fixed_names = [name for name in ("order", "checksum") if getattr(tunables, name) != getattr(self._tunables, name)]
         if fixed_names:
             raise UsageError(f"{fixed_names[0]} can't change while the trees are in use: start another engine")
+        if tunables.period_seconds != self._tunables.period_seconds:
+            self._refresh_carry = 0  # what is left of a long period is a lot in a short one
         self._tunables = tunables
         self._set_rules()
 
@@ -175,6 +177,10 @@ class Pksmd:
             lap("take_batch")
             self._settle(batch)
             lap("settle")
+        except BusError:
+            lost = self._alive(batch)
+            self._wait(_NONE, lost[(self.items.flags[lost] & (native.STABLE | native.UNSTABLE)) == 0])
+            raise
         finally:
             self._drain_deleted()
             self._awake = False
