@@ -104,6 +104,21 @@ EXPORT int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, co
     return fits ? PKSM_OK : PKSM_EINVAL;
 }
 
+EXPORT int pksm_part(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids,
+                     size_t *count)
+{
+    size_t met = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (pages[i] >= n_pages || !item_of_page[pages[i]])
+            continue;
+        ids[met++] = item_of_page[pages[i]];
+        item_of_page[pages[i]] = 0;
+    }
+    *count = met;
+    return PKSM_OK;
+}
+
 EXPORT int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n)
 {
     const int busy = PKSM_STABLE | PKSM_UNSTABLE | PKSM_NEWLIST | PKSM_RESCAN | PKSM_CHECKSUM_LIST | PKSM_DELLIST;

@@ -60,17 +60,20 @@ class FlatHost:
         pages = ids_array(pages)
         self.store.check_pages(pages)
         self._grow()
-        places = np.arange(len(pages), dtype=np.uint32)
-        taken = (self.frame_of[pages] != NO_FRAME) | (self._mapcount[pages] != 0)
+        at = native.span(pages)
+        taken = (self.frame_of[at] != NO_FRAME) | (self._mapcount[at] != 0)
         if taken.any():
             raise PageError(f"page {pages[taken][0]} is alive already")
-        self.frame_of[pages] = places
-        twice = self.frame_of[pages] != places
-        self.frame_of[pages] = NO_FRAME if twice.any() else pages
-        if twice.any():
-            raise PageError(f"page {pages[twice][0]} is born twice")
-        self._mapcount[pages] = 1
-        self._anon_vma[pages] = anon_vma
+        if at is pages:
+            places = np.arange(len(pages), dtype=np.uint32)
+            self.frame_of[pages] = places
+            twice = self.frame_of[pages] != places
+            self.frame_of[pages] = NO_FRAME
+            if twice.any():
+                raise PageError(f"page {pages[twice][0]} is born twice")
+        self.frame_of[at] = pages
+        self._mapcount[at] = 1
+        self._anon_vma[at] = anon_vma
         highest = int(np.max(anon_vma, initial=0))
         if highest >= len(self._references):
             self._references = grown(self._references, highest * 3 // 2 + 1)

@@ -98,7 +98,8 @@ class Items:
         if n and int(pages.max()) >= len(self._item_of_page):
             needed = int(pages.max()) + 1
             self._item_of_page = grown(self._item_of_page, max(needed, len(self._item_of_page) * 3 // 2))
-        if self._item_of_page[pages].any():
+        at = native.span(pages)
+        if self._item_of_page[at].any():
             raise ItemError("a page was born that is alive already")
         reused = min(n, self._n_free)
         fresh = n - reused
@@ -112,15 +113,15 @@ class Items:
             )
         )
         self._top += fresh
-        self.page[ids] = pages
-        self._item_of_page[pages] = ids
-        if (self._item_of_page[pages] != ids).any():
+        self.page[native.span(ids)] = pages
+        self._item_of_page[at] = ids
+        if at is pages and (self._item_of_page[pages] != ids).any():
             raise ItemError("a page was born twice at once")
         return ids
 
-    def part(self, ids):
-        """Part items from their pages: the frames are free, and may live again under other items."""
-        self._item_of_page[self.page[ids]] = 0
+    def part(self, pages):
+        """Part pages from their items, which are returned: the frames are free, and may live again under others."""
+        return native.part(self._item_of_page, native.ids_array(pages))
 
     def free(self, ids):
         """Give ids back. ItemError if one is in a tree or on a list; they must be parted from their pages."""
@@ -133,7 +134,7 @@ class Items:
 
     def set_flags(self, ids, flags):
         """Set flags on the items."""
-        self.flags[ids] |= np.uint16(flags)
+        self.flags[native.span(ids)] |= np.uint16(flags)
 
     def clear_flags(self, ids, flags):
         """Clear flags on the items."""

@@ -124,8 +124,7 @@ class Pksmd:
 
     def on_free(self, pages):
         """Let freed pages (uint32) go; those not tracked are passed over. Mirrors pksm_del_anon_page."""
-        ids = self.items.item_of(pages)
-        self.items.part(ids)
+        ids = self.items.part(pages)
         if self._awake:  # their verdicts may be under way: the drain step is soon enough
             self._deleted.push(ids)
             return
@@ -316,7 +315,7 @@ class Pksmd:
 
     def _forget(self, ids):
         """Stop tracking live pages for good."""
-        self.items.part(ids)
+        self.items.part(self.items.page[ids])
         self._update.discard(ids)
         self.items.free(ids)
 

@@ -55,8 +55,12 @@ class Store:
         buffer: anything with the buffer interface, contiguous, a whole number of pages; not copied, kept alive.
         writable: insist that it can be written through.
         """
-        data = np.frombuffer(buffer, np.uint8) if not isinstance(buffer, np.ndarray) else buffer.reshape(-1)
-        data = data.view(np.uint8)
+        if isinstance(buffer, np.ndarray):
+            if not buffer.flags.c_contiguous:
+                raise UsageError("a region's pages must lie one behind the other: copy the array first")
+            data = buffer.reshape(-1).view(np.uint8)
+        else:
+            data = np.frombuffer(buffer, np.uint8)
         if data.size % self.page_size:
             raise UsageError(f"a region of {data.size} bytes is no whole number of pages of {self.page_size} bytes")
         if writable and not data.flags.writeable:

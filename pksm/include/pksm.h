@@ -268,6 +268,9 @@ int pksm_ring_drop(const pksm_table *table, pksm_ring *ring, const uint32_t *ids
 int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uint32_t *pages, const uint32_t *frames,
                size_t n);
 
+/* Parts pages from their items: ids gets the items of those that have one (room for n), *count their number;
+ * item_of_page, n_pages entries, becomes 0 for them. Pages from n_pages on have none. */
+int pksm_part(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids, size_t *count);
 /* Makes items blank again; PKSM_EITEM, and nothing done, if one is in a tree or on a list. */
 int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n);
 

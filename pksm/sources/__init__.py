@@ -37,18 +37,21 @@ def formats() -> dict:
     return {name: (reader.__doc__ or "").strip().partition("\n")[0] for name, reader in readers}
 
 
-def open_pid(pid: int):
-    """Open the live process `pid`. Raises PksmError when it is gone or may not be read."""
+def open_pid(pid: int, racy: str = "keep"):
+    """Open the live process `pid`. Raises PksmError when it is gone or may not be read.
+
+    racy: `keep` or `drop` pages that were written while they were read.
+    """
     from pksm.sources import proc
 
-    return proc.ProcessSource(pid)
+    return proc.ProcessSource(pid, racy)
 
 
-def run_command(argv, settle: float = 1.0):
+def run_command(argv, settle: float = 1.0, racy: str = "keep"):
     """Start `argv` and open it as a process that is read `settle` seconds after its start and ended on close."""
     from pksm.sources import command
 
-    return command.CommandSource(argv, settle)
+    return command.CommandSource(argv, settle, racy)
 
 
 def _our_reader(name):

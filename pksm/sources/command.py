@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from pksm.errors import PksmError, UsageError
+from pksm.sources import access
 from pksm.sources.proc import ProcessSource, wait_for_exit
 
 PR_SET_PDEATHSIG = 1
@@ -26,13 +27,14 @@ class CommandSource(ProcessSource):
     kills the command when that thread ends.
     """
 
-    def __init__(self, argv, settle: float = 1.0):
+    def __init__(self, argv, settle: float = 1.0, racy: str = "keep"):
         self._command = " ".join(shlex.join(argv).split())[:NAME_LENGTH]
         self._settle = settle
         self._read_at = time.monotonic() + settle
         self._child = _start(argv)
         try:
-            super().__init__(self._child.pid)
+            super().__init__(self._child.pid, racy)
+            self.command, self.user = os.path.basename(argv[0]), access.user_of(self._child.pid)
         except BaseException:
             _end(self._child)
             raise

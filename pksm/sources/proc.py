@@ -1,38 +1,45 @@
 """A live process as a source: its resident anonymous pages, copied without touching any other page."""
 
 import contextlib
-import errno
 import os
 import select
+import time
 
 import numpy as np
 
-from pksm.errors import PksmError, UnsupportedError, UsageError
-from pksm.sources import base, pagemap, procmaps, readv
+from pksm.errors import UsageError
+from pksm.sources import access, base, pagemap, procmaps, readv
 from pksm.sources.base import Region, State
 
 REGION_PAGES = 1 << 16  # resident pages looked up and copied at a time
 ZERO_CHECK_PAGES = 1 << 10
-PF_KTHREAD = 0x00200000
+RACY = ("keep", "drop")
 
 
 class ProcessSource:
     """The memory of process `pid` while it runs. Raises UsageError or PksmError with the reason and the remedy.
 
+    A second look tells which pages were written while they were read: `racy` says whether to keep or drop them.
     DATA: anonymous pages, private copies of file pages among them. EXCLUDED: resident but shared, of a file, of
-    hugetlbfs, under userfaultfd, device memory, or lost while reading. HOLE: not resident, swapped out, or mapped
+    hugetlbfs, under userfaultfd, device memory, lost while reading, or racy and dropped. HOLE: not resident, swapped out, or mapped
     to the kernel's zero page, which is no frame of its own.
     """
 
     kind = "process"
 
-    def __init__(self, pid: int):
+    def __init__(self, pid: int, racy: str = "keep"):
+        if racy not in RACY:
+            raise UsageError(f"unknown way with racy pages {racy!r}: choose from {', '.join(RACY)}")
         self.pid = pid
-        self.name = f"pid {pid}"
+        self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
+        self._drop_racy = racy == "drop"
+        self._facts = {}
+        self.command = self.user = ""
+        self.name = access.called(pid, "")
         self.mappings = []
         self.lost = 0
         self.warnings = []
-        self._pidfd = _open_pidfd(pid)
+        self._pidfd = access.open_pidfd(pid)
         try:
             self._check()
         except BaseException:
@@ -49,13 +56,21 @@ class ProcessSource:
             raise UsageError(
                 f"{self.name}: page size {page_size}: live processes have pages of {pagemap.PAGE_SIZE} bytes"
             )
-        self.lost, self.warnings = 0, []
+        self.lost, self.warnings, self._facts = 0, [], {}
         with self._opened() as (pages, memory):
-            space = _guarded(self.pid, procmaps.read_address_space)
+            space = access.guarded(self.pid, self.command, procmaps.read_address_space)
             if not pages.alive():
-                raise ended_unread(self.name)
+                raise self.ended_unread()
             self.mappings = space.mappings
-            yield from _Reading(self, space, pages, memory).regions(allocate, progress)
+            reading = _Reading(self, space, pages, memory, self._drop_racy)
+            try:
+                yield from reading.regions(allocate, progress)
+            finally:
+                self._facts = reading.facts()
+
+    def facts(self) -> dict:
+        """Return further fields for the result of a scan; those about pages are filled while reading."""
+        return {"pid": self.pid, "command": self.command, "user": self.user, **self._facts}
 
     def close(self) -> None:
         """Let go of the process."""
@@ -67,9 +82,15 @@ class ProcessSource:
         """Wait up to `timeout_seconds` for the process to end and tell whether it has."""
         return wait_for_exit(self._pidfd, timeout_seconds)
 
+    def ended_unread(self) -> access.UnreadError:
+        """Make the error for a process that left nothing."""
+        return access.ended_unread(self.pid, self.command, self.name)
+
     def _check(self) -> None:
         """Refuse now what could not be read later, and learn the name."""
-        self.name = f"pid {self.pid} ({_check_kind(self.pid)})"
+        self.command = access.check_kind(self.pid)
+        self.user = access.user_of(self.pid)
+        self.name = access.called(self.pid, self.command)
         with self._opened():
             pass
 
@@ -77,30 +98,47 @@ class ProcessSource:
     def _opened(self):
         """Open (Pagemap, ProcessMemory); the pidfd tells that they are not those of a later process of this pid."""
         with contextlib.ExitStack() as stack:
-            pages = stack.enter_context(contextlib.closing(_guarded(self.pid, pagemap.Pagemap)))
-            memory = stack.enter_context(contextlib.closing(_guarded(self.pid, readv.ProcessMemory)))
+            pages = stack.enter_context(contextlib.closing(access.guarded(self.pid, self.command, pagemap.Pagemap)))
+            memory = stack.enter_context(contextlib.closing(access.guarded(self.pid, self.command, readv.ProcessMemory)))
             if self.exited():
-                raise ended_unread(self.name)
+                raise self.ended_unread()
             yield pages, memory
 
 
 class _Reading:
     """One pass over the memory of a process."""
 
-    def __init__(self, source, space, pages, memory):
+    def __init__(self, source, space, pages, memory, drop_racy):
         self.source = source
         self.space = space
         self.pages = pages
         self.memory = memory
+        self.drop_racy = drop_racy
         self.pages_read = 0
-        self.pages_mapped_elsewhere = 0
+        self.racy = 0
+        self.frozen = True
+        self.holes = 0
+        self.excluded = np.zeros(len(procmaps.REASONS), np.int64)  # pages by reason
         self.ended = False
+
+    def facts(self):
+        """Return what was met, as ProcessSource.facts() has it."""
+        page_size, ksm = pagemap.PAGE_SIZE, self.space.ksm_bytes
+        swapped = min(self.space.swapped_bytes // page_size, self.holes)
+        reasons = dict(zip(procmaps.REASONS, self.excluded.tolist(), strict=True))
+        reasons |= {"racy": self.racy if self.drop_racy else 0}
+        return {
+            "racy": self.racy,
+            "frozen": self.frozen,
+            "ksm_merged": None if ksm is None else ksm // page_size,
+            "out_of_reach": {"not resident": self.holes - swapped, "swapped": swapped, **reasons},
+        }
 
     def regions(self, allocate, progress):
         """Yield the regions and leave the warnings in the source."""
         vmas = self.space.vmas
         if len(vmas) == 0:
-            raise ended_unread(self.source.name)
+            raise self.source.ended_unread()
         address = int(vmas["start"][0])
         # The next part is looked up when this one has been taken: little time passes between look-up and copy.
         for resident, reached in self.pages.resident(vmas, REGION_PAGES):
@@ -116,6 +154,7 @@ class _Reading:
         self._conclude()
 
     def _copy(self, runs, allocate, progress) -> Region:
+        self._count_out_of_reach(runs)
         data = base.data_runs(runs)
         if len(data) == 0:
             return Region(None, runs)
@@ -132,19 +171,41 @@ class _Reading:
         self.source.lost += int((states == State.EXCLUDED).sum())
         if not self.pages.tells_zero_pages:
             suspects = (states == State.DATA) & ~exclusive
-            states[_zero_mapped(buffer, frames, suspects)] = State.HOLE
+            zero = _zero_mapped(buffer, frames, suspects)
+            states[zero] = State.HOLE
+            self.holes += len(zero)
+        if not self.ended and time.monotonic() >= self.source.frozen_until:
+            self._look_again(data, exclusive, buffer, states)
         read = states == State.DATA
         self.pages_read += int(read.sum())
-        self.pages_mapped_elsewhere += int((read & ~exclusive & (frames == 0)).sum())
         if not read.all():
             runs = base.mark_runs(runs, states, page_size)
         return Region(buffer, runs, frames, exclusive, allocated=True)
+
+    def _count_out_of_reach(self, runs):
+        out = runs[runs["state"] == State.EXCLUDED]
+        reason = self.space.vmas["reason"][out["mapping"]]
+        self.excluded += np.bincount(reason, out["pages"], len(self.excluded)).astype(np.int64)
+        self.holes += int(runs["pages"][runs["state"] == State.HOLE].sum())
+
+    def _look_again(self, data, exclusive, buffer, states):
+        """Count the pages that were written since they were read, and exclude them if they shall be dropped."""
+        self.frozen = False
+        exclusive = exclusive & self.pages.frames(data)[1]  # it may have forked since
+        for head, end, changed in self.memory.compare_runs(data, exclusive, buffer):
+            if not self.pages.alive():
+                break
+            if changed is not None:
+                racy = changed & (states[head:end] == State.DATA)
+                self.racy += int(racy.sum())
+                if self.drop_racy:
+                    states[head:end][racy] = State.EXCLUDED
 
     def _conclude(self):
         source, page_size = self.source, pagemap.PAGE_SIZE
         if self.ended:
             if self.pages_read == 0:
-                raise ended_unread(source.name)
+                raise source.ended_unread()
             not_reached = self.space.anonymous_bytes // page_size - self.pages_read
             source.lost = max(source.lost, not_reached, 1)
             source.warnings.append(
@@ -160,11 +221,6 @@ class _Reading:
                 f"{source.name}: {self.space.userfault_bytes // page_size} resident pages are under userfaultfd "
                 "and were not read"
             )
-        if self.pages_mapped_elsewhere:
-            source.warnings.append(
-                f"{source.name}: {self.pages_mapped_elsewhere} pages are mapped more than once and their frame numbers "
-                "are not told without root (CAP_SYS_ADMIN): frames shared after a fork count once for each process"
-            )
 
 
 def wait_for_exit(pidfd: int, timeout_seconds: float) -> bool:
@@ -172,70 +228,6 @@ def wait_for_exit(pidfd: int, timeout_seconds: float) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(timeout_seconds * 1000))
-
-
-def _open_pidfd(pid: int) -> int:
-    if not isinstance(pid, int) or pid <= 0:
-        raise UsageError(f"{pid}: not a process id; give a number above 0")
-    try:
-        return os.pidfd_open(pid)
-    except (ProcessLookupError, OverflowError):
-        raise PksmError(f"pid {pid}: no such process") from None
-    except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENOENT):  # the answer for a thread's id, by kernel version
-            raise PksmError(f"pid {pid}: is a thread; give the id of its process") from None
-        if error.errno == errno.ENOSYS:
-            raise UnsupportedError("reading live processes needs Linux 5.3 or newer") from None
-        raise PksmError(f"pid {pid}: cannot be opened: {error.strerror}") from None
-
-
-def ended_unread(name: str) -> PksmError:
-    """Make the error for a process that left nothing."""
-    return PksmError(f"{name}: ended before any of its memory was read")
-
-
-def _check_kind(pid: int) -> str:
-    """Return the name of the command of `pid`; refuse what has no memory of its own."""
-    stat = _guarded(pid, _read_stat)
-    name, fields = stat[stat.index("(") + 1 : stat.rindex(")")], stat[stat.rindex(")") + 2 :].split()
-    if int(fields[6]) & PF_KTHREAD:
-        raise PksmError(f"pid {pid} ({name}): is a kernel thread; it has no memory of its own to read")
-    if fields[0] in "ZX":
-        raise PksmError(f"pid {pid} ({name}): has ended already (zombie)")
-    return name
-
-
-def _read_stat(pid: int) -> str:
-    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-        return stat.read()
-
-
-def _guarded(pid: int, opener):
-    """Call `opener(pid)`, which opens files of /proc/PID, and say why when they do not open."""
-    try:
-        return opener(pid)
-    except PermissionError:
-        raise PksmError(f"pid {pid}: {_refusal()}") from None
-    except (FileNotFoundError, ProcessLookupError):
-        raise PksmError(f"pid {pid}: ended, or /proc does not show it to this user") from None
-    except OSError as error:
-        raise PksmError(f"pid {pid}: its memory cannot be opened: {error.strerror}") from None
-
-
-def _refusal() -> str:
-    """Name the rule that forbids reading a process and the remedy."""
-    rule = f"its memory may not be read: that takes the same user and ptrace allowed{_ptrace_scope()}"
-    if os.geteuid() == 0:
-        return f"{rule}, or CAP_SYS_PTRACE over it, which this root user lacks; run pksm outside the container"
-    return f"{rule}; run pksm as root, or start the process as: pksm scan -- COMMAND"
-
-
-def _ptrace_scope() -> str:
-    try:
-        with open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as scope:
-            return f" (kernel.yama.ptrace_scope = {scope.read().strip()})"
-    except OSError:
-        return " (kernel.yama.ptrace_scope)"
 
 
 def runs_between(start: int, end: int, vmas: np.ndarray, resident: np.ndarray) -> np.ndarray:

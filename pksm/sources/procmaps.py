@@ -10,7 +10,9 @@ from pksm.sources.base import Mapping
 
 # `device`: no memory of the process's own, never read. `barred`: resident, but out of merging's reach (huge pages
 # of hugetlbfs) or another process's business to fill (userfaultfd: reading could wait for its handler for ever).
-VMA = np.dtype([("start", "i8"), ("end", "i8"), ("device", "?"), ("barred", "?"), ("resident", "?")])
+# `reason`: an index into REASONS, why resident pages of it that are not anonymous, or any if barred, are out of reach.
+VMA = np.dtype([("start", "i8"), ("end", "i8"), ("device", "?"), ("barred", "?"), ("resident", "?"), ("reason", "u1")])
+REASONS = ("file", "shared", "huge", "userfault", "device")
 
 KERNEL_AREAS = {"[vvar]", "[vvar_vclock]"}
 USERFAULT_FLAGS = {"um", "ui"}  # missing and minor faults go to a handler
@@ -18,8 +20,9 @@ HUGETLB_FLAG = "ht"
 DEVICE_FLAGS = {"io", "pf"}
 
 _LINE = re.compile(
-    r"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) \S+ [0-9a-f]+ \S+ \d+ *(?P<name>.*)$"
-    r"|^Rss: +(?P<rss>\d+) kB$|^Anonymous: +(?P<anonymous>\d+) kB$|^VmFlags: (?P<flags>.*)$",
+    r"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) ...(?P<sharing>\S) [0-9a-f]+ \S+ \d+ *(?P<name>.*)$"
+    r"|^Rss: +(?P<rss>\d+) kB$|^Anonymous: +(?P<anonymous>\d+) kB$|^KSM: +(?P<ksm>\d+) kB$"
+    r"|^Swap: +(?P<swap>\d+) kB$|^VmFlags: (?P<flags>.*)$",
     re.MULTILINE,
 )
 
@@ -32,6 +35,8 @@ class AddressSpace:
     vmas: np.ndarray
     anonymous_bytes: int  # in mappings that may be read
     userfault_bytes: int  # resident, in mappings with a userfaultfd handler
+    swapped_bytes: int
+    ksm_bytes: int | None  # merged by the kernel's own KSM; None where the kernel does not tell (before 6.6)
 
 
 def read_address_space(pid: int) -> AddressSpace:
@@ -46,26 +51,35 @@ def read_address_space(pid: int) -> AddressSpace:
 def parse_smaps(text: str) -> AddressSpace:
     """Parse the text of a smaps file; areas beyond the process's half of the address space are left out."""
     mappings, rows = [], []
-    anonymous_bytes = userfault_bytes = 0
+    anonymous_bytes = userfault_bytes = swapped_bytes = 0
     rss = anonymous = 0
+    ksm_bytes = None
     for line in _LINE.finditer(text):
         kind = line.lastgroup
         if kind == "name":
             start, end, name = int(line["start"], 16), int(line["end"], 16), line["name"]
+            shared = line["sharing"] == "s"
         elif kind == "rss":
             rss = int(line["rss"]) << 10
         elif kind == "anonymous":
             anonymous = int(line["anonymous"]) << 10
+        elif kind == "swap":
+            swapped_bytes += int(line["swap"]) << 10
+        elif kind == "ksm":
+            ksm_bytes = (ksm_bytes or 0) + (int(line["ksm"]) << 10)
         elif start < 1 << 63:
             flags = set(line["flags"].split())
             device = name in KERNEL_AREAS or not flags.isdisjoint(DEVICE_FLAGS)
             userfault = not flags.isdisjoint(USERFAULT_FLAGS)
-            barred = userfault or HUGETLB_FLAG in flags
-            rows.append((start, end, device, barred, rss > 0 or HUGETLB_FLAG in flags))
+            huge = HUGETLB_FLAG in flags
+            barred = userfault or huge
+            reason = "device" if device else "userfault" if userfault else "huge" if huge else "shared" if shared else "file"
+            rows.append((start, end, device, barred, rss > 0 or huge, REASONS.index(reason)))
             mappings.append(Mapping(_short_name(name), start, end))
             anonymous_bytes += 0 if device or barred else anonymous
             userfault_bytes += rss if userfault else 0
-    return AddressSpace(mappings, np.array(rows, VMA), anonymous_bytes, userfault_bytes)
+    vmas = np.array(rows, VMA)
+    return AddressSpace(mappings, vmas, anonymous_bytes, userfault_bytes, swapped_bytes, ksm_bytes)
 
 
 def _short_name(name: str) -> str:

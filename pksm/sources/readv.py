@@ -14,13 +14,17 @@ import numpy as np
 from pksm.sources.base import cut_runs
 
 BATCH_BYTES = 1 << 20
+COMPARE_BYTES = 1 << 19  # what is read to be compared only stays in the cache
 MAX_IOVECS = 1024
 
 IOVEC = np.dtype([("base", "u8"), ("length", "u8")])
-# One copy: addresses here and there, bytes, offset in the buffer, and whether its pages are mapped once.
+# One copy: addresses here and there, bytes, offset in the batch, and whether its pages are mapped once.
 COPY = np.dtype([("local", "u8"), ("remote", "u8"), ("length", "u8"), ("at", "i8"), ("exclusive", "?")])
 
-_vm_readv = ctypes.CDLL(None, use_errno=True).process_vm_readv
+_libc = ctypes.CDLL(None, use_errno=True)
+_memcmp = _libc.memcmp
+_memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+_vm_readv = _libc.process_vm_readv
 _vm_readv.restype = ctypes.c_ssize_t
 _vm_readv.argtypes = [ctypes.c_int, *[ctypes.c_void_p, ctypes.c_ulong] * 2, ctypes.c_ulong]
 
@@ -43,19 +47,29 @@ class ProcessMemory:
         `exclusive` (bool, one a page) tells which are mapped once. Yields after each batch (first page, end page,
         lost): `lost` is a bool array of the batch's pages, or None when all were read.
         """
-        n_pages, page_size = buffer.shape
-        batch = min(max(1, BATCH_BYTES // page_size), MAX_IOVECS)
-        heads = np.arange(0, n_pages, batch)
-        pieces = cut_runs(data, np.union1d(heads, np.flatnonzero(np.diff(exclusive)) + 1), page_size)
-        first = pieces["first"].astype(np.int64)
-        copies = np.empty(len(pieces), COPY)
-        copies["local"] = buffer.ctypes.data + first * page_size
-        copies["remote"], copies["length"] = pieces["address"], pieces["pages"] * page_size
-        copies["at"], copies["exclusive"] = first * page_size, exclusive[first]
-        bounds = np.append(np.searchsorted(first, heads), len(pieces)).tolist()
-        for head, low, high in zip(heads.tolist(), bounds, bounds[1:], strict=False):
-            lost = None if self._copy(copies[low:high], buffer) else self._copy_pages(copies[low:high], buffer)
-            yield head, min(head + batch, n_pages), lost
+        for head, end, copies in _batches(data, exclusive, buffer, BATCH_BYTES):
+            yield head, end, self._read(copies, buffer[head:end])
+
+    def compare_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
+        """Look again at what read_runs copied and yield (first page, end page, changed) after each batch.
+
+        `changed` is a bool array of the batch's pages, or None when all are as they were; pages that are gone have
+        changed.
+        """
+        again = np.empty((max(1, COMPARE_BYTES // buffer.shape[1]), buffer.shape[1]), np.uint8)
+        for head, end, copies in _batches(data, exclusive, buffer, COMPARE_BYTES):
+            now, then = again[: end - head], buffer[head:end]
+            lost = self._read(copies, now)
+            if lost is None and _memcmp(now.ctypes.data, then.ctypes.data, then.size) == 0:
+                yield head, end, None
+            else:
+                differ = (now.view(np.uint64) != then.view(np.uint64)).any(axis=1)
+                yield head, end, differ if lost is None else differ | lost
+
+    def _read(self, copies: np.ndarray, out: np.ndarray):
+        """Copy one batch; return None when all of it came, else which pages were lost."""
+        copies["local"] = out.ctypes.data + copies["at"]
+        return None if self._copy(copies, out) else self._copy_pages(copies, out)
 
     def _copy(self, copies: np.ndarray, buffer: np.ndarray) -> bool:
         """Copy one batch; True when all of it came."""
@@ -97,3 +111,18 @@ class ProcessMemory:
             return os.preadv(self._fd, [out], address) == out.size
         except OSError:
             return False
+
+
+def _batches(data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray, batch_bytes: int):
+    """Yield (first page, end page, COPY array without local addresses) for each batch of a buffer's pages."""
+    n_pages, page_size = buffer.shape
+    batch = min(max(1, batch_bytes // page_size), MAX_IOVECS)
+    heads = np.arange(0, n_pages, batch)
+    pieces = cut_runs(data, np.union1d(heads, np.flatnonzero(np.diff(exclusive)) + 1), page_size)
+    first = pieces["first"].astype(np.int64)
+    copies = np.empty(len(pieces), COPY)
+    copies["remote"], copies["length"] = pieces["address"], pieces["pages"] * page_size
+    copies["at"], copies["exclusive"] = first % batch * page_size, exclusive[first]
+    bounds = np.append(np.searchsorted(first, heads), len(pieces)).tolist()
+    for head, low, high in zip(heads.tolist(), bounds, bounds[1:], strict=False):
+        yield head, min(head + batch, n_pages), copies[low:high]

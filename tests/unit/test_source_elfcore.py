@@ -1,19 +1,15 @@
 """Cores of processes: written for the test page by page, by the kernel for a child that aborts, and by gdb's gcore."""
 
 import os
-import resource
-import shutil
-import signal
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from writers import elf, reading
+from writers import elf, programs, reading
 from writers.elf import PAGE, R, W, X
 
 from pksm.errors import PksmError, UnsupportedError
@@ -303,22 +299,11 @@ def brute_force(path, shared):
 
 
 def test_core_of_the_kernel(child, tmp_path):
-    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
-    if "/" in pattern or pattern.startswith("|"):
-        pytest.skip(f"kernel.core_pattern is {pattern!r}: cores are not written to the working directory")
     try:
-        limit = resource.prlimit(child.pid, resource.RLIMIT_CORE)[1]
-        resource.prlimit(child.pid, resource.RLIMIT_CORE, (limit, limit))
-    except PermissionError as error:
-        pytest.skip(f"RLIMIT_CORE cannot be set: {error}")
-    if limit != resource.RLIM_INFINITY:
-        pytest.skip(f"cores are limited to {limit} bytes")
-    child.send_signal(signal.SIGABRT)
-    child.wait()
-    cores = list(tmp_path.glob("core*"))
-    if not cores:
-        pytest.skip("the kernel wrote no core")
-    result = reading.read(cores[0])
+        path = programs.kernel_core(child, tmp_path)
+    except programs.NotHere as reason:
+        pytest.skip(str(reason))
+    result = reading.read(path)
     sparse, never, hidden, shared, file = child.addresses
     pages = result.pages
     for number in range(64):
@@ -331,20 +316,18 @@ def test_core_of_the_kernel(child, tmp_path):
     assert pages[file].state == "EXCLUDED" and pages[file].mapping == "mapped.data"
     assert "[stack]" in {page.mapping for page in pages.values() if page.state == "DATA"}
     vdso = {address for address, page in pages.items() if page.mapping == "[vdso]"}
-    truth = {at: data for at, data in brute_force(cores[0], {shared, *vdso}).items() if at not in vdso}
+    truth = {at: data for at, data in brute_force(path, {shared, *vdso}).items() if at not in vdso}
     assert reading.contents(result) == {at: data for at, data in truth.items() if data is not None}
     assert all(pages[at].state == "HOLE" for at, data in truth.items() if data is None)
     assert not any("no holes" in warning for warning in result.source.warnings)
 
 
 def test_core_of_gcore(child, tmp_path):
-    if not shutil.which("gdb"):
-        pytest.skip("gdb is not installed")
     path = tmp_path / "gcore.out"
-    command = ["gdb", "-nx", "-batch", "-p", str(child.pid), "-ex", f"gcore {path}"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if not path.exists():
-        pytest.skip(f"gdb wrote no core: {done.stderr.strip()[-200:]}")
+    try:
+        programs.gcore(child, path)
+    except programs.NotHere as reason:
+        pytest.skip(str(reason))
     result = reading.read(path)
     sparse = child.addresses[0]
     for number in range(64):

@@ -1,16 +1,13 @@
 """Guest memory: ELF dumps written for the test, and all that QEMU itself writes of one guest."""
 
-import json
 import os
 import shutil
-import socket
 import struct
 import subprocess
-import time
 
 import numpy as np
 import pytest
-from writers import elf, reading
+from writers import elf, programs, reading
 from writers.elf import PAGE
 
 from pksm.errors import PksmError
@@ -73,67 +70,22 @@ def test_truncated(tmp_path):
 # ---- what QEMU writes ----
 
 
-class Qemu:
-    """A guest that never runs, its memory in a file, driven through QMP."""
-
-    def __init__(self, directory, ram, size):
-        path = str(directory / "qmp")
-        self._process = subprocess.Popen(
-            ["qemu-system-x86_64", "-S", "-display", "none", "-nodefaults", "-m", str(size // MIB), "-accel", "tcg",
-             "-object", f"memory-backend-file,id=ram,mem-path={ram},size={size},share=on",
-             "-machine", "pc,memory-backend=ram", "-qmp", f"unix:{path},server=on,wait=off"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
-        self._socket = socket.socket(socket.AF_UNIX)
-        for _ in range(200):
-            try:
-                self._socket.connect(path)
-                break
-            except OSError:
-                time.sleep(0.05)
-        self._lines = self._socket.makefile("rw")
-        self._lines.readline()
-        self.command("qmp_capabilities")
-
-    def command(self, name, **arguments):
-        """Run a command and return its answer."""
-        self._lines.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
-        self._lines.flush()
-        while True:
-            answer = json.loads(self._lines.readline())
-            if "return" in answer or "error" in answer:
-                return answer
-
-    def close(self):
-        self._process.kill()
-        self._process.communicate()
-        self._socket.close()
-
-
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory):
-    """The files that QEMU made of one guest: ram, elf, kdump; and its memory by address."""
-    if not shutil.which("qemu-system-x86_64"):
-        pytest.skip("qemu-system-x86_64 is not installed")
+    """The directory of the files that QEMU made of one guest (ram, elf, kdump), and its memory by address."""
     directory = tmp_path_factory.mktemp("guest")
     ram, size = directory / "ram", 16 * MIB
     with open(ram, "wb") as file:
         file.truncate(size)
+    chance = np.random.default_rng(1)
+    memory = np.memmap(ram, np.uint8, "r+").reshape(-1, PAGE)
+    memory[2 * MIB // PAGE :: 7] = chance.integers(0, 256, PAGE, np.uint8)
+    memory[3 * MIB // PAGE :: 5, :2048] = chance.integers(0, 256, 2048, np.uint8)
+    memory.flush()
     try:
-        qemu = Qemu(directory, ram, size)
-    except (OSError, ValueError) as error:
-        pytest.skip(f"QEMU does not start here: {error}")
-    try:
-        chance = np.random.default_rng(1)
-        memory = np.memmap(ram, np.uint8, "r+").reshape(-1, PAGE)
-        memory[2 * MIB // PAGE :: 7] = chance.integers(0, 256, PAGE, np.uint8)
-        memory[3 * MIB // PAGE :: 5, :2048] = chance.integers(0, 256, 2048, np.uint8)
-        memory.flush()
-        answers = [
-            qemu.command("dump-guest-memory", paging=False, protocol=f"file:{directory / name}", **form)
-            for name, form in (("elf", {}), ("kdump", {"format": "kdump-zlib"}))
-        ]
-    finally:
-        qemu.close()
-    assert all("return" in answer for answer in answers), answers
+        programs.guest_dumps(directory, ram)
+    except programs.NotHere as reason:
+        pytest.skip(str(reason))
     return directory, {at: ram_page(ram, at) for at in range(MIB, size, PAGE)}
 
 

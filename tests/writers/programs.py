@@ -1,0 +1,90 @@
+"""Images that programs make: the kernel's core of a process, gdb's, and all that QEMU writes of a guest."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+
+class NotHere(Exception):
+    """What can't be made on this machine, and why."""
+
+
+def kernel_core(process, directory):
+    """End a process with SIGABRT and return the path of the core that the kernel leaves in its directory."""
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    if "/" in pattern or pattern.startswith("|"):
+        raise NotHere(f"kernel.core_pattern is {pattern!r}: cores are not written to the working directory")
+    try:
+        limit = resource.prlimit(process.pid, resource.RLIMIT_CORE)[1]
+        resource.prlimit(process.pid, resource.RLIMIT_CORE, (limit, limit))
+    except PermissionError as error:
+        raise NotHere(f"RLIMIT_CORE cannot be set: {error}") from None
+    if limit != resource.RLIM_INFINITY:
+        raise NotHere(f"cores are limited to {limit} bytes")
+    process.send_signal(signal.SIGABRT)
+    process.wait()
+    cores = list(Path(directory).glob("core*"))
+    if not cores:
+        raise NotHere("the kernel wrote no core")
+    return cores[0]
+
+
+def gcore(process, path):
+    """Let gdb write the core of a process to `path`."""
+    if not shutil.which("gdb"):
+        raise NotHere("gdb is not installed")
+    command = ["gdb", "-nx", "-batch", "-p", str(process.pid), "-ex", f"gcore {path}"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if not os.path.exists(path):
+        raise NotHere(f"gdb wrote no core: {done.stderr.strip()[-200:]}")
+
+
+def guest_dumps(directory, ram):
+    """Write `elf` and `kdump` (zlib, flattened) of a guest that never runs and whose memory is the file `ram`."""
+    if not shutil.which("qemu-system-x86_64"):
+        raise NotHere("qemu-system-x86_64 is not installed")
+    size, control = os.path.getsize(ram), str(Path(directory) / "qmp")
+    command = ["qemu-system-x86_64", "-S", "-display", "none", "-nodefaults", "-m", str(size >> 20), "-accel", "tcg",
+               "-object", f"memory-backend-file,id=ram,mem-path={ram},size={size},share=on",
+               "-machine", "pc,memory-backend=ram", "-qmp", f"unix:{control},server=on,wait=off"]  # fmt: skip
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        with socket.socket(socket.AF_UNIX) as talk:
+            _connect(process, talk, control)
+            lines = talk.makefile("rw")
+            lines.readline()
+            _command(lines, "qmp_capabilities")
+            for name, form in (("elf", {}), ("kdump", {"format": "kdump-zlib"})):
+                target = f"file:{Path(directory) / name}"
+                _command(lines, "dump-guest-memory", paging=False, protocol=target, **form)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _connect(process, talk, control):
+    for _ in range(400):
+        try:
+            return talk.connect(control)
+        except OSError:
+            if process.poll() is not None:
+                raise NotHere(f"QEMU does not start: {process.stderr.read()[-200:]}") from None
+            time.sleep(0.05)
+    raise NotHere("QEMU does not answer")
+
+
+def _command(lines, name, **arguments):
+    lines.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+    lines.flush()
+    while True:
+        answer = json.loads(lines.readline())
+        if "error" in answer:
+            raise NotHere(f"QEMU: {name}: {answer['error']}")
+        if "return" in answer:
+            return
