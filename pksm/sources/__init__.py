@@ -40,7 +40,7 @@ def formats() -> dict:
 def open_pid(pid: int, racy: str = "keep"):
     """Open the live process `pid`. Raises PksmError when it is gone or may not be read.
 
-    racy: `keep` or `drop` pages that were written while they were read.
+    racy: `keep` or `drop` pages that were written since they were read, or leave that `unchecked`.
     """
     from pksm.sources import proc
 

@@ -13,13 +13,14 @@ from pksm.sources.base import Region, State
 
 REGION_PAGES = 1 << 16  # resident pages looked up and copied at a time
 ZERO_CHECK_PAGES = 1 << 10
-RACY = ("keep", "drop")
+RACY = ("keep", "drop", "unchecked")
 
 
 class ProcessSource:
     """The memory of process `pid` while it runs. Raises UsageError or PksmError with the reason and the remedy.
 
-    A second look tells which pages were written while they were read: `racy` says whether to keep or drop them.
+    A second look tells which pages were written since they were read: `racy` says whether to keep or drop those, or
+    not to look, which takes as long as reading.
     DATA: anonymous pages, private copies of file pages among them. EXCLUDED: resident but shared, of a file, of
     hugetlbfs, under userfaultfd, device memory, lost while reading, or racy and dropped. HOLE: not resident, swapped out, or mapped
     to the kernel's zero page, which is no frame of its own.
@@ -32,7 +33,7 @@ class ProcessSource:
             raise UsageError(f"unknown way with racy pages {racy!r}: choose from {', '.join(RACY)}")
         self.pid = pid
         self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
-        self._drop_racy = racy == "drop"
+        self._racy = racy
         self._facts = {}
         self.command = self.user = ""
         self.name = access.called(pid, "")
@@ -62,7 +63,7 @@ class ProcessSource:
             if not pages.alive():
                 raise self.ended_unread()
             self.mappings = space.mappings
-            reading = _Reading(self, space, pages, memory, self._drop_racy)
+            reading = _Reading(self, space, pages, memory, self._racy)
             try:
                 yield from reading.regions(allocate, progress)
             finally:
@@ -108,12 +109,12 @@ class ProcessSource:
 class _Reading:
     """One pass over the memory of a process."""
 
-    def __init__(self, source, space, pages, memory, drop_racy):
+    def __init__(self, source, space, pages, memory, what_if_racy):
         self.source = source
         self.space = space
         self.pages = pages
         self.memory = memory
-        self.drop_racy = drop_racy
+        self.drop_racy, self.unchecked = what_if_racy == "drop", what_if_racy == "unchecked"
         self.pages_read = 0
         self.racy = 0
         self.frozen = True
@@ -128,7 +129,7 @@ class _Reading:
         reasons = dict(zip(procmaps.REASONS, self.excluded.tolist(), strict=True))
         reasons |= {"racy": self.racy if self.drop_racy else 0}
         return {
-            "racy": self.racy,
+            "racy": None if self.unchecked and not self.frozen else self.racy,
             "frozen": self.frozen,
             "ksm_merged": None if ksm is None else ksm // page_size,
             "out_of_reach": {"not resident": self.holes - swapped, "swapped": swapped, **reasons},
@@ -174,7 +175,8 @@ class _Reading:
             zero = _zero_mapped(buffer, frames, suspects)
             states[zero] = State.HOLE
             self.holes += len(zero)
-        if not self.ended and time.monotonic() >= self.source.frozen_until:
+        self.frozen &= time.monotonic() < self.source.frozen_until
+        if not (self.ended or self.frozen or self.unchecked):
             self._look_again(data, exclusive, buffer, states)
         read = states == State.DATA
         self.pages_read += int(read.sum())
@@ -190,7 +192,6 @@ class _Reading:
 
     def _look_again(self, data, exclusive, buffer, states):
         """Count the pages that were written since they were read, and exclude them if they shall be dropped."""
-        self.frozen = False
         exclusive = exclusive & self.pages.frames(data)[1]  # it may have forked since
         for head, end, changed in self.memory.compare_runs(data, exclusive, buffer):
             if not self.pages.alive():

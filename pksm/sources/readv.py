@@ -14,7 +14,6 @@ import numpy as np
 from pksm.sources.base import cut_runs
 
 BATCH_BYTES = 1 << 20
-COMPARE_BYTES = 1 << 19  # what is read to be compared only stays in the cache
 MAX_IOVECS = 1024
 
 IOVEC = np.dtype([("base", "u8"), ("length", "u8")])
@@ -47,7 +46,7 @@ class ProcessMemory:
         `exclusive` (bool, one a page) tells which are mapped once. Yields after each batch (first page, end page,
         lost): `lost` is a bool array of the batch's pages, or None when all were read.
         """
-        for head, end, copies in _batches(data, exclusive, buffer, BATCH_BYTES):
+        for head, end, copies in _batches(data, exclusive, buffer):
             yield head, end, self._read(copies, buffer[head:end])
 
     def compare_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
@@ -56,19 +55,18 @@ class ProcessMemory:
         `changed` is a bool array of the batch's pages, or None when all are as they were; pages that are gone have
         changed.
         """
-        again = np.empty((max(1, COMPARE_BYTES // buffer.shape[1]), buffer.shape[1]), np.uint8)
-        for head, end, copies in _batches(data, exclusive, buffer, COMPARE_BYTES):
-            now, then = again[: end - head], buffer[head:end]
-            lost = self._read(copies, now)
-            if lost is None and _memcmp(now.ctypes.data, then.ctypes.data, then.size) == 0:
-                yield head, end, None
-            else:
-                differ = (now.view(np.uint64) != then.view(np.uint64)).any(axis=1)
-                yield head, end, differ if lost is None else differ | lost
+        scratch = np.empty((min(BATCH_BYTES, buffer.nbytes) // buffer.shape[1] or 1, buffer.shape[1]), np.uint8)
+        for head, end, copies in _batches(data, exclusive, buffer):
+            now, then = scratch[: end - head], buffer[head:end]
+            lost, changed = self._read(copies, now), None
+            if lost is not None or _memcmp(_address(now), _address(then), then.size):
+                changed = (now.view(np.uint64) != then.view(np.uint64)).any(axis=1)
+                changed = changed if lost is None else changed | lost
+            yield head, end, changed
 
     def _read(self, copies: np.ndarray, out: np.ndarray):
         """Copy one batch; return None when all of it came, else which pages were lost."""
-        copies["local"] = out.ctypes.data + copies["at"]
+        copies["local"] = _address(out) + copies["at"]
         return None if self._copy(copies, out) else self._copy_pages(copies, out)
 
     def _copy(self, copies: np.ndarray, buffer: np.ndarray) -> bool:
@@ -89,7 +87,7 @@ class ProcessMemory:
         local, remote = np.empty(len(copies), IOVEC), np.empty(len(copies), IOVEC)
         local["base"], remote["base"] = copies["local"], copies["remote"]
         local["length"] = remote["length"] = copies["length"]
-        n_bytes = _vm_readv(self._pid, local.ctypes.data, len(local), remote.ctypes.data, len(remote), 0)
+        n_bytes = _vm_readv(self._pid, _address(local), len(local), _address(remote), len(remote), 0)
         if n_bytes < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):  # a seccomp filter, mostly
             self._use_readv = False
         return n_bytes == int(copies["length"].sum())
@@ -113,10 +111,10 @@ class ProcessMemory:
             return False
 
 
-def _batches(data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray, batch_bytes: int):
+def _batches(data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
     """Yield (first page, end page, COPY array without local addresses) for each batch of a buffer's pages."""
     n_pages, page_size = buffer.shape
-    batch = min(max(1, batch_bytes // page_size), MAX_IOVECS)
+    batch = min(max(1, BATCH_BYTES // page_size), MAX_IOVECS)
     heads = np.arange(0, n_pages, batch)
     pieces = cut_runs(data, np.union1d(heads, np.flatnonzero(np.diff(exclusive)) + 1), page_size)
     first = pieces["first"].astype(np.int64)
@@ -126,3 +124,7 @@ def _batches(data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray, batch_
     bounds = np.append(np.searchsorted(first, heads), len(pieces)).tolist()
     for head, low, high in zip(heads.tolist(), bounds, bounds[1:], strict=False):
         yield head, min(head + batch, n_pages), copies[low:high]
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]

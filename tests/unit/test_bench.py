@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pksm import bench, bench_report, native, yardsticks
-from pksm.errors import UsageError
+from pksm.errors import PageError, UsageError
 from pksm.host import NO_FRAME, ZERO_FRAME
 from pksm.workloads import LOADS
 from pksm.workloads.loads import Load
@@ -178,7 +178,7 @@ def test_yardsticks_take_no_wrong_arrays():
     ):
         with pytest.raises(ValueError):
             call()
-    with pytest.raises(native.errors.PageError):
+    with pytest.raises(PageError):
         native.yardstick_read(view, pages + np.uint32(100))
 
 

@@ -236,7 +236,7 @@ def test_forked_processes_share_frames(child, way):
     assert [parent[page][1] for page in shared] == [False] * 7 and parent[3][1] and fork[3][1]
     if parent[0][0] == 0:
         assert {frame for frame, _ in [*parent.values(), *fork.values()]} == {0}
-        assert any("CAP_SYS_ADMIN" in warning for warning in source.warnings)
+        assert source.warnings == []
     else:
         assert all(parent[page] == fork[page] for page in shared) and parent[3][0] != fork[3][0]
         assert len({frame for frame, _ in parent.values()}) == 8 and source.warnings == []
@@ -416,7 +416,7 @@ def test_unprivileged_reads_its_own_children(way):
     assert [found[page] for page in range(1, 8)] == [b"\7" * PAGE] * 7
     assert {found[page] for page in range(8, 64)} == {State.HOLE}
     assert frames[0] == (0, True) and frames[1] == (0, False)
-    assert len(warnings) == 1 and "CAP_SYS_ADMIN" in warnings[0]
+    assert warnings == []
 
 
 def test_refusal_names_rule_and_remedy(child):
@@ -467,4 +467,4 @@ def test_lines_do_not_grow_with_pages(child, way):
 
     few, many = lines_of(1 << 10), lines_of(1 << 14)
     more_batches = ((1 << 14) - (1 << 10)) * PAGE // readv.BATCH_BYTES
-    assert 0 < many - few <= 40 * more_batches
+    assert 0 < many - few <= 60 * more_batches

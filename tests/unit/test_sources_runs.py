@@ -56,6 +56,8 @@ def test_smaps():
     assert space.mappings[1] == base.Mapping("anon", 0x55D0A0002000, 0x55D0A0005000)
     assert space.vmas["start"].tolist() == [mapping.start for mapping in space.mappings]
     assert space.vmas["end"].tolist() == [mapping.end for mapping in space.mappings]
+    reasons = [procmaps.REASONS[reason] for reason in space.vmas["reason"]]
+    assert reasons == ["file", "file", "file", "userfault", "huge", "device", "device"]
     assert space.vmas["device"].tolist() == [False] * 5 + [True] * 2
     assert space.vmas["barred"].tolist() == [False] * 3 + [True] * 2 + [False] * 2
     assert space.vmas["resident"].tolist() == [True, True, False, True, True, False, True]
@@ -88,7 +90,7 @@ def layouts(draw):
 def testruns_between(layout):
     vmas, resident, start, end = layout
     vma_array = np.array(
-        [(low * PAGE, high * PAGE, kind == "device", kind == "barred", True) for low, high, kind in vmas],
+        [(low * PAGE, high * PAGE, kind == "device", kind == "barred", True, 0) for low, high, kind in vmas],
         procmaps.VMA,
     )
     resident_array = np.array([(low * PAGE, high * PAGE, kind) for low, high, kind in resident], pagemap.RESIDENT)
