@@ -40,7 +40,7 @@ class ProcessSource:
         self.mappings = []
         self.lost = 0
         self.warnings = []
-        self._pidfd = access.open_pidfd(pid)
+        self.pidfd = access.open_pidfd(pid)
         try:
             self._check()
         except BaseException:
@@ -75,13 +75,13 @@ class ProcessSource:
 
     def close(self) -> None:
         """Let go of the process."""
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-            self._pidfd = -1
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
 
     def exited(self, timeout_seconds: float = 0) -> bool:
         """Wait up to `timeout_seconds` for the process to end and tell whether it has."""
-        return wait_for_exit(self._pidfd, timeout_seconds)
+        return wait_for_exit(self.pidfd, timeout_seconds)
 
     def ended_unread(self) -> access.UnreadError:
         """Make the error for a process that left nothing."""
