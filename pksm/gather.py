@@ -54,7 +54,8 @@ class Taken:
     """What was read of one source.
 
     mapped: the page of each mapping, in order. The one at position p is in the mapping called names[segments[k]] with
-    starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages that have no bytes here.
+    starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages that have no bytes here. out_of_reach: {why: pages}
+    of hole and excluded together. facts: what else the source tells.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Taken:
     hole: int
     excluded: int
     lost: int
+    out_of_reach: dict
+    facts: dict
 
 
 @dataclass
@@ -259,6 +262,9 @@ class _Reading:
         """Return all that was read."""
         source, counts = self._source, self._counts
         starts, segments = ([], []) if not self._segments else zip(*self._segments, strict=True)
+        facts = source.facts() if hasattr(source, "facts") else {}
+        images = {"not_resident": counts[State.HOLE], "left_out": counts[State.EXCLUDED]}
+        reasons = {**facts.pop("out_of_reach", images), "untold": self.untold}
         return Taken(
             name=source.name,
             kind=source.kind,
@@ -270,6 +276,8 @@ class _Reading:
             hole=counts[State.HOLE],
             excluded=counts[State.EXCLUDED] + self.untold,
             lost=source.lost,
+            out_of_reach={reason: pages for reason, pages in reasons.items() if pages},
+            facts=facts,
         )
 
 

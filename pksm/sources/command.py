@@ -42,12 +42,16 @@ class CommandSource(ProcessSource):
 
     def regions(self, page_size, allocate, progress):
         """Wait until the command has settled, then yield as ProcessSource does. Raises PksmError if it ended."""
+        self.wait_ready()
+        yield from super().regions(page_size, allocate, progress)
+
+    def wait_ready(self) -> None:
+        """Wait until the command has settled. Raises PksmError if it ended."""
         if self.exited(max(0.0, self._read_at - time.monotonic())):
             raise PksmError(
                 f"{self._command}: ended with {_describe(_end(self._child))} before it was read, {self._settle:g} s "
                 "after its start; give a command that keeps running, or a shorter time"
             )
-        yield from super().regions(page_size, allocate, progress)
 
     def _check(self) -> None:
         """Refuse nothing yet: how the command started shows when it has settled."""

@@ -72,6 +72,8 @@ class Freezer:
             source.frozen_until = 0.0
 
     def _freeze(self, stack):
+        for source in self._sources:
+            source.wait_ready()
         deadline = time.monotonic() + self._timeout
         ours = processes.own_line()
         groups, in_groups = self._whole_groups(ours)
@@ -104,7 +106,9 @@ class Freezer:
         for group in self._cgroups:
             members = set(processes.cgroup_pids(group))
             freezable = os.path.isfile(os.path.join(group, "cgroup.freeze"))
-            if freezable and not _is_frozen(group) and not ours & (members | _members_of_us(group)):
+            if _is_frozen(group):
+                pids |= members
+            elif freezable and not ours & (members | _members_of_us(group)):
                 groups.append(group)
                 pids |= members
         return groups, pids

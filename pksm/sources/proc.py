@@ -73,6 +73,9 @@ class ProcessSource:
         """Return further fields for the result of a scan; those about pages are filled while reading."""
         return {"pid": self.pid, "command": self.command, "user": self.user, **self._facts}
 
+    def wait_ready(self) -> None:
+        """Wait until there is something to read: a process that runs has it already."""
+
     def close(self) -> None:
         """Let go of the process."""
         if self.pidfd >= 0:
@@ -116,6 +119,7 @@ class _Reading:
         self.memory = memory
         self.drop_racy, self.unchecked = what_if_racy == "drop", what_if_racy == "unchecked"
         self.pages_read = 0
+        self.unreadable = 0
         self.racy = 0
         self.frozen = True
         self.holes = 0
@@ -127,12 +131,12 @@ class _Reading:
         page_size, ksm = pagemap.PAGE_SIZE, self.space.ksm_bytes
         swapped = min(self.space.swapped_bytes // page_size, self.holes)
         reasons = dict(zip(procmaps.REASONS, self.excluded.tolist(), strict=True))
-        reasons |= {"racy": self.racy if self.drop_racy else 0}
+        reasons |= {"racy": self.racy if self.drop_racy else 0, "unreadable": self.unreadable}
         return {
             "racy": None if self.unchecked and not self.frozen else self.racy,
             "frozen": self.frozen,
             "ksm_merged": None if ksm is None else ksm // page_size,
-            "out_of_reach": {"not resident": self.holes - swapped, "swapped": swapped, **reasons},
+            "out_of_reach": {"not_resident": self.holes - swapped, "swapped": swapped, **reasons},
         }
 
     def regions(self, allocate, progress):
@@ -169,7 +173,8 @@ class _Reading:
                 break
             states[head:end] = State.DATA if lost is None else np.where(lost, State.EXCLUDED, State.DATA)
             progress(end - head)
-        self.source.lost += int((states == State.EXCLUDED).sum())
+        self.unreadable += int((states == State.EXCLUDED).sum())
+        self.source.lost = self.unreadable
         if not self.pages.tells_zero_pages:
             suspects = (states == State.DATA) & ~exclusive
             zero = _zero_mapped(buffer, frames, suspects)
