@@ -264,7 +264,8 @@ class _Reading:
         starts, segments = ([], []) if not self._segments else zip(*self._segments, strict=True)
         facts = source.facts() if hasattr(source, "facts") else {}
         images = {"not_resident": counts[State.HOLE], "left_out": counts[State.EXCLUDED]}
-        reasons = {**facts.pop("out_of_reach", images), "untold": self.untold}
+        reasons = facts.pop("out_of_reach", images)
+        reasons["untold"] = reasons.get("untold", 0) + self.untold
         return Taken(
             name=source.name,
             kind=source.kind,

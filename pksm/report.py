@@ -3,70 +3,38 @@
 import csv
 import io
 import textwrap
-from collections import Counter
 
-BOLD, DIM, GREEN = "1", "2", "32"
-NAME_WIDTH = 44  # characters of a source's name in a table, at most
+from pksm import tables
+from pksm.text import BOLD, columns, cut, many, plain, rate, size
+
+DIM, GREEN = "2", "32"
+SOURCES_SHOWN = 12  # of more processes only commands and users are listed
 SHORTEST_S = 0.05  # of less a speed means nothing
 
 
-def size(n_bytes):
-    """Return bytes as people read them: "640 B", "12.0 KiB", "1.50 GiB"."""
-    amount, units = float(n_bytes), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
-    while abs(amount) >= 1023.95 and len(units) > 1:
-        amount /= 1024
-        units.pop(0)
-    digits = 0 if units[0] == "B" else 1 if units[0] in ("KiB", "MiB") else 2
-    return f"{amount:.{digits}f} {units[0]}"
-
-
-def rate(per_second):
-    """Return a number a second as people read it: "850", "12.3 k", "1.42 M"."""
-    if per_second < 1000:
-        return f"{per_second:.0f}"
-    return f"{per_second / 1e3:.1f} k" if per_second < 999_950 else f"{per_second / 1e6:.2f} M"
-
-
-def plain(text):
-    """Return text on one line and without what would steer a terminal: such characters as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
-                   for char in text)  # fmt: skip
-
-
-def cut(text, width):
-    """Return text in at most `width` characters, its middle left out if need be."""
-    if len(text) <= width:
-        return text
-    kept = max(0, width - 3)
-    return text[: kept - kept // 2] + "..."[:width] + text[len(text) - kept // 2 :]
-
-
-def columns(rows, right=()):
-    """Return rows of cells as lines with aligned columns; those numbered in `right` are flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def scan_table(result, width=80, colour=False, top=10):
+def scan_table(result, width=80, colour=False, top=10, matrix=False):
     """Return the result of a scan for people, in lines of at most `width` characters where names allow it.
 
-    top: rows about groups of equal pages, at most; rows about groups that look and live alike are one.
+    top: rows about groups of equal pages, at most; rows about groups that look and live alike are one. matrix: tell
+    what every two sources have in common.
     """
     paint = _paint if colour else _keep
     parts = [_headline(result, width)]
     if result["totals"]["pages"]:
         parts.append(_savings(result, paint))
-        parts.append(_sources(result, width, paint))
+        crowd = len(result["sources"]) > SOURCES_SHOWN and result["by_command"]
+        parts.append((tables.commands if crowd else tables.sources)(result, width, paint))
+        if crowd and len(result["by_user"]) > 1:
+            parts.append(tables.users(result, width, paint))
+        if len(result["by_mapping"]) > 1:
+            parts.append(tables.mappings(result, width, paint))
+        if matrix and result["matrix"]:
+            parts.append(tables.matrix(result, width, paint))
     if result["groups"] and top:
-        parts.append(_groups(result, width, paint, top))
+        parts.append(tables.groups(result, width, paint, top))
+    parts.append(tables.out_of_reach(result, width, paint))
     parts.append([paint(line, DIM) for line in textwrap.wrap(_effort(result), width)])
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
 def scan_csv(result):
@@ -76,29 +44,28 @@ def scan_csv(result):
     for source in result["sources"]:
         pages = source["pages"]
         resident = pages["data"] + pages["zero"]
-        nonzero = _nonzero_duplicates(source)
+        nonzero = tables.nonzero_duplicates(source)
         saved = nonzero + pages["zero"]
         rows.append({
-            "name": source["name"], "kind": source["kind"], "page_size": page_size, "pages": resident, **pages,
-            "mappings": source["mappings"], "lost": source["lost"], "distinct": resident - source["duplicates"],
+            "name": source["name"], "kind": source["kind"], "command": source.get("command", ""),
+            "user": source.get("user", ""), "page_size": page_size, "pages": resident, **pages,
+            "mappings": source["mappings"], "lost": source["lost"], "racy": source.get("racy") or 0,
+            "distinct": resident - source["duplicates"],
             "duplicates": source["duplicates"], "saving_pages": saved, "saving_zero_pages": pages["zero"],
             "saving_nonzero_pages": nonzero, "saving_bytes": saved * page_size,
             "net_bytes": saved * page_size - resident * saving["metadata_bytes"]["pksm"] // max(1, totals["pages"]),
+            "share_bytes": source["share_bytes"],
         })  # fmt: skip
-    together = {key: sum(row[key] for row in rows) for key in ("hole", "excluded", "mappings", "lost")}
+    together = {key: sum(row[key] for row in rows) for key in ("hole", "excluded", "mappings", "lost", "racy")}
     rows.append({
-        "name": "total", "kind": "total", "page_size": page_size, "pages": totals["pages"],
+        "name": "total", "kind": "total", "command": "", "user": "", "page_size": page_size, "pages": totals["pages"],
         "data": totals["pages"] - totals["zero"], "zero": totals["zero"], **together,
         "distinct": totals["distinct"], "duplicates": totals["duplicates"], "saving_pages": saving["pages"],
         "saving_zero_pages": saving["zero_pages"], "saving_nonzero_pages": saving["nonzero_pages"],
         "saving_bytes": saving["bytes"], "net_bytes": saving["net_bytes"],
+        "share_bytes": sum(row["share_bytes"] for row in rows),
     })  # fmt: skip
     return csv_text(rows)
-
-
-def _nonzero_duplicates(source):
-    """Pages a source alone would save besides its zero pages."""
-    return source["duplicates"] - max(0, source["pages"]["zero"] - 1)
 
 
 def features(facts):
@@ -160,7 +127,7 @@ def _headline(result, width):
     what = plain(result["sources"][0]["name"]) if n_sources == 1 else f"{n_sources} sources"
     if not pages:
         return [f"{cut(what, width - 30)}: no resident pages to count"]
-    resident = f"{_many(pages, 'resident page')} of {page_size}, {size(pages * result['page_size'])}"
+    resident = f"{many(pages, 'resident page')} of {page_size}, {size(pages * result['page_size'])}"
     if result["view"] == "mappings":
         how = "every mapping of a page counted"
     elif mappings > pages:
@@ -171,10 +138,6 @@ def _headline(result, width):
     if len(line) > width:
         return [cut(what, width - 1) + ":", resident] + ([how] if how else [])
     return [line] + ([how] if how else [])
-
-
-def _many(number, noun):
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _savings(result, paint):
@@ -196,68 +159,6 @@ def _savings(result, paint):
     lines = columns(rows, right=(1, 2, 3))
     lines[0], lines[-1] = paint(lines[0], BOLD), paint(lines[-1], GREEN if saving["net_bytes"] > 0 else BOLD)
     return lines
-
-
-def _sources(result, width, paint):
-    page_size = result["page_size"]
-    amounts = {
-        "resident": lambda source: source["pages"]["data"] + source["pages"]["zero"],
-        "zero": lambda source: source["pages"]["zero"],
-        "duplicates": _nonzero_duplicates,
-        "not resident": lambda source: source["pages"]["hole"],
-        "excluded": lambda source: source["pages"]["excluded"],
-        "lost": lambda source: source["lost"],
-    }
-    told = [
-        name
-        for name, amount in amounts.items()
-        if name in ("resident", "zero", "duplicates") or any(map(amount, result["sources"]))
-    ]
-    title = "Source, by itself"
-    rows = [told] + [[size(amounts[name](source) * page_size) for name in told] for source in result["sources"]]
-    while len(told) > 3 and len(title) + sum(2 + max(map(len, column)) for column in zip(*rows, strict=True)) > width:
-        told, *rows = ([*row[:-1]] for row in (told, *rows))
-    taken = sum(2 + max(map(len, column)) for column in zip(*rows, strict=True))
-    room = max(len(title), min(NAME_WIDTH, width - taken))
-    names = [title, *(cut(plain(source["name"]), room) for source in result["sources"])]
-    lines = columns([(name, *row) for name, row in zip(names, rows, strict=True)], right=range(1, len(told) + 1))
-    return [paint(lines[0], BOLD), *lines[1:]]
-
-
-def _groups(result, width, paint, n_rows):
-    """The largest groups, those alike in one row; the rows that save most first."""
-    alike = Counter((group["pages"], group["looks"], _where(group, result)) for group in result["groups"])
-    saving = {key: count * (key[0] - 1) for key, count in alike.items()}
-    rows = [
-        (f"{alike[key]:,} of {key[0]:,} pages", size(saving[key] * result["page_size"]), key[1], key[2])
-        for key in sorted(alike, key=saving.get, reverse=True)[:n_rows]
-    ]
-    lines = columns([("groups", "save", "look like", "live in"), *rows], right=(1,))
-    return [paint(_groups_title(result), BOLD), *("  " + line[: width - 2].rstrip() for line in lines)]
-
-
-def _groups_title(result):
-    n_groups = result["groups_found"]
-    if n_groups > len(result["groups"]):
-        return f"The {len(result['groups']):,} largest of {n_groups:,} groups of equal pages"
-    return f"The {n_groups:,} groups of equal pages" if n_groups > 1 else "The one group of equal pages"
-
-
-def _where(group, result):
-    """Tell where a group lives: mapping by mapping, with the sources by name if they are few."""
-    sources = {}
-    for place in group["where"]:
-        sources.setdefault(place["mapping"], []).append(place["source"])
-    if len(result["sources"]) == 1:
-        return plain(", ".join(sources))
-    return plain(", ".join(_place(mapping, names) for mapping, names in sources.items()))
-
-
-def _place(mapping, names):
-    if len(names) > 1:
-        return f"{mapping} of {len(names)} sources"
-    is_file = mapping == names[0].rpartition("/")[2]
-    return names[0] if is_file else f"{mapping} of {names[0]}"
 
 
 def _effort(result):

@@ -20,7 +20,10 @@ from pksm.flat import FlatHost
 from pksm.gather import VIEWS, Interrupts, gather
 from pksm.host import NO_FRAME
 from pksm.pksmd import Pksmd
+from pksm.shares import Shares
+from pksm.sources.access import UnreadError, tell_unread
 from pksm.sources.base import check_page_size
+from pksm.sources.fingerprints import SUM_BYTES
 from pksm.tally import Tally
 
 SCHEMA = "pksm.scan/1"
@@ -39,7 +42,7 @@ class Settings:
 
     page_size: bytes. preset, changes: names the tunables to start from, and {name: value} of those that differ.
     seed: of the sampled checksum. view: `frames` counts a frame once, `mappings` as often as it is mapped.
-    top: how many groups of equal pages to tell.
+    top: how many groups of equal pages to tell. show_bytes: tell the first bytes of these, which may be secret.
     """
 
     page_size: int = 4096
@@ -49,6 +52,7 @@ class Settings:
     threads: int = 1
     view: str = "frames"
     top: int = 10
+    show_bytes: bool = False
 
     def __post_init__(self):
         check_page_size(self.page_size)
@@ -97,23 +101,29 @@ def opened(openers, hold=nullcontext):
         yield sources, errors
 
 
-def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None):
+def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None, reading=None, keep=None):
     """Scan sources and return the result, a dict ready for json; README.md tells its fields.
 
     progress(stage, pages, total): called between batches, in the stages `read` (total None), `exact` and `merge`.
     errors: those of sources that could not be opened; the result tells of them as of sources that fail here.
     interrupts: gather.Interrupts that may end the work early; the result then holds what was done by then.
+    reading: a context manager that is held while sources are read, such as freeze.Freezer; its `warnings` are told.
+    keep: called with (gathered, page size) when all is counted, such as what fingerprints.new_file() gives.
     Raises UsageError for what can't be meant, BusError when a file shrinks meanwhile, and a source's own error when
     none is left.
     """
     settings, progress, interrupts = settings or Settings(), progress or _silent, interrupts or Interrupts()
     if not sources:
         raise UsageError("nothing to scan: name a file or a process")
+    stands_for = _check_fingerprints(sources, settings)
     began = time.perf_counter(), time.process_time()
     cost = Cost()
     lap = cost.laps()
     with _naming_files_that_shrink(sources):
-        gathered = gather(sources, settings.page_size, settings.view, _adding_up(progress), interrupts)
+        with reading or nullcontext():
+            stored = SUM_BYTES if stands_for else settings.page_size
+            gathered = gather(sources, stored, settings.view, _adding_up(progress), interrupts)
+        gathered.warnings += getattr(reading, "warnings", [])
         lap("read")
         exact, pages = None, len(gathered.born)
         if _is_lossy(settings.tunables):
@@ -123,20 +133,40 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None):
         merged = _merge(gathered, pages, settings.tunables, settings, partial(progress, "merge"), interrupts)
         lap("merge")
         gc.collect()  # host and daemon hold each other: their tables shall go before counting needs room
-        tally = Tally(gathered, _contents(exact, merged))
+        contents = _contents(exact, merged)
+        tally, shares = Tally(gathered, contents), Shares(gathered, contents)
         total = tally.total()
-        groups, groups_found = tally.groups(settings.top)
+        groups, groups_found = tally.groups(settings.top, not stands_for, settings.show_bytes)
         counts = [tally.of_source(taken) for taken in gathered.taken]
+        families = [_families(tally, gathered.taken, shares, fields, settings.page_size)
+                    for fields in (("command", "user"), ("user",))]  # fmt: skip
         lap("count")
+        if keep:
+            keep(gathered, settings.page_size)
+            lap("keep")
     errors = [*errors, *gathered.failed]
+    page_size = settings.page_size
     result = {
         "schema": SCHEMA,
         "page_size": settings.page_size,
         "view": settings.view,
         "settings": settings.as_dict(),
-        "sources": [_source(taken, count) for taken, count in zip(gathered.taken, counts, strict=True)],
+        "sources": [
+            _source(taken, count, round(share * page_size))
+            for taken, count, share in zip(gathered.taken, counts, shares.of_source, strict=True)
+        ],
+        "unread": [
+            {"pid": error.pid, "command": error.command, "cause": error.cause}
+            for error in errors
+            if isinstance(error, UnreadError)
+        ],
         "totals": _totals(total, merged, gathered),
-        "saving": _saving(total, sum(count.mapped for count in counts), merged, gathered),
+        "saving": _saving(total, sum(count.mapped for count in counts), merged, gathered, page_size),
+        "by_command": families[0],
+        "by_user": families[1],
+        "by_mapping": _mappings(shares, page_size),
+        "matrix": shares.matrix(),
+        "fingerprints": stands_for,
         "groups": groups,
         "groups_found": groups_found,
         "cost": _cost(total.pages, began, cost, merged),
@@ -197,7 +227,50 @@ def _contents(exact, merged):
     return np.where(merged.frame_of == NO_FRAME, np.uint32(NO_FRAME), exact.frame_of)
 
 
-def _source(taken, count):
+def _check_fingerprints(sources, settings):
+    """Tell whether these are fingerprints. UsageError unless all are, of one page size, and the settings fit."""
+    sizes = {getattr(source, "page_size", None) for source in sources}
+    if sizes == {None}:
+        return False
+    if None in sizes:
+        raise UsageError("fingerprints and memory can't be scanned together: make fingerprints of the memory first")
+    if sizes != {settings.page_size}:
+        told = ", ".join(map(str, sorted(sizes)))
+        raise UsageError(f"these fingerprints are of pages of {told} bytes, not {settings.page_size}")
+    if _is_lossy(settings.tunables):
+        raise UsageError("fingerprints tell equal pages only: take a preset and an order that merge all of them")
+    if settings.show_bytes:
+        raise UsageError("--show-bytes: fingerprints hold no bytes of pages")
+    return True
+
+
+def _families(tally, taken, shares, fields, page_size):
+    """Count live processes that are alike in these of their facts, those that have the largest share first."""
+    families = {}
+    for one, share in zip(taken, shares.of_source, strict=True):
+        if "command" in one.facts:
+            families.setdefault(tuple(one.facts[field] for field in fields), []).append((one, share))
+    rows = []
+    for values, members in families.items():
+        count = tally.of_sources([one for one, _ in members])
+        rows.append({
+            **dict(zip(fields, values, strict=True)), "processes": len(members), "pages": count.pages,
+            "zero": count.zero, "duplicates": count.duplicates, "saving_pages": count.saving,
+            "share_bytes": round(sum(share for _, share in members) * page_size),
+        })  # fmt: skip
+    return sorted(rows, key=lambda row: -row["share_bytes"])
+
+
+def _mappings(shares, page_size):
+    names = ("pages", "zero", "merging", "share_bytes")
+    rows = [
+        {"mapping": mapping, **dict(zip(names, [*counts, round(share * page_size)], strict=True))}
+        for mapping, (*counts, share) in shares.by_mapping.items()
+    ]
+    return sorted(rows, key=lambda row: -row["share_bytes"])
+
+
+def _source(taken, count, share_bytes):
     return {
         "name": taken.name,
         "kind": taken.kind,
@@ -210,6 +283,10 @@ def _source(taken, count):
         "mappings": count.mapped,
         "duplicates": count.duplicates,
         "lost": taken.lost,
+        "saving_pages": count.saving,
+        "share_bytes": share_bytes,
+        "out_of_reach": taken.out_of_reach,
+        **taken.facts,
     }
 
 
@@ -232,10 +309,10 @@ def _totals(total, merged, gathered):
     }
 
 
-def _saving(total, mappings, merged, gathered):
+def _saving(total, mappings, merged, gathered, page_size):
     zero_pages = merged.zero_pages + _known_zero(gathered)
     pages = zero_pages + merged.nonzero_pages
-    size_bytes, pksm_bytes = pages * gathered.store.page_size, PKSM_BYTES_A_PAGE * total.pages
+    size_bytes, pksm_bytes = pages * page_size, PKSM_BYTES_A_PAGE * total.pages
     return {
         "pages": pages,
         "zero_pages": zero_pages,
@@ -262,7 +339,7 @@ def _cost(pages, began, cost, merged):
 
 
 def _warnings(result, settings, gathered, errors, n_sources):
-    warnings = [str(error) for error in errors] + gathered.warnings
+    warnings = tell_unread(errors) + gathered.warnings
     if gathered.untold:
         if gathered.frames_told:
             reason, remedy = "they moved to other frames while they were read", "scan again"

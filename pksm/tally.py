@@ -12,6 +12,8 @@ from pksm.host import NO_FRAME, ZERO_FRAME
 from pksm.looks import looks
 
 AT_ONCE = 1 << 18  # pages that one numpy call looks at
+SHOWN = 64  # bytes of a page, where they may be shown
+UNTOLD = "not told"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class Count:
     pages: int
     zero: int
     distinct: int
+
+    @property
+    def saving(self):
+        """Pages that merging these saves."""
+        return self.duplicates + (self.zero > 0)
 
     @property
     def duplicates(self):
@@ -43,19 +50,23 @@ class Tally:
 
     def of_source(self, taken):
         """Count one source alone."""
-        return self._count(taken.mapped, taken.zero)
+        return self.of_sources([taken])
+
+    def of_sources(self, taken):
+        """Count several sources together, as if there were no others."""
+        return self._count([one.mapped for one in taken], sum(one.zero for one in taken))
 
     def total(self):
         """Count all sources together: a frame or a content that several have counts once."""
         known_zero = sum(taken.zero for taken in self._gathered.taken)
-        return self._count(self._gathered.born, known_zero)
+        return self._count([self._gathered.born], known_zero)
 
-    def _count(self, pages, known_zero):
+    def _count(self, page_lists, known_zero):
         mapped = n_pages = zero = distinct = 0
         self._contents.start()
         if self._pages:
             self._pages.start()
-        for chunk in _chunks(pages):
+        for chunk in (chunk for pages in page_lists for chunk in _chunks(pages)):
             frames = self._frame_of[chunk]
             reached = frames != NO_FRAME
             mapped += int(reached.sum())
@@ -69,15 +80,19 @@ class Tally:
         zero += known_zero
         return Count(mapped + known_zero, n_pages + known_zero, zero, distinct + (zero > 0))
 
-    def groups(self, top):
+    def groups(self, top, say_looks=True, show_bytes=False):
         """Return the `top` largest groups of equal pages that are not zero, the largest first, and how many there are.
 
         Each is {pages, looks, where}; where is a list of {source, mapping, pages}: how often pages of the group are
-        mapped there.
+        mapped there. say_looks: False where pages only stand for others. show_bytes: {offset, hex} besides, the first
+        SHOWN bytes from the first that is not zero on.
         """
         kept, sizes, found = self._largest(top)
-        looking = [words for chunk in np.array_split(kept, max(1, len(kept) // 256)) if len(chunk)
-                   for words in looks(self._gathered.store.bytes_of(chunk))]  # fmt: skip
+        looking, shown = [], []
+        for chunk in (kept[at : at + 256] for at in range(0, len(kept), 256)):
+            pages = self._gathered.store.bytes_of(chunk)
+            looking += looks(pages) if say_looks else [UNTOLD] * len(chunk)
+            shown += _first_bytes(pages) if show_bytes else []
         groups = [
             {"pages": size, "looks": words, "where": []} for size, words in zip(sizes.tolist(), looking, strict=True)
         ]
@@ -86,6 +101,8 @@ class Tally:
                 groups[slot]["where"].append({"source": taken.name, "mapping": name, "pages": pages})
         for group in groups:
             group["where"].sort(key=lambda place: -place["pages"])
+        for group, octets in zip(groups, shown, strict=False):
+            group["bytes"] = octets
         return groups, found
 
     def _largest(self, top):
@@ -152,3 +169,12 @@ class _Marks:
 def _chunks(pages):
     """Yield the numbers of a PageList, AT_ONCE at a time."""
     return (pages.take(start, start + AT_ONCE) for start in range(0, len(pages), AT_ONCE))
+
+
+def _first_bytes(pages):
+    """[{offset, hex}] of pages that are not zero."""
+    starts = np.argmax(pages != 0, axis=1).tolist()
+    return [
+        {"offset": start, "hex": page[start : start + SHOWN].tobytes().hex()}
+        for start, page in zip(starts, pages, strict=True)
+    ]

@@ -1,8 +1,8 @@
 """The simulated machine: processes with page tables over frames, as a host for policies that merge pages.
 
-Machine is the front: it checks what is asked for and says what there is. The work is in the files beside it, by subject:
-frames, page tables (tables), address spaces (mm, mapping), the reverse map (rmap), faults (fault), huge pages (thp), swap,
-moving (move), merging frames (merge) and ptes (ksm).
+Machine is the front: it checks what is asked for and says what there is. The work is in the files beside it, by
+subject: frames, page tables (tables), address spaces (mm, mapping), the reverse map (rmap), faults (fault), huge pages
+(thp), swap, moving (move), merging frames (merge) and ptes (ksm).
 """
 
 import numpy as np
@@ -106,7 +106,7 @@ class Machine:
             mapping.write_protect(self, mm, first, end)
 
     def madvise(self, mm, address, n, advice):
-        """Advise on n pages: DONTNEED empties them, MERGEABLE opts in to KSM, UNMERGEABLE out of it and unmerges them."""
+        """Advise on n pages: DONTNEED empties them, MERGEABLE opts in to KSM, UNMERGEABLE out, and unmerges them."""
         first, end = self._range(mm, address, n)
         self.vmas.covering(mm, first, end, self.page_size)
         if advice == "DONTNEED":
@@ -131,15 +131,19 @@ class Machine:
 
     def read(self, mm, address, n=1):
         """Read n pages: uint8 (n, page_size), a copy. Empty ones get the kernel's zero page."""
-        ptes = fault.read_fault(self, mm, np.arange(*self._range(mm, address, n)))
-        out, mapped = np.zeros((n, self.page_size), np.uint8), maps_frame(ptes)
-        out[mapped] = self.frames.memory[value_of(ptes[mapped])]
+        first, end = self._range(mm, address, n)
+        self.vmas.covering(mm, first, end, self.page_size)  # before so much is allocated
+        out = np.zeros((n, self.page_size), np.uint8)
+        for start, ptes in fault.read_range(self, mm, first, end):
+            mapped = np.flatnonzero(maps_frame(ptes))
+            for part in content.blocks(len(mapped), self.page_size):
+                out[mapped[part] + start] = self.frames.memory[value_of(ptes[mapped[part]])]
         return out
 
     def touch(self, mm, address, n=1, write=False):
         """Read or write n pages without looking at or changing their bytes."""
-        pages = np.arange(*self._range(mm, address, n))
-        (fault.write_fault if write else fault.read_fault)(self, mm, pages)
+        for _ in (fault.write_range if write else fault.read_range)(self, mm, *self._range(mm, address, n)):
+            pass
 
     def write(self, mm, address, contents, patches=()):
         """Write whole pages.
@@ -159,13 +163,13 @@ class Machine:
             raise UsageError(f"pages are a uint8 array (n, {self.page_size}), or a list of content ids")
         first, end = self._range(mm, address, len(contents))
         patches = self._patches(patches, end - first)
-        into = fault.write_fault(self, mm, np.arange(first, end), whole=True)
-        if contents.ndim == 1:
-            content.write_pages(self.frames.memory, into, contents)
-        else:
-            for part in content.blocks(len(into), self.page_size):
-                self.frames.memory[into[part]] = contents[part]
-        self._words()[into[patches[:, 0]], patches[:, 1]] = patches[:, 2]
+        for start, into in fault.write_range(self, mm, first, end, whole=True):
+            new = contents[start : start + len(into)]
+            if contents.ndim == 1:
+                content.write_pages(self.frames.memory, into, new)
+            else:
+                content.copy_pages(self.frames.memory, into, new)
+        self.patch(mm, address, patches)
 
     def patch(self, mm, address, patches):
         """Write single words: rows (page from address, 32-bit word of it, value), the last of equals wins."""
@@ -173,6 +177,9 @@ class Machine:
         patches = self._patches(patches, LIMIT - first)
         if len(patches):
             pages, which = np.unique(patches[:, 0], return_inverse=True)
+            slots = self.tables.slots(mm.root, pages + first)
+            self.vmas.spans(mm, pages + first, self.page_size, writable=True)
+            self.frames.require(fault.frames_needed(self, self.tables.ptes[slots]))
             into = fault.write_fault(self, mm, pages + first)
             self._words()[into[which], patches[:, 1]] = patches[:, 2]
 
@@ -182,7 +189,7 @@ class Machine:
         data = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
         offset = address % self.page_size
         first, end = self._range(mm, address - offset, -(-(offset + len(data)) // self.page_size))
-        into = fault.write_fault(self, mm, np.arange(first, end))
+        into = np.concatenate([frames for _, frames in fault.write_range(self, mm, first, end)])
         at = 0
         head = min(len(data), -offset % self.page_size)  # bytes before the first whole page
         if head:
@@ -190,8 +197,7 @@ class Machine:
             into, at = into[1:], head
         whole = (len(data) - at) // self.page_size
         pages = data[at : at + whole * self.page_size].reshape(whole, self.page_size)
-        for part in content.blocks(whole, self.page_size):
-            self.frames.memory[into[:whole][part]] = pages[part]
+        content.copy_pages(self.frames.memory, into[:whole], pages)
         tail = data[at + whole * self.page_size :]
         if len(tail):
             self.frames.memory[into[whole], : len(tail)] = tail
@@ -206,13 +212,14 @@ class Machine:
         wrong = ((patches < 0) | (patches >= limits)).any(axis=1)
         if wrong.any():
             page, word, value = patches[wrong][0].tolist()
-            raise UsageError(f"patch (page {page}, word {word}, value {value}) does not fit: there are {n} pages of {limits[1]} words")
+            room = f"{n} pages of {limits[1]} 32-bit words"
+            raise UsageError(f"patch (page {page}, word {word}, value {value}) does not fit: there are {room}")
         return patches
 
     # ---- holding, moving and losing frames ----
 
     def lock_page(self, mm, address, n=1):
-        """Lock the frames that n pages map, and return them (uint32), for unlock_page. A locked frame stays where it is."""
+        """Lock the frames that n pages map, and return them (uint32), for unlock_page. They stay where they are."""
         held = self._held(mm, address, n)
         if self.frames.has(held, flag.LOCKED).any():
             raise UsageError(f"a page at {address:#x} of mm {mm.id} is locked already")
@@ -268,10 +275,11 @@ class Machine:
     def swap_in(self, mm, address, n):
         """Bring those of n pages back that are swapped out."""
         first, end = self._range(mm, address, n)
-        pages, slots = self.tables.existing(mm.root, first, end)
-        pages = pages[self.tables.ptes[slots] != 0]
-        if len(pages):
-            fault.read_fault(self, mm, pages)
+        self.frames.require(fault.frames_to_read(self, mm, first, end))
+        for pages, slots in self.tables.existing(mm.root, first, end):
+            pages = pages[self.tables.ptes[slots] != 0]
+            if len(pages):
+                fault.read_fault(self, mm, pages)
 
     def migrate(self, mm, address, n):
         """Move the pages that n pages map to other frames; returns how many moved. Busy ones stay."""
@@ -375,9 +383,10 @@ class Machine:
             raise UsageError(f"address {address:#x} is no multiple of the page size, {self.page_size} bytes")
         first = address // self.page_size
         if n < 1 or first + n > LIMIT:
-            raise UsageError(f"{n} pages at {address:#x}: a range has at least one page and ends below {LIMIT * self.page_size:#x}")
+            top = LIMIT * self.page_size
+            raise UsageError(f"{n} pages at {address:#x}: a range has at least one page and ends below {top:#x}")
         return first, first + n
 
     def check(self):
-        """Raise AssertionError unless every count is what the page tables say, and every frame is where it can be found."""
+        """Raise AssertionError unless every count is what the page tables say, and every frame can be found."""
         check.check(self)

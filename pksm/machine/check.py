@@ -20,13 +20,13 @@ def check(machine):
 
     mapped, swapped, zero = [np.empty(0, np.uint32)], [np.empty(0, np.uint32)], 0
     for mm in mms:
-        pages, slots = machine.tables.existing(mm.root, 0, LIMIT)
-        ptes = machine.tables.ptes[slots]
-        pages, ptes = pages[ptes != 0], ptes[ptes != 0]
-        _check_ptes(machine, mm, pages, ptes)
-        mapped.append(value_of(ptes[maps_frame(ptes)]))
-        swapped.append(value_of(ptes[(ptes & SWAPPED) != 0]))
-        zero += int(np.count_nonzero(is_pksm_zero(ptes)))
+        for pages, slots in machine.tables.existing(mm.root, 0, LIMIT):
+            ptes = machine.tables.ptes[slots]
+            pages, ptes = pages[ptes != 0], ptes[ptes != 0]
+            _check_ptes(machine, mm, pages, ptes)
+            mapped.append(value_of(ptes[maps_frame(ptes)]))
+            swapped.append(value_of(ptes[(ptes & SWAPPED) != 0]))
+            zero += int(np.count_nonzero(is_pksm_zero(ptes)))
     size = len(table.count)
     machine.swap.check(np.bincount(np.concatenate(swapped), minlength=len(machine.swap.users)), table)
     in_cache = machine.swap.cached[machine.swap.is_cached(np.arange(len(machine.swap.users)))]

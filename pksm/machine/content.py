@@ -55,3 +55,9 @@ def write_pages(memory, rows, ids):
         fmix32(words)
         words[ids[part] == 0] = 0
         words_of[rows[part]] = words
+
+
+def copy_pages(memory, rows, pages):
+    """Copy pages[i] to row rows[i] of memory, uint8 (rows, page_size)."""
+    for part in blocks(len(rows), memory.shape[1]):
+        memory[rows[part]] = pages[part]

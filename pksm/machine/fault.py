@@ -9,9 +9,10 @@ from pksm.machine.swap import swap_in
 from pksm.machine.tables import (
     DIRTY,
     KERNEL_ZERO,
+    LEAF,
+    LEAVES_AT_ONCE,
     PKSM_ZERO,
     PRESENT,
-    SPECIAL,
     SWAPPED,
     WRITE,
     YOUNG,
@@ -21,6 +22,7 @@ from pksm.machine.tables import (
 )
 from pksm.machine.thp import split_compound
 
+PAGES_AT_ONCE = LEAVES_AT_ONCE * LEAF
 _ZERO_PTE = ~(YOUNG | DIRTY)  # what of a zero page's pte says which it is
 
 
@@ -29,13 +31,48 @@ def is_pksm_zero(ptes):
     return (ptes & _ZERO_PTE) == PKSM_ZERO
 
 
+def in_parts(first, end):
+    """Yield (start, stop) of first .. end - 1 in parts of PAGES_AT_ONCE."""
+    for start in range(first, end, PAGES_AT_ONCE):
+        yield start, min(end, start + PAGES_AT_ONCE)
+
+
+def read_range(machine, mm, first, end):
+    """Let a range be read, part by part: yield (offset of the part, its ptes). All can be, or nothing is done."""
+    machine.vmas.covering(mm, first, end, machine.page_size)
+    machine.frames.require(frames_to_read(machine, mm, first, end))
+    for start, stop in in_parts(first, end):
+        yield start - first, read_fault(machine, mm, np.arange(start, stop))
+
+
+def write_range(machine, mm, first, end, whole=False):
+    """Let a range be written, part by part: yield (offset of the part, its frames). All can be, or nothing is done."""
+    machine.vmas.covering(mm, first, end, machine.page_size, writable=True)
+    machine.frames.require(frames_to_write(machine, mm, first, end))
+    for start, stop in in_parts(first, end):
+        yield start - first, write_fault(machine, mm, np.arange(start, stop), whole)
+
+
+def frames_to_read(machine, mm, first, end):
+    """How many new frames reading a range takes at most."""
+    places = machine.tables.existing(mm.root, first, end)
+    return sum(int(np.count_nonzero(machine.tables.ptes[slots] & SWAPPED)) for _, slots in places)
+
+
+def frames_to_write(machine, mm, first, end):
+    """How many new frames writing a range takes at most."""
+    needed = end - first
+    for _, slots in machine.tables.existing(mm.root, first, end):
+        needed += frames_needed(machine, machine.tables.ptes[slots]) - len(slots)
+    return needed
+
+
 def read_fault(machine, mm, pages):
     """Let virtual pages (int64, ascending) be read: empty ptes get the kernel's zero page. Returns their ptes."""
     spans = machine.vmas.spans(mm, pages, machine.page_size)
     slots = machine.tables.make(mm.root, pages)
     ptes = machine.tables.ptes[slots]
     swapped = (ptes & SWAPPED) != 0
-    machine.frames.require(int(np.count_nonzero(swapped)))
     for vma, part in spans if swapped.any() else ():
         back = np.flatnonzero(swapped[part]) + part.start
         swap_in(machine, vma, pages[back], slots[back])
@@ -53,7 +90,6 @@ def write_fault(machine, mm, pages, whole=False):
     """
     spans = machine.vmas.spans(mm, pages, machine.page_size, writable=True)
     slots = machine.tables.make(mm.root, pages)
-    machine.frames.require(frames_needed(machine, machine.tables.ptes[slots]))
     frames = np.empty(len(pages), np.uint32)
     for vma, part in spans:
         frames[part] = _write_span(machine, mm, vma, pages[part], slots[part], whole)
@@ -66,7 +102,7 @@ def _may_reuse(machine, frames):
 
 
 def frames_needed(machine, ptes):
-    """How many new frames writing takes; one too many for a swapped page that others find in the swap cache."""
+    """How many new frames writing takes, given the ptes; one too many for each swapped page that others have too."""
     mapped = maps_frame(ptes)
     swapped = (ptes & SWAPPED) != 0
     protected = np.flatnonzero(mapped & ((ptes & WRITE) == 0))
@@ -120,16 +156,14 @@ def birth_flags(vmas, vma):
 
 def zap(machine, mm, first, end):
     """Empty the ptes of virtual pages first .. end - 1; their leaves stay. Mirrors zap_page_range."""
-    _, slots = machine.tables.existing(mm.root, first, end)
-    ptes = machine.tables.ptes[slots]
-    machine.tables.ptes[slots] = 0
-    ptes = ptes[ptes != 0]
-    special = ptes[(ptes & SPECIAL) != 0]
-    machine.lose_zero(int(np.count_nonzero(is_pksm_zero(special))))
-    swapped = (ptes & SWAPPED) != 0
-    if swapped.any():
-        machine.swap.put(machine.frames, value_of(ptes[swapped]))
-    drop_ptes(machine, value_of(ptes[maps_frame(ptes)]))
+    for _, slots in machine.tables.existing(mm.root, first, end):
+        ptes = machine.tables.ptes[slots]
+        machine.tables.ptes[slots] = 0
+        machine.lose_zero(int(np.count_nonzero(is_pksm_zero(ptes))))
+        swapped = (ptes & SWAPPED) != 0
+        if swapped.any():
+            machine.swap.put(machine.frames, value_of(ptes[swapped]))
+        drop_ptes(machine, value_of(ptes[maps_frame(ptes)]))
 
 
 def drop_ptes(machine, frames):

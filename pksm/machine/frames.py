@@ -120,6 +120,13 @@ class Frames:
             self.merged[ksm] = np.minimum(self.merged[ksm], np.maximum(self.mapcount[ksm] - 1, 0))
         return unmapped
 
+    def give_up(self, frames):
+        """Drop all ptes of frames (each once) that have no other references: they may be freed."""
+        ksm = frames[self.has(frames, KSM)]
+        self.ksm_ptes -= int(self.mapcount[ksm].sum())
+        self.ksm_mapped -= len(ksm)
+        self.count[frames] = self.mapcount[frames] = 0
+
     def make_ksm(self, frames, first_sharer):
         """Flag frames that were not KSM; first_sharer: the number of the next sharer record."""
         self.flags[frames] |= KSM
@@ -170,11 +177,6 @@ class Frames:
         shared one and only some of them have written since, it counts as saved until the last has.
         """
         return int(self.merged.sum())
-
-    @property
-    def nbytes(self):
-        """Bytes of the columns."""
-        return sum(column.nbytes for column in vars(self).values() if isinstance(column, np.ndarray)) - self.memory.nbytes
 
     def check(self, mapcount, swap_cached):
         """Raise AssertionError unless all counts agree with what ptes and swap cache say.

@@ -51,7 +51,8 @@ def _mapped(machine, mm, first, end):
 
 def _joined(columns):
     kinds = (np.int64, np.int64, np.uint32)
-    return tuple(np.concatenate([*parts, np.empty(0, kind)]).astype(kind) for parts, kind in zip(columns, kinds, strict=True))
+    pairs = zip(columns, kinds, strict=True)
+    return tuple(np.concatenate([*parts, np.empty(0, kind)]).astype(kind) for parts, kind in pairs)
 
 
 def _locate(machine, mms, pages):

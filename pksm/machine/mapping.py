@@ -6,7 +6,15 @@ Ranges are virtual page numbers, first .. end - 1, checked by the caller to be s
 import numpy as np
 
 from pksm.errors import UsageError
-from pksm.machine.fault import frames_needed, is_pksm_zero, read_fault, refresh_mlocked, write_fault, zap
+from pksm.machine.fault import (
+    frames_to_read,
+    frames_to_write,
+    is_pksm_zero,
+    read_range,
+    refresh_mlocked,
+    write_range,
+    zap,
+)
 from pksm.machine.frames import MLOCKED
 from pksm.machine.mm import LOCKED, WRITABLE, Mm
 from pksm.machine.tables import LEAF, LIMIT, SWAPPED, WRITE, maps_frame, value_of
@@ -77,12 +85,12 @@ def mremap(machine, mm, first, end, new_first, new_n):
     if vmas.anon_vma[vma]:
         machine.rmap.clone(new, vma)
         vmas.anon_vma[new] = vmas.anon_vma[vma]
-    pages, slots = machine.tables.existing(mm.root, first, end)
-    moved = machine.tables.ptes[slots]
-    used = np.flatnonzero(moved)
-    targets = machine.tables.make(mm.root, pages[used] + (new_first - first))
-    machine.tables.ptes[targets] = moved[used]
-    machine.tables.ptes[slots] = 0
+    for pages, slots in machine.tables.existing(mm.root, first, end):
+        moved = machine.tables.ptes[slots]
+        used = np.flatnonzero(moved)
+        targets = machine.tables.make(mm.root, pages[used] + (new_first - first))
+        machine.tables.ptes[targets] = moved[used]
+        machine.tables.ptes[slots] = 0
     munmap(machine, mm, first, end)
     return new_first
 
@@ -96,28 +104,22 @@ def change_flags(machine, mm, first, end, add=0, remove=0):
 def write_protect(machine, mm, first, end):
     """Make a range read-only. (The other way it takes no more than change_flags: faults do the rest.)"""
     change_flags(machine, mm, first, end, remove=WRITABLE)
-    _, slots = machine.tables.existing(mm.root, first, end)
-    machine.tables.ptes[slots] &= ~WRITE
+    for _, slots in machine.tables.existing(mm.root, first, end):
+        machine.tables.ptes[slots] &= ~WRITE
 
 
 def mlock(machine, mm, first, end):
     """Fault all of a range in and keep it in memory."""
     parts = _parts(machine, mm, first, end)
-    machine.frames.require(sum(_missing(machine, mm, *part) for part in parts))
+    needed = 0
+    for start, stop, flags in parts:
+        needed += (frames_to_write if flags & WRITABLE else frames_to_read)(machine, mm, start, stop)
+    machine.frames.require(needed)
     change_flags(machine, mm, first, end, add=LOCKED)
     for start, stop, flags in parts:
-        fault = write_fault if flags & WRITABLE else read_fault
-        fault(machine, mm, np.arange(start, stop))
+        for _ in (write_range if flags & WRITABLE else read_range)(machine, mm, start, stop):
+            pass
     machine.frames.flags[frames_in(machine, mm, first, end)] |= MLOCKED
-
-
-def _missing(machine, mm, first, end, flags):
-    """How many frames it takes to fault a part of one vma in."""
-    _, slots = machine.tables.existing(mm.root, first, end)
-    ptes = machine.tables.ptes[slots]
-    if flags & WRITABLE:
-        return end - first - len(ptes) + frames_needed(machine, ptes)
-    return int(np.count_nonzero(ptes & SWAPPED))
 
 
 def munlock(machine, mm, first, end):
@@ -127,7 +129,7 @@ def munlock(machine, mm, first, end):
 
 
 def _parts(machine, mm, first, end):
-    """Return [(start, stop, flags)]: the parts of a range that lie in one vma each; UsageError if some of it in none."""
+    """Return [(start, stop, flags)]: the parts of a range, by vma; UsageError if some of it lies in none."""
     parts = []
     for vma in machine.vmas.covering(mm, first, end, machine.page_size):
         start, stop = machine.vmas.span(vma)
@@ -137,9 +139,11 @@ def _parts(machine, mm, first, end):
 
 def frames_in(machine, mm, first, end):
     """Return the frames that a range maps: uint32, by address; a frame may be there more than once."""
-    _, slots = machine.tables.existing(mm.root, first, end)
-    ptes = machine.tables.ptes[slots]
-    return value_of(ptes[maps_frame(ptes)])
+    parts = [np.empty(0, np.uint32)]
+    for _, slots in machine.tables.existing(mm.root, first, end):
+        ptes = machine.tables.ptes[slots]
+        parts.append(value_of(ptes[maps_frame(ptes)]))
+    return np.concatenate(parts)
 
 
 def spawn(machine):
@@ -171,19 +175,19 @@ def fork(machine, mm):
     numbers, leaves = tables.leaves(mm.root)
     if not len(leaves):
         return child
-    slots = (leaves[:, np.newaxis] * LEAF + np.arange(LEAF)).reshape(-1)
-    tables.ptes[slots] &= ~WRITE
+    for _, slots in tables.existing(mm.root, 0, LIMIT):
+        tables.ptes[slots] &= ~WRITE
     tables.copy(child.root, numbers, leaves)
     for start, end in blank:
-        _, slots = tables.existing(child.root, start, end)
-        tables.ptes[slots] = 0
+        for _, slots in tables.existing(child.root, start, end):
+            tables.ptes[slots] = 0
     if blank:
         tables.release(child.root)
-    _, slots = tables.existing(child.root, 0, LIMIT)
-    ptes = tables.ptes[slots]
-    machine.frames.add_ptes(value_of(ptes[maps_frame(ptes)]))
-    machine.swap.get(value_of(ptes[(ptes & SWAPPED) != 0]))
-    machine.zero_ptes += int(np.count_nonzero(is_pksm_zero(ptes)))
+    for _, slots in tables.existing(child.root, 0, LIMIT):
+        ptes = tables.ptes[slots]
+        machine.frames.add_ptes(value_of(ptes[maps_frame(ptes)]))
+        machine.swap.get(value_of(ptes[(ptes & SWAPPED) != 0]))
+        machine.zero_ptes += int(np.count_nonzero(is_pksm_zero(ptes)))
     return child
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pksm import native
 from pksm.errors import PageError
 from pksm.machine import frames as flag
-from pksm.machine.fault import birth_flags, drop_ptes, is_pksm_zero
+from pksm.machine.fault import birth_flags, bury, drop_ptes, in_parts, is_pksm_zero
 from pksm.machine.rmap import Outcome, Walk
 from pksm.machine.tables import DIRTY, PKSM_ZERO, PRESENT, WRITE, YOUNG, maps_frame, pte_of, value_of
 from pksm.machine.thp import split_compound
@@ -34,43 +34,49 @@ def merge(machine, pages, kpages):
     pages: uint32, each once, none among the kpages. Returns a bool array of the refused, or None. Mirrors
     try_to_merge_with_pksm_page.
     """
+    return _refused([_merge(machine, pages[start:stop], kpages[start:stop]) for start, stop in in_parts(0, len(pages))])
+
+
+def _merge(machine, pages, kpages):
+    """Merge a part; return which of the pages were."""
     allowed = _Allowed(machine, pages)
     mask = allowed.mask
     mask[mask] = can_keep(machine, kpages[mask])
     _move_ptes(machine, allowed.walk, mask, kpages)
-    return None if mask.all() else ~mask
+    return mask
+
+
+def _refused(masks):
+    """The answer of a host: from masks of what was done, part by part."""
+    return None if all(mask.all() for mask in masks) else ~np.concatenate(masks)
 
 
 def can_keep(machine, frames):
-    """Make KSM frames of those that are none (they may repeat). Returns a bool array: which are KSM now."""
-    kpages, which = np.unique(frames, return_inverse=True)
-    return _make_kpages(machine, kpages)[which]
+    """Make KSM frames of those that are none (they may repeat): every pte read-only and clean.
 
-
-def _make_kpages(machine, kpages):
-    """Make frames (each once) KSM ones, every pte read-only and clean; return which are."""
+    Returns a bool array: which are KSM now.
+    """
     table = machine.frames
-    made = table.has(kpages, flag.KSM)
-    plain = kpages[~made]
-    if len(plain):
-        allowed = _Allowed(machine, plain)
-        made[~made] = allowed.mask
-        walk, good = allowed.walk, plain[allowed.mask]
-        slots = walk.slots[allowed.mask[walk.positions]]
-        ptes = machine.tables.ptes[slots]
-        dirty = value_of(ptes[(ptes & DIRTY) != 0])
-        table.flags[dirty] |= flag.DIRTY
-        machine.tables.ptes[slots] = ptes & ~(WRITE | DIRTY)
-        machine.swap.forget(table, good[table.has(good, flag.SWAP_CACHE)])
-        table.make_ksm(good, machine.sharers.n)
-    return made
+    made = table.has(frames, flag.KSM)
+    if made.all():
+        return made
+    plain = np.unique(frames[~made])
+    allowed = _Allowed(machine, plain)
+    walk, good = allowed.walk, plain[allowed.mask]
+    slots, _ = _chosen(walk, allowed.mask)
+    ptes = machine.tables.ptes[slots]
+    dirty = value_of(ptes[(ptes & DIRTY) != 0])
+    table.flags[dirty] |= flag.DIRTY
+    machine.tables.ptes[slots] = ptes & ~(WRITE | DIRTY)
+    machine.swap.forget(table, good[table.has(good, flag.SWAP_CACHE)])
+    table.make_ksm(good, machine.sharers.n)
+    return table.has(frames, flag.KSM)
 
 
 def _move_ptes(machine, walk, mask, kpages):
     """Let the ptes that a walk found, of frames in the mask, point to kpages (one a frame), and free the frames."""
     table, pages = machine.frames, walk.frames
-    chosen = mask[walk.positions]
-    slots, positions = walk.slots[chosen], walk.positions[chosen]
+    slots, positions = _chosen(walk, mask)
     machine.tables.ptes[slots] = pte_of(kpages[positions], PRESENT | YOUNG)
     table.add_ptes(kpages[positions])
     pages, kpages = pages[mask], kpages[mask]
@@ -82,24 +88,38 @@ def _move_ptes(machine, walk, mask, kpages):
     _release(machine, pages)
 
 
+def _chosen(walk, mask):
+    """Return (slots, positions) of the ptes that a walk found of the frames in a mask."""
+    slots, positions = walk.slots, walk.positions
+    if mask.all():
+        return slots, positions
+    chosen = mask[positions]
+    return slots[chosen], positions[chosen]
+
+
 def _release(machine, pages):
-    """Free pages all of whose ptes have been given away."""
+    """Free pages (each once, not busy) all of whose ptes have been given away."""
     table = machine.frames
-    table.flags[pages] &= 0xFF ^ flag.MLOCKED
-    drop_ptes(machine, np.repeat(pages, table.mapcount[pages]))
+    machine.swap.forget(table, pages[table.has(pages, flag.SWAP_CACHE)])
+    table.give_up(pages)
+    bury(machine, pages)
 
 
 def merge_zero(machine, pages):
     """Point every pte of pages to the zero page and free them; returns as merge. Mirrors try_to_merge_zero_page."""
+    return _refused([_merge_zero(machine, pages[start:stop]) for start, stop in in_parts(0, len(pages))])
+
+
+def _merge_zero(machine, pages):
+    """Merge a part; return which of the pages were."""
     allowed = _Allowed(machine, pages)
-    walk, mask = allowed.walk, allowed.mask
-    slots = walk.slots[mask[walk.positions]]
+    slots, _ = _chosen(allowed.walk, allowed.mask)
     machine.tables.ptes[slots] = PKSM_ZERO | YOUNG
     machine.zero_ptes += len(slots)
-    gone = pages[mask]
+    gone = pages[allowed.mask]
     machine.zero_frames += len(gone) + int(machine.frames.merged[gone].sum())
     _release(machine, gone)
-    return None if mask.all() else ~mask
+    return allowed.mask
 
 
 def anon_vmas(machine, pages):
@@ -116,8 +136,10 @@ def split(machine, kpages):
     """Give every pte of KSM frames a frame of its own again. PksmError, and nothing done, if there are not enough."""
     if not machine.frames.has(kpages, flag.KSM).all():
         raise PageError("a page to split is not merged")
-    walk = Walk(machine, kpages)
-    _unshare(machine, walk.slots, walk.vma[walk.found], walk.page[walk.found])
+    machine.frames.require(int(machine.frames.mapcount[kpages].sum()))
+    for start, stop in in_parts(0, len(kpages)):
+        walk = Walk(machine, kpages[start:stop])
+        _unshare(machine, walk.slots, walk.vma[walk.found], walk.page[walk.found])
 
 
 def unmerge_slots(machine, slots, vmas, pages):
@@ -125,11 +147,32 @@ def unmerge_slots(machine, slots, vmas, pages):
 
     slots: int64, each once; vmas and pages (virtual): where each is.
     """
+    chosen = _merged(machine, slots)
+    _unshare(machine, slots[chosen], vmas[chosen], pages[chosen])
+
+
+def _merged(machine, slots):
+    """Return the positions of the ptes that point to a KSM frame or the merged zero page."""
     ptes = machine.tables.ptes[slots]
     ksm = maps_frame(ptes)
     ksm[ksm] = machine.frames.has(value_of(ptes[ksm]), flag.KSM)
-    chosen = np.flatnonzero(ksm | is_pksm_zero(ptes))
-    _unshare(machine, slots[chosen], vmas[chosen], pages[chosen])
+    return np.flatnonzero(ksm | is_pksm_zero(ptes))
+
+
+def unmerge(machine, mms, first, end):
+    """Give every pte of a range of these mms a frame of its own, if it is merged; PksmError if there are too few."""
+    machine.frames.require(sum(len(_merged(machine, slots)) for _, _, slots in _places(machine, mms, first, end)))
+    for vma, pages, slots in _places(machine, mms, first, end):
+        unmerge_slots(machine, slots, np.full(len(slots), vma), pages)
+
+
+def _places(machine, mms, first, end):
+    """Yield (vma, virtual pages, slots) of all ptes of a range of these mms, in parts of one vma each."""
+    for mm in mms:
+        for vma in machine.vmas.over(mm, first, end):
+            start, stop = machine.vmas.span(vma)
+            for pages, slots in machine.tables.existing(mm.root, max(first, start), min(end, stop)):
+                yield vma, pages, slots
 
 
 def _unshare(machine, slots, vmas, pages):
@@ -151,17 +194,3 @@ def _unshare(machine, slots, vmas, pages):
     machine.lose_zero(len(slots) - len(sources))
     machine.born(new)
     drop_ptes(machine, sources)
-
-
-def unmerge(machine, mms, first, end):
-    """Give every pte of a range of these mms a frame of its own, if it is merged; PksmError if there are too few."""
-    slots, vmas, pages = [], [], []
-    for mm in mms:
-        for vma in machine.vmas.over(mm, first, end):
-            start, stop = machine.vmas.span(vma)
-            places = machine.tables.existing(mm.root, max(first, start), min(end, stop))
-            pages.append(places[0])
-            slots.append(places[1])
-            vmas.append(np.full(len(places[0]), vma))
-    if slots:
-        unmerge_slots(machine, np.concatenate(slots), np.concatenate(vmas), np.concatenate(pages))

@@ -101,16 +101,22 @@ class Vmas:
         j = bisect_right(mm.vmas, end - 1, key=self._start)
         return mm.vmas[i:j]
 
-    def covering(self, mm, first, end, page_size):
-        """Return as `over`; UsageError unless all of the range is mapped."""
+    def covering(self, mm, first, end, page_size, writable=False):
+        """Return as `over`; UsageError unless all of the range is mapped (and writable)."""
         vmas, at = self.over(mm, first, end), first
         for vma in vmas:
             if self.start[vma] > at:
                 break
+            if writable:
+                self._require_writable(mm, vma, at * page_size)
             at = int(self.end[vma])
         if at < end:
             raise UsageError(f"nothing is mapped at {at * page_size:#x} of mm {mm.id}")
         return vmas
+
+    def _require_writable(self, mm, vma, address):
+        if not self.has(vma, WRITABLE):
+            raise UsageError(f"write to read-only memory at {address:#x} of mm {mm.id}")
 
     def spans(self, mm, pages, page_size, writable=False):
         """Return [(vma, slice of pages)] for virtual pages (int64, ascending), by address.
@@ -123,8 +129,8 @@ class Vmas:
             if first > at:
                 break
             if end > first:
-                if writable and not self.has(vma, WRITABLE):
-                    raise UsageError(f"write to read-only memory at {pages[first] * page_size:#x} of mm {mm.id}")
+                if writable:
+                    self._require_writable(mm, vma, int(pages[first]) * page_size)
                 spans.append((vma, slice(first, end)))
             at = end
         if at < len(pages):

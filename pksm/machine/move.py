@@ -3,28 +3,37 @@
 import numpy as np
 
 from pksm.machine import frames as flag
-from pksm.machine.fault import bury, drop_ptes
+from pksm.machine.fault import bury, drop_ptes, in_parts
 from pksm.machine.rmap import Outcome, Walk
 from pksm.machine.tables import SWAPPED, VALUE, pte_of
 from pksm.machine.thp import split_compound
 
 
 def _movable(machine, frames, but=0):
-    """Split compound pages, and return the walk over those frames (any, may repeat) that may be moved.
+    """Split compound pages, and return those of the frames (which may repeat) that may be moved, each once.
 
     Busy ones and those with the flags `but` stay.
     """
     frames = np.unique(frames)
     split_compound(machine, frames)
-    frames = frames[~(machine.frames.is_busy(frames) | machine.frames.has(frames, but))]
-    walk = Walk(machine, frames)
-    unreachable = walk.outcome == Outcome.INCOMPLETE
-    return Walk(machine, frames[~unreachable]) if unreachable.any() else walk
+    return frames[~(machine.frames.is_busy(frames) | machine.frames.has(frames, but))]
+
+
+def _walks(machine, frames):
+    """Yield walks over the frames that can be reached, part by part."""
+    for start, stop in in_parts(0, len(frames)):
+        walk = Walk(machine, frames[start:stop])
+        unreachable = walk.outcome == Outcome.INCOMPLETE
+        yield Walk(machine, walk.frames[~unreachable]) if unreachable.any() else walk
 
 
 def swap_out(machine, frames):
     """Write frames to swap and free them; busy and mlocked ones stay. Returns how many went. Mirrors try_to_unmap."""
-    walk = _movable(machine, frames, but=flag.MLOCKED)
+    walks = _walks(machine, _movable(machine, frames, but=flag.MLOCKED))
+    return sum(_swap_out(machine, walk) for walk in walks)
+
+
+def _swap_out(machine, walk):
     frames, table, swap = walk.frames, machine.frames, machine.swap
     cached = table.has(frames, flag.SWAP_CACHE)
     slots = table.swap_slot[frames]
@@ -40,9 +49,14 @@ def swap_out(machine, frames):
 def migrate(machine, frames):
     """Move pages to other frames; busy ones stay. Returns how many moved. Mirrors migrate_pages.
 
-    The policy learns of a death and a birth. A merged page stays merged: its new frame is a KSM frame from the start.
+    The policy learns of a birth and a death. A merged page stays merged: its new frame is a KSM frame from the start.
     """
-    walk = _movable(machine, frames)
+    movable = _movable(machine, frames)
+    machine.frames.require(len(movable))
+    return sum(_migrate(machine, walk) for walk in _walks(machine, movable))
+
+
+def _migrate(machine, walk):
     old, table = walk.frames, machine.frames
     new = table.allocate(len(old))
     table.copy(old, new)

@@ -17,8 +17,8 @@ from pksm.memory import grown
 class Rmap:
     """anon_vmas, by id from 1, and their chains: which vmas each holds, in order of linking.
 
-    references: int64 by anon_vma, those taken with get; root: where its line of forks begins (itself). An anon_vma lives
-    while it has vmas or references; the others of its line hold one on the root.
+    references: int64 by anon_vma, those taken with get; root: where its line of forks begins (itself). An anon_vma
+    lives while it has vmas or references; the others of its line hold one on the root.
     """
 
     def __init__(self):
@@ -191,7 +191,7 @@ class Sharers:
         self.n = len(valid)
 
     def of(self, frames):
-        """Return (positions in frames, anon_vmas, indices) of the sharers of KSM frames, frame by frame, oldest first."""
+        """Return (positions in frames, anon_vmas, indices) of KSM frames' sharers, frame by frame, oldest first."""
         valid = self._valid()
         kpages = self._kpage[valid]
         order = np.argsort(kpages, kind="stable")
@@ -272,12 +272,13 @@ class Walk:
     @property
     def outcome(self):
         """An Outcome for each frame: uint8."""
-        n_found = np.bincount(self.positions, minlength=len(self.frames))
-        outcome = np.where(n_found == self._machine.frames.mapcount[self.frames], Outcome.COMPLETE, Outcome.INCOMPLETE)
+        positions = self.positions
+        n_found = np.bincount(positions, minlength=len(self.frames))
+        outcome = np.zeros(len(self.frames), np.uint8)
         unfit = self._machine.vmas.flags[self.vma[self.found]] & UNFIT_FOR_MERGING != 0
-        spoiled = self.positions[unfit]
-        outcome[spoiled] = np.maximum(outcome[spoiled], Outcome.UNFIT)
-        return outcome.astype(np.uint8)
+        outcome[positions[unfit]] = Outcome.UNFIT
+        outcome[n_found != self._machine.frames.mapcount[self.frames]] = Outcome.INCOMPLETE
+        return outcome
 
     def locked(self):
         """Return a bool for each frame: a pte of it lies in an mlocked vma."""

@@ -1,7 +1,7 @@
 """Swap: slots with the bytes of pages, and the swap cache between them and the frames.
 
-A slot lives while ptes name it. While some of a page's ptes are swapped in and others not, the slot remembers the frame,
-so that all find the same one: the swap cache, which holds a reference on it.
+A slot lives while ptes name it. While some of a page's ptes are swapped in and others not, the slot remembers the
+frame, so that all find the same one: the swap cache, which holds a reference on it.
 """
 
 import numpy as np
@@ -81,7 +81,7 @@ class Swap:
         return self.cached[slots] != _NO_FRAME
 
     def check(self, users, frames):
-        """Raise AssertionError unless users (by slot, counted from the ptes) agree, and cached frames hold the bytes."""
+        """Raise AssertionError unless users (by slot, from the ptes) agree, and cached frames hold the bytes."""
         assert np.array_equal(users, self.users), "swap slots have other users than the ptes say"
         assert np.array_equal(np.sort(self._free), np.flatnonzero(self.users == 0)), "a slot is lost"
         cached = np.flatnonzero(self.cached != _NO_FRAME)

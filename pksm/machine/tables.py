@@ -13,6 +13,7 @@ VALUE = np.uint64(32)  # bits to shift
 KERNEL_ZERO, PKSM_ZERO = (PRESENT | SPECIAL | np.uint64(which) << VALUE for which in (0, 1))
 LEAF = 512  # ptes, and entries of a directory
 LIMIT = 1 << 35  # virtual page numbers: 47 bits of address at 4 KiB
+LEAVES_AT_ONCE = 16  # worked on at a time, so that what a batch takes besides does not grow with the range
 _TOP_SHIFT, _MIDDLE_SHIFT, _LEAF_SHIFT = 27, 18, 9
 
 
@@ -100,7 +101,7 @@ class PageTables:
         self._directories.free(np.array([root], np.uint32))
 
     def slots(self, roots, pages):
-        """Return the slots of virtual pages (int64), those of the nil leaf where there is no leaf. roots: one, or each."""
+        """Return the slots of virtual pages (int64), in the nil leaf where there is no leaf. roots: one, or each's."""
         directory = self._directories.entries
         tables = directory[roots * LEAF + (pages >> _TOP_SHIFT)].astype(np.int64)
         tables = directory[tables * LEAF + ((pages >> _MIDDLE_SHIFT) & (LEAF - 1))].astype(np.int64)
@@ -149,15 +150,18 @@ class PageTables:
         return numbers, self._directories.entries[places].astype(np.int64)
 
     def existing(self, root, first, end):
-        """Return (virtual pages, slots) of all ptes of first .. end - 1 that have a leaf; int64, ascending."""
+        """Yield (virtual pages, slots) of all ptes of first .. end - 1 that have a leaf, a few leaves at a time.
+
+        int64, ascending. What the directories say when it begins is what counts.
+        """
         numbers, leaves = self.leaves(root, first, end)
-        if not len(numbers):
-            return numbers, leaves
         entries = np.arange(LEAF)
-        pages = (numbers[:, np.newaxis] * LEAF + entries).reshape(-1)
-        slots = (leaves[:, np.newaxis] * LEAF + entries).reshape(-1)
-        part = slice(max(0, first - int(pages[0])), len(pages) - max(0, int(pages[-1]) + 1 - end))
-        return pages[part], slots[part]
+        for start in range(0, len(leaves), LEAVES_AT_ONCE):
+            some = slice(start, start + LEAVES_AT_ONCE)
+            pages = (numbers[some, np.newaxis] * LEAF + entries).reshape(-1)
+            slots = (leaves[some, np.newaxis] * LEAF + entries).reshape(-1)
+            part = slice(max(0, first - int(pages[0])), len(pages) - max(0, int(pages[-1]) + 1 - end))
+            yield pages[part], slots[part]
 
     def release(self, root, first=0, end=LIMIT):
         """Free the leaves of virtual pages first .. end - 1 that are empty, and directories that become so."""

@@ -1,4 +1,4 @@
-"""Transparent huge pages: 512 frames in a row that are born together, and split before anything is done to one of them."""
+"""Transparent huge pages: 512 frames in a row, born together, and split before anything is done to one of them."""
 
 import numpy as np
 

@@ -54,6 +54,11 @@ class Freezer:
         self._cgroups, self._timeout = cgroups, timeout_seconds
         self._stack = contextlib.ExitStack()
 
+    @property
+    def has_processes(self):
+        """Tell whether there is anything to freeze."""
+        return bool(self._sources)
+
     def __enter__(self):
         with contextlib.ExitStack() as stack:
             self._freeze(stack)

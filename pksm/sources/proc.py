@@ -34,7 +34,7 @@ class ProcessSource:
         self.pid = pid
         self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
         self._racy = racy
-        self._facts = {}
+        self._reading = None
         self.command = self.user = ""
         self.name = access.called(pid, "")
         self.mappings = []
@@ -57,21 +57,19 @@ class ProcessSource:
             raise UsageError(
                 f"{self.name}: page size {page_size}: live processes have pages of {pagemap.PAGE_SIZE} bytes"
             )
-        self.lost, self.warnings, self._facts = 0, [], {}
+        self.lost, self.warnings, self._reading = 0, [], None
         with self._opened() as (pages, memory):
             space = access.guarded(self.pid, self.command, procmaps.read_address_space)
             if not pages.alive():
                 raise self.ended_unread()
             self.mappings = space.mappings
-            reading = _Reading(self, space, pages, memory, self._racy)
-            try:
-                yield from reading.regions(allocate, progress)
-            finally:
-                self._facts = reading.facts()
+            self._reading = _Reading(self, space, pages, memory, self._racy)
+            yield from self._reading.regions(allocate, progress)
 
     def facts(self) -> dict:
         """Return further fields for the result of a scan; those about pages are filled while reading."""
-        return {"pid": self.pid, "command": self.command, "user": self.user, **self._facts}
+        met = self._reading.facts() if self._reading else {}
+        return {"pid": self.pid, "command": self.command, "user": self.user, **met}
 
     def wait_ready(self) -> None:
         """Wait until there is something to read: a process that runs has it already."""
@@ -110,7 +108,7 @@ class ProcessSource:
 
 
 class _Reading:
-    """One pass over the memory of a process."""
+    """One pass over the memory of a process. what_if_racy: one of RACY."""
 
     def __init__(self, source, space, pages, memory, what_if_racy):
         self.source = source

@@ -28,7 +28,7 @@ def page(number):
 def test_what_was_gathered_is_told(tmp_path, capfd, monkeypatch):
     ram = write_file(tmp_path / "ram", [page(1), page(2), page(1)], SIZE)
     process = GivenSource("pid 9", data(page(1)), then=interrupt)
-    monkeypatch.setattr(sources, "open_pid", lambda pid: process)
+    monkeypatch.setattr(sources, "open_pid", lambda pid, racy: process)
     done = run(capfd, "scan", "--json", ram, "--pid", "9")
     result = json.loads(done.out)
     assert done.code == 130 and is_one_line(done.err, "interrupted", "4 pages", "2 of 2 sources")
@@ -38,7 +38,7 @@ def test_what_was_gathered_is_told(tmp_path, capfd, monkeypatch):
 
 
 def test_nothing_was_gathered(capfd, monkeypatch):
-    monkeypatch.setattr(sources, "open_pid", lambda pid: GivenSource("pid 9", [], then=interrupt))
+    monkeypatch.setattr(sources, "open_pid", lambda pid, racy: GivenSource("pid 9", [], then=interrupt))
     done = run(capfd, "scan", "--pid", "9")
     assert (done.code, done.out) == (130, "") and is_one_line(done.err, "interrupted")
 

@@ -60,10 +60,14 @@ def test_csv_has_a_row_for_each_source_and_one_for_all(tmp_path, capfd):
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert (done.code, done.err) == (0, "")
     assert [row["name"] for row in rows] == [*files, "total"]
+    shares = []
     for row, contents in zip(rows, [*files.values(), sum(files.values(), [])], strict=True):
         own = [page for page in contents if page is not None]
         truth = answer(own)
-        numbers = {name: int(value) for name, value in row.items() if name not in ("name", "kind")}
+        numbers = {
+            name: int(value) for name, value in row.items() if name not in ("name", "kind", "command", "user")
+        }
+        shares.append(numbers.pop("share_bytes"))
         assert numbers == {
             "page_size": SIZE,
             "pages": len(own),
@@ -73,6 +77,7 @@ def test_csv_has_a_row_for_each_source_and_one_for_all(tmp_path, capfd):
             "excluded": 0,
             "mappings": len(own),
             "lost": 0,
+            "racy": 0,
             "distinct": truth.distinct,
             "duplicates": len(own) - truth.distinct,
             "saving_pages": truth.zero_pages + truth.pages_sharing,
@@ -82,6 +87,7 @@ def test_csv_has_a_row_for_each_source_and_one_for_all(tmp_path, capfd):
             "net_bytes": (truth.zero_pages + truth.pages_sharing) * SIZE - 116 * len(own),
         }
     assert int(rows[-1]["net_bytes"]) == result["saving"]["net_bytes"]
+    assert abs(shares[-1] - result["saving"]["bytes"]) <= 2 and shares[-1] == sum(shares[:-1])
 
 
 def test_no_output_holds_page_bytes(tmp_path, capfd):
@@ -92,6 +98,13 @@ def test_no_output_holds_page_bytes(tmp_path, capfd):
         assert done.code == 0
         for word in ("correct", "staple", secret.hex(), "a7a7", "167, 167", "\\xa7"):
             assert word not in done.out + done.err
+    prints = tmp_path / "prints"
+    assert run(capfd, "scan", "--fingerprints", prints, path).code == 0
+    assert b"correct" not in prints.read_bytes() and b"\xa7\xa7" not in prints.read_bytes()
+    # Only where it is asked for.
+    assert "correct" in run(capfd, "scan", "--show-bytes", path).out
+    groups = json.loads(run(capfd, "scan", "--json", "--show-bytes", path).out)["groups"]
+    assert {bytes.fromhex(group["bytes"]["hex"])[:7] for group in groups} == {secret[:7], b"\xa7" * 7}
 
 
 def test_options_reach_the_engine(tmp_path, capfd):

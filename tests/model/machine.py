@@ -1,8 +1,8 @@
 """The machine with dicts: which frame each virtual page has, and nothing of how it is found.
 
 A frame knows the virtual pages that map it, so there is no reverse map, no vma and no page table. What depends on vmas
-is left open: whether a copy of an address space keeps ptes to the kernel's zero page (here they are as good as none), and
-which of several ptes of one swapped page find each other again (`came_back` takes the machine's word for it).
+is left open: whether a copy of an address space keeps ptes to the kernel's zero page (here they are as good as none),
+and which of several ptes of one swapped page find each other again (`came_back` takes the machine's word for it).
 """
 
 from collections import Counter

@@ -54,7 +54,8 @@ class PksmdMachine(RuleBasedStateMachine):
         palette=st.lists(contents.filter(any), min_size=4, max_size=12, unique=True),
     )
     def start(self, data, checksum, window, palette):
-        self.contents = st.sampled_from([bytes(PAGE_SIZE), *palette])
+        numbered = st.integers(1, 200).map(lambda number: bytes([number]) * PAGE_SIZE)
+        self.contents = st.sampled_from([bytes(PAGE_SIZE), *palette]) | numbered
         pages = data.draw(st.lists(self.contents, min_size=10, max_size=70))
         chosen = self.draw_tunables(data)
         event(f"order {chosen.order}")
@@ -223,6 +224,20 @@ def test_pages_found_outdated_end_the_rest():
     assert [verdict for _, verdict, _ in both.daemon.verdicts] == ["BUSY"]
     waiting = both.daemon.items.page[both.daemon._rescan.ids()].tolist()
     assert waiting == [0, 2] and not both.daemon.at_rest
+
+
+def test_busy_pages_are_not_summed_anew():
+    both = fixed_with_a_busy_page()
+    both.set_classes({0: Class.BUSY_PAGE, 2: Class.BUSY_PAGE, 3: Class.WALK_FAILS})
+    for page in (2, 3):
+        both.write(page, bytes([100 + page]) * PAGE_SIZE)
+    both.wake()
+    assert both.daemon.items.page[both.daemon._rescan.ids()].tolist() == [1, 3]
+    both.check()
+    both.set_classes({0: Class.BUSY_PAGE})
+    both.wake()
+    assert 2 in both.daemon.items.page[both.daemon._rescan.ids()].tolist()
+    both.check()
 
 
 def test_rest_is_reached_though_a_page_stays_busy():

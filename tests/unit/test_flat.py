@@ -245,6 +245,28 @@ def test_regions_may_come_later(world):
     host.check()
 
 
+@pytest.mark.parametrize("alive, pages", [([50], range(100)), ([150], range(60, 151)), ([], range(101, 203))])
+def test_a_long_run_of_births_that_can_not_be(alive, pages):
+    """Consecutive pages go a shorter way; one of them is alive, or behind the end of the region."""
+    store, listener = Store(PAGE_SIZE), Listener()
+    store.add(bytes(201 * PAGE_SIZE))
+    host = FlatHost(store)
+    host.attach(listener)
+    host.bear(alive)
+    listener.take()
+    before = state(host)
+    with pytest.raises(PageError):
+        host.bear(pages)
+    assert state(host) == before and not listener.take()
+    if not alive:
+        host.bear(range(101, 201), anon_vma=np.arange(100))
+        assert listener.take() == [("new", list(range(101, 201)))]
+        assert host.anon_vma(uint32(101, 200)).tolist() == [0, 99]
+        host.free(range(101, 201))
+        assert listener.take() == [("free", list(range(101, 201)))]
+    host.check()
+
+
 def test_a_check_finds_a_merge_that_changed_bytes(world):
     host, _ = world
     host.bear(range(10))

@@ -24,10 +24,12 @@ ARROWS = {
     "__main__": {"cli"},
     "__init__": {"*"},  # only when a name is first used: test_import_budget sees to that
     # scan, compare, profiler, bench, truth → policies, simulation, sources, workloads, flat, machine
-    "scan": BELOW_VERBS | {"report", "gather", "tally"},
+    "scan": BELOW_VERBS | {"report", "gather", "tally", "shares"},
     "gather": {"sources", "store", "memory"},
     "tally": {"host", "looks"},
+    "shares": {"host"},
     "looks": set(),
+    "fingerprints": {"sources", "checksums"},
     "compare": BELOW_VERBS | {"report"},
     "profiler": BELOW_VERBS | {"report"},
     "bench": BELOW_VERBS | {"report", "yardsticks"},
@@ -36,7 +38,9 @@ ARROWS = {
     "livekernel": set(),
     "testing": {"host", "store", "items", "settle"},
     # pure functions of results
-    "report": {"stats", "cost"},
+    "report": {"stats", "cost", "tables"},
+    "tables": {"text"},
+    "text": set(),
     "bench_report": {"report", "workloads"},
     "plot": {"stats", "cost"},
     # simulation → trace, stats (policy and host are passed in)

@@ -28,10 +28,10 @@ def digest(page):
     return hashlib.blake2b(page, digest_size=32).digest()
 
 
-def settled(store, pages, order):
+def settled(store, pages, order, threads):
     """Return host and daemon at rest."""
     host = FlatHost(store)
-    daemon = Pksmd(host, tunables.preset("fixed").with_(order=order, pages_to_scan=BATCH))
+    daemon = Pksmd(host, tunables.preset("fixed").with_(order=order, pages_to_scan=BATCH), threads=threads)
     host.bear(pages)
     while not daemon.at_rest:
         daemon.wake()
@@ -48,8 +48,8 @@ def test_exact(memory, name):
     groups = Counter(contents)
     zero = groups.pop(of_zero, 0)
     pages = np.arange(first, first + N_PAGES, dtype=np.uint32)
-    for order in ("checksum-content", "checksum", "content"):
-        host, daemon = settled(store, pages, order)
+    for order, threads in (("checksum-content", 1), ("checksum", 2), ("content", 1)):
+        host, daemon = settled(store, pages, order, threads)
         counters = daemon.counters()
         assert counters == counters | {
             "pages_zero_sharing": zero,

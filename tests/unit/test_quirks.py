@@ -311,6 +311,18 @@ def test_period_not_kept():
         assert world.daemon.cost.pages_visited - before == visits
 
 
+def test_period_not_kept_when_it_is_short():
+    """With 300 unshared pages and one wake-up a period, all of them are due; 102 are looked at."""
+    for world, visits in zip(both("period-not-kept", contents(range(1, 301))), (1, 2), strict=True):
+        world.settle()
+        world.daemon.sysfs["sleep_millisecs"] = 10_000
+        listed = world.daemon.items.page[world.daemon._update.ids()]
+        world.words[listed[[101, 102]]] = contents([1000, 1001])
+        before = world.daemon.cost.pages_visited
+        world.wake(2)
+        assert world.daemon.cost.pages_visited - before == visits
+
+
 def test_stale_hash_reentry():
     """A page changes, is found, and changes again to another's content before its visit."""
     for world, merged in zip(both("stale-hash-reentry", contents([1, 2, 3])), (0, 1), strict=True):

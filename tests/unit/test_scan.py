@@ -127,8 +127,16 @@ def test_the_document(tmp_path):
             "mappings": 4,
             "duplicates": 1,
             "lost": 0,
+            "saving_pages": 2,
+            "share_bytes": 2 * SIZE,
+            "out_of_reach": {},
         }
     ]
+    assert result["by_mapping"] == [
+        {"mapping": "two.raw", "pages": 4, "zero": 1, "merging": 3, "share_bytes": 2 * SIZE}
+    ]
+    assert result["by_command"] == result["by_user"] == result["unread"] == []
+    assert result["matrix"] is None and result["fingerprints"] is False
     assert result["groups"] == [
         {"pages": 2, "looks": "sparse", "where": [{"source": path, "mapping": "two.raw", "pages": 2}]}
     ]

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import pickle
+import pwd
 import signal
 import subprocess
 import sys
@@ -468,3 +469,66 @@ def test_lines_do_not_grow_with_pages(child, way):
     few, many = lines_of(1 << 10), lines_of(1 << 14)
     more_batches = ((1 << 14) - (1 << 10)) * PAGE // readv.BATCH_BYTES
     assert 0 < many - few <= 80 * more_batches
+
+
+WRITTEN = """
+import threading, time
+def write():
+    number = 0
+    while True:
+        number += 1
+        for page in (3, 4, 5):
+            put(page, b'number %d' % number)
+threading.Thread(target=write, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize("racy", proc.RACY)
+def test_pages_written_since_they_were_read(child, way, racy):
+    start = child.run(f"[put(page, b'x') for page in range(64)]; exec({WRITTEN!r})")
+    with contextlib.closing(sources.open_pid(child.pid, racy)) as source:
+        regions = list(source.regions(PAGE, allocate, lambda pages: None))
+        facts = source.facts()
+    found = pages_of(regions, start, 64)
+    excluded = [page for page, state in found.items() if state == State.EXCLUDED]
+    if racy == "unchecked":
+        assert facts["racy"] is None and excluded == []
+    else:
+        assert facts["racy"] >= 1  # the thread, and what the interpreter counts
+        assert set(excluded) <= {3, 4, 5} and bool(excluded) == (racy == "drop")
+        assert facts["out_of_reach"]["racy"] == (facts["racy"] if racy == "drop" else 0)
+    assert not facts["frozen"] and source.lost == 0
+
+
+def test_an_unknown_way_with_racy_pages(child):
+    with pytest.raises(UsageError, match="keep, drop"):
+        sources.open_pid(child.pid, "maybe")
+
+
+def test_pages_that_stay_are_not_racy(child, way):
+    source, _ = read(child.pid)
+    assert source.facts()["racy"] == 0, "the child waits for a line"
+
+
+def test_reasons_sum_up_to_what_was_not_read(child, way, tmp_path):
+    file = tmp_path / "data"
+    file.write_bytes(b"f" * 8 * PAGE)
+    child.run(f"kept = [mmap.mmap(os.open({str(file)!r}, os.O_RDWR), 0, flags=mmap.MAP_PRIVATE)]; kept[0][:{PAGE}]")
+    child.run(f"kept.append(mmap.mmap(-1, 8 * {PAGE})); kept[1][: 3 * {PAGE}] = b's' * 3 * {PAGE}")
+    source, regions = read(child.pid)
+    reasons = source.facts()["out_of_reach"]
+    states = np.concatenate([region.runs for region in regions])
+    holes, excluded = (int(states["pages"][states["state"] == state].sum()) for state in (State.HOLE, State.EXCLUDED))
+    assert reasons["not_resident"] + reasons["swapped"] == holes
+    assert sum(reasons.values()) == holes + excluded
+    assert reasons["shared"] >= 3 and reasons["file"] >= 1 and reasons["huge"] == 0
+
+
+def test_who_a_process_is(child):
+    source, _ = read(child.pid)
+    facts = source.facts()
+    assert facts["pid"] == child.pid and facts["command"] in source.name
+    with open(f"/proc/{child.pid}/comm") as comm:
+        assert facts["command"] == comm.read().strip()
+    assert facts["user"] == pwd.getpwuid(os.getuid()).pw_name
+    assert facts["ksm_merged"] in (0, None)

@@ -1,0 +1,110 @@
+"""What a command line names to be scanned: files, processes, control groups, a command."""
+
+import math
+import os
+import resource
+from functools import partial
+
+from pksm.errors import PksmError, UsageError
+
+EXAMPLE = "for example: pksm scan --pid $$"
+SPARE_DESCRIPTORS = 256
+
+
+class Targets:
+    """openers: a function for each source, which opens it. cgroups: directories. page_size: of fingerprints, or None.
+
+    UsageError when there is nothing, or a thing is named twice.
+    """
+
+    def __init__(self, options):
+        self.openers, self.page_size = [], None
+        _check_settle(options)
+        _refuse_twice([(_identity(path), path) for path in options.targets])
+        _refuse_twice([(pid, f"pid {pid}") for pid in options.pid])
+        self._add_files(options.targets)
+        self.cgroups = self._add_processes(options)
+        if options.command is not None:
+            self._add_command(options)
+        if not self.openers and (options.all or options.cgroup):
+            raise UsageError("there are no processes but this one")
+        if not self.openers:
+            raise UsageError(f"nothing to scan: name a file, a process or a command, {EXAMPLE}")
+
+    def _add_files(self, paths):
+        from pksm import sources
+        from pksm.sources import fingerprints
+
+        for number, path in enumerate(paths):
+            if _holds_fingerprints(path):
+                file = fingerprints.FingerprintFile(path, number)
+                self.page_size = self.page_size or file.page_size
+                self.openers += [partial(file.source, index) for index in range(len(file))]
+            else:
+                self.openers.append(partial(sources.open_target, path))
+
+    def _add_processes(self, options):
+        from pksm import sources
+        from pksm.sources import processes
+
+        pids, cgroups = dict.fromkeys(options.pid), [processes.find_cgroup(path) for path in options.cgroup]
+        for cgroup in cgroups:
+            pids |= dict.fromkeys(processes.cgroup_pids(cgroup))
+        if options.all:
+            pids |= dict.fromkeys(processes.all_pids())
+        _make_room_for(len(pids))
+        self.openers += [partial(sources.open_pid, pid, options.racy) for pid in pids]
+        return cgroups
+
+    def _add_command(self, options):
+        from pksm import sources
+
+        settle = 1.0 if options.settle is None else options.settle
+        self.openers.append(partial(sources.run_command, options.command, settle, options.racy))
+
+
+def _holds_fingerprints(path):
+    """Look into the file; what can't be read is for its opener to complain about."""
+    from pksm.sources import files, fingerprints
+
+    try:
+        return fingerprints.sniff(path, files.read_head(path))
+    except PksmError:
+        return False
+
+
+def _check_settle(options):
+    if options.settle is not None:
+        if options.command is None:
+            raise UsageError("--settle: there is no command to wait for; write it last, behind --")
+        if not 0 <= options.settle < math.inf:
+            raise UsageError(f"--settle {options.settle}: give the seconds to wait, from 0")
+
+
+def _make_room_for(n_processes):
+    """Each process that is open needs a descriptor: take more if there are too few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = n_processes + SPARE_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+def _identity(path):
+    """Return what makes a file the same file under another name."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        if path.isdecimal():
+            raise UsageError(f"{path}: no such file; for the process of this number write --pid {path}") from None
+        return path
+    return status.st_dev, status.st_ino
+
+
+def _refuse_twice(named):
+    seen = {}
+    for identity, name in named:
+        if identity in seen:
+            other = seen[identity]
+            raise UsageError(f"{name}: named twice" if other == name else f"{name}: the same file as {other}")
+        seen[identity] = name

@@ -1,0 +1,196 @@
+"""pksm scan --all and --cgroup: many processes, those that can't be read, freezing, two scans at once."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from cli_runs import ROOT, as_nobody, environment, is_one_line, run, start
+
+from pksm.cli import main
+from pksm.sources import access, processes
+
+HOLD = "import sys; keep = [bytes(4096 * 200 - 1) + b'x', 'a' * 999999]; print('ready', flush=True); sys.stdin.read()"
+
+
+@contextlib.contextmanager
+def holders(count):
+    """Run interpreters that hold something, and give their pids."""
+    with contextlib.ExitStack() as stack:
+        made = [
+            stack.enter_context(
+                subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            )
+            for _ in range(count)
+        ]
+        for process in made:
+            assert process.stdout.readline() == b"ready\n"
+        yield [process.pid for process in made]
+
+
+@pytest.fixture
+def kernel_threads():
+    found = []
+    for pid in processes.all_pids():
+        try:
+            access.check_kind(pid)
+        except access.UnreadError as error:
+            found += [pid] if error.cause == access.KERNEL_THREAD else []
+    if len(found) < 5:
+        pytest.skip("no kernel threads here (a container)")
+    return found[:5]
+
+
+def these(monkeypatch, pids):
+    monkeypatch.setattr(processes, "all_pids", lambda: sorted(pids))
+
+
+def test_all_pids():
+    with holders(1) as pids:
+        found = processes.all_pids()
+        assert pids[0] in found and os.getpid() not in found and os.getppid() in found
+
+
+def test_all(capfd, monkeypatch, kernel_threads):
+    with holders(3) as pids:
+        zombie = subprocess.Popen(["true"])
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        these(monkeypatch, [*pids, *kernel_threads, zombie.pid])
+        done = run(capfd, "scan", "--all", "--json")
+        zombie.wait()
+    result = json.loads(done.out)
+    assert done.code == 3 and result["partial"]
+    assert [source["pid"] for source in result["sources"]] == sorted(pids)
+    causes = {one["pid"]: one["cause"] for one in result["unread"]}
+    assert causes == dict.fromkeys(kernel_threads, "kernel thread") | {zombie.pid: "ended"}
+    threads, ended = sorted(done.err.splitlines(), key=lambda line: "zombie" in line)
+    assert "5 kernel threads have no memory of their own" in threads and str(zombie.pid) in ended
+    assert all(f" {pid}" in threads for pid in kernel_threads)
+    (family,) = result["by_command"]
+    assert family["processes"] == 3 and family["pages"] == result["totals"]["pages"]
+    assert family["saving_pages"] == result["totals"]["duplicates"] + 1
+    assert abs(family["share_bytes"] - result["saving"]["bytes"]) <= 3
+
+
+def test_many_are_told_by_command_and_user(capfd, monkeypatch):
+    with holders(2) as pids:
+        monkeypatch.setattr("pksm.report.SOURCES_SHOWN", 1)
+        these(monkeypatch, pids)
+        done = run(capfd, "scan", "--all", "--matrix")
+    assert done.code == 0 and "Command and user" in done.out and "Contents in common" in done.out
+    assert "Source, by itself" not in done.out
+
+
+def test_nobody_reads_its_own_only(capfd, monkeypatch):
+    if os.geteuid():
+        pytest.skip("gives up root, so it must have it")
+    run(capfd, "scan", "--json", "--", "sleep", "5")  # all modules are loaded
+
+    def work():
+        with contextlib.redirect_stdout(None), subprocess.Popen(["sleep", "60"]) as own:
+            try:
+                these(monkeypatch, [own.pid, *pids])
+                time.sleep(0.2)  # the child has started its program
+                return main(["scan", "--all", "--csv"])
+            finally:
+                own.kill()
+
+    with holders(5) as pids:
+        capfd.readouterr()
+        code = as_nobody(work)
+    said = capfd.readouterr().err
+    assert code in (1, 3), said  # stdout is none: the result can't be written
+    assert "5 processes may not be read" in said and all(f" {pid}" in said for pid in pids)
+
+
+def test_all_of_a_namespace_of_its_own():
+    """The real listing, where it shows few processes."""
+    argv = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c",
+            '"$0" -c "$1" < /dev/zero & sleep 0.5; "$0" -m pksm scan --all --json', sys.executable,
+            "import time; time.sleep(60)"]  # fmt: skip
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, env=environment(), cwd=ROOT, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if "unshare" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    assert [source["pid"] for source in json.loads(done.out)["sources"]][:2] == [1, 2]
+
+
+def test_named_twice_is_read_once(capfd, monkeypatch):
+    with holders(2) as pids:
+        these(monkeypatch, pids)
+        done = run(capfd, "scan", "--all", "--pid", str(pids[1]), "--json")
+    assert sorted(source["pid"] for source in json.loads(done.out)["sources"]) == sorted(pids)
+
+
+def test_there_is_nobody_else(capfd, monkeypatch):
+    these(monkeypatch, [])
+    done = run(capfd, "scan", "--all")
+    assert done.code == 2 and is_one_line(done.err, "no processes")
+
+
+def test_what_can_not_be_meant(capfd, tmp_path):
+    (tmp_path / "ram").write_bytes(bytes(4096))
+    ram = tmp_path / "ram"
+    for arguments, word in (
+        (["--cgroup", tmp_path], "no control group"),
+        (["--freeze-timeout", "5", ram], "--freeze"),
+        (["--freeze", ram], "no live process"),
+        (["--racy", "maybe", ram], "--racy"),
+        (["--fingerprints", ram, ram], "holds no fingerprints"),
+    ):
+        done = run(capfd, "scan", *arguments)
+        assert done.code == 2 and is_one_line(done.err, word)
+
+
+def test_frozen_on_the_command_line(capfd):
+    with holders(2) as pids:
+        done = run(capfd, "scan", "--freeze", "--json", *(word for pid in pids for word in ("--pid", str(pid))))
+        result = json.loads(done.out)
+        assert (done.code, done.err) == (0, "")
+        assert all(source["frozen"] and source["racy"] == 0 for source in result["sources"])
+    done = run(capfd, "scan", "--freeze", "--json", "--settle", "0.2", "--", "sleep", "60")
+    assert done.code == 0 and json.loads(done.out)["sources"][0]["frozen"]
+
+
+def test_two_scans_at_once():
+    """Neither disturbs the other, nor the frames that the processes share."""
+    with holders(2) as pids:
+        words = [word for pid in pids for word in ("--pid", str(pid))]
+        with start("scan", "--json", *words) as one, start("scan", "--json", *words) as two:
+            results = [json.loads(scan.communicate(timeout=120)[0]) for scan in (one, two)]
+        assert one.returncode == two.returncode == 0
+    assert results[0]["totals"] == results[1]["totals"]
+
+
+@pytest.mark.parametrize("delay", [0, 0.02, 0.05, 0.1, 0.2])
+def test_a_process_that_dies_at_some_point(delay):
+    """Whenever that is: a result, or one line; nothing hangs."""
+    with holders(1) as others, subprocess.Popen(["sleep", "600"]) as dying:
+        with start("scan", "--json", "--pid", str(dying.pid), "--pid", str(others[0])) as scan:
+            time.sleep(delay)
+            dying.send_signal(signal.SIGKILL)
+            out, err = scan.communicate(timeout=120)
+        assert scan.returncode in (0, 3) and "Traceback" not in err
+        pids = [source["pid"] for source in json.loads(out)["sources"]]
+        assert others[0] in pids and (scan.returncode == 3) == (len(err.splitlines()) > 0)
+
+
+def test_fingerprints_of_processes(capfd, tmp_path):
+    prints = tmp_path / "prints"
+    with holders(2) as pids:
+        words = [word for pid in pids for word in ("--pid", str(pid))]
+        live = json.loads(run(capfd, "scan", "--json", "--fingerprints", prints, *words).out)
+    done = run(capfd, "scan", "--json", prints)
+    again = json.loads(done.out)
+    assert done.code == 0 and again["totals"] == live["totals"]
+    assert [source["user"] for source in again["sources"]] == [source["user"] for source in live["sources"]]
+    assert again["by_command"] == live["by_command"] and again["matrix"] == live["matrix"]
+    table = run(capfd, "scan", prints)
+    assert table.code == 0 and "not told" in table.out
