@@ -119,7 +119,7 @@ def test_all_of_a_namespace_of_its_own():
     if "unshare" in done.stderr:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr
-    assert [source["pid"] for source in json.loads(done.out)["sources"]][:2] == [1, 2]
+    assert [source["pid"] for source in json.loads(done.stdout)["sources"]][:2] == [1, 2]
 
 
 def test_named_twice_is_read_once(capfd, monkeypatch):
