@@ -59,8 +59,6 @@ class Pksmd:
         fixed_names = [name for name in ("order", "checksum") if getattr(tunables, name) != getattr(self._tunables, name)]
         if fixed_names:
             raise UsageError(f"{fixed_names[0]} can't change while the trees are in use: start another engine")
-        if tunables.period_seconds != self._tunables.period_seconds:
-            self._refresh_carry = 0  # what is left of a long period is a lot in a short one
         self._tunables = tunables
         self._set_rules()
 
