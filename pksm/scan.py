@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from pksm import checksums, tunables
+from pksm import checksums, findings, tunables
 from pksm.cost import Cost
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.flat import FlatHost
@@ -21,14 +21,11 @@ from pksm.gather import VIEWS, Interrupts, gather
 from pksm.host import NO_FRAME
 from pksm.pksmd import Pksmd
 from pksm.shares import Shares
-from pksm.sources.access import UnreadError, tell_unread
 from pksm.sources.base import check_page_size
 from pksm.sources.fingerprints import SUM_BYTES
 from pksm.tally import Tally
 
 SCHEMA = "pksm.scan/1"
-PKSM_BYTES_A_PAGE = 116  # what the kernel's PKSM keeps for each page it tracks
-KSM_BYTES_A_MAPPING = 64  # and KSM for each mapping of one
 DEFAULTS = {
     "pages_to_scan": 65536,  # few big batches: nobody waits for a page
     "sleep_millisecs": 0,  # no time passes between two, so there is nothing to check again
@@ -138,7 +135,7 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None, r
         total = tally.total()
         groups, groups_found = tally.groups(settings.top, not stands_for, settings.show_bytes)
         counts = [tally.of_source(taken) for taken in gathered.taken]
-        families = [_families(tally, gathered.taken, shares, fields, settings.page_size)
+        families = [findings.families(tally, gathered.taken, shares, fields, settings.page_size)
                     for fields in (("command", "user"), ("user",))]  # fmt: skip
         lap("count")
         if keep:
@@ -152,28 +149,24 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None, r
         "view": settings.view,
         "settings": settings.as_dict(),
         "sources": [
-            _source(taken, count, round(share * page_size))
+            findings.source(taken, count, round(share * page_size))
             for taken, count, share in zip(gathered.taken, counts, shares.of_source, strict=True)
         ],
-        "unread": [
-            {"pid": error.pid, "command": error.command, "cause": error.cause}
-            for error in errors
-            if isinstance(error, UnreadError)
-        ],
-        "totals": _totals(total, merged, gathered),
-        "saving": _saving(total, sum(count.mapped for count in counts), merged, gathered, page_size),
+        "unread": findings.unread(errors),
+        "totals": findings.totals(total, merged, gathered),
+        "saving": findings.saving(total, sum(count.mapped for count in counts), merged, gathered, page_size),
         "by_command": families[0],
         "by_user": families[1],
-        "by_mapping": _mappings(shares, page_size),
+        "by_mapping": findings.mappings(shares, page_size),
         "matrix": shares.matrix(),
         "fingerprints": stands_for,
         "groups": groups,
         "groups_found": groups_found,
-        "cost": _cost(total.pages, began, cost, merged),
+        "cost": findings.cost(total.pages, began, cost, merged),
         "partial": bool(errors) or any(taken.lost for taken in gathered.taken),
         "interrupted": interrupts.seen,
     }
-    result["warnings"] = _warnings(result, settings, gathered, errors, len(sources))
+    result["warnings"] = findings.warnings(result, settings, gathered, errors, len(sources))
     return result
 
 
@@ -242,132 +235,6 @@ def _check_fingerprints(sources, settings):
     if settings.show_bytes:
         raise UsageError("--show-bytes: fingerprints hold no bytes of pages")
     return True
-
-
-def _families(tally, taken, shares, fields, page_size):
-    """Count live processes that are alike in these of their facts, those that have the largest share first."""
-    families = {}
-    for one, share in zip(taken, shares.of_source, strict=True):
-        if "command" in one.facts:
-            families.setdefault(tuple(one.facts[field] for field in fields), []).append((one, share))
-    rows = []
-    for values, members in families.items():
-        count = tally.of_sources([one for one, _ in members])
-        rows.append({
-            **dict(zip(fields, values, strict=True)), "processes": len(members), "pages": count.pages,
-            "zero": count.zero, "duplicates": count.duplicates, "saving_pages": count.saving,
-            "share_bytes": round(sum(share for _, share in members) * page_size),
-        })  # fmt: skip
-    return sorted(rows, key=lambda row: -row["share_bytes"])
-
-
-def _mappings(shares, page_size):
-    names = ("pages", "zero", "merging", "share_bytes")
-    rows = [
-        {"mapping": mapping, **dict(zip(names, [*counts, round(share * page_size)], strict=True))}
-        for mapping, (*counts, share) in shares.by_mapping.items()
-    ]
-    return sorted(rows, key=lambda row: -row["share_bytes"])
-
-
-def _source(taken, count, share_bytes):
-    return {
-        "name": taken.name,
-        "kind": taken.kind,
-        "pages": {
-            "data": count.pages - count.zero,
-            "zero": count.zero,
-            "hole": taken.hole,
-            "excluded": taken.excluded,
-        },
-        "mappings": count.mapped,
-        "duplicates": count.duplicates,
-        "lost": taken.lost,
-        "saving_pages": count.saving,
-        "share_bytes": share_bytes,
-        "out_of_reach": taken.out_of_reach,
-        **taken.facts,
-    }
-
-
-def _known_zero(gathered):
-    """Zero pages that never had bytes here, and so were not given to pksmd."""
-    return sum(taken.zero for taken in gathered.taken)
-
-
-def _totals(total, merged, gathered):
-    counters, known_zero = merged.counters, _known_zero(gathered)
-    return {
-        "pages": total.pages,
-        "zero": total.zero,
-        "distinct": total.distinct,
-        "duplicates": total.duplicates,
-        "pages_shared": counters["pages_shared"],
-        "pages_sharing": counters["pages_sharing"] + known_zero,
-        "pages_zero_sharing": counters["pages_zero_sharing"] + known_zero,
-        "pages_unshared": counters["pages_unshared"],
-    }
-
-
-def _saving(total, mappings, merged, gathered, page_size):
-    zero_pages = merged.zero_pages + _known_zero(gathered)
-    pages = zero_pages + merged.nonzero_pages
-    size_bytes, pksm_bytes = pages * page_size, PKSM_BYTES_A_PAGE * total.pages
-    return {
-        "pages": pages,
-        "zero_pages": zero_pages,
-        "nonzero_pages": merged.nonzero_pages,
-        "bytes": size_bytes,
-        "metadata_bytes": {
-            "ours": merged.metadata_bytes,
-            "pksm": pksm_bytes,
-            "ksm": KSM_BYTES_A_MAPPING * mappings,
-        },
-        "net_bytes": size_bytes - pksm_bytes,
-    }
-
-
-def _cost(pages, began, cost, merged):
-    wall_s, cpu_s = time.perf_counter() - began[0], time.process_time() - began[1]
-    steps = {
-        name: {"wall_s": wall, "cpu_s": part.cpu_s[name]}
-        for part in (cost, merged.cost)
-        for name, wall in part.wall_s.items()
-    }
-    speed = pages / steps["merge"]["wall_s"]
-    return {"wall_s": wall_s, "cpu_s": cpu_s, "pages_per_s": speed, **merged.cost.as_dict(), "steps": steps}
-
-
-def _warnings(result, settings, gathered, errors, n_sources):
-    warnings = tell_unread(errors) + gathered.warnings
-    if gathered.untold:
-        if gathered.frames_told:
-            reason, remedy = "they moved to other frames while they were read", "scan again"
-        else:
-            reason = "they are mapped more than once, and frames can't be told apart without root (CAP_SYS_ADMIN)"
-            remedy = "scan as root"
-        warnings.append(
-            f"{gathered.untold} pages are left out: {reason}; {remedy}, or count mappings with --view mappings"
-        )
-    idle = sorted(quirk for quirk in settings.tunables.quirks if not tunables.QUIRKS[quirk][0])
-    if idle:
-        warnings.append(
-            f"{len(idle)} quirks of these settings need page tables and have no effect on memory that is only read: "
-            f"preset {settings.preset} sets values and the other quirks here"
-        )
-    totals, saving = result["totals"], result["saving"]
-    possible = totals["duplicates"] + (totals["zero"] > 0)
-    if saving["pages"] < possible:
-        warnings.append(
-            f"these settings save {saving['pages']} pages of the {possible} that could be saved: "
-            "equal pages that the checksum or the quirks hide stay apart"
-        )
-    if result["interrupted"]:
-        warnings.append(
-            f"interrupted: this is about the {totals['pages']} pages that were reached, "
-            f"of {len(gathered.taken)} of {n_sources} sources"
-        )
-    return warnings
 
 
 def _silent(stage, pages, total):

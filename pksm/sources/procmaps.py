@@ -1,5 +1,6 @@
 """/proc/PID/smaps: the mappings of a process and which of them are not to be read."""
 
+import mmap
 import os
 import re
 from dataclasses import dataclass
@@ -19,8 +20,13 @@ USERFAULT_FLAGS = {"um", "ui"}  # missing and minor faults go to a handler
 HUGETLB_FLAG = "ht"
 DEVICE_FLAGS = {"io", "pf"}
 
+# How the C library lays out a heap of a thread, and its stack behind a guard page.
+ARENA_BYTES = 64 << 20
+GUARD_BYTES = mmap.PAGESIZE
+STACK_STEP = 64 << 10
+
 _LINE = re.compile(
-    r"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) ...(?P<sharing>\S) [0-9a-f]+ \S+ \d+ *(?P<name>.*)$"
+    r"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<access>\S+) [0-9a-f]+ \S+ \d+ *(?P<name>.*)$"
     r"|^Rss: +(?P<rss>\d+) kB$|^Anonymous: +(?P<anonymous>\d+) kB$|^KSM: +(?P<ksm>\d+) kB$"
     r"|^Swap: +(?P<swap>\d+) kB$|^VmFlags: (?P<flags>.*)$",
     re.MULTILINE,
@@ -50,7 +56,7 @@ def read_address_space(pid: int) -> AddressSpace:
 
 def parse_smaps(text: str) -> AddressSpace:
     """Parse the text of a smaps file; areas beyond the process's half of the address space are left out."""
-    mappings, rows = [], []
+    areas, rows = [], []
     anonymous_bytes = userfault_bytes = swapped_bytes = 0
     rss = anonymous = 0
     ksm_bytes = None
@@ -58,7 +64,7 @@ def parse_smaps(text: str) -> AddressSpace:
         kind = line.lastgroup
         if kind == "name":
             start, end, name = int(line["start"], 16), int(line["end"], 16), line["name"]
-            shared = line["sharing"] == "s"
+            access = line["access"]
         elif kind == "rss":
             rss = int(line["rss"]) << 10
         elif kind == "anonymous":
@@ -73,13 +79,42 @@ def parse_smaps(text: str) -> AddressSpace:
             userfault = not flags.isdisjoint(USERFAULT_FLAGS)
             huge = HUGETLB_FLAG in flags
             barred = userfault or huge
-            reason = "device" if device else "userfault" if userfault else "huge" if huge else "shared" if shared else "file"
+            reason = "device" if device else "userfault" if userfault else "huge" if huge else _kind(access)
             rows.append((start, end, device, barred, rss > 0 or huge, REASONS.index(reason)))
-            mappings.append(Mapping(_short_name(name), start, end))
+            areas.append((start, end, access, name))
             anonymous_bytes += 0 if device or barred else anonymous
             userfault_bytes += rss if userfault else 0
     vmas = np.array(rows, VMA)
-    return AddressSpace(mappings, vmas, anonymous_bytes, userfault_bytes, swapped_bytes, ksm_bytes)
+    return AddressSpace(_named(areas), vmas, anonymous_bytes, userfault_bytes, swapped_bytes, ksm_bytes)
+
+
+def _kind(access: str) -> str:
+    return "shared" if access.endswith("s") else "file"
+
+
+def _named(areas) -> list[Mapping]:
+    """Make the mappings of (start, end, access, name) in order; the unnamed ones by what lies beside them."""
+    around = zip([None, *areas], areas, [*areas[1:], None], strict=False)
+    return [
+        Mapping(_short_name(area[3] or _guess(before, area, after)), *area[:2]) for before, area, after in around
+    ]
+
+
+def _guess(before, area, after) -> str:
+    """Tell what an unnamed area is where its neighbours and its place show it, else ""."""
+    start, end, access, _ = area
+    if access != "rw-p":
+        return ""
+    if before and before[1] == start:
+        low, _, beside, name = before
+        if name.startswith("/") and beside == "rw-p":
+            return f"{os.path.basename(name)} (bss)"
+        is_guard = not name and beside == "---p" and start - low == GUARD_BYTES
+        if is_guard and 0 in ((end - start) % STACK_STEP, (end - low) % STACK_STEP):
+            return "[thread stack]"
+    if start % ARENA_BYTES == 0 and after and after[0] == end and after[1] == start + ARENA_BYTES:
+        return "[arena]" if after[2:] == ("---p", "") else ""
+    return ""
 
 
 def _short_name(name: str) -> str:

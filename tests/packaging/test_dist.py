@@ -65,7 +65,7 @@ def test_sdist_has_all_that_a_build_and_a_test_run_need(dist):
     wanted = {"pyproject.toml", "setup.py", "Makefile", "LICENSE", "README.md", "pksm/include/pksm.h"}
     wanted |= {
         path.relative_to(ROOT).as_posix()
-        for pattern in ("csrc/*", "pksm/**/*.py", "ci/*", "tests/**/*", "benchmarks/**/*")
+        for pattern in ("csrc/*", "pksm/**/*.py", "ci/*", "docs/**/*", "tests/**/*", "benchmarks/**/*")
         for path in ROOT.glob(pattern)
         if path.is_file() and path.suffix != ".pyc"
     }
@@ -82,7 +82,9 @@ def test_wheel_has_header_and_sources_and_no_tests(dist):
         names = set(archive.namelist())
     assert {"pksm/_core.abi3.so", "pksm/include/pksm.h", "pksm/cli/__init__.py"} <= names
     assert {f"pksm/csrc/{path.name}" for path in (ROOT / "csrc").glob("*.[ch]")} <= names
-    assert {name.split("/")[0] for name in names} == {"pksm", f"pksm-{VERSION}.dist-info"}
+    shared = {name for name in names if name.startswith(f"pksm-{VERSION}.data/data/share/")}
+    assert {name.partition("/share/")[2] for name in shared} == {"man/man1/pksm.1", "bash-completion/completions/pksm"}
+    assert {name.split("/")[0] for name in names - shared} == {"pksm", f"pksm-{VERSION}.dist-info"}
     assert any(name.endswith("/LICENSE") for name in names)
 
 

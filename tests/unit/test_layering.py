@@ -24,10 +24,11 @@ ARROWS = {
     "__main__": {"cli"},
     "__init__": {"*"},  # only when a name is first used: test_import_budget sees to that
     # scan, compare, profiler, bench, truth → policies, simulation, sources, workloads, flat, machine
-    "scan": BELOW_VERBS | {"report", "gather", "tally", "shares"},
+    "scan": BELOW_VERBS | {"report", "gather", "tally", "shares", "findings"},
     "gather": {"sources", "store", "memory"},
     "tally": {"host", "looks"},
     "shares": {"host"},
+    "findings": {"sources", "tunables"},
     "looks": set(),
     "fingerprints": {"sources", "checksums"},
     "compare": BELOW_VERBS | {"report"},

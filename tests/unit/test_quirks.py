@@ -188,7 +188,9 @@ def test_every_wake_up_as_measured(name):
     assert seen[wakes] == settled and world.daemon.at_rest
 
 
-@pytest.mark.parametrize("name, pages_to_scan, wakes", [("W2", 200, 10), ("W3", 100, 16), ("W4", 50, 20), ("W4", 10, 84)])
+@pytest.mark.parametrize(
+    "name, pages_to_scan, wakes", [("W2", 200, 10), ("W3", 100, 16), ("W4", 50, 20), ("W4", 10, 84)]
+)
 def test_wake_ups_are_what_the_batch_size_gives(name, pages_to_scan, wakes):
     make, settled, _ = MEASURED[name]
     world = World(PUBLISHED.with_(pages_to_scan=pages_to_scan), make())

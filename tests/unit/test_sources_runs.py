@@ -48,6 +48,32 @@ VmFlags: ex
 """
 
 
+def area(start, end, access, name=""):
+    """An entry of smaps, bounds in pages."""
+    return f"{start * PAGE:x}-{end * PAGE:x} {access} 00000000 00:00 0    {name}\nRss: 4 kB\nVmFlags: rd\n"
+
+
+def test_unnamed_areas_are_named_by_their_neighbours():
+    """A library's bss, a thread's stack behind its guard page, a heap in its 64 MiB; what is only alike is anon."""
+    arena = 5 * (64 << 20) // PAGE
+    whole = (64 << 20) // PAGE
+    stack = 1000 + (8 << 20) // PAGE
+    text = "".join(
+        [
+            area(10, 12, "r--p", "/lib/libm.so"), area(12, 13, "rw-p"),
+            area(20, 22, "rw-p", "/lib/libm.so"), area(22, 23, "rw-p"), area(24, 25, "rw-p"),
+            area(999, 1000, "---p"), area(1000, stack, "rw-p"),
+            area(stack + 9, stack + 10, "---p"), area(stack + 10, stack + 13, "rw-p"),
+            area(arena, arena + 33, "rw-p"), area(arena + 33, arena + whole, "---p"),
+            area(arena + 2 * whole, arena + 2 * whole + 33, "rw-p"),
+        ]
+    )  # fmt: skip
+    assert [mapping.name for mapping in procmaps.parse_smaps(text).mappings] == [
+        "libm.so", "anon", "libm.so", "libm.so (bss)", "anon", "anon", "[thread stack]", "anon", "anon",
+        "[arena]", "anon", "anon",
+    ]  # fmt: skip
+
+
 def test_smaps():
     space = procmaps.parse_smaps(SMAPS)
     assert [mapping.name for mapping in space.mappings] == [

@@ -63,7 +63,9 @@ def test_stopped_means_stopped(daemon):
     assert daemon.sysfs["pages_zero_sharing"] == 4
 
 
-@pytest.mark.parametrize("name, value", [("pages_to_scan", 0), ("run", 2), ("period_seconds", "10"), ("update", "tail")])
+@pytest.mark.parametrize(
+    "name, value", [("pages_to_scan", 0), ("run", 2), ("period_seconds", "10"), ("update", "tail")]
+)
 def test_values_out_of_range_change_nothing(daemon, name, value):
     before = daemon.tunables
     with pytest.raises(UsageError, match=name):
