@@ -1,12 +1,13 @@
 """What all readers of image files have in common: the open file, its bytes, and the lines said about it."""
 
 import os
+from abc import ABC, abstractmethod
 
 from pksm.errors import PksmError
 from pksm.sources import base, files
 
 
-class Image:
+class Image(ABC):
     """An open image file. Subclasses set `kind`, learn what it holds in _open(), and yield it from _regions().
 
     `remarks` are warnings that hold however the file is read; read_at() is how headers are read: the file may shrink.
@@ -65,8 +66,10 @@ class Image:
             os.close(self.fd)
             self.fd = -1
 
+    @abstractmethod
     def _open(self) -> None:
-        raise NotImplementedError
+        """Read and check the headers."""
 
+    @abstractmethod
     def _regions(self, page_size, allocate, progress):
-        raise NotImplementedError
+        """Yield the regions, as Source.regions does."""
