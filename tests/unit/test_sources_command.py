@@ -46,7 +46,8 @@ def test_command_is_read_and_ended():
     code = f"import time\ndata = bytearray(b'marked page.') * (300 * {PAGE} // 12)\ntime.sleep(99)"
     with contextlib.closing(sources.run_command([sys.executable, "-c", code], settle=0.5)) as source:
         regions = read(source)
-        assert source.kind == "process" and "marked page" in source.name and str(source.pid) in source.name
+        # the name is cut: where the interpreter lies may be long
+        assert source.kind == "process" and source.name.startswith(sys.executable[:40]) and str(source.pid) in source.name
         assert "\n" not in source.name
     marked = sum((region.buffer.tobytes().count(b"marked page.") for region in regions if region.allocated), 0)
     assert marked >= 299 * PAGE // 12
