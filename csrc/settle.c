@@ -94,8 +94,11 @@ static int stage_zero(const batch *b, const pksm_node *item, const lane *l)
 
     if (item->checksum != b->rules->zero_checksum || (item->flags & (PKSM_INITCHECKSUM | PKSM_ZERO_REFUSED)))
         return NEXT;
-    if (l->zero < 0 ? kernels.is_zero(page_bytes(store, item->page), store->page_size) : l->zero)
+    if (l->zero < 0 ? kernels.is_zero(page_bytes(store, item->page), store->page_size) : l->zero) {
+        if (class == PKSM_BUSY_PAGE)
+            return PKSM_BUSY;
         return class == PKSM_FREE || class == PKSM_NOT_KPAGE ? PKSM_ZERO : NEXT;
+    }
     b->tree.cost->collisions++;
     return b->rules->zero_on_differ == PKSM_SUCCESS ? PKSM_LIMBO : NEXT;
 }

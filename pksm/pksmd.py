@@ -164,7 +164,10 @@ class Pksmd:
     # ---- one wake-up ----
 
     def wake(self):
-        """Work once, as pksmd does between two sleeps, and return the number of items visited."""
+        """Work once, as pksmd does between two sleeps, and return the number of items visited.
+
+        BusError if bytes of pages are gone: what was decided until then stands, the rest of the batch waits again.
+        """
         if not self._tunables.run:
             return 0
         self._awake = True
@@ -174,10 +177,6 @@ class Pksmd:
             lap("take_batch")
             self._settle(batch)
             lap("settle")
-        except BusError:
-            lost = self._alive(batch)
-            self._wait(_NONE, lost[(self.items.flags[lost] & (native.STABLE | native.UNSTABLE)) == 0])
-            raise
         finally:
             self._drain_deleted()
             self._awake = False
@@ -210,6 +209,9 @@ class Pksmd:
             waiting.append(places[settled.of(Verdict.WAITING).positions])
             retried.append(places[retry])
             not_zero.append(ids[refused_zero])
+            if settled.error:
+                retried += places[again], places[len(settled.ids) :]
+                break
             ids, places = ids[again], places[again]
             if len(ids):
                 alive = (self.items.flags[ids] & native.DELLIST) == 0
@@ -219,6 +221,9 @@ class Pksmd:
         retried = _in_order(retried)
         self._wait(batch[_in_order(waiting)], batch[retried])
         self._fruitless = 0 if outdated or len(retried) < len(batch) else self._fruitless + len(batch)
+        if len(batch) and settled.error:
+            self._fruitless = 0
+            raise settled.error
 
     def _wait(self, waiting, retry):
         """Unstable items go to the update list, those to try again to the rescan list."""
@@ -244,8 +249,11 @@ class Pksmd:
                 pool.submit(native.checksum_pages, view, self._checksum, pages[start:stop], sums[start:stop])
                 for start, stop in zip(parts, parts[1:], strict=False)
             ]
-            for job in jobs:
-                job.result()
+            try:
+                for job in jobs:
+                    job.result()
+            except BusError:
+                return  # settle meets it in its place
         self.items.checksum[ids] = sums
         self.items.clear_flags(ids, native.INITCHECKSUM)
         self.cost.add(bytes_hashed=len(ids) * self._host.store.page_size)

@@ -73,13 +73,14 @@ class Part(NamedTuple):
 
 
 class Settled:
-    """Verdicts of one batch.
+    """Verdicts of one batch, or of its beginning if bytes were gone.
 
-    ids: uint32, in order of arrival; verdicts: uint8; others: uint32, the item each verdict names (0: none);
+    error: the BusError that ended it, or None. ids: uint32, in order of arrival, those with a verdict; verdicts: uint8; others: uint32, the item each verdict names (0: none);
     revisit: uint32, unstable items that were taken out because their page had changed; page: of every item.
     """
 
-    def __init__(self, ids, verdicts, others, revisit, page):
+    def __init__(self, ids, verdicts, others, revisit, page, error=None):
+        self.error = error
         self.ids, self.verdicts, self.others, self.revisit = ids, verdicts, others, revisit
         order, self._starts = native.group(verdicts, len(Verdict))
         ids, others = ids[order], others[order]
@@ -103,23 +104,23 @@ def settle(store, items, rules, ids, classes=None, *, cost):
     """Settle items in order of arrival and return Settled.
 
     store: Store; items: Items; rules: native.PackedRules; ids: uint32; classes: uint8 by page number or None;
-    cost: Cost, added to. BusError if bytes are gone: the items that were not settled are in no tree.
+    cost: Cost, added to. If bytes are gone, the Settled is short and has the error; the item that met it is in no tree.
     """
     parts, revisits, done = [], [], 0
     while True:
         # C stops early when `revisit` is full
-        verdicts, others, revisit, count = native.settle(
+        verdicts, others, revisit, count, error = native.settle(
             store.view, items.table, rules, classes, ids[done:], cost.counts
         )
         done += count
         parts.append((verdicts, others))
         revisits.append(revisit)
-        if done == len(ids):
+        if done == len(ids) or error:
             break
     if len(parts) == 1:
-        return Settled(ids, verdicts, others, revisit, items.page)
+        return Settled(ids[:done], verdicts, others, revisit, items.page, error)
     verdicts, others = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Settled(ids, verdicts, others, np.concatenate(revisits), items.page)
+    return Settled(ids[:done], verdicts, others, np.concatenate(revisits), items.page, error)
 
 
 def undo_pairs(store, items, rules, pairs, *, cost):

@@ -16,10 +16,18 @@ _ERRORS = {
 }
 
 
+def error_of(status):
+    """Return the exception that a status of the core stands for, or None."""
+    if not status:
+        return None
+    kind, message = _ERRORS[status]
+    return kind(message)
+
+
 def check(status):
-    if status:
-        kind, message = _ERRORS[status]
-        raise kind(message)
+    error = error_of(status)
+    if error:
+        raise error
 
 
 def borrow(array, kind):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pksm.native.door import borrow, borrow_writable, check, ffi, ids_array, lib
+from pksm import errors
+from pksm.native.door import borrow, borrow_writable, check, error_of, ffi, ids_array, lib
 from pksm.native.types import NODE, ORDERS, STABLE, STAGES, TREES
 
 class TableView:
@@ -68,7 +69,8 @@ def settle(store, table, rules, classes, ids, cost):
     """Settle items in order of arrival; see pksm_settle in pksm.h.
 
     classes: uint8 array, one entry a page number, or None; cost: COST array of one entry, added to.
-    Returns (verdicts uint8, others uint32, revisit uint32, done int): done may be less than len(ids).
+    Returns (verdicts uint8, others uint32, revisit uint32, done int, error): done may be less than len(ids); error is
+    a BusError when the bytes of the first item without a verdict, or of one compared with it, are gone, else None.
     """
     ids = ids_array(ids)
     n = len(ids)
@@ -91,5 +93,7 @@ def settle(store, table, rules, classes, ids, cost):
         counts + 1,
         borrow_writable(cost, "pksm_cost *"),
     )
-    check(status)
-    return verdicts[: counts[1]], others[: counts[1]], revisit[: counts[0]], counts[1]
+    error = error_of(status)
+    if error and not isinstance(error, errors.BusError):
+        raise error
+    return verdicts[: counts[1]], others[: counts[1]], revisit[: counts[0]], counts[1], error

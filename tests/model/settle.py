@@ -213,6 +213,8 @@ class Core:
         if item.zero_refused or item.init_checksum or item.checksum != rules.zero_checksum:
             return None
         if is_zero(self.bytes_of(id)):
+            if self._class_of(id) == Class.BUSY_PAGE:
+                return Verdict.BUSY, 0
             # the zero page is never the one kept, so a page with several ptes will do
             return (Verdict.ZERO, 0) if self._class_of(id) in (Class.FREE, Class.NOT_KPAGE) else None
         self.cost["collisions"] += 1

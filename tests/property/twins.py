@@ -125,7 +125,7 @@ class Twins:
         got, got_revisit, waited = [], [], False
         while len(got) < len(ids):
             batch = ids[len(got) :][:cut]
-            verdicts, others, again, done = native.settle(self.store, self.table, packed, by_page, batch, self.cost)
+            verdicts, others, again, done, _ = native.settle(self.store, self.table, packed, by_page, batch, self.cost)
             assert done == len(verdicts) == len(others) and (done == len(batch) or len(again) == len(batch))
             waited = waited or done < len(batch)
             got += zip(verdicts.tolist(), others.tolist(), strict=True)
