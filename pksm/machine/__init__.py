@@ -1,20 +1,22 @@
 """The simulated machine: processes with page tables over frames, as a host for policies that merge pages.
 
 Machine is the front: it checks what is asked for and says what there is. The work is in the files beside it, by
-subject: frames, page tables (tables), address spaces (mm, mapping), the reverse map (rmap), faults (fault), huge pages
-(thp), swap, moving (move), merging frames (merge) and ptes (ksm).
+subject: frames, page tables (tables), address spaces (mm, mapping), the reverse map (rmap), faults (fault), bytes (access),
+huge pages (thp), swap, moving (move), merging frames (merge) and ptes (ksm).
 """
+
+import copy
 
 import numpy as np
 
 from pksm.errors import UsageError
-from pksm.machine import check, content, fault, ksm, mapping, merge, move, thp
+from pksm.machine import access, check, fault, ksm, mapping, merge, move, thp
 from pksm.machine import frames as flag
 from pksm.machine.frames import Frames
 from pksm.machine.mm import GROWSDOWN, MERGEABLE, WRITABLE, Vmas
 from pksm.machine.rmap import Rmap, Sharers
 from pksm.machine.swap import Swap
-from pksm.machine.tables import LIMIT, PageTables, maps_frame, value_of
+from pksm.machine.tables import LIMIT, PageTables
 from pksm.native import ids_array
 
 BIRTHS = ("all", "anonymous")
@@ -38,6 +40,7 @@ class Machine:
     bytes, lengths n in pages. What is asked for is done whole, or refused with a UsageError or PksmError.
     """
 
+    _is_copy = False
     static = False  # unmerged pages change whenever they are written
 
     def __init__(self, frames, page_size=4096, births="all"):
@@ -57,6 +60,30 @@ class Machine:
         self.zero_ptes = 0  # ptes that point to the merged zero page
         self.zero_frames = 0  # frames freed by that and still saved
         self.policy = _NoPolicy()
+        self.merge_waits = []  # arrays: ms from birth to merge of each page merged; virtual time is set by a simulation
+
+    def snapshot(self):
+        """Return a copy of the whole machine, without a policy: array copies. Its Mm objects are in mms, by id.
+
+        A policy attached to the copy is told of all its pages, in order of frame number. Machines can be pickled too.
+        """
+        return copy.deepcopy(self)
+
+    def __getstate__(self):
+        return self.__dict__ | {"policy": _NoPolicy(), "store": None, "merge_waits": [], "_is_copy": True}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.store = self.frames.store
+
+    @property
+    def now(self):
+        """Virtual ms, when pages are born."""
+        return self.frames.now
+
+    @now.setter
+    def now(self, ms):
+        self.frames.now = ms
 
     # ---- processes and address spaces ----
 
@@ -131,14 +158,7 @@ class Machine:
 
     def read(self, mm, address, n=1):
         """Read n pages: uint8 (n, page_size), a copy. Empty ones get the kernel's zero page."""
-        first, end = self._range(mm, address, n)
-        self.vmas.covering(mm, first, end, self.page_size)  # before so much is allocated
-        out = np.zeros((n, self.page_size), np.uint8)
-        for start, ptes in fault.read_range(self, mm, first, end):
-            mapped = np.flatnonzero(maps_frame(ptes))
-            for part in content.blocks(len(mapped), self.page_size):
-                out[mapped[part] + start] = self.frames.memory[value_of(ptes[mapped[part]])]
-        return out
+        return access.read(self, mm, *self._range(mm, address, n))
 
     def touch(self, mm, address, n=1, write=False):
         """Read or write n pages without looking at or changing their bytes."""
@@ -151,37 +171,16 @@ class Machine:
         contents: bytes, or a uint8 array (n, page_size), or content ids, one a page (see content.pages_of); patches:
         rows (page from address, 32-bit word of it, value) written on top.
         """
-        if isinstance(contents, (bytes, bytearray, memoryview)):
-            contents = np.frombuffer(contents, np.uint8)
-            if contents.size % self.page_size:
-                raise UsageError(f"{contents.size} bytes are no whole number of pages of {self.page_size} bytes")
-            contents = contents.reshape(-1, self.page_size)
-        contents = np.asarray(contents)
-        if contents.ndim == 1:
-            contents = content.checked_ids(contents)
-        elif contents.dtype != np.uint8 or contents.shape[1:] != (self.page_size,):
-            raise UsageError(f"pages are a uint8 array (n, {self.page_size}), or a list of content ids")
+        contents = access.pages_given(contents, self.page_size)
         first, end = self._range(mm, address, len(contents))
-        patches = self._patches(patches, end - first)
-        for start, into in fault.write_range(self, mm, first, end, whole=True):
-            new = contents[start : start + len(into)]
-            if contents.ndim == 1:
-                content.write_pages(self.frames.memory, into, new)
-            else:
-                content.copy_pages(self.frames.memory, into, new)
+        patches = access.checked_patches(patches, end - first, self.page_size)
+        access.write(self, mm, first, end, contents)
         self.patch(mm, address, patches)
 
     def patch(self, mm, address, patches):
         """Write single words: rows (page from address, 32-bit word of it, value), the last of equals wins."""
         first, _ = self._range(mm, address, 1)
-        patches = self._patches(patches, LIMIT - first)
-        if len(patches):
-            pages, which = np.unique(patches[:, 0], return_inverse=True)
-            slots = self.tables.slots(mm.root, pages + first)
-            self.vmas.spans(mm, pages + first, self.page_size, writable=True)
-            self.frames.require(fault.frames_needed(self, self.tables.ptes[slots]))
-            into = fault.write_fault(self, mm, pages + first)
-            self._words()[into[which], patches[:, 1]] = patches[:, 2]
+        access.patch(self, mm, first, access.checked_patches(patches, LIMIT - first, self.page_size))
 
     def write_bytes(self, mm, address, data):
         """Write bytes, or the bytes of an array, to any address."""
@@ -189,32 +188,7 @@ class Machine:
         data = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
         offset = address % self.page_size
         first, end = self._range(mm, address - offset, -(-(offset + len(data)) // self.page_size))
-        into = np.concatenate([frames for _, frames in fault.write_range(self, mm, first, end)])
-        at = 0
-        head = min(len(data), -offset % self.page_size)  # bytes before the first whole page
-        if head:
-            self.frames.memory[into[0], offset : offset + head] = data[:head]
-            into, at = into[1:], head
-        whole = (len(data) - at) // self.page_size
-        pages = data[at : at + whole * self.page_size].reshape(whole, self.page_size)
-        content.copy_pages(self.frames.memory, into[:whole], pages)
-        tail = data[at + whole * self.page_size :]
-        if len(tail):
-            self.frames.memory[into[whole], : len(tail)] = tail
-
-    def _words(self):
-        return self.frames.memory.view(np.uint32)
-
-    def _patches(self, patches, n):
-        """Return patches as an int64 array (k, 3). UsageError for one that is not within n pages."""
-        patches = np.asarray(patches, np.int64).reshape(-1, 3)
-        limits = np.array([n, self.page_size // 4, 1 << 32])
-        wrong = ((patches < 0) | (patches >= limits)).any(axis=1)
-        if wrong.any():
-            page, word, value = patches[wrong][0].tolist()
-            room = f"{n} pages of {limits[1]} 32-bit words"
-            raise UsageError(f"patch (page {page}, word {word}, value {value}) does not fit: there are {room}")
-        return patches
+        access.write_bytes(self, mm, first, end, offset, data)
 
     # ---- holding, moving and losing frames ----
 
@@ -296,8 +270,11 @@ class Machine:
     # ---- as a host (protocols in pksm/host.py) ----
 
     def attach(self, policy):
-        """Tell this policy of births and deaths from now on."""
+        """Tell this policy of births and deaths from now on; in a copy, of the pages that there are besides."""
         self.policy = policy
+        if self._is_copy:
+            there = (self.frames.mapcount > 0) & (self.frames.flags & flag.COMPOUND == 0)
+            policy.on_new(np.flatnonzero(there).astype(np.uint32))
 
     @property
     def classes(self):
@@ -313,16 +290,27 @@ class Machine:
         return self.zero_ptes
 
     @property
+    def frames_used(self):
+        """Frames that are not free."""
+        return self.frames.n - self.frames.n_free
+
+    @property
     def frames_saved(self):
         return self.frames.frames_merged + self.zero_frames
 
     def merge(self, pages, kpages):
         """Let every pte of pages[i] point to kpages[i]. Returns a bool array of the refused, or None."""
-        return merge.merge(self, ids_array(pages), ids_array(kpages))
+        pages, kpages = ids_array(pages), ids_array(kpages)
+        refused = merge.merge(self, pages, kpages)
+        self.frames_merged(pages, kpages, refused)
+        return refused
 
     def merge_zero(self, pages):
         """Let every pte of pages point to the zero page. Returns a bool array of the refused, or None."""
-        return merge.merge_zero(self, ids_array(pages))
+        pages = ids_array(pages)
+        refused = merge.merge_zero(self, pages)
+        self.frames_merged(pages, pages, refused)
+        return refused
 
     def split(self, pages):
         """Give all who share these merged frames private copies."""
@@ -359,6 +347,13 @@ class Machine:
         ksm.unmerge_ptes(self, np.asarray(mms), np.asarray(addresses) // self.page_size)
 
     # ---- within the machine ----
+
+    def frames_merged(self, pages, kpages, refused=None):
+        """Remember how long the pages that were not refused have waited for their merge: since both were there."""
+        if refused is not None:
+            pages, kpages = pages[~refused], kpages[~refused]
+        born = self.frames.born_ms
+        self.merge_waits.append(self.now - np.maximum(born[pages], born[kpages]))
 
     def born(self, new, first_write=None):
         """Tell the policy of new pages; first_write: a bool for each that is nothing but an anonymous page's first."""

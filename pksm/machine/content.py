@@ -5,6 +5,7 @@ import numpy as np
 from pksm.errors import UsageError
 
 WORDS_AN_ID = 1024  # words of a 4 KiB page; larger pages would run into the next id's words
+MAX_ID = (1 << 22) - 1
 BLOCK_BYTES = 1 << 20  # made or copied at a time, to stay in the cache; no effect on the bytes
 
 
@@ -40,8 +41,8 @@ def pages_of(ids, page_size=4096):
 def checked_ids(ids):
     """Return content ids as a uint32 array. UsageError unless they are whole numbers from 0 to 2**22 - 1."""
     ids = np.asarray(ids)
-    if ids.ndim != 1 or ids.size and (ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= 1 << 22):
-        raise UsageError("content ids are a list of whole numbers from 0 to 4194303")
+    if ids.ndim != 1 or ids.size and (ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() > MAX_ID):
+        raise UsageError(f"content ids are a list of whole numbers from 0 to {MAX_ID}")
     return ids.astype(np.uint32)
 
 

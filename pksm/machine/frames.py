@@ -21,8 +21,10 @@ class Frames:
     Columns by frame: count and mapcount int32; flags uint8; anon_vma uint32 and index int64 (where the reverse walk
     starts); merged int32 (frames that were merged into this one and are still saved); swap_slot uint32 (if
     SWAP_CACHE); first_sharer int64 (if KSM: see rmap.Sharers); classes uint8, of native.FREE and the rest.
-    memory: uint8 (n, page_size), the bytes.
+    born_ms int64 (virtual time of birth). memory: uint8 (n, page_size), the bytes.
     """
+
+    now = 0  # virtual ms, set by a simulation
 
     def __init__(self, n, page_size):
         if n < 1:
@@ -40,11 +42,23 @@ class Frames:
         self.merged = np.zeros(size, np.int32)
         self.swap_slot = np.zeros(size, np.uint32)
         self.first_sharer = np.zeros(size, np.int64)
+        self.born_ms = np.zeros(size, np.int64)
         self.classes = np.full(size, native.NOT_ANON, np.uint8)
         self._free = np.arange(n, dtype=np.uint32)[::-1].copy()  # a stack
         self.n_free = n
         self.ksm_ptes = 0  # ptes that point to KSM frames
         self.ksm_mapped = 0  # KSM frames that have any
+
+    def __getstate__(self):
+        return self.__dict__ | {"store": None}
+
+    def __setstate__(self, state):
+        """Come back from a copy or a pickle: the bytes go to a store of its own."""
+        copied = state["memory"]
+        self.__dict__.update(state)
+        self.store = Store(copied.shape[1])
+        _, self.memory = self.store.allocate(self.n)
+        self.memory[:] = copied
 
     # ---- birth and death ----
 
@@ -81,11 +95,13 @@ class Frames:
         self.flags[frames] = flags | ANON
         self.anon_vma[frames] = anon_vma
         self.index[frames] = index
+        self.born_ms[frames] = self.now
         self.classes[frames] = native.WALK_FAILS if flags & UNFIT else native.FREE
 
     def take_over(self, old, new):
         """Let allocated frames be what others (each once, not busy) were; those have no references any more."""
-        for column in (self.count, self.mapcount, self.flags, self.anon_vma, self.index, self.merged, self.classes):
+        for name in ("count", "mapcount", "flags", "anon_vma", "index", "born_ms", "merged", "classes"):
+            column = getattr(self, name)
             column[new] = column[old]
         self.count[old] = self.mapcount[old] = 0
 

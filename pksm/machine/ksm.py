@@ -96,6 +96,7 @@ def merge_ptes(machine, mms, pages, kpages):
     last, times = _last_and_times(frames)
     freed = table.mapcount[frames[last]] == times
     np.add.at(table.merged, targets[last[freed]], np.int32(1))
+    machine.frames_merged(frames[last[freed]], targets[last[freed]])
     drop_ptes(machine, frames)
     return None if mask.all() else ~mask
 

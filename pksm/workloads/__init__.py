@@ -1,4 +1,6 @@
-"""Memory to measure with: static loads, made from a seed, whose answer is known by construction."""
+"""Memory to measure with: static loads, made from a seed, whose answer is known by construction; and workloads, which
+say what happens to memory and when.
+"""
 
 # What `make` can build. Copies lie scattered all over the pages.
 LOADS = {
@@ -12,11 +14,18 @@ LOADS = {
     "p": "All pages unique, random bytes behind a zero prefix of random length.",
 }
 
+# What `events` can make, for simulations: name -> one sentence. registry.py has who makes them.
+WORKLOADS = dict(LOADS)
+
 
 def __getattr__(name):
-    """Bring in numpy only when a load is to be made."""
+    """Bring in numpy only when a load or a workload is to be made."""
     if name in ("Load", "make"):
         from pksm.workloads import loads
 
         return getattr(loads, name)
+    if name == "events":
+        from pksm.workloads.registry import events
+
+        return events
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -44,10 +44,11 @@ ARROWS = {
     "text": set(),
     "bench_report": {"report", "workloads"},
     "plot": {"stats", "cost"},
-    # simulation → trace, stats (policy and host are passed in)
-    "simulation": {"trace", "stats"},
-    "trace": set(),
-    "workloads": set(),
+    # simulation → operations (policy and host are passed in); trace → machine: what a content id can be
+    "simulation": {"operations"},
+    "trace": {"operations", "machine"},
+    "operations": set(),
+    "workloads": {"operations"},
     # pksmd, ksmd → settle, items, queues, tunables, stats, host
     "pksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "stable_anon"},
     "ksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost"},

@@ -1,0 +1,38 @@
+"""Workloads by name: what a simulation plays."""
+
+from functools import partial
+
+import numpy as np
+
+from pksm.errors import UsageError
+from pksm.operations import Event
+from pksm.workloads import LOADS, WORKLOADS
+from pksm.workloads.loads import make
+
+
+def events(name, pages=65536, seed=0, page_size=4096):
+    """Return an iterator of the Events of a workload. UsageError for an unknown name or number of pages.
+
+    pages: what it has to do with, about; a workload that was measured has its own. seed: of what is random in it.
+    """
+    if name not in MAKERS:
+        raise UsageError(f"unknown workload {name!r}: choose from {', '.join(WORKLOADS)}")
+    if not isinstance(pages, int) or pages < 1:
+        raise UsageError(f"workload {name} of {pages} pages: must be a whole number from 1")
+    return MAKERS[name](pages, seed, page_size)
+
+
+def _load(name, pages, seed, page_size):
+    """A static load, written by one process, until it has settled."""
+    contents = np.empty((pages, page_size), np.uint8)
+    make(name, contents, seed)
+    yield Event(0, "spawn", {"process": "p0"})
+    yield Event(0, "mmap", {"process": "p0", "n": pages, "name": "load", "mergeable": True})
+    yield Event(0, "write", {"process": "p0", "address": "load", "content": contents})
+    del contents
+    yield Event(None, "until_settled", {})
+    yield Event(None, "read", {"label": "settled"})
+
+
+# name -> function(pages, seed, page_size) -> iterator of Events; the names and a sentence for each: WORKLOADS
+MAKERS = {name: partial(_load, name) for name in LOADS}
