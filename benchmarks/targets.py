@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
+import live_reading
 import scan_image
 
 from pksm import bench
@@ -213,7 +214,18 @@ def scan(findings):
     findings.at_most(f"{what}, RssAnon", "MiB", (300, 150), most)
 
 
-SECTIONS = {"merge": merging, "content": content, "checksum": checksum_pass, "idle": idle, "scan": scan}
+def live(findings):
+    """Reading a live process, over process_vm_readv alone."""
+    options = findings.options
+    pages = min(options.pages, 1 << 18)
+    for how in ("asleep", "running"):
+        run = live_reading.measure(pages, how, repeats=options.repeats)
+        remark = ", ".join(f"{name[:-2]} {run[name] / pages * 1e9:.0f} ns a page" for name in ("live_s", "alone_s"))
+        what = f"reading a process that is {how}, over readv alone"
+        findings.at_least(what, "x", (0.6, 0.8), run["ratio"], remark)
+
+
+SECTIONS = {"merge": merging, "content": content, "checksum": checksum_pass, "idle": idle, "scan": scan, "live": live}
 
 
 def parse(argv):

@@ -46,7 +46,7 @@ def add_arguments(parser):
                       help="give COMMAND this long before its memory is read (default 1)")  # fmt: skip
     what.add_argument("--racy", choices=RACY, default="keep", metavar="WHAT",
                       help="pages written since they were read: keep (the default), drop, or leave unchecked, which "
-                      "takes half the time to read")  # fmt: skip
+                      "takes half the time to read a busy process")  # fmt: skip
     what.add_argument("--freeze", action="store_true", help="let processes stand still while they are read")
     what.add_argument("--freeze-timeout", type=float, default=None, metavar="SECONDS",
                       help=f"and go on after this long at the latest (default {FREEZE_S:g})")  # fmt: skip

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from pksm.errors import UsageError
-from pksm.sources import access, base, pagemap, procmaps, readv
+from pksm.sources import access, base, pagemap, procmaps, readv, stillness
 from pksm.sources.base import Region, State
 
 REGION_PAGES = 1 << 16  # resident pages looked up and copied at a time
@@ -19,8 +19,8 @@ RACY = ("keep", "drop", "unchecked")
 class ProcessSource:
     """The memory of process `pid` while it runs. Raises UsageError or PksmError with the reason and the remedy.
 
-    A second look tells which pages were written since they were read: `racy` says whether to keep or drop those, or
-    not to look, which takes as long as reading.
+    A second look tells which pages were written since they were read, unless the process slept all the time: `racy`
+    says whether to keep or drop those, or not to look, which takes as long as reading.
     DATA: anonymous pages, private copies of file pages among them. EXCLUDED: resident but shared, of a file, of
     hugetlbfs, under userfaultfd, device memory, lost while reading, or racy and dropped. HOLE: not resident, swapped out, or mapped
     to the kernel's zero page, which is no frame of its own.
@@ -123,6 +123,7 @@ class _Reading:
         self.holes = 0
         self.excluded = np.zeros(len(procmaps.REASONS), np.int64)  # pages by reason
         self.ended = False
+        self.stillness = stillness.Stillness(source.pid, space.has_devices)
 
     def facts(self):
         """Return what was met, as ProcessSource.facts() has it."""
@@ -163,6 +164,9 @@ class _Reading:
             return Region(None, runs)
         page_size = pagemap.PAGE_SIZE
         buffer = allocate(int(data["pages"].sum()))
+        look_again = not self.unchecked
+        if look_again:
+            self.stillness.begin(len(buffer))
         frames, exclusive = self.pages.frames(data)
         states = np.full(len(buffer), State.EXCLUDED, np.uint8)
         for head, end, lost in self.memory.read_runs(data, exclusive, buffer):
@@ -179,7 +183,7 @@ class _Reading:
             states[zero] = State.HOLE
             self.holes += len(zero)
         self.frozen &= time.monotonic() < self.source.frozen_until
-        if not (self.ended or self.frozen or self.unchecked):
+        if look_again and not (self.ended or self.frozen or self.stillness.lasts()):
             self._look_again(data, exclusive, buffer, states)
         read = states == State.DATA
         self.pages_read += int(read.sum())

@@ -19,6 +19,9 @@ KERNEL_AREAS = {"[vvar]", "[vvar_vclock]"}
 USERFAULT_FLAGS = {"um", "ui"}  # missing and minor faults go to a handler
 HUGETLB_FLAG = "ht"
 DEVICE_FLAGS = {"io", "pf"}
+# Mappings of what may write to the process's memory while it sleeps: asynchronous I/O, io_uring, KVM, devices.
+DEVICE_NAMES = ("anon_inode:", "/[aio]", "/dev/")
+PLAIN_NAMES = ("/dev/shm/", "/dev/zero")
 
 # How the C library lays out a heap of a thread, and its stack behind a guard page.
 ARENA_BYTES = 64 << 20
@@ -43,6 +46,7 @@ class AddressSpace:
     userfault_bytes: int  # resident, in mappings with a userfaultfd handler
     swapped_bytes: int
     ksm_bytes: int | None  # merged by the kernel's own KSM; None where the kernel does not tell (before 6.6)
+    has_devices: bool  # a device or the kernel may write to its memory while it sleeps
 
 
 def read_address_space(pid: int) -> AddressSpace:
@@ -85,7 +89,12 @@ def parse_smaps(text: str) -> AddressSpace:
             anonymous_bytes += 0 if device or barred else anonymous
             userfault_bytes += rss if userfault else 0
     vmas = np.array(rows, VMA)
-    return AddressSpace(_named(areas), vmas, anonymous_bytes, userfault_bytes, swapped_bytes, ksm_bytes)
+    has_devices = any(
+        area[3].startswith(DEVICE_NAMES) and not area[3].startswith(PLAIN_NAMES) for area in areas
+    )
+    return AddressSpace(
+        _named(areas), vmas, anonymous_bytes, userfault_bytes, swapped_bytes, ksm_bytes, has_devices
+    )
 
 
 def _kind(access: str) -> str:

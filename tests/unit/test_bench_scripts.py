@@ -128,7 +128,7 @@ def test_targets_are_all_measured(script, tmp_path, capsys):
         assert f"load {load}, first pass and merge to rest" in whats
         assert f"load {load}, in wake-ups of 100 pages" in whats
         assert f"load {load}, order content over the twin" in whats
-    others = ("sequential read", "growth", "metadata", "order content", "4 KiB", "huge", "jhash2", "idle", "RssAnon")
+    others = ("sequential read", "growth", "metadata", "order content", "4 KiB", "huge", "jhash2", "idle", "RssAnon", "asleep", "running")
     for word in others:
         assert any(word in what for what in whats), word
     said = capsys.readouterr().out
@@ -181,6 +181,25 @@ def test_own_anonymous_memory_can_be_told(script):
     scan_image = script("scan_image")
     assert scan_image.rss_anon_kib(scan_image.os.getpid()) > 1024
     assert scan_image.rss_anon_kib(1 << 30) == 0
+
+
+# ---- live_reading ----
+
+
+def test_live_reading_is_measured_and_checked(script, capsys):
+    live_reading = script("live_reading")
+    assert live_reading.main(["--pages", "600", "--repeats", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["asleep", "asleep", "running", "running"]
+    with live_reading.child(64, "asleep") as (pid, start):
+        buffer = live_reading.zeros((1 << 14, 4096))
+        regions, _ = live_reading.read_live(pid, buffer)
+        live_reading.check(regions, start, 64)
+        with pytest.raises(PksmError, match="64 pages were read, not 63"):
+            live_reading.check(regions, start, 63)
+        buffer ^= 1
+        with pytest.raises(PksmError, match="were not read as they are"):
+            live_reading.check(regions, start, 64)
 
 
 # ---- compare ----

@@ -16,7 +16,7 @@ import pytest
 
 from pksm import sources
 from pksm.errors import PksmError, UsageError
-from pksm.sources import pagemap, proc, readv
+from pksm.sources import pagemap, proc, readv, stillness
 from pksm.sources.base import State
 
 PAGE = pagemap.PAGE_SIZE
@@ -451,7 +451,9 @@ def test_no_descriptor_is_left_open(child, way):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_lines_do_not_grow_with_pages(child, way):
+def test_lines_do_not_grow_with_pages(child, way, monkeypatch):
+    monkeypatch.setattr(stillness.Stillness, "lasts", lambda self: False)  # all is looked at a second time
+
     def lines_of(pages):
         child.run(f"area({pages}); put(0, b'x' * len(memory))")
         count = 0
@@ -470,20 +472,20 @@ def test_lines_do_not_grow_with_pages(child, way):
 
     lines_of(1 << 10)  # whatever is loaded late is loaded now
     few, many = lines_of(1 << 10), lines_of(1 << 14)
-    more_batches = ((1 << 14) - (1 << 10)) * PAGE // readv.BATCH_BYTES
-    assert 0 < many - few <= 70 * more_batches
+    more_pages = (1 << 14) - (1 << 10)
+    assert many - few < more_pages // 4, "batches and mappings cost lines, pages do not"
 
 
 @pytest.mark.parametrize("racy", ["keep", "drop", "unchecked"])
 def test_pages_written_since_they_were_read(child, way, monkeypatch, racy):
     start = child.run("[put(page, b'old') for page in range(64)]")
-    look_again = proc._Reading._look_again
+    lasts = stillness.Stillness.lasts
 
-    def write_and_look_again(*args):
+    def write_and_ask(self):
         child.run("put(3, b'new'); put(40, b'new')")
-        look_again(*args)
+        return lasts(self)
 
-    monkeypatch.setattr(proc._Reading, "_look_again", write_and_look_again)
+    monkeypatch.setattr(stillness.Stillness, "lasts", write_and_ask)
     with contextlib.closing(sources.open_pid(child.pid, racy)) as source:
         regions = list(source.regions(PAGE, allocate, lambda pages: None))
         facts = source.facts()
@@ -504,14 +506,54 @@ def test_an_unknown_way_with_racy_pages(child):
         sources.open_pid(child.pid, "maybe")
 
 
-def test_pages_that_stay_are_not_racy(child, way):
+@pytest.mark.parametrize("looks", [False, True])
+def test_pages_that_stay_are_not_racy(child, way, monkeypatch, looks):
     child.run("pass")
-    asleep = 0
-    while asleep < 5:  # it has answered, but may not have come back to wait for the next line
-        time.sleep(0.05)
-        asleep = asleep + 1 if "State:\tS" in Path(f"/proc/{child.pid}/status").read_text() else 0
+    wait_until_asleep(child.pid)
+    look_again, looked = proc._Reading._look_again, []
+    monkeypatch.setattr(proc._Reading, "_look_again", lambda *args: [looked.append(1), look_again(*args)])
+    if looks:
+        monkeypatch.setattr(stillness.Stillness, "lasts", lambda self: False)
     source, _ = read(child.pid)
     assert source.facts()["racy"] == 0, "the child waits for a line"
+    assert bool(looked) == looks, "what slept is not looked at again"
+
+
+def wait_until_asleep(pid):
+    """It has answered, but may not have come back to wait for the next line."""
+    asleep = 0
+    while asleep < 5:
+        time.sleep(0.05)
+        asleep = asleep + 1 if "State:\tS" in Path(f"/proc/{pid}/status").read_text() else 0
+
+
+def test_stillness(child):
+    child.run("import threading; event = threading.Event(); t = threading.Thread(target=event.wait); t.start()")
+    wait_until_asleep(child.pid)
+    still, devices = stillness.Stillness(child.pid, False), stillness.Stillness(child.pid, True)
+    few = stillness.PAGES_A_THREAD
+    assert not still.lasts(), "it was not begun"
+    for watched in (still, devices):
+        watched.begin(few)
+    assert not still.lasts(), "two threads are too many for so few pages"
+    for _ in range(2):
+        for watched in (still, devices):
+            watched.begin(2 * few)
+        assert still.lasts() and still.lasts() and not devices.lasts()
+        child.run("pass")
+        wait_until_asleep(child.pid)
+        assert not still.lasts(), "it ran, if not for long"
+        assert not still.lasts(), "and it has to begin anew"
+    still.begin(2 * few)
+    child.run("event.set(); t.join()")
+    wait_until_asleep(child.pid)
+    assert not still.lasts()
+    child.run("threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()")
+    still.begin(2 * few)
+    assert not still.lasts(), "a thread runs all the time"
+    child.kill()
+    still.begin(2 * few)
+    assert not still.lasts()
 
 
 def test_reasons_sum_up_to_what_was_not_read(child, way, tmp_path):

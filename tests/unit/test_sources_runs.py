@@ -88,11 +88,23 @@ def test_smaps():
     assert space.vmas["barred"].tolist() == [False] * 3 + [True] * 2 + [False] * 2
     assert space.vmas["resident"].tolist() == [True, True, False, True, True, False, True]
     assert space.anonymous_bytes == 8 << 10 and space.userfault_bytes == 4 << 20
+    assert space.has_devices
+
+
+@pytest.mark.parametrize(
+    ("name", "is_device"),
+    [("", False), ("[heap]", False), ("/usr/lib/dev/lib.so", False), ("/dev/shm/x", False), ("/dev/zero (deleted)", False),
+     ("anon_inode:[io_uring]", True), ("/[aio] (deleted)", True), ("anon_inode:kvm-vcpu:0", True),
+     ("/dev/infiniband/uverbs0", True)],
+)  # fmt: skip
+def test_what_is_written_while_its_process_sleeps(name, is_device):
+    text = f"55d0a0000000-55d0a0002000 rw-p 00000000 00:00 0   {name}\nRss: 0 kB\nVmFlags: rd wr\n"
+    assert procmaps.parse_smaps(text).has_devices == is_device
 
 
 def test_smaps_of_nothing():
     space = procmaps.parse_smaps("")
-    assert space.mappings == [] and len(space.vmas) == 0
+    assert space.mappings == [] and len(space.vmas) == 0 and not space.has_devices
 
 
 def ranges(draw, kinds):
