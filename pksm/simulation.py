@@ -170,7 +170,11 @@ class Simulation:
                 _check_ms("t", event.ms)
                 if event.ms > self.now:
                     self.run(event.ms)
-            perform(self, event)
+            self.perform(event)
+
+    def perform(self, event):
+        """Do what an Event says, now."""
+        perform(self, event)
 
     def process(self, name):
         """Return the Mm of a process by name. UsageError if there is none."""

@@ -4,10 +4,10 @@ import argparse
 import sys
 
 from pksm import __version__, report
-from pksm.cli import bench, demo, features, output, scan
+from pksm.cli import bench, demo, features, output, scan, simulate
 from pksm.errors import PksmError, UsageError
 
-COMMANDS = {"scan": scan, "bench": bench, "features": features, "demo": demo}
+COMMANDS = {"scan": scan, "bench": bench, "simulate": simulate, "features": features, "demo": demo}
 INTERRUPTED, CLOSED_PIPE = 130, 141
 EXIT_CODES = """exit codes: 0 done, 1 error, 2 wrong usage, 3 partial result, 77 not supported here,
 130 interrupted, 141 nobody reads the output any more"""

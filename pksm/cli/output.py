@@ -104,9 +104,15 @@ class Progress:
         now = time.monotonic()
         if stage != self._stage:
             self._stage, self._began = stage, now
-        if now - self._drawn_at >= REDRAW_S and now > self._began:
+        if now > self._began:
+            self.show(lambda: progress_line(stage, pages, total, now - self._began))
+
+    def show(self, line):
+        """Show what line() returns, if it is time to."""
+        now = time.monotonic()
+        if self._on and now - self._drawn_at >= REDRAW_S:
             self._drawn_at, self._shown = now, True
-            _say("\r\033[K" + progress_line(stage, pages, total, now - self._began)[: width() - 1])
+            _say("\r\033[K" + line()[: width() - 1])
 
     def clear(self):
         """Take the line away."""

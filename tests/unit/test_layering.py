@@ -35,6 +35,7 @@ ARROWS = {
     "profiler": BELOW_VERBS | {"report"},
     "bench": BELOW_VERBS | {"report", "yardsticks"},
     "yardsticks": {"store", "workloads", "checksums"},
+    "simulate": BELOW_VERBS | {"trace"},
     "truth": BELOW_VERBS | {"report"},
     "livekernel": set(),
     "testing": {"host", "store", "items", "settle"},
@@ -43,6 +44,7 @@ ARROWS = {
     "tables": {"text"},
     "text": set(),
     "bench_report": {"report", "workloads"},
+    "simulate_report": {"report"},
     "plot": {"stats", "cost"},
     # simulation → operations (policy and host are passed in); trace → machine: what a content id can be
     "simulation": {"operations"},
