@@ -1,7 +1,18 @@
-"""python -m pksm: the same as the command pksm."""
+"""The command pksm, and python -m pksm: Ctrl-C is one line here from the start, while modules are loaded, too."""
 
 import sys
 
-from pksm.cli import main
 
-sys.exit(main())
+def main():
+    """Run the command line and return the exit code."""
+    try:
+        from pksm import cli
+
+        return cli.main()
+    except KeyboardInterrupt:
+        sys.stderr.write("pksm: interrupted\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

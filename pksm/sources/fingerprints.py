@@ -7,6 +7,7 @@ records, zero (pages known to be zero without bytes), lost, out_of_reach and fac
 
 import json
 import os
+from types import NoneType
 
 import numpy as np
 
@@ -26,7 +27,10 @@ RECORD = np.dtype(
 ZERO, ONCE = 1, 2  # the page is zero; its frame is mapped once
 SUM_BYTES = 16  # what stands for a page
 TABLE_BYTES = 1 << 28
+MOST_PAGES = 1 << 52  # that one number of the table tells of
 AT_ONCE = 1 << 18  # records
+# What facts there may be, and of what type; these alone are told.
+FACTS = {"pid": int, "command": str, "user": str, "racy": (int, NoneType), "frozen": bool, "ksm_merged": (int, NoneType)}
 FRAMES = 1 << 33  # room for the frames of one file, in the numbers of many
 
 
@@ -134,7 +138,8 @@ class FingerprintSource:
 
     def facts(self) -> dict:
         """Return what the scan that made the file knew."""
-        return {**self._about["facts"], "out_of_reach": dict(self._about["out_of_reach"])}
+        known = {name: value for name, value in self._about["facts"].items() if name in FACTS}
+        return {**known, "out_of_reach": dict(self._about["out_of_reach"])}
 
     def close(self) -> None:
         """Let go of the file; its mapping ends with the last that uses it."""
@@ -142,12 +147,14 @@ class FingerprintSource:
 
 def _is_fine(source):
     """Tell whether an entry of the table has the fields it must have."""
+    facts = source["facts"]
     numbers = [source["records"], source["zero"], source["lost"], *source["out_of_reach"].values()]
+    numbers += [facts[name] for name in ("racy", "ksm_merged") if facts.get(name) is not None]
     texts = [source["name"], source["kind"], *source["mappings"], *source["out_of_reach"]]
     return (
-        all(type(number) is int and 0 <= number < 1 << 52 for number in numbers)
+        all(type(number) is int and 0 <= number < MOST_PAGES for number in numbers)
         and all(isinstance(text, str) for text in texts)
-        and isinstance(source["facts"], dict)
         and type(source["mappings"]) is list
-        and "name" not in source["facts"]
+        and all(isinstance(facts[name], kind) for name, kind in FACTS.items() if name in facts)
+        and ("command" in facts) == ("user" in facts)
     )

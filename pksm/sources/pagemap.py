@@ -102,7 +102,10 @@ class Pagemap:
         found = np.empty(SCAN_ENTRIES, RESIDENT)
         start, end = int(vmas["start"][0]), int(vmas["end"][-1])
         while start < end:
-            n_runs, start = self._ioctl(found, start, end, max_pages)
+            try:
+                n_runs, start = self._ioctl(found, start, end, max_pages)
+            except ProcessLookupError:  # it has ended
+                n_runs, start = 0, end
             yield found[:n_runs], start
 
     def _scan_entries(self, vmas, max_pages):

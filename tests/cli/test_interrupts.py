@@ -11,7 +11,7 @@ import pytest
 from cli_runs import is_one_line, run, start
 from memory_sources import GivenSource, data, write_file
 
-from pksm import sources
+from pksm import __main__, sources
 from pksm.cli.interrupts import HeldInterrupts
 
 SIZE = 4096
@@ -115,3 +115,12 @@ def test_a_background_job_is_not_interrupted(tmp_path):
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and not json.loads(out)["interrupted"]
+
+
+def test_while_modules_are_loaded(monkeypatch, capfd):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pksm.cli.main", interrupted)
+    assert __main__.main() == 130
+    assert capfd.readouterr() == ("", "pksm: interrupted\n")

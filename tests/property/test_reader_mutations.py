@@ -1,5 +1,7 @@
 """Headers of images changed at random: whatever comes of it is an error of ours or sane runs, within time and memory.
 
+Fingerprints are scanned, for their tables hold what the report is made of.
+
 The default profile tries fewer changes than `--hypothesis-profile=long`, which has TRIES for each kind of image.
 A single change that failed is tried again with: python tests/property/test_reader_mutations.py KIND NUMBER
 """
@@ -23,15 +25,21 @@ import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from writers import elf, kdump, lime, programs  # noqa: E402
 
-from pksm import sources  # noqa: E402
+from pksm import report, sources  # noqa: E402
 from pksm.errors import PksmError  # noqa: E402
+from pksm.scan import Settings, scan  # noqa: E402
+from pksm.sources import fingerprints as layout  # noqa: E402
 from pksm.sources.base import State  # noqa: E402
 
-KINDS = ("core", "guest", "lime", "avml", "kdump", "flattened")
+KINDS = ("core", "guest", "lime", "avml", "kdump", "flattened", "fingerprints")
 TRIES = 20_000
 # pyelftools takes 2 ms to read the headers of one core, and what QEMU flattens is large.
-QUICK_TRIES = {"core": 2_000, "guest": 2_000, "lime": 5_000, "avml": 5_000, "kdump": 4_000, "flattened": 2_000}
+QUICK_TRIES = {"core": 2_000, "guest": 2_000, "lime": 5_000, "avml": 5_000, "kdump": 4_000, "flattened": 2_000,
+               "fingerprints": 1_000}
 MEMORY_BYTES, SECONDS = 192 << 20, 5
+# What stands in the table of a file of fingerprints, where something else should.
+VALUES = [None, True, -1, 0, 1, 7, 2**31, 2**52 - 1, 2**52, 2**64, 1e300, float("inf"), "", "x", "\ud800\n", [], ["x"],
+          {}, {"x": 1}, {"racy": "many"}]  # fmt: skip
 # Of what QEMU writes: the headers of records, and in them those of the dump and of its list of pages.
 QEMU_KDUMP = [(4096, 4576), (4576, 4696), (262 << 10, 266 << 10)]
 LAST = "last-change"
@@ -47,6 +55,40 @@ def page(number):
 
 def text_page(number):
     return np.random.default_rng(number).integers(0, 256, PAGE, np.uint8).tobytes()
+
+
+def fingerprints_of(sources):
+    """Return a file of fingerprints, its pages numbered; sources: {name: (facts, sums of its pages)}."""
+    records, table, reasons = [], [], {"not_resident": 5, "racy": 2}
+    for number, (name, (facts, sums)) in enumerate(sources.items()):
+        table.append({"name": name, "kind": "process", "mappings": ["[heap]", "lib.so"], "records": len(sums), "zero": 3,
+                      "lost": 0, "out_of_reach": reasons, "facts": facts})  # fmt: skip
+        for page, value in enumerate(sums):
+            flags = (layout.ZERO if not value else 0) | (page % 2 * layout.ONCE)
+            records.append(struct.pack("<QQ4I", value, value * 3, len(records), number, page % 2, flags))
+    text = json.dumps({"sources": table}).encode()
+    text = text.ljust(-(-len(text) // 32) * 32)
+    header = struct.pack("<8s2I2Q", layout.MAGIC, 1, PAGE, len(records), len(text))
+    return header + text + b"".join(records), [(0, 32), (32 + len(text), 32 + len(text) + 32 * len(records))]
+
+
+def with_changed_table(data, chance):
+    """Return fingerprints with something else somewhere in their table."""
+    size = struct.unpack_from("<Q", data, 24)[0]
+    table = json.loads(data[32 : 32 + size])
+    place, key = table, "sources"
+    while place[key] and isinstance(place[key], (dict, list)) and chance.random() < 0.9:
+        place = place[key]
+        key = chance.choice(list(place)) if isinstance(place, dict) else chance.randrange(len(place))
+    if isinstance(place, dict) and chance.random() < 0.2:
+        value = place.pop(key)
+        if chance.random() < 0.5:
+            place[chance.choice(["x", "pages", "command", "user", "name", "duplicates", "racy", "pid"])] = value
+    else:
+        place[key] = chance.choice(VALUES)
+    text = json.dumps(table).encode()
+    text = text.ljust(-(-len(text) // 32) * 32)
+    return data[:24] + struct.pack("<Q", len(text)) + text + data[32 + size :]
 
 
 def images(kind, directory):
@@ -84,7 +126,11 @@ def real_image(kind, directory):
 
 def written_images(kind, directory):
     path = Path(directory) / "image"
-    if kind == "core":
+    if kind == "fingerprints":
+        facts = {"pid": 7, "command": "bash", "user": "root", "racy": 1, "frozen": False, "ksm_merged": None}
+        yield fingerprints_of({"one": (facts, [1, 2, 2, 0, 9]), "two": ({}, [0, 9, 4, 4])})
+        yield fingerprints_of({"one": ({**facts, "racy": None, "ksm_merged": 5}, [3]), "two": (facts, [])})
+    elif kind == "core":
         base = 0x5555_0000_0000
         mapped = [(base, base + 3 * PAGE, b"/usr/bin/one"), (base + 8 * PAGE, base + 9 * PAGE, b"/dev/zero (deleted)")]
         notes = elf.nt_file(mapped) + elf.nt_auxv({25: 0x7FFF_0000_0100, 33: 0x7FFF_8000_0000})
@@ -154,6 +200,23 @@ def changed(data, hot, chance):
     return bytes(data)
 
 
+def check_fingerprints(path):
+    """Scan fingerprints and make all reports of them; tell what came of it: `error`, or `runs`."""
+    try:
+        file = layout.FingerprintFile(path)
+        found = [file.source(index) for index in range(len(file))]
+        result = scan(found, Settings(page_size=file.page_size)) if found else None
+    except PksmError as error:
+        assert "\n" not in str(error) and path in str(error), repr(error)
+        return "error"
+    if result:
+        totals = result["totals"]
+        assert 0 <= totals["zero"] <= totals["pages"] and totals["distinct"] <= totals["pages"]
+        assert json.loads(json.dumps(result, allow_nan=False)) and report.scan_csv(result)
+        report.scan_table(result, matrix=True)
+    return "runs"
+
+
 def check(path):
     """Read an image to its end and tell what came of it: `error`, or `runs` that a page store can take."""
     try:
@@ -199,7 +262,11 @@ def look_at(region):
 
 def try_one(kind_images, kind, number, path, fd):
     data, hot = kind_images[number % len(kind_images)]
-    data = changed(data, hot, random.Random(f"{kind} {number}"))
+    chance = random.Random(f"{kind} {number}")
+    if kind == "fingerprints" and number % 2:
+        data = with_changed_table(data, chance)
+    else:
+        data = changed(data, hot, chance)
     os.ftruncate(fd, 0)
     os.ftruncate(fd, len(data))
     for at in range(0, len(data), PAGE):  # pages of zeros stay holes
@@ -208,7 +275,8 @@ def try_one(kind_images, kind, number, path, fd):
             os.pwrite(fd, block, at)
     signal.alarm(SECONDS)
     try:
-        return check(path) if data else "error"
+        look = check_fingerprints if kind == "fingerprints" else check
+        return look(path) if data else "error"
     finally:
         signal.alarm(0)
 

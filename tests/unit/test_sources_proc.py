@@ -328,6 +328,45 @@ def test_process_that_ends_while_it_is_read(child, way, monkeypatch, end):
     assert len(source.warnings) == 1 and "ended" in source.warnings[0] and str(child.pid) in source.warnings[0]
 
 
+def test_process_that_ends_at_any_line(way):
+    """Whatever line of ours is the next: what was read is kept, or an error of ours is raised."""
+
+    def read_and_end(line):
+        """End a process before that line; return how many lines ran and what came of it."""
+        count = 0
+        process = subprocess.Popen(["sleep", "600"])
+
+        def trace(frame, event, argument):
+            nonlocal count
+            if event == "line":
+                count += 1
+                if count == line:
+                    process.kill()
+                    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT * (line % 2))
+            return trace if f"{os.sep}pksm{os.sep}sources{os.sep}" in frame.f_code.co_filename else None
+
+        sys.settrace(trace)
+        try:
+            source, regions = read(process.pid)
+            pages = sum(len(region.buffer) for region in regions if region.buffer is not None)
+            return count, (pages, source.lost, len(source.warnings))
+        except PksmError as error:
+            assert str(process.pid) in str(error) and "\n" not in str(error)
+            return count, None
+        finally:
+            sys.settrace(None)
+            process.kill()
+            with contextlib.suppress(ChildProcessError):
+                process.wait()
+
+    read_and_end(0)  # whatever is loaded late is loaded now
+    lines, (whole, _, _) = read_and_end(0)
+    came = [read_and_end(line)[1] for line in range(1, lines, 7)]
+    assert None in came and whole > 10
+    for pages, lost, warnings in filter(None, came):
+        assert pages <= whole + 2 and (lost > 0) == (warnings == 1)
+
+
 def test_zombie_and_missing(child):
     pid = child.pid
     child.process.kill()
