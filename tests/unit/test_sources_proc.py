@@ -334,7 +334,9 @@ def test_process_that_ends_at_any_line(way):
     def read_and_end(line):
         """End a process before that line; return how many lines ran and what came of it."""
         count = 0
-        process = subprocess.Popen(["sleep", "600"])
+        process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        os.write(process.stdin.fileno(), b"x")
+        os.read(process.stdout.fileno(), 1)  # its program has started
 
         def trace(frame, event, argument):
             nonlocal count
@@ -356,8 +358,7 @@ def test_process_that_ends_at_any_line(way):
         finally:
             sys.settrace(None)
             process.kill()
-            with contextlib.suppress(ChildProcessError):
-                process.wait()
+            process.communicate()
 
     read_and_end(0)  # whatever is loaded late is loaded now
     lines, (whole, _, _) = read_and_end(0)
