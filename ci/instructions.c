@@ -18,7 +18,7 @@ static uint8_t zero[PAGES], verdicts[PAGES];
 static int8_t order[PAGES];
 static pksm_node nodes[PAGES + 1];
 static pksm_store store = {sections, PAGES, SIZE};
-static pksm_sample sample = {WORDS, words};
+static pksm_sample sample = {WORDS, words, 1};
 
 /* What one measurement is about. */
 typedef struct {

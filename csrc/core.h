@@ -46,30 +46,9 @@ int page_is_zero_scalar(const uint8_t *page, size_t size_bytes);
 int page_is_zero_avx2(const uint8_t *page, size_t size_bytes);
 int page_is_zero_avx512(const uint8_t *page, size_t size_bytes);
 
-/* ---- checksum.c, checksum_simd.c ---- */
-enum strategy { XXH3_64, SAMPLED, JHASH2, XXH64, XXH64_TRUNC32, CRC32C, N_STRATEGIES };
-
-/* A wider twin: of which strategy, from which level on. */
-typedef struct {
-    int strategy;
-    int level;
-    pksm_checksum_fn sum; /* null: the narrower one stays */
-    pksm_checksum_many_fn many;
-} twin;
-
-extern const twin checksum_twins[]; /* narrow before wide; ended by strategy N_STRATEGIES */
-extern const uint8_t xxh3_secret[192];
-
+/* ---- checksum.c; checksum.h has what its files share ---- */
 /* Fills the table of strategies for this level. */
 void checksum_select(int level);
-/* What XXH3 does with the eight lanes at the end, and all of it for pages too short for lanes. */
-uint64_t xxh3_finish(const uint64_t acc[8], size_t size_bytes);
-uint64_t xxh3_short(const uint8_t *page, size_t size_bytes);
-uint64_t jhash2_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t sampled_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-#define XXH3_LANES {0xC2B2AE3Du, 0x9E3779B185EBCA87u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u, \
-                    0x85EBCA77C2B2AE63u, 0x85EBCA77u, 0x27D4EB2F165667C5u, 0x9E3779B1u}
-
 /* The checksums of pages of the store, many at a time where the strategy can; zero as in pksm_checksum_many_fn. */
 int sum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n, uint64_t *sums,
               uint8_t *zero);

@@ -1,5 +1,5 @@
 /* cpu.c: which width the kernels work at. Chosen once by the program; scalar until then. */
-#include "core.h"
+#include "checksum.h"
 
 page_kernels kernels = {page_compare_scalar, page_is_zero_scalar};
 
@@ -17,6 +17,19 @@ EXPORT int pksm_cpu_best(void)
         return PKSM_CPU_SSE42;
 #endif
     return PKSM_CPU_SCALAR;
+}
+
+int cpu_has(int needs)
+{
+    int has = 0;
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    has |= __builtin_cpu_supports("aes") ? HAS_AES : 0;
+    has |= __builtin_cpu_supports("pclmul") ? HAS_CLMUL : 0;
+    has |= __builtin_cpu_supports("vaes") ? HAS_WIDE_AES : 0;
+    has |= __builtin_cpu_supports("vpclmulqdq") ? HAS_WIDE_CLMUL : 0;
+#endif
+    return (has & needs) == needs;
 }
 
 EXPORT int pksm_cpu_select(int level)

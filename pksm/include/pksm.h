@@ -75,10 +75,11 @@ typedef struct {
     pksm_checksum_many_fn many; /* null: sum is called page by page */
 } pksm_checksum;
 
-/* State of the strategies that look at some words only. */
+/* State of the strategies that look at some words only: `run` words from each of the positions on. */
 typedef struct {
-    uint64_t n_words;      /* words to look at */
-    const uint32_t *words; /* their positions, in 32-bit words from the start of the page, in order of use */
+    uint64_t n_words;      /* positions */
+    const uint32_t *words; /* in 32-bit words from the start of the page, in order of use */
+    uint64_t run;          /* words */
 } pksm_sample;
 
 typedef struct {

@@ -23,21 +23,23 @@ class StoreView:
 class Checksum:
     """A checksum function of C with its state; ready for any call that sums pages.
 
-    words: uint32 positions for strategies that sample, else None.
+    words: uint32 positions for strategies that sample, else None; run: words that are looked at from each of them on.
     """
 
-    def __init__(self, name, words=None):
+    def __init__(self, name, words=None, run=1):
         strategy = _strategies()[name]
-        self.name, self.width = name, strategy.width
+        self.name, self.width, self.run = name, strategy.width, run
         self.words = None if words is None else ids_array(words)
         if (self.words is not None) != bool(strategy.takes_sample):
             raise ValueError(f"strategy {name} {'needs' if strategy.takes_sample else 'takes no'} word positions")
-        self.last_word = int(self.words.max()) if self.words is not None and self.words.size else 0
+        if run < 1 or (name == "partial" and len(self.words) != 1):
+            raise ValueError(f"strategy {name} takes runs of one word at least, and partial one run")
+        self.last_word = int(self.words.max()) + run - 1 if self.words is not None and self.words.size else 0
         self.c = ffi.new("pksm_checksum *")
         self.c.sum, self.c.many = strategy.sum, strategy.many
         if self.words is not None:
             self._sample = ffi.new("pksm_sample *")
-            self._sample.n_words = len(self.words)
+            self._sample.n_words, self._sample.run = len(self.words), run
             self._sample.words = self._words = borrow(self.words, "uint32_t[]")
             self.c.state = self._sample
 

@@ -9,7 +9,7 @@ static uint64_t sum(const pksm_strategy *strategy, const uint8_t *page, size_t s
 static int is_sampled(const pksm_sample *sample, size_t byte)
 {
     for (uint64_t i = 0; i < sample->n_words; i++)
-        if (sample->words[i] == byte / 4)
+        if (byte / 4 >= sample->words[i] && byte / 4 < sample->words[i] + sample->run)
             return 1;
     return 0;
 }
@@ -127,9 +127,27 @@ static void test_pages(const pksm_strategy *strategy, const pksm_sample *sample)
     free(bytes);
 }
 
+/* Words for a strategy to look at, the last one of the page among them: runs for all but `sampled`, one for `partial`. */
+static pksm_sample sample_for(const pksm_strategy *strategy, size_t size, uint32_t words[3])
+{
+    uint32_t most = (uint32_t)size / 4, run = 1;
+    int one = strcmp(strategy->name, "partial") == 0;
+
+    if (strcmp(strategy->name, "sampled"))
+        run = 1 + below(most < 512 ? most : 512);
+    if (run > 8 && one_in(2))
+        run -= run % 8;
+    words[0] = most - run;
+    words[1] = below(most - run + 1);
+    words[2] = below(most - run + 1);
+    return (pksm_sample){one ? 1 : 3, words, run};
+}
+
 static void test_table(void)
 {
-    static const char *const names[] = {"sampled", "jhash2", "xxh64", "xxh64-trunc32", "crc32c", "xxh3-64"};
+    static const char *const names[] = {"xxh3-64", "aes", "xxh64", "xxh64-trunc32", "xxh32", "crc32c", "crc32",
+                                        "jhash2", "murmur3-32", "superfast", "fnv1a-64", "adler32", "sampled",
+                                        "sampled-lines", "partial"};
     const pksm_strategy *strategies;
     size_t n = 0, known = 0;
 
@@ -137,13 +155,13 @@ static void test_table(void)
     for (size_t s = 0; s < n; s++)
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
             known += strcmp(strategies[s].name, names[i]) == 0;
-    CHECK(known == sizeof names / sizeof names[0]);
+    CHECK(known == n && n == sizeof names / sizeof names[0]);
     AT_EVERY_LEVEL {
         strategies = pksm_strategies(&n);
         for (size_t s = 0; s < n; s++) {
             for (size_t size = 8; size <= 65536; size *= 2) {
-                uint32_t words[3] = {below((uint32_t)size / 4), below((uint32_t)size / 4), (uint32_t)size / 4 - 1};
-                pksm_sample sample = {3, words};
+                uint32_t words[3];
+                pksm_sample sample = sample_for(&strategies[s], size, words);
                 for (int i = 0; i < (size < 8192 ? 6 : 1); i++) {
                     test_strategy(&strategies[s], size, &sample);
                     if (strategies[s].many)
@@ -154,9 +172,13 @@ static void test_table(void)
             }
         }
     }
-    for (size_t s = 0; s < n; s++)
-        for (size_t size = 8; size <= 65536; size *= 2)
-            test_twins(s, size, &(pksm_sample){2, (uint32_t[]){1, 0}});
+    for (size_t s = 0; s < n; s++) {
+        for (size_t size = 8; size <= 65536; size *= 2) {
+            uint32_t words[3];
+            pksm_sample sample = sample_for(&strategies[s], size, words);
+            test_twins(s, size, &sample);
+        }
+    }
 }
 
 int main(int argc, char **argv)

@@ -27,13 +27,14 @@ def rotate64(x, n):
 # ---- sampled: PKSM's own, the words at some positions only ---------------------------------------------------
 
 
-def sampled(page, positions):
-    """Mix the 32-bit words at the given positions, in that order."""
+def sampled(page, positions, run=1):
+    """Mix the 32-bit words at the given positions, in that order; `run` words from each of them on."""
     h = 0xDEADBEEF
     for at in positions:
-        h = (h + word32(page, at * 4)) & M32
-        h = (h + (h << 8)) & M32
-        h ^= h >> 12
+        for word in range(at, at + run):
+            h = (h + word32(page, word * 4)) & M32
+            h = (h + (h << 8)) & M32
+            h ^= h >> 12
     return h
 
 
@@ -60,23 +61,99 @@ def jhash2(page, initval=17):
     return c
 
 
-# ---- crc32c: the Castagnoli polynomial, bits reversed --------------------------------------------------------
+def partial(page, first, n_words):
+    """jhash2 of n_words words from word `first` on."""
+    return jhash2(page[first * 4 : (first + n_words) * 4])
 
 
-def crc32c(page):
+# ---- murmur3, 32 bits, seed 0 --------------------------------------------------------------------------------
+
+
+def murmur3_32(page):
+    h = 0
+    for word in words32(page):
+        h ^= rotate32(word * 0xCC9E2D51 & M32, 15) * 0x1B873593 & M32
+        h = (rotate32(h, 13) * 5 + 0xE6546B64) & M32
+    h ^= len(page)
+    h = (h ^ h >> 16) * 0x85EBCA6B & M32
+    h = (h ^ h >> 13) * 0xC2B2AE35 & M32
+    return h ^ h >> 16
+
+
+# ---- superfast: Paul Hsieh's, for a whole number of words ----------------------------------------------------
+
+
+def superfast(page):
+    h = len(page)
+    for word in words32(page):
+        h = (h + (word & 0xFFFF)) & M32
+        h = (h << 16 & M32) ^ h ^ word >> 16 << 11
+        h = (h + (h >> 11)) & M32
+    for left, right in ((3, 5), (4, 17), (25, 6)):
+        h ^= h << left & M32
+        h = (h + (h >> right)) & M32
+    return h
+
+
+# ---- the two CRCs: polynomials with their bits reversed ------------------------------------------------------
+
+
+def _crc(page, polynomial):
     crc = M32
     for byte in page:
         crc ^= byte
         for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+            crc = crc >> 1 ^ (polynomial if crc & 1 else 0)
     return crc ^ M32
 
 
-# ---- xxh64 ----------------------------------------------------------------------------------------------------
+def crc32c(page):
+    return _crc(page, 0x82F63B78)
 
-P32_1, P32_2, P32_3 = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D
+
+def crc32(page):
+    return _crc(page, 0xEDB88320)
+
+
+# ---- adler32 and fnv1a ---------------------------------------------------------------------------------------
+
+
+def adler32(page):
+    total, weighted = 1, 0
+    for byte in page:
+        total = (total + byte) % 65521
+        weighted = (weighted + total) % 65521
+    return weighted << 16 | total
+
+
+def fnv1a_64(page):
+    h = 0xCBF29CE484222325
+    for byte in page:
+        h = (h ^ byte) * 0x100000001B3 & M64
+    return h
+
+
+# ---- xxh32 and xxh64 ------------------------------------------------------------------------------------------
+
+P32_1, P32_2, P32_3, P32_4, P32_5 = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1
 P64_1, P64_2, P64_3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 P64_4, P64_5 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
+
+
+def xxh32(page, seed=0):
+    """Hash a page of a whole number of words; below 16 bytes, word by word, else by whole 16 bytes."""
+    if len(page) < 16:
+        h = (seed + P32_5 + len(page)) & M32
+        for word in words32(page):
+            h = rotate32((h + word * P32_3) & M32, 17) * P32_4 & M32
+    else:
+        lanes = [(seed + P32_1 + P32_2) & M32, (seed + P32_2) & M32, seed, (seed - P32_1) & M32]
+        for i, word in enumerate(words32(page)):
+            lanes[i % 4] = rotate32((lanes[i % 4] + word * P32_2) & M32, 13) * P32_1 & M32
+        h = (sum(rotate32(lane, n) for lane, n in zip(lanes, (1, 7, 12, 18), strict=True)) + len(page)) & M32
+    h = (h ^ h >> 15) * P32_2 & M32
+    h = (h ^ h >> 13) * P32_3 & M32
+    return h ^ h >> 16
 
 
 def _xxh64_round(lane, word):
@@ -218,10 +295,68 @@ def xxh3_64(page):
     return _xxh3_17to128(page) if n <= 128 else _xxh3_long(page)
 
 
+# ---- aes: ours, out of AES rounds; the bytes of a block are the columns of its state, one after the other ------
+
+
+def _times(a, b):
+    """The product of two bytes as polynomials modulo x^8 + x^4 + x^3 + x + 1."""
+    product = 0
+    while b:
+        product ^= a * (b & 1)
+        a, b = a << 1 ^ (0x11B if a & 0x80 else 0), b >> 1
+    return product
+
+
+def _substitute(a):
+    """SubBytes of one byte: its inverse (a^254), then an affine map of its bits."""
+    inverse = 1
+    for _ in range(254):
+        inverse = _times(inverse, a)
+    bits = inverse * 0b100000001  # doubled, so that shifts rotate
+    for n in (1, 2, 3, 4):
+        bits ^= inverse << n | inverse >> 8 - n
+    return (bits & 0xFF) ^ 0x63
+
+
+SUBSTITUTE = [_substitute(a) for a in range(256)]
+TIMES = {factor: [_times(factor, a) for a in range(256)] for factor in (1, 2, 3)}
+ROUND = [(2, 3, 1, 1), (1, 2, 3, 1), (1, 1, 2, 3), (3, 1, 1, 2)]
+
+
+def aes_round(block, key):
+    """SubBytes, ShiftRows and MixColumns of 16 bytes, xored with a key."""
+    shifted = [SUBSTITUTE[block[(i + 4 * (i % 4)) % 16]] for i in range(16)]
+    mixed = []
+    for i in range(16):
+        column = shifted[i // 4 * 4 : i // 4 * 4 + 4]
+        a, b, c, d = (TIMES[factor][byte] for factor, byte in zip(ROUND[i % 4], column, strict=True))
+        mixed.append(a ^ b ^ c ^ d ^ key[i])
+    return bytes(mixed)
+
+
+def aes(page):
+    """Hash a page in eight lanes, which start with its size and XXH3's secret."""
+    secret = [SECRET[at : at + 16] for at in range(0, len(SECRET), 16)]
+    lanes = [bytes([*(word32(block, 0) ^ len(page)).to_bytes(4, "little"), *block[4:]]) for block in secret[:8]]
+    for i in range(0, len(page), 16):
+        lanes[i // 16 % 8] = aes_round(lanes[i // 16 % 8], page[i : i + 16].ljust(16, b"\0"))
+    h = lanes[0]
+    for key in [*lanes[1:], *secret[8:11]]:
+        h = aes_round(h, key)
+    return word64(h, 0) ^ word64(h, 8)
+
+
 FULL_PAGE = {
-    "jhash2": jhash2,
-    "crc32c": crc32c,
+    "xxh3-64": xxh3_64,
+    "aes": aes,
     "xxh64": xxh64,
     "xxh64-trunc32": xxh64_trunc32,
-    "xxh3-64": xxh3_64,
+    "xxh32": xxh32,
+    "crc32c": crc32c,
+    "crc32": crc32,
+    "jhash2": jhash2,
+    "murmur3-32": murmur3_32,
+    "superfast": superfast,
+    "fnv1a-64": fnv1a_64,
+    "adler32": adler32,
 }

@@ -2,9 +2,11 @@
 
 import json
 import sys
+import zlib
 from pathlib import Path
 
 import google_crc32c
+import mmh3
 import numpy as np
 import pytest
 import xxhash
@@ -24,36 +26,48 @@ LIBRARIES = {
     "xxh64": xxhash.xxh64_intdigest,
     "xxh64-trunc32": lambda page: xxhash.xxh64_intdigest(page) & 0xFFFFFFFF,
     "xxh3-64": xxhash.xxh3_64_intdigest,
+    "xxh32": xxhash.xxh32_intdigest,
     "crc32c": google_crc32c.value,
+    "crc32": zlib.crc32,
+    "adler32": zlib.adler32,
+    "murmur3-32": lambda page: mmh3.hash(page, seed=0, signed=False),
 }
-NAMES = ["sampled", *sorted(model.FULL_PAGE)]
+SAMPLING = {"sampled", "sampled-lines", "partial"}
+NAMES = [*model.FULL_PAGE, *sorted(SAMPLING)]
 
 
 def random_page(size, seed):
     return np.random.default_rng(seed).bytes(size)
 
 
-def words_of(name, size):
-    return make_checksum_vectors.positions(size) if name == "sampled" else None
+def sample_of(name, size):
+    """What native.Checksum takes behind the name."""
+    return make_checksum_vectors.samples(size)[name] if name in SAMPLING else ()
 
 
 def in_python(name, page):
-    if name == "sampled":
-        return model.sampled(page, words_of(name, len(page)))
-    return model.FULL_PAGE[name](page)
+    sample = sample_of(name, len(page))
+    if name == "partial":
+        (first,), n_words = sample
+        return model.partial(page, first, n_words)
+    return model.sampled(page, *sample) if sample else model.FULL_PAGE[name](page)
 
 
-def native_sum(name, page, words=None):
-    """Return C's checksum of a page, the same at every CPU level. words: for sampled; else the vectors' positions."""
-    words = words_of(name, len(page)) if words is None else words
-    return at_every_level(lambda: native.Checksum(name, words).of(page))
+def native_sum(name, page, *sample):
+    """Return C's checksum of a page, the same at every CPU level. sample: where to look; else the vectors' positions."""
+    sample = sample or sample_of(name, len(page))
+    return at_every_level(lambda: native.Checksum(name, *sample).of(page))
+
+
+def batch_sums(store, name, *sample):
+    return native.checksum_pages(store, native.Checksum(name, *sample), range(store.n_pages)).tolist()
 
 
 def test_the_table_holds_exactly_these():
     widths = native.strategy_widths()
     assert sorted(widths) == sorted(NAMES)
-    assert {name for name in widths if native.takes_sample(name)} == {"sampled"}
-    assert {name for name, width in widths.items() if width == 64} == {"xxh64", "xxh3-64"}
+    assert {name for name in widths if native.takes_sample(name)} == SAMPLING
+    assert {name for name, width in widths.items() if width == 64} == {"aes", "fnv1a-64", "xxh64", "xxh3-64"}
     assert set(widths.values()) == {32, 64}
     assert next(iter(widths)) == "xxh3-64"  # the default comes first
 
@@ -100,10 +114,36 @@ def test_native_is_the_authors_library(name, size, seed):
     assert native_sum(name, page) == LIBRARIES[name](page)
 
 
-@given(words=st.lists(st.integers(0, 15), max_size=40), seed=st.integers(0, 2**32 - 1))
-def test_sampled_takes_any_words_in_their_order(words, seed):
-    page = random_page(64, seed)
-    assert native_sum("sampled", page, words) == model.sampled(page, words)
+@given(data=st.data(), run=st.integers(1, 32), seed=st.integers(0, 2**32 - 1))
+def test_sampled_takes_any_words_in_their_order(data, run, seed):
+    words = data.draw(st.lists(st.integers(0, 32 - run), max_size=40))
+    pages = [random_page(128, seed + i) for i in range(9)]
+    store, memory = store_of(pages)
+    expected = [model.sampled(page, words, run) for page in pages]
+    for name in ("sampled", "sampled-lines"):
+        assert native_sum(name, pages[0], words, run) == expected[0]
+        assert at_every_level(lambda: batch_sums(store, name, words, run)) == expected
+
+
+@given(data=st.data(), run=st.integers(1, 32), seed=st.integers(0, 2**32 - 1))
+def test_partial_takes_any_run_of_words(data, run, seed):
+    first = data.draw(st.integers(0, 32 - run))
+    pages = [random_page(128, seed + i) for i in range(9)]
+    store, memory = store_of(pages)
+    expected = [model.partial(page, first, run) for page in pages]
+
+    assert at_every_level(lambda: batch_sums(store, "partial", [first], run)) == expected
+    assert native_sum("partial", pages[0], [first], run) == expected[0]
+
+
+def test_the_model_knows_published_results():
+    """FIPS 197, appendix B: the first round of its example. Check values of the CRC catalogue; FNV's own test vectors."""
+    block = bytes.fromhex("193de3bea0f4e22b9ac68d2ae9f84808")
+    key = bytes.fromhex("a0fafe1788542cb123a339392a6c7605")
+    assert model.aes_round(block, key) == bytes.fromhex("a49c7ff2689f352b6b5bea43026a5049")
+    assert model.crc32(b"123456789") == 0xCBF43926 and model.crc32c(b"123456789") == 0xE3069283
+    assert model.fnv1a_64(b"foobar") == 0x85944171F73967E8
+    assert model.adler32(b"Wikipedia") == 0x11E60398
 
 
 def test_sampled_does_not_see_what_it_does_not_look_at():
@@ -136,17 +176,17 @@ def test_batches_are_one_by_one(name, size, seeds, data, offset):
     contents = [random_page(size, seed) if seed else bytes(size) for seed in seeds]
     store, memory = store_of(contents, offset)
     pages = data.draw(st.lists(st.integers(0, len(contents) - 1), max_size=100))
-    words = words_of(name, size)
-    one_by_one = {seed: native.Checksum(name, words).of(content) for seed, content in zip(seeds, contents, strict=True)}
+    sample = sample_of(name, size)
+    one_by_one = {seed: native.Checksum(name, *sample).of(content) for seed, content in zip(seeds, contents, strict=True)}
     expected = [one_by_one[seeds[page]] for page in pages]
     out = np.zeros(len(pages), np.uint64)
 
     def batch():
-        assert native.checksum_pages(store, native.Checksum(name, words), pages, out) is out
+        assert native.checksum_pages(store, native.Checksum(name, *sample), pages, out) is out
         return out.tolist()
 
     assert at_every_level(batch) == expected
-    assert native.checksum_pages(store, native.Checksum(name, words), pages).tolist() == expected
+    assert native.checksum_pages(store, native.Checksum(name, *sample), pages).tolist() == expected
 
 
 def test_what_can_not_be_right_is_refused():
@@ -159,6 +199,11 @@ def test_what_can_not_be_right_is_refused():
             native.checksum_pages(store, xxh3, [0], out)
     with pytest.raises(ValueError):
         native.Checksum("sampled")
+    for words, run in (([0, 1], 1), ([], 1), ([0], 0)):
+        with pytest.raises(ValueError):
+            native.Checksum("partial", words, run)
+    with pytest.raises(ValueError):
+        native.Checksum("sampled-lines", [1], 16).of(bytes(64))
     with pytest.raises(ValueError):
         native.Checksum("crc32c", [1, 2])
     with pytest.raises(ValueError):
