@@ -107,24 +107,24 @@ EXPORT int pksm_unlink(const pksm_table *table, pksm_trees *trees, const uint32_
     return status;
 }
 
-static NOINLINE int relink(const page_tree *tree, const uint32_t *ids, size_t n)
+static NOINLINE int relink(const page_tree *tree, int which, const uint32_t *ids, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const pksm_node *node = &tree->table->nodes[ids[i]];
         enum find found;
         place at;
 
-        while ((found = tree_find(tree, PKSM_UNSTABLE, node->checksum, node->page, &at)) == FIND_DELETED) {
+        while ((found = tree_find(tree, which, node->checksum, node->page, &at)) == FIND_DELETED) {
             tree_erase(tree->table, tree->trees, at.node);
             tree->cost->unlinked++;
         }
         if (found == FIND_NOTHING)
-            tree_insert(tree, PKSM_UNSTABLE, ids[i], &at);
+            tree_insert(tree, which, ids[i], &at);
     }
     return PKSM_OK;
 }
 
-EXPORT int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_trees *trees, int order,
+EXPORT int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_trees *trees, int order, int which,
                        const uint32_t *ids, size_t n, pksm_cost *cost)
 {
     page_tree tree = {.store = store, .table = table, .trees = trees, .cost = cost, .order = order};
@@ -132,11 +132,13 @@ EXPORT int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_tr
 
     if (status == PKSM_OK)
         status = check_items(store, table, ids, n);
+    if (status == PKSM_OK && which != PKSM_UNSTABLE && which != PKSM_STABLE)
+        status = PKSM_EINVAL;
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
         if (table->nodes[ids[i]].flags & (PKSM_STABLE | PKSM_UNSTABLE | PKSM_DELLIST))
             status = PKSM_EINVAL;
     if (status == PKSM_OK)
-        READING(status, relink(&tree, ids, n));
+        READING(status, relink(&tree, which, ids, n));
     return status;
 }
 

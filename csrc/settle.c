@@ -309,8 +309,18 @@ static int rules_are_sound(const pksm_rules *rules)
         if (rules->stages[i] > PKSM_STAGE_UNSTABLE)
             return 0;
     return n && n < sizeof rules->stages && rules->stages[n - 1] == PKSM_STAGE_UNSTABLE &&
-           rules->order <= PKSM_CHECKSUM_CONTENT && rules->checksum.sum &&
-           rules->window <= PKSM_MAX_WINDOW;
+           rules->order <= PKSM_CHECKSUM_CONTENT && rules->window <= PKSM_MAX_WINDOW;
+}
+
+/* Without a checksum function, nothing may have to be summed. */
+static int nothing_to_sum(const pksm_table *table, const pksm_rules *rules, const uint32_t *ids, size_t n)
+{
+    if (rules->distrust || memchr(rules->stages, PKSM_STAGE_UNCHANGED, sizeof rules->stages))
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        if (table->nodes[ids[i]].flags & PKSM_INITCHECKSUM)
+            return 0;
+    return 1;
 }
 
 EXPORT int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
@@ -323,6 +333,8 @@ EXPORT int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_tr
     if (status == PKSM_OK)
         status = check_items(store, table, ids, n);
     if (status == PKSM_OK && !rules_are_sound(rules))
+        status = PKSM_EINVAL;
+    if (status == PKSM_OK && !rules->checksum.sum && !nothing_to_sum(table, rules, ids, n))
         status = PKSM_EINVAL;
     if (status != PKSM_OK)
         return status;

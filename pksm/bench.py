@@ -219,7 +219,8 @@ def run(
     if not loads or not orders or repeats < 1 or threads < 1:
         raise UsageError("nothing to measure: name a load, an order, one repeat and one thread at least")
     chosen = [settings(order, batch, checksum) for order in orders]
-    checksums.make(checksum, page_size)
+    if not isinstance(checksums.make(checksum, page_size), native.Function):
+        raise UsageError(f"checksum {checksum} is a Python function, which C can't call: see pksm checksum profile")
     where = machine()
     rows = []
     with pinned(threads):

@@ -4,23 +4,21 @@ A page's life: on_new puts it on the new list; a wake-up takes a batch, settles 
 items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life of a page", draws it.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from pksm import checksums, native
 from pksm.cost import Cost
-from pksm.errors import BusError, UsageError
+from pksm.errors import PksmError, UsageError
 from pksm.items import Items
 from pksm.queues import IdQueue
 from pksm.settle import Rules, Verdict, settle, undo_pairs
 from pksm.stable_anon import StableAnon
 from pksm.stats import Sysfs
+from pksm.summing import Summing
 from pksm.tunables import preset
 
 WINDOW = 32  # searches in flight; 24 to 64 are alike, 16 is slower
 _NONE = np.empty(0, np.uint32)
-_PARALLEL_PAGES = 1024  # below this, handing pages to threads costs more than summing them
 
 
 class Pksmd:
@@ -33,8 +31,9 @@ class Pksmd:
     def __init__(self, host, tunables=None, *, checksum=None, seed=0, threads=1):
         self._host = host
         self._tunables = tunables or preset("fixed")
-        self._checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size, seed)
-        self._threads = threads
+        self.cost = Cost()
+        checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size, seed)
+        self._summing = Summing(checksum, host.store, self.cost, threads)
         self.items = Items()
         self._new = IdQueue(self.items, native.NEWLIST, "list_stamp")
         self._rescan = IdQueue(self.items, native.RESCAN, "list_stamp")
@@ -44,7 +43,7 @@ class Pksmd:
         self._awake = False
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
         self._fruitless = 0  # visits since the last wake-up in which an item did not have to wait again
-        self.cost = Cost()
+        self._now_ms = 0  # of wake-ups so far
         self._set_rules()
         host.attach(self)
 
@@ -65,14 +64,18 @@ class Pksmd:
     def _set_rules(self):
         quirks = self._tunables.quirks
         rules = Rules(
-            checksum=self._checksum,
+            checksum=self._summing.checksum,
             order=self._tunables.order,
             zero_lost="sparse-zero-lost" in quirks,
             differ_is_success="collision-is-success" in quirks,
-            distrust="collision-is-success" not in quirks and self._tunables.order != "content",
+            distrust=self._distrust,
             window=1 if self._tunables.order == "content" and not self._host.static else WINDOW,
         )
         self._rules = rules.pack(self._host.store.page_size)
+
+    @property
+    def _distrust(self):
+        return not self._has("collision-is-success") and self._tunables.order != "content"
 
     @property
     def sysfs(self):
@@ -182,6 +185,7 @@ class Pksmd:
             self._awake = False
         lap("drain_deleted")
         self._refresh_checksums()
+        self._adapt()
         lap("refresh_checksums")
         return len(batch)
 
@@ -197,10 +201,9 @@ class Pksmd:
 
     def _settle(self, batch):
         """Settle and apply until no verdict is void: one that a host refuses takes later ones with it."""
-        waiting, retried, not_zero, outdated = [], [], [], False
+        waiting, retried, not_zero, outdated = [], [], [], self._sum_beforehand(batch)
         ids, places = batch, np.arange(len(batch))  # what is left, and where in the batch it came
         while len(ids):
-            self._sum_in_threads(ids)
             settled = settle(self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost)
             if len(settled.revisit):
                 self._visit_again(settled.revisit, native.INITCHECKSUM)
@@ -225,6 +228,17 @@ class Pksmd:
             self._fruitless = 0
             raise settled.error
 
+    def _sum_beforehand(self, batch):
+        """Sum what settle is not to sum; return True if items in the way of the batch are to be visited again."""
+        try:
+            self._summing.beforehand(self.items, batch)
+            outdated = self._summing.outdated(self.items, batch) if self._distrust else _NONE
+        except PksmError:
+            self._wait(_NONE, batch[(self.items.flags[batch] & (native.STABLE | native.UNSTABLE)) == 0])
+            raise
+        self._visit_again(outdated, native.INITCHECKSUM)
+        return len(outdated) > 0
+
     def _wait(self, waiting, retry):
         """Unstable items go to the update list, those to try again to the rescan list."""
         if len(waiting):
@@ -235,28 +249,6 @@ class Pksmd:
             retry = self._alive(retry)
             self.items.set_flags(retry, native.INITCHECKSUM)
             self._rescan.push(retry)
-
-    def _sum_in_threads(self, ids):
-        """Fill the checksum column of a big batch by several threads; settle sums what is left."""
-        if self._threads == 1 or len(ids) < _PARALLEL_PAGES:
-            return
-        ids = ids[(self.items.flags[ids] & native.INITCHECKSUM) != 0]
-        pages, sums = self.items.page[ids], np.empty(len(ids), np.uint64)
-        parts = [len(ids) * part // self._threads for part in range(self._threads + 1)]
-        view = self._host.store.view
-        with ThreadPoolExecutor(self._threads) as pool:
-            jobs = [
-                pool.submit(native.checksum_pages, view, self._checksum, pages[start:stop], sums[start:stop])
-                for start, stop in zip(parts, parts[1:], strict=False)
-            ]
-            try:
-                for job in jobs:
-                    job.result()
-            except BusError:
-                return  # settle meets it in its place
-        self.items.checksum[ids] = sums
-        self.items.clear_flags(ids, native.INITCHECKSUM)
-        self.cost.add(bytes_hashed=len(ids) * self._host.store.page_size)
 
     def _apply(self, settled):
         """Carry verdicts out. Return positions: to visit again later; refused as zero pages; to settle again now."""
@@ -340,8 +332,7 @@ class Pksmd:
             return
         ids = self._update.peek(quota)
         free = ids if self._host.classes is None else ids[self._host.classes[self.items.page[ids]] != native.BUSY_PAGE]
-        sums = native.checksum_pages(self._host.store.view, self._checksum, self.items.page[free])
-        self.cost.add(bytes_hashed=len(free) * self._host.store.page_size)
+        sums = self._summing.pages(self.items.page[free])
         changed = sums != self.items.checksum[free]
         self.items.checksum[free[changed]] = sums[changed]
         self._visit_again(free[changed], 0 if self._has("stale-hash-reentry") else native.INITCHECKSUM)
@@ -360,6 +351,15 @@ class Pksmd:
             return self._quota(need) if need else 0
         need, self._refresh_carry = divmod(unshared * tunables.sleep_millisecs + self._refresh_carry, period_ms)
         return need
+
+    def _adapt(self):
+        """Once a period, let an adaptive checksum choose its strength; all unshared pages are visited with a new one."""
+        self._now_ms += self._tunables.sleep_millisecs
+        if self._summing.strength_changes(self.items, self._now_ms, 1000 * self._tunables.period_seconds):
+            self.items.set_flags(self._rescan.peek(len(self._rescan)), native.INITCHECKSUM)
+            self._visit_again(native.tree_items(self.items.table, native.UNSTABLE), native.INITCHECKSUM)
+            self._summing.resum_stable(self.items, self._tunables.order)
+            self._set_rules()
 
     def check(self):
         """Raise AssertionError or TreeError unless trees, lists, records and pages agree."""

@@ -20,7 +20,8 @@ Verdict.__doc__ = "What settle says of an item; meanings in enum pksm_verdict, p
 class Rules:
     """How a batch is settled.
 
-    stages: of native.STAGES, in order of work; order: of native.ORDERS, for both trees; checksum: native.Checksum.
+    stages: of native.STAGES, in order of work; order: of native.ORDERS, for both trees; checksum: a native.Function, or
+    something with its of(data), and then every item is summed before it is settled, and there is no distrust.
     zero_lost: a page that only looks zero to the checksum counts as merged (else it goes on).
     differ_is_success: in order `checksum`, equal checksums with other bytes count as merged (else DIFFERENT).
     stop_at_deleted: a search ends at a deleted item (else it is taken out and the search goes on).
@@ -28,7 +29,7 @@ class Rules:
     window: searches in flight at a time, 1 to 64; in order `content` only 1 is exact while pages change.
     """
 
-    checksum: native.Checksum
+    checksum: native.Function
     stages: tuple = ("zero", "stable", "unstable")
     order: str = "checksum-content"
     zero_lost: bool = False
@@ -39,15 +40,16 @@ class Rules:
 
     def pack(self, page_size):
         """Return the rules as the C core takes them, for pages of page_size bytes."""
+        in_c = isinstance(self.checksum, native.Function)
         return native.PackedRules(
             stages=self.stages,
             order=self.order,
-            checksum=self.checksum,
+            checksum=self.checksum if in_c else None,
             zero_checksum=self.checksum.of(bytes(page_size)),
             zero_on_differ=native.SUCCESS if self.zero_lost else native.RETRY,
             on_differ=native.SUCCESS if self.differ_is_success else native.RETRY,
             on_stale=native.STOP if self.stop_at_deleted else native.SKIP,
-            distrust=self.distrust,
+            distrust=self.distrust and in_c,
             window=self.window,
         )
 

@@ -147,7 +147,7 @@ def checksum_job(ground, name=checksums.DEFAULT, threads=1):
         pages=len(pages),
         prepare=lambda: np.full(len(pages), 1, np.uint64),  # touched
         work=work,
-        check=lambda sums: check_sums(ground.load, sums, is_exact(name)),
+        check=lambda sums: check_sums(ground.load, sums, checksums.is_exact(name)),
         threads=threads,
     )
 
@@ -197,11 +197,6 @@ def ksm_job(ground):
         check=lambda kept: check_kept(ground.load, kept, ground.first),
         order="content",
     )
-
-
-def is_exact(checksum):
-    """Return True if equal sums of this strategy mean equal pages: it sums all words, to 64 bits."""
-    return not native.takes_sample(checksum) and native.strategy_widths()[checksum] == 64
 
 
 def check_counts(load, **found):

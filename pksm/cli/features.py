@@ -35,7 +35,7 @@ def gather_facts():
         "schema": "pksm.features/1",
         "version": __version__,
         "cpu_levels": native.cpu_levels(),
-        "checksums": native.strategy_widths(),
+        "checksums": checksums.widths(),
         "default_checksum": checksums.DEFAULT,
         "orders": list(tunables.SETTINGS["order"].metadata["choices"]),
         "presets": list(tunables.PRESETS),

@@ -156,11 +156,11 @@ typedef struct {
 
 /* Takes items out of the tree they are in (by their flags; items in neither are left alone). */
 int pksm_unlink(const pksm_table *table, pksm_trees *trees, const uint32_t *ids, size_t n);
-/* Puts items, each once, back into the unstable tree by their checksum column (and bytes, as order says), one by
- * one. Deleted items met on the way are unlinked; an item whose equal is in the tree already is left out.
+/* Puts items, each once, back into the tree of which (PKSM_UNSTABLE or PKSM_STABLE) by their checksum column (and
+ * bytes, as order says), one by one. Deleted items met on the way are unlinked; an item whose equal is in the tree already is left out.
  * PKSM_EINVAL, and nothing done, when one is in a tree or deleted. */
-int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_trees *trees, int order, const uint32_t *ids,
-                size_t n, pksm_cost *cost);
+int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_trees *trees, int order, int which,
+                const uint32_t *ids, size_t n, pksm_cost *cost);
 /* The items of one tree (PKSM_STABLE or PKSM_UNSTABLE) in order; out has room for all of it. */
 int pksm_tree_items(const pksm_table *table, const pksm_trees *trees, int which, uint32_t *out);
 /* PKSM_ETREE unless both trees are red-black trees in order with right flags, parents and counts.
@@ -204,7 +204,8 @@ typedef struct {
     uint8_t window;     /* descents in flight, up to PKSM_MAX_WINDOW; 0 and 1: one by one */
     uint8_t distrust;   /* 1: an unstable node that collides is summed anew and unlinked if its page has changed */
     uint64_t zero_checksum; /* the strategy's checksum of a page of zeros */
-    pksm_checksum checksum; /* for items with PKSM_INITCHECKSUM, UNCHANGED and distrust */
+    pksm_checksum checksum; /* for items with PKSM_INITCHECKSUM, UNCHANGED and distrust; without a function, none of
+                               these may be there: the checksum column is filled already */
 } pksm_rules;
 
 enum pksm_verdict {

@@ -30,17 +30,14 @@ from pksm.native.types import (
     WALK_FAILS,
     ZERO_REFUSED,
 )
+from pksm.native.checksums import Checksum, Function, checksum_pages, strategy_widths, takes_sample
 from pksm.native.pages import (
-    Checksum,
     StoreView,
-    checksum_pages,
     page_compare,
     page_is_zero,
     pages_are_zero,
     pages_compare,
     pages_copy,
-    strategy_widths,
-    takes_sample,
 )
 from pksm.native.trees import PackedRules, TableView, relink, settle, tree_items, trees_check, unlink
 from pksm.native.lists import RingView, clear, collect, group, part, prepend, remap, ring_drop, ring_push, ring_take
@@ -61,6 +58,7 @@ __all__ = [
     "Checksum",
     "DELLIST",
     "FREE",
+    "Function",
     "INITCHECKSUM",
     "NEWLIST",
     "NODE",

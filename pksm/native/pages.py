@@ -1,4 +1,4 @@
-"""Bytes: the page store as C sees it, checksum strategies, and what is done to many pages at once."""
+"""Bytes: the page store as C sees it, and what is done to many pages at once."""
 
 import numpy as np
 
@@ -18,56 +18,6 @@ class StoreView:
         self.c = ffi.new("pksm_store *")
         self.c.sections = borrow(self._sections, "uint64_t[]")
         self.c.n_pages, self.c.page_size = n_pages, page_size
-
-
-class Checksum:
-    """A checksum function of C with its state; ready for any call that sums pages.
-
-    words: uint32 positions for strategies that sample, else None; run: words that are looked at from each of them on.
-    """
-
-    def __init__(self, name, words=None, run=1):
-        strategy = _strategies()[name]
-        self.name, self.width, self.run = name, strategy.width, run
-        self.words = None if words is None else ids_array(words)
-        if (self.words is not None) != bool(strategy.takes_sample):
-            raise ValueError(f"strategy {name} {'needs' if strategy.takes_sample else 'takes no'} word positions")
-        if run < 1 or (name == "partial" and len(self.words) != 1):
-            raise ValueError(f"strategy {name} takes runs of one word at least, and partial one run")
-        self.last_word = int(self.words.max()) + run - 1 if self.words is not None and self.words.size else 0
-        self.c = ffi.new("pksm_checksum *")
-        self.c.sum, self.c.many = strategy.sum, strategy.many
-        if self.words is not None:
-            self._sample = ffi.new("pksm_sample *")
-            self._sample.n_words, self._sample.run = len(self.words), run
-            self._sample.words = self._words = borrow(self.words, "uint32_t[]")
-            self.c.state = self._sample
-
-    def check_fits(self, page_size):
-        """Raise ValueError if it looks at words behind the end of a page of page_size bytes."""
-        if self.last_word * 4 + 4 > page_size:
-            raise ValueError(f"a page of {page_size} bytes has no word {self.last_word}")
-
-    def of(self, data):
-        """Return the checksum (int) of one page given as bytes."""
-        self.check_fits(len(data))
-        return self.c.sum(borrow(data, "uint8_t[]"), len(data), self.c.state)
-
-
-def _strategies():
-    count = ffi.new("size_t *")
-    table = lib.pksm_strategies(count)
-    return {ffi.string(table[i].name).decode(): table[i] for i in range(count[0])}
-
-
-def strategy_widths():
-    """Return {name: bits} of every strategy in the core's table, the default first."""
-    return {name: strategy.width for name, strategy in _strategies().items()}
-
-
-def takes_sample(name):
-    """Return True if the strategy looks at chosen words only."""
-    return bool(_strategies()[name].takes_sample)
 
 
 def page_compare(a, b):
@@ -109,18 +59,3 @@ def pages_copy(store, pages):
     out = np.empty((len(pages), store.page_size), np.uint8)
     check(lib.pksm_pages_copy(store.c, borrow(pages, "uint32_t[]"), len(pages), borrow_writable(out, "uint8_t[]")))
     return out
-
-
-def checksum_pages(store, checksum, pages, out=None):
-    """Return the checksums of the pages: a uint64 array (n,), in `out` if that is given."""
-    checksum.check_fits(store.page_size)
-    pages = ids_array(pages)
-    sums = np.empty(len(pages), np.uint64) if out is None else out
-    if sums.dtype != np.uint64 or len(sums) != len(pages):
-        raise ValueError("out must be a uint64 array, one entry a page")
-    check(
-        lib.pksm_checksum_pages(
-            store.c, checksum.c, borrow(pages, "uint32_t[]"), len(pages), borrow_writable(sums, "uint64_t[]")
-        )
-    )
-    return sums

@@ -4,7 +4,7 @@ import numpy as np
 
 from pksm import errors
 from pksm.native.door import borrow, borrow_writable, check, error_of, ffi, ids_array, lib
-from pksm.native.types import NODE, ORDERS, STABLE, STAGES, TREES
+from pksm.native.types import NODE, ORDERS, STABLE, STAGES, TREES, UNSTABLE
 
 class TableView:
     """A pksm_table over a NODE array with the two trees in it, alive together.
@@ -28,12 +28,19 @@ def unlink(table, ids):
     check(lib.pksm_unlink(table.c, table.c_trees, borrow(ids, "uint32_t[]"), len(ids)))
 
 
-def relink(store, table, order, ids, cost):
-    """Put items back into the unstable tree by the checksum column, one by one; equals are left out."""
+def relink(store, table, order, ids, cost, which=UNSTABLE):
+    """Put items back into the tree of which (UNSTABLE or STABLE) by the checksum column; equals are left out."""
     ids = ids_array(ids)
     check(
         lib.pksm_relink(
-            store.c, table.c, table.c_trees, ORDERS[order], borrow(ids, "uint32_t[]"), len(ids), borrow_writable(cost, "pksm_cost *")
+            store.c,
+            table.c,
+            table.c_trees,
+            ORDERS[order],
+            which,
+            borrow(ids, "uint32_t[]"),
+            len(ids),
+            borrow_writable(cost, "pksm_cost *"),
         )
     )
 
@@ -51,7 +58,7 @@ def trees_check(table, order, store=None):
 
 
 class PackedRules:
-    """A pksm_rules with the checksum it points to, alive together."""
+    """A pksm_rules with the checksum it points to, alive together; checksum None: the column is always filled."""
 
     def __init__(self, stages, order, checksum, zero_checksum, zero_on_differ, on_differ, on_stale, distrust, window=1):
         self._checksum = checksum
@@ -62,7 +69,8 @@ class PackedRules:
         self.c.zero_on_differ, self.c.on_differ, self.c.on_stale = zero_on_differ, on_differ, on_stale
         self.c.distrust, self.c.window = distrust, window
         self.c.zero_checksum = zero_checksum
-        self.c.checksum = checksum.c[0]
+        if checksum is not None:
+            self.c.checksum = checksum.c[0]
 
 
 def settle(store, table, rules, classes, ids, cost):

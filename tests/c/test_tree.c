@@ -115,7 +115,7 @@ static void test_random(uint32_t n, uint32_t n_contents, int order)
                 n_in++;
             left_out:;
             }
-            CHECK(pksm_relink(&w.store, &w.table, &w.trees, order, batch, n_batch, &w.cost) == PKSM_OK);
+            CHECK(pksm_relink(&w.store, &w.table, &w.trees, order, PKSM_UNSTABLE, batch, n_batch, &w.cost) == PKSM_OK);
             CHECK(n_in == before || w.cost.tree_steps > 0 || n_in == 1);
         } else {
             /* some are in no tree: those are left alone */
@@ -135,7 +135,7 @@ static void test_random(uint32_t n, uint32_t n_contents, int order)
     }
     batch[0] = n + 1;
     CHECK(pksm_unlink(&w.table, &w.trees, batch, 1) == PKSM_EITEM);
-    CHECK(pksm_relink(&w.store, &w.table, &w.trees, order, batch, 1, &w.cost) == PKSM_EITEM);
+    CHECK(pksm_relink(&w.store, &w.table, &w.trees, order, PKSM_UNSTABLE, batch, 1, &w.cost) == PKSM_EITEM);
     batch[0] = 0;
     CHECK(pksm_unlink(&w.table, &w.trees, batch, 1) == PKSM_EITEM);
     check_tree(&w, order, in, n_in);
@@ -162,7 +162,7 @@ static void test_large(void)
             CHECK(pksm_unlink(&w.table, &w.trees, &id, 1) == PKSM_OK);
             n_in--;
         } else {
-            CHECK(pksm_relink(&w.store, &w.table, &w.trees, PKSM_CHECKSUM, &id, 1, &w.cost) == PKSM_OK);
+            CHECK(pksm_relink(&w.store, &w.table, &w.trees, PKSM_CHECKSUM, PKSM_UNSTABLE, &id, 1, &w.cost) == PKSM_OK);
             n_in++;
         }
         CHECK(w.trees.n_unstable == n_in);

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pksm import FlatHost, Pksmd, Store, checksums, native, pksmd, preset
+from pksm import FlatHost, Pksmd, Store, checksums, native, preset, summing
 
 PAGES, PAGE_SIZE = 200, 64
 WAYS = [(window, threads) for window in (1, 2, 16, 64) for threads in (1, 2)]
@@ -86,8 +86,8 @@ class Engine:
 @pytest.mark.parametrize("order", ["checksum", "checksum-content", "content"])
 @given(script=scripts, strategy=st.sampled_from(["xxh3-64", "weak"]), batch=st.sampled_from([3, 50, 1000]))
 def test_every_way_ends_alike(order, script, strategy, batch):
-    before = pksmd._PARALLEL_PAGES
-    pksmd._PARALLEL_PAGES = 1
+    before = summing.PARALLEL_PAGES
+    summing.PARALLEL_PAGES = 1
     try:
         engines = [Engine(*way, order, strategy, batch) for way in WAYS]
         for what, pages, how in [("bear", range(0, PAGES, 2), 30), *script, ("wake", None, 3)]:
@@ -102,4 +102,4 @@ def test_every_way_ends_alike(order, script, strategy, batch):
         for engine in engines:
             engine.host.check()
     finally:
-        pksmd._PARALLEL_PAGES = before
+        summing.PARALLEL_PAGES = before

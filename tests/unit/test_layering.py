@@ -52,8 +52,8 @@ ARROWS = {
     "operations": set(),
     "workloads": {"operations"},
     # pksmd, ksmd → settle, items, queues, tunables, stats, host
-    "pksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "stable_anon"},
-    "ksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost"},
+    "pksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "stable_anon", "summing"},
+    "ksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "summing"},
     # machine, flat, sources → host, store
     "flat": {"host", "store"},
     "machine": {"host", "store", "native"},
@@ -62,7 +62,10 @@ ARROWS = {
     "settle": {"native"},
     "items": {"native", "memory"},
     "store": {"native", "memory"},
-    "checksums": {"native"},
+    "checksums": {"native", "plugins", "adaptive"},
+    "plugins": {"native"},
+    "adaptive": {"native"},
+    "summing": {"native", "adaptive"},
     "stable_anon": {"native", "memory"},
     "queues": {"native", "memory"},
     "tunables": set(),
