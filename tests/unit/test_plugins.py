@@ -3,8 +3,6 @@
 import ctypes
 import importlib.util
 import struct
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -234,11 +232,3 @@ def test_a_plug_in_that_fails_in_a_wake_up_loses_no_page():
     fail = False
     rest(daemon)
     assert host.pages_zero_sharing == 10
-
-
-def test_the_examples_run(tmp_path):
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "checksum_numpy.py"], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "weighted-numpy" in done.stdout
