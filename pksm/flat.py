@@ -126,6 +126,11 @@ class FlatHost:
         self._drop(frames[~zero])
         self.bear(pages, anon_vma=self._anon_vma[pages])
 
+    def unmerge_all(self):
+        """Give every merged page a frame of its own, those merged with the zero page too."""
+        pages = np.arange(len(self.frame_of), dtype=np.uint32)
+        self.split(pages[(self.frame_of != NO_FRAME) & (self.frame_of != pages)])
+
     def anon_vma(self, pages):
         return self._anon_vma[pages]
 

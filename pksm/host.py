@@ -40,6 +40,8 @@ class PageHost(Protocol):
 
     def split(self, pages): ...  # each merged page gets a frame of its own again, born anew
 
+    def unmerge_all(self): ...  # every merged page gets a frame of its own again, zero pages too; born anew
+
     def anon_vma(self, pages): ...  # the anon_vma of each page
 
     def get_anon_vma(self, anon_vmas): ...  # take a reference on each (may repeat)

@@ -58,12 +58,25 @@ class Items:
         return self._nodes["link"]
 
     @property
+    def left(self):
+        return self._nodes["left"]
+
+    @property
+    def right(self):
+        return self._nodes["right"]
+
+    @property
     def list_stamp(self):
         return self._columns["list_stamp"]
 
     @property
     def del_stamp(self):
         return self._columns["del_stamp"]
+
+    @property
+    def unstable_root(self):
+        """The item at the unstable tree's root, 0 if it is empty."""
+        return int(self._trees["unstable_root"][0])
 
     @property
     def n_unstable(self):
@@ -139,6 +152,10 @@ class Items:
     def clear_flags(self, ids, flags):
         """Clear flags on the items."""
         self.flags[ids] &= np.uint16(0xFFFF ^ flags)
+
+    def tracked(self):
+        """Return the items of all pages that have one, in order of page number: uint32."""
+        return self._item_of_page[self._item_of_page != 0]
 
     def reserve(self, n):
         """Make room for n items in all, so that growing by steps doesn't copy."""

@@ -6,7 +6,7 @@ items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life
 
 import numpy as np
 
-from pksm import checksums, native
+from pksm import checksums, native, on_search
 from pksm.cost import Cost
 from pksm.errors import PksmError, UsageError
 from pksm.items import Items
@@ -58,7 +58,16 @@ class Pksmd:
         fixed_names = [name for name in ("order", "checksum") if getattr(tunables, name) != getattr(self._tunables, name)]
         if fixed_names:
             raise UsageError(f"{fixed_names[0]} can't change while the trees are in use: start another engine")
-        self._tunables = tunables
+        before, self._tunables = self._tunables, tunables
+        if tunables.run == 2 != before.run and not self._has("no-unmerge"):
+            try:
+                self._unmerge()
+            except PksmError:  # too few frames, and nothing done
+                self._tunables = before
+                raise
+        if "on-search" in (tunables.update, before.update):
+            self._update.discard(self._update.ids())
+            self._wait(native.tree_items(self.items.table, native.UNSTABLE), _NONE)
         self._set_rules()
 
     def _set_rules(self):
@@ -164,6 +173,20 @@ class Pksmd:
         if len(ids):
             self._fruitless = 0  # these have not had their visit
 
+    def _unmerge(self):
+        """Give merged pages frames of their own and begin anew with every page, as run = 2 asks."""
+        self._host.unmerge_all()
+        self._drain_deleted()
+        ids = self.items.tracked()
+        ids = ids[(self.items.flags[ids] & native.NEWLIST) == 0]
+        for queue in (self._rescan, self._update):
+            queue.discard(ids)
+        native.unlink(self.items.table, ids)
+        self._host.put_anon_vma(self._stable_anon.release(self.items, ids))
+        self.items.set_flags(ids, native.INITCHECKSUM)
+        self._new.push(ids)
+        self._fruitless = 0
+
     # ---- one wake-up ----
 
     def wake(self):
@@ -171,7 +194,7 @@ class Pksmd:
 
         BusError if bytes of pages are gone: what was decided until then stands, the rest of the batch waits again.
         """
-        if not self._tunables.run:
+        if self._tunables.run != 1:
             return 0
         self._awake = True
         lap = self.cost.laps()
@@ -233,6 +256,8 @@ class Pksmd:
         try:
             self._summing.beforehand(self.items, batch)
             outdated = self._summing.outdated(self.items, batch) if self._distrust else _NONE
+            if self._tunables.update == "on-search":
+                outdated = on_search.changed(self._host, self.items, self._summing, batch, outdated)
         except PksmError:
             self._wait(_NONE, batch[(self.items.flags[batch] & (native.STABLE | native.UNSTABLE)) == 0])
             raise
@@ -241,7 +266,7 @@ class Pksmd:
 
     def _wait(self, waiting, retry):
         """Unstable items go to the update list, those to try again to the rescan list."""
-        if len(waiting):
+        if len(waiting) and self._tunables.update != "on-search":
             # some have been paired since, some may have died
             flags = self.items.flags[waiting] & (native.UNSTABLE | native.DELLIST)
             self._update.push(waiting[flags == native.UNSTABLE])

@@ -59,8 +59,8 @@ class Settings:
             raise UsageError(f"threads {self.threads}: there must be one at least")
         if self.top < 0:
             raise UsageError(f"top {self.top}: give the number of groups to tell, from 0")
-        if not self.tunables.run:
-            raise UsageError("run=0: a scan has to run to find anything")
+        if self.tunables.run != 1:
+            raise UsageError(f"run={self.tunables.run}: a scan has to run to find anything")
         checksums.make(self.tunables.checksum, self.page_size, self.seed)
 
     @property

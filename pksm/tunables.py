@@ -57,7 +57,7 @@ class Tunables:
     pages_to_scan: int = _setting(1000, "pages: new pages a wake-up takes, and changed ones again", 1, 1 << 31)
     sleep_millisecs: int = _setting(20, "ms between two wake-ups", 0, 1 << 31)
     period_seconds: int = _setting(10, "s in which every unshared page is summed anew once", 1, 1 << 31)
-    run: int = _setting(1, "0 stop, 1 merge", 0, 1)
+    run: int = _setting(1, "0 stop, 1 merge, 2 stop and unmerge", 0, 2)
     order: str = _setting(
         "checksum-content", "what both trees are ordered by", choices=("content", "checksum", "checksum-content")
     )
@@ -65,13 +65,19 @@ class Tunables:
     reclaim: str = _setting(
         "immediate", "when the items of freed pages go: at the next wake-up or at once", choices=("del-list", "immediate")
     )
-    update: str = _setting("rotate", "where the recheck of unshared pages starts", choices=("head", "rotate"))
+    update: str = _setting(
+        "rotate",
+        "where the recheck of unshared pages starts, or that searches do it",
+        choices=("head", "rotate", "on-search"),
+    )
     births: str = _setting("all", "which new pages enter", choices=("anonymous", "all"))
     quirks: frozenset = _setting(frozenset(), "faults of the published code to have, by id, separated by commas")
 
     def __post_init__(self):
         for name, setting in SETTINGS.items() if SETTINGS else ():
             _check_range(name, getattr(self, name), setting)
+        if self.update == "on-search" and self.order == "content":
+            raise UsageError("update=on-search: needs trees that are ordered by checksum, not order=content")
 
     def with_(self, **changes):
         """Return a copy with changes, quirks and the tunables they stand for kept in step. UsageError if unfit."""

@@ -193,8 +193,11 @@ class Machine:
     # ---- holding, moving and losing frames ----
 
     def lock_page(self, mm, address, n=1):
-        """Lock the frames that n pages map, and return them (uint32), for unlock_page. They stay where they are."""
-        held = self._held(mm, address, n)
+        """Lock the frames that n pages map, and return them (uint32, each once), for unlock_page.
+
+        They stay where they are.
+        """
+        held = np.unique(self._held(mm, address, n))
         if self.frames.has(held, flag.LOCKED).any():
             raise UsageError(f"a page at {address:#x} of mm {mm.id} is locked already")
         self.frames.flags[held] |= flag.LOCKED

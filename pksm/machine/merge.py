@@ -192,5 +192,5 @@ def _unshare(machine, slots, vmas, pages):
     table.clear(new[~mapped])
     machine.tables.ptes[slots] = pte_of(new, PRESENT | YOUNG | DIRTY)
     machine.lose_zero(len(slots) - len(sources))
-    machine.born(new)
+    machine.born(new, np.ones(len(new), bool))  # merged pages were tracked, and go on to be
     drop_ptes(machine, sources)

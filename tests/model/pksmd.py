@@ -72,6 +72,9 @@ class FlatHost:
             self.frame_of[page] = page
         self.policy.on_new(pages)
 
+    def unmerge_all(self):
+        self.split([page for page, frame in sorted(self.frame_of.items(), key=lambda pair: pair[0]) if frame != page])
+
     def merge(self, page, kpage):
         """Return False when it is refused."""
         assert self.frame_of[page] == page and self.mapcount(page) == 1 and self.mapcount(kpage)
@@ -102,7 +105,7 @@ class Pksmd(Core):
 
     def __init__(self, host, settings, checksum):
         super().__init__(host.pages, ORDERS[settings.order])
-        self.host, self.settings, self.checksum = host, settings, checksum
+        self.host, self._settings, self.checksum = host, settings, checksum
         self.new, self.rescan, self.update, self.deleted = [], [], [], []  # ids, oldest first
         self.item_of = {}  # live tracked page -> id
         self.sharers = {}  # id -> anon_vmas, newest first
@@ -111,6 +114,35 @@ class Pksmd(Core):
         self.verdicts = []  # (page, verdict, page of the other item or None) of the last wake-up
         self._last_id = 0
         host.policy = self
+
+    @property
+    def settings(self):
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings):
+        before, self._settings = self._settings, settings
+        if settings.run == 2 != before.run and not self.has("no-unmerge"):
+            self.unmerge()
+        if "on-search" in (before.update, settings.update):
+            self.update = [] if self.checks_on_search else [id for id in self.unstable if not self.items[id].deleted]
+
+    @property
+    def checks_on_search(self):
+        return self.settings.update == "on-search"
+
+    def unmerge(self):
+        """Everything has a frame of its own again, and is new again."""
+        self.host.unmerge_all()
+        self.drain_deleted()
+        ids = [id for _, id in sorted(self.item_of.items()) if id not in self.new]
+        self.unlink(ids)
+        self.update, self.rescan = [], []
+        for id in ids:
+            for anon_vma in self.sharers.pop(id, ()):
+                self.host.references[anon_vma] -= 1
+            self.items[id].init_checksum = True
+        self.new += ids
 
     def has(self, quirk):
         return quirk in self.settings.quirks
@@ -168,17 +200,23 @@ class Pksmd(Core):
 
     def _leave_the_tree(self, id):
         self.unlink([id])
-        self.update.remove(id)
+        self._leave_update(id)
+
+    def _leave_update(self, id):
+        if not self.checks_on_search:
+            self.update.remove(id)
 
     # ---- one wake-up ----
 
     def wake(self):
         """Return the number of items visited."""
         self.verdicts, self._outdated, self._sent_back = [], [], []
-        if not self.settings.run:
+        if self.settings.run != 1:
             return 0
         self.awake = True
         batch = self.take_batch()
+        if self.checks_on_search:
+            self.check_on_search(batch)
         for id in batch:
             self.visit(id)
         self.rescan += self._outdated + self._sent_back
@@ -186,6 +224,27 @@ class Pksmd(Core):
         self.drain_deleted()
         self.refresh_checksums()
         return len(batch)
+
+    def check_on_search(self, batch):
+        """Sum what the batch would meet in the unstable tree as it stands; the changed are visited again."""
+        met = set()
+        for id in batch:
+            item = self.items[id]
+            if item.init_checksum:
+                item.checksum, item.init_checksum = self.checksum(self.bytes_of(id)), False
+            at = self.unstable.root
+            while at:
+                met.add(at)
+                node = self.items[at]
+                at = 0 if node.checksum == item.checksum else self.unstable.child[at][item.checksum > node.checksum]
+        for id in sorted(met, key=lambda id: self.items[id].page):
+            item = self.items[id]
+            if item.deleted or self.host.classes.get(item.page) == Class.BUSY_PAGE:
+                continue
+            if self.checksum(self.bytes_of(id)) != item.checksum:
+                self.unlink([id])
+                item.init_checksum = True
+                self.rescan.append(id)
 
     def _quota(self, n):
         return n + 2 if self.has("batch-plus-two") else n
@@ -216,10 +275,10 @@ class Pksmd(Core):
         ((verdict, other),), outdated = self.settle(self.rules(), [id], self.host.classes)
         self.verdicts.append((item.page, verdict.name, self.items[other].page if other else None))
         for met in outdated:
-            self.update.remove(met)
+            self._leave_update(met)
             self._outdated.append(met)
         if verdict == Verdict.WAITING:
-            self.update.append(id)
+            self.update += [] if self.checks_on_search else [id]
         elif verdict == Verdict.ZERO:
             if not self.host.merge_zero(item.page):
                 item.zero_refused = True
@@ -231,7 +290,7 @@ class Pksmd(Core):
             self.pair(id, other)
         elif verdict == Verdict.LIMBO and other:
             if id in self.stable:  # the twin is nowhere now, and never looked at again
-                self.update.remove(other)
+                self._leave_update(other)
                 self.share(id, [self.host.anon_vma[item.page], self.host.anon_vma[self.items[other].page]])
             else:
                 self.share(other, [self.host.anon_vma[item.page]])
@@ -317,7 +376,8 @@ class Pksmd(Core):
         self.stable.check()
         places = (self.new, self.rescan, self.update, self.deleted)
         assert all(len(set(place)) == len(place) for place in places)
-        assert set(self.update) == {id for id in self.unstable if not self.items[id].deleted}
+        listed = {id for id in self.unstable if not self.items[id].deleted and not self.checks_on_search}
+        assert set(self.update) == listed
         assert set(self.deleted) == {id for id, item in self.items.items() if item.deleted}
         waiting = set(self.new) | set(self.rescan)
         assert not any(id in self.unstable or id in self.stable for id in waiting)

@@ -44,8 +44,12 @@ class PksmdMachine(RuleBasedStateMachine):
             "period_seconds": st.sampled_from([1, 10]),
             "order": st.sampled_from(ORDERS),
             "reclaim": st.sampled_from(["del-list", "immediate"]),
+            "update": st.sampled_from(["head", "rotate", "on-search"]),
         }
-        return chosen.with_(**data.draw(st.fixed_dictionaries({}, optional=changes)))
+        drawn = data.draw(st.fixed_dictionaries({}, optional=changes))
+        if drawn.get("order", chosen.order) == "content" and drawn.get("update") == "on-search":
+            del drawn["update"]
+        return chosen.with_(**drawn)
 
     @initialize(
         data=st.data(),
@@ -107,8 +111,10 @@ class PksmdMachine(RuleBasedStateMachine):
             "pages_to_scan": st.integers(1, 100),
             "sleep_millisecs": st.integers(0, 1000),
             "reclaim": st.sampled_from(["del-list", "immediate"]),
-            "run": st.sampled_from([0, 1]),
+            "run": st.sampled_from([0, 1, 1, 2]),
         }
+        if self.both.model.settings.order != "content":
+            changes["update"] = st.sampled_from(["head", "rotate", "on-search"])
         self.both.set_tunables(**data.draw(st.fixed_dictionaries({}, optional=changes)))
 
     @rule(times=st.integers(2, 4))
@@ -157,7 +163,7 @@ class RestMachine(PksmdMachine):
         # a page of zeros that could not be merged as such went on to the trees: only a write brings it back
         both.written([page for page in both.live() if not any(both.model_host.pages[page])])
         if self.silent:  # let a wake-up see every unshared page
-            both.set_tunables(sleep_millisecs=1000, period_seconds=1)
+            both.set_tunables(sleep_millisecs=1000, period_seconds=1, update="rotate")
             both.wake()
         for _ in range(WAKES_TO_REST):
             if not both.model.new and not both.model.rescan:

@@ -38,7 +38,7 @@ ARROWS = {
     "simulate": BELOW_VERBS | {"trace"},
     "truth": BELOW_VERBS | {"report"},
     "livekernel": set(),
-    "testing": {"host", "store", "items", "settle"},
+    "testing": {"host", "pksmd"},
     # pure functions of results
     "report": {"stats", "cost", "tables"},
     "tables": {"text"},
@@ -52,7 +52,9 @@ ARROWS = {
     "operations": set(),
     "workloads": {"operations"},
     # pksmd, ksmd → settle, items, queues, tunables, stats, host
-    "pksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "stable_anon", "summing"},
+    "pksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "stable_anon", "summing"}
+    | {"on_search"},
+    "on_search": {"native"},
     "ksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "summing"},
     # machine, flat, sources → host, store
     "flat": {"host", "store"},

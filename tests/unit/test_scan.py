@@ -339,6 +339,7 @@ def test_progress_is_told():
         ({"changes": {"checksum": "md5"}}, "xxh3-64"),
         ({"changes": {"order": "random"}}, "checksum-content"),
         ({"changes": {"run": 0}}, "run=0"),
+        ({"changes": {"run": 2}}, "run=2"),
         ({"changes": {"pages_to_scan": 0}}, "from 1"),
         ({"changes": {"speed": 1}}, "pages_to_scan"),
     ],

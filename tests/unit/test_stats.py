@@ -64,7 +64,7 @@ def test_stopped_means_stopped(daemon):
 
 
 @pytest.mark.parametrize(
-    "name, value", [("pages_to_scan", 0), ("run", 2), ("period_seconds", "10"), ("update", "tail")]
+    "name, value", [("pages_to_scan", 0), ("run", 3), ("period_seconds", "10"), ("update", "tail")]
 )
 def test_values_out_of_range_change_nothing(daemon, name, value):
     before = daemon.tunables
