@@ -2,14 +2,22 @@
 #include "checksum.h"
 
 #ifdef __x86_64__
-enum { BLOCK = 1024 }; /* bytes of XXH3 between two scrambles; also how far ahead it fetches */
+enum { BLOCK = 1024 }; /* bytes of XXH3 between two scrambles */
 
-/* The cache lines that come after the block at `at`: of this page, or of the next one in the batch. */
-static inline const uint8_t *block_ahead(const uint8_t *const *pages, size_t i, size_t n, size_t size, size_t at)
+enum { BIG = 1 << 15 }; /* bytes of a page whose start is not worth fetching: it would be gone before its turn */
+
+/* Where to fetch from while page i is summed: the next page; null if the processor sees that one coming itself, because
+ * it lies right behind this one. */
+static inline const uint8_t *page_ahead(const uint8_t *const *pages, size_t i, size_t n, size_t size)
 {
-    if (at + 2 * BLOCK <= size)
-        return pages[i] + at + BLOCK;
-    return i + 1 < n ? pages[i + 1] : pages[i];
+    return i + 1 < n && size < BIG && pages[i + 1] != pages[i] + size ? pages[i + 1] : NULL;
+}
+
+/* Fetches a block into the second cache level: the first can wait for too few lines at a time. */
+static inline void fetch_block(const uint8_t *block)
+{
+    for (int line = 0; line < BLOCK; line += 64)
+        __builtin_prefetch(block + line, 0, 2);
 }
 
 /* ---- XXH3 ---- */
@@ -21,6 +29,25 @@ static inline const uint8_t *block_ahead(const uint8_t *const *pages, size_t i, 
         return sum;                                                                                           \
     }
 
+/* Stripes of the block at `at`: the last one of a page is summed by itself, with a key of its own. */
+static inline size_t stripes_of_block(size_t size, size_t at)
+{
+    return at + BLOCK < size ? BLOCK / 64 : (size - 1 - at) / 64;
+}
+
+/* Adds a stripe to the lanes; returns `any` or all that is set in the stripe. */
+static inline SSE42 __m128i xxh3_stripe_sse42(__m128i acc[4], const uint8_t *stripe, const uint8_t *secret, __m128i any)
+{
+    for (int k = 0; k < 4; k++) {
+        __m128i d = _mm_loadu_si128((const __m128i *)stripe + k);
+        __m128i keyed = _mm_xor_si128(d, _mm_loadu_si128((const __m128i *)secret + k));
+        any = _mm_or_si128(any, d);
+        acc[k] = _mm_add_epi64(acc[k], _mm_shuffle_epi32(d, 0x4e));
+        acc[k] = _mm_add_epi64(acc[k], _mm_mul_epu32(keyed, _mm_srli_epi64(keyed, 32)));
+    }
+    return any;
+}
+
 static SSE42 int xxh3_many_sse42(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums,
                                  uint8_t *zero)
 {
@@ -28,6 +55,7 @@ static SSE42 int xxh3_many_sse42(const uint8_t *const *pages, size_t n, size_t s
 
     (void)state;
     for (size_t i = 0; i < n; i++) {
+        const uint8_t *ahead = page_ahead(pages, i, n, size);
         __m128i acc[4], any = _mm_setzero_si128();
         uint64_t out[8];
 
@@ -39,20 +67,13 @@ static SSE42 int xxh3_many_sse42(const uint8_t *const *pages, size_t n, size_t s
         }
         for (int k = 0; k < 4; k++)
             acc[k] = _mm_loadu_si128((const __m128i *)lanes + k);
-        for (size_t s = 0, stripes = (size - 1) / 64; s <= stripes; s++) {
-            int last = s == stripes;
-            const uint8_t *data = pages[i] + 64 * s, *secret = xxh3_secret + (last ? 121 : 8 * (s & 15));
-            if (!(s & 15) && !last)
-                for (int line = 0; line < BLOCK; line += 64)
-                    _mm_prefetch((const char *)block_ahead(pages, i, n, size, 64 * s) + line, _MM_HINT_T0);
-            for (int k = 0; k < 4; k++) {
-                __m128i d = _mm_loadu_si128((const __m128i *)data + k);
-                __m128i keyed = _mm_xor_si128(d, _mm_loadu_si128((const __m128i *)secret + k));
-                any = _mm_or_si128(any, d);
-                acc[k] = _mm_add_epi64(acc[k], _mm_shuffle_epi32(d, 0x4e));
-                acc[k] = _mm_add_epi64(acc[k], _mm_mul_epu32(keyed, _mm_srli_epi64(keyed, 32)));
-            }
-            if ((s & 15) == 15 && !last) {
+        for (size_t at = 0; at < size; at += BLOCK) {
+            size_t stripes = stripes_of_block(size, at);
+            if (ahead)
+                fetch_block(ahead + at);
+            for (size_t s = 0; s < stripes; s++)
+                any = xxh3_stripe_sse42(acc, pages[i] + at + 64 * s, xxh3_secret + 8 * s, any);
+            if (stripes == 16) {
                 const __m128i prime = _mm_set1_epi32((int)0x9E3779B1u);
                 for (int k = 0; k < 4; k++) {
                     __m128i a = _mm_xor_si128(acc[k], _mm_srli_epi64(acc[k], 47));
@@ -62,6 +83,7 @@ static SSE42 int xxh3_many_sse42(const uint8_t *const *pages, size_t n, size_t s
                 }
             }
         }
+        any = xxh3_stripe_sse42(acc, pages[i] + size - 64, xxh3_secret + 121, any);
         for (int k = 0; k < 4; k++)
             _mm_storeu_si128((__m128i *)out + k, acc[k]);
         sums[i] = xxh3_finish(out, size);
@@ -72,6 +94,18 @@ static SSE42 int xxh3_many_sse42(const uint8_t *const *pages, size_t n, size_t s
 }
 XXH3_SUM_AND_MANY(sse42, SSE42)
 
+static inline AVX2 __m256i xxh3_stripe_avx2(__m256i acc[2], const uint8_t *stripe, const uint8_t *secret, __m256i any)
+{
+    for (int k = 0; k < 2; k++) {
+        __m256i d = _mm256_loadu_si256((const __m256i *)stripe + k);
+        __m256i keyed = _mm256_xor_si256(d, _mm256_loadu_si256((const __m256i *)secret + k));
+        any = _mm256_or_si256(any, d);
+        acc[k] = _mm256_add_epi64(acc[k], _mm256_shuffle_epi32(d, 0x4e));
+        acc[k] = _mm256_add_epi64(acc[k], _mm256_mul_epu32(keyed, _mm256_srli_epi64(keyed, 32)));
+    }
+    return any;
+}
+
 static AVX2 int xxh3_many_avx2(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums,
                                uint8_t *zero)
 {
@@ -81,25 +115,19 @@ static AVX2 int xxh3_many_avx2(const uint8_t *const *pages, size_t n, size_t siz
     if (size < 256)
         return xxh3_many_sse42(pages, n, size, state, sums, zero);
     for (size_t i = 0; i < n; i++) {
+        const uint8_t *ahead = page_ahead(pages, i, n, size);
         __m256i acc[2], any = _mm256_setzero_si256();
         uint64_t out[8];
 
         for (int k = 0; k < 2; k++)
             acc[k] = _mm256_loadu_si256((const __m256i *)lanes + k);
-        for (size_t s = 0, stripes = (size - 1) / 64; s <= stripes; s++) {
-            int last = s == stripes;
-            const uint8_t *data = pages[i] + 64 * s, *secret = xxh3_secret + (last ? 121 : 8 * (s & 15));
-            if (!(s & 15) && !last)
-                for (int line = 0; line < BLOCK; line += 64)
-                    _mm_prefetch((const char *)block_ahead(pages, i, n, size, 64 * s) + line, _MM_HINT_T0);
-            for (int k = 0; k < 2; k++) {
-                __m256i d = _mm256_loadu_si256((const __m256i *)data + k);
-                __m256i keyed = _mm256_xor_si256(d, _mm256_loadu_si256((const __m256i *)secret + k));
-                any = _mm256_or_si256(any, d);
-                acc[k] = _mm256_add_epi64(acc[k], _mm256_shuffle_epi32(d, 0x4e));
-                acc[k] = _mm256_add_epi64(acc[k], _mm256_mul_epu32(keyed, _mm256_srli_epi64(keyed, 32)));
-            }
-            if ((s & 15) == 15 && !last) {
+        for (size_t at = 0; at < size; at += BLOCK) {
+            size_t stripes = stripes_of_block(size, at);
+            if (ahead)
+                fetch_block(ahead + at);
+            for (size_t s = 0; s < stripes; s++)
+                any = xxh3_stripe_avx2(acc, pages[i] + at + 64 * s, xxh3_secret + 8 * s, any);
+            if (stripes == 16) {
                 for (int k = 0; k < 2; k++) {
                     __m256i a = _mm256_xor_si256(acc[k], _mm256_srli_epi64(acc[k], 47));
                     a = _mm256_xor_si256(a, _mm256_loadu_si256((const __m256i *)(xxh3_secret + 128) + k));
@@ -108,6 +136,7 @@ static AVX2 int xxh3_many_avx2(const uint8_t *const *pages, size_t n, size_t siz
                 }
             }
         }
+        any = xxh3_stripe_avx2(acc, pages[i] + size - 64, xxh3_secret + 121, any);
         for (int k = 0; k < 2; k++)
             _mm256_storeu_si256((__m256i *)out + k, acc[k]);
         sums[i] = xxh3_finish(out, size);
@@ -117,6 +146,16 @@ static AVX2 int xxh3_many_avx2(const uint8_t *const *pages, size_t n, size_t siz
     return 1;
 }
 XXH3_SUM_AND_MANY(avx2, AVX2)
+
+static inline AVX512 __m512i xxh3_stripe_avx512(__m512i *acc, const uint8_t *stripe, const uint8_t *secret, __m512i any)
+{
+    __m512i d = _mm512_loadu_si512(stripe);
+    __m512i keyed = _mm512_xor_si512(d, _mm512_loadu_si512(secret));
+
+    *acc = _mm512_add_epi64(*acc, _mm512_shuffle_epi32(d, 0x4e));
+    *acc = _mm512_add_epi64(*acc, _mm512_mul_epu32(keyed, _mm512_srli_epi64(keyed, 32)));
+    return _mm512_or_si512(any, d);
+}
 
 static AVX512 int xxh3_many_avx512(const uint8_t *const *pages, size_t n, size_t size, const void *state,
                                    uint64_t *sums, uint8_t *zero)
@@ -128,25 +167,23 @@ static AVX512 int xxh3_many_avx512(const uint8_t *const *pages, size_t n, size_t
     if (size < 256)
         return xxh3_many_sse42(pages, n, size, state, sums, zero);
     for (size_t i = 0; i < n; i++) {
+        const uint8_t *ahead = page_ahead(pages, i, n, size);
         __m512i acc = _mm512_loadu_si512(lanes), any = _mm512_setzero_si512();
         uint64_t out[8];
 
-        for (size_t s = 0, stripes = (size - 1) / 64; s <= stripes; s++) {
-            int last = s == stripes;
-            __m512i d = _mm512_loadu_si512(pages[i] + 64 * s);
-            __m512i keyed = _mm512_xor_si512(d, _mm512_loadu_si512(xxh3_secret + (last ? 121 : 8 * (s & 15))));
-            if (!(s & 15) && !last)
-                for (int line = 0; line < BLOCK; line += 64)
-                    _mm_prefetch((const char *)block_ahead(pages, i, n, size, 64 * s) + line, _MM_HINT_T0);
-            any = _mm512_or_si512(any, d);
-            acc = _mm512_add_epi64(acc, _mm512_shuffle_epi32(d, 0x4e));
-            acc = _mm512_add_epi64(acc, _mm512_mul_epu32(keyed, _mm512_srli_epi64(keyed, 32)));
-            if ((s & 15) == 15 && !last) {
+        for (size_t at = 0; at < size; at += BLOCK) {
+            size_t stripes = stripes_of_block(size, at);
+            if (ahead)
+                fetch_block(ahead + at);
+            for (size_t s = 0; s < stripes; s++)
+                any = xxh3_stripe_avx512(&acc, pages[i] + at + 64 * s, xxh3_secret + 8 * s, any);
+            if (stripes == 16) {
                 __m512i a = _mm512_ternarylogic_epi64(acc, _mm512_srli_epi64(acc, 47), scramble, 0x96);
                 acc = _mm512_add_epi64(_mm512_mul_epu32(a, prime),
                                        _mm512_slli_epi64(_mm512_mul_epu32(_mm512_srli_epi64(a, 32), prime), 32));
             }
         }
+        any = xxh3_stripe_avx512(&acc, pages[i] + size - 64, xxh3_secret + 121, any);
         _mm512_storeu_si512(out, acc);
         sums[i] = xxh3_finish(out, size);
         if (zero)

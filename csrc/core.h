@@ -10,6 +10,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 #define NOINLINE __attribute__((noinline)) /* what READING calls: keeps its variables out of the frame jumped to */
+#define INLINE inline __attribute__((always_inline)) /* also keeps GCC from dropping calls of what only prefetches */
 
 /* ---- bytes: loads through memcpy, so that pages need no alignment ---- */
 static inline uint64_t load64(const uint8_t *p)
@@ -125,20 +126,19 @@ typedef struct {
     uint32_t bound[2];
 } sight;
 
-/* An item on its way through both trees. */
+/* An item of a window, and what it saw in the trees. */
 typedef struct {
     uint64_t checksum;
-    size_t common[2]; /* bytes shared with either bound so far */
     uint32_t page;
-    uint32_t node;  /* where it is; 0: landed */
     int flies;      /* 0: left to search alone */
     int zero;       /* 1, 0; -1: not known */
     sight seen[2];  /* in the unstable tree, in the stable tree */
 } lane;
 
-/* Descends the tree of `which` with all lanes that fly (for the unstable tree: and that have no match yet). */
-void fly(const page_tree *tree, int which, lane *lanes, size_t n);
-/* Fetches the bytes that a lane will be compared with. */
+/* Descends both trees with all lanes that fly. */
+void fly(const page_tree *tree, lane *lanes, size_t n);
+/* Fetches the first bytes of a page; and those that a lane will be compared with. */
+void fetch_bytes(const page_tree *tree, uint32_t page);
 void fetch_match(const page_tree *tree, const lane *l);
 /* 1 if what was seen is true of the tree as it is now; then *found and *at are as from tree_find. */
 int sight_holds(const page_tree *tree, int which, const sight *seen, uint32_t page, place *at, enum find *found);

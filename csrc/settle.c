@@ -15,9 +15,6 @@ typedef struct {
     int sum_at_once; /* a search may come before the stage UNCHANGED, or there is no such stage */
 } batch;
 
-/* How many candidates' bytes are fetched before their turn. */
-enum { AHEAD = 2 };
-
 /* Where the journey of one item stands; NEXT: on to the next stage. */
 enum { NEXT = PKSM_N_VERDICTS, FULL };
 
@@ -223,8 +220,8 @@ static int settle_one(const batch *b, uint32_t id, const lane *l, uint32_t *othe
     return verdict;
 }
 
-/* Sums the window's items that need it, and lets all fly that will search. */
-static void prepare(const batch *b, const uint32_t *ids, size_t n, lane *lanes)
+/* Sums those items of a window that need it. */
+static void sum_window(const batch *b, const uint32_t *ids, size_t n, lane *lanes)
 {
     pksm_node *nodes = b->tree.table->nodes;
     uint32_t pages[PKSM_MAX_WINDOW];
@@ -242,6 +239,8 @@ static void prepare(const batch *b, const uint32_t *ids, size_t n, lane *lanes)
             pages[n_unsummed++] = item->page;
         }
     }
+    if (!n_unsummed)
+        return;
     told = sum_pages(b->tree.store, &b->rules->checksum, pages, n_unsummed, sums, zero);
     b->tree.cost->bytes_hashed += n_unsummed * b->tree.store->page_size;
     for (size_t k = 0; k < n_unsummed; k++) {
@@ -251,51 +250,70 @@ static void prepare(const batch *b, const uint32_t *ids, size_t n, lane *lanes)
         if (told)
             lanes[unsummed[k]].zero = zero[k];
     }
+}
+
+/* Lets all items of a window fly that have been summed and will search. */
+static void fly_window(const batch *b, const uint32_t *ids, size_t n, lane *lanes)
+{
     for (size_t i = 0; i < n; i++) {
-        const pksm_node *item = &nodes[ids[i]];
+        const pksm_node *item = &b->tree.table->nodes[ids[i]];
         lanes[i].checksum = item->checksum;
         lanes[i].page = item->page;
         lanes[i].seen[0].what = lanes[i].seen[1].what = SIGHT_NONE;
-        lanes[i].flies &= item->checksum != b->rules->zero_checksum;
+        lanes[i].flies &= !(item->flags & PKSM_INITCHECKSUM) && item->checksum != b->rules->zero_checksum;
     }
-    fly(&b->tree, PKSM_STABLE, lanes, n);
-    fly(&b->tree, PKSM_UNSTABLE, lanes, n);
+    fly(&b->tree, lanes, n);
+    for (size_t i = 0; i < n; i++)
+        fetch_match(&b->tree, &lanes[i]);
 }
 
-/* Items that are in a tree already could be found by others before their turn comes. */
-static int any_unstable(const batch *b, const uint32_t *ids, size_t n)
+/* Items of the next window, and whether they can work together. Those that are in a tree already could be found by
+ * others before their turn comes. */
+static size_t window_at(const batch *b, const uint32_t *ids, size_t n, int *together)
 {
-    for (size_t i = 0; i < n; i++)
-        if (b->tree.table->nodes[ids[i]].flags & PKSM_UNSTABLE)
-            return 1;
-    return 0;
+    size_t part = n < b->window ? n : b->window;
+    int flags = part > 1 ? 0 : PKSM_UNSTABLE;
+
+    for (size_t i = 0; i < part; i++)
+        flags |= b->tree.table->nodes[ids[i]].flags;
+    *together = !(flags & PKSM_UNSTABLE);
+    return part;
 }
 
 static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
                            size_t *done)
 {
     static const lane alone = {.zero = -1};
-    lane lanes[PKSM_MAX_WINDOW];
+    lane lanes[2][PKSM_MAX_WINDOW], *now = lanes[0], *next = lanes[1], *swap;
+    int together, summed = 0; /* summed: the window, while the one before it waited for its candidates' bytes */
+    size_t part;
 
-    for (size_t start = 0; start < n; start += b->window) {
-        size_t part = n - start < b->window ? n - start : b->window;
-        int together = part > 1 && !any_unstable(b, ids + start, part);
+    for (size_t start = 0; start < n; start += part) {
+        int next_together;
+        size_t next_part;
 
-        if (together)
-            prepare(b, ids + start, part, lanes);
+        part = window_at(b, ids + start, n - start, &together);
+        if (together) {
+            if (!summed)
+                sum_window(b, ids + start, part, now);
+            if (start + part < n)
+                fetch_bytes(&b->tree, b->tree.table->nodes[ids[start + part]].page);
+            fly_window(b, ids + start, part, now);
+        }
+        next_part = window_at(b, ids + start + part, n - start - part, &next_together);
+        summed = together && next_together;
+        if (summed)
+            sum_window(b, ids + start + part, next_part, next);
         for (size_t i = 0; i < part; i++) {
-            int verdict;
+            int verdict = settle_one(b, ids[start + i], together ? &now[i] : &alone, &others[start + i]);
 
-            if (together)
-                for (size_t k = i ? i + AHEAD : 1; k <= i + AHEAD && k < part; k++)
-                    fetch_match(&b->tree, &lanes[k]);
-            verdict = settle_one(b, ids[start + i], together ? &lanes[i] : &alone, &others[start + i]);
             if (verdict == FULL)
                 return PKSM_OK;
             verdicts[start + i] = (uint8_t)verdict;
             b->tree.cost->pages_visited++;
             *done = start + i + 1;
         }
+        swap = now, now = next, next = swap;
     }
     return PKSM_OK;
 }

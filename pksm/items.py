@@ -9,7 +9,7 @@ import numpy as np
 
 from pksm import native
 from pksm.errors import ItemError
-from pksm.memory import grown
+from pksm.memory import grown, zeros
 
 _COLUMNS = {"list_stamp": np.uint32, "del_stamp": np.uint32}
 
@@ -22,8 +22,8 @@ class Items:
     """
 
     def __init__(self, capacity=1024):
-        self._nodes = np.zeros(capacity, native.NODE)
-        self._columns = {name: np.zeros(capacity, kind) for name, kind in _COLUMNS.items()}
+        self._nodes = zeros(capacity, native.NODE)
+        self._columns = {name: zeros(capacity, kind) for name, kind in _COLUMNS.items()}
         self._trees = np.zeros(1, native.TREES)
         self._free = np.empty(0, np.uint32)  # a stack of ids given back
         self._n_free = 0
