@@ -1,6 +1,7 @@
 """The checksum of checksum_c.c, loaded with cffi."""
 
 import sys
+import tempfile
 
 import cffi
 
@@ -18,3 +19,11 @@ def register(directory):
     start = ffi.new("uint64_t *", 17)
     function = ffi.addressof(library, "weighted_sum")  # cffi closes a library that nobody keeps
     checksums.register("weighted-cffi", function, state=start, keep=library, about="an example")
+
+
+if __name__ == "__main__":
+    from pksm.cli import main
+
+    with tempfile.TemporaryDirectory() as scratch:
+        register(scratch)
+        sys.exit(main(["checksum", "profile", "f", "--pages", "4096", "--strategies", "xxh3-64,weighted-cffi"]))

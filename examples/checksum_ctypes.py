@@ -1,8 +1,13 @@
-"""A checksum written in C, loaded with ctypes: compile checksum_c.c and register what it exports."""
+"""A checksum written in C, loaded with ctypes: compile checksum_c.c and register what it exports.
+
+Run it: `python examples/checksum_ctypes.py` prints how it does beside the default.
+"""
 
 import ctypes
 import os
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -23,3 +28,11 @@ def register(directory):
     library = ctypes.CDLL(str(compiled(directory)))
     start = np.array([17], np.uint64)  # what the function gets as its state
     checksums.register("weighted-ctypes", library.weighted_sum, state=start, about="an example")
+
+
+if __name__ == "__main__":
+    from pksm.cli import main
+
+    with tempfile.TemporaryDirectory() as scratch:
+        register(scratch)
+        sys.exit(main(["checksum", "profile", "f", "--pages", "4096", "--strategies", "xxh3-64,weighted-ctypes"]))

@@ -1,5 +1,7 @@
 """A checksum written in Python and compiled by numba (https://numba.pydata.org) to a C function."""
 
+import sys
+
 from pksm import checksums
 
 
@@ -18,3 +20,10 @@ def register():
         return total
 
     checksums.register("weighted-numba", weighted_sum, about="an example")
+
+
+if __name__ == "__main__":
+    from pksm.cli import main
+
+    register()
+    sys.exit(main(["checksum", "profile", "f", "--pages", "4096", "--strategies", "xxh3-64,weighted-numba"]))

@@ -1,5 +1,7 @@
 """A checksum written with numpy: it gets many pages at a time, as the rows of an array, and gives a sum for each."""
 
+import sys
+
 import numpy as np
 
 from pksm import checksums
@@ -15,3 +17,10 @@ def weighted_sum(pages):
 def register():
     """Make the strategy `weighted-numpy` known."""
     checksums.register("weighted-numpy", weighted_sum, about="an example")
+
+
+if __name__ == "__main__":
+    from pksm.cli import main
+
+    register()
+    sys.exit(main(["checksum", "profile", "f", "--pages", "4096", "--strategies", "xxh3-64,weighted-numpy"]))

@@ -2,12 +2,20 @@
 
 import argparse
 import sys
+import warnings
 
 from pksm import __version__, report
-from pksm.cli import bench, demo, features, output, scan, simulate
+from pksm.cli import bench, checksum, demo, features, output, scan, simulate
 from pksm.errors import PksmError, UsageError
 
-COMMANDS = {"scan": scan, "bench": bench, "simulate": simulate, "features": features, "demo": demo}
+COMMANDS = {
+    "scan": scan,
+    "bench": bench,
+    "simulate": simulate,
+    "checksum": checksum,
+    "features": features,
+    "demo": demo,
+}
 INTERRUPTED, CLOSED_PIPE = 130, 141
 EXIT_CODES = """exit codes: 0 done, 1 error, 2 wrong usage, 3 partial result, 77 not supported here,
 130 interrupted, 141 nobody reads the output any more"""
@@ -16,7 +24,9 @@ EXIT_CODES = """exit codes: 0 done, 1 error, 2 wrong usage, 3 partial result, 77
 def main(argv=None):
     """Run the command line (sys.argv by default) and return the exit code."""
     try:
-        return _run(sys.argv[1:] if argv is None else list(argv))
+        with warnings.catch_warnings():
+            warnings.showwarning = _remark
+            return _run(sys.argv[1:] if argv is None else list(argv))
     except SystemExit as stop:  # --help and --version
         return stop.code or 0
     except PksmError as error:
@@ -27,6 +37,11 @@ def main(argv=None):
     except KeyboardInterrupt:
         output.remark("interrupted")
         return INTERRUPTED
+
+
+def _remark(message, *where, **more):
+    """Show a warning of Python's as one line of ours."""
+    output.remark(message)
 
 
 def _run(argv):

@@ -52,7 +52,7 @@ def add_arguments(parser):
                       help=f"and go on after this long at the latest (default {FREEZE_S:g})")  # fmt: skip
     what.add_argument("--view", default="frames", metavar="VIEW",
                       help="count frames, each once (the default), or mappings")  # fmt: skip
-    what.add_argument("--page-size", type=_page_size, metavar="N",
+    what.add_argument("--page-size", type=page_size, metavar="N",
                       help="bytes of a page: a power of two from 512 to 2M (default 4096)")  # fmt: skip
     how = parser.add_argument_group("how to merge")
     how.add_argument("--checksum", metavar="NAME", help="how pages are summed: see pksm features")
@@ -156,7 +156,7 @@ def _choices(name):
     return tunables.SETTINGS[name].metadata["choices"]
 
 
-def _page_size(text):
+def page_size(text):
     """Read bytes, with K or M behind them if wanted."""
     digits, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
     if not digits.isdecimal() or unit not in _UNITS:

@@ -3,6 +3,8 @@
 import ctypes
 import importlib.util
 import struct
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -232,3 +234,12 @@ def test_a_plug_in_that_fails_in_a_wake_up_loses_no_page():
     fail = False
     rest(daemon)
     assert host.pages_zero_sharing == 10
+
+
+@pytest.mark.parametrize("kind", ["ctypes", "cffi", "numpy"])
+def test_the_examples_run(kind, tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / f"checksum_{kind}.py"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"weighted-{kind}" in done.stdout

@@ -6,13 +6,16 @@ times as many pages would be sixty thousand events and more, if there was one st
 
 import sys
 import tracemalloc
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
-from pksm import native, tunables
+from pksm import checksums, cli, native, profiler, tunables
 from pksm.flat import FlatHost
 from pksm.pksmd import Pksmd
+from pksm.profiler import consequence
+from pksm.profiler.subject import of_load
 from pksm.store import Store
 
 FEW, MANY = 1 << 10, 1 << 16
@@ -203,6 +206,30 @@ def test_statements_do_not_depend_on_what_a_host_refuses():
 def test_memory_for_a_while_is_64_bytes_a_page_at_most(chosen):
     for path, peak in World(mixed(MANY), chosen).walk(peak_bytes):
         assert peak <= 64 * MANY, path
+
+
+def test_statements_of_a_profile_do_not_depend_on_pages(monkeypatch):
+    big = {name: tunables.preset(name).with_(pages_to_scan=MANY) for name in tunables.PRESETS}
+    monkeypatch.setattr(consequence, "preset", big.get)
+
+    def profiled(n_pages, name):
+        subject = of_load("f", n_pages, PAGE_SIZE)
+        return line_events(lambda: profiler.profile([nullcontext(subject)], [name]))
+
+    checksums.register("first", lambda pages: pages[:, 0])
+    for name in ("xxh3-64", "sampled", "first"):
+        profiled(FEW, name)
+        assert profiled(MANY, name) <= profiled(FEW, name) + SLACK, name
+
+
+def test_statements_of_sums_do_not_depend_on_pages(tmp_path):
+    events = {}
+    for n_pages in (FEW, FEW, MANY):
+        path = tmp_path / "memory"
+        path.write_bytes(bytes(n_pages * 512))
+        options = ["checksum", "sum", "crc32", str(path), "--page-size", "512"]
+        events[n_pages] = line_events(lambda: cli.main(options))  # noqa: B023
+    assert events[MANY] <= events[FEW] + SLACK
 
 
 def unique(n_pages):

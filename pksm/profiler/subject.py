@@ -1,0 +1,92 @@
+"""What checksums are profiled on: pages of a workload or of somebody's memory, and a part of them that may be changed."""
+
+from contextlib import contextmanager
+
+import numpy as np
+
+from pksm import memory, native, scan
+from pksm.errors import UsageError
+from pksm.gather import Interrupts, gather
+from pksm.store import Store
+from pksm.workloads import make
+
+SAMPLE_PAGES = 16384
+TABLE_CHECKSUM = "xxh3-64"
+
+
+class Subject:
+    """Pages to profile on.
+
+    name; store; pages: uint32, ascending; rows: uint8 (n, page_size), a copy of some of the pages, evenly spread, that
+    may be written to, and row_pages: their page numbers in the same store; copied: those they are copies of; contents: bool, the first page of each
+    content among the pages; n_zero: zero pages among them; warnings, partial: what its sources had
+    to say, and whether something of them is missing.
+    """
+
+    def __init__(self, name, store, pages, warnings=(), partial=False):
+        if not len(pages):
+            raise UsageError(f"{name}: there are no resident pages to profile on")
+        self.name, self.store, self.pages = name, store, pages
+        self.warnings, self.partial = list(warnings), partial
+        native.yardstick_read(store.view, pages)  # touched: page tables are in place
+        self._count()
+        chosen = pages[np.linspace(0, len(pages) - 1, min(len(pages), SAMPLE_PAGES)).astype(np.intp)]
+        first, self.rows = store.allocate(len(chosen))
+        self.rows[:] = native.pages_copy(store.view, chosen)
+        self.row_pages = np.arange(first, first + len(chosen), dtype=np.uint32)
+        self.copied = chosen
+
+    def _count(self):
+        view, n = self.store.view, len(self.pages)
+        checksum = native.Checksum(TABLE_CHECKSUM)
+        kept = np.empty(n, np.uint32)
+        slots = memory.zeros(1 << (2 * n).bit_length(), native.SLOT)
+        native.yardstick_table(view, checksum, self.pages, slots, kept)
+        self.contents = kept == self.pages
+        self.zero = native.pages_are_zero(view, self.pages)
+        self.n_zero = int(np.count_nonzero(self.zero))
+
+    @property
+    def page_size(self):
+        return self.store.page_size
+
+    @property
+    def saving(self):
+        """Frames that merging saves: all zero pages, and all but one of each other content."""
+        n_contents = int(np.count_nonzero(self.contents)) - (self.n_zero > 0)
+        return len(self.pages) - n_contents
+
+    def as_dict(self):
+        """Return what the pages are, ready for json."""
+        return {
+            "name": self.name,
+            "pages": len(self.pages),
+            "bytes": len(self.pages) * self.page_size,
+            "contents": int(np.count_nonzero(self.contents)),
+            "zero_pages": self.n_zero,
+            "saving_pages": self.saving,
+        }
+
+
+def of_load(name, n_pages, page_size=4096, seed=0):
+    """Return the Subject of a static load. UsageError for an unknown load or no pages."""
+    if n_pages < 1:
+        raise UsageError(f"{n_pages} pages: there must be one at least to profile on")
+    store = Store(page_size)
+    first, array = store.allocate(n_pages)
+    make(name, array, seed)
+    return Subject(f"workload {name}", store, np.arange(first, first + n_pages, dtype=np.uint32))
+
+
+@contextmanager
+def of_memory(openers, page_size, progress, hold=None):
+    """Give the Subject of all pages of some sources together, each frame once; as for a scan."""
+    interrupts = Interrupts(hold)
+    with scan.opened(openers, interrupts.hold) as (sources, errors):
+        gathered = gather(sources, page_size, "frames", progress, Interrupts())
+        pages = np.sort(gathered.born.take(0, len(gathered.born)))
+        names = [taken.name for taken in gathered.taken]
+        failed = [*errors, *gathered.failed]
+        partial = bool(failed) or any(taken.lost for taken in gathered.taken)
+        name = names[0] if len(names) == 1 else f"{len(names)} sources"
+        yield Subject(name, gathered.store, pages, [*gathered.warnings, *map(str, failed)], partial)

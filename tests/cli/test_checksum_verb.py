@@ -1,0 +1,152 @@
+"""pksm checksum: list, sum and profile, in every form, and mistakes in one line. No speeds here."""
+
+import csv
+import json
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+
+from cli_runs import ROOT, command, environment, is_one_line, run
+from pksm import checksums, plugins
+
+FEW = ("--pages", "300", "--strategies", "xxh3-64,sampled")
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    monkeypatch.setattr(plugins, "_registered", {})
+
+
+@pytest.fixture
+def dump(tmp_path):
+    path = tmp_path / "ram.img"
+    rows = np.random.default_rng(0).integers(0, 256, (70, 4096), np.uint8)
+    rows[:20] = 0
+    rows[30:40] = rows[40:50]
+    rows.tofile(path)
+    return path
+
+
+def test_list(capfd):
+    done = run(capfd, "checksum", "list")
+    assert (done.code, done.err) == (0, "")
+    assert [line.split()[0] for line in done.out.splitlines()[1:]] == checksums.names()
+    document = json.loads(run(capfd, "checksum", "list", "--json").out)
+    assert document["schema"] == "pksm.checksum.list/1"
+    assert document["strategies"] == [checksums.describe(name, 4096) for name in checksums.names()]
+    rows = list(csv.DictReader(run(capfd, "checksum", "list", "--csv", "--page-size", "64K").out.splitlines()))
+    assert rows[0]["name"] == "xxh3-64" and rows[0]["bytes"] == "65536"
+
+
+def test_sum_prints_what_others_compute(capfd, dump):
+    data = dump.read_bytes()
+    expected = [f"{zlib.crc32(data[at : at + 4096]):08x}" for at in range(0, len(data), 4096)]
+    done = run(capfd, "checksum", "sum", "crc32", dump)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [f"{page} {text}" for page, text in enumerate(expected)]
+    assert json.loads(run(capfd, "checksum", "sum", "crc32", dump, "--json").out)["sums"] == expected
+    rows = list(csv.DictReader(run(capfd, "checksum", "sum", "crc32", dump, "--csv").out.splitlines()))
+    assert [row["sum"] for row in rows] == expected and rows[69]["page"] == "69"
+    many = run(capfd, "checksum", "sum", "crc32", dump, "--page-size", "512").out.splitlines()
+    assert many[-1] == f"559 {zlib.crc32(data[-512:]):08x}"
+
+
+def test_sum_of_holes_and_of_a_tail(capfd, tmp_path):
+    path = tmp_path / "sparse"
+    with open(path, "wb") as file:
+        file.truncate(3 * 4096 + 10)
+    done = run(capfd, "checksum", "sum", "adler32", path)
+    assert done.out == "".join(f"{page} {zlib.adler32(bytes(4096)):08x}\n" for page in range(3))
+    assert is_one_line(done.err, "10 bytes over")
+
+
+def test_a_profile_in_every_form(capfd, dump):
+    done = run(capfd, "checksum", "profile", "a", dump, *FEW)
+    assert (done.code, done.err) == (0, "")
+    assert "workload a: 300 pages of 4 KiB" in done.out
+    assert f"{dump}: 70 pages of 4 KiB, 280.0 KiB: 41 contents, 20 zero pages, merging saves 30" in done.out
+    assert done.out.count("Recommended: xxh3-64") == 2 or "Recommended: " in done.out
+    document = json.loads(run(capfd, "checksum", "profile", dump, *FEW, "--json").out)
+    assert document["schema"] == "pksm.checksum/1"
+    assert [(row["name"], row["merges"]) for row in document["strategies"]] == [("xxh3-64", 30), ("sampled", 30)]
+    rows = list(csv.DictReader(run(capfd, "checksum", "profile", "e", "d", *FEW, "--csv").out.splitlines()))
+    assert [row["subject"] for row in rows] == ["workload e"] * 2 + ["workload d"] * 2
+
+
+def test_without_a_name_two_workloads(capfd):
+    document = json.loads(run(capfd, "checksum", "profile", *FEW, "--json").out)
+    assert [subject["name"] for subject in document["subjects"]] == ["workload f", "workload e"]
+
+
+def test_a_file_goes_before_a_workload_of_its_name(capfd, dump, monkeypatch):
+    monkeypatch.chdir(dump.parent)
+    dump.rename("f")
+    document = json.loads(run(capfd, "checksum", "profile", "f", *FEW, "--json").out)
+    assert document["subjects"][0]["pages"] == 70
+
+
+def test_a_plot(capfd, dump, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "picture.png"
+    done = run(capfd, "checksum", "profile", dump, *FEW, "--plot", picture)
+    assert (done.code, done.err) == (0, "")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    drawing = tmp_path / "picture.svg"
+    assert run(capfd, "checksum", "profile", dump, *FEW, "--plot", drawing).code == 0
+    assert "<svg" in drawing.read_text()
+
+
+def test_without_matplotlib_one_line_says_so_before_anything_is_measured(capfd, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = run(capfd, "checksum", "profile", "f", "--plot", "a.png")
+    assert done.code == 77 and done.out == "" and is_one_line(done.err, "matplotlib", "pip install")
+
+
+def test_a_plug_in_that_fails_makes_the_result_partial(capfd):
+    checksums.register("fails", lambda pages: None)
+    done = run(capfd, "checksum", "profile", "a", "--pages", "64", "--strategies", "xxh64,fails")
+    assert done.code == 3 and is_one_line(done.err, "fails is left out")
+
+
+def test_a_broken_plug_in_of_a_package_is_one_line_and_stops_nothing(tmp_path):
+    info = tmp_path / "broken-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[pksm.checksums]\nmine = no_such_module:function\n")
+    done = subprocess.run(
+        command("checksum", "list"), env=environment(PYTHONPATH=f"{ROOT}:{tmp_path}"), capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "xxh3-64" in done.stdout and "mine" not in done.stdout
+    assert is_one_line(done.stderr, "the plug-in mine", "no_such_module")
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        ((), 2, ["profile|list|sum"]),
+        (("frobnicate",), 2, ["profile|list|sum", "invalid choice"]),
+        (("list", "x"), 2, ["takes no names"]),
+        (("list", "--plot", "a.png"), 2, ["--plot", "profile"]),
+        (("sum", "crc32"), 2, ["a strategy and a file"]),
+        (("sum", "md5", "/dev/null"), 2, ["unknown checksum 'md5'"]),
+        (("sum", "crc32", "/no/such/file"), 1, ["/no/such/file"]),
+        (("sum", "crc32", "/dev/null"), 2, ["/dev/null"]),
+        (("sum", "crc32", "x", "--page-size", "1000"), 2, ["1000"]),
+        (("profile", "f", "--strategies", "md5"), 2, ["unknown checksum 'md5'"]),
+        (("profile", "f", "--strategies", "sampled:words=x"), 2, ["words is a whole number"]),
+        (("profile", "f", "--pages", "0"), 2, ["0 pages"]),
+        (("profile", "f", "--changes", "2"), 2, ["changes 2.0"]),
+        (("profile", "f", "--changes", "nan"), 2, ["changes nan"]),
+        (("profile", "f", "--seed", "-1"), 2, ["seed"]),
+        (("profile", "/no/such/file"), 1, ["/no/such/file"]),
+        (("profile", "f", "--plot", "picture.doc"), 2, ["picture.doc", ".png"]),
+        (("profile", "f", "--pages", "8", "--strategies", "xxh64", "--plot", "/no/such/dir/a.png"), 1, ["/no/such/dir"]),
+    ],
+)
+def test_mistakes_are_one_line(capfd, arguments, code, words):
+    done = run(capfd, "checksum", *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert is_one_line(done.err, *words)
