@@ -18,9 +18,29 @@ typedef struct {
 /* Where the journey of one item stands; NEXT: on to the next stage. */
 enum { NEXT = PKSM_N_VERDICTS, FULL };
 
+/* Beside enum pksm_class: a page all of whose ptes the stage ZERO has moved, though it failed. */
+enum { GONE = PKSM_MLOCKED - 1 };
+
 static int class_of(const batch *b, uint32_t page)
 {
-    return b->classes ? b->classes[page] : PKSM_FREE;
+    return b->classes ? b->classes[page] & (PKSM_MLOCKED - 1) : PKSM_FREE;
+}
+
+/* The page is not looked at at all. */
+static int stays(const batch *b, int class)
+{
+    return class == PKSM_NOT_ANON || (class == PKSM_BUSY_PAGE && b->rules->busy_waits);
+}
+
+static int is_mlocked(const batch *b, uint32_t page)
+{
+    return b->classes && b->classes[page] & PKSM_MLOCKED;
+}
+
+/* The reverse walk does not come to a good end. */
+static int walk_fails(int class)
+{
+    return class == PKSM_WALK_FAILS || class == PKSM_WALK_BREAKS || class == PKSM_WALK_LOSES || class == GONE;
 }
 
 static uint64_t sum_page(const batch *b, uint32_t page)
@@ -84,37 +104,44 @@ static int stage_unchanged(const batch *b, pksm_node *item, int first_visit)
     return first_visit || item->checksum != before ? PKSM_STALE : NEXT;
 }
 
-static int stage_zero(const batch *b, const pksm_node *item, const lane *l)
+/* A walk that fails half way has moved ptes of a zero page for good: *class is what is left of it for the trees. */
+static int stage_zero(const batch *b, const pksm_node *item, const lane *l, int *class)
 {
     const pksm_store *store = b->tree.store;
-    int class = class_of(b, item->page);
 
     if (item->checksum != b->rules->zero_checksum || (item->flags & (PKSM_INITCHECKSUM | PKSM_ZERO_REFUSED)))
         return NEXT;
     if (l->zero < 0 ? kernels.is_zero(page_bytes(store, item->page), store->page_size) : l->zero) {
-        if (class == PKSM_BUSY_PAGE)
+        if (*class == PKSM_BUSY_PAGE)
             return PKSM_BUSY;
-        return class == PKSM_FREE || class == PKSM_NOT_KPAGE ? PKSM_ZERO : NEXT;
+        if (!walk_fails(*class))
+            return PKSM_ZERO;
+        *class = *class == PKSM_WALK_LOSES ? GONE : PKSM_WALK_FAILS;
+        return NEXT;
     }
     b->tree.cost->collisions++;
-    return b->rules->zero_on_differ == PKSM_SUCCESS ? PKSM_LIMBO : NEXT;
+    return b->rules->zero_on_differ == PKSM_SUCCESS && !walk_fails(*class) ? PKSM_LIMBO : NEXT;
 }
 
 /* What stands against merging the matched pages, or NEXT. In the unstable tree either may become the kept one. */
-static int refuse(const batch *b, int which, uint32_t page, uint32_t other)
+static int refuse(const batch *b, int which, int class, uint32_t other)
 {
-    int class = class_of(b, page), others = class_of(b, other);
+    int others = class_of(b, other);
 
     if (class == PKSM_BUSY_PAGE || others == PKSM_BUSY_PAGE)
         return PKSM_BUSY;
-    if (class == PKSM_WALK_FAILS)
-        return PKSM_DROP;
-    if (which == PKSM_UNSTABLE && (class == PKSM_NOT_KPAGE || others == PKSM_WALK_FAILS))
+    if (walk_fails(class) || (which == PKSM_UNSTABLE && (class == PKSM_NOT_KPAGE || walk_fails(others))))
         return PKSM_DROP;
     return NEXT;
 }
 
-static int stage_stable(const batch *b, const pksm_node *item, const lane *l, uint32_t *other)
+/* The kept page stays locked when an mlocked page is merged into it and it is not mlocked itself. */
+static int hangs(const batch *b, uint32_t page, uint32_t kept)
+{
+    return b->rules->mlock_hangs && is_mlocked(b, page) && !is_mlocked(b, kept);
+}
+
+static int stage_stable(const batch *b, const pksm_node *item, const lane *l, int class, uint32_t *other)
 {
     const pksm_node *kept;
     place at;
@@ -126,14 +153,18 @@ static int stage_stable(const batch *b, const pksm_node *item, const lane *l, ui
     *other = at.node;
     if (kept->page == item->page)
         return PKSM_SAME;
-    refused = refuse(b, PKSM_STABLE, item->page, kept->page);
+    if (b->rules->on_unusable == PKSM_STOP && class_of(b, kept->page) == PKSM_NOT_ANON) {
+        *other = 0;
+        return NEXT;
+    }
+    refused = refuse(b, PKSM_STABLE, class, kept->page);
     if (refused != NEXT)
         return refused;
     if (b->tree.order == PKSM_CHECKSUM && tree_compare(&b->tree, item->page, kept->page)) {
         b->tree.cost->collisions++;
         return b->rules->on_differ == PKSM_SUCCESS ? PKSM_LIMBO : PKSM_DIFFERENT;
     }
-    return PKSM_JOINED;
+    return hangs(b, item->page, kept->page) ? PKSM_HANGS : PKSM_JOINED;
 }
 
 /* The twin leaves the unstable tree, the item enters the stable one; BUSY when its key is taken there. */
@@ -151,16 +182,26 @@ static int promote(const batch *b, uint32_t id, const lane *l, uint32_t match, i
     return verdict;
 }
 
-static int stage_unstable(const batch *b, uint32_t id, const lane *l, uint32_t *other)
+/* The match leaves the tree, to be visited again, and the search begins anew? */
+static int makes_room(const batch *b, int class, int others)
+{
+    if (others == PKSM_NOT_ANON)
+        return b->rules->on_unusable != PKSM_STOP;
+    return b->rules->unfit_aside && walk_fails(others) && !walk_fails(class) && class != PKSM_NOT_KPAGE;
+}
+
+static int stage_unstable(const batch *b, uint32_t id, const lane *l, int class, uint32_t *other)
 {
     const pksm_node *nodes = b->tree.table->nodes, *item = &nodes[id];
     place at;
-    int refused, found;
+    int refused, found, others;
 
 again:
     found = find(b, PKSM_UNSTABLE, item, l, &at);
     if (found < 0)
         return FULL;
+    if (found == FIND_NOTHING && class == GONE)
+        return PKSM_DROP;
     if (found == FIND_NOTHING) {
         tree_insert(&b->tree, PKSM_UNSTABLE, id, &at);
         return PKSM_WAITING;
@@ -170,7 +211,19 @@ again:
         return PKSM_ABORTED;
     if (nodes[at.node].page == item->page)
         return PKSM_SAME;
-    refused = refuse(b, PKSM_UNSTABLE, item->page, nodes[at.node].page);
+    others = class_of(b, nodes[at.node].page);
+    if (makes_room(b, class, others)) {
+        if (unlink_outdated(b, at.node) == FULL)
+            return FULL;
+        *other = 0;
+        goto again;
+    }
+    if (others == PKSM_NOT_ANON)
+        return PKSM_ABORTED;
+    refused = refuse(b, PKSM_UNSTABLE, class, nodes[at.node].page);
+    if (refused == PKSM_DROP && class == PKSM_FREE && others == PKSM_WALK_LOSES &&
+        !tree_compare(&b->tree, item->page, nodes[at.node].page))
+        tree_erase(b->tree.table, b->tree.trees, at.node);
     if (refused != NEXT)
         return refused;
     if (b->tree.order == PKSM_CHECKSUM && tree_compare(&b->tree, item->page, nodes[at.node].page)) {
@@ -185,20 +238,26 @@ again:
             return PKSM_DIFFERENT;
         return promote(b, id, l, at.node, PKSM_LIMBO, other);
     }
+    if (hangs(b, nodes[at.node].page, item->page)) {
+        tree_erase(b->tree.table, b->tree.trees, at.node);
+        return PKSM_HANGS;
+    }
     return promote(b, id, l, at.node, PKSM_PAIRED, other);
 }
 
 static int settle_one(const batch *b, uint32_t id, const lane *l, uint32_t *other)
 {
     pksm_node *item = &b->tree.table->nodes[id];
-    int verdict = NEXT, first_visit = item->flags & PKSM_INITCHECKSUM;
+    int verdict = NEXT, first_visit = item->flags & PKSM_INITCHECKSUM, class = class_of(b, item->page);
 
     *other = 0;
     if (item->flags & PKSM_STABLE)
         return PKSM_SAME;
     tree_erase(b->tree.table, b->tree.trees, id);
-    if ((item->flags & PKSM_DELLIST) || class_of(b, item->page) == PKSM_NOT_ANON)
+    if ((item->flags & PKSM_DELLIST) || class == PKSM_NOT_ANON)
         return PKSM_DROP;
+    if (stays(b, class))
+        return PKSM_BUSY;
     if (first_visit && b->sum_at_once)
         fill_checksum(b, item);
     for (const uint8_t *stage = b->rules->stages; verdict == NEXT && *stage; stage++) {
@@ -207,13 +266,13 @@ static int settle_one(const batch *b, uint32_t id, const lane *l, uint32_t *othe
             verdict = stage_unchanged(b, item, first_visit);
             break;
         case PKSM_STAGE_ZERO:
-            verdict = stage_zero(b, item, l);
+            verdict = stage_zero(b, item, l, &class);
             break;
         case PKSM_STAGE_STABLE:
-            verdict = stage_stable(b, item, l, other);
+            verdict = stage_stable(b, item, l, class, other);
             break;
         case PKSM_STAGE_UNSTABLE:
-            verdict = stage_unstable(b, id, l, other);
+            verdict = stage_unstable(b, id, l, class, other);
             break;
         }
     }
@@ -232,7 +291,7 @@ static void sum_window(const batch *b, const uint32_t *ids, size_t n, lane *lane
 
     for (size_t i = 0; i < n; i++) {
         const pksm_node *item = &nodes[ids[i]];
-        lanes[i].flies = !(item->flags & (PKSM_STABLE | PKSM_DELLIST)) && class_of(b, item->page) != PKSM_NOT_ANON;
+        lanes[i].flies = !(item->flags & (PKSM_STABLE | PKSM_DELLIST)) && !stays(b, class_of(b, item->page));
         lanes[i].zero = -1;
         if (lanes[i].flies && (item->flags & PKSM_INITCHECKSUM)) {
             unsummed[n_unsummed] = (uint8_t)i;
@@ -312,6 +371,8 @@ static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_
             verdicts[start + i] = (uint8_t)verdict;
             b->tree.cost->pages_visited++;
             *done = start + i + 1;
+            if (verdict == PKSM_HANGS)
+                return PKSM_OK;
         }
         swap = now, now = next, next = swap;
     }

@@ -10,11 +10,12 @@ from pksm import native
 class Cost:
     """The core's counters and the seconds of each step of a wake-up.
 
-    Attributes: one int per field of native.COST; wall_s and cpu_s: {step: seconds}.
+    Attributes: one int per field of native.COST; entries_asserted: list entries looked at by assertions; wall_s and cpu_s: {step: seconds}.
     """
 
     def __init__(self):
         self.counts = np.zeros(1, native.COST)
+        self.entries_asserted = 0
         self.wall_s = {}
         self.cpu_s = {}
 

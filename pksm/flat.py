@@ -131,6 +131,18 @@ class FlatHost:
         pages = np.arange(len(self.frame_of), dtype=np.uint32)
         self.split(pages[(self.frame_of != NO_FRAME) & (self.frame_of != pages)])
 
+    def set_quirks(self, ids):
+        """Nothing: none of the faults has an effect on pages that are mapped once each."""
+
+    def keep(self, pages):
+        """Nothing: any page can be kept."""
+
+    def hold(self, pages):
+        """Nothing: there are no references here."""
+
+    def forget(self, pages):
+        """Nothing: there is no count of it here."""
+
     def anon_vma(self, pages):
         return self._anon_vma[pages]
 

@@ -38,6 +38,14 @@ class PageHost(Protocol):
 
     def merge_zero(self, pages): ...  # every pte now points to the zero page
 
+    def keep(self, pages): ...  # they become kept pages, though nothing is merged into them; as for merge
+
+    def hold(self, pages): ...  # take a reference on each that nobody will ever drop
+
+    def forget(self, pages): ...  # the policy tracks these live pages no more
+
+    def set_quirks(self, ids): ...  # which of tunables.QUIRKS to have, as far as they are the host's
+
     def split(self, pages): ...  # each merged page gets a frame of its own again, born anew
 
     def unmerge_all(self): ...  # every merged page gets a frame of its own again, zero pages too; born anew

@@ -54,6 +54,10 @@ class Items:
         return self._nodes["checksum"]
 
     @property
+    def visits(self):
+        return self._nodes["visits"]
+
+    @property
     def link(self):
         return self._nodes["link"]
 

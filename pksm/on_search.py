@@ -21,7 +21,7 @@ def changed(host, items, summing, ids, known):
     met = _met(items, items.checksum[ids])
     met = met[(items.flags[met] & native.DELLIST) == 0]
     if host.classes is not None:
-        met = met[host.classes[items.page[met]] != native.BUSY_PAGE]
+        met = met[host.classes[items.page[met]] & (native.MLOCKED - 1) != native.BUSY_PAGE]
     found = np.union1d(known, met[summing.pages(items.page[met]) != items.checksum[met]])
     return found[np.argsort(items.page[found])]
 

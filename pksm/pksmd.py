@@ -6,7 +6,7 @@ items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life
 
 import numpy as np
 
-from pksm import checksums, native, on_search
+from pksm import checksums, native, on_search, published
 from pksm.cost import Cost
 from pksm.errors import PksmError, UsageError
 from pksm.items import Items
@@ -35,17 +35,24 @@ class Pksmd:
         checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size, seed)
         self._summing = Summing(checksum, host.store, self.cost, threads)
         self.items = Items()
-        self._new = IdQueue(self.items, native.NEWLIST, "list_stamp")
-        self._rescan = IdQueue(self.items, native.RESCAN, "list_stamp")
-        self._update = IdQueue(self.items, native.CHECKSUM_LIST, "list_stamp")
-        self._deleted = IdQueue(self.items, native.DELLIST, "del_stamp")
+        self._new = self._queue(native.NEWLIST, "list_stamp")
+        self._rescan = self._queue(native.RESCAN, "list_stamp")
+        self._update = self._queue(native.CHECKSUM_LIST, "list_stamp")
+        self._deleted = self._queue(native.DELLIST, "del_stamp")
         self._stable_anon = StableAnon()
         self._awake = False
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
+        self.hung = ""  # why it will never wake again
+        self._pages_to_scan = self._tunables.pages_to_scan
         self._fruitless = 0  # visits since the last wake-up in which an item did not have to wait again
         self._now_ms = 0  # of wake-ups so far
         self._set_rules()
         host.attach(self)
+
+    def _queue(self, flag, stamp):
+        if self._has("quadratic-assert"):
+            return published.AssertingQueue(self.items, flag, stamp, self.cost)
+        return IdQueue(self.items, flag, stamp)
 
     # ---- settings and counters ----
 
@@ -77,10 +84,15 @@ class Pksmd:
             order=self._tunables.order,
             zero_lost="sparse-zero-lost" in quirks,
             differ_is_success="collision-is-success" in quirks,
+            stop_at_unusable="stale-node-aborts" in quirks,
+            unfit_aside="drop-is-final" not in quirks,
+            mlock_hangs="mlock-hang" in quirks,
             distrust=self._distrust,
             window=1 if self._tunables.order == "content" and not self._host.static else WINDOW,
         )
         self._rules = rules.pack(self._host.store.page_size)
+        self._again = self._new if self._tunables.retry == "new" else self._rescan
+        self._host.set_quirks(quirks)
 
     @property
     def _distrust(self):
@@ -118,6 +130,8 @@ class Pksmd:
     @property
     def at_rest(self):
         """True when no page waits, or all that wait have been visited once more without effect."""
+        if self._tunables.retry == "new":
+            return self._fruitless >= len(self._new)
         return not len(self._new) and self._fruitless >= len(self._rescan)
 
     def next_wake(self):
@@ -169,7 +183,7 @@ class Pksmd:
         native.unlink(self.items.table, ids)
         self._update.discard(ids)
         self.items.set_flags(ids, flags)
-        self._rescan.push(ids)
+        self._again.push(ids)
         if len(ids):
             self._fruitless = 0  # these have not had their visit
 
@@ -194,9 +208,10 @@ class Pksmd:
 
         BusError if bytes of pages are gone: what was decided until then stands, the rest of the batch waits again.
         """
-        if self._tunables.run != 1:
+        if self._tunables.run != 1 or self.hung:
             return 0
         self._awake = True
+        self._pages_to_scan = self._scan_quota()
         lap = self.cost.laps()
         try:
             batch = self._take_batch()
@@ -204,20 +219,36 @@ class Pksmd:
             self._settle(batch)
             lap("settle")
         finally:
-            self._drain_deleted()
+            if not self.hung:
+                self._drain_deleted()
             self._awake = False
+        if self.hung:
+            return len(batch)
         lap("drain_deleted")
         self._refresh_checksums()
         self._adapt()
         lap("refresh_checksums")
         return len(batch)
 
+    def _scan_quota(self):
+        """pages_to_scan, or what the later variant makes of it: so many visits a millisecond."""
+        settings = self._tunables
+        if self._has("ageing-defeated"):
+            return settings.n * settings.sleep_millisecs * len(self._new) // settings.delay_time
+        return settings.pages_to_scan
+
     def _quota(self, pages):
         return pages + 2 if self._has("batch-plus-two") else pages
 
     def _take_batch(self):
-        n = self._quota(self._tunables.pages_to_scan)
-        new, again = self._new.take(n), self._rescan.take(n)
+        n = self._quota(self._pages_to_scan)
+        if self._tunables.n == 1:
+            new = self._new.take(n)
+        elif self._has("ageing-defeated"):
+            new = published.take_counted(self._new, self.items.visits, self._tunables.n)
+        else:
+            new = published.visit_once(self._new, self.items.visits, self._tunables.n, n)
+        again = self._rescan.take(n)
         if self._has("lifo-batch"):
             new = np.ascontiguousarray(new[::-1])
         return np.concatenate((new, again)) if len(again) else new
@@ -273,22 +304,24 @@ class Pksmd:
         if len(retry):
             retry = self._alive(retry)
             self.items.set_flags(retry, native.INITCHECKSUM)
-            self._rescan.push(retry)
+            self._again.push(retry)
 
     def _apply(self, settled):
         """Carry verdicts out. Return positions: to visit again later; refused as zero pages; to settle again now."""
+        if self._has("partial-merge-leak") and self._host.classes is not None:
+            published.try_zero(self._host, self.items, self._rules.c, settled)
         not_zero, not_paired, not_joined, void = self._merge(settled)
         if settled.count(Verdict.LIMBO):
             self._book(_without(settled.of(Verdict.LIMBO), void))
         retried = [not_paired, not_joined]
         for verdict in (Verdict.BUSY, Verdict.DIFFERENT, Verdict.DROP):
-            if not settled.count(verdict):
-                continue
-            part = _without(settled.of(verdict), void)
-            if verdict == Verdict.DROP and self._has("drop-is-final"):
-                self._forget(self._alive(part.ids))
-            else:
-                retried.append(part.positions)
+            if settled.count(verdict):
+                part = _without(settled.of(verdict), void)
+                retried.append(part.positions if verdict != Verdict.DROP else self._drop(part))
+        if settled.count(Verdict.ABORTED) and self._has("ref-leak"):
+            self._host.hold(settled.of(Verdict.ABORTED).other_pages)
+        if settled.count(Verdict.HANGS):
+            self._hang(settled.of(Verdict.HANGS))
         if not len(void) and not len(not_zero):
             return _in_order(retried), _NONE, _NONE
         self.items.set_flags(settled.ids[not_zero], native.ZERO_REFUSED)
@@ -311,6 +344,8 @@ class Pksmd:
                 void = settled.named_by(not_paired)
                 pairs, anon_vmas = pairs.only(~refused), anon_vmas[~refused]
             self._share(np.repeat(pairs.ids, 2), anon_vmas.ravel())
+            if self._has("walk-stops"):  # what is left of a twin is on no list
+                self._update.discard(pairs.others)
         if settled.count(Verdict.JOINED):
             joins = _without(settled.of(Verdict.JOINED), void)
             anon_vmas = host.anon_vma(joins.pages)
@@ -329,6 +364,7 @@ class Pksmd:
         anon_vmas = self._host.anon_vma(pairs.pages), self._host.anon_vma(pairs.other_pages)
         self._share(np.repeat(pairs.ids, 2), np.stack(anon_vmas, axis=1).ravel())
         self._share(joins.others, self._host.anon_vma(joins.pages))
+        self._host.keep(pairs.pages)
         self._update.discard(pairs.others)
 
     def _share(self, ids, anon_vmas):
@@ -336,8 +372,36 @@ class Pksmd:
         self._host.get_anon_vma(anon_vmas)
         self._stable_anon.append(self.items, ids, anon_vmas)
 
+    def _drop(self, drops):
+        """Carry DROP out. Return the positions of those to visit again."""
+        vanished = self._is(native.NOT_ANON, drops.pages)
+        again = drops.only(vanished) if not self._has("skipped-vanish") else drops.only(vanished & False)
+        drops = drops.only(~vanished)
+        if self._has("half-made-kpage") or self._has("partial-merge-leak"):
+            published.fail_merges(self._host, self.items, drops)
+        if self._has("drop-is-final"):
+            self._forget(self._alive(drops.ids))
+            return again.positions
+        return _in_order([again.positions, drops.positions])
+
+    def _is(self, kind, pages):
+        """Return a bool for each of the pages: the host says that it is of this class."""
+        classes = self._host.classes
+        if classes is None:
+            return np.zeros(len(pages), bool)
+        return classes[pages] & (native.MLOCKED - 1) == kind
+
+    def _hang(self, part):
+        """Merge an mlocked page into one that is not, and wait for the lock of that for ever."""
+        stable = bool(self.items.flags[part.others[0]] & native.STABLE)
+        page, kpage = (part.pages, part.other_pages) if stable else (part.other_pages, part.pages)
+        self._update.discard(part.others)
+        self._host.merge(page, kpage)
+        self.hung = f"pksmd hangs: merging mlocked page {page[0]} has left page {kpage[0]} locked"
+
     def _forget(self, ids):
         """Stop tracking live pages for good."""
+        self._host.forget(self.items.page[ids])
         self.items.part(self.items.page[ids])
         self._update.discard(ids)
         self.items.free(ids)
@@ -352,28 +416,26 @@ class Pksmd:
 
         Mirrors pksm_update_unstable_page_checksum; the quota is such that all are seen once in period_seconds.
         """
-        quota = min(self._refresh_quota(), len(self._update))
-        if not quota:
+        quota = self._refresh_quota()
+        if not quota or not len(self._update):
             return
         ids = self._update.peek(quota)
-        free = ids if self._host.classes is None else ids[self._host.classes[self.items.page[ids]] != native.BUSY_PAGE]
+        free = ids[~self._is(native.BUSY_PAGE, self.items.page[ids])]
         sums = self._summing.pages(self.items.page[free])
         changed = sums != self.items.checksum[free]
         self.items.checksum[free[changed]] = sums[changed]
         self._visit_again(free[changed], 0 if self._has("stale-hash-reentry") else native.INITCHECKSUM)
         if self._tunables.update == "rotate":
             unchanged = ids[(self.items.flags[ids] & native.CHECKSUM_LIST) != 0]
-            self._update.discard(unchanged)
-            self._update.push(unchanged)
+            published.rotate(self._update, ids, unchanged, quota if self._has("batch-plus-two") else 0)
 
     def _refresh_quota(self):
         unshared, tunables = self.items.n_unstable, self._tunables
         period_ms = tunables.period_seconds * 1000
         if self._has("period-not-kept"):
-            few = unshared < tunables.pages_to_scan
+            few = unshared < self._pages_to_scan
             need = unshared if few else unshared * tunables.sleep_millisecs // period_ms
-            need = min(need, tunables.pages_to_scan)
-            return self._quota(need) if need else 0
+            return self._quota(min(need, self._pages_to_scan)) if need else 0
         need, self._refresh_carry = divmod(unshared * tunables.sleep_millisecs + self._refresh_carry, period_ms)
         return need
 

@@ -15,6 +15,8 @@ from pksm import native
 Verdict = IntEnum("Verdict", {name: value for value, name in enumerate(native.VERDICTS)})
 Verdict.__doc__ = "What settle says of an item; meanings in enum pksm_verdict, pksm.h."
 
+_FLAGS = ("busy_waits", "unfit_aside", "mlock_hangs", "distrust")
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -25,6 +27,10 @@ class Rules:
     zero_lost: a page that only looks zero to the checksum counts as merged (else it goes on).
     differ_is_success: in order `checksum`, equal checksums with other bytes count as merged (else DIFFERENT).
     stop_at_deleted: a search ends at a deleted item (else it is taken out and the search goes on).
+    stop_at_unusable: a search ends at an item whose page is not anonymous (else as above).
+    busy_waits: a busy page is not looked at (else only its match shows).
+    unfit_aside: an unstable item that can't be merged makes room for one that can.
+    mlock_hangs: merging an mlocked page into one that is not never ends.
     distrust: an unstable item that collides is summed anew, and taken out if its page has changed.
     window: searches in flight at a time, 1 to 64; in order `content` only 1 is exact while pages change.
     """
@@ -35,6 +41,10 @@ class Rules:
     zero_lost: bool = False
     differ_is_success: bool = False
     stop_at_deleted: bool = False
+    stop_at_unusable: bool = False
+    busy_waits: bool = True
+    unfit_aside: bool = False
+    mlock_hangs: bool = False
     distrust: bool = True
     window: int = 32
 
@@ -49,7 +59,8 @@ class Rules:
             zero_on_differ=native.SUCCESS if self.zero_lost else native.RETRY,
             on_differ=native.SUCCESS if self.differ_is_success else native.RETRY,
             on_stale=native.STOP if self.stop_at_deleted else native.SKIP,
-            distrust=self.distrust and in_c,
+            on_unusable=native.STOP if self.stop_at_unusable else native.SKIP,
+            flags=[name for name in _FLAGS if getattr(self, name) and (in_c or name != "distrust")],
             window=self.window,
         )
 
@@ -107,6 +118,7 @@ def settle(store, items, rules, ids, classes=None, *, cost):
 
     store: Store; items: Items; rules: native.PackedRules; ids: uint32; classes: uint8 by page number or None;
     cost: Cost, added to. If bytes are gone, the Settled is short and has the error; the item that met it is in no tree.
+    It is short, too, when its last verdict is HANGS.
     """
     parts, revisits, done = [], [], 0
     while True:
@@ -117,7 +129,7 @@ def settle(store, items, rules, ids, classes=None, *, cost):
         done += count
         parts.append((verdicts, others))
         revisits.append(revisit)
-        if done == len(ids) or error:
+        if done == len(ids) or error or count and verdicts[-1] == Verdict.HANGS:
             break
     if len(parts) == 1:
         return Settled(ids[:done], verdicts, others, revisit, items.page, error)

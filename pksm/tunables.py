@@ -17,17 +17,17 @@ QUIRKS = {
     "multi-mapped-kpage": (False, "a page with two ptes can't become the kept page and is dropped"),
     "walk-stops": (False, "the first unfit vma ends the reverse walk"),
     "drop-is-final": (True, "a page that can't be merged once is forgotten for life"),
-    "ageing-defeated": (False, "n visits are over in one wake-up, and the quota derives from the list"),
-    "quadratic-assert": (False, "every list move walks the whole list"),
+    "ageing-defeated": (True, "n visits are over in one wake-up, and the quota derives from the list"),
+    "quadratic-assert": (True, "every list move walks the whole list"),
     "head-of-list": (True, "the recheck always starts at the same pages"),
     "period-not-kept": (True, "the recheck quota is capped and loses its remainder"),
     "stale-hash-reentry": (True, "a page found changed is not summed again at its visit"),
     "lifo-batch": (True, "new pages are worked in reverse order of arrival"),
     "batch-plus-two": (True, "every quota takes two more"),
     "births-missed": (False, "only the first write to an anonymous page enters it"),
-    "stale-node-aborts": (False, "a node that can't be taken ends a search"),
+    "stale-node-aborts": (True, "a node that can't be taken ends a search"),
     "ref-leak": (False, "a failed check keeps a reference on the page"),
-    "skipped-vanish": (False, "items that are not valid at their visit are put on no list"),
+    "skipped-vanish": (True, "items that are not valid at their visit are put on no list"),
     "counters-drift": (False, "the first unmap of a kept page and its forks are not counted"),
     "no-unmerge": (False, "run = 2 and MADV_UNMERGEABLE do nothing"),
     "split-vma": (False, "the reverse walk ends at the first vma that does not hold the page"),
@@ -58,6 +58,8 @@ class Tunables:
     sleep_millisecs: int = _setting(20, "ms between two wake-ups", 0, 1 << 31)
     period_seconds: int = _setting(10, "s in which every unshared page is summed anew once", 1, 1 << 31)
     run: int = _setting(1, "0 stop, 1 merge, 2 stop and unmerge", 0, 2)
+    n: int = _setting(1, "visits that a page on the new list gets until it is settled", 1, 255)
+    delay_time: int = _setting(3, "ms; only ageing-defeated makes use of it, for the quota", 1, 1 << 31)
     order: str = _setting(
         "checksum-content", "what both trees are ordered by", choices=("content", "checksum", "checksum-content")
     )
@@ -70,6 +72,7 @@ class Tunables:
         "where the recheck of unshared pages starts, or that searches do it",
         choices=("head", "rotate", "on-search"),
     )
+    retry: str = _setting("rescan", "the list that pages to be visited again go to", choices=("rescan", "new"))
     births: str = _setting("all", "which new pages enter", choices=("anonymous", "all"))
     quirks: frozenset = _setting(frozenset(), "faults of the published code to have, by id, separated by commas")
 
@@ -145,7 +148,7 @@ _PRESETS = {
     "android-3.4": _PUBLISHED.with_(
         pages_to_scan=100, sleep_millisecs=50, quirks=_EVERY_PUBLISHED | _BY_HASH | _LIST_WALK | _HEAD
     ),
-    "reveriel": _PUBLISHED.with_(sleep_millisecs=200, quirks=_EVERY_PUBLISHED | _BY_HASH | _LATER),
+    "reveriel": _PUBLISHED.with_(sleep_millisecs=200, n=3, retry="new", quirks=_EVERY_PUBLISHED | _BY_HASH | _LATER),
 }
 _PRESETS["v0.1"] = _PRESETS["v0.1"].with_(order="content")
 PRESETS = tuple(_PRESETS)

@@ -175,7 +175,10 @@ enum pksm_class {
     PKSM_BUSY_PAGE = 1,  /* locked or pinned: try later */
     PKSM_WALK_FAILS = 2, /* the reverse walk can't reach every pte */
     PKSM_NOT_KPAGE = 3,  /* may be merged into a page, may not be the one kept */
-    PKSM_NOT_ANON = 4    /* no anonymous page at all */
+    PKSM_NOT_ANON = 4,   /* no anonymous page at all */
+    PKSM_WALK_BREAKS = 5, /* the reverse walk fails after some of its ptes have moved */
+    PKSM_WALK_LOSES = 6,  /* it fails after all of them have: the page is lost to the merge all the same */
+    PKSM_MLOCKED = 16     /* a bit besides: a pte of the page lies in an mlocked vma */
 };
 
 enum pksm_stage {
@@ -202,6 +205,10 @@ typedef struct {
     uint8_t on_differ;  /* order PKSM_CHECKSUM: equal checksum, other bytes: RETRY or SUCCESS */
     uint8_t on_stale;   /* a search meets a deleted item: SKIP or STOP */
     uint8_t window;     /* descents in flight, up to PKSM_MAX_WINDOW; 0 and 1: one by one */
+    uint8_t on_unusable; /* a search finds an item whose page is not anonymous: SKIP (unlink it, search again) or STOP */
+    uint8_t busy_waits;  /* 1: a busy page is not looked at; 0: it is BUSY when it matches */
+    uint8_t unfit_aside; /* 1: an unstable node that can't be merged makes room for a page that can */
+    uint8_t mlock_hangs; /* 1: an mlocked page to be merged into one that is not: HANGS */
     uint8_t distrust;   /* 1: an unstable node that collides is summed anew and unlinked if its page has changed */
     uint64_t zero_checksum; /* the strategy's checksum of a page of zeros */
     pksm_checksum checksum; /* for items with PKSM_INITCHECKSUM, UNCHANGED and distrust; without a function, none of
@@ -222,7 +229,9 @@ enum pksm_verdict {
     PKSM_DROP = 8,      /* can't be merged: forget it; `other` is the match, if there was one */
     PKSM_STALE = 9,     /* changed since its last visit; its new checksum is stored; in no tree */
     PKSM_ABORTED = 10,  /* a search ended at the deleted item `other` (on_stale STOP); in no tree */
-    PKSM_N_VERDICTS = 11
+    PKSM_HANGS = 11,     /* matches `other` (unstable: that one is in no tree now), and merging would never end: settling
+                           stops behind this item; those behind it may have been summed */
+    PKSM_N_VERDICTS = 12
 };
 
 /* Takes items through the stages of the rules, one after the other, and says of each what is to be done.

@@ -10,10 +10,11 @@ import copy
 import numpy as np
 
 from pksm.errors import UsageError
-from pksm.machine import access, check, fault, ksm, mapping, merge, move, thp
+from pksm.machine import access, check, fault, ksm, mapping, merge, move, reach, thp
 from pksm.machine import frames as flag
 from pksm.machine.frames import Frames
 from pksm.machine.mm import GROWSDOWN, MERGEABLE, WRITABLE, Vmas
+from pksm.machine.quirks import Quirks
 from pksm.machine.rmap import Rmap, Sharers
 from pksm.machine.swap import Swap
 from pksm.machine.tables import LIMIT, PageTables
@@ -36,20 +37,20 @@ class Machine:
     """A PageHost and MappingHost: `frames` frames of page_size bytes, and processes that map them.
 
     births: which new pages the policy is told of: `all`, or `anonymous`: those of first writes only, not copies on
-    write, pages swapped in, migrated, or split off huge ones. An mm is what spawn or fork returned; addresses are in
+    write, pages swapped in, migrated, or split off huge ones; None: as the quirk births-missed says. An mm is what spawn or fork returned; addresses are in
     bytes, lengths n in pages. What is asked for is done whole, or refused with a UsageError or PksmError.
     """
 
     _is_copy = False
     static = False  # unmerged pages change whenever they are written
 
-    def __init__(self, frames, page_size=4096, births="all"):
-        if births not in BIRTHS:
+    def __init__(self, frames, page_size=4096, births=None):
+        if births is not None and births not in BIRTHS:
             raise UsageError(f"births {births!r}: must be one of {', '.join(BIRTHS)}")
         self.frames = Frames(frames, page_size)
         self.store = self.frames.store
         self.page_size = page_size
-        self.births = births
+        self._births = births
         self.tables = PageTables()
         self.rmap = Rmap()
         self.vmas = Vmas(self.rmap)
@@ -141,6 +142,8 @@ class Machine:
         elif advice == "MERGEABLE":
             mapping.change_flags(self, mm, first, end, add=MERGEABLE)
         elif advice == "UNMERGEABLE":
+            if self.quirks.stays_merged:
+                return
             merge.unmerge(self, [mm], first, end)
             mapping.change_flags(self, mm, first, end, remove=MERGEABLE)
         else:
@@ -279,9 +282,36 @@ class Machine:
             there = (self.frames.mapcount > 0) & (self.frames.flags & flag.COMPOUND == 0)
             policy.on_new(np.flatnonzero(there).astype(np.uint32))
 
+    def set_quirks(self, ids):
+        """Have these faults of the published kernels, of tunables.QUIRKS; those that need no page tables do nothing."""
+        quirks = Quirks.of(ids)
+        if quirks == self.quirks:
+            return
+        if quirks.books_sharing != self.quirks.books_sharing:
+            self.frames.open_books(quirks.books_sharing)
+        self.frames.quirks = quirks
+        self.rmap.watches = True
+        self.rmap.touch(np.arange(len(self.rmap.root)))
+        reach.refresh(self)
+        self.rmap.watches = not quirks.exact_walk
+
+    @property
+    def births(self):
+        """`all` or `anonymous`."""
+        return self._births or ("anonymous" if self.quirks.births_missed else "all")
+
+    @property
+    def quirks(self):
+        """The quirks.Quirks that it has."""
+        return self.frames.quirks
+
     @property
     def classes(self):
         """uint8 by frame: native.FREE and the others."""
+        if self.rmap.watches:
+            reach.refresh(self)
+        if self.quirks.mlock_hangs:
+            self.frames.mark_mlocked()
         return self.frames.classes
 
     @property
@@ -322,6 +352,19 @@ class Machine:
     def unmerge_all(self):
         """Give every merged pte, those of the zero page too, a frame of its own."""
         merge.unmerge(self, self.mms.values(), 0, LIMIT)
+
+    def keep(self, pages):
+        """Make kept pages of pages without merging anything. Returns a bool array of the refused, or None."""
+        kept = merge.can_keep(self, ids_array(pages))
+        return None if kept.all() else ~kept
+
+    def hold(self, pages):
+        """Take a reference on each frame that nobody will ever drop."""
+        self._pin(np.asarray(pages))
+
+    def forget(self, pages):
+        """The policy tracks these pages no more: what it has counted for them stays counted."""
+        self.frames.replaced[pages] = 0
 
     def anon_vma(self, pages):
         """Return an anon_vma, alive, of each frame."""

@@ -127,6 +127,7 @@ def _write_span(machine, mm, vma, pages, slots, whole):
     if len(protected):
         reused = _may_reuse(machine, frames[protected])
         table.anon_vma[frames[protected[reused]]] = vmas.anon_vma[vma]
+        machine.rmap.touch(vmas.anon_vma[[vma]])
         fresh[protected[~reused]] = True
     tables.ptes[slots] = ptes | (WRITE | DIRTY | YOUNG)
     fresh = np.flatnonzero(fresh)
@@ -135,6 +136,7 @@ def _write_span(machine, mm, vma, pages, slots, whole):
     new = table.allocate(len(fresh))
     index = pages[fresh] + int(vmas.pgoff[vma] - vmas.start[vma])
     table.set_up(new, vmas.anon_vma[vma], index, birth_flags(vmas, vma))
+    machine.rmap.touch_if_shared(int(vmas.anon_vma[vma]))
     was_mapped, before = mapped[fresh], ptes[fresh]
     copied = frames[fresh[was_mapped]]
     if not whole:
@@ -145,7 +147,7 @@ def _write_span(machine, mm, vma, pages, slots, whole):
     machine.lose_zero(int(np.count_nonzero(is_pksm_zero(before))))
     machine.born(new, first_write=before == 0)
     if len(copied):
-        drop_ptes(machine, copied)
+        drop_ptes(machine, copied, by_copy=True)
     return frames
 
 
@@ -166,10 +168,14 @@ def zap(machine, mm, first, end):
         drop_ptes(machine, value_of(ptes[maps_frame(ptes)]))
 
 
-def drop_ptes(machine, frames):
-    """One pte of each of the frames is gone (they may repeat). Those without any references are freed."""
+def drop_ptes(machine, frames, by_copy=False):
+    """One pte of each of the frames is gone (they may repeat). Those without any references are freed.
+
+    by_copy: on account of a write to a shared page.
+    """
     table = machine.frames
-    unmapped = table.drop_ptes(frames)
+    machine.rmap.touch(table.anon_vma[frames])
+    unmapped = table.drop_ptes(frames, by_copy)
     states = table.flags[frames]
     if (states & (flag.MLOCKED | flag.COMPOUND | flag.SWAP_CACHE)).any():
         machine.swap.forget(table, unmapped[table.has(unmapped, flag.SWAP_CACHE)])
@@ -190,4 +196,6 @@ def refresh_mlocked(machine, frames):
     """Frames (each once) are mlocked while one of their ptes lies in an mlocked vma."""
     table = machine.frames
     table.flags[frames] &= 0xFF ^ flag.MLOCKED
+    if machine.quirks.walks_nowhere:
+        frames = frames[~table.has(frames, flag.KSM)]
     table.flags[frames[Walk(machine, frames).locked()]] |= flag.MLOCKED

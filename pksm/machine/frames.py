@@ -9,18 +9,21 @@ import numpy as np
 from pksm import native
 from pksm.errors import PksmError, UsageError
 from pksm.machine.content import blocks
+from pksm.machine.quirks import Quirks
 from pksm.store import Store
 
 ANON, LOCKED, DIRTY, SWAP_CACHE, MLOCKED, KSM, COMPOUND, UNFIT = (1 << bit for bit in range(8))
 # UNFIT: born in a vma that the reverse walk refuses
+_TAKEN_OVER = "count mapcount flags anon_vma index born_ms merged replaced classes reach".split()  # by a migrated page
 
 
 class Frames:
     """n frames in a store of their own, all free.
 
     Columns by frame: count and mapcount int32; flags uint8; anon_vma uint32 and index int64 (where the reverse walk
-    starts); merged int32 (frames that were merged into this one and are still saved); swap_slot uint32 (if
-    SWAP_CACHE); first_sharer int64 (if KSM: see rmap.Sharers); classes uint8, of native.FREE and the rest.
+    starts); merged int32 (frames that were merged into this one and are still saved); replaced int32 (what pksmd's own
+    books say of its sharing, where they are kept); swap_slot uint32 (if SWAP_CACHE); first_sharer int64 (if KSM: see
+    rmap.Sharers); classes uint8, of native.FREE and the rest; reach uint8, the same as far as the reverse walk goes.
     born_ms int64 (virtual time of birth). memory: uint8 (n, page_size), the bytes.
     """
 
@@ -40,14 +43,18 @@ class Frames:
         self.anon_vma = np.zeros(size, np.uint32)
         self.index = np.zeros(size, np.int64)
         self.merged = np.zeros(size, np.int32)
+        self.replaced = np.zeros(size, np.int32)
         self.swap_slot = np.zeros(size, np.uint32)
         self.first_sharer = np.zeros(size, np.int64)
         self.born_ms = np.zeros(size, np.int64)
         self.classes = np.full(size, native.NOT_ANON, np.uint8)
+        self.reach = np.zeros(size, np.uint8)
         self._free = np.arange(n, dtype=np.uint32)[::-1].copy()  # a stack
         self.n_free = n
         self.ksm_ptes = 0  # ptes that point to KSM frames
         self.ksm_mapped = 0  # KSM frames that have any
+        self.quirks = Quirks()
+        self.booked_sharing = 0  # pages_sharing, where books are kept
 
     def __getstate__(self):
         return self.__dict__ | {"store": None}
@@ -96,40 +103,72 @@ class Frames:
         self.anon_vma[frames] = anon_vma
         self.index[frames] = index
         self.born_ms[frames] = self.now
-        self.classes[frames] = native.WALK_FAILS if flags & UNFIT else native.FREE
+        self.classes[frames] = self.reach[frames] = native.WALK_FAILS if flags & UNFIT else native.FREE
 
     def take_over(self, old, new):
         """Let allocated frames be what others (each once, not busy) were; those have no references any more."""
-        for name in ("count", "mapcount", "flags", "anon_vma", "index", "born_ms", "merged", "classes"):
+        for name in _TAKEN_OVER:
             column = getattr(self, name)
             column[new] = column[old]
+        self.replaced[old] = 0
         self.count[old] = self.mapcount[old] = 0
 
     def free(self, frames):
         """Give frames without references back."""
         self.flags[frames] = 0
         self.merged[frames] = 0
+        self.booked_sharing -= int(self.replaced[frames].sum())
+        self.replaced[frames] = 0
         self.classes[frames] = native.NOT_ANON
         self._free[self.n_free : self.n_free + len(frames)] = frames[::-1]
         self.n_free += len(frames)
 
     # ---- references ----
 
-    def add_ptes(self, frames):
-        """Count one pte more for each of the frames (which may repeat)."""
+    def add_ptes(self, frames, merged=False):
+        """Count one pte more for each of the frames (which may repeat); merged: replaced ones, not copies of a fork."""
         np.add.at(self.mapcount, frames, np.int32(1))
         np.add.at(self.count, frames, np.int32(1))
-        self.ksm_ptes += int(np.count_nonzero(self.flags[frames] & KSM))
+        ksm = frames[self.flags[frames] & KSM != 0]
+        self.ksm_ptes += len(ksm)
+        if self.quirks.books_sharing and (merged or not self.quirks.forks_uncounted):
+            self.book(ksm)
 
-    def drop_ptes(self, frames):
-        """Count one pte less for each of the frames (which may repeat).
+    def open_books(self, kept):
+        """Start to keep the books of pages_sharing, or (kept False) close them."""
+        ksm = self.flags & KSM != 0
+        self.replaced[:] = np.where(ksm & kept, np.maximum(self.mapcount - 1, 0), 0)
+        self.booked_sharing = int(self.replaced.sum())
+
+    def book(self, frames):
+        """Count one replaced pte more for each of the KSM frames (which may repeat)."""
+        np.add.at(self.replaced, frames, np.int32(1))
+        self.booked_sharing += len(frames)
+
+    def _unbook(self, ksm, by_copy):
+        """Subtract ptes of KSM frames (which may repeat) that are about to go: none but those the kernel sees.
+
+        It compares mapcount and books: after the pte has gone, but a copy on write (by_copy) before. Mirrors the test in
+        page_remove_rmap.
+        """
+        frames, gone = np.unique(ksm, return_counts=True)
+        mapcount, booked = self.mapcount[frames], self.replaced[frames]
+        unseen = mapcount - booked + (by_copy and self.quirks.breaks_uncounted) - 1
+        seen = np.clip(gone - np.maximum(unseen, 0), 0, booked).astype(np.int32)
+        self.replaced[frames] -= seen
+        self.booked_sharing -= int(seen.sum())
+
+    def drop_ptes(self, frames, by_copy=False):
+        """Count one pte less for each of the frames (which may repeat); by_copy: of a write to a shared page.
 
         Returns those that no pte maps any more, each once, in the order of their last pte.
         """
+        ksm = frames[self.flags[frames] & KSM != 0]
+        if len(ksm) and self.quirks.books_sharing:
+            self._unbook(ksm, by_copy)
         np.subtract.at(self.mapcount, frames, np.int32(1))
         np.subtract.at(self.count, frames, np.int32(1))
         unmapped = _last_of_each(frames[self.mapcount[frames] == 0], self.count)
-        ksm = frames[self.flags[frames] & KSM != 0]
         if len(ksm):
             self.ksm_ptes -= len(ksm)
             self.ksm_mapped -= int(np.count_nonzero(self.flags[unmapped] & KSM))
@@ -161,10 +200,15 @@ class Frames:
 
     def reclassify(self, frames):
         """Say anew whether frames are busy, after their references have changed."""
-        unfit = self.has(frames, UNFIT)
-        classes = np.where(unfit, native.WALK_FAILS, native.FREE)
+        classes = self.reach[frames]
         classes[self.is_busy(frames)] = native.BUSY_PAGE
         self.classes[frames] = np.where(self.has(frames, ANON), classes, native.NOT_ANON)
+
+    def mark_mlocked(self):
+        """Say in the classes which frames are mlocked."""
+        mlocked = (self.flags & MLOCKED) != 0
+        self.classes &= np.uint8(native.MLOCKED - 1)
+        self.classes[mlocked] |= np.uint8(native.MLOCKED)
 
     # ---- bytes ----
 
@@ -182,7 +226,9 @@ class Frames:
 
     @property
     def pages_sharing(self):
-        """ptes that point to KSM frames, beyond the first of each."""
+        """ptes that point to KSM frames, beyond the first of each; or what the books say."""
+        if self.quirks.books_sharing:
+            return self.booked_sharing
         return self.ksm_ptes - self.ksm_mapped
 
     @property
@@ -210,11 +256,14 @@ class Frames:
         ksm = self.flags & KSM != 0
         assert int(self.mapcount[ksm].sum()) == self.ksm_ptes
         assert int(np.count_nonzero(self.mapcount[ksm])) == self.ksm_mapped
-        assert not self.merged[~ksm].any()
+        assert not self.merged[~ksm].any() and not self.replaced[~ksm].any() and (self.replaced >= 0).all()
         assert (self.merged[ksm] <= np.maximum(self.mapcount[ksm] - 1, 0)).all() and (self.merged >= 0).all()
-        classes = self.classes.copy()
+        classes = self.classes & np.uint8(native.MLOCKED - 1)
         self.reclassify(np.arange(len(classes)))
         assert np.array_equal(classes, self.classes), "a class is out of date"
+        booked = self.quirks.books_sharing
+        assert booked or not self.replaced.any()
+        assert booked <= (self.booked_sharing >= int(self.replaced.sum())), "more is shared than the books say"
 
 
 def _last_of_each(frames, scratch_like):

@@ -71,6 +71,7 @@ def mremap(machine, mm, first, end, new_first, new_n):
                 munmap(machine, mm, grown_end, end)
             elif new_n > n:
                 vmas.end[vma] = grown_end
+                machine.rmap.touch_chains_of(vma)
             return first
         new_first = (int(vmas.end[mm.vmas[-1]]) // LEAF + 1) * LEAF
         if new_first + new_n > LIMIT:

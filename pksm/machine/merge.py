@@ -1,6 +1,7 @@
 """Merging and its undoing: ptes that are made to point to another frame, to the zero page, or to frames of their own.
 
-All or nothing for each page: if the reverse walk doesn't find every pte, the page is refused and left as it was.
+All or nothing for each page: if the reverse walk doesn't find every pte, the page is refused and left as it was. With
+quirks it is as far as the walk goes (reach.py).
 """
 
 import numpy as np
@@ -9,7 +10,8 @@ from pksm import native
 from pksm.errors import PageError
 from pksm.machine import frames as flag
 from pksm.machine.fault import birth_flags, bury, drop_ptes, in_parts, is_pksm_zero
-from pksm.machine.rmap import Outcome, Walk
+from pksm.machine.reach import Reach
+from pksm.machine.rmap import Walk
 from pksm.machine.tables import DIRTY, PKSM_ZERO, PRESENT, WRITE, YOUNG, maps_frame, pte_of, value_of
 from pksm.machine.thp import split_compound
 
@@ -17,15 +19,24 @@ from pksm.machine.thp import split_compound
 class _Allowed:
     """Which of the pages may be merged: neither busy nor out of the walk's reach.
 
-    mask: bool by page; walk: of those pages; slots and positions (in the allowed pages) of their ptes.
+    to_keep: what is asked is whether they can become kept pages. mask: bool by page; moves: bool by page, those whose
+    ptes within reach are to be moved, which is the same without quirks; walk: of these pages, its `found` the ptes
+    within reach; begun: bool by page, the walk has come to a first pte.
     """
 
-    def __init__(self, machine, pages):
+    def __init__(self, machine, pages, to_keep=False):
         split_compound(machine, pages)
-        self.walk = Walk(machine, pages)
-        unreachable = self.walk.outcome != Outcome.COMPLETE
-        self.mask = ~(machine.frames.is_busy(pages) | unreachable)
-        machine.frames.classes[pages[unreachable]] = native.WALK_FAILS
+        reach = Reach(machine, pages)
+        self.walk, self._quirks = reach.walk, machine.quirks
+        good = reach.keeps if to_keep else reach.succeeds
+        self._free = ~machine.frames.is_busy(pages)
+        self.mask, self.begun = self._free & good, self._free & reach.begins
+        if machine.quirks.exact_walk:
+            machine.frames.classes[pages[~good]] = machine.frames.reach[pages[~good]] = native.WALK_FAILS
+
+    @property
+    def moves(self):
+        return self.mask | self.begun if self._quirks.leaks else self.mask
 
 
 def merge(machine, pages, kpages):
@@ -40,10 +51,10 @@ def merge(machine, pages, kpages):
 def _merge(machine, pages, kpages):
     """Merge a part; return which of the pages were."""
     allowed = _Allowed(machine, pages)
-    mask = allowed.mask
-    mask[mask] = can_keep(machine, kpages[mask])
-    _move_ptes(machine, allowed.walk, mask, kpages)
-    return mask
+    mask, moves = allowed.mask, allowed.moves
+    moves[moves] = can_keep(machine, kpages[moves])
+    _move_ptes(machine, allowed.walk, moves, kpages)
+    return mask & moves
 
 
 def _refused(masks):
@@ -54,23 +65,28 @@ def _refused(masks):
 def can_keep(machine, frames):
     """Make KSM frames of those that are none (they may repeat): every pte read-only and clean.
 
-    Returns a bool array: which are KSM now.
+    Returns a bool array: which are KSM now. With the quirk half-made-kpage some are though they were refused.
     """
     table = machine.frames
     made = table.has(frames, flag.KSM)
     if made.all():
         return made
     plain = np.unique(frames[~made])
-    allowed = _Allowed(machine, plain)
-    walk, good = allowed.walk, plain[allowed.mask]
-    slots, _ = _chosen(walk, allowed.mask)
+    allowed = _Allowed(machine, plain, to_keep=True)
+    chosen = allowed.begun if machine.quirks.half_made else allowed.mask
+    walk, good = allowed.walk, plain[chosen]
+    slots, _ = _chosen(walk, chosen)
     ptes = machine.tables.ptes[slots]
     dirty = value_of(ptes[(ptes & DIRTY) != 0])
     table.flags[dirty] |= flag.DIRTY
     machine.tables.ptes[slots] = ptes & ~(WRITE | DIRTY)
     machine.swap.forget(table, good[table.has(good, flag.SWAP_CACHE)])
     table.make_ksm(good, machine.sharers.n)
-    return table.has(frames, flag.KSM)
+    half = plain[chosen & ~allowed.mask]
+    if len(half):
+        table.reach[half] = native.WALK_FAILS
+        table.reclassify(half)
+    return table.has(frames, flag.KSM) & ~np.isin(frames, half)
 
 
 def _move_ptes(machine, walk, mask, kpages):
@@ -78,13 +94,19 @@ def _move_ptes(machine, walk, mask, kpages):
     table, pages = machine.frames, walk.frames
     slots, positions = _chosen(walk, mask)
     machine.tables.ptes[slots] = pte_of(kpages[positions], PRESENT | YOUNG)
-    table.add_ptes(kpages[positions])
+    table.add_ptes(kpages[positions], merged=True)
+    mlocked = mask & table.has(pages, flag.MLOCKED)
+    table.flags[kpages[mlocked]] |= flag.MLOCKED
+    machine.sharers.append(kpages[mask], table.anon_vma[pages[mask]], table.index[pages[mask]])
+    if not machine.quirks.exact_walk:
+        gone = mask & (np.bincount(positions, minlength=len(pages)) == table.mapcount[pages])
+        rest = mask & ~gone
+        if rest.any():
+            drop_ptes(machine, pages[positions[rest[positions]]])
+        mask = gone
     pages, kpages = pages[mask], kpages[mask]
-    machine.sharers.append(kpages, table.anon_vma[pages], table.index[pages])
     machine.sharers.inherit(pages, kpages)
     np.add.at(table.merged, kpages, table.merged[pages] + np.int32(1))
-    mlocked = table.has(pages, flag.MLOCKED)
-    table.flags[kpages[mlocked]] |= flag.MLOCKED
     _release(machine, pages)
 
 
@@ -112,12 +134,18 @@ def merge_zero(machine, pages):
 
 def _merge_zero(machine, pages):
     """Merge a part; return which of the pages were."""
+    table = machine.frames
     allowed = _Allowed(machine, pages)
-    slots, _ = _chosen(allowed.walk, allowed.mask)
+    moves = allowed.moves
+    slots, positions = _chosen(allowed.walk, moves)
     machine.tables.ptes[slots] = PKSM_ZERO | YOUNG
     machine.zero_ptes += len(slots)
-    gone = pages[allowed.mask]
-    machine.zero_frames += len(gone) + int(machine.frames.merged[gone].sum())
+    if not machine.quirks.exact_walk:
+        gone = moves & (np.bincount(positions, minlength=len(pages)) == table.mapcount[pages])
+        drop_ptes(machine, pages[positions[~gone[positions]]])
+        moves = gone
+    gone = pages[moves]
+    machine.zero_frames += len(gone) + int(table.merged[gone].sum())
     _release(machine, gone)
     return allowed.mask
 
@@ -188,6 +216,7 @@ def _unshare(machine, slots, vmas, pages):
         mine = vmas == vma
         index = pages[mine] + int(columns.pgoff[vma] - columns.start[vma])
         table.set_up(new[mine], columns.anon_vma[vma], index, birth_flags(columns, vma))
+        machine.rmap.touch_if_shared(int(columns.anon_vma[vma]))
     table.copy(sources, new[mapped])
     table.clear(new[~mapped])
     machine.tables.ptes[slots] = pte_of(new, PRESENT | YOUNG | DIRTY)

@@ -232,8 +232,10 @@ class Vmas:
                 self.end[other] = first
             else:
                 self._move_start(other, end)
+            self._rmap.touch_chains_of(other)
         self._move_start(vma, first)
         self.end[vma] = end
+        self._rmap.touch_chains_of(vma)
 
     def _move_start(self, vma, start):
         self.pgoff[vma] += start - self.start[vma]

@@ -19,6 +19,11 @@ def _movable(machine, frames, but=0):
     return frames[~(machine.frames.is_busy(frames) | machine.frames.has(frames, but))]
 
 
+def _unreachable(machine):
+    """Flags of frames that the reverse walk finds no pte of."""
+    return flag.KSM if machine.quirks.walks_nowhere else 0
+
+
 def _walks(machine, frames):
     """Yield walks over the frames that can be reached, part by part."""
     for start, stop in in_parts(0, len(frames)):
@@ -29,7 +34,7 @@ def _walks(machine, frames):
 
 def swap_out(machine, frames):
     """Write frames to swap and free them; busy and mlocked ones stay. Returns how many went. Mirrors try_to_unmap."""
-    walks = _walks(machine, _movable(machine, frames, but=flag.MLOCKED))
+    walks = _walks(machine, _movable(machine, frames, but=flag.MLOCKED | _unreachable(machine)))
     return sum(_swap_out(machine, walk) for walk in walks)
 
 
@@ -51,7 +56,7 @@ def migrate(machine, frames):
 
     The policy learns of a birth and a death. A merged page stays merged: its new frame is a KSM frame from the start.
     """
-    movable = _movable(machine, frames)
+    movable = _movable(machine, frames, but=_unreachable(machine))
     machine.frames.require(len(movable))
     return sum(_migrate(machine, walk) for walk in _walks(machine, movable))
 

@@ -30,6 +30,23 @@ class Rmap:
         self._edge_vma = np.zeros(64, np.uint32)
         self._n_edges = 0
         self._chains = None
+        self.watches = False  # whether anybody asks which anon_vmas were touched
+        self._touched = []
+
+    def touch(self, anon_vmas):
+        """Note that the reverse walks from these anon_vmas (an array) may go another way now."""
+        if self.watches:
+            self._touched.append(np.unique(anon_vmas))
+
+    def touch_if_shared(self, anon_vma):
+        """Note a page's birth: where there is but one vma, the walk is as it was."""
+        if self.watches and self._n_vmas[anon_vma] > 1:
+            self.touch([anon_vma])
+
+    def take_touched(self):
+        """Return the anon_vmas touched since the last call, uint32."""
+        touched, self._touched = self._touched, []
+        return np.unique(np.concatenate(touched)) if touched else np.empty(0, np.uint32)
 
     def new_anon_vma(self, root=0):
         """Return the id of a new anon_vma; root: of its line, 0 if it starts one."""
@@ -80,6 +97,7 @@ class Rmap:
         self._n_edges = end
         self._n_vmas[anon_vmas] += 1
         self._chains = None
+        self.touch(anon_vmas)
 
     def clone(self, vma, other):
         """Append a vma to every chain that another one is in. Mirrors anon_vma_clone."""
@@ -95,12 +113,18 @@ class Rmap:
         self._edge_anon[:kept], self._edge_vma[:kept] = anons[~gone], linked[~gone]
         self._n_edges = kept
         self._chains = None
+        self.touch(lost)
         np.subtract.at(self._n_vmas, lost, np.int64(1))
         self._free_unused(np.unique(lost))
 
     def n_anon_vmas(self, vma):
         """Return how many chains a vma is in."""
         return len(self._anon_vmas_of(vma))
+
+    def touch_chains_of(self, vma):
+        """Note that a vma's range has changed."""
+        if self.watches:
+            self.touch(self._anon_vmas_of(vma))
 
     def _anon_vmas_of(self, vma):
         return self._edge_anon[: self._n_edges][self._edge_vma[: self._n_edges] == vma]

@@ -58,16 +58,21 @@ def trees_check(table, order, store=None):
 
 
 class PackedRules:
-    """A pksm_rules with the checksum it points to, alive together; checksum None: the column is always filled."""
+    """A pksm_rules with the checksum it points to, alive together.
 
-    def __init__(self, stages, order, checksum, zero_checksum, zero_on_differ, on_differ, on_stale, distrust, window=1):
+    checksum None: the column is always filled; flags: names of the fields of pksm_rules to be 1.
+    """
+
+    def __init__(self, stages, order, checksum, zero_checksum, zero_on_differ, on_differ, on_stale, on_unusable, flags, window=1):
         self._checksum = checksum
         self.order = order
         self.c = ffi.new("pksm_rules *")
         self.c.stages = bytes(STAGES[stage] for stage in stages).ljust(8, b"\0")
         self.c.order = ORDERS[order]
         self.c.zero_on_differ, self.c.on_differ, self.c.on_stale = zero_on_differ, on_differ, on_stale
-        self.c.distrust, self.c.window = distrust, window
+        self.c.on_unusable, self.c.window = on_unusable, window
+        for name in flags:
+            setattr(self.c, name, 1)
         self.c.zero_checksum = zero_checksum
         if checksum is not None:
             self.c.checksum = checksum.c[0]

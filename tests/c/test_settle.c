@@ -37,6 +37,9 @@ static pksm_rules random_rules(const world *w)
         .zero_on_differ = one_in(2) ? PKSM_RETRY : PKSM_SUCCESS,
         .on_differ = one_in(2) ? PKSM_RETRY : PKSM_SUCCESS,
         .on_stale = one_in(2) ? PKSM_SKIP : PKSM_STOP,
+        .on_unusable = one_in(2) ? PKSM_SKIP : PKSM_STOP,
+        .busy_waits = one_in(2),
+        .unfit_aside = one_in(2),
         .distrust = one_in(2),
         .zero_checksum = weak_sum(zero, w->size, &w->modulus),
         .checksum = {weak_sum, &w->modulus, one_in(2) ? weak_sums : NULL},
@@ -97,6 +100,11 @@ static int class_of(const world *w, const uint8_t *classes, uint32_t id)
     return classes[w->table.nodes[id].page];
 }
 
+static int walk_fails(int class)
+{
+    return class == PKSM_WALK_FAILS || class == PKSM_WALK_BREAKS || class == PKSM_WALK_LOSES;
+}
+
 /* Is this verdict on id true? `was` is the table before, w the world after. */
 static void check_verdict(const world *w, const pksm_node *was, const pksm_rules *rules, const uint8_t *classes,
                           uint32_t id, int verdict, uint32_t other)
@@ -126,7 +134,7 @@ static void check_verdict(const world *w, const pksm_node *was, const pksm_rules
     case PKSM_PAIRED:
         CHECK(was[other].flags & PKSM_UNSTABLE && !in_tree(w, other) && item->flags & PKSM_STABLE);
         CHECK(same_bytes(w, id, other));
-        CHECK(class == PKSM_FREE && others != PKSM_BUSY_PAGE && others != PKSM_WALK_FAILS);
+        CHECK(class == PKSM_FREE && others != PKSM_BUSY_PAGE && !walk_fails(others) && others != PKSM_NOT_ANON);
         break;
     case PKSM_SAME:
         CHECK(was[id].flags & PKSM_STABLE ? !other : item->page == found->page && in_tree(w, other));
@@ -149,8 +157,9 @@ static void check_verdict(const world *w, const pksm_node *was, const pksm_rules
         CHECK(was[other].flags & PKSM_STABLE ? !in_tree(w, id) : item->flags & PKSM_STABLE && !in_tree(w, other));
         break;
     case PKSM_DROP:
-        CHECK(dead || class == PKSM_NOT_ANON || class == PKSM_WALK_FAILS ||
-              (other && (class == PKSM_NOT_KPAGE || others == PKSM_WALK_FAILS)));
+        CHECK(dead || class == PKSM_NOT_ANON || walk_fails(class) ||
+              (other && (class == PKSM_NOT_KPAGE || walk_fails(others))));
+        CHECK(dead || other || class == PKSM_NOT_ANON || class == PKSM_WALK_LOSES);
         break;
     case PKSM_STALE:
         CHECK(has_stage(rules, PKSM_STAGE_UNCHANGED) && !other);
@@ -158,7 +167,9 @@ static void check_verdict(const world *w, const pksm_node *was, const pksm_rules
         CHECK(item->checksum == weak_sum(page_of(w, id), w->size, &w->modulus));
         break;
     case PKSM_ABORTED:
-        CHECK(rules->on_stale == PKSM_STOP && found->flags & PKSM_DELLIST && found->flags & PKSM_UNSTABLE);
+        CHECK(found->flags & PKSM_UNSTABLE);
+        CHECK((rules->on_stale == PKSM_STOP && found->flags & PKSM_DELLIST) ||
+              (rules->on_unusable == PKSM_STOP && others == PKSM_NOT_ANON));
         break;
     default:
         CHECK(!"a verdict");
@@ -256,7 +267,7 @@ static void test_random(void)
         size_t n = 1 + below(ITEMS), calls;
 
         for (uint32_t page = 0; page < PAGES; page++)
-            classes[page] = one_in(3) ? (uint8_t)below(5) : PKSM_FREE;
+            classes[page] = one_in(3) ? (uint8_t)below(7) : PKSM_FREE;
         for (size_t i = 0; i < n; i++) /* an item may come twice */
             ids[i] = 1 + below(ITEMS);
         for (uint32_t id = 1; id <= ITEMS; id++)
@@ -300,7 +311,9 @@ static void test_random(void)
             check_same_living(&w, &twin);
         }
         for (size_t i = 0; i < batch.n_revisit; i++)
-            CHECK(rules.distrust && rules.order != PKSM_CONTENT);
+            CHECK((rules.distrust && rules.order != PKSM_CONTENT) ||
+                  class_of(&w, classes, batch.revisit[i]) == PKSM_NOT_ANON ||
+                  (rules.unfit_aside && walk_fails(class_of(&w, classes, batch.revisit[i]))));
         free(twin.table.nodes);
         bury_some(&w);
     }

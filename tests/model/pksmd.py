@@ -111,6 +111,7 @@ class Pksmd(Core):
         self.sharers = {}  # id -> anon_vmas, newest first
         self.awake = False
         self.carry = 0
+        self.visits = {}  # id -> times it was met on the new list
         self.verdicts = []  # (page, verdict, page of the other item or None) of the last wake-up
         self._last_id = 0
         host.policy = self
@@ -179,6 +180,7 @@ class Pksmd(Core):
             waiting = next((ids for ids in (self.new, self.rescan) if id in ids), None)
             if waiting is not None:
                 waiting.remove(id)
+                self.visits.pop(id, None)
                 del self.items[id]
             elif id is not None:
                 if id in self.update:
@@ -196,7 +198,7 @@ class Pksmd(Core):
             if id in self.unstable:
                 self._leave_the_tree(id)
                 self.items[id].init_checksum = True
-                self.rescan.append(id)
+                self.again.append(id)
 
     def _leave_the_tree(self, id):
         self.unlink([id])
@@ -206,6 +208,11 @@ class Pksmd(Core):
         if not self.checks_on_search:
             self.update.remove(id)
 
+    @property
+    def again(self):
+        """The list of those to be visited again."""
+        return self.new if self.settings.retry == "new" else self.rescan
+
     # ---- one wake-up ----
 
     def wake(self):
@@ -214,12 +221,14 @@ class Pksmd(Core):
         if self.settings.run != 1:
             return 0
         self.awake = True
+        self.pages_to_scan = self.scan_quota()
         batch = self.take_batch()
         if self.checks_on_search:
             self.check_on_search(batch)
         for id in batch:
             self.visit(id)
-        self.rescan += self._outdated + self._sent_back
+        self.again.extend(self._outdated)
+        self.again.extend(id for id in self._sent_back if not self.items[id].deleted)
         self.awake = False
         self.drain_deleted()
         self.refresh_checksums()
@@ -249,11 +258,45 @@ class Pksmd(Core):
     def _quota(self, n):
         return n + 2 if self.has("batch-plus-two") else n
 
+    def scan_quota(self):
+        settings = self.settings
+        if self.has("ageing-defeated"):
+            return settings.n * settings.sleep_millisecs * len(self.new) // settings.delay_time
+        return settings.pages_to_scan
+
     def take_batch(self):
-        n = self._quota(self.settings.pages_to_scan)
-        new, again = self.new[:n], self.rescan[:n]
-        del self.new[:n], self.rescan[:n]
+        n = self._quota(self.pages_to_scan)
+        if self.settings.n == 1:
+            new = self.new[:n]
+            del self.new[:n]
+        elif self.has("ageing-defeated"):
+            new = self.walk_the_new_list()
+        else:
+            met, new = self.new[:n], []
+            del self.new[:n]
+            for id in met:
+                (new if self.has_its_turn(id) else self.new).append(id)
+        again = self.rescan[:n]
+        del self.rescan[:n]
         return (new[::-1] if self.has("lifo-batch") else new) + again
+
+    def has_its_turn(self, id):
+        """Count a visit; its last one ends the count."""
+        visits = self.visits.pop(id, 0) + 1
+        if visits < self.settings.n:
+            self.visits[id] = visits
+        return visits >= self.settings.n
+
+    def walk_the_new_list(self):
+        """As the kernel's safe list walk: what comes next is looked up before the item is moved to the tail."""
+        new, at = [], 0
+        while at < len(self.new):
+            was_last = at == len(self.new) - 1
+            id = self.new.pop(at)
+            (new if self.has_its_turn(id) else self.new).append(id)
+            if was_last:
+                break
+        return new
 
     def rules(self):
         lenient = Choice.SUCCESS if self.has("collision-is-success") else Choice.RETRY
@@ -265,6 +308,9 @@ class Pksmd(Core):
             zero_on_differ=Choice.SUCCESS if self.has("sparse-zero-lost") else Choice.RETRY,
             on_differ=lenient,
             on_stale=Choice.SKIP,
+            on_unusable=Choice.STOP if self.has("stale-node-aborts") else Choice.SKIP,
+            busy_waits=True,
+            unfit_aside=not self.has("drop-is-final"),
             # content order has no checksum to go by
             distrust=lenient == Choice.RETRY and self.order != Order.CONTENT,
         )
@@ -277,8 +323,12 @@ class Pksmd(Core):
         for met in outdated:
             self._leave_update(met)
             self._outdated.append(met)
+        if self.has("partial-merge-leak") and self.breaks(id):
+            if not any(self.host.pages[item.page]) and item.checksum == self.rules().zero_checksum:
+                self.host.merge_zero(item.page)  # the trees knew of it
         if verdict == Verdict.WAITING:
-            self.update += [] if self.checks_on_search else [id]
+            if not self.checks_on_search and not item.deleted:
+                self.update.append(id)
         elif verdict == Verdict.ZERO:
             if not self.host.merge_zero(item.page):
                 item.zero_refused = True
@@ -294,10 +344,45 @@ class Pksmd(Core):
                 self.share(id, [self.host.anon_vma[item.page], self.host.anon_vma[self.items[other].page]])
             else:
                 self.share(other, [self.host.anon_vma[item.page]])
-        elif verdict == Verdict.DROP and self.has("drop-is-final"):
-            del self.item_of[item.page], self.items[id]
-        elif verdict in (Verdict.BUSY, Verdict.DIFFERENT, Verdict.DROP):
+        elif verdict == Verdict.DROP:
+            self.drop(id, other)
+        elif verdict in (Verdict.BUSY, Verdict.DIFFERENT):
             self.send_back(id)
+
+    def class_of(self, id):
+        return self.host.classes.get(self.items[id].page, Class.FREE)
+
+    def breaks(self, id):
+        """The reverse walk moves ptes of the page, and fails."""
+        return self.class_of(id) in (Class.WALK_BREAKS, Class.WALK_LOSES)
+
+    def drop(self, id, other):
+        item = self.items[id]
+        if item.deleted:
+            return
+        if self.class_of(id) == Class.NOT_ANON:
+            if not self.has("skipped-vanish"):
+                self.send_back(id)
+            return
+        if other and (self.has("half-made-kpage") or self.has("partial-merge-leak")):
+            self.fail_to_merge(id, other)
+        if item.deleted:
+            return
+        if self.has("drop-is-final"):
+            del self.item_of[item.page], self.items[id]
+        else:
+            self.send_back(id)
+
+    def fail_to_merge(self, id, other):
+        """A flat host knows of no ptes that could be left: what moves has moved."""
+        page, others = self.items[id].page, self.items[other].page
+        if self.host.pages[page] != self.host.pages[others]:
+            return
+        if other in self.stable:
+            if self.breaks(id):
+                self.host.merge(page, others)
+        elif self.class_of(id) == Class.FREE and self.breaks(other):
+            self.host.merge(others, page)
 
     def join(self, id, kept):
         page = self.items[id].page
@@ -344,7 +429,8 @@ class Pksmd(Core):
             del self.items[id]
 
     def refresh_checksums(self):
-        looked_at, changed = self.update[: self.refresh_quota()], []
+        self.refresh_visits = self.refresh_quota()
+        looked_at, changed = self.update[: self.refresh_visits], []
         for id in looked_at:
             item = self.items[id]
             if self.host.classes.get(item.page) != Class.BUSY_PAGE:
@@ -355,18 +441,26 @@ class Pksmd(Core):
         for id in changed:
             self._leave_the_tree(id)
             self.items[id].init_checksum = not self.has("stale-hash-reentry")
-            self.rescan.append(id)
+            self.again.append(id)
         if self.settings.update == "rotate":
-            unchanged = [id for id in looked_at if id not in changed]
-            self.update = [id for id in self.update if id not in unchanged] + unchanged
+            self.rotate(looked_at, changed)
+
+    def rotate(self, looked_at, changed):
+        """As the kernel's safe list walk, which goes on with what it has put to the tail, if that is two or more."""
+        unchanged = [id for id in looked_at if id not in changed]
+        for id in unchanged:
+            self.update.remove(id)
+            self.update.append(id)
+        if len(unchanged) > 1 and self.has("batch-plus-two"):
+            for _ in range(self.refresh_visits - len(looked_at)):
+                self.update.append(self.update.pop(0))
 
     def refresh_quota(self):
         unshared, settings = len(self.unstable), self.settings
         work, period_ms = unshared * settings.sleep_millisecs, settings.period_seconds * 1000
         if self.has("period-not-kept"):
-            need = unshared if unshared < settings.pages_to_scan else work // period_ms
-            need = min(need, settings.pages_to_scan)
-            return self._quota(need) if need else 0
+            need = unshared if unshared < self.pages_to_scan else work // period_ms
+            return self._quota(min(need, self.pages_to_scan)) if need else 0
         need, self.carry = divmod(work + self.carry, period_ms)
         return need
 

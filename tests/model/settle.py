@@ -24,6 +24,12 @@ class Class(IntEnum):
     WALK_FAILS = 2
     NOT_KPAGE = 3
     NOT_ANON = 4
+    WALK_BREAKS = 5
+    WALK_LOSES = 6
+
+    @property
+    def walk_fails(self):
+        return self in (Class.WALK_FAILS, Class.WALK_BREAKS, Class.WALK_LOSES)
 
 
 class Stage(IntEnum):
@@ -52,6 +58,7 @@ class Verdict(IntEnum):
     DROP = 8
     STALE = 9
     ABORTED = 10
+    HANGS = 11
 
 
 @dataclass
@@ -64,6 +71,10 @@ class Rules:
     on_differ: Choice = Choice.RETRY
     on_stale: Choice = Choice.SKIP
     distrust: bool = False
+    on_unusable: Choice = Choice.SKIP
+    busy_waits: bool = False
+    unfit_aside: bool = False
+    mlock_hangs: bool = False
 
 
 @dataclass
@@ -89,6 +100,7 @@ class Core:
         self.unstable = Tree()
         self.stable = Tree()
         self.cost = Counter()
+        self.classes, self.mlocked = {}, set()
 
     def bytes_of(self, id):
         assert not self.items[id].deleted
@@ -145,6 +157,12 @@ class Core:
             at, place = tree.child[at][side], (at, side)
         return "nothing", place
 
+    def _put_aside(self, at):
+        """Take an unstable item out of the way, to be looked at again, and search once more."""
+        self.items[at].init_checksum = True
+        self.revisit.append(at)
+        self._unlink_met(self.unstable, at)
+
     def _unlink_met(self, tree, at):
         tree.erase(at)
         self.cost["unlinked"] += 1
@@ -155,21 +173,24 @@ class Core:
         self.cost["collisions"] += 1
         self.cost["futile_compares"] += 1
         if rules.distrust and tree is self.unstable and self._sum(at, rules) != self.items[at].checksum:
-            self.items[at].init_checksum = True
-            self.revisit.append(at)
-            self._unlink_met(tree, at)
+            self._put_aside(at)
 
     # ---- settle ----
 
-    def settle(self, rules, ids, classes=None):
+    def settle(self, rules, ids, classes=None, mlocked=()):
         """Return a list of (verdict, other), one for each id, and the list of ids to be looked at again.
 
-        classes: page -> Class, free where missing.
+        classes: page -> Class, free where missing; mlocked: pages. A verdict HANGS is the last.
         """
         assert rules.stages[-1] == Stage.UNSTABLE
-        self.classes = classes or {}
+        self.classes, self.mlocked = classes or {}, mlocked
         self.revisit = []
-        return [self._settle(id, rules) for id in ids], self.revisit
+        verdicts = []
+        for id in ids:
+            verdicts.append(self._settle(id, rules))
+            if verdicts[-1][0] == Verdict.HANGS:
+                break
+        return verdicts, self.revisit
 
     def _class_of(self, id):
         return self.classes.get(self.items[id].page, Class.FREE)
@@ -182,6 +203,9 @@ class Core:
         self.unlink([id])
         if item.deleted or self._class_of(id) == Class.NOT_ANON:
             return Verdict.DROP, 0
+        if rules.busy_waits and self._class_of(id) == Class.BUSY_PAGE:
+            return Verdict.BUSY, 0
+        self.visited_class, self.gone = self._class_of(id), False  # the stage ZERO may change them
         self.first_visit = item.init_checksum
         if self.order != Order.CONTENT or Stage.UNCHANGED not in rules.stages:
             self._know_checksum(id, rules)
@@ -215,14 +239,23 @@ class Core:
         if is_zero(self.bytes_of(id)):
             if self._class_of(id) == Class.BUSY_PAGE:
                 return Verdict.BUSY, 0
-            # the zero page is never the one kept, so a page with several ptes will do
-            return (Verdict.ZERO, 0) if self._class_of(id) in (Class.FREE, Class.NOT_KPAGE) else None
+            if not self.visited_class.walk_fails:
+                # the zero page is never the one kept, so a page with several ptes will do
+                return Verdict.ZERO, 0
+            # some of its ptes, or all, have moved before the walk failed
+            self.gone = self.visited_class == Class.WALK_LOSES
+            self.visited_class = Class.WALK_FAILS
+            return None
         self.cost["collisions"] += 1
-        return (Verdict.LIMBO, 0) if rules.zero_on_differ == Choice.SUCCESS else None
+        lost = rules.zero_on_differ == Choice.SUCCESS and not self.visited_class.walk_fails
+        return (Verdict.LIMBO, 0) if lost else None
 
     def _differs(self, id, other):
         """Order by checksum alone: only now the bytes are looked at."""
         return self.order == Order.CHECKSUM and self.bytes_of(id) != self.bytes_of(other)
+
+    def _bytes_differ(self, id, other):
+        return self.bytes_of(id) != self.bytes_of(other)
 
     def _stable(self, id, rules):
         kind, found = self._find(self.stable, id, rules)
@@ -230,14 +263,21 @@ class Core:
             return None  # also when a deleted node ended the search
         if self.items[found].page == self.items[id].page:
             return Verdict.SAME, found
+        if rules.on_unusable == Choice.STOP and self._class_of(found) == Class.NOT_ANON:
+            return None
         if Class.BUSY_PAGE in (self._class_of(id), self._class_of(found)):
             return Verdict.BUSY, found
-        if self._class_of(id) == Class.WALK_FAILS:
+        if self.visited_class.walk_fails:
             return Verdict.DROP, found
         if self._differs(id, found):
             self._collide(self.stable, found, rules)
             return (Verdict.LIMBO if rules.on_differ == Choice.SUCCESS else Verdict.DIFFERENT), found
-        return Verdict.JOINED, found
+        return (Verdict.HANGS if self._hangs(rules, id, found) else Verdict.JOINED), found
+
+    def _hangs(self, rules, id, kept):
+        """The page of id is merged into that of kept."""
+        pages = [self.items[id].page in self.mlocked, self.items[kept].page in self.mlocked]
+        return rules.mlock_hangs and pages == [True, False]
 
     def _unstable(self, id, rules):
         while True:
@@ -250,14 +290,28 @@ class Core:
         kind, found = self._find(self.unstable, id, rules)
         if kind == "deleted":
             return Verdict.ABORTED, found
+        if kind == "nothing" and self.gone:
+            return Verdict.DROP, 0
         if kind == "nothing":
             self.unstable.insert(id, *found)
             return Verdict.WAITING, 0
         if self.items[found].page == self.items[id].page:
             return Verdict.SAME, found
-        if Class.BUSY_PAGE in (self._class_of(id), self._class_of(found)):
+        mine, its = self.visited_class, self._class_of(found)
+        if its == Class.NOT_ANON:
+            if rules.on_unusable == Choice.STOP:
+                return Verdict.ABORTED, found
+            self._put_aside(found)
+        may_be_kept = mine in (Class.FREE, Class.BUSY_PAGE)
+        if rules.unfit_aside and its.walk_fails and may_be_kept:
+            self._put_aside(found)
+        if Class.BUSY_PAGE in (mine, its):
             return Verdict.BUSY, found
-        if self._class_of(id) in (Class.WALK_FAILS, Class.NOT_KPAGE) or self._class_of(found) == Class.WALK_FAILS:
+        if not may_be_kept:
+            return Verdict.DROP, found
+        if its.walk_fails:
+            if its == Class.WALK_LOSES and not self._bytes_differ(id, found):
+                self.unstable.erase(found)  # all its ptes go, and so does the page
             return Verdict.DROP, found
         verdict = Verdict.PAIRED
         if self._differs(id, found):
@@ -265,6 +319,9 @@ class Core:
             if rules.on_differ == Choice.RETRY:
                 return Verdict.DIFFERENT, found
             verdict = Verdict.LIMBO
+        elif self._hangs(rules, found, id):
+            self.unstable.erase(found)
+            return Verdict.HANGS, found
         # the newcomer is the page that is kept
         kind, place = self._find(self.stable, id, rules)
         if kind != "nothing":

@@ -220,9 +220,9 @@ def test_pages_found_outdated_end_the_rest():
     both.write(0, one)
     both.write(1, other)
     both.write(2, other)
-    both.set_classes({1: Class.BUSY_PAGE})
     both.bear([0, 1])
     both.wake()
+    both.set_classes({1: Class.BUSY_PAGE})
     assert both.daemon.at_rest
     both.write(0, bytes([8] * PAGE_SIZE))
     both.bear([2])
@@ -238,7 +238,7 @@ def test_busy_pages_are_not_summed_anew():
     for page in (2, 3):
         both.write(page, bytes([100 + page]) * PAGE_SIZE)
     both.wake()
-    assert both.daemon.items.page[both.daemon._rescan.ids()].tolist() == [1, 3]
+    assert both.daemon.items.page[both.daemon._rescan.ids()].tolist() == [0, 3]
     both.check()
     both.set_classes({0: Class.BUSY_PAGE})
     both.wake()

@@ -25,7 +25,11 @@ choices = st.fixed_dictionaries(
         "zero_on_differ": st.sampled_from([Choice.RETRY, Choice.SUCCESS]),
         "on_differ": st.sampled_from([Choice.RETRY, Choice.SUCCESS]),
         "on_stale": st.sampled_from([Choice.SKIP, Choice.STOP]),
+        "on_unusable": st.sampled_from([Choice.SKIP, Choice.STOP]),
         "distrust": st.booleans(),
+        "busy_waits": st.booleans(),
+        "unfit_aside": st.booleans(),
+        "mlock_hangs": st.booleans(),
     }
 )
 windows = st.sampled_from([1, 2, 16, 64])
@@ -35,6 +39,7 @@ rounds = st.lists(
         {
             "write": st.dictionaries(st.integers(0, 19), st.integers(0, 7), max_size=8),  # page: which content
             "classes": st.dictionaries(st.integers(0, 19), st.sampled_from(list(Class)), max_size=5),
+            "mlocked": st.lists(st.integers(0, 7), max_size=2),
             "delete": st.lists(st.integers(1, 25), max_size=3),
             "bury": st.booleans(),
             "refuse_zero": st.lists(st.integers(1, 25), max_size=1),
@@ -88,7 +93,7 @@ def test_native_is_the_model(order, data, stages, choices, pool, rounds, window,
         ids = both.known(both.ids if round["settle"] is None else round["settle"])
         if round["unlink"]:
             both.unlink([id for id in ids if id not in stable])
-        answers, revisit = both.settle(rules, ids, round["classes"], round["cut"])
+        answers, revisit = both.settle(rules, ids, round["classes"], round["cut"], round["mlocked"])
         for verdict, _ in answers:
             event(verdict.name)
         event(f"revisit: {bool(revisit)}")

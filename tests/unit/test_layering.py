@@ -55,9 +55,10 @@ ARROWS = {
     "workloads": {"operations"},
     # pksmd, ksmd → settle, items, queues, tunables, stats, host
     "pksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "stable_anon", "summing"}
-    | {"on_search"},
+    | {"on_search", "published"},
     "on_search": {"native"},
     "ksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "summing"},
+    "published": {"native", "queues"},  # what presets of published kernels do otherwise
     # machine, flat, sources → host, store
     "flat": {"host", "store"},
     "machine": {"host", "store", "native"},

@@ -351,6 +351,61 @@ def test_batch_plus_two():
     assert [world.settle() for world in (faulty, right)] == [2, 2]
 
 
+def test_ageing_defeated():
+    """Three visits are over in one wake-up, or take three; a page that is alone gets one a wake-up either way."""
+    preset = tunables.preset("reveriel")
+    for quirks, first in ((preset.quirks, 40), (preset.quirks - {"ageing-defeated"}, 0)):
+        world = World(preset.with_(quirks=quirks), contents(range(1, 41)))
+        assert world.wake().pages_unshared == first
+        assert world.wake(2).pages_unshared == 40
+        world.words = np.concatenate((world.words, contents([100])))
+        lone = world.store.add(contents([100]), writable=True)
+        world.host.bear([lone])
+        assert world.wake(2).pages_unshared == 40
+        assert world.wake().pages_unshared == 41
+
+
+def test_quadratic_assert():
+    """Each of 50 pages that joins a list of 50, or leaves it, has all of it looked at."""
+    preset = tunables.preset("reveriel")
+    for quirks, walked in ((preset.quirks, True), (preset.quirks - {"quadratic-assert"}, False)):
+        world = World(preset.with_(quirks=quirks), contents(range(1, 51)))
+        assert world.daemon.cost.entries_asserted == (50 * 49 // 2 if walked else 0)
+        world.wake()
+        assert (world.daemon.cost.entries_asserted >= 3 * (50 * 49 // 2)) == walked
+
+
+def not_anonymous(world, *pages):
+    world.host.classes = np.zeros(world.store.n_pages, np.uint8)
+    world.host.classes[list(pages)] = native.NOT_ANON
+
+
+def test_stale_node_aborts():
+    """A page meets a twin in the unstable tree that is no anonymous page at the moment: a third one finds nobody."""
+    for world, waiting in zip(both("stale-node-aborts", contents([1])), (0, 1), strict=True):
+        world.settle()
+        more = world.store.add(contents([1, 1]), writable=True)
+        not_anonymous(world, 0)
+        world.host.bear([more])
+        world.wake()
+        not_anonymous(world)
+        assert world.pages_unshared == 1
+        world.host.bear([more + 1])
+        world.wake()
+        assert world.pages_sharing == 1 + waiting
+
+
+def test_skipped_vanish():
+    """A page that is no anonymous page at its visit, and one later on."""
+    for world, seen in zip(both("skipped-vanish", contents([1, 1])), (0, 1), strict=True):
+        not_anonymous(world, 0)
+        world.wake()
+        assert world.rmap_items == 2
+        not_anonymous(world)
+        world.wake()
+        assert world.pages_sharing == seen
+
+
 ON_ANY_HOST = {quirk for quirk, (on_any_host, _) in tunables.QUIRKS.items() if on_any_host}
 
 
