@@ -60,9 +60,13 @@ class Side:
             stdout=subprocess.PIPE,
             text=True,
         )
-        home = Path(self.ask("home"))
-        if not home.is_relative_to(tree):
-            raise Failure(f"the process meant to measure {tree} has imported {home}")
+        try:
+            home = Path(self.ask("home"))
+            if not home.is_relative_to(tree):
+                raise Failure(f"the process meant to measure {tree} has imported {home}")
+        except BaseException:
+            self.close()
+            raise
 
     def ask(self, *words):
         """Send a request, and return the answer."""
@@ -77,8 +81,7 @@ class Side:
 
     def close(self):
         """End the process."""
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()
 
 
 def worker(settings):

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,24 @@ def run_apart(*arguments, **options):
     with start(*arguments, **options) as process:
         out, err = process.communicate(timeout=120)
     return Done(process.returncode, out or "", err or "")
+
+
+def on_terminal(argv, code=0, **variables):
+    """Run with stdout and stderr on a terminal; return what it showed."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment(TERM="xterm", **variables)
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while part := os.read(ours, 65536):
+                shown += part
+        except OSError:  # the other end is closed
+            pass
+    os.close(ours)
+    assert process.returncode == code, shown
+    return shown.decode()
 
 
 def is_one_line(text, *words):

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from cli_runs import ROOT, as_nobody, environment, is_one_line, run, start
+from cli_runs import ROOT, as_nobody, environment, is_one_line, on_terminal, run, start
 
 from pksm.cli import main
 from pksm.sources import access, processes
@@ -74,6 +74,32 @@ def test_all(capfd, monkeypatch, kernel_threads):
     assert family["processes"] == 3 and family["pages"] == result["totals"]["pages"]
     assert family["saving_pages"] == result["totals"]["duplicates"] + 1
     assert abs(family["share_bytes"] - result["saving"]["bytes"]) <= 3
+
+
+ALL_OF_THESE = """
+import sys
+from pksm import cli
+from pksm.sources import processes
+pids = list(map(int, sys.argv[1].split(",")))
+processes.all_pids = lambda: pids
+sys.exit(cli.main(["scan", "--all"]))
+"""
+
+
+def test_all_of_200_on_a_terminal():
+    """Progress is seen, what could not be read is named, and the exit code tells that it is a part."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(subprocess.Popen(["cat"], stdin=subprocess.PIPE)) for _ in range(200)]
+        zombies = [stack.enter_context(subprocess.Popen(["true"])) for _ in range(5)]
+        for zombie in zombies:
+            os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        pids = ",".join(str(process.pid) for process in [*held, *zombies])
+        shown = on_terminal([sys.executable, "-c", ALL_OF_THESE, pids], 3, COLUMNS="120", NO_COLOR="1")
+    assert shown.count("\x1b[Kreading: ") >= 2
+    assert "5 processes ended before they were read: " in shown
+    assert all(f"true {zombie.pid}" in shown or f"pid {zombie.pid}" in shown for zombie in zombies)
+    rows = [line.split() for line in shown.splitlines() if line.startswith("cat of ")]
+    assert [row[3] for row in rows] == ["200"]
 
 
 def test_many_are_told_by_command_and_user(capfd, monkeypatch):

@@ -2,12 +2,10 @@
 
 import io
 import os
-import pty
-import subprocess
 import sys
 
 import pytest
-from cli_runs import command, environment
+from cli_runs import command, on_terminal
 from memory_sources import write_file
 
 from pksm.cli import output
@@ -116,29 +114,10 @@ def test_short_writes_lose_nothing(monkeypatch):
         output.write("0123456789" * 50)
 
 
-def on_terminal(*arguments, **variables):
-    """Run with stdout and stderr on a terminal; return what it showed."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        command(*arguments), stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
-        env=environment(TERM="xterm", **variables),
-    ) as process:  # fmt: skip
-        os.close(theirs)
-        shown = b""
-        try:
-            while part := os.read(ours, 65536):
-                shown += part
-        except OSError:  # the other end is closed
-            pass
-    os.close(ours)
-    assert process.returncode == 0, shown
-    return shown.decode()
-
-
 def test_a_terminal_gets_colours_and_progress(tmp_path):
     ram = write_file(tmp_path / "ram", [bytes([number]) * SIZE for number in range(64)], SIZE)
-    coloured = on_terminal("scan", ram, "--set", "pages_to_scan=4", NO_COLOR="")
+    coloured = on_terminal(command("scan", ram, "--set", "pages_to_scan=4"), NO_COLOR="")
     assert "\x1b[1m" in coloured and "\x1b[Kmerging: " in coloured
-    plain = on_terminal("scan", ram, NO_COLOR="1", COLUMNS="70")
+    plain = on_terminal(command("scan", ram), NO_COLOR="1", COLUMNS="70")
     table = plain[plain.rindex("\x1b[K") + 3 :] if "\x1b[K" in plain else plain
     assert "\x1b" not in table and max(map(len, table.splitlines())) <= 70

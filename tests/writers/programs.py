@@ -57,12 +57,12 @@ def guest_dumps(directory, ram):
     try:
         with socket.socket(socket.AF_UNIX) as talk:
             _connect(process, talk, control)
-            lines = talk.makefile("rw")
-            lines.readline()
-            _command(lines, "qmp_capabilities")
-            for name, form in (("elf", {}), ("kdump", {"format": "kdump-zlib"})):
-                target = f"file:{Path(directory) / name}"
-                _command(lines, "dump-guest-memory", paging=False, protocol=target, **form)
+            with talk.makefile("rw") as lines:
+                lines.readline()
+                _command(lines, "qmp_capabilities")
+                for name, form in (("elf", {}), ("kdump", {"format": "kdump-zlib"})):
+                    target = f"file:{Path(directory) / name}"
+                    _command(lines, "dump-guest-memory", paging=False, protocol=target, **form)
     finally:
         process.kill()
         process.communicate()
