@@ -146,7 +146,10 @@ def _run(settings, maker, play, progress, hold):
             "counters": sim.counters(),
             "merges": _merges(sim.merge_waits()),
             "cost": policy.cost.as_dict(),
-            "steps_s": {step: round(seconds, 6) for step, seconds in policy.cost.wall_s.items()},
+            "steps": {
+                step: {"wall_s": round(wall, 6), "cpu_s": round(policy.cost.cpu_s[step], 6)}
+                for step, wall in policy.cost.wall_s.items()
+            },
             "metadata_bytes": policy.metadata_bytes,
         },
     }, interrupted

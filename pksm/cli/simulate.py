@@ -12,7 +12,7 @@ USAGE = "pksm simulate [OPTION...] WORKLOAD|TRACE|SCRIPT.py"
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
 workloads:
-{chr(10).join(f"  {name}  {text}" for name, text in WORKLOADS.items())}
+{chr(10).join(f"  {name:<11}  {text}" for name, text in WORKLOADS.items())}
 
 examples:
   pksm simulate b --pages 2000 --preset android-3.4   half unique pages, half pairs, as a kernel merges them

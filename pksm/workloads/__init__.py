@@ -15,7 +15,10 @@ LOADS = {
 }
 
 # What `events` can make, for simulations: name -> one sentence. registry.py has who makes them.
-WORKLOADS = dict(LOADS)
+WORKLOADS = LOADS | {
+    "fork-family": "A process forks three children before anything is merged; they write a tenth each, and go.",
+    "churn": "A server and up to four workers for 30 s: pages rewritten in place, copied on write, freed.",
+}
 
 
 def __getattr__(name):

@@ -6,7 +6,7 @@ import numpy as np
 
 from pksm.errors import UsageError
 from pksm.operations import Event
-from pksm.workloads import LOADS, WORKLOADS
+from pksm.workloads import LOADS, WORKLOADS, families
 from pksm.workloads.loads import make
 
 
@@ -35,4 +35,4 @@ def _load(name, pages, seed, page_size):
 
 
 # name -> function(pages, seed, page_size) -> iterator of Events; the names and a sentence for each: WORKLOADS
-MAKERS = {name: partial(_load, name) for name in LOADS}
+MAKERS = {name: partial(_load, name) for name in LOADS} | families.MAKERS

@@ -323,7 +323,9 @@ class EveryPreset(RuleBasedStateMachine):
             self.machine.exit(mm)
         self.mms, self.areas, self.memory = {}, {}, {}
         self.wake(3)
-        assert self.machine.frames_used == self.daemon.counters()["rmap_items"] == 0
+        lost = {"ref-leak", "mlock-hang"} & self.daemon.tunables.quirks  # these keep frames, or items, for ever
+        if not lost:
+            assert self.machine.frames_used == self.daemon.counters()["rmap_items"] == 0
 
 
 TestEveryPreset = EveryPreset.TestCase

@@ -1,5 +1,7 @@
 """FIDELITY.md, the quirks and the presets say the same."""
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -38,3 +40,74 @@ def test_row_says_what_the_quirk_is(quirk):
 def test_the_test_named_there_is_about_the_quirk(quirk):
     (path,) = re.findall(r"`(tests/[^`]+)`", ledger()[quirk][2])
     assert quirk in (Path(__file__).resolve().parents[2] / path).read_text(encoding="utf-8")
+
+
+# ---- the seed notes ----
+
+# what the notes have: every function, and how many questions and things to do
+FUNCTIONS = """cmp_and_merge_page remove_rmap_item_from_tree try_to_merge_zero_page pksm_rmap_walk pksm_merge_zero_page
+write_protect_page replace_page stable_tree_search try_to_merge_with_pksm_page stable_tree_append
+unstable_tree_search_insert try_to_merge_two_pages stable_tree_insert rmap_walk_ksm try_to_merge_one_anon_page
+pksm_wrprotect_pte pksm_del_anon_page ksm_do_scan pksm_upsate_unstable_page_checksum pksm_calc_update_pages_num
+page_remove_rmap try_to_free_swap set_page_stable_ksm search_new_forks""".split()
+QUESTIONS, TODOS = 3, 6
+
+
+def notes():
+    """Return [(in the notes, where, decided, test)] of the table."""
+    table = TEXT.split("| in the notes | where | decided | test |")[1].strip().split("\n\n")[0].splitlines()[1:]
+    rows = [line for line in table if line.startswith("|")]
+    return [tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))) for line in rows]
+
+
+def test_every_function_and_question_of_the_notes_has_a_row():
+    told = " ".join(row[0] for row in notes())
+    assert not [name for name in FUNCTIONS if name not in told]
+    assert len([row for row in notes() if row[0].startswith("Q: ")]) == QUESTIONS
+    assert len([row for row in notes() if "TODO" in row[0]]) >= TODOS
+
+
+@pytest.mark.parametrize("row", notes(), ids=lambda row: row[0][:50])
+def test_what_a_row_of_the_notes_names_is_there(row):
+    root = Path(__file__).resolve().parents[2]
+    _, where, decided, test = row
+    assert decided
+    for column, kinds in ((where, ("pksm/", "csrc/")), (test, ("tests/",))):
+        named = re.findall(r"`([^`]+)`", column)
+        assert named
+        for path, _, name in (entry.partition(": ") for entry in named):
+            assert path.startswith(kinds)
+            text = (root / path).read_text(encoding="utf-8")
+            assert re.search(rf"(\bdef |\bclass |^|\s|\"){re.escape(name)}\b", text, re.M), f"no {name} in {path}"
+            if path.startswith("tests/") and name:
+                assert re.search(rf"^(def {re.escape(name)}\(|{re.escape(name)} = )", text, re.M), f"{name} is no test"
+
+
+# ---- what was measured ----
+
+
+def choices():
+    """benchmarks/choices.py as a module."""
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "choices.py"
+    spec = importlib.util.spec_from_file_location("choices", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_choices_table_is_what_was_stored():
+    script = choices()
+    assert "\n".join(script.table(json.loads(script.STORED.read_text(encoding="utf-8")))) in TEXT
+
+
+def test_choices_are_measured(tmp_path, capsys):
+    """At a size where a run takes no time: every value of every choice gets its row."""
+    script = choices()
+    script.REPEATS = 1
+    assert script.main(["--pages", "200", "--to", str(tmp_path / "choices.json")]) == 0
+    rows = json.loads((tmp_path / "choices.json").read_text())["rows"]
+    assert {name: tuple(row["value"] for row in rows if row["setting"] == name) for name in script.CHOICES} == script.CHOICES
+    assert all(row["value"] in tunables.SETTINGS[row["setting"]].metadata["choices"] for row in rows)
+    saved = {(row["setting"], row["value"]): row["frames_saved_end"] for row in rows}
+    assert saved["births", "anonymous"] < saved["births", "all"]
+    assert len(capsys.readouterr().out.splitlines()) == len(rows) + 2

@@ -1,11 +1,12 @@
 """Virtual time: what happens when, and in which order; traces by name of their operations."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
 
-from pksm import tunables
+from pksm import tunables, workloads
 from pksm.errors import PksmError, UsageError
 from pksm.machine import Machine
 from pksm.operations import Event
@@ -326,3 +327,28 @@ def test_a_snapshot_goes_its_own_way():
     assert np.array_equal(machine.read(mm, at, 2), machine.read(sim.processes["p0"], at, 2))
     machine.check()
     sim.policy.check()
+
+
+@pytest.mark.parametrize("name", ["b", "fork-family", "churn"])
+def test_no_statement_runs_once_a_page(name):
+    """Line events of a whole simulation at 1024 pages and at 16384: a few more, as work is done in parts of 8192 pages."""
+    lines = []
+    for pages in (1 << 10, 1 << 10, 1 << 14):
+        machine = Machine(8 * pages, SIZE)
+        sim = Simulation(machine, Pksmd(machine, tunables.preset("fixed").with_(pages_to_scan=1 << 20)), sample_ms=100)
+        events = 0
+
+        def count(frame, event, argument):
+            nonlocal events
+            events += event == "line"
+            return count
+
+        before = sys.gettrace()
+        sys.settrace(count)
+        try:
+            sim.play(workloads.events(name, pages=pages, page_size=SIZE))
+            sim.merge_waits()
+        finally:
+            sys.settrace(before)
+        lines.append(events)
+    assert lines[2] < 1.2 * lines[1] + 8000, lines
