@@ -10,6 +10,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Store": "pksm.store",
     "FlatHost": "pksm.flat",
+    "Machine": "pksm.machine",
+    "Simulation": "pksm.simulation",
     "Pksmd": "pksm.pksmd",
     "Tunables": "pksm.tunables",
     "preset": "pksm.tunables",

@@ -135,8 +135,8 @@ class Pksmd:
         return not len(self._new) and self._fruitless >= len(self._rescan)
 
     def next_wake(self):
-        """Return the milliseconds from one wake-up to the next, None while it is stopped."""
-        return self._tunables.sleep_millisecs if self._tunables.run == 1 else None
+        """Return the milliseconds from one wake-up to the next, None while it is stopped, or hangs."""
+        return self._tunables.sleep_millisecs if self._tunables.run == 1 and not self.hung else None
 
     # ---- what the host tells ----
 

@@ -143,6 +143,7 @@ def _run(settings, maker, play, progress, hold):
         "final": {
             "ms": sim.now,
             "wakes": sim.wakes,
+            "hung": getattr(policy, "hung", "") or None,
             "counters": sim.counters(),
             "merges": _merges(sim.merge_waits()),
             "cost": policy.cost.as_dict(),

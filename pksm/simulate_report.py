@@ -45,6 +45,8 @@ def simulate_table(document, width=80, colour=False):
         parts.append(_counters("Over time", samples, width, paint))
     elif not document["readings"]:
         parts.append(_counters("In the end", [("", final["ms"], final["counters"])], width, paint))
+    if final["hung"]:
+        parts.append(textwrap.wrap(f"{final['hung']}; nothing is merged any more.", width))
     parts.append(textwrap.wrap(_savings(document), width))
     parts.append(textwrap.wrap(_effort(final), width))
     return "\n\n".join("\n".join(part) for part in parts) + "\n"

@@ -95,6 +95,23 @@ def test_table_fits_and_tells(trace, capfd, monkeypatch):
             assert words in done.out
 
 
+def test_a_hang_is_told(tmp_path, capfd):
+    """W9: a page of an mlocked mapping meets a kept page that is not mlocked; the published pksmd sleeps for ever."""
+    path = tmp_path / "mlock.jsonl"
+    path.write_text(
+        '{"op": "spawn", "process": "p"}\n'
+        '{"op": "mmap", "process": "p", "n": 2, "name": "a"}\n{"op": "mmap", "process": "p", "n": 2, "name": "b"}\n'
+        '{"op": "write", "process": "p", "address": "a", "content": [1, 2]}\n'
+        '{"op": "mlock", "process": "p", "address": "b", "n": 2}\n'
+        '{"op": "write", "process": "p", "address": "b", "content": [1, 3]}\n'
+        '{"op": "wait", "ms": 1000}\n'
+    )
+    assert document(capfd, path)["final"]["hung"] is None
+    found = document(capfd, path, "--preset", "android-3.4")
+    assert "pksmd hangs" in found["final"]["hung"] and found["final"]["wakes"] == 1
+    assert "pksmd hangs" in run(capfd, "simulate", path, "--preset", "android-3.4").out
+
+
 def test_scripts(tmp_path, capfd):
     path = tmp_path / "work.py"
     path.write_text("def workload(machine, sim):\n    sim.run(77)\n    sim.read('x')\n")
