@@ -75,6 +75,8 @@ static inline int rb_is_red(const pksm_node *nodes, uint32_t id)
 void rb_insert(pksm_node *nodes, uint32_t *root, uint32_t id, uint32_t parent, int side);
 /* Takes id out and rebalances; its links are zero afterwards. */
 void rb_erase(pksm_node *nodes, uint32_t *root, uint32_t id);
+/* Lets `in` hang where `out` hangs, with its colour and children; out has no links afterwards. */
+void rb_replace(pksm_node *nodes, uint32_t *root, uint32_t out, uint32_t in);
 /* The first item in order, and the one behind id; 0 if there is none. */
 uint32_t rb_first(const pksm_node *nodes, uint32_t root);
 uint32_t rb_next(const pksm_node *nodes, uint32_t id);

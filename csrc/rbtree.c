@@ -56,6 +56,19 @@ static void rotate(pksm_node *nodes, uint32_t *root, uint32_t down, int side)
         set_parent(nodes, middle, down);
 }
 
+void rb_replace(pksm_node *nodes, uint32_t *root, uint32_t out, uint32_t in)
+{
+    nodes[in].parent_colour = nodes[out].parent_colour;
+    for (int side = 0; side < 2; side++) {
+        nodes[in].child[side] = nodes[out].child[side];
+        if (nodes[in].child[side])
+            set_parent(nodes, nodes[in].child[side], in);
+        nodes[out].child[side] = 0;
+    }
+    replace_child(nodes, root, out, in);
+    nodes[out].parent_colour = 0;
+}
+
 void rb_insert(pksm_node *nodes, uint32_t *root, uint32_t id, uint32_t parent, int side)
 {
     nodes[id].child[0] = nodes[id].child[1] = 0;

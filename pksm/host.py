@@ -60,8 +60,22 @@ class PageHost(Protocol):
 class MappingHost(PageHost, Protocol):
     """Memory as mappings, which is how KSM sees it."""
 
-    def next_mapped(self, cursor, n): ...  # up to n mapped (mm, address, page) behind the cursor, and the next cursor
+    # mms by id, addresses as virtual page numbers (int64).
+    pte_changes: int  # changes when a pte that mapped a frame no longer does
 
-    def merge_ptes(self, mms, addresses, kpages): ...  # these ptes now point to the kpages
+    def mergeable_mms(self): ...  # those with opted-in memory, in the order in which they opted in
 
-    def unmerge_ptes(self, mms, addresses): ...  # each gets a private copy
+    def is_alive(self, mm): ...  # has it not exited?
+
+    def next_mapped(self, mm, first, n): ...  # up to n (virtual pages, pages) from `first` on; if they are the last
+
+    def frames_at(self, mms, virtual_pages): ...  # the page that each maps, or NO_FRAME
+
+    # The two below say which ptes, by mm and virtual page, and which page each maps. Return as merge.
+    def merge_ptes(self, mms, virtual_pages, pages, kpages): ...  # these ptes now point to the kpages, and no others
+
+    def merge_zero_ptes(self, mms, virtual_pages, pages): ...  # these ptes now point to the zero page
+
+    def unmerge_all(self): ...  # every merged pte gets a page of its own
+
+    def zero_ptes_of(self, mm): ...  # how many ptes of an mm point to the zero page

@@ -14,21 +14,19 @@ from pksm.memory import grown, zeros
 _COLUMNS = {"list_stamp": np.uint32, "del_stamp": np.uint32}
 
 
-class Items:
-    """rmap_items 1 .. capacity-1 with both trees' roots.
+class ItemTable:
+    """Items 1 .. capacity-1 with both trees' roots, and the ids that are free.
 
-    Columns (by item id): the fields of native.NODE; list_stamp and del_stamp uint32 (see queues.py).
-    item_of(pages): page -> item.
+    columns: {name: dtype} of policy columns, by item id, beside the fields of native.NODE.
     """
 
-    def __init__(self, capacity=1024):
+    def __init__(self, columns, capacity=1024):
         self._nodes = zeros(capacity, native.NODE)
-        self._columns = {name: zeros(capacity, kind) for name, kind in _COLUMNS.items()}
+        self._columns = {name: zeros(capacity, kind) for name, kind in columns.items()}
         self._trees = np.zeros(1, native.TREES)
         self._free = np.empty(0, np.uint32)  # a stack of ids given back
         self._n_free = 0
         self._top = 1  # ids from here on were never used
-        self._item_of_page = np.zeros(0, np.uint32)
         self._table = None
 
     def __len__(self):
@@ -70,14 +68,6 @@ class Items:
         return self._nodes["right"]
 
     @property
-    def list_stamp(self):
-        return self._columns["list_stamp"]
-
-    @property
-    def del_stamp(self):
-        return self._columns["del_stamp"]
-
-    @property
     def unstable_root(self):
         """The item at the unstable tree's root, 0 if it is empty."""
         return int(self._trees["unstable_root"][0])
@@ -95,8 +85,79 @@ class Items:
     @property
     def nbytes(self):
         """Bytes of all columns."""
-        columns = sum(column.nbytes for column in self._columns.values())
-        return self._nodes.nbytes + columns + self._free.nbytes + self._item_of_page.nbytes
+        return self._nodes.nbytes + sum(column.nbytes for column in self._columns.values()) + self._free.nbytes
+
+    def take(self, n):
+        """Return n ids that were free, uint32; all their fields are zero."""
+        reused = min(n, self._n_free)
+        fresh = n - reused
+        if self._top + fresh > len(self._nodes):
+            self._grow(self._top + fresh)
+        self._n_free -= reused
+        ids = np.concatenate(
+            (
+                self._free[self._n_free : self._n_free + reused][::-1],
+                np.arange(self._top, self._top + fresh, dtype=np.uint32),
+            )
+        )
+        self._top += fresh
+        return ids
+
+    def free(self, ids):
+        """Give ids back. ItemError if one is in a tree or on a list."""
+        n = len(ids)
+        native.clear(self.table, ids)
+        if self._n_free + n > len(self._free):
+            self._free = grown(self._free, max(self._n_free + n, len(self._free) * 3 // 2))
+        self._free[self._n_free : self._n_free + n] = ids
+        self._n_free += n
+
+    def set_flags(self, ids, flags):
+        """Set flags on the items."""
+        self.flags[native.span(ids)] |= np.uint16(flags)
+
+    def clear_flags(self, ids, flags):
+        """Clear flags on the items."""
+        self.flags[ids] &= np.uint16(0xFFFF ^ flags)
+
+    def _grow(self, needed, exact=False):
+        size = needed if exact else max(needed, len(self._nodes) * 3 // 2)
+        self._nodes = grown(self._nodes, size)
+        self._columns = {name: grown(column, size) for name, column in self._columns.items()}
+        self._table = None
+
+    def check_ids(self):
+        """Raise AssertionError unless free ids are blank and free once."""
+        assert not self._nodes[0].tobytes().strip(b"\0"), "nil was written to"
+        free = self._free[: self._n_free]
+        assert len(np.unique(free)) == len(free), "an id is free twice"
+        assert not free.size or 0 < free.min() <= free.max() < self._top
+        assert not self.flags[free].any(), "a free item has flags"
+
+
+class Items(ItemTable):
+    """pksmd's items: one a page.
+
+    Columns (by item id): the fields of native.NODE; list_stamp and del_stamp uint32 (see queues.py).
+    item_of(pages): page -> item. Ids are parted from their pages before they are freed.
+    """
+
+    def __init__(self, capacity=1024):
+        super().__init__(_COLUMNS, capacity)
+        self._item_of_page = np.zeros(0, np.uint32)
+
+    @property
+    def list_stamp(self):
+        return self._columns["list_stamp"]
+
+    @property
+    def del_stamp(self):
+        return self._columns["del_stamp"]
+
+    @property
+    def nbytes(self):
+        """Bytes of all columns."""
+        return super().nbytes + self._item_of_page.nbytes
 
     def item_of(self, pages):
         """Return the items of those of the pages that have one, in order."""
@@ -118,18 +179,7 @@ class Items:
         at = native.span(pages)
         if self._item_of_page[at].any():
             raise ItemError("a page was born that is alive already")
-        reused = min(n, self._n_free)
-        fresh = n - reused
-        if self._top + fresh > len(self._nodes):
-            self._grow(self._top + fresh)
-        self._n_free -= reused
-        ids = np.concatenate(
-            (
-                self._free[self._n_free : self._n_free + reused][::-1],
-                np.arange(self._top, self._top + fresh, dtype=np.uint32),
-            )
-        )
-        self._top += fresh
+        ids = self.take(n)
         self.page[native.span(ids)] = pages
         self._item_of_page[at] = ids
         if at is pages and (self._item_of_page[pages] != ids).any():
@@ -139,23 +189,6 @@ class Items:
     def part(self, pages):
         """Part pages from their items, which are returned: the frames are free, and may live again under others."""
         return native.part(self._item_of_page, native.ids_array(pages))
-
-    def free(self, ids):
-        """Give ids back. ItemError if one is in a tree or on a list; they must be parted from their pages."""
-        n = len(ids)
-        native.clear(self.table, ids)
-        if self._n_free + n > len(self._free):
-            self._free = grown(self._free, max(self._n_free + n, len(self._free) * 3 // 2))
-        self._free[self._n_free : self._n_free + n] = ids
-        self._n_free += n
-
-    def set_flags(self, ids, flags):
-        """Set flags on the items."""
-        self.flags[native.span(ids)] |= np.uint16(flags)
-
-    def clear_flags(self, ids, flags):
-        """Clear flags on the items."""
-        self.flags[ids] &= np.uint16(0xFFFF ^ flags)
 
     def tracked(self):
         """Return the items of all pages that have one, in order of page number: uint32."""
@@ -167,20 +200,11 @@ class Items:
             self._grow(n + 1, exact=True)
             self._item_of_page = grown(self._item_of_page, max(n, len(self._item_of_page)))
 
-    def _grow(self, needed, exact=False):
-        size = needed if exact else max(needed, len(self._nodes) * 3 // 2)
-        self._nodes = grown(self._nodes, size)
-        self._columns = {name: grown(column, size) for name, column in self._columns.items()}
-        self._table = None
-
     def check(self, order, store=None):
         """Raise TreeError or AssertionError unless trees, ids and pages agree."""
         native.trees_check(self.table, order, store)
-        assert not self._nodes[0].tobytes().strip(b"\0"), "nil was written to"
+        self.check_ids()
         free = self._free[: self._n_free]
-        assert len(np.unique(free)) == len(free), "an id is free twice"
-        assert not free.size or 0 < free.min() <= free.max() < self._top
-        assert not self.flags[free].any(), "a free item has flags"
         pages = np.flatnonzero(self._item_of_page)
         ids = self._item_of_page[pages]
         assert (self.page[ids] == pages).all(), "page -> item -> page goes elsewhere"

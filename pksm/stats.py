@@ -22,23 +22,23 @@ COUNTERS = {
 class Sysfs(MutableMapping):
     """The files of a policy: counters to read, tunables to read and set.
 
-    Setting raises UsageError for a value out of range, PermissionError for a counter, KeyError for an unknown name.
+    counters: {name: meaning} of what policy.counters() says; settings: {name: field} of policy.tunables. Setting raises UsageError for a value out of range, PermissionError for a counter, KeyError for an unknown name.
     """
 
-    def __init__(self, policy):
-        self._policy = policy
+    def __init__(self, policy, counters=COUNTERS, settings=SETTINGS):
+        self._policy, self._counters, self._settings = policy, counters, settings
 
     def __getitem__(self, name):
-        if name in COUNTERS:
+        if name in self._counters:
             return self._policy.counters()[name]
-        if name in SETTINGS:
+        if name in self._settings:
             return getattr(self._policy.tunables, name)
         raise KeyError(name)
 
     def __setitem__(self, name, value):
-        if name in COUNTERS:
+        if name in self._counters:
             raise PermissionError(f"{name} is a counter: it can only be read")
-        if name not in SETTINGS:
+        if name not in self._settings:
             raise KeyError(name)
         self._policy.tunables = self._policy.tunables.with_(**{name: value})
 
@@ -46,8 +46,8 @@ class Sysfs(MutableMapping):
         raise UsageError("sysfs files can't be deleted")
 
     def __iter__(self):
-        yield from COUNTERS
-        yield from SETTINGS
+        yield from self._counters
+        yield from self._settings
 
     def __len__(self):
-        return len(COUNTERS) + len(SETTINGS)
+        return len(self._counters) + len(self._settings)

@@ -46,7 +46,8 @@ IMPLIED = {
 }
 
 
-def _setting(default, text, low=None, high=None, choices=None):
+def setting(default, text, low=None, high=None, choices=None):
+    """Return a field of a class of tunables: its default, unit and meaning, range or choices."""
     return field(default=default, metadata={"text": text, "low": low, "high": high, "choices": choices})
 
 
@@ -54,31 +55,31 @@ def _setting(default, text, low=None, high=None, choices=None):
 class Tunables:
     """Values of one policy. Make one with preset(), change it with with_(); both check ranges."""
 
-    pages_to_scan: int = _setting(1000, "pages: new pages a wake-up takes, and changed ones again", 1, 1 << 31)
-    sleep_millisecs: int = _setting(20, "ms between two wake-ups", 0, 1 << 31)
-    period_seconds: int = _setting(10, "s in which every unshared page is summed anew once", 1, 1 << 31)
-    run: int = _setting(1, "0 stop, 1 merge, 2 stop and unmerge", 0, 2)
-    n: int = _setting(1, "visits that a page on the new list gets until it is settled", 1, 255)
-    delay_time: int = _setting(3, "ms; only ageing-defeated makes use of it, for the quota", 1, 1 << 31)
-    order: str = _setting(
+    pages_to_scan: int = setting(1000, "pages: new pages a wake-up takes, and changed ones again", 1, 1 << 31)
+    sleep_millisecs: int = setting(20, "ms between two wake-ups", 0, 1 << 31)
+    period_seconds: int = setting(10, "s in which every unshared page is summed anew once", 1, 1 << 31)
+    run: int = setting(1, "0 stop, 1 merge, 2 stop and unmerge", 0, 2)
+    n: int = setting(1, "visits that a page on the new list gets until it is settled", 1, 255)
+    delay_time: int = setting(3, "ms; only ageing-defeated makes use of it, for the quota", 1, 1 << 31)
+    order: str = setting(
         "checksum-content", "what both trees are ordered by", choices=("content", "checksum", "checksum-content")
     )
-    checksum: str = _setting("xxh3-64", "name of the checksum strategy")
-    reclaim: str = _setting(
+    checksum: str = setting("xxh3-64", "name of the checksum strategy")
+    reclaim: str = setting(
         "immediate", "when the items of freed pages go: at the next wake-up or at once", choices=("del-list", "immediate")
     )
-    update: str = _setting(
+    update: str = setting(
         "rotate",
         "where the recheck of unshared pages starts, or that searches do it",
         choices=("head", "rotate", "on-search"),
     )
-    retry: str = _setting("rescan", "the list that pages to be visited again go to", choices=("rescan", "new"))
-    births: str = _setting("all", "which new pages enter", choices=("anonymous", "all"))
-    quirks: frozenset = _setting(frozenset(), "faults of the published code to have, by id, separated by commas")
+    retry: str = setting("rescan", "the list that pages to be visited again go to", choices=("rescan", "new"))
+    births: str = setting("all", "which new pages enter", choices=("anonymous", "all"))
+    quirks: frozenset = setting(frozenset(), "faults of the published code to have, by id, separated by commas")
 
     def __post_init__(self):
-        for name, setting in SETTINGS.items() if SETTINGS else ():
-            _check_range(name, getattr(self, name), setting)
+        for name, entry in SETTINGS.items() if SETTINGS else ():
+            check_setting(name, getattr(self, name), entry)
         if self.update == "on-search" and self.order == "content":
             raise UsageError("update=on-search: needs trees that are ordered by checksum, not order=content")
 
@@ -105,10 +106,11 @@ SETTINGS = {}  # name -> dataclass field; empty while the class is made
 SETTINGS.update({entry.name: entry for entry in fields(Tunables)})
 
 
-def _check_range(name, value, setting):
-    low, choices = setting.metadata["low"], setting.metadata["choices"]
+def check_setting(name, value, entry):
+    """Raise UsageError unless a value fits a setting's range."""
+    low, choices = entry.metadata["low"], entry.metadata["choices"]
     if low is not None:
-        high = setting.metadata["high"]
+        high = entry.metadata["high"]
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise UsageError(f"{name}={value}: must be a whole number from {low} to {high}")
     elif choices is not None and value not in choices:

@@ -119,7 +119,12 @@ enum pksm_flag {
     PKSM_RESCAN = 16,      /* on the rescan list */
     PKSM_CHECKSUM_LIST = 32, /* on the update list */
     PKSM_DELLIST = 64,       /* its page was freed: C never reads bytes through it */
-    PKSM_ZERO_REFUSED = 128  /* the host would not merge it with the zero page: leave the stage ZERO out */
+    PKSM_ZERO_REFUSED = 128, /* the host would not merge it with the zero page: leave the stage ZERO out */
+    /* KSM's, ksm.c */
+    PKSM_CHAIN = 256,  /* stands in the stable tree for several stable nodes of one content */
+    PKSM_DUP = 512,    /* a stable node in a chain */
+    PKSM_PASSED = 1024, /* was in the unstable tree of an earlier full scan, and not visited since */
+    PKSM_RETIRED = 2048 /* was a stable node; its page is gone, items still hang on it */
 };
 
 /* An item table: nodes[1 .. n_nodes-1]. nodes[0] is nil and stays zero. */
@@ -231,7 +236,9 @@ enum pksm_verdict {
     PKSM_ABORTED = 10,  /* a search ended at the deleted item `other` (on_stale STOP); in no tree */
     PKSM_HANGS = 11,     /* matches `other` (unstable: that one is in no tree now), and merging would never end: settling
                            stops behind this item; those behind it may have been summed */
-    PKSM_N_VERDICTS = 12
+    PKSM_SKIPPED = 12,  /* KSM: left out by smart_scan */
+    PKSM_APPENDED = 13, /* KSM: its page is that of stable node `other`: hangs on it now, no pte moves */
+    PKSM_N_VERDICTS = 14
 };
 
 /* Takes items through the stages of the rules, one after the other, and says of each what is to be done.
@@ -249,6 +256,53 @@ enum pksm_verdict {
 int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
                 const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
                 uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost);
+
+/* ---- KSM's visits: ksm.c ------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint32_t n_spare; /* ids on the stack of spare ones */
+    uint32_t shared;  /* stable nodes that items hang on */
+    uint32_t sharing; /* items that hang on a stable node, beyond the first of each */
+    uint32_t passed;  /* items with PKSM_PASSED */
+    uint32_t chains;
+    uint32_t dups;    /* stable nodes in chains */
+} pksm_ksm_counts;
+
+/* What KSM keeps besides the item table and the trees, which are in order CONTENT. An item is a mapping; its link is
+ * the stable node it hangs on (0: none), visits its age, skips how many full scans still leave it out. Stable nodes and
+ * chains are items from the spare ids; a stable node's link is its chain. */
+typedef struct {
+    uint32_t *node_of_page; /* by page number: the stable node whose page it is, 0: none */
+    uint64_t n_pages;       /* of node_of_page */
+    uint32_t *sharers;      /* by item id: items that hang on a stable node; of a chain: ms when it was last pruned */
+    uint32_t *next;         /* by item id: next stable node of the chain; of a chain: the first */
+    uint32_t *spare;        /* blank ids, with room for all there ever were */
+    pksm_ksm_counts *counts;
+} pksm_ksm;
+
+typedef struct {
+    uint32_t max_page_sharing; /* items a stable node; 0: no limit */
+    uint32_t prune_millisecs;  /* from one pruning of a chain to the next */
+    uint32_t now_millisecs;
+    uint8_t smart_scan;
+} pksm_ksm_limits;
+
+/* Visits items in order until `limit` of them were visited: verdicts, others and done as in pksm_settle, which this is
+ * for KSM. mapped[i]: 1 when the item's page is filled in; 0 when there is none any more: it loses all it had (DROP), and
+ * does not count as a visit. Nor does SKIPPED. Others: SAME, APPENDED, STALE, ZERO, JOINED (to the page of stable node
+ * `other`), PAIRED (item `other` to the page of this item), WAITING, BUSY, ABORTED. Of rules, stages and checksum count.
+ * It stops, too, when there are less than two spare ids. After PKSM_EBUS the trees are whole. */
+int pksm_ksm_visit(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm,
+                   const pksm_rules *rules, const pksm_ksm_limits *limits, const uint8_t *classes, const uint32_t *ids,
+                   const uint8_t *mapped, size_t n, size_t limit, uint8_t *verdicts, uint32_t *others, size_t *done,
+                   pksm_cost *cost);
+/* Takes items out of the unstable tree, or off their stable nodes. */
+int pksm_ksm_drop(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm, const uint32_t *ids, size_t n,
+                  pksm_cost *cost);
+/* These pages are free: their stable nodes go when a search or a visit next meets them. */
+int pksm_ksm_bury(const pksm_table *table, const pksm_ksm *ksm, const uint32_t *pages, size_t n);
+/* Throws the unstable tree away: a new full scan begins. */
+int pksm_ksm_pass(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm);
 
 /* ---- integers: lists.c --------------------------------------------------------------------------------- */
 

@@ -33,7 +33,7 @@ class _NoPolicy:
         pass
 
 
-class Machine:
+class Machine(ksm.Mappings):
     """A PageHost and MappingHost: `frames` frames of page_size bytes, and processes that map them.
 
     births: which new pages the policy is told of: `all`, or `anonymous`: those of first writes only, not copies on
@@ -57,6 +57,7 @@ class Machine:
         self.sharers = Sharers(self.frames)
         self.swap = Swap(page_size)
         self.mms = {}  # id -> Mm, those alive
+        self.opted_in = {}  # ids of mms that have had mergeable memory, in the order in which they opted in
         self.last_mm = 0
         self.zero_ptes = 0  # ptes that point to the merged zero page
         self.zero_frames = 0  # frames freed by that and still saved
@@ -95,7 +96,9 @@ class Machine:
     def fork(self, mm):
         """Return a child of an mm: it shares all frames until one of the two writes."""
         self._alive(mm)
-        return mapping.fork(self, mm)
+        child = mapping.fork(self, mm)
+        ksm.enter(self, child)
+        return child
 
     def exit(self, mm):
         """End an mm; nothing can be done with it any more."""
@@ -109,7 +112,9 @@ class Machine:
         """
         first, _ = self._range(mm, 0 if address is None else address, n)
         flags = (WRITABLE if writable else 0) | (MERGEABLE if mergeable else 0) | (GROWSDOWN if stack else 0)
-        return mapping.mmap(self, mm, None if address is None else first, n, flags) * self.page_size
+        first = mapping.mmap(self, mm, None if address is None else first, n, flags)
+        ksm.enter(self, mm)
+        return first * self.page_size
 
     def munmap(self, mm, address, n):
         """Unmap n pages; there may be holes among them."""
@@ -141,6 +146,7 @@ class Machine:
             fault.zap(self, mm, first, end)
         elif advice == "MERGEABLE":
             mapping.change_flags(self, mm, first, end, add=MERGEABLE)
+            ksm.enter(self, mm)
         elif advice == "UNMERGEABLE":
             if self.quirks.stays_merged:
                 return
@@ -375,22 +381,6 @@ class Machine:
 
     def put_anon_vma(self, anon_vmas):
         self.rmap.put(np.asarray(anon_vmas))
-
-    def next_mapped(self, cursor, n):
-        """Return (mm ids, addresses, frames, cursor) of up to n pages of opted-in memory behind a cursor.
-
-        cursor: (0, 0) to begin with, and returned when the end was met; arrays int64, int64, uint32.
-        """
-        mms, pages, found, cursor = ksm.next_mapped(self, cursor, n)
-        return mms, pages * self.page_size, found, cursor
-
-    def merge_ptes(self, mms, addresses, kpages):
-        """Let these ptes point to kpages, and no others. Returns a bool array of the refused, or None."""
-        return ksm.merge_ptes(self, np.asarray(mms), np.asarray(addresses) // self.page_size, ids_array(kpages))
-
-    def unmerge_ptes(self, mms, addresses):
-        """Give those of these ptes that are merged frames of their own."""
-        ksm.unmerge_ptes(self, np.asarray(mms), np.asarray(addresses) // self.page_size)
 
     # ---- within the machine ----
 

@@ -55,6 +55,7 @@ class Frames:
         self.ksm_mapped = 0  # KSM frames that have any
         self.quirks = Quirks()
         self.booked_sharing = 0  # pages_sharing, where books are kept
+        self.pte_changes = 0  # times that ptes have stopped to map frames
 
     def __getstate__(self):
         return self.__dict__ | {"store": None}
@@ -166,6 +167,7 @@ class Frames:
         ksm = frames[self.flags[frames] & KSM != 0]
         if len(ksm) and self.quirks.books_sharing:
             self._unbook(ksm, by_copy)
+        self.pte_changes += 1
         np.subtract.at(self.mapcount, frames, np.int32(1))
         np.subtract.at(self.count, frames, np.int32(1))
         unmapped = _last_of_each(frames[self.mapcount[frames] == 0], self.count)
@@ -177,6 +179,7 @@ class Frames:
 
     def give_up(self, frames):
         """Drop all ptes of frames (each once) that have no other references: they may be freed."""
+        self.pte_changes += 1
         ksm = frames[self.has(frames, KSM)]
         self.ksm_ptes -= int(self.mapcount[ksm].sum())
         self.ksm_mapped -= len(ksm)

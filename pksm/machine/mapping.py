@@ -6,6 +6,7 @@ Ranges are virtual page numbers, first .. end - 1, checked by the caller to be s
 import numpy as np
 
 from pksm.errors import UsageError
+from pksm.machine import merge
 from pksm.machine.fault import (
     frames_to_read,
     frames_to_write,
@@ -16,7 +17,7 @@ from pksm.machine.fault import (
     zap,
 )
 from pksm.machine.frames import MLOCKED
-from pksm.machine.mm import LOCKED, WRITABLE, Mm
+from pksm.machine.mm import LOCKED, MERGEABLE, WRITABLE, Mm
 from pksm.machine.tables import LEAF, LIMIT, SWAPPED, WRITE, maps_frame, value_of
 
 
@@ -81,11 +82,14 @@ def mremap(machine, mm, first, end, new_first, new_n):
         munmap(machine, mm, first + new_n, end)
         end = first + new_n
         (vma,) = vmas.over(mm, first, end)
+    if vmas.has(vma, MERGEABLE):  # mirrors move_vma: pages are moved unmerged
+        merge.unmerge(machine, [mm], first, end)
     index = int(vmas.pgoff[vma]) + first - int(vmas.start[vma]) if vmas.anon_vma[vma] else new_first
     new = vmas.add(mm, new_first, new_first + new_n, vmas.flags[vma], index)
     if vmas.anon_vma[vma]:
         machine.rmap.clone(new, vma)
         vmas.anon_vma[new] = vmas.anon_vma[vma]
+    machine.frames.pte_changes += 1
     for pages, slots in machine.tables.existing(mm.root, first, end):
         moved = machine.tables.ptes[slots]
         used = np.flatnonzero(moved)

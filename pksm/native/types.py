@@ -35,12 +35,20 @@ COST = np.dtype(
         )
     ]
 )
-for _dtype, _struct in ((NODE, "pksm_node"), (TREES, "pksm_trees"), (COST, "pksm_cost")):
+KSM_COUNTS = np.dtype([(name, "u4") for name in ("n_spare", "shared", "sharing", "passed", "chains", "dups")])
+for _dtype, _struct in (
+    (NODE, "pksm_node"),
+    (TREES, "pksm_trees"),
+    (COST, "pksm_cost"),
+    (KSM_COUNTS, "pksm_ksm_counts"),
+):
     assert _dtype.itemsize == ffi.sizeof(_struct), _struct
 
 UNSTABLE, STABLE = lib.PKSM_UNSTABLE, lib.PKSM_STABLE
 INITCHECKSUM, NEWLIST, RESCAN = lib.PKSM_INITCHECKSUM, lib.PKSM_NEWLIST, lib.PKSM_RESCAN
 CHECKSUM_LIST, DELLIST, ZERO_REFUSED = lib.PKSM_CHECKSUM_LIST, lib.PKSM_DELLIST, lib.PKSM_ZERO_REFUSED
+NO_PAGE = 0xFFFFFFFF
+CHAIN, DUP, PASSED, RETIRED = lib.PKSM_CHAIN, lib.PKSM_DUP, lib.PKSM_PASSED, lib.PKSM_RETIRED
 
 FREE, BUSY_PAGE, WALK_FAILS = lib.PKSM_FREE, lib.PKSM_BUSY_PAGE, lib.PKSM_WALK_FAILS
 NOT_KPAGE, NOT_ANON = lib.PKSM_NOT_KPAGE, lib.PKSM_NOT_ANON
@@ -67,5 +75,7 @@ VERDICTS = (
     "STALE",
     "ABORTED",
     "HANGS",
+    "SKIPPED",
+    "APPENDED",
 )
 assert [getattr(lib, f"PKSM_{name}") for name in VERDICTS] == list(range(lib.PKSM_N_VERDICTS))

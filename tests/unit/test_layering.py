@@ -37,7 +37,9 @@ ARROWS = {
     "yardsticks": {"store", "workloads", "checksums"},
     "simulate": BELOW_VERBS | {"trace"},
     "truth": BELOW_VERBS | {"report"},
+    "validate": BELOW_VERBS | {"livekernel", "liveprocess"},
     "livekernel": set(),
+    "liveprocess": set(),
     "testing": {"host", "pksmd"},
     # pure functions of results
     "report": {"stats", "cost", "tables"},
@@ -57,7 +59,7 @@ ARROWS = {
     "pksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "stable_anon", "summing"}
     | {"on_search", "published"},
     "on_search": {"native"},
-    "ksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "summing"},
+    "ksmd": {"settle", "mappings", "ksm_tunables", "ksm_stats", "stats", "host", "checksums", "cost"},
     "published": {"native", "queues"},  # what presets of published kernels do otherwise
     # machine, flat, sources → host, store
     "flat": {"host", "store"},
@@ -73,7 +75,10 @@ ARROWS = {
     "summing": {"native", "adaptive"},
     "stable_anon": {"native", "memory"},
     "queues": {"native", "memory"},
+    "mappings": {"items", "native", "memory"},
     "tunables": set(),
+    "ksm_tunables": {"tunables"},
+    "ksm_stats": set(),
     "stats": {"cost", "tunables"},
     "cost": {"native"},  # the core's own counters
     "host": set(),
@@ -115,6 +120,7 @@ C_ARROWS = {
         "page_simd.c",
     },
     "lists.c": {"page_tree.c"},  # where items are checked
+    "ksm.c": {"page_tree.c"},
     "rbtree.c": set(),
     "yardstick.c": {"rbtree.c", "checksum.c"},
     "bus.c": set(),

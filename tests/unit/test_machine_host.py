@@ -6,6 +6,7 @@ import pytest
 from machines import SIZE, Log, check, frames_of, machine_and_daemon, n_used, settle
 from pksm import native
 from pksm.errors import PageError
+from pksm.host import NO_FRAME
 from pksm.machine import Machine
 from pksm.machine.content import pages_of
 
@@ -108,42 +109,65 @@ def test_next_mapped_goes_round_what_is_opted_in():
     child = machine.fork(mm)
     machine.madvise(child, far, 2000, "UNMERGEABLE")
     machine.spawn()
+    assert machine.mergeable_mms() == [mm.id, child.id]
     expected = [(mm.id, at + i * SIZE) for i in range(5)] + [(mm.id, far + i * SIZE) for i in (0, 600, 1999)]
     expected += [(child.id, at + i * SIZE) for i in range(5)]
     for n in (1, 2, 3, 13, 50):
-        seen, cursor = [], (0, 0)
-        while True:
-            mms, addresses, frames, cursor = machine.next_mapped(cursor, n)
-            assert len(mms) == len(addresses) == len(frames) <= n
-            seen += zip(mms.tolist(), addresses.tolist(), strict=True)
-            if cursor == (0, 0):
-                break
-            assert len(mms) == n
+        seen = []
+        for mm_id in machine.mergeable_mms():
+            first, at_end = 0, False
+            while not at_end:
+                pages, frames, at_end = machine.next_mapped(mm_id, first, n)
+                assert len(pages) == len(frames) <= n and (at_end or len(pages) == n)
+                assert machine.frames_at(np.full(len(pages), mm_id), pages).tolist() == frames.tolist()
+                seen += [(mm_id, page * SIZE) for page in pages.tolist()]
+                first = int(pages[-1]) + 1 if len(pages) else first
         assert seen == expected
-    assert machine.next_mapped((0, 0), 1)[2].tolist() == frames_of(machine, mm, at, 1)
+    assert machine.next_mapped(mm.id, 0, 1)[1].tolist() == frames_of(machine, mm, at, 1)
+    machine.exit(mm)
+    assert machine.mergeable_mms() == [child.id] and machine.next_mapped(mm.id, 0, 9)[2]
+    assert machine.frames_at([mm.id], np.array([at // SIZE])).tolist() == [NO_FRAME]
 
 
 def test_merge_ptes_moves_single_ptes_and_a_frame_goes_with_its_last():
     machine, mm, at, frames = mapped([1, 1, 1])
     child = machine.fork(mm)
     log = Log(machine)
-    assert machine.merge_ptes([mm.id], [at], frames[:1]) is None  # the first page becomes the kept one
-    assert machine.merge_ptes([mm.id, mm.id], [at + SIZE, at + 2 * SIZE], frames[[0, 0]]) is None
+    page = at // SIZE
+    assert machine.merge_ptes([mm.id], [page], frames[:1], frames[:1]) is None  # the first page becomes the kept one
+    assert machine.merge_ptes([mm.id, mm.id], [page + 1, page + 2], frames[1:], frames[[0, 0]]) is None
     assert log.freed == [] and machine.frames_saved == 0  # the child still has both: fake merges
     machine.check()
-    assert machine.merge_ptes([child.id, child.id], [at + SIZE, at + 2 * SIZE], frames[[0, 0]]) is None
+    before = machine.pte_changes
+    assert machine.merge_ptes([child.id, child.id], [page + 1, page + 2], frames[1:], frames[[0, 0]]) is None
     assert log.freed == frames[1:].tolist() and machine.frames_saved == 2 and machine.pages_sharing == 5
+    assert machine.pte_changes != before
     machine.check()
-    machine.unmerge_ptes([child.id, mm.id], [at, at + SIZE])
+    machine.unmerge_ptes([child.id, mm.id], [page, page + 1])
     assert n_used(machine) == 3
     machine.check()
     pinned = machine.pin(child, at)
-    assert machine.merge_ptes([child.id], [at], frames[:1]).tolist() == [True]
+    assert machine.merge_ptes([child.id], [page], u32(*pinned), frames[:1]).tolist() == [True]
     machine.unpin(pinned)
+    assert machine.merge_ptes([child.id], [page], frames[2:], frames[:1]).tolist() == [True]  # it maps another frame
+    assert machine.merge_zero_ptes([child.id], [page], frames[2:]).tolist() == [True]
     with pytest.raises(PageError):
-        machine.merge_ptes([mm.id], [at + 3 * SIZE], frames[:1])
+        machine.merge_ptes([mm.id], [page + 3], frames[:1], frames[:1])
     with pytest.raises(PageError):
-        machine.merge_ptes([99], [at], frames[:1])
+        machine.merge_ptes([99], [page], frames[:1], frames[:1])
+    machine.check()
+
+
+def test_merge_zero_ptes_frees_a_frame_with_its_last():
+    machine, mm, at, frames = mapped([0, 0, 7])
+    child = machine.fork(mm)
+    pages = np.arange(at // SIZE, at // SIZE + 2)
+    assert machine.merge_zero_ptes([mm.id] * 2, pages, frames[:2]) is None
+    assert (n_used(machine), machine.pages_zero_sharing, machine.frames_saved) == (3, 2, 0)
+    assert machine.merge_zero_ptes([child.id], pages[:1], frames[:1]) is None
+    assert (n_used(machine), machine.pages_zero_sharing, machine.frames_saved) == (2, 3, 1)
+    assert (machine.zero_ptes_of(mm.id), machine.zero_ptes_of(child.id), machine.zero_ptes_of(99)) == (2, 1, 0)
+    assert np.array_equal(machine.read(mm, at, 3), pages_of([0, 0, 7], SIZE))
     machine.check()
 
 

@@ -192,7 +192,9 @@ def test_a_huge_page_is_split_before_one_of_its_pages_goes():
         lambda machine, mm, at: machine.swap_out(mm, at + 100 * SIZE, 1),
         lambda machine, mm, at: machine.migrate(mm, at + 100 * SIZE, 1),
         lambda machine, mm, at: machine.write(machine.fork(mm), at + 100 * SIZE, [1]),
-        lambda machine, mm, at: machine.merge_ptes([mm.id], [at], frames_of(machine, mm, at + SIZE, 1)),
+        lambda machine, mm, at: machine.merge_ptes(
+            [mm.id], [at // SIZE], frames_of(machine, mm, at, 1), frames_of(machine, mm, at + SIZE, 1)
+        ),
     ):
         machine, daemon, mm, at = huge_machine()
         end(machine, mm, at)

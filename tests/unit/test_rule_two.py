@@ -11,8 +11,10 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from pksm import checksums, cli, native, profiler, tunables
+from pksm import checksums, cli, ksm_tunables, native, profiler, tunables
 from pksm.flat import FlatHost
+from pksm.ksmd import Ksmd
+from pksm.machine import Machine
 from pksm.pksmd import Pksmd
 from pksm.profiler import consequence
 from pksm.profiler.subject import of_load
@@ -29,6 +31,14 @@ def mixed(n_pages):
     kind = page % 10
     content = np.where(kind < 2, 0, np.where(kind < 5, page // 20 * 20 + kind, page))
     return np.random.default_rng(1).permutation(content)
+
+
+def unique(n_pages):
+    return np.arange(1, n_pages + 1, dtype=np.uint64)
+
+
+def pairs(n_pages):
+    return 1 + np.arange(n_pages, dtype=np.uint64) // 2
 
 
 class World:
@@ -234,10 +244,66 @@ def test_statements_of_sums_do_not_depend_on_pages(tmp_path):
 
 def unique(n_pages):
     return np.arange(1, n_pages + 1, dtype=np.uint64)
+class OptedIn:
+    """Memory of two processes, one a fork of the other, visited by ksmd."""
+
+    def __init__(self, content):
+        self.machine = Machine(4 * len(content), PAGE_SIZE)
+        self.ksmd = Ksmd(self.machine, ksm_tunables.preset("ksm-6.11").with_(pages_to_scan=1 << 30, use_zero_pages=1))
+        self.content = content
+        self.mm = self.machine.spawn()
+        self.at = self.machine.mmap(self.mm, len(content), mergeable=True)
+
+    def write(self):
+        self.machine.write(self.mm, self.at, self.content.astype(np.uint32))
+
+    def first_scan(self):
+        self.ksmd.wake()
+
+    def merging_scan(self):
+        self.ksmd.wake()
+
+    def write_again(self):
+        self.machine.fork(self.mm)
+        self.machine.write(self.mm, self.at, (self.content[::-1] + np.uint64(1)).astype(np.uint32))
+
+    def scan_of_what_changed(self):
+        self.ksmd.wake()
+
+    def scans_with_skips(self):
+        for _ in range(5):
+            self.ksmd.wake()
+
+    def unmap(self):
+        self.machine.munmap(self.mm, self.at, len(self.content))
+
+    def scan_of_what_is_gone(self):
+        self.ksmd.wake()
+
+    PATHS = (
+        *("write", "first_scan", "merging_scan", "write_again", "scan_of_what_changed", "scans_with_skips", "unmap"),
+        "scan_of_what_is_gone",
+    )
+    walk = World.walk
 
 
-def pairs(n_pages):
-    return 1 + np.arange(n_pages, dtype=np.uint64) // 2
+def test_statements_of_ksmd_do_not_depend_on_pages():
+    OptedIn(mixed(FEW)).walk(line_events)
+    few, many = OptedIn(mixed(FEW)), OptedIn(mixed(MANY))
+    for (path, events), (_, more_events) in zip(few.walk(line_events), many.walk(line_events), strict=True):
+        if "scan" in path:  # the machine's own paths go in parts of a few leaves
+            assert more_events <= events + SLACK, path
+    assert many.ksmd.counters()["full_scans"] == 9 and many.ksmd.counters()["pages_skipped"] > MANY // 4
+
+
+@pytest.mark.parametrize("content, most", [(mixed, 64), (pairs, 96)], ids=["mixed", "pairs"])
+def test_metadata_of_ksmd(content, most):
+    """A mapping has 56 bytes, a stable page as many, a frame 4; and there is room for half as much again."""
+    world = OptedIn(content(MANY))
+    world.write()
+    for _ in range(3):
+        world.ksmd.wake()
+        assert world.ksmd.metadata_bytes <= 1.5 * most * MANY + 4 * world.machine.frames.n
 
 
 @pytest.mark.parametrize("content", [mixed, unique, pairs], ids=lambda content: content.__name__)
