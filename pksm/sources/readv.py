@@ -5,6 +5,8 @@ give the process a copy of its own (since Linux 5.19). Frames shared after a for
 by looking at them; /proc/PID/mem, slower, leaves them as they are.
 """
 
+import collections
+import concurrent.futures
 import ctypes
 import errno
 import os
@@ -15,6 +17,7 @@ from pksm.sources.base import cut_runs
 
 BATCH_BYTES = 4 << 20  # with 1 MiB, a tenth more of the time goes to what a call costs
 MAX_IOVECS = 1024
+MOST_WORKERS = 2  # threads that copy: more of them wait for the same memory
 
 IOVEC = np.dtype([("base", "u8"), ("length", "u8")])
 # One copy: addresses here and there, bytes, offset in the batch, and whether its pages are mapped once.
@@ -35,9 +38,12 @@ class ProcessMemory:
         self._pid = pid
         self._fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
         self._use_readv = True
+        self._workers = None
 
     def close(self) -> None:
         """Close the memory."""
+        if self._workers:
+            self._workers.shutdown()
         os.close(self._fd)
 
     def read_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
@@ -46,8 +52,11 @@ class ProcessMemory:
         `exclusive` (bool, one a page) tells which are mapped once. Yields after each batch (first page, end page,
         lost): `lost` is a bool array of the batch's pages, or None when all were read.
         """
-        for head, end, copies in _batches(data, exclusive, buffer):
-            yield head, end, self._read(copies, buffer[head:end])
+
+        def read(head, end, copies):
+            return head, end, self._read(copies, buffer[head:end])
+
+        return self._in_turn(read, _batches(data, exclusive, buffer))
 
     def compare_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
         """Look again at what read_runs copied and yield (first page, end page, changed) after each batch.
@@ -55,14 +64,39 @@ class ProcessMemory:
         `changed` is a bool array of the batch's pages, or None when all are as they were; pages that are gone have
         changed.
         """
-        scratch = np.empty((min(BATCH_BYTES, buffer.nbytes) // buffer.shape[1] or 1, buffer.shape[1]), np.uint8)
-        for head, end, copies in _batches(data, exclusive, buffer):
+        room = min(BATCH_BYTES, buffer.nbytes) // buffer.shape[1] or 1
+        spare = []  # memory of batches that are done
+
+        def compare(head, end, copies):
+            scratch = spare.pop() if spare else np.empty((room, buffer.shape[1]), np.uint8)
             now, then = scratch[: end - head], buffer[head:end]
             lost, changed = self._read(copies, now), None
             if lost is not None or _memcmp(_address(now), _address(then), then.size):
                 changed = (now.view(np.uint64) != then.view(np.uint64)).any(axis=1)
                 changed = changed if lost is None else changed | lost
-            yield head, end, changed
+            spare.append(scratch)
+            return head, end, changed
+
+        return self._in_turn(compare, _batches(data, exclusive, buffer))
+
+    def _in_turn(self, work, batches):
+        """Yield work(*batch) of all batches in their order; where there are more CPUs than one, two go on at a time."""
+        workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+        if workers < 2 or len(batches) < 2:
+            yield from (work(*batch) for batch in batches)
+            return
+        if self._workers is None:
+            self._workers = concurrent.futures.ThreadPoolExecutor(workers)
+        going_on = collections.deque()
+        try:
+            for batch in batches:
+                going_on.append(self._workers.submit(work, *batch))
+                if len(going_on) > workers:
+                    yield going_on.popleft().result()
+            while going_on:
+                yield going_on.popleft().result()
+        finally:
+            concurrent.futures.wait(going_on)  # they write to memory that is another's after this
 
     def _read(self, copies: np.ndarray, out: np.ndarray):
         """Copy one batch; return None when all of it came, else which pages were lost."""
@@ -114,7 +148,7 @@ class ProcessMemory:
 
 
 def _batches(data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
-    """Yield (first page, end page, COPY array without local addresses) for each batch of a buffer's pages."""
+    """Return [(first page, end page, COPY array without local addresses)], one for each batch of a buffer's pages."""
     n_pages, page_size = buffer.shape
     batch = min(max(1, BATCH_BYTES // page_size), MAX_IOVECS)
     heads = np.arange(0, n_pages, batch)
@@ -124,8 +158,10 @@ def _batches(data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
     copies["remote"], copies["length"] = pieces["address"], pieces["pages"] * page_size
     copies["at"], copies["exclusive"] = first % batch * page_size, exclusive[first]
     bounds = np.append(np.searchsorted(first, heads), len(pieces)).tolist()
-    for head, low, high in zip(heads.tolist(), bounds, bounds[1:], strict=False):
-        yield head, min(head + batch, n_pages), copies[low:high]
+    return [
+        (head, min(head + batch, n_pages), copies[low:high])
+        for head, low, high in zip(heads.tolist(), bounds, bounds[1:], strict=False)
+    ]
 
 
 def _address(array: np.ndarray) -> int:
