@@ -95,7 +95,7 @@ uint64_t aes_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 
 #ifdef __x86_64__
 #define AES_NI __attribute__((target("sse4.2,aes")))
-#define WIDE_AES __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,aes,vaes")))
+#define WIDE_AES __attribute__((target("avx2,aes,vaes")))
 
 static inline AES_NI __m128i lane_start(size_t k, size_t size)
 {
@@ -156,32 +156,34 @@ static AES_NI int aes_ni_many(const uint8_t *const *pages, size_t n, size_t size
     return 1;
 }
 
+/* Two lanes in a register. */
 static WIDE_AES int aes_wide_many(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums,
                                   uint8_t *zero)
 {
-    const __m512i length = _mm512_broadcast_i32x4(_mm_cvtsi32_si128((int)size));
-    const __m512i starts[2] = {_mm512_xor_si512(_mm512_loadu_si512(secret_block(0)), length),
-                               _mm512_xor_si512(_mm512_loadu_si512(secret_block(4)), length)};
+    const __m256i length = _mm256_broadcastsi128_si256(_mm_cvtsi32_si128((int)size));
 
     if (size < LANES * BLOCK)
         return aes_ni_many(pages, n, size, state, sums, zero);
     for (size_t i = 0; i < n; i++) {
-        __m512i low = starts[0], high = starts[1], any = _mm512_setzero_si512();
+        __m256i pairs[LANES / 2], any = _mm256_setzero_si256();
         __m128i lanes[LANES];
 
+        for (size_t k = 0; k < LANES / 2; k++)
+            pairs[k] = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)secret_block(2 * k)), length);
         for (size_t at = 0; at < size; at += LANES * BLOCK) {
-            __m512i a = _mm512_loadu_si512(pages[i] + at), b = _mm512_loadu_si512(pages[i] + at + 64);
             fetch_ahead(pages, i, 1, n, size, at);
             fetch_ahead(pages, i, 1, n, size, at + 64);
-            any = _mm512_ternarylogic_epi64(any, a, b, 0xfe);
-            low = _mm512_aesenc_epi128(low, a);
-            high = _mm512_aesenc_epi128(high, b);
+            for (size_t k = 0; k < LANES / 2; k++) {
+                __m256i d = _mm256_loadu_si256((const __m256i *)(pages[i] + at) + k);
+                any = _mm256_or_si256(any, d);
+                pairs[k] = _mm256_aesenc_epi128(pairs[k], d);
+            }
         }
-        _mm512_storeu_si512(lanes, low);
-        _mm512_storeu_si512(lanes + 4, high);
+        for (size_t k = 0; k < LANES / 2; k++)
+            _mm256_storeu_si256((__m256i *)lanes + k, pairs[k]);
         sums[i] = aes_finish(lanes);
         if (zero)
-            zero[i] = !_mm512_test_epi64_mask(any, any);
+            zero[i] = (uint8_t)_mm256_testz_si256(any, any);
     }
     return 1;
 }
@@ -196,7 +198,7 @@ static WIDE_AES uint64_t aes_wide(const uint8_t *page, size_t size, const void *
 
 const twin aes_twins[] = {
     {AES, PKSM_CPU_SSE42, HAS_AES, aes_ni, aes_ni_many},
-    {AES, PKSM_CPU_AVX512, HAS_AES | HAS_WIDE_AES, aes_wide, aes_wide_many},
+    {AES, PKSM_CPU_AVX2, HAS_AES | HAS_WIDE_AES, aes_wide, aes_wide_many},
     {.strategy = N_STRATEGIES},
 };
 #else

@@ -3,20 +3,30 @@
 
 #ifdef __x86_64__
 #define CLMUL __attribute__((target("sse4.2,pclmul")))
-#define WIDE_CLMUL __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,pclmul,vpclmulqdq")))
+#define WIDE_CLMUL __attribute__((target("avx2,pclmul,vpclmulqdq")))
 
 /* ---- CRCs by carry-less multiplication ----
  * A remainder moves D bits forward by multiplying its halves with x^(D+32) and x^(D-32) modulo the polynomial, bits
- * reversed; so blocks of the page are folded onto later ones until 16 bytes are left. D: 2048, 512, 128. */
+ * reversed; so blocks of the page are folded onto later ones until 16 bytes are left. D: 2048, 512, 256, 128. */
 typedef struct {
-    uint64_t far[2], near[2], next[2];
+    uint64_t far[2], near[2], beside[2], next[2];
     const uint32_t *table;
 } crc_constants;
 
 static const crc_constants castagnoli = {
-    {0x0dcb17aa4, 0x0b9e02b86}, {0x0740eef02, 0x09e4addf8}, {0x0f20c0dfe, 0x14cd00bd6}, crc32c_table};
+    {0x0dcb17aa4, 0x0b9e02b86},
+    {0x0740eef02, 0x09e4addf8},
+    {0x1384aa63a, 0x0ba4fc28e},
+    {0x0f20c0dfe, 0x14cd00bd6},
+    crc32c_table,
+};
 static const crc_constants ethernet = {
-    {0x11542778a, 0x1322d1430}, {0x154442bd4, 0x1c6e41596}, {0x1751997d0, 0x0ccaa009e}, crc32_table};
+    {0x11542778a, 0x1322d1430},
+    {0x154442bd4, 0x1c6e41596},
+    {0x0f1da05aa, 0x15a546366},
+    {0x1751997d0, 0x0ccaa009e},
+    crc32_table,
+};
 
 static inline CLMUL __m128i fold(__m128i acc, __m128i k, __m128i data)
 {
@@ -24,21 +34,18 @@ static inline CLMUL __m128i fold(__m128i acc, __m128i k, __m128i data)
     return _mm_xor_si128(acc, data);
 }
 
-/* The four remainders of 64 bytes as one CRC. */
-static inline CLMUL uint64_t crc_finish(const __m128i acc[4], const crc_constants *c)
+/* The remainder of the last 16 bytes as a CRC. */
+static inline CLMUL uint64_t crc_last(__m128i last, const crc_constants *c)
 {
-    __m128i k = _mm_loadu_si128((const __m128i *)c->next), last = acc[0];
     uint8_t bytes[16];
 
-    for (int i = 1; i < 4; i++)
-        last = fold(last, k, acc[i]);
     _mm_storeu_si128((__m128i *)bytes, last);
     return (uint32_t)~crc_bytes(c->table, 0, bytes, sizeof bytes);
 }
 
 static inline CLMUL uint64_t crc_folded(const uint8_t *page, size_t size, const crc_constants *c)
 {
-    __m128i k = _mm_loadu_si128((const __m128i *)c->near), acc[4];
+    __m128i k = _mm_loadu_si128((const __m128i *)c->near), next = _mm_loadu_si128((const __m128i *)c->next), acc[4];
 
     if (size < 64)
         return (uint32_t)~crc_bytes(c->table, 0xffffffff, page, size);
@@ -48,25 +55,27 @@ static inline CLMUL uint64_t crc_folded(const uint8_t *page, size_t size, const 
     for (size_t at = 64; at < size; at += 64)
         for (int i = 0; i < 4; i++)
             acc[i] = fold(acc[i], k, _mm_loadu_si128((const __m128i *)(page + at) + i));
-    return crc_finish(acc, c);
+    for (int i = 1; i < 4; i++)
+        acc[i] = fold(acc[i - 1], next, acc[i]);
+    return crc_last(acc[3], c);
 }
 
-static inline WIDE_CLMUL __m512i fold_wide(__m512i acc, __m512i k, __m512i data)
+static inline WIDE_CLMUL __m256i fold_wide(__m256i acc, __m256i k, __m256i data)
 {
-    return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(acc, k, 0x00), _mm512_clmulepi64_epi128(acc, k, 0x11),
-                                     data, 0x96);
+    acc = _mm256_xor_si256(_mm256_clmulepi64_epi128(acc, k, 0x00), _mm256_clmulepi64_epi128(acc, k, 0x11));
+    return _mm256_xor_si256(acc, data);
 }
 
+/* Eight registers of two blocks each; 256 bytes a step. */
 static inline WIDE_CLMUL int crc_many_wide(const uint8_t *const *pages, size_t n, size_t size, uint64_t *sums,
                                            uint8_t *zero, const crc_constants *c)
 {
-    const __m512i far = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)c->far));
-    const __m512i near = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)c->near));
-    const __m512i minus_one = _mm512_zextsi128_si512(_mm_cvtsi32_si128(-1));
+    const __m256i far = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)c->far));
+    const __m256i beside = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)c->beside));
+    const __m128i next = _mm_loadu_si128((const __m128i *)c->next);
 
     for (size_t i = 0; i < n; i++) {
-        __m512i acc[4], any;
-        __m128i last[4];
+        __m256i acc[8], any = _mm256_setzero_si256();
 
         if (size < 256) {
             sums[i] = crc_folded(pages[i], size, c);
@@ -74,28 +83,25 @@ static inline WIDE_CLMUL int crc_many_wide(const uint8_t *const *pages, size_t n
                 zero[i] = (uint8_t)page_is_zero_scalar(pages[i], size);
             continue;
         }
-        for (int k = 0; k < 4; k++) {
-            acc[k] = _mm512_loadu_si512(pages[i] + 64 * k);
-            any = k ? _mm512_or_si512(any, acc[k]) : acc[k];
+        for (int k = 0; k < 8; k++) {
+            acc[k] = _mm256_loadu_si256((const __m256i *)pages[i] + k);
+            any = _mm256_or_si256(any, acc[k]);
         }
-        acc[0] = _mm512_xor_si512(acc[0], minus_one);
+        acc[0] = _mm256_xor_si256(acc[0], _mm256_zextsi128_si256(_mm_cvtsi32_si128(-1)));
         for (size_t at = 256; at < size; at += 256) {
-            for (int k = 0; k < 4; k++) {
-                __m512i d = _mm512_loadu_si512(pages[i] + at + 64 * k);
-                fetch_ahead(pages, i, 1, n, size, at + 64 * k);
-                any = _mm512_or_si512(any, d);
+            for (size_t k = 0; k < 256; k += 64)
+                fetch_ahead(pages, i, 1, n, size, at + k);
+            for (int k = 0; k < 8; k++) {
+                __m256i d = _mm256_loadu_si256((const __m256i *)(pages[i] + at) + k);
+                any = _mm256_or_si256(any, d);
                 acc[k] = fold_wide(acc[k], far, d);
             }
         }
-        for (int k = 1; k < 4; k++)
-            acc[k] = fold_wide(acc[k - 1], near, acc[k]);
-        last[0] = _mm512_extracti32x4_epi32(acc[3], 0);
-        last[1] = _mm512_extracti32x4_epi32(acc[3], 1);
-        last[2] = _mm512_extracti32x4_epi32(acc[3], 2);
-        last[3] = _mm512_extracti32x4_epi32(acc[3], 3);
-        sums[i] = crc_finish(last, c);
+        for (int k = 1; k < 8; k++)
+            acc[k] = fold_wide(acc[k - 1], beside, acc[k]);
+        sums[i] = crc_last(fold(_mm256_castsi256_si128(acc[7]), next, _mm256_extracti128_si256(acc[7], 1)), c);
         if (zero)
-            zero[i] = !_mm512_test_epi64_mask(any, any);
+            zero[i] = (uint8_t)_mm256_testz_si256(any, any);
     }
     return 1;
 }
@@ -199,45 +205,53 @@ static AVX2 uint64_t adler32_avx2(const uint8_t *page, size_t size, const void *
     return weighted << 16 | sum;
 }
 
-/* ---- fnv1a-64: a chain of multiplications, a byte each; eight pages in one register, four registers a step ---- */
-static inline AVX512 void fnv_side_by_side(const uint8_t *const *pages, size_t registers, size_t n, size_t size,
-                                           uint64_t *sums)
-{
-    const __m512i prime = _mm512_set1_epi64((long long)FNV_PRIME), byte = _mm512_set1_epi64(0xff);
-    __m512i h[4], from[4], words[4];
+/* ---- fnv1a-64: a chain of multiplications, a byte each; four pages in one register, four registers a step ---- */
+enum { FNV_REGISTERS = 4, FNV_PAGES = 4 * FNV_REGISTERS };
 
-    for (size_t k = 0; k < registers; k++) {
-        h[k] = _mm512_set1_epi64((long long)FNV_BASIS);
-        from[k] = _mm512_loadu_si512(pages + 8 * k);
+/* h * FNV_PRIME, which is 2^40 + 0x1b3. */
+static inline AVX2 __m256i fnv_multiply(__m256i h)
+{
+    const __m256i low = _mm256_set1_epi64x(0x1b3);
+    __m256i upper = _mm256_mul_epu32(_mm256_srli_epi64(h, 32), low);
+
+    upper = _mm256_add_epi64(upper, _mm256_slli_epi64(h, 8));
+    return _mm256_add_epi64(_mm256_mul_epu32(h, low), _mm256_slli_epi64(upper, 32));
+}
+
+static AVX2 void fnv_sixteen(const uint8_t *const *pages, size_t n, size_t size, uint64_t *sums)
+{
+    const __m256i byte = _mm256_set1_epi64x(0xff);
+    __m256i h[FNV_REGISTERS], from[FNV_REGISTERS], words[FNV_REGISTERS];
+
+    for (size_t k = 0; k < FNV_REGISTERS; k++) {
+        h[k] = _mm256_set1_epi64x((long long)FNV_BASIS);
+        from[k] = _mm256_loadu_si256((const __m256i *)(pages + 4 * k));
     }
     for (size_t at = 0; at < size; at += 8) {
         if (at % 64 == 0)
-            for (size_t k = 0; k < 8 * registers; k++)
-                fetch_ahead(pages, k, 8 * registers, n, size, at);
-        for (size_t k = 0; k < registers; k++)
-            words[k] = _mm512_i64gather_epi64(_mm512_add_epi64(from[k], _mm512_set1_epi64((long long)at)), NULL, 1);
+            for (size_t k = 0; k < FNV_PAGES; k++)
+                fetch_ahead(pages, k, FNV_PAGES, n, size, at);
+        for (size_t k = 0; k < FNV_REGISTERS; k++)
+            words[k] = _mm256_i64gather_epi64(NULL, _mm256_add_epi64(from[k], _mm256_set1_epi64x((long long)at)), 1);
         for (int b = 0; b < 8; b++) {
-            for (size_t k = 0; k < registers; k++) {
-                h[k] = _mm512_xor_si512(h[k], _mm512_and_si512(words[k], byte));
-                h[k] = _mm512_mullo_epi64(h[k], prime);
-                words[k] = _mm512_srli_epi64(words[k], 8);
+            for (size_t k = 0; k < FNV_REGISTERS; k++) {
+                h[k] = fnv_multiply(_mm256_xor_si256(h[k], _mm256_and_si256(words[k], byte)));
+                words[k] = _mm256_srli_epi64(words[k], 8);
             }
         }
     }
-    for (size_t k = 0; k < registers; k++)
-        _mm512_storeu_si512(sums + 8 * k, h[k]);
+    for (size_t k = 0; k < FNV_REGISTERS; k++)
+        _mm256_storeu_si256((__m256i *)(sums + 4 * k), h[k]);
 }
 
-static AVX512 int fnv1a_64_many(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums,
-                                uint8_t *zero)
+static AVX2 int fnv1a_64_many(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums,
+                              uint8_t *zero)
 {
     size_t i = 0;
 
     (void)zero;
-    for (; i + 32 <= n; i += 32)
-        fnv_side_by_side(pages + i, 4, n - i, size, sums + i);
-    for (; i + 8 <= n; i += 8)
-        fnv_side_by_side(pages + i, 1, n - i, size, sums + i);
+    for (; i + FNV_PAGES <= n; i += FNV_PAGES)
+        fnv_sixteen(pages + i, n - i, size, sums + i);
     for (; i < n; i++)
         sums[i] = fnv1a_64_scalar(pages[i], size, state);
     return 0;
@@ -245,11 +259,11 @@ static AVX512 int fnv1a_64_many(const uint8_t *const *pages, size_t n, size_t si
 
 const twin byte_twins[] = {
     {CRC32C, PKSM_CPU_SSE42, 0, crc32c_sse42, crc32c_many_sse42},
-    {CRC32C, PKSM_CPU_AVX512, HAS_CLMUL | HAS_WIDE_CLMUL, crc32c_wide, crc32c_many_wide},
+    {CRC32C, PKSM_CPU_AVX2, HAS_CLMUL | HAS_WIDE_CLMUL, crc32c_wide, NULL},
     {CRC32, PKSM_CPU_SSE42, HAS_CLMUL, crc32_clmul, NULL},
-    {CRC32, PKSM_CPU_AVX512, HAS_CLMUL | HAS_WIDE_CLMUL, crc32_wide, crc32_many_wide},
+    {CRC32, PKSM_CPU_AVX2, HAS_CLMUL | HAS_WIDE_CLMUL, crc32_wide, crc32_many_wide},
     {ADLER32, PKSM_CPU_AVX2, 0, adler32_avx2, NULL},
-    {FNV1A_64, PKSM_CPU_AVX512, 0, NULL, fnv1a_64_many},
+    {FNV1A_64, PKSM_CPU_AVX2, 0, NULL, fnv1a_64_many},
     {.strategy = N_STRATEGIES},
 };
 #else

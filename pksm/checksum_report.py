@@ -35,6 +35,7 @@ def profile_table(document, width=80, colour=False):
             _table(_CONSEQUENCE, [_consequence(row) for row in rows], colour),
             textwrap.wrap(f"Recommended: {subject['recommendation']['sentence']}", width),
         ]
+    parts.append([f"{document['cost']['wall_s']:.1f} s"])
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 

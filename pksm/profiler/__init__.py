@@ -4,6 +4,8 @@
 warnings and left out.
 """
 
+import time
+
 import pksm
 from pksm import bench, checksums
 from pksm.errors import BusError, PksmError, UsageError
@@ -38,11 +40,13 @@ def profile(subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_S
         "warnings": [],
         "partial": False,  # a strategy or a source was left out
     }
+    began = time.perf_counter(), time.process_time()
     with bench.pinned():
         for subject in subjects:
             with subject as opened:
                 told = _profile(opened, names, seed, changes, progress, document)
             names = [name for name in names if name in told]
+    document["cost"] = {"wall_s": time.perf_counter() - began[0], "cpu_s": time.process_time() - began[1]}
     return document
 
 
