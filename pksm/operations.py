@@ -179,6 +179,12 @@ def read(sim, label=None, process=None, address=None, n=1, first=0):
 
 
 @_operation
+def drain(sim):
+    """Let go of pages that wait on their way to the LRU lists."""
+    sim.machine.drain()
+
+
+@_operation
 def lock_page(sim, process, address, name, n=1, first=0):
     sim.hold(name, lambda: sim.machine.lock_page(*_at(sim, process, address, first), n))
 

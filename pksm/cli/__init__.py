@@ -5,13 +5,14 @@ import sys
 import warnings
 
 from pksm import __version__, report
-from pksm.cli import bench, checksum, demo, features, output, scan, simulate
+from pksm.cli import bench, checksum, demo, features, output, scan, simulate, truth
 from pksm.errors import PksmError, UsageError
 
 COMMANDS = {
     "scan": scan,
     "bench": bench,
     "simulate": simulate,
+    "truth": truth,
     "checksum": checksum,
     "features": features,
     "demo": demo,

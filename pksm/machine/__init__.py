@@ -14,6 +14,7 @@ from pksm.machine import access, check, fault, ksm, mapping, merge, move, reach,
 from pksm.machine import frames as flag
 from pksm.machine.frames import Frames
 from pksm.machine.mm import GROWSDOWN, MERGEABLE, WRITABLE, Vmas
+from pksm.machine.pagevec import Pagevec
 from pksm.machine.quirks import Quirks
 from pksm.machine.rmap import Rmap, Sharers
 from pksm.machine.swap import Swap
@@ -37,17 +38,19 @@ class Machine(ksm.Mappings):
     """A PageHost and MappingHost: `frames` frames of page_size bytes, and processes that map them.
 
     births: which new pages the policy is told of: `all`, or `anonymous`: those of first writes only, not copies on
-    write, pages swapped in, migrated, or split off huge ones; None: as the quirk births-missed says. An mm is what spawn or fork returned; addresses are in
+    write, pages swapped in, migrated, or split off huge ones; None: as the quirk births-missed says.
+    pagevec: whether mlocked pages that are merged away wait for drain, as in Linux (see pagevec.py). An mm is what spawn or fork returned; addresses are in
     bytes, lengths n in pages. What is asked for is done whole, or refused with a UsageError or PksmError.
     """
 
     _is_copy = False
     static = False  # unmerged pages change whenever they are written
 
-    def __init__(self, frames, page_size=4096, births=None):
+    def __init__(self, frames, page_size=4096, births=None, pagevec=False):
         if births is not None and births not in BIRTHS:
             raise UsageError(f"births {births!r}: must be one of {', '.join(BIRTHS)}")
         self.frames = Frames(frames, page_size)
+        self.pagevec = Pagevec(self.frames) if pagevec else None
         self.store = self.frames.store
         self.page_size = page_size
         self._births = births
@@ -162,6 +165,13 @@ class Machine(ksm.Mappings):
     def munlock(self, mm, address, n):
         """Let go of n pages that mlock keeps."""
         mapping.munlock(self, mm, *self._range(mm, address, n))
+        self.drain()
+
+    def drain(self):
+        """Let go of pages that wait on their way to the LRU lists."""
+        if self.pagevec:
+            gone = self.pagevec.drain()
+            fault.bury(self, gone[self.frames.count[gone] == 0])
 
     # ---- memory ----
 

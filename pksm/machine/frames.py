@@ -178,12 +178,13 @@ class Frames:
         return unmapped
 
     def give_up(self, frames):
-        """Drop all ptes of frames (each once) that have no other references: they may be freed."""
+        """Drop all ptes of frames (each once); those without other references may be freed."""
         self.pte_changes += 1
         ksm = frames[self.has(frames, KSM)]
         self.ksm_ptes -= int(self.mapcount[ksm].sum())
         self.ksm_mapped -= len(ksm)
-        self.count[frames] = self.mapcount[frames] = 0
+        self.count[frames] -= self.mapcount[frames]
+        self.mapcount[frames] = 0
 
     def make_ksm(self, frames, first_sharer):
         """Flag frames that were not KSM; first_sharer: the number of the next sharer record."""

@@ -123,8 +123,15 @@ def _release(machine, pages):
     """Free pages (each once, not busy) all of whose ptes have been given away."""
     table = machine.frames
     machine.swap.forget(table, pages[table.has(pages, flag.SWAP_CACHE)])
+    mlocked = pages[table.has(pages, flag.MLOCKED)] if machine.pagevec else pages[:0]
     table.give_up(pages)
-    bury(machine, pages)
+    if not len(mlocked):
+        bury(machine, pages)
+        return
+    freed = machine.pagevec.add(mlocked)
+    table.reclassify(machine.pagevec.waiting)
+    pages = np.union1d(pages, freed)
+    bury(machine, pages[table.count[pages] == 0])
 
 
 def merge_zero(machine, pages):

@@ -6,7 +6,7 @@ import numpy as np
 
 from pksm.errors import UsageError
 from pksm.operations import Event
-from pksm.workloads import LOADS, WORKLOADS, families
+from pksm.workloads import LOADS, WORKLOADS, families, truth
 from pksm.workloads.loads import make
 
 
@@ -34,5 +34,11 @@ def _load(name, pages, seed, page_size):
     yield Event(None, "read", {"label": "settled"})
 
 
+def _recorded(name, pages, seed, page_size):
+    """A workload as it was recorded in a kernel, at its own size."""
+    return truth.MAKERS[name](truth.SIZES[name])
+
+
 # name -> function(pages, seed, page_size) -> iterator of Events; the names and a sentence for each: WORKLOADS
 MAKERS = {name: partial(_load, name) for name in LOADS} | families.MAKERS
+MAKERS |= {f"truth:{name}": partial(_recorded, name) for name in truth.MAKERS}

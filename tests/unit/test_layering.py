@@ -36,7 +36,8 @@ ARROWS = {
     "bench": BELOW_VERBS | {"report", "yardsticks"},
     "yardsticks": {"store", "workloads", "checksums"},
     "simulate": BELOW_VERBS | {"trace"},
-    "truth": BELOW_VERBS | {"report"},
+    "truth": BELOW_VERBS,
+    "fuzz_truth": {"truth", "operations"},
     "validate": BELOW_VERBS | {"livekernel", "liveprocess"},
     "livekernel": set(),
     "liveprocess": set(),
@@ -48,6 +49,7 @@ ARROWS = {
     "bench_report": {"report", "workloads"},
     "checksum_report": {"report", "text"},
     "simulate_report": {"report"},
+    "truth_report": {"report"},
     "plot": {"pareto"},
     "pareto": set(),
     # simulation → operations (policy and host are passed in); trace → machine: what a content id can be

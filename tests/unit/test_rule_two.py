@@ -229,7 +229,8 @@ def test_statements_of_a_profile_do_not_depend_on_pages(monkeypatch):
     checksums.register("first", lambda pages: pages[:, 0])
     for name in ("xxh3-64", "sampled", "first"):
         profiled(FEW, name)
-        assert profiled(MANY, name) <= profiled(FEW, name) + SLACK, name
+        # an engine for each preset, whose columns and lists grow by steps
+        assert profiled(MANY, name) <= profiled(FEW, name) + 2 * SLACK, name
 
 
 def test_statements_of_sums_do_not_depend_on_pages(tmp_path):
