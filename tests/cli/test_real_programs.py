@@ -9,10 +9,10 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 
 import pytest
 from cli_runs import run
+from writers import programs
 
 PAGE = os.sysconf("SC_PAGESIZE")
 TOLERANCE = 0.005
@@ -77,32 +77,22 @@ def redis_servers(count, directory):
     with contextlib.ExitStack() as stack:
         pids = []
         for number in range(count):
-            path = directory / f"{number}.sock"
-            server = stack.enter_context(
-                subprocess.Popen(
-                    ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", directory],
-                    stdout=subprocess.DEVNULL,
-                )
-            )
+            name = f"{number}.sock"
+            command = ["redis-server", "--port", "0", "--unixsocket", name, "--save", ""]
+            server = stack.enter_context(subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL))
             stack.callback(server.kill)
-            _fill(server, path)
+            _fill(server, directory, name)
             pids.append(server.pid)
         yield pids
 
 
-def _fill(server, path):
+def _fill(server, directory, name):
     with socket.socket(socket.AF_UNIX) as talk:
-        for _ in range(400):
-            try:
-                talk.connect(str(path))
-                break
-            except OSError:
-                assert server.poll() is None, "redis-server does not start"
-                time.sleep(0.05)
-        answers = talk.makefile("rb")
-        for number in range(20_000):
-            talk.sendall(b"SET key:%d %s\r\n" % (number, b"%d-" % number * 40))
-            assert answers.readline() == b"+OK\r\n"
+        programs.connect(talk, directory, name, server)
+        with talk.makefile("rb") as answers:
+            for number in range(20_000):
+                talk.sendall(b"SET key:%d %s\r\n" % (number, b"%d-" % number * 40))
+                assert answers.readline() == b"+OK\r\n"
 
 
 def compare(capfd, pids):

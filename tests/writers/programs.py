@@ -1,5 +1,6 @@
 """Images that programs make: the kernel's core of a process, gdb's, and all that QEMU writes of a guest."""
 
+import contextlib
 import json
 import os
 import resource
@@ -49,14 +50,14 @@ def guest_dumps(directory, ram):
     """Write `elf` and `kdump` (zlib, flattened) of a guest that never runs and whose memory is the file `ram`."""
     if not shutil.which("qemu-system-x86_64"):
         raise NotHere("qemu-system-x86_64 is not installed")
-    size, control = os.path.getsize(ram), str(Path(directory) / "qmp")
+    size = os.path.getsize(ram)
     command = ["qemu-system-x86_64", "-S", "-display", "none", "-nodefaults", "-m", str(size >> 20), "-accel", "tcg",
                "-object", f"memory-backend-file,id=ram,mem-path={ram},size={size},share=on",
-               "-machine", "pc,memory-backend=ram", "-qmp", f"unix:{control},server=on,wait=off"]  # fmt: skip
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+               "-machine", "pc,memory-backend=ram", "-qmp", "unix:qmp,server=on,wait=off"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         with socket.socket(socket.AF_UNIX) as talk:
-            _connect(process, talk, control)
+            connect(talk, directory, "qmp", process)
             with talk.makefile("rw") as lines:
                 lines.readline()
                 _command(lines, "qmp_capabilities")
@@ -68,15 +69,26 @@ def guest_dumps(directory, ram):
         process.communicate()
 
 
-def _connect(process, talk, control):
-    for _ in range(400):
-        try:
-            return talk.connect(control)
-        except OSError:
-            if process.poll() is not None:
-                raise NotHere(f"QEMU does not start: {process.stderr.read()[-200:]}") from None
-            time.sleep(0.05)
-    raise NotHere("QEMU does not answer")
+def connect(talk, directory, name, process):
+    """Connect to the socket `name` that a process makes in a directory, whose path may be too long for a socket's."""
+    with open_directory(directory) as fd:
+        for _ in range(400):
+            try:
+                return talk.connect(f"/proc/self/fd/{fd}/{name}")
+            except OSError:
+                if process.poll() is not None:
+                    raise NotHere(f"{process.args[0]} does not start") from None
+                time.sleep(0.05)
+    raise NotHere(f"{process.args[0]} does not answer")
+
+
+@contextlib.contextmanager
+def open_directory(path):
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _command(lines, name, **arguments):
