@@ -32,7 +32,7 @@ def _workload(document, entry, paint):
             rows.append((f"  {row['counter']}", *counts))
     same = entry["scans"] - entry["scans_that_differ"]
     title = f"{entry['workload']}: {entry['text']} ({many(entry['scans'], 'scan')}, {same} of them the same)"
-    return [paint(title), *columns(rows, "<>>>")]
+    return [paint(title), *columns(rows, right=(1, 2, 3))]
 
 
 def _verdict(document):

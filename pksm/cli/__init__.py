@@ -5,7 +5,7 @@ import sys
 import warnings
 
 from pksm import __version__, report
-from pksm.cli import bench, checksum, demo, features, output, scan, simulate, truth
+from pksm.cli import bench, checksum, demo, features, output, scan, simulate, truth, validate
 from pksm.errors import PksmError, UsageError
 
 COMMANDS = {
@@ -13,6 +13,7 @@ COMMANDS = {
     "bench": bench,
     "simulate": simulate,
     "truth": truth,
+    "validate": validate,
     "checksum": checksum,
     "features": features,
     "demo": demo,

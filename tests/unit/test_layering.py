@@ -38,7 +38,9 @@ ARROWS = {
     "simulate": BELOW_VERBS | {"trace"},
     "truth": BELOW_VERBS,
     "fuzz_truth": {"truth", "operations"},
-    "validate": BELOW_VERBS | {"livekernel", "liveprocess"},
+    "validate": {"pair", "programs", "livekernel", "workloads"},
+    "pair": {"ksmd", "machine", "livekernel", "liveprocess"},
+    "programs": set(),
     "livekernel": set(),
     "liveprocess": set(),
     "testing": {"host", "pksmd"},
@@ -50,6 +52,7 @@ ARROWS = {
     "checksum_report": {"report", "text"},
     "simulate_report": {"report"},
     "truth_report": {"report"},
+    "validate_report": {"report"},
     "plot": {"pareto"},
     "pareto": set(),
     # simulation → operations (policy and host are passed in); trace → machine: what a content id can be
