@@ -44,6 +44,22 @@ EXPORT const pksm_strategy *pksm_strategies(size_t *n)
     return strategies;
 }
 
+EXPORT uint64_t pksm_known_sum(const uint8_t *page, size_t size_bytes, const void *state)
+{
+    const pksm_known *known = state;
+    uint64_t low = 0, high = known->n;
+
+    (void)size_bytes;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (known->addresses[middle] < (uintptr_t)page)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < known->n && known->addresses[low] == (uintptr_t)page ? known->sums[low] : 0;
+}
+
 enum { MANY = 64 };
 
 int sum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n, uint64_t *sums,

@@ -397,7 +397,7 @@ EXPORT int pksm_ksm_visit(const pksm_store *store, const pksm_table *table, pksm
     *done = 0;
     if (status == PKSM_OK)
         status = check_items(store, table, ids, n);
-    if (status == PKSM_OK && store->n_pages > ksm->n_pages)
+    if (status == PKSM_OK && (store->n_pages > ksm->n_pages || !rules->checksum.sum))
         status = PKSM_EINVAL;
     if (status != PKSM_OK)
         return status;

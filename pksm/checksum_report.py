@@ -8,7 +8,7 @@ from pksm.text import BOLD, columns, many, plain, size
 _LISTED = ("name", "width", "bytes", "lines", "seed", "users")
 _SPEED = ("Speed, ns of CPU a page", "hot", "cold", "random", "GB/s cold", "x read")
 _TRUTH = ("Truth and blindness", "colliding", "expected", "false zero", "1 word", "8 words", "byte", "line", "tail")
-_CONSEQUENCE = ("Consequence for pksmd", "ns to rest", "futile", "missed", "after change", "limbo", "never found")
+_CONSEQUENCE = ("Consequence for pksmd", "ns to rest", "futile", "missed", "after change", "limbo", "lost", "ksmd ns", "missed")
 
 
 def list_table(rows):
@@ -29,7 +29,7 @@ def profile_table(document, width=80, colour=False):
     for subject in document["subjects"]:
         rows = [row for row in document["strategies"] if row["subject"] == subject["name"]]
         parts += [
-            _headline(subject, document),
+            [line for text in _headline(subject, document) for line in textwrap.wrap(text, max(width, 60))],
             _table(_SPEED, [_speed(row) for row in [*_yardsticks(subject), *rows]], colour),
             _table(_TRUTH, [_truth(row) for row in rows], colour),
             _table(_CONSEQUENCE, [_consequence(row) for row in rows], colour),
@@ -58,6 +58,7 @@ def _headline(subject, document):
         f"{size(subject['bytes'])}: {many(subject['contents'], 'content')}, {many(subject['zero_pages'], 'zero page')}, "
         f"merging saves {subject['saving_pages']:,}",
         f"After change: {100 * changes:g} % of the unshared pages of a sample change by a word, each to equal another.",
+        "Limbo, lost: pages booked as merged though they are not, and merges not made, under the published quirks.",
     ]
 
 
@@ -94,7 +95,8 @@ def _consequence(row):
     counts = ("futile_compares", "missed_merges", "missed_after_change", "limbo_pages", "published_missed_merges")
     after = f"{row['missed_after_change']:,}/{row['changes']:,}"
     cells = [after if key == "missed_after_change" else f"{row[key]:,}" for key in counts]
-    return [f"  {row['name']}", f"{row['cpu_ns_to_rest']:.0f}", *cells]
+    ksmd = f"{row['ksmd_cpu_ns_to_rest']:.0f}", f"{row['ksmd_missed_merges']:,}"
+    return [f"  {row['name']}", f"{row['cpu_ns_to_rest']:.0f}", *cells, *ksmd]
 
 
 def _number(value, form):

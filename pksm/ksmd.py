@@ -24,13 +24,17 @@ _NONE, _NONE_8 = np.empty(0, np.uint32), np.empty(0, np.uint8)
 class Ksmd:
     """Merges the opted-in memory of a MappingHost.
 
-    host: MappingHost; tunables: KsmTunables; checksum: a native.Checksum in place of the one tunables name.
+    host: MappingHost; tunables: KsmTunables; checksum: a native.Function (or something with its
+    of() and fill()) in place of the one tunables name; the strength of an adaptive one stays as it is.
     """
 
     def __init__(self, host, tunables=None, *, checksum=None):
         self._host = host
         self._tunables = tunables or ksm_tunables.preset("ksm-6.11")
         self._checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size)
+        self._known = None  # sums computed before a visit, by a checksum that C can't call
+        if not isinstance(self._checksum, native.Function):
+            self._checksum = self._known = native.Known(self._checksum)
         self.items = Mappings(host.store.n_pages)
         self.cost = Cost()
         self.fake_merges = 0  # merges that freed no frame: others map it still
@@ -237,6 +241,8 @@ class Ksmd:
             "smart_scan": self._tunables.smart_scan,
         }
         host, items, parts, start = self._host, self.items, [], 0
+        if self._known:
+            self._known.know(host.store.view, items.page[ids[mapped != 0]])
         while start < len(ids) and limit:
             if items.n_spare < 2:
                 items.add_spare()

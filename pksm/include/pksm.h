@@ -90,6 +90,16 @@ typedef struct {
     pksm_checksum_many_fn many;
 } pksm_strategy;
 
+/* Checksums that somebody computed beforehand, by the address of the page. */
+typedef struct {
+    uint64_t n;
+    const uint64_t *addresses; /* ascending */
+    const uint64_t *sums;
+} pksm_known;
+
+/* A checksum function (pksm_checksum_fn) whose state is a pksm_known; 0 for a page that is not known. */
+uint64_t pksm_known_sum(const uint8_t *page, size_t size_bytes, const void *state);
+
 /* The table of strategies at the level selected, *n entries; lives for ever, changes with pksm_cpu_select. */
 const pksm_strategy *pksm_strategies(size_t *n);
 

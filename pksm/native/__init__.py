@@ -39,7 +39,7 @@ from pksm.native.types import (
     WALK_LOSES,
     ZERO_REFUSED,
 )
-from pksm.native.checksums import Checksum, Function, checksum_pages, strategy_widths, takes_sample
+from pksm.native.checksums import Checksum, Function, Known, checksum_pages, strategy_widths, takes_sample
 from pksm.native.pages import (
     StoreView,
     page_compare,
@@ -75,6 +75,7 @@ __all__ = [
     "KSM_COUNTS",
     "KsmView",
     "MLOCKED",
+    "Known",
     "NEWLIST",
     "NODE",
     "NOT_ANON",

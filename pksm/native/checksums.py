@@ -55,6 +55,32 @@ class Checksum(Function):
             raise ValueError(f"a page of {page_size} bytes has no word {self.last_word}")
 
 
+class Known(Function):
+    """Sums that a checksum which C can't call has computed beforehand, as a function that C can call.
+
+    batch: what has of() and fill().
+    """
+
+    def __init__(self, batch):
+        self._state, self._batch = ffi.new("pksm_known *"), batch
+        super().__init__(batch.name, batch.width, ffi.addressof(lib, "pksm_known_sum"), self._state)
+
+    def know(self, store, pages):
+        """Compute the checksums of these pages of a StoreView; only they are known then."""
+        pages = np.unique(ids_array(pages))
+        addresses = store.addresses(pages)
+        order = np.argsort(addresses)
+        self._addresses, self._sums = addresses[order], checksum_pages(store, self._batch, pages)[order]
+        self._state.n = len(pages)
+        self._state.addresses, self._state.sums = (
+            borrow(array, "uint64_t[]") for array in (self._addresses, self._sums)
+        )
+
+    def of(self, data):
+        """Return the checksum (int) of one page given as bytes."""
+        return self._batch.of(data)
+
+
 def _strategies():
     count = ffi.new("size_t *")
     table = lib.pksm_strategies(count)

@@ -19,6 +19,11 @@ class StoreView:
         self.c.sections = borrow(self._sections, "uint64_t[]")
         self.c.n_pages, self.c.page_size = n_pages, page_size
 
+    def addresses(self, pages):
+        """Return where the bytes of the pages start: uint64."""
+        pages = ids_array(pages).astype(np.uint64)
+        return self._sections[pages >> np.uint64(6)] + (pages & np.uint64(63)) * np.uint64(self.page_size)
+
 
 def page_compare(a, b):
     """Return (order, common): -1, 0 or 1 as memcmp, and the length in bytes of the common prefix."""

@@ -9,7 +9,7 @@ import time
 import pksm
 from pksm import bench, checksums
 from pksm.errors import BusError, PksmError, UsageError
-from pksm.profiler import blindness, consequence, speed, truth
+from pksm.profiler import blindness, consequence, ksm, speed, truth
 from pksm.profiler.advice import recommend
 from pksm.profiler.consequence import CHANGED_SHARE
 
@@ -71,7 +71,7 @@ def _profile(subject, names, seed, changes, progress, document):
                 **truth.measure(subject, checksum, sums),
             }
             progress(subject.name, name, "consequence")
-            rows[name] |= consequence.measure(subject, name, seed, changes)
+            rows[name] |= consequence.measure(subject, name, seed, changes) | ksm.measure(subject, name, seed)
             made[name] = checksum
         except (BusError, UsageError):
             raise

@@ -66,9 +66,10 @@ def test_sum_of_holes_and_of_a_tail(capfd, tmp_path):
 def test_a_profile_in_every_form(capfd, dump):
     done = run(capfd, "checksum", "profile", "a", dump, *FEW)
     assert (done.code, done.err) == (0, "")
-    assert "workload a: 300 pages of 4 KiB" in done.out
-    assert f"{dump}: 70 pages of 4 KiB, 280.0 KiB: 41 contents, 20 zero pages, merging saves 30" in done.out
-    assert done.out.count("Recommended: xxh3-64") == 2 or "Recommended: " in done.out
+    said = " ".join(done.out.split())
+    assert "workload a: 300 pages of 4 KiB" in said
+    assert f"{dump}: 70 pages of 4 KiB, 280.0 KiB: 41 contents, 20 zero pages, merging saves 30" in said
+    assert said.count("Recommended: xxh3-64") == 2  # the sample misses changes of one word
     document = json.loads(run(capfd, "checksum", "profile", dump, *FEW, "--json").out)
     assert document["schema"] == "pksm.checksum/1"
     assert [(row["name"], row["merges"]) for row in document["strategies"]] == [("xxh3-64", 30), ("sampled", 30)]

@@ -11,10 +11,13 @@ from pathlib import Path
 import cffi
 import numpy as np
 import pytest
+import xxhash
 
 import pksm
-from pksm import checksums, native, plugins
+from pksm import checksums, ksm_tunables, native, plugins
 from pksm.errors import PksmError, UsageError
+from pksm.ksmd import Ksmd
+from pksm.machine import Machine
 from test_page import store_of
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -203,6 +206,33 @@ def test_plug_ins_drive_pksmd(order, tmp_path):
         daemon.check(), host.check()
         if order != "content":  # which takes no harm, but is not exact while pages in the tree change
             assert len(unshared) > 20 and len(np.unique(host.frame_of[unshared])) == 1
+
+
+@pytest.mark.parametrize("preset", ksm_tunables.PRESETS)
+def test_a_python_callable_drives_ksmd_as_the_same_in_c_does(preset):
+    def low_half(pages):
+        return np.array([xxhash.xxh64_intdigest(page.tobytes()) & 0xFFFFFFFF for page in pages], np.uint64)
+
+    checksums.register("low-half", low_half, width=32)
+    random = np.random.default_rng(3)
+    contents = random.integers(0, 9, (60, 64), np.uint8) // 8 * 255  # some equal, some zero
+    contents[:, 2:] = 0
+    seen = []
+    for name in ("xxh64-trunc32", "low-half"):
+        machine = Machine(200, 64)
+        daemon = Ksmd(machine, ksm_tunables.preset(preset).with_(checksum=name, pages_to_scan=13))
+        mm = machine.spawn()
+        address = machine.mmap(mm, 60, mergeable=True)
+        machine.write(mm, address, contents)
+        log = []
+        for step in range(60):
+            if step % 7 == 0:
+                machine.write(mm, address + 64 * (step % 60), contents[step % 5 : step % 5 + 1])
+            daemon.wake()
+            daemon.check(), machine.check()
+            log.append((daemon.counters(), machine.frames_saved))
+        seen.append(log)
+    assert seen[0] == seen[1] and seen[0][-1][1] > 40
 
 
 def rest(daemon):
