@@ -60,6 +60,10 @@ class Simulation:
         counters = {} if self.policy is None else self.policy.counters()
         return counters | {"frames_used": self.machine.frames_used, "frames_saved": self.machine.frames_saved}
 
+    def _changing(self):
+        """What has to stay the same for things to be settled: frames_saved follows from it, and takes long to count."""
+        return self.machine.frames_used, self.machine.pages_sharing, self.policy and self.policy.counters()
+
     @property
     def columns(self):
         """The names of a sample's numbers."""
@@ -145,7 +149,7 @@ class Simulation:
     def run_until_settled(self, quiet_ms=QUIET_MS, limit_ms=None):
         """Run until no counter has changed for quiet_ms; returns whether that was so within limit_ms from now."""
         _check_ms("quiet_ms", quiet_ms)
-        last, since = self.counters(), self.now
+        last, since = self._changing(), self.now
         end = None if limit_ms is None else self.now + _check_ms("limit_ms", limit_ms)
         while True:
             ms, due = self.peek(), since + quiet_ms
@@ -157,7 +161,7 @@ class Simulation:
                 self._go_to(due)
                 return True
             self.step()
-            counters = self.counters()
+            counters = self._changing()
             if counters != last:
                 last, since = counters, self.now
 

@@ -14,6 +14,7 @@ from pksm.machine import access, check, fault, ksm, mapping, merge, move, reach,
 from pksm.machine import frames as flag
 from pksm.machine.frames import Frames
 from pksm.machine.mm import GROWSDOWN, MERGEABLE, WRITABLE, Vmas
+from pksm.machine.origins import Origins
 from pksm.machine.pagevec import Pagevec
 from pksm.machine.quirks import Quirks
 from pksm.machine.rmap import Rmap, Sharers
@@ -55,6 +56,7 @@ class Machine(ksm.Mappings):
         self.page_size = page_size
         self._births = births
         self.tables = PageTables()
+        self.origins = Origins(self.frames, self.tables)
         self.rmap = Rmap()
         self.vmas = Vmas(self.rmap)
         self.sharers = Sharers(self.frames)
@@ -63,7 +65,6 @@ class Machine(ksm.Mappings):
         self.opted_in = {}  # ids of mms that have had mergeable memory, in the order in which they opted in
         self.last_mm = 0
         self.zero_ptes = 0  # ptes that point to the merged zero page
-        self.zero_frames = 0  # frames freed by that and still saved
         self.policy = _NoPolicy()
         self.merge_waits = []  # arrays: ms from birth to merge of each page merged; virtual time is set by a simulation
 
@@ -212,11 +213,12 @@ class Machine(ksm.Mappings):
     # ---- holding, moving and losing frames ----
 
     def lock_page(self, mm, address, n=1):
-        """Lock the frames that n pages map, and return them (uint32, each once), for unlock_page.
+        """Lock the frames that n pages map, and return them (uint32, each once, by address), for unlock_page.
 
         They stay where they are.
         """
-        held = np.unique(self._held(mm, address, n))
+        held = self._held(mm, address, n)
+        held = held[np.sort(np.unique(held, return_index=True)[1])]
         if self.frames.has(held, flag.LOCKED).any():
             raise UsageError(f"a page at {address:#x} of mm {mm.id} is locked already")
         self.frames.flags[held] |= flag.LOCKED
@@ -345,7 +347,8 @@ class Machine(ksm.Mappings):
 
     @property
     def frames_saved(self):
-        return self.frames.frames_merged + self.zero_frames
+        """Frames more that there would be without merging; found by a look at all ptes."""
+        return self.origins.saved()
 
     def merge(self, pages, kpages):
         """Let every pte of pages[i] point to kpages[i]. Returns a bool array of the refused, or None."""
@@ -411,7 +414,6 @@ class Machine(ksm.Mappings):
     def lose_zero(self, n):
         """n ptes don't point to the merged zero page any more."""
         self.zero_ptes -= n
-        self.zero_frames = min(self.zero_frames, self.zero_ptes)
 
     def _alive(self, mm):
         if not mm.alive:

@@ -11,6 +11,7 @@ from pksm.machine.tables import (
     KERNEL_ZERO,
     LEAF,
     LEAVES_AT_ONCE,
+    ORIGIN,
     PKSM_ZERO,
     PRESENT,
     SWAPPED,
@@ -23,7 +24,7 @@ from pksm.machine.tables import (
 from pksm.machine.thp import split_compound
 
 PAGES_AT_ONCE = LEAVES_AT_ONCE * LEAF
-_ZERO_PTE = ~(YOUNG | DIRTY)  # what of a zero page's pte says which it is
+_ZERO_PTE = ~(YOUNG | DIRTY | ORIGIN)  # what of a zero page's pte says which it is
 
 
 def is_pksm_zero(ptes):

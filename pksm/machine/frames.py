@@ -14,14 +14,14 @@ from pksm.store import Store
 
 ANON, LOCKED, DIRTY, SWAP_CACHE, MLOCKED, KSM, COMPOUND, UNFIT = (1 << bit for bit in range(8))
 # UNFIT: born in a vma that the reverse walk refuses
-_TAKEN_OVER = "count mapcount flags anon_vma index born_ms merged replaced classes reach".split()  # by a migrated page
+_TAKEN_OVER = "count mapcount flags anon_vma index born_ms origin replaced classes reach".split()  # by a migrated page
 
 
 class Frames:
     """n frames in a store of their own, all free.
 
     Columns by frame: count and mapcount int32; flags uint8; anon_vma uint32 and index int64 (where the reverse walk
-    starts); merged int32 (frames that were merged into this one and are still saved); replaced int32 (what pksmd's own
+    starts); origin uint32 (see origins.py); replaced int32 (what pksmd's own
     books say of its sharing, where they are kept); swap_slot uint32 (if SWAP_CACHE); first_sharer int64 (if KSM: see
     rmap.Sharers); classes uint8, of native.FREE and the rest; reach uint8, the same as far as the reverse walk goes.
     born_ms int64 (virtual time of birth). memory: uint8 (n, page_size), the bytes.
@@ -42,7 +42,7 @@ class Frames:
         self.flags = np.zeros(size, np.uint8)
         self.anon_vma = np.zeros(size, np.uint32)
         self.index = np.zeros(size, np.int64)
-        self.merged = np.zeros(size, np.int32)
+        self.origin = np.zeros(size, np.uint32)
         self.replaced = np.zeros(size, np.int32)
         self.swap_slot = np.zeros(size, np.uint32)
         self.first_sharer = np.zeros(size, np.int64)
@@ -104,6 +104,7 @@ class Frames:
         self.anon_vma[frames] = anon_vma
         self.index[frames] = index
         self.born_ms[frames] = self.now
+        self.origin[frames] = 0
         self.classes[frames] = self.reach[frames] = native.WALK_FAILS if flags & UNFIT else native.FREE
 
     def take_over(self, old, new):
@@ -117,7 +118,6 @@ class Frames:
     def free(self, frames):
         """Give frames without references back."""
         self.flags[frames] = 0
-        self.merged[frames] = 0
         self.booked_sharing -= int(self.replaced[frames].sum())
         self.replaced[frames] = 0
         self.classes[frames] = native.NOT_ANON
@@ -174,7 +174,6 @@ class Frames:
         if len(ksm):
             self.ksm_ptes -= len(ksm)
             self.ksm_mapped -= int(np.count_nonzero(self.flags[unmapped] & KSM))
-            self.merged[ksm] = np.minimum(self.merged[ksm], np.maximum(self.mapcount[ksm] - 1, 0))
         return unmapped
 
     def give_up(self, frames):
@@ -189,7 +188,6 @@ class Frames:
     def make_ksm(self, frames, first_sharer):
         """Flag frames that were not KSM; first_sharer: the number of the next sharer record."""
         self.flags[frames] |= KSM
-        self.merged[frames] = 0
         self.first_sharer[frames] = first_sharer
         self.ksm_ptes += int(self.mapcount[frames].sum())
         self.ksm_mapped += int(np.count_nonzero(self.mapcount[frames]))
@@ -235,15 +233,6 @@ class Frames:
             return self.booked_sharing
         return self.ksm_ptes - self.ksm_mapped
 
-    @property
-    def frames_merged(self):
-        """Frames that merging into others has freed and that are still saved.
-
-        A frame stops saving more than its ptes beyond the first. Exact while every merged page had one pte; where forks
-        shared one and only some of them have written since, it counts as saved until the last has.
-        """
-        return int(self.merged.sum())
-
     def check(self, mapcount, swap_cached):
         """Raise AssertionError unless all counts agree with what ptes and swap cache say.
 
@@ -260,8 +249,7 @@ class Frames:
         ksm = self.flags & KSM != 0
         assert int(self.mapcount[ksm].sum()) == self.ksm_ptes
         assert int(np.count_nonzero(self.mapcount[ksm])) == self.ksm_mapped
-        assert not self.merged[~ksm].any() and not self.replaced[~ksm].any() and (self.replaced >= 0).all()
-        assert (self.merged[ksm] <= np.maximum(self.mapcount[ksm] - 1, 0)).all() and (self.merged >= 0).all()
+        assert not self.replaced[~ksm].any() and (self.replaced >= 0).all()
         classes = self.classes & np.uint8(native.MLOCKED - 1)
         self.reclassify(np.arange(len(classes)))
         assert np.array_equal(classes, self.classes), "a class is out of date"

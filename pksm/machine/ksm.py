@@ -109,14 +109,13 @@ def merge_ptes(machine, mms, pages, frames, kpages):
     mask[mask] = can_keep(machine, kpages[mask])
     moved = np.flatnonzero(mask & (frames != kpages))
     slots, vmas, pages, frames, targets = slots[moved], vmas[moved], pages[moved], frames[moved], kpages[moved]
-    machine.tables.ptes[slots] = pte_of(targets, PRESENT | YOUNG)
+    machine.tables.ptes[slots] = pte_of(targets, PRESENT | YOUNG) | machine.origins.of_moved(slots, frames)
     table.add_ptes(targets)
     columns = machine.vmas
     machine.sharers.append(targets, columns.anon_vma[vmas], pages - columns.start[vmas] + columns.pgoff[vmas])
     table.flags[targets[columns.flags[vmas] & LOCKED != 0]] |= flag.MLOCKED
     last, times = _last_and_times(frames)
     freed = table.mapcount[frames[last]] == times
-    np.add.at(table.merged, targets[last[freed]], np.int32(1))
     machine.frames_merged(frames[last[freed]], targets[last[freed]])
     drop_ptes(machine, frames)
     return None if mask.all() else ~mask
@@ -137,11 +136,9 @@ def unmerge_ptes(machine, mms, pages):
 def merge_zero_ptes(machine, mms, pages, frames):
     """Point these ptes to the zero page, and no others; arguments and return as in merge_ptes."""
     slots, _, mask = _chosen(machine, mms, pages, frames)
-    frames = frames[mask]
-    machine.tables.ptes[slots[mask]] = PKSM_ZERO | YOUNG
+    slots, frames = slots[mask], frames[mask]
+    machine.tables.ptes[slots] = PKSM_ZERO | YOUNG | machine.origins.of_moved(slots, frames)
     machine.zero_ptes += len(frames)
-    last, times = _last_and_times(frames)
-    machine.zero_frames += int(np.count_nonzero(machine.frames.mapcount[frames[last]] == times))
     drop_ptes(machine, frames)
     return None if mask.all() else ~mask
 

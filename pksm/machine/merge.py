@@ -93,7 +93,8 @@ def _move_ptes(machine, walk, mask, kpages):
     """Let the ptes that a walk found, of frames in the mask, point to kpages (one a frame), and free the frames."""
     table, pages = machine.frames, walk.frames
     slots, positions = _chosen(walk, mask)
-    machine.tables.ptes[slots] = pte_of(kpages[positions], PRESENT | YOUNG)
+    origins = machine.origins.of_moved(slots, pages[positions])
+    machine.tables.ptes[slots] = pte_of(kpages[positions], PRESENT | YOUNG) | origins
     table.add_ptes(kpages[positions], merged=True)
     mlocked = mask & table.has(pages, flag.MLOCKED)
     table.flags[kpages[mlocked]] |= flag.MLOCKED
@@ -106,7 +107,6 @@ def _move_ptes(machine, walk, mask, kpages):
         mask = gone
     pages, kpages = pages[mask], kpages[mask]
     machine.sharers.inherit(pages, kpages)
-    np.add.at(table.merged, kpages, table.merged[pages] + np.int32(1))
     _release(machine, pages)
 
 
@@ -145,15 +145,13 @@ def _merge_zero(machine, pages):
     allowed = _Allowed(machine, pages)
     moves = allowed.moves
     slots, positions = _chosen(allowed.walk, moves)
-    machine.tables.ptes[slots] = PKSM_ZERO | YOUNG
+    machine.tables.ptes[slots] = PKSM_ZERO | YOUNG | machine.origins.of_moved(slots, pages[positions])
     machine.zero_ptes += len(slots)
     if not machine.quirks.exact_walk:
         gone = moves & (np.bincount(positions, minlength=len(pages)) == table.mapcount[pages])
         drop_ptes(machine, pages[positions[~gone[positions]]])
         moves = gone
-    gone = pages[moves]
-    machine.zero_frames += len(gone) + int(table.merged[gone].sum())
-    _release(machine, gone)
+    _release(machine, pages[moves])
     return allowed.mask
 
 

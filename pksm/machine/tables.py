@@ -1,7 +1,7 @@
 """Page tables: one arena of ptes in leaves of 512, found through directories of 512, three levels of them.
 
 Directory 0 and leaf 0 are nil and stay empty: what is not there reads as a pte of zero. A mapping costs the leaves that
-it touches. A pte is a uint64: flags below, in the upper half the frame (or the swap slot, or which zero page).
+it touches. A pte is a uint64: flags and origin below, in the upper half the frame (or the swap slot, or which zero page).
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ from pksm.memory import grown
 
 PRESENT, WRITE, DIRTY, YOUNG, SPECIAL, SWAPPED = (np.uint64(1 << bit) for bit in range(6))
 VALUE = np.uint64(32)  # bits to shift
+ORIGIN_SHIFT, ORIGIN = np.uint64(6), np.uint64((1 << 32) - (1 << 6))  # whose a moved pte was: see origins.py
 KERNEL_ZERO, PKSM_ZERO = (PRESENT | SPECIAL | np.uint64(which) << VALUE for which in (0, 1))
 LEAF = 512  # ptes, and entries of a directory
 LIMIT = 1 << 35  # virtual page numbers: 47 bits of address at 4 KiB

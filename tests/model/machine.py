@@ -17,7 +17,6 @@ class Frame:
     locked: bool = False
     ksm: bool = False
     unfit: bool = False
-    merged: int = 0
     slot: object = None  # in the swap cache
 
     @property
@@ -55,7 +54,7 @@ class Machine:
     def __init__(self, page_size):
         self.page_size = page_size
         self.mms, self.ptes = {}, {}
-        self.zero_frames = 0
+        self.origin = {}  # (mm, page) -> the frame that its pte would point to if nothing was ever merged
         self.held = set()  # frames that are pinned or locked: they may have no mappers
 
     # ---- counters ----
@@ -73,7 +72,9 @@ class Machine:
 
     @property
     def frames_saved(self):
-        return sum(frame.merged for frame in self.frames()) + self.zero_frames
+        mapped = {where: target for where, target in self.ptes.items() if not isinstance(target, Slot)}
+        frames = {target for target in mapped.values() if target is not Zero}
+        return len({self.origin[where] for where in mapped}) - len(frames)
 
     def mlocked(self, frame):
         return any(self.mms[mm][page].locked for mm, page in frame.mappers)
@@ -83,22 +84,20 @@ class Machine:
     def _drop(self, where):
         """The pte at `where` is gone."""
         target = self.ptes.pop(where, None)
-        if target is Zero:
-            self.zero_frames = min(self.zero_frames, self.zero_ptes)
-        elif isinstance(target, Slot):
+        if isinstance(target, Slot):
             target.users.discard(where)
             if not target.users and target.frame:
                 target.frame.slot = None
-        elif target is not None:
+        elif isinstance(target, Frame):
             target.mappers.discard(where)
-            if target.ksm:
-                target.merged = min(target.merged, max(len(target.mappers) - 1, 0))
             if not target.mappers and target.slot:
                 target.slot.frame = target.slot = None
 
-    def _map(self, where, target):
+    def _map(self, where, target, origin=None):
+        """origin: whose the pte was, for one that is moved or copied; None: its own."""
         self._drop(where)
         self.ptes[where] = target
+        self.origin[where] = origin or target
         if target is not Zero:
             (target.users if isinstance(target, Slot) else target.mappers).add(where)
 
@@ -141,7 +140,7 @@ class Machine:
         self.mms[child] = {page: Area(area.writable, False, area.stack) for page, area in self.mms[mm].items()}
         for (owner, page), target in list(self.ptes.items()):
             if owner == mm:
-                self._map((child, page), target)
+                self._map((child, page), target, self.origin[owner, page])
 
     def exit(self, mm):
         self.munmap(mm, list(self.mms[mm]))
@@ -166,7 +165,7 @@ class Machine:
             self.mms[mm][page + distance] = self.mms[mm].pop(page)
             target = self.ptes.get((mm, page))
             if target is not None:
-                self._map((mm, page + distance), target)
+                self._map((mm, page + distance), target, self.origin[mm, page])
                 self._drop((mm, page))
 
     # ---- frames ----
@@ -181,9 +180,8 @@ class Machine:
     def merge(self, frame, kframe):
         assert frame.content == kframe.content and frame is not kframe and not frame.busy and not frame.unfit
         self.make_ksm(kframe)
-        kframe.merged += frame.merged + 1
         for where in list(frame.mappers):
-            self._map(where, kframe)
+            self._map(where, kframe, self.origin[where])
 
     def make_ksm(self, frame):
         frame.ksm = True
@@ -192,10 +190,8 @@ class Machine:
 
     def merge_zero(self, frame):
         assert not any(frame.content) and not frame.busy
-        saved = 1 + frame.merged
         for where in list(frame.mappers):
-            self._map(where, Zero)
-        self.zero_frames += saved
+            self._map(where, Zero, self.origin[where])
 
     def unmerge(self, wheres):
         """These ptes get frames of their own if they are merged."""

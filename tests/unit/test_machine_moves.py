@@ -217,3 +217,17 @@ def test_where_no_huge_page_fits():
     with pytest.raises(PksmError, match="in a row"):
         machine.thp_fault(mm, more)
     machine.check()
+
+
+def test_a_frame_that_a_range_maps_twice_is_locked_once():
+    machine, daemon = machine_and_daemon()
+    mm = machine.spawn()
+    at = machine.mmap(mm, 4)
+    machine.write(mm, at, [8, 7, 7, 9])
+    settle(machine, daemon)
+    held = machine.lock_page(mm, at, 4)
+    assert held.tolist() == list(dict.fromkeys(frames_of(machine, mm, at, 4)))
+    machine.unlock_page(held)
+    check(machine, daemon)
+    machine.exit(mm)
+    assert n_used(machine) == 0
