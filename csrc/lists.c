@@ -1,24 +1,72 @@
 /* lists.c: work on integers that Python would have to do one by one. */
 #include "core.h"
 
-EXPORT int pksm_group(const uint8_t *keys, size_t n, size_t n_keys, uint32_t *order, uint32_t *starts)
+EXPORT int pksm_sort_verdicts(const pksm_table *table, const uint32_t *ids, const uint8_t *verdicts,
+                              const uint32_t *others, size_t n, uint32_t *rows, uint32_t *starts)
 {
-    uint32_t next[256];
+    uint32_t next[PKSM_N_VERDICTS];
+    int status = n > UINT32_MAX ? PKSM_EINVAL : check_items(NULL, table, ids, n);
 
-    if (n_keys > 256 || n > UINT32_MAX)
-        return PKSM_EINVAL;
+    for (size_t i = 0; status == PKSM_OK && i < n; i++)
+        if (verdicts[i] >= PKSM_N_VERDICTS || others[i] >= table->n_nodes)
+            status = PKSM_EINVAL;
+    if (status != PKSM_OK)
+        return status;
+    memset(starts, 0, (PKSM_N_VERDICTS + 1) * sizeof *starts);
     for (size_t i = 0; i < n; i++)
-        if (keys[i] >= n_keys)
-            return PKSM_EINVAL;
-    memset(starts, 0, (n_keys + 1) * sizeof *starts);
-    for (size_t i = 0; i < n; i++)
-        starts[keys[i] + 1]++;
-    for (size_t k = 0; k < n_keys; k++) {
-        next[k] = starts[k];
-        starts[k + 1] += starts[k];
+        starts[verdicts[i] + 1]++;
+    for (size_t v = 0; v < PKSM_N_VERDICTS; v++) {
+        next[v] = starts[v];
+        starts[v + 1] += starts[v];
     }
+    for (size_t i = 0; i < n; i++) {
+        uint32_t *column = rows + next[verdicts[i]]++;
+
+        column[0] = (uint32_t)i;
+        column[n] = ids[i];
+        column[2 * n] = others[i];
+        column[3 * n] = table->nodes[ids[i]].page;
+        column[4 * n] = table->nodes[others[i]].page;
+    }
+    return PKSM_OK;
+}
+
+EXPORT int pksm_select(const pksm_table *table, const uint32_t *ids, size_t n, uint32_t mask, uint32_t flags,
+                       uint32_t *out, size_t *count)
+{
+    int status = check_items(NULL, table, ids, n);
+    size_t selected = 0;
+
+    if (status != PKSM_OK)
+        return status;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t id = ids[i];
+
+        out[selected] = id;
+        selected += (table->nodes[id].flags & mask) == flags;
+    }
+    *count = selected;
+    return PKSM_OK;
+}
+
+EXPORT int pksm_mark(const pksm_table *table, const uint32_t *ids, size_t n, uint32_t set, uint32_t clear)
+{
+    int status = check_items(NULL, table, ids, n);
+
+    for (size_t i = 0; status == PKSM_OK && i < n; i++) {
+        uint16_t *flags = &table->nodes[ids[i]].flags;
+        *flags = (uint16_t)((*flags | set) & ~clear);
+    }
+    return status;
+}
+
+EXPORT int pksm_tally(int64_t *counts, size_t n_counts, const uint32_t *at, size_t n, int64_t by)
+{
     for (size_t i = 0; i < n; i++)
-        order[next[keys[i]]++] = (uint32_t)i;
+        if (at[i] >= n_counts)
+            return PKSM_EINVAL;
+    for (size_t i = 0; i < n; i++)
+        counts[at[i]] += by;
     return PKSM_OK;
 }
 
@@ -36,18 +84,27 @@ static void take_off(const pksm_table *table, pksm_ring *ring, uint32_t id)
     ring->length--;
 }
 
+static int has_room(const pksm_ring *ring, size_t n)
+{
+    return n <= ring->size && ring->tail - ring->head <= ring->size - n && n <= UINT32_MAX - ring->tail;
+}
+
+static void put_on(const pksm_table *table, pksm_ring *ring, uint32_t id)
+{
+    ring->ids[ring->tail % ring->size] = id;
+    ring->stamps[id] = ring->tail++;
+    table->nodes[id].flags |= (uint16_t)ring->flag;
+    ring->length++;
+}
+
 EXPORT int pksm_ring_push(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n)
 {
     int status = check_items(NULL, table, ids, n);
 
-    if (status == PKSM_OK && (n > ring->size || ring->tail - ring->head > ring->size - n || n > UINT32_MAX - ring->tail))
+    if (status == PKSM_OK && !has_room(ring, n))
         status = PKSM_EINVAL;
-    for (size_t i = 0; status == PKSM_OK && i < n; i++) {
-        ring->ids[ring->tail % ring->size] = ids[i];
-        ring->stamps[ids[i]] = ring->tail++;
-        table->nodes[ids[i]].flags |= (uint16_t)ring->flag;
-        ring->length++;
-    }
+    for (size_t i = 0; status == PKSM_OK && i < n; i++)
+        put_on(table, ring, ids[i]);
     return status;
 }
 
@@ -93,11 +150,12 @@ EXPORT int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, co
         if (fits)
             mapcount[page] = 0;
     }
-    for (size_t i = 0; fits && i < n; i++)
+    for (size_t i = 0; fits && frames && i < n; i++)
         fits = frames[i] < n_pages && mapcount[frames[i]];
     for (size_t i = 0; fits && i < n; i++) {
-        frame_of[pages[i]] = frames[i];
-        mapcount[frames[i]]++;
+        frame_of[pages[i]] = frames ? frames[i] : (uint32_t)PKSM_ZERO_FRAME;
+        if (frames)
+            mapcount[frames[i]]++;
     }
     while (!fits && taken--)
         mapcount[pages[taken]] = 1;
@@ -119,6 +177,24 @@ EXPORT int pksm_part(uint32_t *item_of_page, size_t n_pages, const uint32_t *pag
     return PKSM_OK;
 }
 
+EXPORT int pksm_part_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
+                          const uint32_t *pages, size_t n)
+{
+    if (!has_room(ring, n))
+        return PKSM_EINVAL;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t id = pages[i] < n_pages ? item_of_page[pages[i]] : 0;
+
+        if (!id)
+            continue;
+        if (id >= table->n_nodes)
+            return PKSM_EITEM;
+        item_of_page[pages[i]] = 0;
+        put_on(table, ring, id);
+    }
+    return PKSM_OK;
+}
+
 EXPORT int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n)
 {
     const int busy = PKSM_STABLE | PKSM_UNSTABLE | PKSM_NEWLIST | PKSM_RESCAN | PKSM_CHECKSUM_LIST | PKSM_DELLIST;
@@ -132,17 +208,68 @@ EXPORT int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n)
     return status;
 }
 
-EXPORT int pksm_prepend(const pksm_table *table, uint32_t *next, size_t n_next, const uint32_t *ids,
-                        const uint32_t *records, size_t n)
+EXPORT int pksm_records_append(const pksm_table *table, pksm_records *records, const uint32_t *ids,
+                               const uint32_t *values, size_t n)
 {
     int status = check_items(NULL, table, ids, n);
 
-    for (size_t i = 0; status == PKSM_OK && i < n; i++)
-        if (!records[i] || records[i] >= n_next)
-            status = PKSM_EINVAL;
+    if (status == PKSM_OK && n > records->size - 1 - records->length)
+        status = PKSM_EINVAL;
     for (size_t i = 0; status == PKSM_OK && i < n; i++) {
-        next[records[i]] = table->nodes[ids[i]].link;
-        table->nodes[ids[i]].link = records[i];
+        uint32_t *link = &table->nodes[ids[i]].link, record = records->free;
+
+        if (record)
+            records->free = records->next[record];
+        else
+            record = records->top++;
+        records->values[record] = values[i];
+        records->next[record] = *link;
+        *link = record;
+        records->length++;
+    }
+    return status;
+}
+
+EXPORT int pksm_records_release(const pksm_table *table, pksm_records *records, const uint32_t *ids, size_t n,
+                                uint32_t *values, size_t room, size_t *count)
+{
+    int status = check_items(NULL, table, ids, n);
+    size_t met = 0, released = 0;
+
+    for (size_t i = 0; status == PKSM_OK && i < n; i++)
+        for (uint32_t record = table->nodes[ids[i]].link; record; record = records->next[record])
+            if (record >= records->top || ++met > records->length)
+                return PKSM_EINVAL;
+    if (status != PKSM_OK)
+        return status;
+    *count = met;
+    for (size_t i = 0; met <= room && i < n; i++) {
+        uint32_t *link = &table->nodes[ids[i]].link;
+
+        while (*link) {
+            uint32_t record = *link;
+
+            values[released++] = records->values[record];
+            *link = records->next[record];
+            records->next[record] = records->free;
+            records->free = record;
+        }
+    }
+    records->length -= (uint32_t)released;
+    return PKSM_OK;
+}
+
+EXPORT int pksm_let_go(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
+                       pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room,
+                       size_t *count)
+{
+    int status = pksm_records_release(table, records, ids, n, values, room, count);
+
+    for (size_t i = 0; status == PKSM_OK && *count <= room && i < n; i++) {
+        for (size_t r = 0; r < n_rings; r++)
+            if (table->nodes[ids[i]].flags & rings[r]->flag)
+                take_off(table, rings[r], ids[i]);
+        tree_erase(table, trees, ids[i]);
     }
     return status;
 }

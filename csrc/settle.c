@@ -431,3 +431,19 @@ EXPORT int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_tr
     READING(status, settle(&b, ids, n, verdicts, others, done));
     return status;
 }
+
+EXPORT int pksm_settle_batch(const pksm_store *store, const pksm_table *table, pksm_trees *trees,
+                             const pksm_rules *rules, const uint8_t *classes, const uint32_t *ids, size_t n,
+                             uint32_t *rows, uint32_t *starts, size_t *n_revisit, size_t *done, pksm_cost *cost)
+{
+    uint32_t *others = rows + 5 * n, *revisit = rows + 6 * n;
+    uint8_t *verdicts = (uint8_t *)(rows + 7 * n);
+    int sorted, status;
+
+    *n_revisit = *done = 0;
+    status = pksm_settle(store, table, trees, rules, classes, ids, n, verdicts, others, revisit, n_revisit, done, cost);
+    if (status != PKSM_OK && status != PKSM_EBUS)
+        return status;
+    sorted = pksm_sort_verdicts(table, ids, verdicts, others, *done, rows, starts);
+    return sorted == PKSM_OK ? status : sorted;
+}

@@ -66,7 +66,7 @@ def settle_job(ground, tunables_):
         for start in range(0, n_pages, tunables_.pages_to_scan):
             part = slice(start, start + tunables_.pages_to_scan)
             done = native.settle(ground.store.view, items.table, rules, None, ids[part], cost)
-            verdicts[part], others[part] = done[:2]
+            verdicts[part], others[part] = done.verdicts, done.others
         return prepared
 
     def check(worked):

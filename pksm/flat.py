@@ -27,6 +27,7 @@ class FlatHost:
         self.frame_of = np.empty(0, np.uint32)
         self._mapcount = np.empty(0, np.uint32)  # by frame
         self._anon_vma = np.empty(0, np.uint32)  # by page
+        self._view = native.FramesView(self.frame_of, self._mapcount)
         self._references = np.zeros(1, np.int64)  # by anon_vma
         self._mapped = self._frames = self._zero = 0
         self._policy = None
@@ -94,20 +95,21 @@ class FlatHost:
 
     def merge(self, pages, kpages):
         """Point pages to the frames of kpages and free theirs. PageError unless all are unmerged and the kpages live."""
+        self._remap(pages, kpages)
+
+    def merge_zero(self, pages):
+        """Point unmerged pages to the zero page and free their frames. PageError unless all are unmerged."""
+        self._remap(pages, None)
+        self._zero += len(pages)
+        self._mapped -= len(pages)
+
+    def _remap(self, pages, kpages):
         try:
-            native.remap(self.frame_of, self._mapcount, pages, kpages)
+            native.remap(self._view, pages, kpages)
         except ValueError:
             raise PageError("only pages without sharers can be merged, and only into live frames") from None
         self._frames -= len(pages)
         self._policy.on_free(pages)
-
-    def merge_zero(self, pages):
-        """Point unmerged pages to the zero page and free their frames."""
-        self._check_unmerged(pages)
-        self.frame_of[pages] = ZERO_FRAME
-        self._zero += len(pages)
-        self._mapped -= len(pages)
-        self._free_frames(pages)
 
     def split(self, pages):
         """Give merged pages a frame of their own again, with the bytes they had; they are born anew.
@@ -147,10 +149,10 @@ class FlatHost:
         return self._anon_vma[pages]
 
     def get_anon_vma(self, anon_vmas):
-        np.add.at(self._references, anon_vmas, np.int64(1))
+        native.tally(self._references, anon_vmas, 1)
 
     def put_anon_vma(self, anon_vmas):
-        np.subtract.at(self._references, anon_vmas, np.int64(1))
+        native.tally(self._references, anon_vmas, -1)
 
     def _drop(self, frames):
         """One pte of each frame is gone (frames may repeat); those without any are free."""
@@ -170,16 +172,13 @@ class FlatHost:
         if len(np.unique(pages)) != len(pages):
             raise PageError("a page is named twice")
 
-    def _check_unmerged(self, pages):
-        if (self.frame_of[pages] != pages).any():
-            raise PageError("a page that is merged already, or not alive")
-
     def _grow(self):
         n_pages = self.store.n_pages
         if n_pages > len(self.frame_of):
             self.frame_of = grown(self.frame_of, n_pages, NO_FRAME)
             self._mapcount = grown(self._mapcount, n_pages)
             self._anon_vma = grown(self._anon_vma, n_pages)
+            self._view = native.FramesView(self.frame_of, self._mapcount)
 
     def check(self):
         """Raise AssertionError unless mappings, frames and references agree, and no merge has changed a byte."""

@@ -112,13 +112,17 @@ class ItemTable:
         self._free[self._n_free : self._n_free + n] = ids
         self._n_free += n
 
+    def where(self, ids, mask, flags):
+        """Return those of the ids (uint32) whose flags under the mask are `flags`."""
+        return native.select(self.table, ids, mask, flags)
+
     def set_flags(self, ids, flags):
         """Set flags on the items."""
-        self.flags[native.span(ids)] |= np.uint16(flags)
+        native.mark(self.table, native.ids_array(ids), flags, 0)
 
     def clear_flags(self, ids, flags):
         """Clear flags on the items."""
-        self.flags[ids] &= np.uint16(0xFFFF ^ flags)
+        native.mark(self.table, native.ids_array(ids), 0, flags)
 
     def _grow(self, needed, exact=False):
         size = needed if exact else max(needed, len(self._nodes) * 3 // 2)
@@ -145,6 +149,7 @@ class Items(ItemTable):
     def __init__(self, capacity=1024):
         super().__init__(_COLUMNS, capacity)
         self._item_of_page = np.zeros(0, np.uint32)
+        self._items_of_pages = None
 
     @property
     def list_stamp(self):
@@ -176,6 +181,7 @@ class Items(ItemTable):
         if n and int(pages.max()) >= len(self._item_of_page):
             needed = int(pages.max()) + 1
             self._item_of_page = grown(self._item_of_page, max(needed, len(self._item_of_page) * 3 // 2))
+            self._items_of_pages = None
         at = native.span(pages)
         if self._item_of_page[at].any():
             raise ItemError("a page was born that is alive already")
@@ -188,7 +194,14 @@ class Items(ItemTable):
 
     def part(self, pages):
         """Part pages from their items, which are returned: the frames are free, and may live again under others."""
-        return native.part(self._item_of_page, native.ids_array(pages))
+        return native.part(self.items_of_pages, native.ids_array(pages))
+
+    @property
+    def items_of_pages(self):
+        """The column page -> item as the C core takes it."""
+        if self._items_of_pages is None:
+            self._items_of_pages = native.ItemsOfPages(self._item_of_page)
+        return self._items_of_pages
 
     def tracked(self):
         """Return the items of all pages that have one, in order of page number: uint32."""
@@ -199,6 +212,7 @@ class Items(ItemTable):
         if n + 1 > len(self._nodes):
             self._grow(n + 1, exact=True)
             self._item_of_page = grown(self._item_of_page, max(n, len(self._item_of_page)))
+            self._items_of_pages = None
 
     def check(self, order, store=None):
         """Raise TreeError or AssertionError unless trees, ids and pages agree."""

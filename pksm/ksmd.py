@@ -222,7 +222,8 @@ class Ksmd:
         if done < len(ids):
             self._first = int(items.virtual_page[ids[done]])
             items.forget(ids[done:][fresh[done:]])
-        self._apply(Settled(ids[:done], verdicts, others, _NONE, items.page))
+        answers = native.sorted_answers(items.table, ids[:done], verdicts, others, _NONE)
+        self._apply(Settled(ids[:done], answers))
         skipped = int(np.count_nonzero(verdicts == Verdict.SKIPPED))
         visited = int(np.count_nonzero(mapped[:done])) - skipped
         self._skipped += skipped

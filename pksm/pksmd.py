@@ -10,7 +10,7 @@ from pksm import checksums, native, on_search, published
 from pksm.cost import Cost
 from pksm.errors import PksmError, UsageError
 from pksm.items import Items
-from pksm.queues import IdQueue
+from pksm.queues import IdQueue, IdQueues
 from pksm.settle import Rules, Verdict, settle, undo_pairs
 from pksm.stable_anon import StableAnon
 from pksm.stats import Sysfs
@@ -39,6 +39,7 @@ class Pksmd:
         self._rescan = self._queue(native.RESCAN, "list_stamp")
         self._update = self._queue(native.CHECKSUM_LIST, "list_stamp")
         self._deleted = self._queue(native.DELLIST, "del_stamp")
+        self._lists = IdQueues((self._new, self._rescan, self._update))
         self._stable_anon = StableAnon()
         self._awake = False
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
@@ -148,44 +149,42 @@ class Pksmd:
 
     def on_free(self, pages):
         """Let freed pages (uint32) go; those not tracked are passed over. Mirrors pksm_del_anon_page."""
-        ids = self.items.part(pages)
         if self._awake:  # their verdicts may be under way: the drain step is soon enough
-            self._deleted.push(ids)
+            self._deleted.push_parted(native.ids_array(pages))
             return
+        ids = self.items.part(pages)
         if self._tunables.reclaim == "del-list":
-            waiting = (self.items.flags[ids] & (native.NEWLIST | native.RESCAN)) != 0
-            self._update.discard(ids[~waiting])
-            self._deleted.push(ids[~waiting])
-            ids = ids[waiting]
+            visited = self.items.where(ids, native.NEWLIST | native.RESCAN, 0)
+            self._update.discard(visited)
+            self._deleted.push(visited)
+            ids = self.items.where(ids, native.DELLIST, 0)
         self._reclaim(ids)
 
     def _reclaim(self, ids):
         """Off all lists, out of the tree, anon_vmas put, ids free."""
-        for queue in (self._new, self._rescan, self._update):
-            queue.discard(ids)
-        native.unlink(self.items.table, ids)
-        anon_vmas = self._stable_anon.release(self.items, ids)
+        anon_vmas = self._stable_anon.release(self.items, ids, self._lists)
         if len(anon_vmas):
             self._host.put_anon_vma(anon_vmas)
         self.items.free(ids)
 
     def _alive(self, ids):
         """Those whose pages have not died during this wake-up."""
-        return ids[(self.items.flags[ids] & native.DELLIST) == 0]
+        return self.items.where(ids, native.DELLIST, 0)
 
     def written(self, pages):
         """Visit unmerged pages (uint32) again whose bytes have changed, without waiting for the update period."""
-        ids = self.items.item_of(pages)
-        self._visit_again(ids[(self.items.flags[ids] & native.UNSTABLE) != 0], native.INITCHECKSUM)
+        ids = self.items.where(self.items.item_of(pages), native.UNSTABLE, native.UNSTABLE)
+        self._visit_again(ids, native.INITCHECKSUM)
 
     def _visit_again(self, ids, flags):
         """Unstable items leave tree and update list for the rescan list."""
+        if not len(ids):
+            return
         native.unlink(self.items.table, ids)
         self._update.discard(ids)
         self.items.set_flags(ids, flags)
         self._again.push(ids)
-        if len(ids):
-            self._fruitless = 0  # these have not had their visit
+        self._fruitless = 0  # these have not had their visit
 
     def _unmerge(self):
         """Give merged pages frames of their own and begin anew with every page, as run = 2 asks."""
@@ -256,28 +255,30 @@ class Pksmd:
     def _settle(self, batch):
         """Settle and apply until no verdict is void: one that a host refuses takes later ones with it."""
         waiting, retried, not_zero, outdated = [], [], [], self._sum_beforehand(batch)
-        ids, places = batch, np.arange(len(batch))  # what is left, and where in the batch it came
+        ids, places = batch, None  # what is left, and where in the batch it came; None: all of it, in order
         while len(ids):
             settled = settle(self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost)
             if len(settled.revisit):
                 self._visit_again(settled.revisit, native.INITCHECKSUM)
                 outdated = True
             retry, refused_zero, again = self._apply(settled)
-            waiting.append(places[settled.of(Verdict.WAITING).positions])
+            waits = settled.of(Verdict.WAITING)
+            if places is None and not len(again) and not settled.error:  # as nearly always
+                self._end_visits(batch, waits.ids, batch[retry] if len(retry) else retry, outdated)
+                return
+            places = np.arange(len(ids)) if places is None else places
+            waiting.append(places[waits.positions])
             retried.append(places[retry])
             not_zero.append(ids[refused_zero])
             if settled.error:
                 retried += places[again], places[len(settled.ids) :]
                 break
             ids, places = ids[again], places[again]
-            if len(ids):
-                alive = (self.items.flags[ids] & native.DELLIST) == 0
-                ids, places = ids[alive], places[alive]
-        if any(map(len, not_zero)):
+            alive = (self.items.flags[ids] & native.DELLIST) == 0
+            ids, places = ids[alive], places[alive]
+        if not_zero:
             self.items.clear_flags(np.concatenate(not_zero), native.ZERO_REFUSED)
-        retried = _in_order(retried)
-        self._wait(batch[_in_order(waiting)], batch[retried])
-        self._fruitless = 0 if outdated or len(retried) < len(batch) else self._fruitless + len(batch)
+        self._end_visits(batch, batch[_in_order(waiting)], batch[_in_order(retried)], outdated)
         if len(batch) and settled.error:
             self._fruitless = 0
             raise settled.error
@@ -295,12 +296,15 @@ class Pksmd:
         self._visit_again(outdated, native.INITCHECKSUM)
         return len(outdated) > 0
 
+    def _end_visits(self, batch, waiting, retried, outdated):
+        self._wait(waiting, retried)
+        self._fruitless = 0 if outdated or len(retried) < len(batch) else self._fruitless + len(batch)
+
     def _wait(self, waiting, retry):
         """Unstable items go to the update list, those to try again to the rescan list."""
         if len(waiting) and self._tunables.update != "on-search":
             # some have been paired since, some may have died
-            flags = self.items.flags[waiting] & (native.UNSTABLE | native.DELLIST)
-            self._update.push(waiting[flags == native.UNSTABLE])
+            self._update.push(self.items.where(waiting, native.UNSTABLE | native.DELLIST, native.UNSTABLE))
         if len(retry):
             retry = self._alive(retry)
             self.items.set_flags(retry, native.INITCHECKSUM)
@@ -308,6 +312,8 @@ class Pksmd:
 
     def _apply(self, settled):
         """Carry verdicts out. Return positions: to visit again later; refused as zero pages; to settle again now."""
+        if settled.all_wait:
+            return _NONE, _NONE, _NONE
         if self._has("partial-merge-leak") and self._host.classes is not None:
             published.try_zero(self._host, self.items, self._rules.c, settled)
         not_zero, not_paired, not_joined, void = self._merge(settled)
@@ -335,15 +341,15 @@ class Pksmd:
             not_zero = _refused(zero, host.merge_zero(zero.pages))
         if settled.count(Verdict.PAIRED):
             pairs = settled.of(Verdict.PAIRED)
-            anon_vmas = np.empty((len(pairs), 2), np.uint32)
-            anon_vmas[:, 0], anon_vmas[:, 1] = host.anon_vma(pairs.pages), host.anon_vma(pairs.other_pages)
+            own, twins = host.anon_vma(pairs.pages), host.anon_vma(pairs.other_pages)
             refused = host.merge(pairs.other_pages, pairs.pages)
             not_paired = _refused(pairs, refused)
             if len(not_paired):
                 undo_pairs(host.store, self.items, self._rules, pairs.only(refused), cost=self.cost)
                 void = settled.named_by(not_paired)
-                pairs, anon_vmas = pairs.only(~refused), anon_vmas[~refused]
-            self._share(np.repeat(pairs.ids, 2), anon_vmas.ravel())
+                pairs, own, twins = pairs.only(~refused), own[~refused], twins[~refused]
+            self._share(pairs.ids, own)
+            self._share(pairs.ids, twins)
             if self._has("walk-stops"):  # what is left of a twin is on no list
                 self._update.discard(pairs.others)
         if settled.count(Verdict.JOINED):
@@ -361,8 +367,8 @@ class Pksmd:
         limbo = limbo.only(limbo.others != 0)  # those taken for zero pages are booked nowhere
         promoted = (self.items.flags[limbo.ids] & native.STABLE) != 0
         pairs, joins = limbo.only(promoted), limbo.only(~promoted)
-        anon_vmas = self._host.anon_vma(pairs.pages), self._host.anon_vma(pairs.other_pages)
-        self._share(np.repeat(pairs.ids, 2), np.stack(anon_vmas, axis=1).ravel())
+        self._share(pairs.ids, self._host.anon_vma(pairs.pages))
+        self._share(pairs.ids, self._host.anon_vma(pairs.other_pages))
         self._share(joins.others, self._host.anon_vma(joins.pages))
         self._host.keep(pairs.pages)
         self._update.discard(pairs.others)

@@ -10,6 +10,7 @@ import numpy as np
 from pksm import memory, native
 
 _WRAP = 1 << 31  # positions are renumbered before they get here: stamps are 32 bit
+_KEPT = 1 << 8  # entries of a ring that is kept when it is empty
 _NONE = np.empty(0, np.uint32)
 
 
@@ -21,14 +22,16 @@ class IdQueue:
     """
 
     def __init__(self, items, flag, stamp):
-        self._items, self._flag, self._stamp = items, flag, stamp
-        self._table = None
-        self._renew(0)
+        self._items, self._stamp = items, stamp
+        self._table = items.table
+        self._ids = np.zeros(64, np.uint32)
+        self._ring = native.RingView(self._ids, getattr(items, stamp), flag)
+        self._c = self._ring.c
 
     def _renew(self, room):
         """Start over with an empty ring."""
         self._ids = memory.zeros(max(64, room), np.uint32)
-        self._ring = native.RingView(self._ids, getattr(self._items, self._stamp), self._flag)
+        self._ring.renew(self._ids)
 
     def _now(self):
         """The item table, with the ring on its stamps: it may have grown."""
@@ -39,7 +42,7 @@ class IdQueue:
         return table
 
     def __len__(self):
-        return self._ring.c.length
+        return self._c.length
 
     @property
     def nbytes(self):
@@ -48,30 +51,39 @@ class IdQueue:
 
     def push(self, ids):
         """Append ids, in order. They must be on no queue that shares the stamp column. Amortised O(len(ids))."""
-        ring, n = self._ring.c, len(ids)
-        if ring.tail - ring.head + n > ring.size or ring.tail + n >= _WRAP:
+        self._make_room(len(ids))
+        self._ring.push(self._now(), ids)
+
+    def push_parted(self, pages):
+        """Part pages from their items, and append those that there are: items.part and push in one."""
+        self._make_room(len(pages))
+        self._ring.push_parted(self._now(), self._items.items_of_pages, pages)
+
+    def _make_room(self, n):
+        ring = self._c
+        end = ring.tail + n
+        if end - ring.head > ring.size or end >= _WRAP:
             queued = self.take(len(self))
             self._renew((len(queued) + n) * 3 // 2)
-            native.ring_push(self._now(), self._ring, queued)
-        native.ring_push(self._now(), self._ring, ids)
+            self._ring.push(self._now(), queued)
 
     def take(self, n):
         """Remove and return the first n ids (fewer if there are no more), oldest first."""
-        if not len(self):
+        if not self._c.length:
             return _NONE
-        ids = native.ring_take(self._now(), self._ring, n)
-        if not len(self) and len(self._ids) > 64:
+        ids = self._ring.take(self._now(), n)
+        if not self._c.length and len(self._ids) > _KEPT:
             self._renew(0)
         return ids
 
     def peek(self, n):
         """Return the first n ids, oldest first, and leave them on the queue."""
-        return native.ring_take(self._now(), self._ring, n, peek=True)
+        return self._ring.take(self._now(), n, peek=True)
 
     def discard(self, ids):
         """Remove those of the ids that are on this queue, wherever they stand. O(len(ids))."""
-        if len(self):
-            native.ring_drop(self._now(), self._ring, ids)
+        if self._c.length:
+            self._ring.drop(self._now(), ids)
 
     def ids(self):
         """Return all ids, oldest first."""
@@ -81,5 +93,19 @@ class IdQueue:
         """Raise AssertionError unless the flag, the stamps and the length agree with the ring."""
         ids = self.ids()
         assert len(ids) == len(self) == len(np.unique(ids))
-        flagged = np.flatnonzero(self._items.flags & self._flag)
+        flagged = np.flatnonzero(self._items.flags & self._c.flag)
         assert np.array_equal(np.sort(ids), flagged), "flagged items and entries differ"
+
+
+class IdQueues:
+    """Several queues that items leave at once."""
+
+    def __init__(self, queues):
+        self._queues = queues
+        self._rings = native.rings_array([queue._ring for queue in queues])
+
+    def rings(self):
+        """The rings as C takes them, each on the item table as it is now."""
+        for queue in self._queues:
+            queue._now()
+        return self._rings

@@ -6,7 +6,6 @@ work itself is csrc/settle.c.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 import numpy as np
 
@@ -65,44 +64,57 @@ class Rules:
         )
 
 
-class Part(NamedTuple):
+class Part:
     """The items of a batch with one verdict, in order of arrival; uint32 each.
 
     positions: in the batch; ids; others: the item each verdict names (0: none); pages, other_pages: theirs.
     """
 
-    positions: np.ndarray
-    ids: np.ndarray
-    others: np.ndarray
-    pages: np.ndarray
-    other_pages: np.ndarray
+    __slots__ = ("_rows",)
+    positions, ids, others, pages, other_pages = (
+        property(lambda part, row=row: part._rows[row]) for row in range(5)
+    )
+
+    def __init__(self, rows):
+        self._rows = rows
 
     def __len__(self):
-        return len(self.positions)
+        return self._rows.shape[1]
 
     def only(self, mask):
         """Return those where the bool mask is set; all when it is None."""
-        return self if mask is None else Part(*(column[mask] for column in self))
+        return self if mask is None else Part(np.ascontiguousarray(self._rows[:, mask]))
 
 
 class Settled:
     """Verdicts of one batch, or of its beginning if bytes were gone.
 
-    error: the BusError that ended it, or None. ids: uint32, in order of arrival, those with a verdict; verdicts: uint8; others: uint32, the item each verdict names (0: none);
-    revisit: uint32, unstable items that were taken out because their page had changed; page: of every item.
+    ids: uint32, in order of arrival, those with a verdict; verdicts: uint8 and others: uint32, the item each names (0:
+    none), of these; revisit: uint32, unstable items that were taken out because their page had changed; error: the
+    BusError that ended it, or None.
     """
 
-    def __init__(self, ids, verdicts, others, revisit, page, error=None):
-        self.error = error
-        self.ids, self.verdicts, self.others, self.revisit = ids, verdicts, others, revisit
-        order, self._starts = native.group(verdicts, len(Verdict))
-        ids, others = ids[order], others[order]
-        self._columns = order, ids, others, page[ids], page[others]
+    def __init__(self, ids, answers):
+        self.ids, self._answers = ids, answers
+        self._rows, self._starts = answers.rows, answers.starts
+        self.revisit, self.error = answers.revisit, answers.error
+
+    @property
+    def verdicts(self):
+        return self._answers.verdicts
+
+    @property
+    def others(self):
+        return self._answers.others
+
+    @property
+    def all_wait(self):
+        """True if every item waits in the unstable tree: nothing is to be carried out."""
+        return self._starts[Verdict.WAITING + 1] == len(self.ids)
 
     def of(self, verdict):
         """Return the Part of the batch that has this verdict."""
-        span = slice(self._starts[verdict], self._starts[verdict + 1])
-        return Part(*[column[span] for column in self._columns])
+        return Part(self._rows[:, self._starts[verdict] : self._starts[verdict + 1]])
 
     def count(self, verdict):
         """Return how many items have this verdict."""
@@ -120,25 +132,20 @@ def settle(store, items, rules, ids, classes=None, *, cost):
     cost: Cost, added to. If bytes are gone, the Settled is short and has the error; the item that met it is in no tree.
     It is short, too, when its last verdict is HANGS.
     """
-    parts, revisits, done = [], [], 0
-    while True:
-        # C stops early when `revisit` is full
-        verdicts, others, revisit, count, error = native.settle(
-            store.view, items.table, rules, classes, ids[done:], cost.counts
-        )
-        done += count
-        parts.append((verdicts, others))
-        revisits.append(revisit)
-        if done == len(ids) or error or count and verdicts[-1] == Verdict.HANGS:
-            break
-    if len(parts) == 1:
-        return Settled(ids[:done], verdicts, others, revisit, items.page, error)
-    verdicts, others = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Settled(ids[:done], verdicts, others, np.concatenate(revisits), items.page, error)
+    answers = native.settle(store.view, items.table, rules, classes, ids, cost.counts)
+    parts, done = [answers], answers.done
+    while done < len(ids) and not answers.error and not answers.hangs:  # C stops early when `revisit` is full
+        answers = native.settle(store.view, items.table, rules, classes, ids[done:], cost.counts)
+        parts.append(answers)
+        done += answers.done
+    if len(parts) > 1:
+        columns = zip(*((part.verdicts, part.others, part.revisit) for part in parts), strict=True)
+        answers = native.sorted_answers(items.table, ids[:done], *map(np.concatenate, columns), answers.error)
+    return Settled(ids[:done], answers)
 
 
 def undo_pairs(store, items, rules, pairs, *, cost):
     """Take PAIRED verdicts back: the items leave the stable tree; twins that still live return to the unstable one."""
-    twins = pairs.others[(items.flags[pairs.others] & native.DELLIST) == 0]
+    twins = items.where(pairs.others, native.DELLIST, 0)
     native.unlink(items.table, pairs.ids)
     native.relink(store.view, items.table, rules.order, twins, cost.counts)

@@ -267,6 +267,13 @@ int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *tr
                 const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
                 uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost);
 
+/* The same with all answers in one block of 8 n entries: the rows of pksm_sort_verdicts (of *done entries each), and
+ * from 5 n on others, from 6 n on revisit, from 7 n on the verdicts as bytes; starts (PKSM_N_VERDICTS + 1) as there. After
+ * PKSM_EBUS too, for those that have a verdict. */
+int pksm_settle_batch(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+                      const uint8_t *classes, const uint32_t *ids, size_t n, uint32_t *rows, uint32_t *starts,
+                      size_t *n_revisit, size_t *done, pksm_cost *cost);
+
 /* ---- KSM's visits: ksm.c ------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -316,8 +323,18 @@ int pksm_ksm_pass(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ks
 
 /* ---- integers: lists.c --------------------------------------------------------------------------------- */
 
-/* Sorts 0..n-1 by key, stable: order gets the positions, starts[k] .. starts[k+1] those of key k < n_keys. */
-int pksm_group(const uint8_t *keys, size_t n, size_t n_keys, uint32_t *order, uint32_t *starts);
+/* Sorts the verdicts of settle, stable: starts[v] .. starts[v+1] are the columns of verdict v in rows, which are five
+ * of n entries each: position, item, the item that the verdict names (0: none), and the page of either. */
+int pksm_sort_verdicts(const pksm_table *table, const uint32_t *ids, const uint8_t *verdicts, const uint32_t *others,
+                       size_t n, uint32_t *rows, uint32_t *starts);
+/* Copies to out (room for n) those of the ids whose flags under the mask are `flags`, *count of them. */
+int pksm_select(const pksm_table *table, const uint32_t *ids, size_t n, uint32_t mask, uint32_t flags, uint32_t *out,
+                size_t *count);
+/* Sets some flags of items, then clears some. */
+int pksm_mark(const pksm_table *table, const uint32_t *ids, size_t n, uint32_t set, uint32_t clear);
+/* counts[at[i]] += by; PKSM_EINVAL, and nothing done, if one is from n_counts on. */
+int pksm_tally(int64_t *counts, size_t n_counts, const uint32_t *at, size_t n, int64_t by);
+
 /* A list of items, first in, first out, as a ring of ids. The entry at position p is ids[p % size]; it is valid if the
  * item's stamp is p and the item has the ring's flag, and void otherwise. Positions start at 1. */
 typedef struct {
@@ -337,21 +354,43 @@ int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, int peek,
 /* Takes those of the ids that are on the ring off it, wherever they stand. */
 int pksm_ring_drop(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
 
+enum { PKSM_ZERO_FRAME = -1 }; /* as uint32_t in frame_of: the zero page */
+
 /* Points pages to the frames of other pages: frame_of[pages[i]] = frames[i], and counts in mapcount (both by page
- * number, n_pages entries). PKSM_EINVAL, and nothing done, unless each page has its own frame to itself and each of
- * the frames is mapped and not among the pages. */
+ * number, n_pages entries); frames null: all to the zero page, which is not counted. PKSM_EINVAL, and nothing done,
+ * unless each page has its own frame to itself and each of the frames is mapped and not among the pages. */
 int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uint32_t *pages, const uint32_t *frames,
                size_t n);
 
 /* Parts pages from their items: ids gets the items of those that have one (room for n), *count their number;
  * item_of_page, n_pages entries, becomes 0 for them. Pages from n_pages on have none. */
 int pksm_part(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids, size_t *count);
+/* pksm_part and pksm_ring_push in one; PKSM_EINVAL, and nothing done, if the ring has no room for n. */
+int pksm_part_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
+                   const uint32_t *pages, size_t n);
 /* Makes items blank again; PKSM_EITEM, and nothing done, if one is in a tree or on a list. */
 int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n);
 
-/* Puts record[i] at the head of the list of item ids[i], in this order; lists hang at the nodes' link. */
-int pksm_prepend(const pksm_table *table, uint32_t *next, size_t n_next, const uint32_t *ids, const uint32_t *records,
-                 size_t n);
+/* Values kept for items: a list of records for each, newest first, whose head is the item's link. */
+typedef struct {
+    uint32_t *values;
+    uint32_t *next;  /* 0: the last of its list */
+    uint32_t size;   /* of both arrays; record 0 is nil */
+    uint32_t top;    /* records from here on were never used; starts at 1 */
+    uint32_t free;   /* list of those given back */
+    uint32_t length; /* in use */
+} pksm_records;
+
+/* Adds value[i] for item ids[i], in this order; PKSM_EINVAL, and nothing done, if there is no room. */
+int pksm_records_append(const pksm_table *table, pksm_records *records, const uint32_t *ids, const uint32_t *values,
+                        size_t n);
+/* Gives the records of items (each named once) back; values, with room for so many, gets what they held, *count their
+ * number: above room, nothing was done. PKSM_EINVAL, and nothing done, when a list leads nowhere. */
+int pksm_records_release(const pksm_table *table, pksm_records *records, const uint32_t *ids, size_t n,
+                         uint32_t *values, size_t room, size_t *count);
+/* The same, and takes the items off all of these rings and out of their tree. */
+int pksm_let_go(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
+                pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room, size_t *count);
 /* Follows `next` from each head to 0; out (null: only count) gets the records met, *count their number.
  * PKSM_EINVAL when a link is out of range or more than n_next records are met (a loop). */
 int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, size_t n, uint32_t *out, size_t *count);

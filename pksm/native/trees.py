@@ -1,10 +1,16 @@
 """Trees: the item table as C sees it, taking items out and putting them back, and settling a batch."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from pksm import errors
-from pksm.native.door import borrow, borrow_writable, check, error_of, ffi, ids_array, lib
-from pksm.native.types import NODE, ORDERS, STABLE, STAGES, TREES, UNSTABLE
+from pksm.native.door import U8, U32, borrow, borrow_writable, check, error_of, ffi, ids_array, lend, lib
+from pksm.native.types import NODE, ORDERS, STABLE, STAGES, TREES, UNSTABLE, VERDICTS
+
+_HANGS = VERDICTS.index("HANGS")
+_STARTS = ffi.typeof(f"uint32_t[{len(VERDICTS) + 1}]")
+
 
 class TableView:
     """A pksm_table over a NODE array with the two trees in it, alive together.
@@ -79,34 +85,65 @@ class PackedRules:
 
 
 def settle(store, table, rules, classes, ids, cost):
-    """Settle items in order of arrival; see pksm_settle in pksm.h.
+    """Settle items in order of arrival; see pksm_settle_batch in pksm.h.
 
     classes: uint8 array, one entry a page number, or None; cost: COST array of one entry, added to.
-    Returns (verdicts uint8, others uint32, revisit uint32, done int, error): done may be less than len(ids); error is
-    a BusError when the bytes of the first item without a verdict, or of one compared with it, are gone, else None.
+    Returns Answers.
     """
     ids = ids_array(ids)
     n = len(ids)
     if classes is not None and (classes.dtype != np.uint8 or len(classes) < store.n_pages):
         raise ValueError("classes must be a uint8 array with an entry for every page number")
-    verdicts, others, revisit = np.empty(n, np.uint8), np.empty(n, np.uint32), np.empty(n, np.uint32)
-    counts = ffi.new("size_t[2]")
-    status = lib.pksm_settle(
+    block, counts, starts = np.empty(8 * n, np.uint32), ffi.new("size_t[2]"), ffi.new(_STARTS)
+    status = lib.pksm_settle_batch(
         store.c,
         table.c,
         table.c_trees,
         rules.c,
-        ffi.NULL if classes is None else borrow(classes, "uint8_t[]"),
-        borrow(ids, "uint32_t[]"),
+        ffi.NULL if classes is None else lend(U8, classes),
+        lend(U32, ids),
         n,
-        borrow_writable(verdicts, "uint8_t[]"),
-        borrow_writable(others, "uint32_t[]"),
-        borrow_writable(revisit, "uint32_t[]"),
+        lend(U32, block),
+        starts,
         counts,
         counts + 1,
         borrow_writable(cost, "pksm_cost *"),
     )
-    error = error_of(status)
+    error = error_of(status) if status else None
     if error and not isinstance(error, errors.BusError):
         raise error
-    return verdicts[: counts[1]], others[: counts[1]], revisit[: counts[0]], counts[1], error
+    n_revisit, done = counts
+    others, revisit, verdicts = block[5 * n : 5 * n + done], block[6 * n : 6 * n + n_revisit], block[7 * n :]
+    rows = block[: 5 * done].reshape(5, done)
+    return Answers(done, verdicts.view(np.uint8)[:done], others, revisit, rows, ffi.unpack(starts, len(starts)), error)
+
+
+class Answers(NamedTuple):
+    """What settle says of the first `done` of a batch.
+
+    verdicts: uint8; others: uint32, the item each names (0: none); both in order of arrival. revisit: uint32, unlinked
+    because their page had changed. rows: uint32 (5, done), sorted by verdict: position, item, the item named, the page
+    of either; columns starts[v] to starts[v + 1] are of verdict v. error: a BusError when the bytes of the first item
+    without a verdict, or of one compared with it, are gone, else None.
+    """
+
+    done: int
+    verdicts: np.ndarray
+    others: np.ndarray
+    revisit: np.ndarray
+    rows: np.ndarray
+    starts: list
+    error: Exception | None
+
+    @property
+    def hangs(self):
+        """True if the search of the last item has no end."""
+        return self.done > 0 and self.verdicts[-1] == _HANGS
+
+
+def sorted_answers(table, ids, verdicts, others, revisit, error=None):
+    """Return the Answers that these verdicts (uint8) and what they name (uint32) are."""
+    rows, starts = np.empty((5, len(ids)), np.uint32), ffi.new(_STARTS)
+    columns = lend(U32, ids), lend(U8, verdicts), lend(U32, others)
+    check(lib.pksm_sort_verdicts(table.c, *columns, len(ids), lend(U32, rows), starts))
+    return Answers(len(ids), verdicts, others, revisit, rows, ffi.unpack(starts, len(starts)), error)

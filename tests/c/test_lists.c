@@ -1,33 +1,74 @@
 /* Integers: grouping, rings, chains, frames; each against arrays done the long way, and what none of them accepts. */
 #include "check.h"
 
-static void test_group(size_t n, uint32_t n_keys)
+/* Verdicts are sorted, stable, with what belongs to them; flags are looked at and set; counts are added to. */
+static void test_verdicts_and_flags(uint32_t n, uint32_t n_items)
 {
-    uint8_t *keys = block(n);
-    uint32_t *order = block(n * sizeof *order), *starts = block((n_keys + 1) * sizeof *starts);
-    size_t at = 0;
+    pksm_table table = {block((n_items + 1) * sizeof *table.nodes), n_items + 1};
+    uint32_t *ids = block(n * sizeof *ids), *others = block(n * sizeof *others), *rows = block(5 * n * sizeof *rows);
+    uint32_t *out = block(n * sizeof *out), starts[PKSM_N_VERDICTS + 1];
+    uint32_t mask = 1u << below(8), flags = one_in(2) ? mask : 0, at = 0, kept = 0;
+    int64_t *counts = block((n_items + 1) * sizeof *counts), total = 0;
+    uint8_t *verdicts = block(n);
+    size_t count = 12345;
 
-    for (size_t i = 0; i < n; i++)
-        keys[i] = (uint8_t)below(n_keys);
-    CHECK(pksm_group(keys, n, n_keys, order, starts) == PKSM_OK);
-    CHECK(starts[0] == 0 && starts[n_keys] == n);
-    for (uint32_t key = 0; key < n_keys; key++) {
-        CHECK(starts[key] == at);
-        for (size_t i = 0; i < n; i++)
-            if (keys[i] == key)
-                CHECK(order[at++] == i);
+    for (uint32_t id = 1; id <= n_items; id++) {
+        table.nodes[id].page = below(1000);
+        table.nodes[id].flags = (uint16_t)below(256);
     }
-    CHECK(at == n);
-    if (n && n_keys < 256) {
-        uint32_t before = order[0];
-        keys[below((uint32_t)n)] = (uint8_t)n_keys;
-        CHECK(pksm_group(keys, n, n_keys, order, starts) == PKSM_EINVAL);
-        CHECK(order[0] == before && starts[n_keys] == n);
+    for (uint32_t i = 0; i < n; i++) {
+        ids[i] = 1 + below(n_items);
+        others[i] = below(n_items + 1);
+        verdicts[i] = (uint8_t)below(PKSM_N_VERDICTS);
     }
-    CHECK(pksm_group(keys, n, 257, order, starts) == PKSM_EINVAL);
-    free(keys);
-    free(order);
-    free(starts);
+    CHECK(pksm_sort_verdicts(&table, ids, verdicts, others, n, rows, starts) == PKSM_OK);
+    for (uint32_t verdict = 0; verdict < PKSM_N_VERDICTS; verdict++) {
+        CHECK(starts[verdict] == at);
+        for (uint32_t i = 0; i < n; i++) {
+            if (verdicts[i] != verdict)
+                continue;
+            CHECK(rows[at] == i && rows[n + at] == ids[i] && rows[2 * n + at] == others[i]);
+            CHECK(rows[3 * n + at] == table.nodes[ids[i]].page && rows[4 * n + at] == table.nodes[others[i]].page);
+            at++;
+        }
+    }
+    CHECK(starts[PKSM_N_VERDICTS] == n && at == n);
+
+    CHECK(pksm_select(&table, ids, n, mask, flags, out, &count) == PKSM_OK);
+    for (uint32_t i = 0; i < n; i++)
+        if ((table.nodes[ids[i]].flags & mask) == flags)
+            CHECK(kept < count && out[kept++] == ids[i]);
+    CHECK(kept == count);
+    CHECK(pksm_mark(&table, ids, n, mask | 4, 4) == PKSM_OK);
+    for (uint32_t i = 0; i < n; i++)
+        CHECK((table.nodes[ids[i]].flags & (mask | 4)) == (mask & ~4u));
+
+    CHECK(pksm_tally(counts, n_items + 1, ids, n, -3) == PKSM_OK);
+    for (uint32_t id = 0; id <= n_items; id++)
+        total += counts[id];
+    CHECK(total == -3 * (int64_t)n && (!n || counts[ids[0]] <= -3));
+
+    if (n) {
+        uint32_t last = n - 1, good = ids[last];
+        verdicts[last] = PKSM_N_VERDICTS;
+        CHECK(pksm_sort_verdicts(&table, ids, verdicts, others, n, rows, starts) == PKSM_EINVAL);
+        verdicts[last] = 0;
+        others[last] = n_items + 1;
+        CHECK(pksm_sort_verdicts(&table, ids, verdicts, others, n, rows, starts) == PKSM_EINVAL);
+        ids[last] = n_items + 1;
+        CHECK(pksm_sort_verdicts(&table, ids, verdicts, others, n, rows, starts) == PKSM_EITEM);
+        CHECK(pksm_select(&table, ids, n, mask, flags, out, &count) == PKSM_EITEM && count == kept);
+        CHECK(pksm_mark(&table, ids, n, 0, 0xff) == PKSM_EITEM);
+        CHECK(pksm_tally(counts, n_items + 1, ids, n, 1) == PKSM_EINVAL && counts[good] <= -3);
+        CHECK(starts[PKSM_N_VERDICTS] == n);
+    }
+    free(table.nodes);
+    free(ids);
+    free(others);
+    free(rows);
+    free(out);
+    free(counts);
+    free(verdicts);
 }
 
 /* Records 1 .. n-1 dealt to chains at random; the last record of each chain links to 0. */
@@ -153,39 +194,125 @@ static void test_ring_at_the_end(void)
     CHECK(pksm_ring_take(&table, &ring, 2, 0, out, &count) == PKSM_OK && count == 1 && out[0] == 1);
 }
 
-/* Records are put at the heads of lists and collected again. */
-static void test_prepend(uint32_t n_items, uint32_t n_records)
+/* Records against a plain list of (item, value); items that are let go leave ring and tree too. */
+static void test_records(uint32_t n_items, uint32_t room)
 {
     pksm_table table = {block((n_items + 1) * sizeof *table.nodes), n_items + 1};
-    uint32_t *next = block(n_records * sizeof *next), *out = block(n_records * sizeof *out);
-    uint32_t *ids = block(n_records * sizeof *ids), *records = block(n_records * sizeof *records), n = n_records - 1;
-    size_t count = 0, counted = 0;
+    pksm_records records = {block((room + 1) * 4), block((room + 1) * 4), room + 1, 1, 0, 0};
+    uint32_t *ids = block((room + n_items + 1) * 4), *values = block((room + 1) * 4), *stamps = block((n_items + 1) * 4);
+    uint32_t *whose = block((room + 1) * 4), *what = block((room + 1) * 4), held = 0;
+    pksm_ring ring = {block(n_items * 4), stamps, n_items, 1, 1, 0, PKSM_CHECKSUM_LIST}, *rings[] = {&ring};
+    pksm_trees trees = {0};
+    size_t count = 0;
 
-    for (uint32_t i = 0; i < n; i++) {
-        ids[i] = 1 + below(n_items);
-        records[i] = n - i;
+    for (int step = 0; step < 60; step++) {
+        uint32_t n = below(room + 2), expected = 0;
+
+        if (one_in(2)) {
+            for (uint32_t i = 0; i < n; i++) {
+                ids[i] = 1 + below(n_items);
+                values[i] = below(1000);
+            }
+            int fits = n <= room - held;
+            CHECK(pksm_records_append(&table, &records, ids, values, n) == (fits ? PKSM_OK : PKSM_EINVAL));
+            for (uint32_t i = 0; fits && i < n; i++) {
+                whose[held] = ids[i];
+                what[held++] = values[i];
+            }
+        } else {
+            int all = one_in(2);
+            n = 0;
+            for (uint32_t id = 1; id <= n_items; id++)
+                if (one_in(2))
+                    ids[n++] = id;
+            for (uint32_t i = 0; i < held; i++)
+                for (uint32_t k = 0; k < n; k++)
+                    expected += whose[i] == ids[k];
+            if (expected) {
+                CHECK(pksm_records_release(&table, &records, ids, n, values, expected - 1, &count) == PKSM_OK);
+                CHECK(count == expected && records.length == held);
+            }
+            for (uint32_t k = 0; all && k < n; k++)
+                if (!(table.nodes[ids[k]].flags & PKSM_CHECKSUM_LIST) && ring.tail - ring.head < ring.size)
+                    CHECK(pksm_ring_push(&table, &ring, &ids[k], 1) == PKSM_OK);
+            if (all)
+                CHECK(pksm_let_go(&table, &trees, rings, 1, &records, ids, n, values, expected, &count) == PKSM_OK);
+            else
+                CHECK(pksm_records_release(&table, &records, ids, n, values, expected, &count) == PKSM_OK);
+            CHECK(count == expected);
+            for (uint32_t k = 0, at = 0; k < n; k++) {
+                CHECK(!table.nodes[ids[k]].link && !(all && table.nodes[ids[k]].flags));
+                for (uint32_t i = held; i--;) /* newest first */
+                    if (whose[i] == ids[k])
+                        CHECK(values[at++] == what[i]);
+            }
+            expected = held;
+            held = 0;
+            for (uint32_t i = 0; i < expected; i++) {
+                uint32_t gone = 0;
+                for (uint32_t k = 0; k < n; k++)
+                    gone |= whose[i] == ids[k];
+                whose[held] = whose[i];
+                what[held] = what[i];
+                held += !gone;
+            }
+        }
+        CHECK(records.length == held && records.top <= room + 1);
+        uint32_t dropped = 0;
+        CHECK(pksm_ring_take(&table, &ring, 0, 0, &dropped, &count) == PKSM_OK); /* void entries at the head go */
     }
-    CHECK(pksm_prepend(&table, next, n_records, ids, records, n) == PKSM_OK);
-    for (uint32_t id = 1; id <= n_items; id++) {
-        CHECK(pksm_collect(next, n_records, &table.nodes[id].link, 1, out, &count) == PKSM_OK);
-        CHECK(pksm_collect(next, n_records, &table.nodes[id].link, 1, NULL, &counted) == PKSM_OK && counted == count);
-        size_t at = 0;
-        for (uint32_t i = n; i--;) /* what came last stands first */
-            if (ids[i] == id)
-                CHECK(at < count && out[at++] == records[i]);
-        CHECK(at == count);
-    }
-    next[0] = 7;
-    records[n ? n - 1 : 0] = one_in(2) ? 0 : n_records;
-    CHECK(n == 0 || pksm_prepend(&table, next, n_records, ids, records, n) == PKSM_EINVAL);
+    ids[0] = 1;
+    table.nodes[1].link = room + 1;
+    CHECK(pksm_records_release(&table, &records, ids, 1, values, room, &count) == PKSM_EINVAL);
     ids[0] = n_items + 1;
-    CHECK(pksm_prepend(&table, next, n_records, ids, records, 1) == PKSM_EITEM);
-    CHECK(next[0] == 7);
+    CHECK(pksm_records_append(&table, &records, ids, values, held < room) == (held < room ? PKSM_EITEM : PKSM_OK));
+    CHECK(pksm_let_go(&table, &trees, rings, 1, &records, ids, 1, values, room, &count) == PKSM_EITEM);
     free(table.nodes);
-    free(next);
-    free(out);
+    free(records.values);
+    free(records.next);
     free(ids);
-    free(records);
+    free(values);
+    free(stamps);
+    free(whose);
+    free(what);
+    free(ring.ids);
+}
+
+/* Pages are parted from their items, and these put on a ring, in one. */
+static void test_part_onto(uint32_t n_pages)
+{
+    pksm_table table = {block((n_pages + 1) * sizeof *table.nodes), n_pages + 1};
+    uint32_t *stamps = block((n_pages + 1) * 4), *item_of_page = block(n_pages * 4), *pages = block((n_pages + 1) * 4);
+    uint32_t size = 1 + below(n_pages), *out = block(n_pages * 4), n = 0, at = 0;
+    pksm_ring ring = {block(size * 4), stamps, size, 1, 1, 0, PKSM_DELLIST};
+    size_t count;
+
+    for (uint32_t page = 0; page < n_pages; page++) {
+        item_of_page[page] = one_in(3) ? 0 : page + 1;
+        if (one_in(2))
+            pages[n++] = page;
+    }
+    if (n > size) {
+        CHECK(pksm_part_onto(&table, &ring, item_of_page, n_pages, pages, n) == PKSM_EINVAL && !ring.length);
+        n = size;
+    }
+    if (n && n < size)
+        pages[n++] = n_pages + below(3); /* has none */
+    uint32_t *before = block(n_pages * 4);
+    memcpy(before, item_of_page, n_pages * 4);
+    CHECK(pksm_part_onto(&table, &ring, item_of_page, n_pages, pages, n) == PKSM_OK);
+    CHECK(pksm_ring_take(&table, &ring, size, 1, out, &count) == PKSM_OK);
+    for (uint32_t i = 0; i < n; i++)
+        if (pages[i] < n_pages && before[pages[i]])
+            CHECK(at < count && out[at++] == before[pages[i]] && !item_of_page[pages[i]]);
+    CHECK(at == count);
+    free(table.nodes);
+    free(stamps);
+    free(item_of_page);
+    free(pages);
+    free(out);
+    free(before);
+    free(ring.ids);
 }
 
 /* Frames take over pages; whatever is asked for, a frame's count is the number of pages that point to it. */
@@ -200,7 +327,7 @@ static void test_remap(uint32_t n_pages)
     }
     for (int step = 0; step < 40; step++) {
         uint32_t n = 1 + below(4);
-        int fits = 1;
+        int fits = 1, zero = one_in(4);
 
         for (uint32_t i = 0; i < n; i++) {
             pages[i] = below(n_pages + one_in(20));
@@ -208,14 +335,15 @@ static void test_remap(uint32_t n_pages)
         }
         for (uint32_t i = 0; i < n; i++) {
             fits &= pages[i] < n_pages && frame_of[pages[i] % n_pages] == pages[i] && mapcount[pages[i] % n_pages] == 1;
-            fits &= frames[i] < n_pages && mapcount[frames[i] % n_pages];
+            fits &= zero || (frames[i] < n_pages && mapcount[frames[i] % n_pages]);
             for (uint32_t k = 0; k < n; k++)
-                fits &= pages[i] != frames[k] && (i == k || pages[i] != pages[k]);
+                fits &= (zero || pages[i] != frames[k]) && (i == k || pages[i] != pages[k]);
         }
         uint32_t before = pages[0] < n_pages ? frame_of[pages[0]] : 0;
-        CHECK(pksm_remap(frame_of, mapcount, n_pages, pages, frames, n) == (fits ? PKSM_OK : PKSM_EINVAL));
+        CHECK(pksm_remap(frame_of, mapcount, n_pages, pages, zero ? NULL : frames, n) ==
+              (fits ? PKSM_OK : PKSM_EINVAL));
         if (pages[0] < n_pages)
-            CHECK(frame_of[pages[0]] == (fits ? frames[0] : before));
+            CHECK(frame_of[pages[0]] == (!fits ? before : zero ? (uint32_t)PKSM_ZERO_FRAME : frames[0]));
         for (uint32_t frame = 0; frame < n_pages; frame++) {
             counted = 0;
             for (uint32_t page = 0; page < n_pages; page++)
@@ -253,14 +381,13 @@ int main(int argc, char **argv)
 {
     seed_from(argc, argv);
     for (int i = 0; i < 200; i++) {
-        test_group(below(100), 1 + below(256));
+        test_verdicts_and_flags(below(100), 1 + below(60));
         test_collect(2 + below(60), 1 + below(8));
         test_rings(1 + below(30), 1 + below(40));
-        test_prepend(1 + below(6), 1 + below(30));
+        test_records(1 + below(6), 1 + below(30));
+        test_part_onto(1 + below(40));
         test_remap(2 + below(30));
     }
-    test_group(0, 11);
-    test_group(50, 256);
     test_ring_at_the_end();
     test_clear();
     printf("ok\n");

@@ -127,13 +127,14 @@ class Twins:
         got, got_revisit, waited = [], [], False
         while len(got) < len(ids):
             batch = ids[len(got) :][:cut]
-            verdicts, others, again, done, _ = native.settle(self.store, self.table, packed, by_page, batch, self.cost)
-            hangs = done > 0 and verdicts[-1] == Verdict.HANGS
-            assert done == len(verdicts) == len(others) and (done == len(batch) or len(again) == len(batch) or hangs)
-            waited = waited or done < len(batch)
-            got += zip(verdicts.tolist(), others.tolist(), strict=True)
-            got_revisit += again.tolist()
-            if hangs:
+            answers = native.settle(self.store, self.table, packed, by_page, batch, self.cost)
+            assert answers.done == len(batch) or len(answers.revisit) == len(batch) or answers.hangs
+            waited = waited or answers.done < len(batch)
+            told = list(zip(answers.verdicts.tolist(), answers.others.tolist(), strict=True))
+            self.check_sorted(answers, batch, told)
+            got += told
+            got_revisit += answers.revisit.tolist()
+            if answers.hangs:
                 self._sum_those_that_flew(ids[len(got) :])
                 break
         assert got == expected
@@ -150,6 +151,16 @@ class Twins:
             item = self.model.items[id]
             if item.init_checksum and not self.nodes[id]["flags"] & native.INITCHECKSUM:
                 item.checksum, item.init_checksum = self.model_checksum(self.model.pages[item.page]), False
+
+    def check_sorted(self, answers, batch, told):
+        """The rows hold every item once, by verdict and then by place, with what it names and both pages."""
+        rows, by_verdict = answers.rows.T.tolist(), sorted(range(len(told)), key=lambda place: told[place][0])
+        pages = [0, *(self.model.items[id].page for id in self.ids)]
+        expected = [[at, batch[at], told[at][1], pages[batch[at]], pages[told[at][1]]] for at in by_verdict]
+        assert rows == expected
+        for verdict in Verdict:
+            place = sum(1 for one, _ in told if one < verdict)
+            assert answers.starts[verdict] == place
 
     # ---- are they the same? ----
 

@@ -96,7 +96,7 @@ RUN_TIME_DEPENDENCIES = {"numpy", "cffi"}
 
 # settle.c → page_tree.c, checksum.c; page_tree.c → rbtree.c, page.c; checksum*.c → cpu.c
 C_ARROWS = {
-    "settle.c": {"flight.c", "page_tree.c", "checksum.c"},
+    "settle.c": {"flight.c", "page_tree.c", "checksum.c", "lists.c"},
     "flight.c": {"page_tree.c"},
     "page_tree.c": {"rbtree.c", "page.c"},
     # the kernels, and the table of those that fit the CPU, through which they are called
