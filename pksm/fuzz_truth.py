@@ -156,10 +156,10 @@ _OPERATIONS = {
 # ---- replays ----
 
 
-class _Replay:
-    """The machine of one trace, after boot."""
+class Replay:
+    """The machine of one trace, after boot. preset: Tunables, None for those of the trace's kernel."""
 
-    def __init__(self, trace, preset):
+    def __init__(self, trace, preset=None):
         chosen = (preset or preset_of(trace["kernel"])).with_(**trace["tunables"])
         self.machine = Machine(_frames(trace), PAGE_SIZE, pagevec=True)
         checksum = checksums.sampled_at(trace["sampled_words"]) if chosen.checksum == "sampled" else None
@@ -178,6 +178,7 @@ class _Replay:
             self.machine.write(self.sim.process("init"), own, np.arange(INIT_CONTENT, INIT_CONTENT + n - 1))
 
     def do(self, op):
+        """Do one operation as recorded."""
         process = f"p{op[1]}"
         if process not in self.sim.processes:
             self.sim.play([Event(None, "spawn", {"process": process})])
@@ -196,6 +197,7 @@ class _Replay:
         return {name: counters[name] for name in COUNTERS} | {"frames": int(mapped)}
 
     def net(self):
+        """Return the counters and the frames in use, less those after boot."""
         return {name: value - self._base[name] for name, value in self._counters().items()}
 
 
@@ -215,7 +217,7 @@ def replay(trace, preset=None):
     """Return the Rows of one trace. preset: Tunables in place of its kernel's. PksmError for an operation that can't be."""
     rows, number = [], 0
     try:
-        run = _Replay(trace, preset)
+        run = Replay(trace, preset)
         for number, round in enumerate(trace["rounds"]):
             for op in round["ops"]:
                 run.do(op)

@@ -100,7 +100,7 @@ class Played(Simulation):
         self.phases[label] = counted
         self._marks[label] = len(self.boundaries)
         for name, mm in self.processes.items():
-            self.census[label, name] = _census(self.machine, mm)
+            self.census[label, name] = census(self.machine, mm)
 
     def _wake(self):
         super()._wake()
@@ -110,7 +110,7 @@ class Played(Simulation):
         return [self.phases[label], *map(self.net, self.boundaries[self._marks[label] :])]
 
 
-def _census(machine, mm):
+def census(machine, mm):
     """Return (distinct frames, ptes to KSM frames) of a process."""
     frames = np.concatenate([value_of(ptes[maps_frame(ptes)]) for ptes in _ptes(machine, mm)] + [np.empty(0, np.uint32)])
     return len(np.unique(frames)), int(np.count_nonzero(machine.frames.has(frames, KSM)))

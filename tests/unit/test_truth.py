@@ -17,9 +17,14 @@ def traces():
     return fuzz_truth.read_traces(TRACES)
 
 
-def test_recorded_workloads():
+@pytest.fixture(scope="module")
+def compared():
+    return truth.compare()
+
+
+def test_recorded_workloads(compared):
     """Every settled phase and every wake-up; what differs is not PKSM's."""
-    rows = truth.compare()
+    rows = compared
     assert not [row for row in rows if row.unexplained]
     differing = [row for row in rows if row.kernel_value != row.ours]
     assert len(rows) > 2600 and len(differing) < 40
@@ -28,12 +33,11 @@ def test_recorded_workloads():
     assert {(row.kernel, row.w) for row in rows} == {(line["kernel"], line["w"]) for line in truth.recorded()}
 
 
-def test_the_ledger_has_these_numbers():
+def test_the_ledger_has_these_numbers(compared):
     """FIDELITY.md was not written from memory."""
     text = (TRACES.parents[2] / "FIDELITY.md").read_text(encoding="utf-8")
-    rows = truth.compare()
-    equal = sum(row.kernel_value == row.ours for row in rows)
-    assert f"{equal:,} of {len(rows):,} numbers are the kernel's; {len(rows) - equal:,} differ" in text
+    equal = sum(row.kernel_value == row.ours for row in compared)
+    assert f"{equal:,} of {len(compared):,} numbers are the kernel's; {len(compared) - equal:,} differ" in text
     assert "K1 1,125 of 1,126 readings exact in every counter, K2 282 of 282" in text
 
 
@@ -42,6 +46,26 @@ def test_random_traces(traces):
     assert {row[1:] for row in rows if row.kernel_value != row.ours} == KNOWN
     agreed = fuzz_truth.agreement(rows)
     assert agreed == {"K1": (1125, 1126), "K2": (282, 282)}
+
+
+def test_every_process_and_the_end(traces):
+    """What the recording has besides: frames and KSM ptes of each process, and what stays when all have ended."""
+    for trace in traces[::3]:
+        run = fuzz_truth.Replay(trace)
+        for round in trace["rounds"]:
+            for op in round["ops"]:
+                run.do(op)
+            run.machine.drain()
+            run.wake(round["wakeups_est"])
+            for name, counted in round["procs"].items():
+                ours = truth.census(run.machine, run.sim.process(name))
+                assert ours == (counted["frames"], counted["ksm_ptes"]), (trace["id"], name)
+        for name in set(run.sim.processes) - {"init"}:
+            run.do(["exit", int(name[1:])])
+        run.machine.drain()
+        run.wake(20)
+        ended = trace["end_minus_baseline"]
+        assert run.net() == {name: ended[name] for name in truth.COUNTERS} | {"frames": 0}, trace["id"]
 
 
 def test_our_column_does_not_read_the_recording(traces):
