@@ -30,8 +30,8 @@ class Origins:
             self._renumber()
         origin, bits = self._frames.origin, self._tables.ptes[slots] & ORIGIN
         own = frames[bits == 0]
-        new = np.unique(own[origin[own] == 0])
-        origin[new] = np.arange(self.next, self.next + len(new))
+        new = own[origin[own] == 0]
+        origin[new] = np.arange(self.next, self.next + len(new))  # of a frame that repeats the last is its id
         self.next += len(new)
         bits[bits == 0] = origin[own].astype(np.uint64) << ORIGIN_SHIFT
         return bits
