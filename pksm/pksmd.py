@@ -10,8 +10,9 @@ from pksm import checksums, native, on_search, published
 from pksm.cost import Cost
 from pksm.errors import PksmError, UsageError
 from pksm.items import Items
+from pksm.merging import Merging, in_order, of_class
 from pksm.queues import IdQueue, IdQueues
-from pksm.settle import Rules, Verdict, settle, undo_pairs
+from pksm.settle import Rules, Verdict, settle
 from pksm.stable_anon import StableAnon
 from pksm.stats import Sysfs
 from pksm.summing import Summing
@@ -41,9 +42,9 @@ class Pksmd:
         self._deleted = self._queue(native.DELLIST, "del_stamp")
         self._lists = IdQueues((self._new, self._rescan, self._update))
         self._stable_anon = StableAnon()
+        self._merging = Merging(host, self.items, self._update, self._stable_anon, self.cost)
         self._awake = False
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
-        self.hung = ""  # why it will never wake again
         self._pages_to_scan = self._tunables.pages_to_scan
         self._fruitless = 0  # visits since the last wake-up in which an item did not have to wait again
         self._now_ms = 0  # of wake-ups so far
@@ -93,6 +94,7 @@ class Pksmd:
         )
         self._rules = rules.pack(self._host.store.page_size)
         self._again = self._new if self._tunables.retry == "new" else self._rescan
+        self._merging.quirks = quirks
         self._host.set_quirks(quirks)
 
     @property
@@ -127,6 +129,11 @@ class Pksmd:
         """Bytes of everything kept about pages: item table, rings, stable_node_anon records."""
         queues = (self._new, self._rescan, self._update, self._deleted)
         return self.items.nbytes + sum(queue.nbytes for queue in queues) + self._stable_anon.nbytes
+
+    @property
+    def hung(self):
+        """Why it will never wake again, as published; "" while it does."""
+        return self._merging.hung
 
     @property
     def at_rest(self):
@@ -278,7 +285,7 @@ class Pksmd:
             ids, places = ids[alive], places[alive]
         if not_zero:
             self.items.clear_flags(np.concatenate(not_zero), native.ZERO_REFUSED)
-        self._end_visits(batch, batch[_in_order(waiting)], batch[_in_order(retried)], outdated)
+        self._end_visits(batch, batch[in_order(waiting)], batch[in_order(retried)], outdated)
         if len(batch) and settled.error:
             self._fruitless = 0
             raise settled.error
@@ -312,105 +319,7 @@ class Pksmd:
 
     def _apply(self, settled):
         """Carry verdicts out. Return positions: to visit again later; refused as zero pages; to settle again now."""
-        if settled.all_wait:
-            return _NONE, _NONE, _NONE
-        if self._has("partial-merge-leak") and self._host.classes is not None:
-            published.try_zero(self._host, self.items, self._rules.c, settled)
-        not_zero, not_paired, not_joined, void = self._merge(settled)
-        if settled.count(Verdict.LIMBO):
-            self._book(_without(settled.of(Verdict.LIMBO), void))
-        retried = [not_paired, not_joined]
-        for verdict in (Verdict.BUSY, Verdict.DIFFERENT, Verdict.DROP):
-            if settled.count(verdict):
-                part = _without(settled.of(verdict), void)
-                retried.append(part.positions if verdict != Verdict.DROP else self._drop(part))
-        if settled.count(Verdict.ABORTED) and self._has("ref-leak"):
-            self._host.hold(settled.of(Verdict.ABORTED).other_pages)
-        if settled.count(Verdict.HANGS):
-            self._hang(settled.of(Verdict.HANGS))
-        if not len(void) and not len(not_zero):
-            return _in_order(retried), _NONE, _NONE
-        self.items.set_flags(settled.ids[not_zero], native.ZERO_REFUSED)
-        return _in_order(retried), not_zero, np.union1d(void, not_zero)
-
-    def _merge(self, settled):
-        """Ask the host for the merges. Return the positions it refused (of ZERO, of PAIRED, of JOINED) and the void."""
-        host, not_zero, not_paired, not_joined, void = self._host, _NONE, _NONE, _NONE, _NONE
-        if settled.count(Verdict.ZERO):
-            zero = settled.of(Verdict.ZERO)
-            not_zero = _refused(zero, host.merge_zero(zero.pages))
-        if settled.count(Verdict.PAIRED):
-            pairs = settled.of(Verdict.PAIRED)
-            own, twins = host.anon_vma(pairs.pages), host.anon_vma(pairs.other_pages)
-            refused = host.merge(pairs.other_pages, pairs.pages)
-            not_paired = _refused(pairs, refused)
-            if len(not_paired):
-                undo_pairs(host.store, self.items, self._rules, pairs.only(refused), cost=self.cost)
-                void = settled.named_by(not_paired)
-                pairs, own, twins = pairs.only(~refused), own[~refused], twins[~refused]
-            self._share(pairs.ids, own)
-            self._share(pairs.ids, twins)
-            if self._has("walk-stops"):  # what is left of a twin is on no list
-                self._update.discard(pairs.others)
-        if settled.count(Verdict.JOINED):
-            joins = _without(settled.of(Verdict.JOINED), void)
-            anon_vmas = host.anon_vma(joins.pages)
-            refused = host.merge(joins.pages, joins.other_pages)
-            not_joined = _refused(joins, refused)
-            if len(not_joined):
-                joins, anon_vmas = joins.only(~refused), anon_vmas[~refused]
-            self._share(joins.others, anon_vmas)
-        return not_zero, not_paired, not_joined, void
-
-    def _book(self, limbo):
-        """Book pages in limbo like merged ones, though nothing was merged: as published."""
-        limbo = limbo.only(limbo.others != 0)  # those taken for zero pages are booked nowhere
-        promoted = (self.items.flags[limbo.ids] & native.STABLE) != 0
-        pairs, joins = limbo.only(promoted), limbo.only(~promoted)
-        self._share(pairs.ids, self._host.anon_vma(pairs.pages))
-        self._share(pairs.ids, self._host.anon_vma(pairs.other_pages))
-        self._share(joins.others, self._host.anon_vma(joins.pages))
-        self._host.keep(pairs.pages)
-        self._update.discard(pairs.others)
-
-    def _share(self, ids, anon_vmas):
-        """Record sharers of stable pages. Mirrors stable_tree_append."""
-        self._host.get_anon_vma(anon_vmas)
-        self._stable_anon.append(self.items, ids, anon_vmas)
-
-    def _drop(self, drops):
-        """Carry DROP out. Return the positions of those to visit again."""
-        vanished = self._is(native.NOT_ANON, drops.pages)
-        again = drops.only(vanished) if not self._has("skipped-vanish") else drops.only(vanished & False)
-        drops = drops.only(~vanished)
-        if self._has("half-made-kpage") or self._has("partial-merge-leak"):
-            published.fail_merges(self._host, self.items, drops)
-        if self._has("drop-is-final"):
-            self._forget(self._alive(drops.ids))
-            return again.positions
-        return _in_order([again.positions, drops.positions])
-
-    def _is(self, kind, pages):
-        """Return a bool for each of the pages: the host says that it is of this class."""
-        classes = self._host.classes
-        if classes is None:
-            return np.zeros(len(pages), bool)
-        return classes[pages] & (native.MLOCKED - 1) == kind
-
-    def _hang(self, part):
-        """Merge an mlocked page into one that is not, and wait for the lock of that for ever."""
-        stable = bool(self.items.flags[part.others[0]] & native.STABLE)
-        page, kpage = (part.pages, part.other_pages) if stable else (part.other_pages, part.pages)
-        self._update.discard(part.others)
-        self._host.merge(page, kpage)
-        self.hung = f"pksmd hangs: merging mlocked page {page[0]} has left page {kpage[0]} locked"
-
-    def _forget(self, ids):
-        """Stop tracking live pages for good."""
-        self._host.forget(self.items.page[ids])
-        self.items.part(self.items.page[ids])
-        self._update.discard(ids)
-        self.items.free(ids)
+        return self._merging.carry_out(settled, self._rules)
 
     def _drain_deleted(self):
         """Reclaim the items of freed pages."""
@@ -426,7 +335,7 @@ class Pksmd:
         if not quota or not len(self._update):
             return
         ids = self._update.peek(quota)
-        free = ids[~self._is(native.BUSY_PAGE, self.items.page[ids])]
+        free = ids[~of_class(self._host, native.BUSY_PAGE, self.items.page[ids])]
         sums = self._summing.pages(self.items.page[free])
         changed = sums != self.items.checksum[free]
         self.items.checksum[free[changed]] = sums[changed]
@@ -466,21 +375,3 @@ class Pksmd:
         assert ((on & (on - 1)) == 0).all(), "an item is on two of new, rescan and update"
         assert (((flags & native.UNSTABLE) != 0) >= ((flags & native.CHECKSUM_LIST) != 0)).all()
         self._stable_anon.check(self.items)
-
-
-def _refused(part, mask):
-    """The positions a host refused: mask is its answer, None when it took all."""
-    return _NONE if mask is None else part.positions[mask]
-
-
-def _in_order(parts):
-    """The positions of several parts as one ascending array."""
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return _NONE
-    return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
-
-
-def _without(part, void):
-    """What is not void of a part."""
-    return part.only(~np.isin(part.positions, void)) if len(void) else part

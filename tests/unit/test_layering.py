@@ -62,7 +62,8 @@ ARROWS = {
     "workloads": {"operations"},
     # pksmd, ksmd → settle, items, queues, tunables, stats, host
     "pksmd": {"settle", "items", "queues", "tunables", "stats", "host"} | {"checksums", "cost", "stable_anon", "summing"}
-    | {"on_search", "published"},
+    | {"on_search", "published", "merging"},
+    "merging": {"native", "settle", "published"},
     "on_search": {"native"},
     "ksmd": {"settle", "mappings", "ksm_tunables", "ksm_stats", "stats", "host", "checksums", "cost"},
     "published": {"native", "queues"},  # what presets of published kernels do otherwise
