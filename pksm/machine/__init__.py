@@ -1,8 +1,9 @@
 """The simulated machine: processes with page tables over frames, as a host for policies that merge pages.
 
 Machine is the front: it checks what is asked for and says what there is. The work is in the files beside it, by
-subject: frames, page tables (tables), address spaces (mm, mapping), the reverse map (rmap), faults (fault), bytes (access),
-huge pages (thp), swap, moving (move), merging frames (merge) and ptes (ksm).
+subject: frames, page tables (tables), address spaces (mm, mapping), the reverse map (rmap), faults (fault), bytes
+(access), huge pages (thp), swap, holding (hold), moving (move), merging frames (merge) and ptes (ksm), and what that
+saves (origins).
 """
 
 import copy
@@ -10,7 +11,7 @@ import copy
 import numpy as np
 
 from pksm.errors import UsageError
-from pksm.machine import access, check, fault, ksm, mapping, merge, move, reach, thp
+from pksm.machine import access, check, fault, hold, ksm, mapping, merge, move, reach, thp
 from pksm.machine import frames as flag
 from pksm.machine.frames import Frames
 from pksm.machine.mm import GROWSDOWN, MERGEABLE, WRITABLE, Vmas
@@ -35,7 +36,7 @@ class _NoPolicy:
         pass
 
 
-class Machine(ksm.Mappings):
+class Machine(ksm.Mappings, hold.Holding):
     """A PageHost and MappingHost: `frames` frames of page_size bytes, and processes that map them.
 
     births: which new pages the policy is told of: `all`, or `anonymous`: those of first writes only, not copies on
@@ -210,58 +211,7 @@ class Machine(ksm.Mappings):
         first, end = self._range(mm, address - offset, -(-(offset + len(data)) // self.page_size))
         access.write_bytes(self, mm, first, end, offset, data)
 
-    # ---- holding, moving and losing frames ----
-
-    def lock_page(self, mm, address, n=1):
-        """Lock the frames that n pages map, and return them (uint32, each once, by address), for unlock_page.
-
-        They stay where they are.
-        """
-        held = self._held(mm, address, n)
-        held = held[np.sort(np.unique(held, return_index=True)[1])]
-        if self.frames.has(held, flag.LOCKED).any():
-            raise UsageError(f"a page at {address:#x} of mm {mm.id} is locked already")
-        self.frames.flags[held] |= flag.LOCKED
-        self._pin(held)
-        return held
-
-    def unlock_page(self, held):
-        """Unlock frames."""
-        held = np.unique(ids_array(held))
-        if not self.frames.has(held, flag.LOCKED).all():
-            raise UsageError("a frame to unlock is not locked")
-        self.frames.flags[held] &= 0xFF ^ flag.LOCKED
-        self.unpin(held)
-
-    def pin(self, mm, address, n=1):
-        """Take a reference on the frames that n pages map, and return them (uint32), for unpin."""
-        held = self._held(mm, address, n)
-        self._pin(held)
-        return held
-
-    def unpin(self, held):
-        """Drop references that pin has taken; frames may repeat."""
-        held = ids_array(held)
-        table = self.frames
-        once, times = np.unique(held, return_counts=True)
-        holders = table.has(once, flag.SWAP_CACHE).astype(np.int32) + table.has(once, flag.LOCKED)
-        if (table.count[once] - table.mapcount[once] - holders < times).any():
-            raise UsageError("a frame to unpin is not pinned, or not that often")
-        table.count[once] -= times.astype(np.int32)
-        table.reclassify(once)
-        fault.bury(self, once[table.count[once] == 0])
-
-    def _held(self, mm, address, n):
-        first, end = self._range(mm, address, n)
-        self.vmas.covering(mm, first, end, self.page_size)
-        held = mapping.frames_in(self, mm, first, end)
-        if len(held) < n:
-            raise UsageError(f"not every page of {n} at {address:#x} of mm {mm.id} has a frame: write to them first")
-        return held
-
-    def _pin(self, held):
-        np.add.at(self.frames.count, held, np.int32(1))
-        self.frames.reclassify(held)
+    # ---- moving and losing frames (holding them: hold.py) ----
 
     def swap_out(self, mm, address, n):
         """Swap out the frames that n pages map, from under all who map them; returns how many went.

@@ -1,8 +1,8 @@
 """What merging saves, exactly: which frames there would be without it.
 
 A pte that is moved to a kept page, or to the zero page, remembers whose it was: the id of its origin stands in the pte,
-and forks copy it along. So without merging there would be a frame for each origin that some pte still names, and one for
-each frame that has ptes of its own.
+and forks copy it along. So without merging there would be a frame for each origin that some pte still names, and one
+for each frame that has ptes of its own.
 """
 
 import numpy as np

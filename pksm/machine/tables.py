@@ -1,7 +1,7 @@
 """Page tables: one arena of ptes in leaves of 512, found through directories of 512, three levels of them.
 
 Directory 0 and leaf 0 are nil and stay empty: what is not there reads as a pte of zero. A mapping costs the leaves that
-it touches. A pte is a uint64: flags and origin below, in the upper half the frame (or the swap slot, or which zero page).
+it touches. A pte is a uint64: flags and origin below, in the upper half the frame (or swap slot, or which zero page).
 """
 
 import numpy as np
