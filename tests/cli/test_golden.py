@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from memory_sources import GivenSource, data, write_file
 
-from pksm import report, sources
+from pksm import report, simulate_report, sources
 from pksm.scan import Settings, opened, scan
 from pksm.sources.base import State
 
@@ -110,3 +110,20 @@ def test_features():
         "sources": {"raw": "files", "process": "live"}, "machine": machine,
     }  # fmt: skip
     compare("features.txt", report.features(facts))
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    from pksm.simulate import Settings, pksmd_maker, simulate
+
+    settings = Settings("fork-family", pages=300, seed=1, sample_ms=20)
+    document = simulate(settings, [pksmd_maker("fixed", {"pages_to_scan": 50})])
+    document["final"]["steps"] = {}  # the one thing that is never twice the same
+    return document
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_simulate_table(simulated, width):
+    table = simulate_report.simulate_table(simulated, width)
+    assert max(map(len, table.splitlines())) <= max(width, 75)
+    compare(f"simulate-{width}.txt", table)
