@@ -94,8 +94,16 @@ def opened(openers, hold=nullcontext):
             except PksmError as error:
                 errors.append(error)
         if errors and not sources:
-            raise errors[0]
+            raise _none_left(errors)
         yield sources, errors
+
+
+def _none_left(errors):
+    """Return the first of the errors, which tells how many more there are."""
+    first, others = errors[0], len(errors) - 1
+    if others:
+        first.args = (f"{first}; {others} more could not be read either",)
+    return first
 
 
 def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None, reading=None, keep=None):

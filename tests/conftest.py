@@ -1,6 +1,12 @@
 """hypothesis profiles: dev (the default, quick), ci (`make test`), long (before a release)."""
 
+import signal
+
 from hypothesis import settings
+
+# In the background a shell starts us with SIGINT ignored, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadlines: the suite also runs on slow and busy machines, and no test of ours is about time.
 settings.register_profile("dev", max_examples=30, deadline=None)

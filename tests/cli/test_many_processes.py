@@ -148,6 +148,12 @@ def test_all_of_a_namespace_of_its_own():
     assert [source["pid"] for source in json.loads(done.stdout)["sources"]][:2] == [1, 2]
 
 
+def test_none_can_be_read(capfd, monkeypatch, kernel_threads):
+    these(monkeypatch, kernel_threads)
+    done = run(capfd, "scan", "--all")
+    assert done.code == 1 and is_one_line(done.err, f"pid {kernel_threads[0]} ", "kernel thread", "; 4 more")
+
+
 def test_named_twice_is_read_once(capfd, monkeypatch):
     with holders(2) as pids:
         these(monkeypatch, pids)
