@@ -229,6 +229,6 @@ class Simulation:
 
 
 def _check_ms(name, ms, low=0):
-    if not isinstance(ms, int) or isinstance(ms, bool) or ms < low:
+    if not isinstance(ms, (int, np.integer)) or isinstance(ms, bool) or ms < low:
         raise UsageError(f"{name}={ms}: must be a whole number of milliseconds from {low}")
     return ms

@@ -61,7 +61,7 @@ def written(sim, ids, process="p0"):
 
 def test_it_wakes_at_once_and_then_every_pause():
     sim = alarm()
-    sim.run(35)
+    sim.run(np.int64(35))
     assert sim.policy.woken == [0, 10, 20, 30] and sim.now == 35 and sim.wakes == 4
     assert sim.peek() == 40
     sim.run(40)
