@@ -32,11 +32,14 @@ class MachineUnderPksmd(RuleBasedStateMachine):
         order=st.sampled_from(ORDERS),
         pages_to_scan=st.sampled_from([3, 40]),
         births=st.sampled_from(["all", "all", "anonymous"]),
+        reclaim=st.sampled_from(["del-list", "immediate"]),
+        update=st.sampled_from(["head", "rotate"]),  # not on-search, which need not find what has changed
         written=st.lists(contents, min_size=1, max_size=2 * REGION),
         forks=st.integers(0, 2),
     )
-    def start(self, order, pages_to_scan, births, written, forks):
-        fixed = tunables.preset("fixed").with_(order=order, pages_to_scan=pages_to_scan)
+    def start(self, order, pages_to_scan, births, reclaim, update, written, forks):
+        chosen = {"order": order, "pages_to_scan": pages_to_scan, "reclaim": reclaim, "update": update}
+        fixed = tunables.preset("fixed").with_(**chosen)
         self.pair = Pair(FRAMES, PAGE_SIZE, fixed, births)
         self.moved = 0
         self.spawn()
