@@ -17,10 +17,13 @@ _HOMES = {
     "preset": "pksm.tunables",
     "PksmError": "pksm.errors",
 }
-__all__ = ["__version__", *_HOMES]
+_MODULES = ("checksums",)
+__all__ = ["__version__", *_HOMES, *_MODULES]
 
 
 def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"pksm.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'pksm' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

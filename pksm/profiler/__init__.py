@@ -5,6 +5,7 @@ warnings and left out.
 """
 
 import time
+from math import inf
 
 import pksm
 from pksm import bench, checksums
@@ -14,6 +15,7 @@ from pksm.profiler.advice import recommend
 from pksm.profiler.consequence import CHANGED_SHARE
 
 SCHEMA = "pksm.checksum/1"
+ROUNDS = 3  # of pksmd to rest; the quickest counts
 
 
 def profile(subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_SHARE, progress=lambda *what: None):
@@ -44,48 +46,79 @@ def profile(subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_S
     with bench.pinned():
         for subject in subjects:
             with subject as opened:
-                told = _profile(opened, names, seed, changes, progress, document)
-            names = [name for name in names if name in told]
+                document["warnings"] += opened.warnings
+                document["partial"] |= opened.partial
+                measured = _Profile(opened, seed, changes, progress, document["warnings"])
+                measured.measure(names)
+                document["subjects"].append(
+                    {
+                        **opened.as_dict(),
+                        "yardsticks": measured.yardsticks,
+                        "recommendation": recommend(list(measured.rows.values())),
+                    }
+                )
+            document["partial"] |= len(measured.rows) < len(names)
+            document["strategies"] += measured.rows.values()
+            names = list(measured.rows)
     document["cost"] = {"wall_s": time.perf_counter() - began[0], "cpu_s": time.process_time() - began[1]}
     return document
 
 
-def _profile(subject, names, seed, changes, progress, document):
-    """Add one subject's rows to the document and return the strategies that worked."""
-    warnings = document["warnings"]
-    warnings += subject.warnings
-    document["partial"] |= subject.partial
-    watch = speed.Stopwatch(subject, seed)
-    progress(subject.name, None, "yardsticks")
-    yardsticks = watch.yardsticks()
-    rows, made = {}, {}
-    for name in names:
-        progress(subject.name, name, "speed and truth")
+class _Profile:
+    """The rows of one subject while they are measured: {strategy: row}."""
+
+    def __init__(self, subject, seed, changes, progress, warnings):
+        self._subject, self._seed, self._changes, self._warnings = subject, seed, changes, warnings
+        self._progress = lambda name, stage: progress(subject.name, name, stage)
+        self.rows, self._made = {}, {}
+        self._watch = speed.Stopwatch(subject, seed)
+        self._progress(None, "yardsticks")
+        self.yardsticks = self._watch.yardsticks()
+
+    def measure(self, names):
+        """Measure all of them; PksmError when none works."""
+        for name in names:
+            self._attempt(name, self._speed_and_truth, "speed and truth")
+            self._attempt(name, self._consequence, "consequence")
+        for number in range(ROUNDS):  # in turn, so that a busy moment falls on all of them
+            for name in names:
+                self._attempt(name, self._to_rest, f"pksmd to rest, {number + 1} of {ROUNDS},")
+        if not self.rows:
+            raise PksmError(f"{self._subject.name}: no strategy could be profiled: {self._warnings[-1]}")
+        made = {name: self._made[name] for name in self.rows}
+        changes = blindness.Changes(self._subject, self._seed)
+        counts = changes.missed(made, lambda kind: self._progress(None, f"blindness, {kind}"))
+        for name, row in self.rows.items():
+            row["missed"] = blindness.as_columns(made[name], counts[name], self._subject.page_size)
+
+    def _attempt(self, name, measure, stage):
+        """Add columns to a strategy's row; without it from now on, and named, when it fails."""
+        if name in self._made and name not in self.rows:
+            return
+        self._progress(name, stage)
         try:
-            checksum = checksums.make(name, subject.page_size, seed)
-            ns, sums = watch.checksum(checksum)
-            rows[name] = {
-                "subject": subject.name,
-                **checksums.describe(name, subject.page_size),
-                **speed.as_columns(ns, subject.page_size, yardsticks["read"]),
-                **truth.measure(subject, checksum, sums),
-            }
-            progress(subject.name, name, "consequence")
-            rows[name] |= consequence.measure(subject, name, seed, changes) | ksm.measure(subject, name, seed)
-            made[name] = checksum
+            self.rows[name] = self.rows.get(name, {}) | measure(name)
         except (BusError, UsageError):
             raise
         except PksmError as error:
-            rows.pop(name, None)
-            document["partial"] = True
-            warnings.append(f"{name} is left out: {error}")
-    if not rows:
-        raise PksmError(f"{subject.name}: no strategy could be profiled: {warnings[-1]}")
-    counts = blindness.Changes(subject, seed).missed(made, lambda kind: progress(subject.name, None, f"blindness, {kind}"))
-    for name, row in rows.items():
-        row["missed"] = blindness.as_columns(made[name], counts[name], subject.page_size)
-    document["subjects"].append(
-        {**subject.as_dict(), "yardsticks": yardsticks, "recommendation": recommend(list(rows.values()))}
-    )
-    document["strategies"] += rows.values()
-    return list(rows)
+            self.rows.pop(name, None)
+            self._warnings.append(f"{name} is left out: {error}")
+
+    def _speed_and_truth(self, name):
+        subject = self._subject
+        checksum = self._made[name] = checksums.make(name, subject.page_size, self._seed)
+        ns, sums = self._watch.checksum(checksum)
+        return {
+            "subject": subject.name,
+            **checksums.describe(name, subject.page_size),
+            **speed.as_columns(ns, subject.page_size, self.yardsticks["read"]),
+            **truth.measure(subject, checksum, sums),
+        }
+
+    def _consequence(self, name):
+        of_pksmd = consequence.measure(self._subject, name, self._seed, self._changes)
+        return of_pksmd | ksm.measure(self._subject, name, self._seed)
+
+    def _to_rest(self, name):
+        again = consequence.to_rest(self._subject, name, self._seed)
+        return again if again["cpu_ns_to_rest"] < self.rows[name].get("cpu_ns_to_rest", inf) else {}

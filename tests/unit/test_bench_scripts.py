@@ -229,3 +229,42 @@ def test_a_process_that_imports_another_pksm_is_noticed(script, tmp_path, capsys
     options = compare.argparse.Namespace(pages=64, order="content", batch=64, cpu=min(compare.os.sched_getaffinity(0)))
     with pytest.raises(compare.Failure, match="has imported"):
         compare.Side(tmp_path, options)
+
+
+# ---- checksums ----
+
+
+def test_checksums_are_measured_beside_their_libraries(script, monkeypatch, tmp_path, capsys):
+    checksums = script("checksums")
+    monkeypatch.setattr(checksums, "PAGES", 128)
+    monkeypatch.setattr(checksums, "ROUNDS", 1)
+    monkeypatch.setattr(checksums.checksums.plugins, "_registered", {})
+    monkeypatch.setattr(checksums, "missed", lambda document: document["differ"])  # no speeds here
+    path = tmp_path / "result.json"
+    assert checksums.main([str(path)]) == 0
+    document = json.loads(path.read_text())
+    assert document["differ"] == [] and set(document["twins"]) <= set(document["ns"])
+    assert {"read", "fused", "xxh3-64", "jhash2"} <= set(document["ns"])
+    assert all(ns > 0 for row in document["ns"].values() for ns in row.values())
+    assert "xxh3-64" in capsys.readouterr().out
+
+
+def test_a_checksum_that_is_slower_than_its_library_or_differs_is_told(script):
+    document = {
+        "ns": {"xxh64": {"hot": 106, "cold": 104}, "twin": {"hot": 100, "cold": 100}},
+        "twins": {"xxh64": "twin"},
+        "differ": ["xxh64"],
+        "times_read_fused_cold": 1.31,
+    }
+    assert script("checksums").missed(document) == [
+        "xxh64 gives other sums than its library",
+        "xxh64 hot: 106 ns a page, twin 100",
+        "the default with its zero test: 1.31 x read",
+    ]
+    assert script("checksums").missed({**document, "twins": {}, "differ": [], "times_read_fused_cold": 1.3}) == []
+
+
+def test_the_stored_checksums_meet_their_targets(script):
+    document = json.loads((BENCHMARKS / "results" / "checksums.json").read_text())
+    assert script("checksums").missed(document) == []
+    assert set(document["twins"]) == {"xxh32", "xxh64", "xxh3-64", "crc32c"}

@@ -113,3 +113,50 @@ def test_choices_are_measured(tmp_path, capsys):
     saved = {(row["setting"], row["value"]): row["frames_saved_end"] for row in rows}
     assert saved["births", "anonymous"] < saved["births", "all"]
     assert len(capsys.readouterr().out.splitlines()) == len(rows) + 2
+
+
+# ---- measured ----
+
+MEASURED = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "checksum-profile.json"
+
+
+def measured_rows():
+    """The rows of the table, made of the stored profile: PKSM's sample beside our default."""
+    document = json.loads(MEASURED.read_text(encoding="utf-8"))
+    rows = {row["name"]: row for row in document["strategies"]}
+    sample, ours = rows["sampled"], rows["xxh3-64"]
+
+    def missed(row, kind):
+        return f"{100 * row['missed'][kind]['measured']:.1f} %"
+
+    def blind(what, kind):
+        low, high = (100 * sample["missed"][kind][end] for end in ("low", "high"))
+        calculated = f"{100 * sample['missed'][kind]['analytic']:.1f} %"
+        cells = f"{missed(sample, kind)} ({low:.1f} to {high:.1f})", calculated, missed(ours, kind)
+        return ("blind-sample", f"{what} missed", *cells)
+
+    def count(quirk, what, key, calculated="", of=""):
+        cells = (f"{row[key]:,}{of}" for row in (sample, ours))
+        first, second = cells
+        return quirk, what, first, calculated, second
+
+    return [
+        blind("changes of one word", "1_word"),
+        blind("changes of eight words", "8_words"),
+        blind("changes of a cache line", "line"),
+        count("blind-sample", "pages that one word's change made equal to another, never merged", "missed_after_change",
+              of=f" of {sample['changes']:,}"),
+        count("sparse-zero-lost", "pages that look zero to the checksum and are not", "false_zero"),
+        count("one-content-per-hash", "pairs of contents with one checksum", "colliding_pairs",
+              f"{sample['expected_pairs']:.0f}"),
+        count("collision-is-success", "pages in limbo, with the quirks of v0.2", "limbo_pages"),
+    ]  # fmt: skip
+
+
+def test_the_numbers_are_those_that_the_profiler_measured():
+    """After `pksm checksum profile f --pages 262144 --json >benchmarks/results/checksum-profile.json`: copy them."""
+    table = TEXT.split("| quirk | measured | PKSM's sample | calculated | our default |")[1].strip().split("\n\n")[0]
+    written = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in table.splitlines()[1:]]
+    assert written == [tuple(map(str, row)) for row in measured_rows()]
+    document = json.loads(MEASURED.read_text(encoding="utf-8"))
+    assert document["subjects"][0]["name"] == "workload f" and document["subjects"][0]["pages"] == 262144

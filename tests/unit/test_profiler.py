@@ -139,7 +139,7 @@ def test_published_quirks_leave_what_looks_equal_in_limbo(documents):
 def test_the_sample_is_as_it_was_after_changes():
     subject = of_load("a", 200)
     before = subject.rows.copy()
-    consequence.measure(subject, "xxh3-64", changes=0.5)
+    assert consequence.measure(subject, "xxh3-64", changes=0.5)["changes"] == 100
     assert (subject.rows == before).all()
 
 

@@ -8,7 +8,10 @@ from model import checksums as model
 from pksm import checksums, native
 from pksm.adaptive import Adaptive
 from pksm.errors import UsageError
+from pksm.scan import Settings, opened, scan
+from pksm.sources import open_target
 from pksm.summing import Summing
+from pksm.workloads import make
 
 PAGE = np.random.default_rng(0).bytes(4096)
 
@@ -164,3 +167,36 @@ def test_pksmd_with_adaptive_strength_sums_anew_and_ends_where_others_do(order, 
     ids = np.concatenate([native.tree_items(daemon.items.table, which) for which in (native.STABLE, native.UNSTABLE)])
     view = store.view
     assert (daemon.items.checksum[ids] == native.checksum_pages(view, adaptive, daemon.items.page[ids])).all()
+
+
+# ---- every strategy in every order ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["content", "checksum", "checksum-content"])
+@pytest.mark.parametrize("name", list(checksums.ABOUT))
+def test_every_strategy_drives_pksmd_and_a_scan_in_every_order(name, order, tmp_path):
+    """Exactly the equal pages end up shared; by checksum alone, where no two contents have the same one."""
+    array = np.zeros((400, 512), np.uint8)
+    load = make("f", array, seed=2)
+    expected = load.expected()
+    saving = expected["duplicates"] + (expected["zero"] > 0)
+    store = pksm.Store(512)
+    first = store.add(array)
+    host = pksm.FlatHost(store, static=True)
+    daemon = pksm.Pksmd(host, pksm.preset("fixed").with_(checksum=name, order=order, pages_to_scan=70))
+    host.bear(np.arange(first, first + 400, dtype=np.uint32))
+    for _ in range(100):
+        daemon.wake()
+    daemon.check(), host.check()
+    array.tofile(tmp_path / "image")
+    settings = Settings(page_size=512, changes={"checksum": name, "order": order})
+    with opened([lambda: open_target(tmp_path / "image")]) as (sources, _):
+        result = scan(sources, settings)
+    tells_all_apart = len(np.unique(native.checksum_pages(store.view, checksums.make(name, 512), np.arange(400)))) == (
+        expected["distinct"]
+    )
+    if order != "checksum" or (tells_all_apart and name != "adaptive"):
+        assert daemon.at_rest
+        assert host.frames_saved == saving == result["saving"]["pages"]
+    else:
+        assert max(host.frames_saved, result["saving"]["pages"]) <= saving
