@@ -32,10 +32,10 @@ class Merging:
 
         rules: native.PackedRules, that they were made by.
         """
-        if settled.all_wait:
-            return _NONE, _NONE, _NONE
         if self._has("partial-merge-leak") and self._host.classes is not None:
             published.try_zero(self._host, self._items, rules.c, settled)
+        if settled.all_wait:
+            return _NONE, _NONE, _NONE
         not_zero, not_paired, not_joined, void = self._merge(settled, rules)
         if settled.count(Verdict.LIMBO):
             self._book(_without(settled.of(Verdict.LIMBO), void))

@@ -358,7 +358,7 @@ class Pksmd:
         """Once a period, let an adaptive checksum choose its strength; all unshared pages are visited with a new one."""
         self._now_ms += self._tunables.sleep_millisecs
         if self._summing.strength_changes(self.items, self._now_ms, 1000 * self._tunables.period_seconds):
-            self.items.set_flags(self._rescan.peek(len(self._rescan)), native.INITCHECKSUM)
+            self.items.set_flags(self._again.peek(len(self._again)), native.INITCHECKSUM)
             self._visit_again(native.tree_items(self.items.table, native.UNSTABLE), native.INITCHECKSUM)
             self._summing.resum_stable(self.items, self._tunables.order)
             self._set_rules()

@@ -74,6 +74,16 @@ class AssertingQueue(IdQueue):
         self._assert_moves(len(self), len(self) + len(ids))
         super().push(ids)
 
+    def push_parted(self, pages):
+        before = len(self)
+        super().push_parted(pages)
+        self._assert_moves(before, len(self))
+
+    def _make_room(self, n):
+        walked = self._cost.entries_asserted
+        super()._make_room(n)
+        self._cost.entries_asserted = walked  # no list of the kernel's is copied
+
     def take(self, n):
         before, taken = len(self), super().take(n)
         self._assert_moves(len(self), before)
