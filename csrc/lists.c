@@ -271,7 +271,7 @@ EXPORT int pksm_let_go(const pksm_table *table, pksm_trees *trees, pksm_ring *co
                 take_off(table, rings[r], ids[i]);
         tree_erase(table, trees, ids[i]);
     }
-    return status;
+    return status == PKSM_OK && *count <= room ? pksm_clear(table, ids, n) : status;
 }
 
 EXPORT int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, size_t n, uint32_t *out,

@@ -326,11 +326,11 @@ static void fly_window(const batch *b, const uint32_t *ids, size_t n, lane *lane
         fetch_match(&b->tree, &lanes[i]);
 }
 
-/* Items of the next window, and whether they can work together. Those that are in a tree already could be found by
- * others before their turn comes. */
+/* Items of the next window: of n that are left, so that none is much smaller than the others. And whether they can work
+ * together: those that are in a tree already could be found by others before their turn comes. */
 static size_t window_at(const batch *b, const uint32_t *ids, size_t n, int *together)
 {
-    size_t part = n < b->window ? n : b->window;
+    size_t windows = (n + b->window - 1) / b->window, part = n ? (n + windows - 1) / windows : 0;
     int flags = part > 1 ? 0 : PKSM_UNSTABLE;
 
     for (size_t i = 0; i < part; i++)

@@ -105,8 +105,12 @@ class ItemTable:
 
     def free(self, ids):
         """Give ids back. ItemError if one is in a tree or on a list."""
-        n = len(ids)
         native.clear(self.table, ids)
+        self.free_blank(ids)
+
+    def free_blank(self, ids):
+        """Give ids back whose items are blank already."""
+        n = len(ids)
         if self._n_free + n > len(self._free):
             self._free = grown(self._free, max(self._n_free + n, len(self._free) * 3 // 2))
         self._free[self._n_free : self._n_free + n] = ids

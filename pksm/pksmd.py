@@ -18,7 +18,7 @@ from pksm.stats import Sysfs
 from pksm.summing import Summing
 from pksm.tunables import preset
 
-WINDOW = 32  # searches in flight; 24 to 64 are alike, 16 is slower
+WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
 _NONE = np.empty(0, np.uint32)
 
 
@@ -172,7 +172,7 @@ class Pksmd:
         anon_vmas = self._stable_anon.release(self.items, ids, self._lists)
         if len(anon_vmas):
             self._host.put_anon_vma(anon_vmas)
-        self.items.free(ids)
+        self.items.free_blank(ids)
 
     def _alive(self, ids):
         """Those whose pages have not died during this wake-up."""

@@ -38,7 +38,7 @@ class StableAnon:
     def release(self, items, ids, queues=None):
         """Drop all records of the items and return their anon_vmas, uint32.
 
-        queues: a queues.IdQueues that they are to leave too, together with their tree.
+        queues: a queues.IdQueues that they are to leave too, together with their tree; they are blank then.
         """
         if queues is None:
             return native.records_release(items.table, self._records, ids)

@@ -388,7 +388,7 @@ int pksm_records_append(const pksm_table *table, pksm_records *records, const ui
  * number: above room, nothing was done. PKSM_EINVAL, and nothing done, when a list leads nowhere. */
 int pksm_records_release(const pksm_table *table, pksm_records *records, const uint32_t *ids, size_t n,
                          uint32_t *values, size_t room, size_t *count);
-/* The same, and takes the items off all of these rings and out of their tree. */
+/* The same, and takes the items off all of these rings and out of their tree, and makes them blank as pksm_clear. */
 int pksm_let_go(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
                 pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room, size_t *count);
 /* Follows `next` from each head to 0; out (null: only count) gets the records met, *count their number.

@@ -140,7 +140,10 @@ def records_release(table, records, ids):
 
 
 def let_go(table, rings, records, ids):
-    """Take items off these rings, out of their tree, and give their records back: return the records' values, uint32."""
+    """Take items off these rings, out of their tree, give their records back, and make the items blank.
+
+    Returns the records' values, uint32. ItemError if an item is on another ring.
+    """
     n_rings = len(rings)
     return _released(ids, lambda *lent: lib.pksm_let_go(table.c, table.c_trees, rings, n_rings, records.c, *lent))
 

@@ -61,6 +61,7 @@ STAGES = {
     "stable": lib.PKSM_STAGE_STABLE,
     "unstable": lib.PKSM_STAGE_UNSTABLE,
 }
+MAX_WINDOW = lib.PKSM_MAX_WINDOW  # searches in flight
 RETRY, SUCCESS, SKIP, STOP = lib.PKSM_RETRY, lib.PKSM_SUCCESS, lib.PKSM_SKIP, lib.PKSM_STOP
 VERDICTS = (
     "WAITING",

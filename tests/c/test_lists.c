@@ -232,16 +232,18 @@ static void test_records(uint32_t n_items, uint32_t room)
                 CHECK(pksm_records_release(&table, &records, ids, n, values, expected - 1, &count) == PKSM_OK);
                 CHECK(count == expected && records.length == held);
             }
-            for (uint32_t k = 0; all && k < n; k++)
+            for (uint32_t k = 0; all && k < n; k++) {
+                table.nodes[ids[k]].page = 7;
                 if (!(table.nodes[ids[k]].flags & PKSM_CHECKSUM_LIST) && ring.tail - ring.head < ring.size)
                     CHECK(pksm_ring_push(&table, &ring, &ids[k], 1) == PKSM_OK);
+            }
             if (all)
                 CHECK(pksm_let_go(&table, &trees, rings, 1, &records, ids, n, values, expected, &count) == PKSM_OK);
             else
                 CHECK(pksm_records_release(&table, &records, ids, n, values, expected, &count) == PKSM_OK);
             CHECK(count == expected);
             for (uint32_t k = 0, at = 0; k < n; k++) {
-                CHECK(!table.nodes[ids[k]].link && !(all && table.nodes[ids[k]].flags));
+                CHECK(!table.nodes[ids[k]].link && !(all && (table.nodes[ids[k]].flags || table.nodes[ids[k]].page)));
                 for (uint32_t i = held; i--;) /* newest first */
                     if (whose[i] == ids[k])
                         CHECK(values[at++] == what[i]);
