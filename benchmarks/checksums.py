@@ -28,7 +28,7 @@ NOISE = 1.05  # of two medians of the same thing
 
 
 def library(name, package=None):
-    """Return the library as ctypes loads it, from the system or from beside a Python package; None if it is not here."""
+    """Return the library as ctypes loads it, from the system or from beside a package; None if it is not here."""
     path = ctypes.util.find_library(name)
     if path is None and package and (spec := importlib.util.find_spec(package)):
         beside = os.path.join(os.path.dirname(os.path.dirname(spec.origin)), f"{package}.libs", f"lib{name}*.so*")

@@ -63,7 +63,8 @@ static inline AVX2 void store_eight(__m256i h, uint64_t *sums)
     }
 
 /* ---- jhash2 ---- */
-#define STEP_MIX(x, y, z, bits) (x = _mm256_xor_si256(_mm256_sub_epi32(x, z), rotl_avx2(z, bits)), z = _mm256_add_epi32(z, y))
+#define STEP_MIX(x, y, z, bits)                                                                                     \
+    (x = _mm256_xor_si256(_mm256_sub_epi32(x, z), rotl_avx2(z, bits)), z = _mm256_add_epi32(z, y))
 #define STEP_END(x, y, bits) (x = _mm256_sub_epi32(_mm256_xor_si256(x, y), rotl_avx2(y, bits)))
 
 /* The first eight of n pages. */
@@ -72,7 +73,7 @@ static AVX2 void jhash2_eight(const uint8_t *const *pages, size_t n, size_t size
 {
     size_t words = size / 4, used = 0, have = 0;
     __m256i a = _mm256_set1_epi32((int)(0xdeadbeefu + (uint32_t)size + 17)), b = a, c = a;
-    __m256i queue[16]; /* words loaded and not yet mixed, from queue[used & 7] on; two rounds, so that three lie in a row */
+    __m256i queue[16]; /* words loaded and not yet mixed, from queue[used & 15] on */
 
     (void)state;
     for (; words - used > 3; used += 3) {

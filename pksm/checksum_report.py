@@ -8,7 +8,9 @@ from pksm.text import BOLD, columns, many, plain, size
 _LISTED = ("name", "width", "bytes", "lines", "seed", "users")
 _SPEED = ("Speed, ns of CPU a page", "hot", "cold", "random", "GB/s cold", "x read")
 _TRUTH = ("Truth and blindness", "colliding", "expected", "false zero", "1 word", "8 words", "byte", "line", "tail")
-_CONSEQUENCE = ("Consequence for pksmd", "ns to rest", "futile", "missed", "after change", "limbo", "lost", "ksmd ns", "missed")
+_CONSEQUENCE = (
+    "Consequence for pksmd", "ns to rest", "futile", "missed", "after change", "limbo", "lost", "ksmd ns", "missed",
+)  # fmt: skip
 
 
 def list_table(rows):
@@ -55,8 +57,8 @@ def _headline(subject, document):
     pages, changes = subject["pages"], document["changes"]
     return [
         f"{plain(subject['name'])}: {many(pages, 'page')} of {size(document['page_size']).replace('.0', '')}, "
-        f"{size(subject['bytes'])}: {many(subject['contents'], 'content')}, {many(subject['zero_pages'], 'zero page')}, "
-        f"merging saves {subject['saving_pages']:,}",
+        f"{size(subject['bytes'])}: {many(subject['contents'], 'content')}, "
+        f"{many(subject['zero_pages'], 'zero page')}, merging saves {subject['saving_pages']:,}",
         f"After change: {100 * changes:g} % of the unshared pages of a sample change by a word, each to equal another.",
         "Limbo, lost: pages booked as merged though they are not, and merges not made, under the published quirks.",
     ]

@@ -7,5 +7,6 @@ def front(points):
     A list of bool. Of points that are the same all are on the front or none.
     """
     return [
-        not any(other != point and other[0] <= point[0] and other[1] <= point[1] for other in points) for point in points
+        not any(other != point and other[0] <= point[0] and other[1] <= point[1] for other in points)
+        for point in points
     ]

@@ -28,8 +28,8 @@ class Plugin:
     an integer, a cffi or ctypes function pointer or a numba.cfunc; or a Python callable that takes a read-only uint8
     array (n, page_size) and gives an array of n unsigned integers.
     width: bits of the result that can be set; state: what a C function gets as third argument (an address, a cffi or
-    ctypes pointer, or an object with a buffer), kept alive; keep: what else has to live as long, such as cffi's library;
-    about: who uses it, a few words.
+    ctypes pointer, or an object with a buffer), kept alive; keep: what else has to live as long, such as cffi's
+    library; about: who uses it, a few words.
     UsageError for what can't be that.
     """
 

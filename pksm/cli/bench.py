@@ -30,7 +30,7 @@ def add_arguments(parser):
                       help=f"what trees are ordered by: {', '.join(tunables.SETTINGS['order'].metadata['choices'])} "
                       f"(default {tunables.SETTINGS['order'].default})")  # fmt: skip
     what.add_argument("--checksum", default=tunables.SETTINGS["checksum"].default, metavar="NAME",
-                      help="how pages are summed: see pksm features (default %(default)s)")  # fmt: skip
+                      help="how pages are summed: see pksm checksum list (default %(default)s)")  # fmt: skip
     what.add_argument("--batch", type=int, default=65536, metavar="N",
                       help="pages a wake-up of the engine (default %(default)s)")  # fmt: skip
     what.add_argument("--threads", type=int, default=1, metavar="N",

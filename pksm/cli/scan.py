@@ -55,7 +55,7 @@ def add_arguments(parser):
     what.add_argument("--page-size", type=page_size, metavar="N",
                       help="bytes of a page: a power of two from 512 to 2M (default 4096)")  # fmt: skip
     how = parser.add_argument_group("how to merge")
-    how.add_argument("--checksum", metavar="NAME", help="how pages are summed: see pksm features")
+    how.add_argument("--checksum", metavar="NAME", help="how pages are summed: see pksm checksum list")
     how.add_argument("--order", metavar="NAME", help=f"what trees are ordered by: {', '.join(_choices('order'))}")
     how.add_argument("--preset", default="fixed", metavar="NAME",
                      help=f"settings to start from: {', '.join(tunables.PRESETS)} (default fixed)")  # fmt: skip

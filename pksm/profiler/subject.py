@@ -1,4 +1,4 @@
-"""What checksums are profiled on: pages of a workload or of somebody's memory, and a part of them that may be changed."""
+"""What checksums are profiled on: pages of a workload or of somebody's memory, and a part of them that may change."""
 
 from contextlib import contextmanager
 
@@ -18,9 +18,9 @@ class Subject:
     """Pages to profile on.
 
     name; store; pages: uint32, ascending; rows: uint8 (n, page_size), a copy of some of the pages, evenly spread, that
-    may be written to, and row_pages: their page numbers in the same store; copied: those they are copies of; contents: bool, the first page of each
-    content among the pages; n_zero: zero pages among them; warnings, partial: what its sources had
-    to say, and whether something of them is missing.
+    may be written to, and row_pages: their page numbers in the same store; copied: those they are copies of;
+    contents: bool, the first page of each content among the pages; n_zero: zero pages among them; warnings, partial:
+    what its sources had to say, and whether something of them is missing.
     """
 
     def __init__(self, name, store, pages, warnings=(), partial=False):

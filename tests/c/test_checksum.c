@@ -127,7 +127,7 @@ static void test_pages(const pksm_strategy *strategy, const pksm_sample *sample)
     free(bytes);
 }
 
-/* Words for a strategy to look at, the last one of the page among them: runs for all but `sampled`, one for `partial`. */
+/* Words for a strategy to look at, the page's last one among them: runs for all but `sampled`, one for `partial`. */
 static pksm_sample sample_for(const pksm_strategy *strategy, size_t size, uint32_t words[3])
 {
     uint32_t most = (uint32_t)size / 4, run = 1;

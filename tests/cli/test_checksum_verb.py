@@ -144,7 +144,7 @@ def test_a_broken_plug_in_of_a_package_is_one_line_and_stops_nothing(tmp_path):
         (("profile", "f", "--seed", "-1"), 2, ["seed"]),
         (("profile", "/no/such/file"), 1, ["/no/such/file"]),
         (("profile", "f", "--plot", "picture.doc"), 2, ["picture.doc", ".png"]),
-        (("profile", "f", "--pages", "8", "--strategies", "xxh64", "--plot", "/no/such/dir/a.png"), 1, ["/no/such/dir"]),
+        (("profile", "f", "--pages", "8", "--strategies", "xxh64", "--plot", "/no/such/a.png"), 1, ["/no/such/a.png"]),
     ],
 )
 def test_mistakes_are_one_line(capfd, arguments, code, words):

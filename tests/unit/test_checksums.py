@@ -54,7 +54,7 @@ def in_python(name, page):
 
 
 def native_sum(name, page, *sample):
-    """Return C's checksum of a page, the same at every CPU level. sample: where to look; else the vectors' positions."""
+    """Return C's checksum of a page, the same at every CPU level. sample: where to look, else the vectors' places."""
     sample = sample or sample_of(name, len(page))
     return at_every_level(lambda: native.Checksum(name, *sample).of(page))
 
@@ -137,7 +137,7 @@ def test_partial_takes_any_run_of_words(data, run, seed):
 
 
 def test_the_model_knows_published_results():
-    """FIPS 197, appendix B: the first round of its example. Check values of the CRC catalogue; FNV's own test vectors."""
+    """FIPS 197, appendix B: the first round of its example. Check values of the CRC catalogue; FNV's own vectors."""
     block = bytes.fromhex("193de3bea0f4e22b9ac68d2ae9f84808")
     key = bytes.fromhex("a0fafe1788542cb123a339392a6c7605")
     assert model.aes_round(block, key) == bytes.fromhex("a49c7ff2689f352b6b5bea43026a5049")
@@ -177,7 +177,8 @@ def test_batches_are_one_by_one(name, size, seeds, data, offset):
     store, memory = store_of(contents, offset)
     pages = data.draw(st.lists(st.integers(0, len(contents) - 1), max_size=100))
     sample = sample_of(name, size)
-    one_by_one = {seed: native.Checksum(name, *sample).of(content) for seed, content in zip(seeds, contents, strict=True)}
+    alone = native.Checksum(name, *sample)
+    one_by_one = {seed: alone.of(content) for seed, content in zip(seeds, contents, strict=True)}
     expected = [one_by_one[seeds[page]] for page in pages]
     out = np.zeros(len(pages), np.uint64)
 

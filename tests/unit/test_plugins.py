@@ -170,7 +170,8 @@ text = "no function"
 
 
 def test_plug_ins_of_packages_are_found_and_broken_ones_named(packages):
-    packages("one_with_checksums", PACKAGE, bare="first", whole="plugin", broken="fails", text="text", missing="nothing")
+    points = {"bare": "first", "whole": "plugin", "broken": "fails", "text": "text", "missing": "nothing"}
+    packages("one_with_checksums", PACKAGE, **points)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         known = plugins.known()
@@ -193,7 +194,8 @@ def test_plug_ins_drive_pksmd(order, tmp_path):
         store = pksm.Store(64)
         first = store.add(array)
         host = pksm.FlatHost(store)
-        daemon = pksm.Pksmd(host, pksm.preset("fixed").with_(checksum=name, order=order, pages_to_scan=70, period_seconds=1))
+        values = pksm.preset("fixed").with_(checksum=name, order=order, pages_to_scan=70, period_seconds=1)
+        daemon = pksm.Pksmd(host, values)
         pages = np.arange(first, first + 300, dtype=np.uint32)
         host.bear(pages)
         rest(daemon)
