@@ -397,8 +397,11 @@ EXPORT int pksm_ksm_visit(const pksm_store *store, const pksm_table *table, pksm
     *done = 0;
     if (status == PKSM_OK)
         status = check_items(store, table, ids, n);
-    if (status == PKSM_OK && (store->n_pages > ksm->n_pages || !rules->checksum.sum))
+    if (status == PKSM_OK && !rules->checksum.sum)
         status = PKSM_EINVAL;
+    for (size_t i = 0; status == PKSM_OK && i < n; i++)
+        if (mapped[i] && table->nodes[ids[i]].page >= ksm->n_pages)
+            status = PKSM_EPAGE;
     if (status != PKSM_OK)
         return status;
     s = new_scan(store, table, trees, ksm, cost);

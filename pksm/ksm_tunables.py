@@ -23,11 +23,6 @@ class KsmTunables:
     merge_across_nodes: int = setting(1, "1: one pair of trees for all memory nodes, of which there is one here", 1, 1)
     smart_scan: int = setting(1, "1: pages that did not merge are left out of more and more full scans", 0, 1)
     stable_node_chains_prune_millisecs: int = setting(2000, "ms from one pruning of a chain to the next", 0, 1 << 31)
-    advisor_mode: str = setting("none", "scan-time: pages_to_scan follows the target", choices=("none", "scan-time"))
-    advisor_max_cpu: int = setting(70, "% of a CPU that the advisor lets ksmd use", 0, 100)
-    advisor_min_pages_to_scan: int = setting(500, "pages: the advisor goes no lower", 1, 1 << 31)
-    advisor_max_pages_to_scan: int = setting(30000, "pages: the advisor goes no higher", 1, 1 << 31)
-    advisor_target_scan_time: int = setting(200, "s in which the advisor wants a full scan done", 1, 1 << 31)
     checksum: str = setting("xxh64-trunc32", "name of the checksum that tells whether a page has changed")
     stages: str = setting("unchanged-first", "what is done with a page in which order", choices=tuple(STAGE_ORDERS))
 

@@ -26,7 +26,10 @@ class Ksmd:
 
     host: MappingHost; tunables: KsmTunables; checksum: a native.Function (or something with its
     of() and fill()) in place of the one tunables name; the strength of an adaptive one stays as it is.
+    WORK_COUNTERS: those that never rest; smart_scan lets pages come and go between unshared and volatile.
     """
+
+    WORK_COUNTERS = ("pages_scanned", "pages_skipped", "full_scans", "pages_unshared", "pages_volatile")
 
     def __init__(self, host, tunables=None, *, checksum=None):
         self._host = host
@@ -35,7 +38,7 @@ class Ksmd:
         self._known = None  # sums computed before a visit, by a checksum that C can't call
         if not isinstance(self._checksum, native.Function):
             self._checksum = self._known = native.Known(self._checksum)
-        self.items = Mappings(host.store.n_pages)
+        self.items = Mappings()
         self.cost = Cost()
         self.fake_merges = 0  # merges that freed no frame: others map it still
         self._freed = 0
@@ -127,7 +130,7 @@ class Ksmd:
 
     @property
     def at_rest(self):
-        """True when the last two full scans ended with the same counts."""
+        """True when the last two full scans ended with the same counts, those of work left out."""
         return self._last is not None and self._last == self._before
 
     def next_wake(self):
@@ -142,7 +145,6 @@ class Ksmd:
     def on_free(self, pages):
         """These frames are free: stable nodes whose pages they were go when they are next met."""
         self._freed += len(pages)
-        self.items.cover(self._host.store.n_pages)
         native.ksm_bury(self.items.table, self.items.view, pages)
 
     def written(self, pages):
@@ -156,7 +158,6 @@ class Ksmd:
             return 0
         self._now_millisecs += self._tunables.sleep_millisecs
         self._enter_mms()
-        self.items.cover(self._host.store.n_pages)
         self._refresh_unstable()
         left = stride = self._tunables.pages_to_scan
         visited = 0
@@ -194,9 +195,8 @@ class Ksmd:
     def _end_full_scan(self):
         self._at, self._first = -1, 0
         self._full_scans += 1
-        counters = self.counters()
-        steady = {name: value for name, value in counters.items() if name not in ("pages_scanned", "full_scans")}
-        self._before, self._last = self._last, steady
+        results = {name: count for name, count in self.counters().items() if name not in self.WORK_COUNTERS}
+        self._before, self._last = self._last, results
 
     def _refresh_unstable(self):
         """Let waiting items know the pages they map now, where ptes have changed since."""

@@ -23,9 +23,9 @@ class Mappings(ItemTable):
     counts: the fields of native.KSM_COUNTS.
     """
 
-    def __init__(self, n_pages):
+    def __init__(self):
         super().__init__(_COLUMNS)
-        self._node_of_page = np.zeros(n_pages, np.uint32)
+        self._node_of_page = np.zeros(0, np.uint32)
         self._spare = np.empty(0, np.uint32)
         self._n_stable_ids = 0  # ids that are stable nodes or chains, or spare
         self._counts = np.zeros(1, native.KSM_COUNTS)
@@ -76,10 +76,11 @@ class Mappings(ItemTable):
             )
         return self._ksm
 
-    def cover(self, n_pages):
-        """Make room for page numbers up to n_pages."""
-        if n_pages > len(self._node_of_page):
-            self._node_of_page = grown(self._node_of_page, n_pages)
+    def _cover(self, pages):
+        """Make room for page numbers."""
+        needed = int(pages.max(initial=0)) + 1
+        if needed > len(self._node_of_page):
+            self._node_of_page = grown(self._node_of_page, max(needed, len(self._node_of_page) * 3 // 2))
             self._ksm = None
 
     def _grow(self, needed):
@@ -95,6 +96,7 @@ class Mappings(ItemTable):
         whose page is not mapped any more, up to the last of the pages, or (at_end) all. fresh: bool, items just made.
         """
         self._make_leaves(mm, pages)
+        self._cover(frames)
         end = LIMIT if at_end else int(pages[-1]) + 1
         numbers, rows = self._span(mm, first, end)
         block = self._leaves[rows].reshape(-1)

@@ -1,14 +1,15 @@
 """Simulating: what a policy does to the memory of a workload, millisecond by millisecond of virtual time."""
 
 import os
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from pksm import tunables, workloads
+from pksm import ksm_tunables, tunables, workloads
 from pksm.errors import UsageError
+from pksm.ksmd import Ksmd
 from pksm.machine import Machine
 from pksm.pksmd import Pksmd
 from pksm.simulation import Over, Simulation
@@ -53,12 +54,40 @@ def pksmd_maker(preset="fixed", changes=None, seed=0):
     return Maker(f"pksmd:{preset}", values, lambda machine: Pksmd(machine, chosen, seed=seed))
 
 
+def ksmd_maker(preset="ksm-6.11", changes=None):
+    """Return the Maker of ksmd with a preset and changes of it. UsageError for what can't be."""
+    chosen = ksm_tunables.preset(preset).with_(**(changes or {}))
+    values = {name: getattr(chosen, name) for name in ksm_tunables.SETTINGS}
+    return Maker(f"ksmd:{preset}", values, lambda machine: Ksmd(machine, chosen))
+
+
+def makers_of(policies, changes=(), seed=0):
+    """Return the Makers of "ksmd:ksm-6.11,pksmd:fixed". UsageError for what can't be.
+
+    changes: texts "name=value", for all policies that have a setting of this name.
+    """
+    parts = [part.partition(":") for part in policies.split(",")]
+    kinds = {"pksmd": (tunables.SETTINGS, "fixed"), "ksmd": (ksm_tunables.SETTINGS, "ksm-6.11")}
+    for name, _, _ in parts:
+        if name not in kinds:
+            raise UsageError(f"unknown policy {name!r}: choose from {', '.join(kinds)}, as in ksmd:ksm-6.11,pksmd:fixed")
+    known = {setting: entry for name, _, _ in parts for setting, entry in kinds[name][0].items()}
+    values = dict(tunables.parse_setting(text, known) for text in changes)
+    makers = []
+    for name, _, preset in parts:
+        settings, default = kinds[name]
+        mine = {setting: value for setting, value in values.items() if setting in settings}
+        preset = preset or default
+        makers.append(pksmd_maker(preset, mine, seed) if name == "pksmd" else ksmd_maker(preset, mine))
+    return makers
+
+
 def simulate(settings, makers, progress=None, hold=nullcontext):
     """Play a workload once for each maker and return the document, ready for json; README.md tells its fields.
 
     progress(policy name, now, wake-ups): called after every step. hold: a factory of context managers that hold
     interrupts back for the length of a step; a KeyboardInterrupt in between ends the work, and the document tells of what
-    was done by then. With several makers the results are in `runs`.
+    was done by then. With several makers the results are in `runs`, and `unmerged` has the frames used if nobody merges.
     """
     play = _player(settings)
     runs, interrupted = [], False
@@ -75,7 +104,18 @@ def simulate(settings, makers, progress=None, hold=nullcontext):
         "seed": settings.seed,
         "interrupted": interrupted,
     }
-    return document | (runs[0] if len(makers) == 1 else {"runs": runs})
+    if len(makers) == 1:
+        return document | runs[0]
+    return document | {"unmerged": [] if interrupted else _unmerged(settings, play), "runs": runs}
+
+
+def _unmerged(settings, play):
+    """Play the workload with nobody merging: [(label, frames used)] of its readings, and a last one."""
+    sim = Simulation(Machine(_frames(settings), settings.page_size), end_ms=settings.until_ms)
+    with suppress(Over):
+        play(sim)
+    used = [(reading.label, reading.counters["frames_used"]) for reading in sim.readings]
+    return [*used, (None, sim.machine.frames_used)]
 
 
 def _player(settings):
@@ -152,6 +192,7 @@ def _run(settings, maker, play, progress, hold):
                 for step, wall in policy.cost.wall_s.items()
             },
             "metadata_bytes": policy.metadata_bytes,
+            "fake_merges": getattr(policy, "fake_merges", 0),
         },
     }, interrupted
 

@@ -24,16 +24,27 @@ ALWAYS = ("pages_shared", "pages_sharing", "pages_unshared", "frames_used", "fra
 
 
 def simulate_csv(document):
-    """Return samples and readings as CSV, by time; samples have no label."""
+    """Return samples and readings as CSV, by time; samples have no label. Of several policies, each with its name."""
+    if "runs" in document:
+        names = list(dict.fromkeys(name for run in document["runs"] for name in run["series"]["columns"]))
+        blank = {"policy": "", "label": "", **dict.fromkeys(names, "")}
+        rows = [blank | {"policy": run["policy"], **row} for run in document["runs"] for row in _csv_rows(run)]
+        return csv_text(rows)
+    return csv_text(_csv_rows(document))
+
+
+def _csv_rows(document):
     rows = [dict(zip(document["series"]["columns"], row, strict=True)) for row in document["series"]["rows"]]
     rows = [{"label": "", **row} for row in rows]
     rows += [{"label": reading["label"], "ms": reading["ms"], **reading["counters"]} for reading in document["readings"]]
-    return csv_text(sorted(rows, key=lambda row: row["ms"]))
+    return sorted(rows, key=lambda row: row["ms"])
 
 
 def simulate_table(document, width=80, colour=False):
     """Return a document for people."""
     paint = (lambda text: f"\033[{BOLD}m{text}\033[0m") if colour else lambda text: text
+    if "runs" in document:
+        return _side_by_side(document, width, paint)
     final = document["final"]
     parts = [textwrap.wrap(_headline(document), width)]
     if document["readings"]:
@@ -50,6 +61,52 @@ def simulate_table(document, width=80, colour=False):
     parts.append(textwrap.wrap(_savings(document), width))
     parts.append(textwrap.wrap(_effort(final), width))
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _side_by_side(document, width, paint):
+    """Several policies over the same memory: what each leaves in use at the readings, and what that takes."""
+    runs, page_size = document["runs"], document["page_size"]
+    names = [run["policy"] for run in runs]
+    title = f"{cut(plain(document['workload']), LABEL_WIDTH * 2)} under {' and '.join(names)}"
+    parts = [textwrap.wrap(title + (", interrupted" if document["interrupted"] else ""), width)]
+    unmerged = document["unmerged"]
+    if unmerged:
+        rows = [("Frames in use", "nobody", *names)]
+        for place, (label, used) in enumerate(unmerged[:-1]):
+            readings = [run["readings"][place] if place < len(run["readings"]) else None for run in runs]
+            rows.append((cut(plain(label), LABEL_WIDTH), f"{used:,}", *map(_used_at, readings)))
+        last = (f"{run['final']['counters']['frames_used']:,}" for run in runs)
+        parts.append(_lines([*rows, ("at the end", f"{unmerged[-1][1]:,}", *last)], paint))
+    rows = [("To the end", *names)]
+    for name, cell in _FINALS.items():
+        rows.append((name, *(cell(run["final"]) for run in runs)))
+    if unmerged:
+        rows.append(("saved, less metadata", *(_net(unmerged[-1][1], run["final"], page_size) for run in runs)))
+    parts.append(_lines(rows, paint))
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _lines(rows, paint):
+    lines = columns(rows, right=range(1, len(rows[0])))
+    return [paint(lines[0]), *lines[1:]]
+
+
+def _used_at(reading):
+    return f"{reading['counters']['frames_used']:,} at {_time(reading['ms'])}" if reading else "-"
+
+
+def _net(unmerged, final, page_size):
+    left = (unmerged - final["counters"]["frames_used"]) * page_size - final["metadata_bytes"]
+    return size(left) if left >= 0 else f"-{size(-left)}"
+
+
+_FINALS = {
+    "virtual time": lambda final: _time(final["ms"]),
+    "pages visited": lambda final: f"{final['cost']['pages_visited']:,}",
+    "mappings merged": lambda final: f"{final['counters']['pages_sharing']:,}",
+    "fake merges": lambda final: f"{final['fake_merges']:,}",
+    "metadata": lambda final: size(final["metadata_bytes"]),
+}
 
 
 def _headline(document):

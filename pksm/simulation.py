@@ -62,7 +62,9 @@ class Simulation:
 
     def _changing(self):
         """What has to stay the same for things to be settled: frames_saved follows from it, and takes long to count."""
-        return self.machine.frames_used, self.machine.pages_sharing, self.policy and self.policy.counters()
+        counters, work = self.policy.counters() if self.policy else {}, getattr(self.policy, "WORK_COUNTERS", ())
+        results = {name: count for name, count in counters.items() if name not in work}
+        return self.machine.frames_used, self.machine.pages_sharing, results
 
     @property
     def columns(self):
@@ -147,23 +149,30 @@ class Simulation:
         self._go_to(until)
 
     def run_until_settled(self, quiet_ms=QUIET_MS, limit_ms=None):
-        """Run until no counter has changed for quiet_ms; returns whether that was so within limit_ms from now."""
+        """Run until no counter has changed for quiet_ms; returns whether that was so within limit_ms from now.
+
+        Counters of work (policy.WORK_COUNTERS) always change; a policy that scans in rounds makes two more at least.
+        """
         _check_ms("quiet_ms", quiet_ms)
-        last, since = self._changing(), self.now
+        last, since, rounds = self._changing(), self.now, self._rounds()
         end = None if limit_ms is None else self.now + _check_ms("limit_ms", limit_ms)
         while True:
             ms, due = self.peek(), since + quiet_ms
-            still = ms is None or ms > due
+            still = ms is None or (ms > due and self._rounds() >= rounds + 2)
             if end is not None and (due if still else ms) > end:
                 self._go_to(end)
                 return False
             if still:
-                self._go_to(due)
+                self._go_to(max(due, self.now))
                 return True
             self.step()
-            counters = self._changing()
-            if counters != last:
-                last, since = counters, self.now
+            changing = self._changing()
+            if changing != last:
+                last, since, rounds = changing, self.now, self._rounds()
+
+    def _rounds(self):
+        """The full scans of a policy that works in rounds; of others more than anybody waits for."""
+        return self.policy.counters()["full_scans"] if hasattr(self.policy, "WORK_COUNTERS") else float("inf")
 
     # ---- workloads ----
 

@@ -117,14 +117,17 @@ def check_setting(name, value, entry):
         raise UsageError(f"{name}={value}: must be one of {', '.join(choices)}")
 
 
-def parse_setting(text):
-    """Return (name, value) of "name=value" as the command line has it. UsageError if it can't be read."""
+def parse_setting(text, settings=SETTINGS):
+    """Return (name, value) of "name=value" as the command line has it. UsageError if it can't be read.
+
+    settings: {name: field} of those that there are.
+    """
     name, equals, value = text.partition("=")
-    if not equals or name not in SETTINGS:
-        raise UsageError(f"setting {text!r}: write name=value, with a name of {', '.join(SETTINGS)}")
+    if not equals or name not in settings:
+        raise UsageError(f"setting {text!r}: write name=value, with a name of {', '.join(settings)}")
     if name == "quirks":
         return name, frozenset(part for part in value.split(",") if part)
-    if SETTINGS[name].metadata["low"] is None:
+    if settings[name].metadata["low"] is None:
         return name, value
     try:
         return name, int(value)

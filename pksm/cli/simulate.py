@@ -2,9 +2,10 @@
 
 import json
 
-from pksm import tunables
+from pksm import ksm_tunables, tunables
 from pksm.cli import output
 from pksm.cli.interrupts import HeldInterrupts
+from pksm.errors import UsageError
 from pksm.workloads import WORKLOADS
 
 HELP = "play a workload on a simulated machine and see what merging does, in virtual time"
@@ -17,7 +18,8 @@ workloads:
 examples:
   pksm simulate b --pages 2000 --preset android-3.4   half unique pages, half pairs, as a kernel merges them
   pksm simulate trace.jsonl --set sleep_millisecs=50  what lines of JSON say, one operation each
-  pksm simulate script.py --json                      def workload(machine, sim) of a Python file"""
+  pksm simulate script.py --json                      def workload(machine, sim) of a Python file
+  pksm simulate fork-family --policy ksmd:ksm-6.11,pksmd:fixed    KSM and PKSM, side by side"""
 INTERRUPTED = 130
 DEFAULT_PAGES, DEFAULT_SAMPLE_MS = 65536, 100
 
@@ -35,10 +37,14 @@ def add_arguments(parser):
     what.add_argument("--until", type=int, metavar="MS",
                       help="virtual milliseconds to go to, no more and no less (default: to the workload's end)")  # fmt: skip
     how = parser.add_argument_group("how to merge")
-    how.add_argument("--preset", default="fixed", metavar="NAME",
-                     help=f"settings to start from: {', '.join(tunables.PRESETS)} (default fixed)")  # fmt: skip
+    how.add_argument("--preset", metavar="NAME",
+                     help=f"settings of pksmd to start from: {', '.join(tunables.PRESETS)} (default fixed)")  # fmt: skip
+    how.add_argument("--policy", metavar="NAME:PRESET,...",
+                     help="policies that get the same memory, side by side: pksmd with a preset, ksmd with one of "
+                     f"{', '.join(ksm_tunables.PRESETS)}")  # fmt: skip
     how.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                     help=f"a setting: {', '.join(tunables.SETTINGS)}; may be repeated")  # fmt: skip
+                     help=f"a setting: {', '.join(tunables.SETTINGS)}; ksmd's are those of /sys/kernel/mm/ksm; may be "
+                     "repeated")  # fmt: skip
     out = parser.add_argument_group("what to print")
     out.add_argument("--sample", type=int, default=DEFAULT_SAMPLE_MS, metavar="MS",
                      help="virtual milliseconds between two samples of all counters (default %(default)s)")  # fmt: skip
@@ -50,9 +56,11 @@ def add_arguments(parser):
 def run(options):
     """Simulate and print; return the exit code."""
     from pksm import simulate_report
-    from pksm.simulate import Settings, pksmd_maker, simulate
+    from pksm.simulate import Settings, makers_of, simulate
 
-    changes = dict(map(tunables.parse_setting, options.set))
+    if options.policy and options.preset:
+        raise UsageError("--policy names presets itself: leave --preset out")
+    makers = makers_of(options.policy or f"pksmd:{options.preset or 'fixed'}", options.set, options.seed)
     settings = Settings(
         workload=options.workload,
         pages=options.pages,
@@ -61,7 +69,6 @@ def run(options):
         until_ms=options.until,
         sample_ms=options.sample,
     )
-    makers = [pksmd_maker(options.preset, changes, options.seed)]
     progress, interrupts = output.Progress(), HeldInterrupts()
 
     def show(policy, now, wakes):

@@ -48,6 +48,7 @@ RECORDED = {
 # What `events` can make, for simulations: name -> one sentence. registry.py has who makes them.
 WORKLOADS = LOADS | {
     "fork-family": "A process forks three children before anything is merged; they write a tenth each, and go.",
+    "opted-in": "A process opts in to a tenth of its memory, and has nothing to share in the rest.",
     "churn": "A server and up to four workers for 30 s: pages rewritten in place, copied on write, freed.",
 }
 WORKLOADS |= {f"truth:{name}": f"Recorded in kernels: {text}." for name, text in RECORDED.items()}

@@ -68,4 +68,15 @@ def churn(pages, seed, page_size):
     yield Event(CHURN_MS, "read", {"label": "half a minute"})
 
 
-MAKERS = {"fork-family": fork_family, "churn": churn}
+def partly_opted_in(pages, seed, page_size):
+    """A process opts in to a tenth of its memory, which is half pairs; the other nine tenths have nothing in common."""
+    n = max(2, pages // 10)
+    yield _at(0, "spawn", "p0")
+    yield _at(0, "mmap", "p0", n=n, name="opted in", mergeable=True)
+    yield _at(0, "write", "p0", address="opted in", content=_SHARED + np.arange(n) % (n - n // 4))
+    yield _at(0, "mmap", "p0", n=pages - n or 1, name="others")
+    yield _at(0, "write", "p0", address="others", content=_SHARED + n + np.arange(pages - n or 1))
+    yield from _settled("settled")
+
+
+MAKERS = {"fork-family": fork_family, "churn": churn, "opted-in": partly_opted_in}

@@ -1,0 +1,171 @@
+"""ksmd by hand: its files, its settings, unmerging, and what KSM does otherwise than PKSM."""
+
+import numpy as np
+import pytest
+
+from pksm import ksm_tunables
+from pksm.cli import main
+from pksm.errors import UsageError
+from pksm.ksm_stats import COUNTERS
+from pksm.ksmd import Ksmd
+from pksm.machine import Machine
+from pksm.simulate import Settings, makers_of, simulate
+from pksm.simulation import Simulation
+
+SIZE = 64
+
+
+def world(ids, preset="ksm-6.11", **settings):
+    """A machine with one opted-in mapping of pages with these content ids, and ksmd."""
+    machine = Machine(500, SIZE)
+    mm = machine.spawn()
+    at = machine.mmap(mm, len(ids), mergeable=True)
+    machine.write(mm, at, ids)
+    return machine, mm, at, Ksmd(machine, ksm_tunables.preset(preset).with_(**settings))
+
+
+def test_the_files():
+    machine, mm, at, ksmd = world([1, 1, 2])
+    assert list(ksmd.sysfs) == [*COUNTERS, *ksm_tunables.SETTINGS]
+    assert ksmd.counters().keys() == COUNTERS.keys()
+    assert ksmd.sysfs["max_page_sharing"] == 256 and ksmd.next_wake() == 20
+    ksmd.sysfs["run"] = 0
+    assert ksmd.next_wake() is None and ksmd.wake() == 0
+    with pytest.raises(PermissionError):
+        ksmd.sysfs["pages_shared"] = 1
+    with pytest.raises(UsageError, match="checksum can't change"):
+        ksmd.sysfs["checksum"] = "xxh3-64"
+    for name, value in {"max_page_sharing": 1, "run": 3, "merge_across_nodes": 0, "stages": "none"}.items():
+        with pytest.raises(UsageError, match=name):
+            ksmd.sysfs[name] = value
+    with pytest.raises(UsageError, match="unknown preset"):
+        ksm_tunables.preset("fixed")
+    with pytest.raises(UsageError, match="unknown setting"):
+        ksmd.tunables.with_(order="content")
+
+
+def test_memory_that_has_not_opted_in_is_left_alone():
+    machine, mm, at, ksmd = world([1, 1])
+    other = machine.mmap(mm, 2)
+    machine.write(mm, other, [1, 1])
+    for _ in range(3):
+        ksmd.wake()
+    assert machine.frames_used == 3 and ksmd.counters()["rmap_items"] == 2
+
+
+def test_a_page_needs_two_scans_and_a_merge_of_one_of_two_ptes_frees_nothing():
+    machine, mm, at, ksmd = world([1, 1])
+    child = machine.fork(mm)
+    ksmd.wake()
+    assert (machine.frames_used, ksmd.counters()["pages_volatile"]) == (2, 4)
+    ksmd.wake()
+    assert (machine.frames_used, ksmd.fake_merges, ksmd.counters()["pages_sharing"]) == (1, 1, 3)
+    assert ksmd.process_stat(child.id)["ksm_merging_pages"] == 2
+
+
+def test_run_2_unmerges_and_forgets_everything():
+    machine, mm, at, ksmd = world([1, 1, 0, 2], use_zero_pages=1)
+    for _ in range(3):
+        ksmd.wake()
+    assert machine.frames_used == 2 and ksmd.counters()["ksm_zero_pages"] == 1
+    ksmd.sysfs["run"] = 2
+    assert machine.frames_used == 4 and not any(ksmd.counters()[name] for name in COUNTERS)
+    ksmd.check()
+    ksmd.sysfs["run"] = 1
+    for _ in range(2):
+        ksmd.wake()
+    assert machine.frames_used == 2
+
+
+def test_the_stable_tree_is_searched_before_the_checksum_until_6_11():
+    for preset, used in {"ksm-6.11": 2, "ksm-4.20": 1, "ksm-3.x": 1}.items():
+        machine, mm, at, ksmd = world([1, 1, 2], preset, smart_scan=0)
+        for _ in range(2):
+            ksmd.wake()
+        machine.write(mm, at + 2 * SIZE, [1])
+        ksmd.wake()  # it has changed since its last visit
+        assert machine.frames_used == used, preset
+        ksmd.wake()
+        assert machine.frames_used == 1
+
+
+def test_max_page_sharing_makes_more_stable_pages_of_one_content():
+    for limit, pages in {0: 1, 2: 6, 5: 3, 256: 1}.items():
+        machine, mm, at, ksmd = world([1] * 12, max_page_sharing=limit)
+        for _ in range(2):
+            ksmd.wake()
+        counters = ksmd.counters()
+        assert machine.frames_used == counters["pages_shared"] == pages
+        assert counters["stable_node_dups"] == (pages if pages > 1 else 0)
+        assert counters["stable_node_chains"] == (pages > 1)
+
+
+def test_a_page_that_is_busy_is_left_for_the_next_scan():
+    machine, mm, at, ksmd = world([1, 1, 0], use_zero_pages=1)
+    held = machine.pin(mm, at, 3)
+    for _ in range(3):
+        ksmd.wake()
+    assert machine.frames_used == 3
+    machine.unpin(held)
+    for _ in range(2):
+        ksmd.wake()
+    assert machine.frames_used == 1
+    ksmd.check()
+
+
+def test_what_waits_is_held_against_the_page_it_maps_now():
+    """Between two wake-ups of one scan the waiting page is copied on write: the old frame is the child's."""
+    machine, mm, at, ksmd = world([1, 2, 1], smart_scan=0)
+    child = machine.fork(mm)
+    machine.madvise(child, at, 3, "UNMERGEABLE")
+    ksmd.wake()
+    ksmd.sysfs["pages_to_scan"] = 1
+    ksmd.wake()
+    machine.write(mm, at, [3])
+    for _ in range(2):
+        ksmd.wake()
+    assert np.array_equal(machine.read(mm, at, 3)[1:], machine.read(child, at, 3)[1:])
+    assert ksmd.counters()["pages_sharing"] == 0
+    ksmd.check()
+
+
+def test_a_simulation_settles_though_the_work_goes_on():
+    machine, mm, at, ksmd = world([1, 1, 2, 3])
+    sim = Simulation(machine, ksmd)
+    assert sim.run_until_settled(quiet_ms=100, limit_ms=10_000)
+    assert machine.frames_used == 3 and ksmd.counters()["full_scans"] >= 4
+
+
+def test_policies_side_by_side_get_the_same_memory():
+    makers = makers_of("ksmd:ksm-6.11,pksmd:fixed", ["sleep_millisecs=10", "max_page_sharing=0"])
+    assert [maker.name for maker in makers] == ["ksmd:ksm-6.11", "pksmd:fixed"]
+    assert makers[0].tunables["max_page_sharing"] == 0 and makers[1].tunables["sleep_millisecs"] == 10
+    document = simulate(Settings("fork-family", pages=600, page_size=SIZE), makers)
+    ksm, pksm = (run["final"] for run in document["runs"])
+    assert dict(document["unmerged"])["forked"] == 600
+    assert 0 < pksm["counters"]["frames_used"] <= ksm["counters"]["frames_used"] < 600
+    assert ksm["fake_merges"] > 300 and pksm["fake_merges"] == 0
+    document = simulate(Settings("opted-in", pages=2000, page_size=SIZE), makers)
+    ksm, pksm = (run["final"] for run in document["runs"])
+    assert ksm["counters"]["frames_used"] == pksm["counters"]["frames_used"] == 1950
+    assert ksm["metadata_bytes"] < pksm["metadata_bytes"]
+
+
+def test_policies_on_the_command_line(capsys):
+    assert main(["simulate", "b", "--pages", "200", "--policy", "ksmd,pksmd:android-3.4"]) == 0
+    table = capsys.readouterr().out
+    assert "nobody" in table and "ksmd:ksm-6.11" in table and "fake merges" in table
+    assert main(["simulate", "b", "--pages", "200", "--policy", "ksmd,pksmd", "--csv", "--sample", "1000"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("policy,label,ms,") and {line.split(",")[0] for line in lines[1:]} == {
+        "ksmd:ksm-6.11",
+        "pksmd:fixed",
+    }
+    for wrong, message in {
+        ("--policy", "uksm"): "unknown policy",
+        ("--policy", "ksmd:fixed"): "unknown preset",
+        ("--policy", "ksmd", "--preset", "fixed"): "leave --preset out",
+        ("--policy", "ksmd", "--set", "quirks=x"): "write name=value",
+    }.items():
+        assert main(["simulate", "b", *wrong]) == 2
+        assert message in capsys.readouterr().err
