@@ -79,4 +79,4 @@ def partly_opted_in(pages, seed, page_size):
     yield from _settled("settled")
 
 
-MAKERS = {"fork-family": fork_family, "churn": churn, "opted-in": partly_opted_in}
+MAKERS = {"fork-family": fork_family, "opted-in": partly_opted_in, "churn": churn}
