@@ -37,6 +37,8 @@ def add_arguments(parser):
                       help="threads that sum pages (default 1, kept to one CPU)")  # fmt: skip
     what.add_argument("--repeats", type=int, default=3, metavar="N",
                       help="runs of each row, for the median (default %(default)s)")  # fmt: skip
+    what.add_argument("--against", choices=("kernel",), metavar="RIVAL",
+                      help="kernel: the running kernel's ksmd beside ours and pksmd (root; nobody else may use KSM)")  # fmt: skip
     form = parser.add_argument_group("what to print").add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="everything, as one JSON document (schema pksm.bench/1)")
     form.add_argument("--csv", action="store_true", help="a line for each row")
@@ -47,7 +49,7 @@ def run(options):
     from pksm import bench
 
     try:
-        document = bench.run(
+        document = _against_kernel(options) if options.against else bench.run(
             loads=_names(options.load) or tuple(LOADS),
             n_pages=options.pages,
             orders=_names(options.order) or (tunables.SETTINGS["order"].default,),
@@ -66,6 +68,18 @@ def run(options):
     else:
         output.write(bench_report.bench_table(document))
     return 0
+
+
+def _against_kernel(options):
+    from pksm import rivals
+
+    return rivals.run(
+        loads=_names(options.load) or tuple(LOADS),
+        n_pages=options.pages,
+        batch=options.batch,
+        repeats=options.repeats,
+        progress=_progress,
+    )
 
 
 def _names(options):

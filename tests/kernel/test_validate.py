@@ -144,3 +144,13 @@ def test_processes_do_as_they_are_told():
         child.exit()
     finally:
         process.exit()
+
+
+def test_bench_against_the_kernel(capsys):
+    assert main(["bench", "--against", "kernel", "--load", "b,f", "--pages", "2048", "--repeats", "1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    engines = [row["engine"] for row in rows if row["load"] == "f"]
+    assert engines[:3] == ["kernel's ksmd: first scan", "kernel's ksmd: merging scan", "kernel's ksmd"]
+    assert engines[3:] == ["ksm twin", "ksmd, machine", "pksmd", "pksmd, machine"]
+    assert main(["bench", "--against", "kernel", "--load", "b", "--pages", "2048", "--repeats", "1"]) == 0
+    assert "kernel/row" in capsys.readouterr().out
