@@ -61,15 +61,15 @@ class Merging:
             not_zero = _refused(zero, host.merge_zero(zero.pages))
         if settled.count(Verdict.PAIRED):
             pairs = settled.of(Verdict.PAIRED)
-            own, twins = host.anon_vma(pairs.pages), host.anon_vma(pairs.other_pages)
+            sharers, anon_vmas = pairs.twice(), host.anon_vma(pairs.both_pages())
             refused = host.merge(pairs.other_pages, pairs.pages)
             not_paired = _refused(pairs, refused)
             if len(not_paired):
                 undo_pairs(host.store, self._items, rules, pairs.only(refused), cost=self._cost)
                 void = settled.named_by(not_paired)
-                pairs, own, twins = pairs.only(~refused), own[~refused], twins[~refused]
-            self._share(pairs.ids, own)
-            self._share(pairs.ids, twins)
+                pairs, taken = pairs.only(~refused), np.tile(~refused, 2)
+                sharers, anon_vmas = sharers[taken], anon_vmas[taken]
+            self._share(sharers, anon_vmas)
             if self._has("walk-stops"):  # what is left of a twin is on no list
                 self._update.discard(pairs.others)
         if settled.count(Verdict.JOINED):
@@ -87,8 +87,7 @@ class Merging:
         limbo = limbo.only(limbo.others != 0)  # those taken for zero pages are booked nowhere
         promoted = (self._items.flags[limbo.ids] & native.STABLE) != 0
         pairs, joins = limbo.only(promoted), limbo.only(~promoted)
-        self._share(pairs.ids, self._host.anon_vma(pairs.pages))
-        self._share(pairs.ids, self._host.anon_vma(pairs.other_pages))
+        self._share(pairs.twice(), self._host.anon_vma(pairs.both_pages()))
         self._share(joins.others, self._host.anon_vma(joins.pages))
         self._host.keep(pairs.pages)
         self._update.discard(pairs.others)

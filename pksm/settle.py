@@ -81,6 +81,14 @@ class Part:
     def __len__(self):
         return self._rows.shape[1]
 
+    def twice(self):
+        """Return ids, and once more."""
+        return np.concatenate((self.ids, self.ids))
+
+    def both_pages(self):
+        """Return pages, and then other_pages."""
+        return self._rows[3:].ravel()
+
     def only(self, mask):
         """Return those where the bool mask is set; all when it is None."""
         return self if mask is None else Part(np.ascontiguousarray(self._rows[:, mask]))
