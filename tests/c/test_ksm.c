@@ -1,0 +1,168 @@
+/* ksm: mappings of few pages and few contents at random, visited in rounds, with small limits of sharing, pages that
+ * die and are born anew, items that are dropped. After each call the trees are sound and the counts are those of a
+ * plain count; nothing that is left out is read. */
+#include "world.h"
+
+enum { PAGES = 24, ITEMS = 40, SPARE = 400 };
+
+typedef struct {
+    world w;
+    pksm_ksm ksm;
+    pksm_ksm_counts counts;
+    pksm_ksm_limits limits;
+    pksm_rules rules;
+} ksm_world;
+
+static void make(ksm_world *k)
+{
+    uint8_t *zero;
+
+    memset(k, 0, sizeof *k);
+    make_world(&k->w, PAGES, ITEMS + SPARE, 8u << below(4), 2 + below(5));
+    zero = block(k->w.size);
+    k->ksm = (pksm_ksm){.node_of_page = block(PAGES * 4),
+                        .n_pages = PAGES,
+                        .sharers = block(k->w.table.n_nodes * 4),
+                        .next = block(k->w.table.n_nodes * 4),
+                        .spare = block(SPARE * 4),
+                        .counts = &k->counts};
+    memset(k->ksm.node_of_page, 0, PAGES * 4);
+    memset(k->ksm.sharers, 0, k->w.table.n_nodes * 4);
+    memset(k->ksm.next, 0, k->w.table.n_nodes * 4);
+    for (uint32_t i = 0; i < SPARE; i++)
+        k->ksm.spare[i] = ITEMS + 1 + i;
+    k->counts.n_spare = SPARE;
+    for (uint32_t id = 1; id < k->w.table.n_nodes; id++) {
+        memset(&k->w.table.nodes[id], 0, sizeof *k->w.table.nodes);
+        if (id <= ITEMS)
+            k->w.table.nodes[id].page = below(PAGES);
+    }
+    k->limits = (pksm_ksm_limits){.max_page_sharing = below(3) ? 2 + below(3) : 0,
+                                  .prune_millisecs = below(50),
+                                  .smart_scan = (uint8_t)below(2)};
+    k->rules = (pksm_rules){.stages = {PKSM_STAGE_UNCHANGED, PKSM_STAGE_STABLE, PKSM_STAGE_UNSTABLE},
+                            .order = PKSM_CONTENT,
+                            .zero_checksum = weak_sum(zero, k->w.size, &k->w.modulus),
+                            .checksum = {weak_sum, &k->w.modulus, NULL}};
+    if (one_in(2))
+        memcpy(k->rules.stages,
+               (uint8_t[]){PKSM_STAGE_STABLE, PKSM_STAGE_UNCHANGED, PKSM_STAGE_ZERO, PKSM_STAGE_UNSTABLE, 0}, 5);
+    free(zero);
+}
+
+/* Counts what hangs on what, from the links alone. */
+static void check_counts(const ksm_world *k)
+{
+    const pksm_node *nodes = k->w.table.nodes;
+    uint32_t hang[ITEMS + SPARE + 1] = {0}, shared = 0, sharing = 0, passed = 0, chains = 0, dups = 0;
+
+    for (uint32_t id = 1; id <= ITEMS; id++) {
+        hang[nodes[id].link]++;
+        passed += !!(nodes[id].flags & PKSM_PASSED);
+        CHECK(!(nodes[id].link && nodes[id].flags & (PKSM_UNSTABLE | PKSM_PASSED)));
+    }
+    for (uint32_t id = ITEMS + 1; id < k->w.table.n_nodes; id++) {
+        chains += !!(nodes[id].flags & PKSM_CHAIN);
+        dups += !!(nodes[id].flags & PKSM_DUP);
+        if (nodes[id].flags & PKSM_CHAIN)
+            continue;
+        CHECK(k->ksm.sharers[id] == hang[id]);
+        if (hang[id] && !(nodes[id].flags & PKSM_RETIRED)) {
+            shared++;
+            sharing += hang[id] - 1;
+        }
+    }
+    CHECK(k->counts.shared == shared && k->counts.sharing == sharing && k->counts.passed == passed);
+    CHECK(k->counts.chains == chains && k->counts.dups == dups);
+    CHECK(pksm_trees_check(NULL, &k->w.table, &k->w.trees, PKSM_CONTENT) == PKSM_OK);
+    for (uint32_t page = 0; page < PAGES; page++)
+        CHECK(!k->ksm.node_of_page[page] || nodes[k->ksm.node_of_page[page]].page == page);
+}
+
+static void visit_some(ksm_world *k)
+{
+    uint32_t ids[ITEMS], others[ITEMS];
+    uint8_t mapped[ITEMS], verdicts[ITEMS];
+    size_t n = 0, done, visited = 0, limit = 1 + below(ITEMS);
+
+    for (uint32_t id = 1; id <= ITEMS; id++)
+        if (one_in(2) && !(k->w.table.nodes[id].flags & PKSM_UNSTABLE)) {
+            mapped[n] = !one_in(6);
+            ids[n++] = id;
+        }
+    k->limits.now_millisecs += below(30);
+    CHECK(pksm_ksm_visit(&k->w.store, &k->w.table, &k->w.trees, &k->ksm, &k->rules, &k->limits, NULL, ids, mapped, n,
+                         limit, verdicts, others, &done, &k->w.cost) == PKSM_OK);
+    for (size_t i = 0; i < done; i++) {
+        const pksm_node *item = &k->w.table.nodes[ids[i]];
+        visited += mapped[i] && verdicts[i] != PKSM_SKIPPED;
+        CHECK(mapped[i] || verdicts[i] == PKSM_DROP);
+        if (verdicts[i] == PKSM_JOINED || verdicts[i] == PKSM_APPENDED) {
+            /* the pte moves, if it does: so does the item's page */
+            CHECK(memcmp(page_of(&k->w, ids[i]), page_of(&k->w, others[i]), k->w.size) == 0);
+            k->w.table.nodes[ids[i]].page = k->w.table.nodes[others[i]].page;
+        } else if (verdicts[i] == PKSM_PAIRED) {
+            CHECK(same_bytes(&k->w, ids[i], others[i]));
+            k->w.table.nodes[others[i]].page = item->page;
+        }
+    }
+    CHECK(visited <= limit && (done == n || visited == limit));
+    check_counts(k);
+}
+
+/* Pages change, and are no longer what their stable nodes had; mappings get others. */
+static void change_some(ksm_world *k)
+{
+    for (uint32_t page = 0; page < PAGES; page++) {
+        if (!one_in(6))
+            continue;
+        CHECK(pksm_ksm_bury(&k->w.table, &k->ksm, &page, 1) == PKSM_OK);
+        write_page(&k->w, page);
+    }
+    for (uint32_t id = 1; id <= ITEMS; id++)
+        if (one_in(8) && !(k->w.table.nodes[id].flags & PKSM_UNSTABLE))
+            k->w.table.nodes[id].page = below(PAGES);
+    check_counts(k);
+}
+
+static void drop_some(ksm_world *k)
+{
+    uint32_t id = 1 + below(ITEMS);
+
+    CHECK(pksm_ksm_drop(&k->w.table, &k->w.trees, &k->ksm, &id, 1, &k->w.cost) == PKSM_OK);
+    CHECK(!k->w.table.nodes[id].link && !(k->w.table.nodes[id].flags & (PKSM_UNSTABLE | PKSM_PASSED)));
+    check_counts(k);
+}
+
+int main(int argc, char **argv)
+{
+    seed_from(argc, argv);
+    for (int round = 0; round < 400; round++) {
+        ksm_world k;
+
+        make(&k);
+        for (int step = 0; step < 60; step++) {
+            switch (below(5)) {
+            case 0:
+                CHECK(pksm_ksm_pass(&k.w.table, &k.w.trees, &k.ksm) == PKSM_OK && !k.w.trees.n_unstable);
+                check_counts(&k);
+                break;
+            case 1:
+                change_some(&k);
+                break;
+            case 2:
+                drop_some(&k);
+                break;
+            default:
+                visit_some(&k);
+            }
+        }
+        free(k.ksm.node_of_page);
+        free(k.ksm.sharers);
+        free(k.ksm.next);
+        free(k.ksm.spare);
+        free_world(&k.w);
+    }
+    printf("ok\n");
+    return 0;
+}
