@@ -128,7 +128,7 @@ def _write_span(machine, mm, vma, pages, slots, whole):
     if len(protected):
         reused = _may_reuse(machine, frames[protected])
         table.anon_vma[frames[protected[reused]]] = vmas.anon_vma[vma]
-        machine.rmap.touch(vmas.anon_vma[[vma]])
+        machine.rmap.touch_pages(frames[protected[reused]])
         fresh[protected[~reused]] = True
     tables.ptes[slots] = ptes | (WRITE | DIRTY | YOUNG)
     fresh = np.flatnonzero(fresh)
@@ -137,7 +137,7 @@ def _write_span(machine, mm, vma, pages, slots, whole):
     new = table.allocate(len(fresh))
     index = pages[fresh] + int(vmas.pgoff[vma] - vmas.start[vma])
     table.set_up(new, vmas.anon_vma[vma], index, birth_flags(vmas, vma))
-    machine.rmap.touch_if_shared(int(vmas.anon_vma[vma]))
+    machine.rmap.touch_born(int(vmas.anon_vma[vma]), new)
     was_mapped, before = mapped[fresh], ptes[fresh]
     copied = frames[fresh[was_mapped]]
     if not whole:
@@ -175,7 +175,7 @@ def drop_ptes(machine, frames, by_copy=False):
     by_copy: on account of a write to a shared page.
     """
     table = machine.frames
-    machine.rmap.touch(table.anon_vma[frames])
+    machine.rmap.touch_pages(frames)
     unmapped = table.drop_ptes(frames, by_copy)
     states = table.flags[frames]
     if (states & (flag.MLOCKED | flag.COMPOUND | flag.SWAP_CACHE)).any():

@@ -221,7 +221,7 @@ def _unshare(machine, slots, vmas, pages):
         mine = vmas == vma
         index = pages[mine] + int(columns.pgoff[vma] - columns.start[vma])
         table.set_up(new[mine], columns.anon_vma[vma], index, birth_flags(columns, vma))
-        machine.rmap.touch_if_shared(int(columns.anon_vma[vma]))
+        machine.rmap.touch_born(int(columns.anon_vma[vma]), new[mine])
     table.copy(sources, new[mapped])
     table.clear(new[~mapped])
     machine.tables.ptes[slots] = pte_of(new, PRESENT | YOUNG | DIRTY)

@@ -36,7 +36,7 @@ class Reach:
             self.succeeds = walk.outcome == Outcome.COMPLETE
             walk.found = walk.found[fit[walk.found]]
             self.begins = _any(walk.positions, walk)
-            second = np.bincount(walk.position[walk.holds], minlength=len(frames)) > 1
+            second = _any(walk.position[walk.holds & fit & (_before(walk.maps & fit, walk.position, walk) > 0)], walk)
         self.keeps = self.succeeds & ~second if machine.quirks.one_mapping else self.succeeds
 
     def classes(self, machine):
@@ -60,14 +60,18 @@ def _stop_early(walk, visited, fit):
     """
     position = walk.position[visited]
     good = (walk.maps & fit)[visited]
-    starts = np.searchsorted(position, np.arange(len(walk.frames)))
-    bad_before = np.concatenate((np.zeros(1, np.int64), np.cumsum(~good)))
-    rank = bad_before[1:] - bad_before[starts[position]]  # bad steps of the same frame up to and with this one
-    walk.found = visited[rank == 0]
+    ended = _before(~good, position, walk) > 0
+    walk.found = visited[good & ~ended]
     holds = (walk.holds & fit)[visited]
-    fails = _any(position[~good & (rank == 1) & holds], walk)
-    second = starts[position] + 1 == np.arange(len(position))
+    fails = _any(position[~good & ~ended & holds], walk)
+    second = _before(np.ones(len(position), bool), position, walk) == 1
     return fails, _any(position[second & holds], walk)
+
+
+def _before(marked, position, walk):
+    """Return for each step how many steps of the same frame before it are marked (bool); position: of each step."""
+    count = np.concatenate((np.zeros(1, np.int64), np.cumsum(marked)))
+    return count[:-1] - count[np.searchsorted(position, np.arange(len(walk.frames)))][position]
 
 
 def _any(positions, walk):
@@ -75,20 +79,21 @@ def _any(positions, walk):
     return np.bincount(positions, minlength=len(walk.frames)) > 0
 
 
-def _walked(table):
-    """Which frames merging walks over: a bool for each."""
-    return (table.flags & (flag.ANON | flag.KSM)) == flag.ANON
+def _walked(table, frames):
+    """Which of the frames merging walks over: a bool for each."""
+    return (table.flags[frames] & (flag.ANON | flag.KSM)) == flag.ANON
 
 
 def refresh(machine):
     """Bring the classes of frames up to date where vmas, or ptes of their pages, have changed."""
-    touched = machine.rmap.take_touched()
-    if not len(touched):
-        return
+    anon_vmas, frames = machine.rmap.take_touched()
     table = machine.frames
-    stale = np.zeros(len(machine.rmap.root), bool)
-    stale[touched] = True
-    frames = np.flatnonzero(_walked(table) & stale[table.anon_vma]).astype(np.uint32)
+    if len(anon_vmas):
+        stale = np.zeros(len(machine.rmap.root), bool)
+        stale[anon_vmas] = True
+        frames = np.concatenate((frames, np.flatnonzero(stale[table.anon_vma]).astype(np.uint32)))
+    frames = np.unique(frames)
+    frames = frames[_walked(table, frames)]
     for start in range(0, len(frames), FRAMES_AT_ONCE):
         part = frames[start : start + FRAMES_AT_ONCE]
         table.reach[part] = Reach(machine, part).classes(machine)
@@ -99,5 +104,6 @@ def check(machine):
     """Raise AssertionError unless every frame's class is what a walk says now."""
     if machine.rmap.watches:
         refresh(machine)
-        frames = np.flatnonzero(_walked(machine.frames)).astype(np.uint32)
+        frames = np.arange(machine.frames.n, dtype=np.uint32)
+        frames = frames[_walked(machine.frames, frames)]
         assert np.array_equal(machine.frames.reach[frames], Reach(machine, frames).classes(machine)), "outdated reach"

@@ -30,23 +30,29 @@ class Rmap:
         self._edge_vma = np.zeros(64, np.uint32)
         self._n_edges = 0
         self._chains = None
-        self.watches = False  # whether anybody asks which anon_vmas were touched
-        self._touched = []
+        self.watches = False  # whether anybody asks what was touched
+        self._touched, self._touched_pages = [], []
 
     def touch(self, anon_vmas):
         """Note that the reverse walks from these anon_vmas (an array) may go another way now."""
         if self.watches:
             self._touched.append(np.unique(anon_vmas))
 
-    def touch_if_shared(self, anon_vma):
-        """Note a page's birth: where there is but one vma, the walk is as it was."""
-        if self.watches and self._n_vmas[anon_vma] > 1:
-            self.touch([anon_vma])
+    def touch_pages(self, frames):
+        """Note that ptes of frames have gone or come, or that they belong to another anon_vma now."""
+        if self.watches:
+            self._touched_pages.append(frames)
+
+    def touch_born(self, anon_vma, frames):
+        """Note pages' birth in an anon_vma: where there is but one vma, the walk finds them."""
+        if self._n_vmas[anon_vma] > 1:
+            self.touch_pages(frames)
 
     def take_touched(self):
-        """Return the anon_vmas touched since the last call, uint32."""
-        touched, self._touched = self._touched, []
-        return np.unique(np.concatenate(touched)) if touched else np.empty(0, np.uint32)
+        """Return (anon_vmas, frames) touched since the last call: uint32 both, frames may repeat."""
+        taken = [np.concatenate([*parts, np.empty(0, np.uint32)]) for parts in (self._touched, self._touched_pages)]
+        self._touched, self._touched_pages = [], []
+        return [part.astype(np.uint32) for part in taken]
 
     def new_anon_vma(self, root=0):
         """Return the id of a new anon_vma; root: of its line, 0 if it starts one."""

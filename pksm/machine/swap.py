@@ -117,7 +117,7 @@ def swap_in(machine, vma, pages, slots):
     unfit = flag.UNFIT if vmas.has(vma, UNFIT_FOR_MERGING) else 0
     table.set_up(born, np.where(enters, root, anon_vma), index[new], mlocked | unfit)
     swap.remember(table, of_new[enters], born[enters])
-    machine.rmap.touch(table.anon_vma[frames])
+    machine.rmap.touch_pages(frames)
     shared = frames[shares]
     table.add_ptes(shared)
     table.flags[shared] |= mlocked

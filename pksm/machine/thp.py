@@ -27,7 +27,7 @@ def thp_fault(machine, mm, first):
     index = pages + int(machine.vmas.pgoff[vma] - machine.vmas.start[vma])
     flags = flag.COMPOUND | (flag.MLOCKED if machine.vmas.has(vma, LOCKED) else 0)
     machine.frames.set_up(frames, machine.vmas.anon_vma[vma], index, flags)
-    machine.rmap.touch_if_shared(int(machine.vmas.anon_vma[vma]))
+    machine.rmap.touch_born(int(machine.vmas.anon_vma[vma]), frames)
     machine.frames.clear(frames)
     machine.tables.ptes[slots] = pte_of(frames, PRESENT | WRITE | DIRTY | YOUNG)
 
