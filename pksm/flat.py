@@ -12,9 +12,11 @@ from pksm.host import NO_FRAME, ZERO_FRAME
 from pksm.memory import grown
 from pksm.native import ids_array
 
+FLAT_MM = 1
+
 
 class FlatHost:
-    """A PageHost over a store; each page mapped once.
+    """A PageHost and MappingHost over a store; each page mapped once.
 
     static: promises that no page's bytes ever change, as in a dump.
     frame_of: uint32 by page number: the page whose frame holds its bytes (itself while unmerged), ZERO_FRAME or NO_FRAME.
@@ -144,6 +146,51 @@ class FlatHost:
 
     def forget(self, pages):
         """Nothing: there is no count of it here."""
+
+    # ---- as mappings: one mm, whose virtual pages are the page numbers ----
+
+    pte_changes = 0  # a page that maps another frame has been merged
+
+    def mergeable_mms(self):
+        """Return the one mm there is."""
+        return [FLAT_MM]
+
+    def is_alive(self, mm):
+        """Return True: it never exits."""
+        return True
+
+    def next_mapped(self, mm, first, n):
+        """Return (virtual pages, frames, at_end) of up to n live pages from `first` on."""
+        self._grow()
+        pages, missing = [np.empty(0, np.int64)], n
+        while first < len(self.frame_of) and missing:
+            part = self.frame_of[first : first + missing]
+            pages.append(first + np.flatnonzero(part < NO_FRAME))
+            first += len(part)
+            missing -= len(pages[-1])
+        pages = np.concatenate(pages)
+        return pages, self.frame_of[pages], bool(missing)
+
+    def frames_at(self, mms, virtual_pages):
+        """Return the frame of each page, NO_FRAME where there is none."""
+        return np.minimum(self.frame_of[virtual_pages], np.uint32(NO_FRAME))
+
+    def merge_ptes(self, mms, virtual_pages, pages, kpages):
+        """As merge: pages have one pte each."""
+        self.merge(virtual_pages, kpages)
+
+    def merge_zero_ptes(self, mms, virtual_pages, pages):
+        """As merge_zero."""
+        self.merge_zero(ids_array(virtual_pages))
+
+    def unmerge_all(self):
+        """Give every merged page a frame of its own, born anew."""
+        pages = np.arange(len(self.frame_of), dtype=np.uint32)
+        self.split(pages[(self.frame_of != pages) & (self.frame_of != NO_FRAME)])
+
+    def zero_ptes_of(self, mm):
+        """Return how many pages are merged with the zero page."""
+        return self._zero
 
     def anon_vma(self, pages):
         return self._anon_vma[pages]

@@ -10,6 +10,7 @@ import pksm
 from pksm import ksm_tunables, livekernel
 from pksm.bench import SCHEMA, WrongAnswer, machine, measure, pinned, pksmd_job, settings
 from pksm.errors import UsageError
+from pksm.flat import FlatHost
 from pksm.ksmd import Ksmd
 from pksm.liveprocess import LiveProcess
 from pksm.machine import Machine
@@ -19,6 +20,7 @@ from pksm.yardsticks import Ground, Job, ksm_job
 
 BASE = 0x100000000000
 KERNEL, OURS, PKSM = "kernel's ksmd", "ksmd, machine", "pksmd, machine"
+_TWO_SCANS = ksm_tunables.preset("ksm-6.11").with_(pages_to_scan=1 << 30, smart_scan=0, max_page_sharing=0)
 NOT_ALIKE = (
     "The kernel's ksmd also walks page tables, flushes and remaps ptes; ours moves ptes of a simulated machine; pksmd is "
     "told of pages at birth, sums each once and needs one visit where KSM needs two scans; the twin does neither sums nor ptes."
@@ -75,15 +77,35 @@ def _machine_job(ground, engine, start, work, merged):
 
 def ksmd_job(ground):
     """Return the job of our ksmd on the machine: two full scans, as the kernel's."""
-    tunables = ksm_tunables.preset("ksm-6.11").with_(pages_to_scan=1 << 30, smart_scan=0, max_page_sharing=0)
-
     def scans(ksmd):
         ksmd.wake()
         ksmd.wake()
 
     return _machine_job(
-        ground, OURS, lambda simulated: Ksmd(simulated, tunables), scans, lambda simulated: simulated.pages_sharing
+        ground, OURS, lambda simulated: Ksmd(simulated, _TWO_SCANS), scans, lambda simulated: simulated.pages_sharing
     )
+
+
+def ksmd_flat_job(ground):
+    """Return the job of our ksmd over pages that are mapped once each."""
+
+    def prepare():
+        gc.collect()
+        host = FlatHost(ground.store, static=True)
+        ksmd = Ksmd(host, _TWO_SCANS)
+        host.bear(ground.pages)
+        return host, ksmd
+
+    def work(prepared):
+        prepared[1].wake()
+        prepared[1].wake()
+        return prepared
+
+    def check(worked):
+        _check(ground.load, "ksmd", worked[0].pages_sharing)
+        return worked[0].pages_sharing
+
+    return Job("ksmd", ground.load.name, len(ground.pages), prepare, work, check)
 
 
 def pksmd_on_machine_job(ground, batch):
@@ -118,7 +140,7 @@ def run(loads=tuple(LOADS), n_pages=65536, batch=65536, repeats=3, seed=0, progr
                 progress(load, KERNEL)
                 rounds.append(_kernel(ksm, ground))
             rows += _kernel_rows(ground, rounds)
-            jobs = [ksm_job(ground), ksmd_job(ground), pksmd_job(ground, settings(batch=batch))]
+            jobs = [ksm_job(ground), ksmd_flat_job(ground), ksmd_job(ground), pksmd_job(ground, settings(batch=batch))]
             jobs.append(pksmd_on_machine_job(ground, batch))
             measured = measure(jobs, repeats, lambda job: progress(job.load, job.engine))
             rows += [row for row in measured if ": " not in row["engine"]]

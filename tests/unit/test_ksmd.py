@@ -6,11 +6,13 @@ import pytest
 from pksm import ksm_tunables
 from pksm.cli import main
 from pksm.errors import UsageError
+from pksm.flat import FlatHost
 from pksm.ksm_stats import COUNTERS
 from pksm.ksmd import Ksmd
 from pksm.machine import Machine
 from pksm.simulate import Settings, makers_of, simulate
 from pksm.simulation import Simulation
+from pksm.store import Store
 
 SIZE = 64
 
@@ -61,6 +63,29 @@ def test_a_page_needs_two_scans_and_a_merge_of_one_of_two_ptes_frees_nothing():
     ksmd.wake()
     assert (machine.frames_used, ksmd.fake_merges, ksmd.counters()["pages_sharing"]) == (1, 1, 3)
     assert ksmd.process_stat(child.id)["ksm_merging_pages"] == 2
+
+
+def test_pages_that_are_mapped_once_each():
+    store = Store(SIZE)
+    store.add(np.repeat(np.array([1, 1, 0, 2, 0, 1], np.uint8), SIZE))
+    host = FlatHost(store, static=True)
+    ksmd = Ksmd(host, ksm_tunables.preset("ksm-6.11").with_(use_zero_pages=1, pages_to_scan=4))
+    host.bear([0, 1, 2, 4, 5])
+    while not ksmd.at_rest:
+        ksmd.wake()
+        ksmd.check()
+        host.check()
+    counters = ksmd.counters()
+    assert (counters["pages_sharing"], counters["ksm_zero_pages"], host.frames_saved) == (2, 2, 4)
+    host.bear([3])
+    host.free([0])
+    for _ in range(6):
+        ksmd.wake()
+    ksmd.check()
+    assert ksmd.counters()["rmap_items"] == 3 and ksmd.counters()["pages_unshared"] == 1
+    ksmd.sysfs["run"] = 2
+    host.check()
+    assert host.frames_saved == 0
 
 
 def test_run_2_unmerges_and_forgets_everything():

@@ -38,7 +38,7 @@ ARROWS = {
     "simulate": BELOW_VERBS | {"trace"},
     "truth": BELOW_VERBS,
     "fuzz_truth": {"truth", "operations"},
-    "rivals": {"bench", "ksmd", "machine", "livekernel", "liveprocess"},
+    "rivals": {"bench", "ksmd", "flat", "machine", "livekernel", "liveprocess"},
     "validate": {"pair", "programs", "livekernel", "workloads"},
     "pair": {"ksmd", "machine", "livekernel", "liveprocess"},
     "programs": set(),
