@@ -253,7 +253,7 @@ class Pksmd(Core):
             if self.checksum(self.bytes_of(id)) != item.checksum:
                 self.unlink([id])
                 item.init_checksum = True
-                self.rescan.append(id)
+                self.again.append(id)
 
     def _quota(self, n):
         return n + 2 if self.has("batch-plus-two") else n
