@@ -147,8 +147,8 @@ static int has_room(const scan *s, uint32_t node, uint32_t besides)
 }
 
 /* Drops the dead of a chain and returns its node that can take one more, 0 when all are full: the first that will do,
- * or, from time to time, the fullest. The only one that is left becomes a node like others, in the chain's place; *stands
- * is then that node. */
+ * or, from time to time, the fullest. The only one that is left becomes a node like others, in the chain's place;
+ * *stands is then that node. */
 static uint32_t pick(const scan *s, uint32_t *stands, int may_prune)
 {
     uint32_t chain = *stands, found = 0, next;

@@ -19,7 +19,12 @@ _PR_SET_MEMORY_MERGE = 67
 _PRESENT, _FILE = np.uint64(1 << 63), np.uint64(1 << 61)
 _FRAME = np.uint64((1 << 55) - 1)
 _ZERO_PAGE = 1 << 24  # in /proc/kpageflags
-PYTHON = "import decimal, email, json, xml.dom; text = [bytes([i]) * (1 << 19) for i in range(6)]; print(flush=True); input()"
+PYTHON = """
+import decimal, email, json, xml.dom
+text = [bytes([i]) * (1 << 19) for i in range(6)]
+print(flush=True)
+input()
+"""
 
 
 @contextmanager

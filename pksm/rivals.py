@@ -22,8 +22,9 @@ BASE = 0x100000000000
 KERNEL, OURS, PKSM = "kernel's ksmd", "ksmd, machine", "pksmd, machine"
 _TWO_SCANS = ksm_tunables.preset("ksm-6.11").with_(pages_to_scan=1 << 30, smart_scan=0, max_page_sharing=0)
 NOT_ALIKE = (
-    "The kernel's ksmd also walks page tables, flushes and remaps ptes; ours moves ptes of a simulated machine; pksmd is "
-    "told of pages at birth, sums each once and needs one visit where KSM needs two scans; the twin does neither sums nor ptes."
+    "The kernel's ksmd also walks page tables, flushes and remaps ptes; ours moves ptes of a simulated machine; pksmd "
+    "is told of pages at birth, sums each once and needs one visit where KSM needs two scans; the twin does neither "
+    "sums nor ptes."
 )
 
 
@@ -128,7 +129,7 @@ def run(loads=tuple(LOADS), n_pages=65536, batch=65536, repeats=3, seed=0, progr
     """
     unknown = [load for load in loads if load not in LOADS]
     if unknown or not loads or repeats < 1:
-        raise UsageError(f"loads {', '.join(loads)}, {repeats} repeats: choose from {', '.join(LOADS)}, 1 repeat and more")
+        raise UsageError(f"loads {', '.join(loads)}, {repeats} repeats: choose from {', '.join(LOADS)}, and 1 or more")
     where, rows = machine(), []
     with livekernel.LiveKsm() as ksm, pinned():
         ground = Ground(n_pages)

@@ -188,7 +188,7 @@ def _programs(start, watch, n, seed):
 _ZERO = {"smart_scan": 0, "use_zero_pages": 1}
 WORKLOADS = {
     **{f"load-{name}": Workload(text, partial(_load, name)) for name, text in LOADS.items()},
-    "zero-pages": Workload("load d with use_zero_pages: empty pages go to the zero page", partial(_load, "d"), knobs=_ZERO),
+    "zero-pages": Workload("load d with use_zero_pages", partial(_load, "d"), knobs=_ZERO),
     "fork-before": Workload("a process and its forks, merged after they have parted", _fork_before),
     "fork-after": Workload("merged, forked, written to, and the parent ended", _fork_after),
     "write-after": Workload("half of what was merged is written", _write_after),
@@ -206,8 +206,8 @@ WORKLOADS = {
 def validate(names=(), pages=DEFAULT_PAGES, seed=0, progress=lambda name: None):
     """Play workloads, all by default, on both sides and return a document of SCHEMA.
 
-    progress(name): called before each. UnsupportedError where the kernel's ksmd can't be borrowed; a workload that can't
-    be had here (a program is missing) is named under `skipped`.
+    progress(name): called before each. UnsupportedError where the kernel's ksmd can't be borrowed; a workload that
+    can't be had here (a program is missing) is named under `skipped`.
     """
     names = list(names or WORKLOADS)
     unknown = [name for name in names if name not in WORKLOADS]

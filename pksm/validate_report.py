@@ -14,7 +14,8 @@ def validate_csv(document):
 def validate_table(document, width=80, colour=False):
     """Return a document for people: all counters that are not 0 on both sides."""
     paint = (lambda text: f"\033[{BOLD}m{text}\033[0m") if colour else lambda text: text
-    parts = [textwrap.wrap(f"ksmd of Linux {document['kernel']} beside ours, {document['pages']:,} pages a workload", width)]
+    title = f"ksmd of Linux {document['kernel']} beside ours, {document['pages']:,} pages a workload"
+    parts = [textwrap.wrap(title, width)]
     for entry in document["workloads"]:
         parts.append(_workload(document, entry, paint))
     for entry in document["skipped"]:
