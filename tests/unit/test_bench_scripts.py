@@ -128,7 +128,9 @@ def test_targets_are_all_measured(script, tmp_path, capsys):
         assert f"load {load}, first pass and merge to rest" in whats
         assert f"load {load}, in wake-ups of 100 pages" in whats
         assert f"load {load}, order content over the twin" in whats
-    others = ("sequential read", "growth", "metadata", "order content", "4 KiB", "huge", "jhash2", "idle", "RssAnon", "asleep", "running")
+    others = ("sequential read", "growth", "metadata", "order content", "4 KiB", "huge", "jhash2", "idle", "RssAnon")
+    others += ("full machine over flat", "8 forks over once", "write fault", "fork of", "copy on write", "munmap")
+    others += ("idle wake-up on the machine", "asleep", "running")
     for word in others:
         assert any(word in what for what in whats), word
     said = capsys.readouterr().out
