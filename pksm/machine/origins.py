@@ -29,11 +29,15 @@ class Origins:
         if self.next + len(slots) > N_IDS:
             self._renumber()
         origin, bits = self._frames.origin, self._tables.ptes[slots] & ORIGIN
-        own = frames[bits == 0]
-        new = own[origin[own] == 0]
-        origin[new] = np.arange(self.next, self.next + len(new))  # of a frame that repeats the last is its id
-        self.next += len(new)
-        bits[bits == 0] = origin[own].astype(np.uint64) << ORIGIN_SHIFT
+        unmoved = bits == 0
+        own = frames if unmoved.all() else frames[unmoved]
+        ids = origin[own]
+        if not ids.all():
+            new = own[ids == 0]
+            origin[new] = np.arange(self.next, self.next + len(new))  # of a frame that repeats the last is its id
+            self.next += len(new)
+            ids = origin[own]
+        bits[unmoved] = ids.astype(np.uint64) << ORIGIN_SHIFT
         return bits
 
     def _blocks(self):

@@ -262,7 +262,7 @@ class Walk:
     def __init__(self, machine, frames):
         self._machine = machine
         self.frames = frames
-        table, vmas = machine.frames, machine.vmas
+        table = machine.frames
         position, anon_vma, index = np.arange(len(frames)), table.anon_vma[frames], table.index[frames]
         self._may_repeat = False
         ksm = np.flatnonzero(table.has(frames, frame_flags.KSM))
@@ -274,20 +274,34 @@ class Walk:
             anon_vma, index = np.concatenate((anon_vma, anon_vmas))[order], np.concatenate((index, indices))[order]
             self._may_repeat = True
         chain, starts = machine.rmap.chains()
-        place, link = expand(starts[anon_vma], starts[anon_vma + np.uint32(1)] - starts[anon_vma])
-        self.vma = chain[link]
-        self.position = position[place]
-        pages = index[place] - vmas.pgoff[self.vma] + vmas.start[self.vma]
-        self.holds = (pages >= vmas.start[self.vma]) & (pages < vmas.end[self.vma])
-        self.slot = machine.tables.slots(vmas.root[self.vma], np.where(self.holds, pages, 0))
-        self.slot[~self.holds] &= LEAF - 1
-        self.page, self.anon_vma = pages, anon_vma[place]
+        if len(anon_vma) and (anon_vma == anon_vma[0]).all():  # one process and its forks: no need to look up each
+            chain = chain[starts[anon_vma[0]] : starts[anon_vma[0] + 1]]
+            place, self.vma = np.repeat(np.arange(len(index)), len(chain)), np.tile(chain, len(index))
+            self._locate(index[:, np.newaxis], chain)
+        else:
+            place, link = expand(starts[anon_vma], starts[anon_vma + np.uint32(1)] - starts[anon_vma])
+            self.vma = chain[link]
+            self._locate(index[place], self.vma)
+        self.position, self.anon_vma = position[place], anon_vma[place]
         ptes = machine.tables.ptes[self.slot]
         self.maps = maps_frame(ptes) & (value_of(ptes) == frames[self.position])
         self.found = np.flatnonzero(self.maps)
         if self._may_repeat:  # sharers of one line of forks lead to the same ptes
             _, first = np.unique(self.slot[self.found], return_index=True)
             self.found = self.found[np.sort(first)]
+
+    def _locate(self, index, vma):
+        """Set page, holds and slot of all steps: of an index, or a column of them, in a vma each, or a row of them."""
+        vmas = self._machine.vmas
+        start = vmas.start[vma]
+        pages = index + (start - vmas.pgoff[vma])
+        holds = (pages >= start) & (pages < vmas.end[vma])
+        if holds.all():
+            slots = self._machine.tables.slots(vmas.root[vma], pages)
+        else:
+            slots = self._machine.tables.slots(vmas.root[vma], np.where(holds, pages, 0))
+            slots[~holds] &= LEAF - 1
+        self.page, self.holds, self.slot = pages.ravel(), holds.ravel(), slots.ravel()
 
     @property
     def slots(self):
