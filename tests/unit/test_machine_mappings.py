@@ -155,6 +155,29 @@ def test_the_walk_has_an_outcome_for_each_page_and_keeps_the_order_of_the_chain(
     assert Walk(machine, frames).outcome.tolist() == [0, 0, 0, Outcome.INCOMPLETE] + [0] * 8
 
 
+@pytest.mark.parametrize("merged", [False, True])
+def test_frames_of_several_lines_of_forks_are_walked_as_those_of_each_alone(written, merged):
+    machine, mm, at = written
+    child, other = machine.fork(mm), machine.spawn()
+    machine.mprotect(mm, at, 6, False)
+    there = machine.mmap(other, 5)
+    machine.write(other, there, [1, 2, 3, 14, 15])
+    theirs = np.array(frames_of(machine, other, there, 5), np.uint32)
+    ours = np.array(frames_of(machine, mm, at, 12), np.uint32)
+    if merged:
+        assert machine.merge(ours[3:5], ours[[7, 8]]) is None
+        ours = np.delete(ours, [3, 4])
+    assert len(set(machine.frames.anon_vma[ours].tolist())) == 1
+    machine.write(child, at + 11 * SIZE, [5])
+    alone, both = [Walk(machine, ours), Walk(machine, theirs)], Walk(machine, np.concatenate((ours, theirs)))
+    assert len(alone[1].vma) == 5
+    alone[1].position += len(ours)
+    for name in ("position", "vma", "page", "anon_vma", "holds", "slot", "maps"):
+        assert np.array_equal(np.concatenate([getattr(walk, name) for walk in alone]), getattr(both, name)), name
+    assert np.array_equal(np.concatenate([walk.slots for walk in alone]), both.slots)
+    assert np.array_equal(np.concatenate([walk.outcome for walk in alone]), both.outcome)
+
+
 def test_mremap_moves_frames_and_the_walk_finds_them(written):
     machine, mm, at = written
     child = machine.fork(mm)
