@@ -126,14 +126,22 @@ class Frames:
 
     # ---- references ----
 
-    def add_ptes(self, frames, merged=False):
-        """Count one pte more for each of the frames (which may repeat); merged: replaced ones, not copies of a fork."""
+    def add_ptes(self, frames):
+        """Count one pte more for each of the frames (which may repeat): copies of a fork."""
         np.add.at(self.mapcount, frames, np.int32(1))
         np.add.at(self.count, frames, np.int32(1))
         ksm = frames[self.flags[frames] & KSM != 0]
         self.ksm_ptes += len(ksm)
-        if self.quirks.books_sharing and (merged or not self.quirks.forks_uncounted):
-            self.book(ksm)
+        if self.quirks.books_sharing and not self.quirks.forks_uncounted:
+            self._book(ksm, np.ones(len(ksm), np.int32))
+
+    def add_merged(self, ksm, counts):
+        """Count counts[i] (int32) replaced ptes more for KSM frames ksm[i] (which may repeat)."""
+        np.add.at(self.mapcount, ksm, counts)
+        np.add.at(self.count, ksm, counts)
+        self.ksm_ptes += int(counts.sum())
+        if self.quirks.books_sharing:
+            self._book(ksm, counts)
 
     def open_books(self, kept):
         """Start to keep the books of pages_sharing, or (kept False) close them."""
@@ -141,10 +149,10 @@ class Frames:
         self.replaced[:] = np.where(ksm & kept, np.maximum(self.mapcount - 1, 0), 0)
         self.booked_sharing = int(self.replaced.sum())
 
-    def book(self, frames):
-        """Count one replaced pte more for each of the KSM frames (which may repeat)."""
-        np.add.at(self.replaced, frames, np.int32(1))
-        self.booked_sharing += len(frames)
+    def _book(self, frames, counts):
+        """Count so many replaced ptes more (int32) for each of the KSM frames (which may repeat)."""
+        np.add.at(self.replaced, frames, counts)
+        self.booked_sharing += int(counts.sum())
 
     def _unbook(self, ksm, by_copy):
         """Subtract ptes of KSM frames (which may repeat) that are about to go: none but those the kernel sees.

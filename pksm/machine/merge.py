@@ -94,13 +94,14 @@ def _move_ptes(machine, walk, mask, kpages):
     table, pages = machine.frames, walk.frames
     slots, positions = _chosen(walk, mask)
     origins = machine.origins.of_moved(slots, pages[positions])
-    machine.tables.ptes[slots] = pte_of(kpages[positions], PRESENT | YOUNG) | origins
-    table.add_ptes(kpages[positions], merged=True)
+    machine.tables.ptes[slots] = pte_of(kpages, PRESENT | YOUNG)[positions] | origins
+    counts = np.bincount(positions, minlength=len(pages))
+    table.add_merged(kpages, counts.astype(np.int32))
     mlocked = mask & table.has(pages, flag.MLOCKED)
     table.flags[kpages[mlocked]] |= flag.MLOCKED
     machine.sharers.append(kpages[mask], table.anon_vma[pages[mask]], table.index[pages[mask]])
     if not machine.quirks.exact_walk:
-        gone = mask & (np.bincount(positions, minlength=len(pages)) == table.mapcount[pages])
+        gone = mask & (counts == table.mapcount[pages])
         rest = mask & ~gone
         if rest.any():
             drop_ptes(machine, pages[positions[rest[positions]]])

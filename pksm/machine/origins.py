@@ -34,6 +34,7 @@ class Origins:
         ids = origin[own]
         if not ids.all():
             new = own[ids == 0]
+            new = new[np.flatnonzero(np.diff(new.astype(np.int64), prepend=-1))]
             origin[new] = np.arange(self.next, self.next + len(new))  # of a frame that repeats the last is its id
             self.next += len(new)
             ids = origin[own]

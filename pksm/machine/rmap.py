@@ -10,7 +10,7 @@ import numpy as np
 
 from pksm.machine import frames as frame_flags
 from pksm.machine.mm import LOCKED, UNFIT_FOR_MERGING
-from pksm.machine.tables import LEAF, maps_frame, value_of
+from pksm.machine.tables import FRAME_MASK, LEAF, PRESENT, pte_of
 from pksm.memory import grown
 
 
@@ -284,7 +284,7 @@ class Walk:
             self._locate(index[place], self.vma)
         self.position, self.anon_vma = position[place], anon_vma[place]
         ptes = machine.tables.ptes[self.slot]
-        self.maps = maps_frame(ptes) & (value_of(ptes) == frames[self.position])
+        self.maps = (ptes & FRAME_MASK) == pte_of(frames, PRESENT)[self.position]
         self.found = np.flatnonzero(self.maps)
         if self._may_repeat:  # sharers of one line of forks lead to the same ptes
             _, first = np.unique(self.slot[self.found], return_index=True)
@@ -306,12 +306,15 @@ class Walk:
     @property
     def slots(self):
         """The slots of all ptes found, each once: int64, frame by frame."""
-        return self.slot[self.found]
+        return self._of_found(self.slot)
 
     @property
     def positions(self):
         """The position in frames of each pte found."""
-        return self.position[self.found]
+        return self._of_found(self.position)
+
+    def _of_found(self, column):
+        return column if len(self.found) == len(column) else column[self.found]
 
     @property
     def outcome(self):
@@ -319,7 +322,7 @@ class Walk:
         positions = self.positions
         n_found = np.bincount(positions, minlength=len(self.frames))
         outcome = np.zeros(len(self.frames), np.uint8)
-        unfit = self._machine.vmas.flags[self.vma[self.found]] & UNFIT_FOR_MERGING != 0
+        unfit = self._machine.vmas.flags[self._of_found(self.vma)] & UNFIT_FOR_MERGING != 0
         outcome[positions[unfit]] = Outcome.UNFIT
         outcome[n_found != self._machine.frames.mapcount[self.frames]] = Outcome.INCOMPLETE
         return outcome

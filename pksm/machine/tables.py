@@ -12,6 +12,7 @@ PRESENT, WRITE, DIRTY, YOUNG, SPECIAL, SWAPPED = (np.uint64(1 << bit) for bit in
 VALUE = np.uint64(32)  # bits to shift
 ORIGIN_SHIFT, ORIGIN = np.uint64(6), np.uint64((1 << 32) - (1 << 6))  # whose a moved pte was: see origins.py
 KERNEL_ZERO, PKSM_ZERO = (PRESENT | SPECIAL | np.uint64(which) << VALUE for which in (0, 1))
+FRAME_MASK = ~np.uint64((1 << 32) - 1) | PRESENT | SPECIAL  # what of a pte says which frame it points to
 LEAF = 512  # ptes, and entries of a directory
 LIMIT = 1 << 35  # virtual page numbers: 47 bits of address at 4 KiB
 LEAVES_AT_ONCE = 16  # worked on at a time, so that what a batch takes besides does not grow with the range
