@@ -163,9 +163,12 @@ def checksum_pass(findings):
             read, summed = findings.measure([limits(ground)[0], checksum_job(ground)])
             remark = f"{(huge_kib() - before) >> 10} MiB on huge pages; read {read['ns_per_page']:.0f} ns a page"
             findings.at_least(f"checksum pass, {name} pages", "M pages/s", targets, millions(summed), remark)
+            read_ns = read["ns_per_page"]
     for name, targets in (("xxh3-64", (1.1, 1.3)), ("jhash2", (1.7, 1.9))):
         one, two = findings.measure([checksum_job(ground, name), checksum_job(ground, name, threads=2)])
-        remark = f"wall time, {len(os.sched_getaffinity(0))} CPUs"
+        alone, together = (1e9 * row["cpu_s"] / pages for row in (one, two))
+        remark = f"wall time, {len(os.sched_getaffinity(0))} CPUs; CPU ns a page {alone:.0f}, with two {together:.0f}"
+        remark += f" (of themselves, without others in their way, {2 * alone / together:.2f} x); read {read_ns:.0f}"
         findings.at_least(f"second thread, checksum pass {name}", "x", targets, one["wall_s"] / two["wall_s"], remark)
 
 

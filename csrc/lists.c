@@ -97,15 +97,22 @@ static void put_on(const pksm_table *table, pksm_ring *ring, uint32_t id)
     ring->length++;
 }
 
-EXPORT int pksm_ring_push(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n)
+EXPORT int pksm_ring_push_where(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n,
+                                uint32_t mask, uint32_t flags)
 {
     int status = check_items(NULL, table, ids, n);
 
     if (status == PKSM_OK && !has_room(ring, n))
         status = PKSM_EINVAL;
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
-        put_on(table, ring, ids[i]);
+        if ((table->nodes[ids[i]].flags & mask) == flags)
+            put_on(table, ring, ids[i]);
     return status;
+}
+
+EXPORT int pksm_ring_push(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n)
+{
+    return pksm_ring_push_where(table, ring, ids, n, 0, 0);
 }
 
 EXPORT int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count)

@@ -130,11 +130,6 @@ class FlatHost:
         self._drop(frames[~zero])
         self.bear(pages, anon_vma=self._anon_vma[pages])
 
-    def unmerge_all(self):
-        """Give every merged page a frame of its own, those merged with the zero page too."""
-        pages = np.arange(len(self.frame_of), dtype=np.uint32)
-        self.split(pages[(self.frame_of != NO_FRAME) & (self.frame_of != pages)])
-
     def set_quirks(self, ids):
         """Nothing: none of the faults has an effect on pages that are mapped once each."""
 

@@ -36,7 +36,9 @@ class Merging:
             published.try_zero(self._host, self._items, rules.c, settled)
         if settled.all_wait:
             return _NONE, _NONE, _NONE
-        not_zero, not_paired, not_joined, void = self._merge(settled, rules)
+        not_zero, not_paired, not_joined, void = refused = self._merge(settled, rules)
+        if settled.only_merges and not any(map(len, refused)):  # as nearly always
+            return _NONE, _NONE, _NONE
         if settled.count(Verdict.LIMBO):
             self._book(_without(settled.of(Verdict.LIMBO), void))
         retried = [not_paired, not_joined]

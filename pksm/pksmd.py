@@ -19,6 +19,7 @@ from pksm.summing import Summing
 from pksm.tunables import preset
 
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
+_IN_ITS_TREE = native.UNSTABLE | native.DELLIST  # where flags under this are UNSTABLE
 _NONE = np.empty(0, np.uint32)
 
 
@@ -292,6 +293,8 @@ class Pksmd:
 
     def _sum_beforehand(self, batch):
         """Sum what settle is not to sum; return True if items in the way of the batch are to be visited again."""
+        if self._tunables.update != "on-search" and self._summing.left_to_settle(batch):  # as nearly always
+            return False
         try:
             self._summing.beforehand(self.items, batch)
             outdated = self._summing.outdated(self.items, batch) if self._distrust else _NONE
@@ -311,7 +314,7 @@ class Pksmd:
         """Unstable items go to the update list, those to try again to the rescan list."""
         if len(waiting) and self._tunables.update != "on-search":
             # some have been paired since, some may have died
-            self._update.push(self.items.where(waiting, native.UNSTABLE | native.DELLIST, native.UNSTABLE))
+            self._update.push_where(waiting, _IN_ITS_TREE, native.UNSTABLE)
         if len(retry):
             retry = self._alive(retry)
             self.items.set_flags(retry, native.INITCHECKSUM)

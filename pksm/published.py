@@ -74,6 +74,11 @@ class AssertingQueue(IdQueue):
         self._assert_moves(len(self), len(self) + len(ids))
         super().push(ids)
 
+    def push_where(self, ids, mask, flags):
+        before = len(self)
+        super().push_where(ids, mask, flags)
+        self._assert_moves(before, len(self))
+
     def push_parted(self, pages):
         before = len(self)
         super().push_parted(pages)

@@ -54,6 +54,11 @@ class IdQueue:
         self._make_room(len(ids))
         self._ring.push(self._now(), ids)
 
+    def push_where(self, ids, mask, flags):
+        """Append those of the ids whose flags under the mask are `flags`: items.where and push in one."""
+        self._make_room(len(ids))
+        self._ring.push_where(self._now(), ids, mask, flags)
+
     def push_parted(self, pages):
         """Part pages from their items, and append those that there are: items.part and push in one."""
         self._make_room(len(pages))

@@ -120,6 +120,11 @@ class Settled:
         """True if every item waits in the unstable tree: nothing is to be carried out."""
         return self._starts[Verdict.WAITING + 1] == len(self.ids)
 
+    @property
+    def only_merges(self):
+        """True if every item waits, or is to be merged."""
+        return self._starts[Verdict.PAIRED + 1] == len(self.ids)
+
     def of(self, verdict):
         """Return the Part of the batch that has this verdict."""
         return Part(self._rows[:, self._starts[verdict] : self._starts[verdict + 1]])

@@ -34,9 +34,13 @@ class Summing:
         self._cost.add(bytes_hashed=len(pages) * self._store.page_size)
         return native.checksum_pages(self._store.view, self.checksum, pages)
 
+    def left_to_settle(self, ids):
+        """Return True if nothing is to be summed before these items (uint32) are settled."""
+        return self._in_c and (self._threads == 1 or len(ids) < PARALLEL_PAGES)
+
     def beforehand(self, items, ids):
         """Fill the checksum column of those items (uint32) that have none yet, if settle is not to do that."""
-        if self._in_c and (self._threads == 1 or len(ids) < PARALLEL_PAGES):
+        if self.left_to_settle(ids):
             return
         ids = ids[(items.flags[ids] & (native.INITCHECKSUM | native.DELLIST)) == native.INITCHECKSUM]
         try:

@@ -349,6 +349,9 @@ typedef struct {
 
 /* Appends ids, each once, which must be on no ring that shares the stamps; PKSM_EINVAL if there is no room. */
 int pksm_ring_push(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
+/* The same with those whose flags under the mask are `flags`: pksm_select and pksm_ring_push in one. */
+int pksm_ring_push_where(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n, uint32_t mask,
+                         uint32_t flags);
 /* Copies the first n valid ids (fewer if there are no more) to out, *count of them; takes them off unless peek. */
 int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count);
 /* Takes those of the ids that are on the ring off it, wherever they stand. */

@@ -34,7 +34,7 @@ def check(status):
 
 # The few calls that every wake-up makes lend their arrays by these, which spares them a call of Python each.
 lend = ffi.from_buffer
-U8, U32 = ffi.typeof("uint8_t[]"), ffi.typeof("uint32_t[]")
+U8, U32, I64 = ffi.typeof("uint8_t[]"), ffi.typeof("uint32_t[]"), ffi.typeof("int64_t[]")
 
 
 def borrow(array, kind):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pksm.native.door import U32, borrow, borrow_writable, check, ffi, ids_array, lend, lib
+from pksm.native.door import I64, U32, borrow, borrow_writable, check, ffi, ids_array, lend, lib
 
 
 def select(table, ids, mask, flags):
@@ -21,7 +21,9 @@ def mark(table, ids, set_flags, clear_flags):
 def tally(counts, at, by):
     """Add `by` to counts (int64) at each of these places (uint32), which may repeat; ValueError if one is beyond."""
     at = ids_array(at)
-    check(lib.pksm_tally(borrow_writable(counts, "int64_t[]"), len(counts), lend(U32, at), len(at), by))
+    status = lib.pksm_tally(lend(I64, counts), len(counts), lend(U32, at), len(at), by)
+    if status:
+        check(status)
 
 
 class RingView:
@@ -53,6 +55,11 @@ class RingView:
         """Append ids; ValueError if there is no room."""
         ids = ids_array(ids)
         check(lib.pksm_ring_push(table.c, self.c, lend(U32, ids), len(ids)))
+
+    def push_where(self, table, ids, mask, flags):
+        """Append those of the ids whose flags under the mask are `flags`; ValueError if there is no room for all."""
+        ids = ids_array(ids)
+        check(lib.pksm_ring_push_where(table.c, self.c, lend(U32, ids), len(ids), mask, flags))
 
     def push_parted(self, table, items_of_pages, pages):
         """Part pages from their items and append those; ValueError, and nothing done, if there is no room."""

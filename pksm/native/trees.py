@@ -9,6 +9,7 @@ from pksm.native.door import U8, U32, borrow, borrow_writable, check, error_of, 
 from pksm.native.types import NODE, ORDERS, STABLE, STAGES, TREES, UNSTABLE, VERDICTS
 
 _HANGS = VERDICTS.index("HANGS")
+_COST_POINTER = ffi.typeof("pksm_cost *")
 _STARTS = ffi.typeof(f"uint32_t[{len(VERDICTS) + 1}]")
 
 
@@ -107,7 +108,7 @@ def settle(store, table, rules, classes, ids, cost):
         starts,
         counts,
         counts + 1,
-        borrow_writable(cost, "pksm_cost *"),
+        lend(_COST_POINTER, cost),
     )
     error = error_of(status) if status else None
     if error and not isinstance(error, errors.BusError):

@@ -58,6 +58,12 @@ class QueueMachine(RuleBasedStateMachine):
     def push_some(self, data, name):
         self.push(name, self.some(data, set(self.ids) - self.column(name)))
 
+    @rule(data=st.data(), name=names, on=names)
+    def push_where(self, data, name, on):
+        ids = self.some(data, set(self.ids) - self.column(name))
+        self.queues[name].push_where(uint32(ids), QUEUES[on][0], QUEUES[on][0])
+        self.lists[name] += [id for id in ids if id in self.lists[on]]
+
     @rule(name=names)
     def push_all(self, name):
         self.push(name, sorted(set(self.ids) - self.column(name)))
