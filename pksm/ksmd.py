@@ -6,12 +6,15 @@ begins anew. The counters follow the visits, as the kernel's do: what has been w
 counted until ksmd comes by.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from pksm import checksums, ksm_tunables, native
 from pksm.cost import Cost
 from pksm.errors import UsageError
 from pksm.host import NO_FRAME
+from pksm.ksm_advisor import Advisor
 from pksm.ksm_stats import COUNTERS, ITEM_BYTES
 from pksm.mappings import Mappings
 from pksm.settle import Rules, Settled, Verdict
@@ -27,9 +30,11 @@ class Ksmd:
     host: MappingHost; tunables: KsmTunables; checksum: a native.Function (or something with its
     of() and fill()) in place of the one tunables name; the strength of an adaptive one stays as it is.
     WORK_COUNTERS: those that never rest; smart_scan lets pages come and go between unshared and volatile.
+    MOVING: settings that it moves itself, when the advisor is on.
     """
 
     WORK_COUNTERS = ("pages_scanned", "pages_skipped", "full_scans", "pages_unshared", "pages_volatile")
+    MOVING = ("pages_to_scan",)
 
     def __init__(self, host, tunables=None, *, checksum=None):
         self._host = host
@@ -42,6 +47,7 @@ class Ksmd:
         self.cost = Cost()
         self.fake_merges = 0  # merges that freed no frame: others map it still
         self._freed = 0
+        self._advisor = Advisor()
         self._forget_everything()
         self._set_rules()
         host.attach(self)
@@ -69,6 +75,8 @@ class Ksmd:
                 raise UsageError(f"{name} can't change while the trees are in use: start another engine")
         before, self._tunables = self._tunables, tunables
         self._set_rules()
+        if tunables.advisor_mode != before.advisor_mode:
+            self._advisor.restart()
         if tunables.run == 2 and before.run != 2:
             self._unmerge()
 
@@ -160,19 +168,22 @@ class Ksmd:
         self._enter_mms()
         self._refresh_unstable()
         left = stride = self._tunables.pages_to_scan
-        visited = 0
+        visited, ended = 0, False
         while left and self._slots:
             if self._at < 0:
                 self._at = 0
                 native.ksm_pass(self.items.table, self.items.view)
+                self._advisor.begin(self._now_millisecs)
             done, skipped = self._visit(self._slots[self._at], stride, left)
             left -= done
             visited += done
             stride = stride * 2 if skipped else left
             if self._at == len(self._slots):
                 self._end_full_scan()
+                ended = True
                 break
         self._scanned += visited
+        self._advise(visited, ended)
         self._pte_changes = self._host.pte_changes
         return visited
 
@@ -197,6 +208,13 @@ class Ksmd:
         self._full_scans += 1
         results = {name: count for name, count in self.counters().items() if name not in self.WORK_COUNTERS}
         self._before, self._last = self._last, results
+
+    def _advise(self, visited, ended):
+        """Let the advisor know what was visited, and have it set pages_to_scan at the end of a full scan."""
+        self._advisor.visit(visited, self._tunables.visit_ns)
+        if ended and self._tunables.advisor_mode == "scan-time":
+            pages = self._advisor.end(self._now_millisecs, self._tunables)
+            self._tunables = replace(self._tunables, pages_to_scan=pages)
 
     def _refresh_unstable(self):
         """Let waiting items know the pages they map now, where ptes have changed since."""

@@ -185,12 +185,16 @@ class LiveKsm:
         write_knob("run", 0)
         self._wake()
         defaults = {
+            "advisor_mode": "none",  # while it is on, pages_to_scan can't be set
+            "advisor_max_cpu": 70,
+            "advisor_max_pages_to_scan": 30000,
+            "advisor_min_pages_to_scan": 500,
+            "advisor_target_scan_time": 200,
             "pages_to_scan": EVERYTHING,
             "max_page_sharing": 256,
             "merge_across_nodes": 1,
             "use_zero_pages": 0,
             "smart_scan": 1,
-            "advisor_mode": "none",
             "stable_node_chains_prune_millisecs": 2000,
         }
         for name, value in (defaults | knobs).items():

@@ -12,6 +12,7 @@ SHOWN = {
     "pages_sharing": "sharing",
     "pages_zero_sharing": "zero",
     "pages_unshared": "unshared",
+    "pages_to_scan": "to scan",
     "stable_nodes": "stable nodes",
     "rmap_items": "items",
     "new_len": "new",
@@ -112,6 +113,7 @@ _FINALS = {
 def _headline(document):
     tunables = document["tunables"]
     pace = f"{tunables['pages_to_scan']:,} pages every {tunables['sleep_millisecs']} ms"
+    pace = f"at first {pace}" if tunables.get("advisor_mode", "none") != "none" else pace
     ended = ", interrupted" if document["interrupted"] else ""
     workload = cut(plain(document["workload"]), LABEL_WIDTH * 2)
     return f"{workload} under {document['policy']}, {pace}: {_time(document['final']['ms'])} of virtual time{ended}"
@@ -132,9 +134,11 @@ def _spread(rows):
 
 def _counters(title, rows, width, paint):
     """Lines of counters: rows of (label, ms, counters). Columns that are 0 everywhere, or for which there is no room,
-    are left out."""
+    and a pages_to_scan that nobody moves, are left out."""
     names = [name for name in SHOWN if name in rows[0][2]]
     names = [name for name in names if name in ALWAYS or any(counters[name] for _, _, counters in rows)]
+    if "pages_to_scan" in names and len({counters["pages_to_scan"] for _, _, counters in rows}) == 1:
+        names.remove("pages_to_scan")
     while True:
         head = (title, "ms", *(SHOWN[name] for name in names))
         cells = [head] + [

@@ -56,9 +56,11 @@ class Simulation:
     # ---- counters ----
 
     def counters(self):
-        """Return all counters as {name: int}: the policy's sysfs counters, and the frames in use and saved."""
+        """Return all counters as {name: int}: the policy's sysfs counters, settings of its own that it moves itself
+        (its MOVING), and the frames in use and saved."""
         counters = {} if self.policy is None else self.policy.counters()
-        return counters | {"frames_used": self.machine.frames_used, "frames_saved": self.machine.frames_saved}
+        moving = {name: getattr(self.policy.tunables, name) for name in getattr(self.policy, "MOVING", ())}
+        return counters | moving | {"frames_used": self.machine.frames_used, "frames_saved": self.machine.frames_saved}
 
     def _changing(self):
         """What has to stay the same for things to be settled: frames_saved follows from it, and takes long to count."""

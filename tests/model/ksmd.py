@@ -82,6 +82,8 @@ class Ksmd:
         self.nodes, self.chains = set(), set()
         self.slots, self.current, self.first = [], None, 0
         self.full_scans = self.scanned = self.skipped = self.now = 0
+        self.began = self.smooth = 0  # ms at the start of the full scan; the advisor's average change
+        self.advice = []  # (seconds, visits in all) of the full scans that the advisor has seen
 
     def counters(self):
         hung_on = [len(node.items) for node in self.nodes if node.items]
@@ -133,6 +135,8 @@ class Ksmd:
             if self.current == len(self.slots):
                 self.current = None
                 self.full_scans += 1
+                if self.settings.get("advisor_mode") == "scan-time":
+                    self._advise()
                 break
 
     def _order_slots(self):
@@ -148,8 +152,30 @@ class Ksmd:
         slots[at:at] = exited
         self.slots, self.current = slots, None if current is None else at - 1
 
+    def _clock(self):
+        """Milliseconds slept and worked."""
+        return self.now + self.scanned * self.settings.get("visit_ns", 0) // 10**6
+
+    def _advise(self):
+        """Set pages_to_scan by the length of the full scan that has ended, and by the CPU time it took."""
+        of = self.settings
+        seconds = max(1, (self._clock() - self.began) // 1000)
+        before, worked = self.advice[-1] if self.advice else (seconds, 0)
+        work_ms = self.scanned * of["visit_ns"] // 10**6 - worked * of["visit_ns"] // 10**6
+        percent = max(1, work_ms * 100 // (1000 * seconds))
+        self.smooth = (70 * self.smooth + 30 * max(1, 100 * seconds // before)) // 100
+        wanted = 100 * of["pages_to_scan"] // max(1, 100 * of["advisor_target_scan_time"] // seconds)
+        wanted = wanted * self.smooth // 100
+        of_one_percent = max(1, of["pages_to_scan"] // percent)
+        if wanted > of_one_percent * of["advisor_max_cpu"]:
+            wanted = of_one_percent * of["advisor_max_cpu"]
+        if wanted < of_one_percent * 10:
+            wanted = of_one_percent * 10
+        of["pages_to_scan"] = min(wanted, of["advisor_max_pages_to_scan"])
+        self.advice.append((seconds, self.scanned))
+
     def _begin_full_scan(self):
-        self.current = 0
+        self.current, self.began = 0, self._clock()
         for item in self.items.values():
             item.where = item.where and "passed"
         self.unstable = Tree()

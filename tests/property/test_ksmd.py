@@ -35,7 +35,8 @@ class Twins:
         self.ksmd = Ksmd(self.machine, tunables)
         self.memory = Memory()
         stages = ksm_tunables.STAGE_ORDERS[tunables.stages]
-        names = ("sleep_millisecs", "pages_to_scan", "smart_scan", "max_page_sharing", "stable_node_chains_prune_millisecs")
+        names = ["sleep_millisecs", "pages_to_scan", "smart_scan", "max_page_sharing", "stable_node_chains_prune_millisecs"]
+        names += [name for name in ksm_tunables.SETTINGS if name.startswith("advisor")] + ["visit_ns"]
         self.slow = SlowKsmd(
             self.memory,
             checksums.make(tunables.checksum, PAGE_SIZE).of,
@@ -99,7 +100,8 @@ class Twins:
         self.memory.unmap(mm.id, range(first, first + n))
 
     def wake(self, n):
-        self.ksmd.sysfs["pages_to_scan"] = self.slow.settings["pages_to_scan"] = n
+        if self.ksmd.tunables.advisor_mode == "none":
+            self.ksmd.sysfs["pages_to_scan"] = self.slow.settings["pages_to_scan"] = n
         self.ksmd.wake()
         self.slow.wake()
         self.compare()
@@ -109,6 +111,7 @@ class Twins:
         self.ksmd.check()
         counters = self.ksmd.counters()
         assert counters == counters | self.slow.counters()
+        assert self.ksmd.sysfs["pages_to_scan"] == self.slow.settings["pages_to_scan"]
         for mm in self.mms:
             seen = self.machine.read(mm, BASE * PAGE_SIZE, PAGES)
             for page in range(BASE, BASE + PAGES):
@@ -156,3 +159,28 @@ def test_at_rest_everything_equal_is_shared(written):
     while not twins.ksmd.at_rest:
         twins.wake(1000)
     assert twins.machine.frames_used == len({kind for kinds in written for kind in kinds})
+
+
+@given(
+    st.lists(steps, max_size=40),
+    st.integers(1, 20),
+    st.integers(1, 40),
+    st.sampled_from([12, 40, 30000]),
+    st.integers(0, 100),
+    st.integers(1, 9),
+    st.sampled_from([0, 3_000_000, 40_000_000, 100_000_000]),
+    st.sampled_from([20, 700, 2500]),
+)
+def test_the_advisor_sets_pages_to_scan_as_the_slow_one_does(steps, n, first, most, cpu, target, visit_ns, sleep):
+    tunables = ksm_tunables.preset("ksm-6.11").with_(
+        advisor_mode="scan-time",
+        advisor_min_pages_to_scan=first,
+        advisor_max_pages_to_scan=most,
+        advisor_max_cpu=cpu,
+        advisor_target_scan_time=target,
+        visit_ns=visit_ns,
+        sleep_millisecs=sleep,
+    )
+    wakes = [("wake", 1)] * n
+    twins = play(tunables, [("write", 0, BASE, list(range(9))), *wakes, *steps, *wakes])
+    event(f"{len(twins.slow.advice) > 3=}, {twins.ksmd.tunables.pages_to_scan=}")

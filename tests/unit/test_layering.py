@@ -66,7 +66,7 @@ ARROWS = {
     | {"on_search", "published", "merging"},
     "merging": {"native", "settle", "published"},
     "on_search": {"native"},
-    "ksmd": {"settle", "mappings", "ksm_tunables", "ksm_stats", "stats", "host", "checksums", "cost"},
+    "ksmd": {"settle", "mappings", "ksm_tunables", "ksm_advisor", "ksm_stats", "stats", "host"} | {"checksums", "cost"},
     "published": {"native", "queues"},  # what presets of published kernels do otherwise
     # machine, flat, sources → host, store
     "flat": {"host", "store"},
@@ -84,7 +84,8 @@ ARROWS = {
     "queues": {"native", "memory"},
     "mappings": {"items", "native", "memory"},
     "tunables": set(),
-    "ksm_tunables": {"tunables"},
+    "ksm_tunables": {"tunables", "ksm_advisor"},
+    "ksm_advisor": set(),
     "ksm_stats": set(),
     "stats": {"cost", "tunables"},
     "cost": {"native"},  # the core's own counters
