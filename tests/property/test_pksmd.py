@@ -29,6 +29,11 @@ def some_of(data, pages, max_size=20):
     return data.draw(st.lists(st.sampled_from(pages), min_size=1, max_size=max_size, unique=True)) if pages else []
 
 
+# A walk over one pte does not fail half way. Where one over several does, what has moved is taken away when the batch is
+# settled here and at its visit in the model; a page outlives that, but one mapped once would not.
+OF_ONE_PTE = [kind for kind in Class if kind not in (Class.WALK_BREAKS, Class.WALK_LOSES)]
+
+
 class PksmdMachine(RuleBasedStateMachine):
     """Any preset, changed in some ways."""
 
@@ -104,7 +109,7 @@ class PksmdMachine(RuleBasedStateMachine):
     def change_silently(self, data):
         self.silent = bool(self.write_some(data)) or self.silent
 
-    @rule(data=st.data(), classes=st.dictionaries(st.integers(0, 69), st.sampled_from(list(Class)), max_size=6))
+    @rule(data=st.data(), classes=st.dictionaries(st.integers(0, 69), st.sampled_from(OF_ONE_PTE), max_size=6))
     def change_the_rules(self, data, classes):
         self.both.set_classes(classes)
         changes = {
