@@ -19,8 +19,9 @@ RACY = ("keep", "drop", "unchecked")
 class ProcessSource:
     """The memory of process `pid` while it runs. Raises UsageError or PksmError with the reason and the remedy.
 
-    A second look tells which pages were written since they were read, unless the process slept all the time: `racy`
-    says whether to keep or drop those, or not to look, which takes as long as reading.
+    A second look, once all pages of a region are copied, finds those written between their copy and that look, unless
+    the process slept all the time: `racy` says whether to keep or drop those, or not to look, which takes as long as
+    reading.
     DATA: anonymous pages, private copies of file pages among them. EXCLUDED: resident but shared, of a file, of
     hugetlbfs, under userfaultfd, device memory, lost while reading, or racy and dropped. HOLE: not resident, swapped out, or mapped
     to the kernel's zero page, which is no frame of its own.
