@@ -34,14 +34,14 @@ KNOBS = (  # in the order they are restored: max_page_sharing can't change while
     "merge_across_nodes",
     "use_zero_pages",
     "smart_scan",
-    "advisor_mode",
+    "stable_node_chains_prune_millisecs",
+    "pages_to_scan",
+    "sleep_millisecs",
     "advisor_max_cpu",
     "advisor_max_pages_to_scan",
     "advisor_min_pages_to_scan",
     "advisor_target_scan_time",
-    "stable_node_chains_prune_millisecs",
-    "pages_to_scan",
-    "sleep_millisecs",
+    "advisor_mode",
     "run",
 )
 NEVER_MILLISECS = 3_600_000  # ksmd sleeps that long, or until this value changes: that is how it is stepped
@@ -148,7 +148,9 @@ class LiveKsm:
             if others:
                 raise UnsupportedError(f"process {others[0]} has mergeable memory: ksmd would work on that too")
             self.saved = {name: read_file(name) for name in KNOBS if os.path.exists(os.path.join(DIRECTORY, name))}
-            values = json.dumps([(name, str(value)) for name, value in self.saved.items()])
+            # while the advisor is on, pages_to_scan can't be set
+            first = [("advisor_mode", "none")] if "advisor_mode" in self.saved else []
+            values = json.dumps(first + [(name, str(value)) for name, value in self.saved.items()])
             self._guard = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _GUARD, DIRECTORY, values],
                 stdin=subprocess.PIPE,
