@@ -2,10 +2,15 @@
 
 import errno
 import fcntl
+import itertools
 import mmap
 import os
 
 import numpy as np
+
+from pksm.sources import base
+from pksm.sources.base import State
+from pksm.sources.batches import work_off
 
 PAGE_SIZE = mmap.PAGESIZE
 
@@ -20,7 +25,6 @@ SCAN_ARG = np.dtype(
         ).split()
     ]
 )
-PAGE_IS_FILE = 1 << 2
 PAGE_IS_PRESENT = 1 << 3
 PAGE_IS_PFNZERO = 1 << 5
 SCAN_ENTRIES = 1 << 16
@@ -35,6 +39,7 @@ RESIDENT = np.dtype([("start", "i8"), ("end", "i8"), ("categories", "u8")])
 
 SPAN_GAP = 1 << 11  # pages: entries of a smaller gap are read and dropped, that is cheaper than another read
 SPAN_PAGES = 1 << 18
+LOOK_UP_PAGES = 1 << 14  # looked up by one thread, while the other looks up the next
 
 
 class Pagemap:
@@ -62,22 +67,46 @@ class Pagemap:
         """
         return self._scan(vmas, max_pages) if self.tells_zero_pages else self._scan_entries(vmas, max_pages)
 
-    def frames(self, data: np.ndarray):
-        """Return (frame numbers, exclusively mapped) of the pages of DATA runs; 0 and False where not told."""
-        first = data["first"].astype(np.int64)
-        pages = data["pages"].astype(np.int64)
-        start = data["address"].astype(np.int64) // PAGE_SIZE
-        n_pages = int(pages.sum())
-        page = np.repeat(start - first, pages) + np.arange(n_pages)
-        gap = start[1:] - (start + pages)[:-1]
-        heads = np.flatnonzero(np.append(True, (gap > SPAN_GAP) | (np.diff(start // SPAN_PAGES) > 0)))
-        entries = np.empty(n_pages, np.uint64)
-        for head, tail in zip(first[heads].tolist(), np.append(first[heads[1:]], n_pages).tolist(), strict=True):
-            low = int(page[head])
-            span = self._entries(low, int(page[tail - 1]) + 1 - low)
-            entries[head:tail] = span[page[head:tail] - low]
+    def look_up(self, data: np.ndarray):
+        """Return (frame numbers, exclusively mapped, State) of the pages of DATA runs.
+
+        The state is DATA for anonymous pages, EXCLUDED for those of files, HOLE for what is not resident any more.
+        Frame and mapping are 0 and False where they are not told.
+        """
+        entries = self._entries_of(data)
         present = _bit(entries, PM_PRESENT)
-        return np.where(present, entries & PM_PFN, np.uint64(0)), present & _bit(entries, PM_MMAP_EXCLUSIVE)
+        states = np.where(_bit(entries, PM_FILE), np.uint8(State.EXCLUDED), np.uint8(State.DATA))
+        states[~present] = State.HOLE
+        exclusive = _bit(entries, PM_MMAP_EXCLUSIVE) & present
+        entries &= PM_PFN
+        entries[~present] = 0
+        return entries, exclusive, states
+
+    def _entries_of(self, data):
+        """Return the entries of the pages of DATA runs, read in spans that hold neighbours of small gaps."""
+        n_pages = int(data["pages"].sum())
+        pieces = base.cut_runs(data, np.arange(0, n_pages, LOOK_UP_PAGES), PAGE_SIZE)
+        first, pages = pieces["first"].astype(np.int64), pieces["pages"].astype(np.int64)
+        start = pieces["address"].astype(np.int64) // PAGE_SIZE
+        gap = start[1:] - (start + pages)[:-1]
+        far = (gap > SPAN_GAP) | (np.diff(start // SPAN_PAGES) > 0) | (np.diff(first // LOOK_UP_PAGES) > 0)
+        heads = np.append(np.flatnonzero(np.append(n_pages > 0, far)), len(pieces)).tolist()
+        entries = np.zeros(n_pages, np.uint64)
+
+        def read(head, tail):
+            low, end = int(start[head]), int(start[tail - 1] + pages[tail - 1])
+            part = entries[first[head] : first[tail - 1] + pages[tail - 1]]
+            if len(part) == end - low:
+                self._read_entries(low, part)
+                return
+            span = np.zeros(end - low, np.uint64)
+            self._read_entries(low, span)
+            place = start[head:tail] - low - (first[head:tail] - first[head])
+            part[:] = span[np.repeat(place, pages[head:tail]) + np.arange(len(part))]
+
+        for _ in work_off(read, itertools.pairwise(heads)):
+            pass
+        return entries
 
     def _has_scan(self) -> bool:
         try:
@@ -94,7 +123,7 @@ class Pagemap:
         arg["size"], arg["start"], arg["end"] = SCAN_ARG.itemsize, start, end
         arg["vec"], arg["vec_len"], arg["max_pages"] = found.ctypes.data, len(found), max_pages
         arg["category_mask"] = PAGE_IS_PRESENT
-        arg["return_mask"] = PAGE_IS_PRESENT | PAGE_IS_FILE | PAGE_IS_PFNZERO
+        arg["return_mask"] = PAGE_IS_PRESENT | PAGE_IS_PFNZERO  # whether it is of a file takes a look at each frame
         n_runs = fcntl.ioctl(self._fd, PAGEMAP_SCAN, arg, True)
         return n_runs, int(arg["walk_end"][0])
 
@@ -115,18 +144,18 @@ class Pagemap:
         for vma in vmas[vmas["resident"]]:
             for start in range(int(vma["start"]), int(vma["end"]), window * PAGE_SIZE):
                 end = min(start + window * PAGE_SIZE, int(vma["end"]))
-                found.append(_resident_runs(start, self._entries(start // PAGE_SIZE, (end - start) // PAGE_SIZE)))
+                entries = np.zeros((end - start) // PAGE_SIZE, np.uint64)
+                self._read_entries(start // PAGE_SIZE, entries)
+                found.append(_resident_runs(start, entries))
                 n_pages += int((found[-1]["end"] - found[-1]["start"]).sum()) // PAGE_SIZE
                 if n_pages > window:
                     yield np.concatenate(found), end
                     found, n_pages = [], 0
         yield np.concatenate([*found, np.empty(0, RESIDENT)]), int(vmas["end"][-1])
 
-    def _entries(self, page: int, n_pages: int) -> np.ndarray:
-        """Return `n_pages` pagemap entries from page number `page` on; 0 for those that cannot be had."""
-        entries = np.zeros(n_pages, np.uint64)
+    def _read_entries(self, page: int, entries: np.ndarray) -> None:
+        """Read the entries from page number `page` on; those that cannot be had stay as they are."""
         os.preadv(self._fd, [entries], page * 8)
-        return entries
 
 
 def zero_frame() -> int:
@@ -149,10 +178,8 @@ def _bit(entries: np.ndarray, bit: int) -> np.ndarray:
 def _resident_runs(start: int, entries: np.ndarray) -> np.ndarray:
     """Make RESIDENT runs of the entries of consecutive pages from address `start` on."""
     present = _bit(entries, PM_PRESENT)
-    kind = present + (present & _bit(entries, PM_FILE)).astype(np.uint8)
-    edges = np.concatenate([[0], np.flatnonzero(np.diff(kind)) + 1, [len(kind)]])
+    edges = np.concatenate([[0], np.flatnonzero(np.diff(present)) + 1, [len(present)]])
     runs = np.empty(len(edges) - 1, RESIDENT)
     runs["start"], runs["end"] = start + edges[:-1] * PAGE_SIZE, start + edges[1:] * PAGE_SIZE
-    kind = kind[edges[:-1]]
-    runs["categories"] = np.where(kind == 2, PAGE_IS_PRESENT | PAGE_IS_FILE, PAGE_IS_PRESENT)
-    return runs[kind > 0]
+    runs["categories"] = PAGE_IS_PRESENT
+    return runs[present[edges[:-1]]]

@@ -11,7 +11,7 @@ from pksm.errors import UsageError
 from pksm.sources import access, base, pagemap, procmaps, readv, stillness
 from pksm.sources.base import Region, State
 
-REGION_PAGES = 1 << 16  # resident pages looked up and copied at a time
+REGION_PAGES = 1 << 17  # resident pages looked up and copied at a time
 ZERO_CHECK_PAGES = 1 << 10
 RACY = ("keep", "drop", "unchecked")
 
@@ -159,16 +159,15 @@ class _Reading:
         self._conclude()
 
     def _copy(self, runs, allocate, progress) -> Region:
+        runs, frames, exclusive = self._look_up(runs)
         self._count_out_of_reach(runs)
         data = base.data_runs(runs)
         if len(data) == 0:
             return Region(None, runs)
-        page_size = pagemap.PAGE_SIZE
         buffer = allocate(int(data["pages"].sum()))
         look_again = not self.unchecked
         if look_again:
             self.stillness.begin(len(buffer))
-        frames, exclusive = self.pages.frames(data)
         states = np.full(len(buffer), State.EXCLUDED, np.uint8)
         for head, end, lost in self.memory.read_runs(data, exclusive, buffer):
             if not self.pages.alive():  # after an exec the bytes may be those of the new program
@@ -189,8 +188,17 @@ class _Reading:
         read = states == State.DATA
         self.pages_read += int(read.sum())
         if not read.all():
-            runs = base.mark_runs(runs, states, page_size)
+            runs = base.mark_runs(runs, states, pagemap.PAGE_SIZE)
         return Region(buffer, runs, frames, exclusive, allocated=True)
+
+    def _look_up(self, runs):
+        """Return the runs with what is not anonymous marked, and (frame numbers, mapped once) of what is."""
+        frames, exclusive, states = self.pages.look_up(base.data_runs(runs))
+        anonymous = states == State.DATA
+        if not anonymous.all():
+            marked = base.mark_runs(runs, states, pagemap.PAGE_SIZE)
+            runs = base.make_runs(*(marked[field] for field in ("state", "mapping", "address", "pages")))
+        return runs, frames[anonymous], exclusive[anonymous]
 
     def _count_out_of_reach(self, runs):
         out = runs[runs["state"] == State.EXCLUDED]
@@ -200,8 +208,9 @@ class _Reading:
 
     def _look_again(self, data, exclusive, buffer, states):
         """Count the pages that were written since they were read, and exclude them if they shall be dropped."""
-        exclusive = exclusive & self.pages.frames(data)[1]  # it may have forked since
-        for head, end, changed in self.memory.compare_runs(data, exclusive, buffer):
+        _, still_exclusive, now = self.pages.look_up(data)  # it may have forked since, or let go of pages
+        exclusive, gone = exclusive & still_exclusive, now != State.DATA
+        for head, end, changed in self.memory.compare_runs(data, exclusive, gone, buffer):
             if not self.pages.alive():
                 break
             if changed is not None:
@@ -249,10 +258,9 @@ def runs_between(start: int, end: int, vmas: np.ndarray, resident: np.ndarray) -
     found, is_resident = _holder(resident, low)
     categories = np.zeros(len(low), np.uint64)
     categories[is_resident] = resident["categories"][found[is_resident]]
-    out_of_reach = (categories & pagemap.PAGE_IS_FILE != 0) | vmas["barred"][vma]
     is_resident &= categories & pagemap.PAGE_IS_PFNZERO == 0
     states = np.full(len(low), State.HOLE, np.uint8)
-    states[is_resident] = np.where(out_of_reach, State.EXCLUDED, State.DATA)[is_resident]
+    states[is_resident] = np.where(vmas["barred"][vma], State.EXCLUDED, State.DATA)[is_resident]
     states[vmas["device"][vma]] = State.EXCLUDED
     return base.make_runs(states, vma, low, (high - low) // pagemap.PAGE_SIZE)
 

@@ -5,8 +5,6 @@ give the process a copy of its own (since Linux 5.19). Frames shared after a for
 by looking at them; /proc/PID/mem, slower, leaves them as they are.
 """
 
-import collections
-import concurrent.futures
 import ctypes
 import errno
 import os
@@ -14,14 +12,13 @@ import os
 import numpy as np
 
 from pksm.sources.base import cut_runs
+from pksm.sources.batches import work_off
 
-BATCH_BYTES = 4 << 20  # with 1 MiB, a tenth more of the time goes to what a call costs
-MAX_IOVECS = 1024
-MOST_WORKERS = 2  # threads that copy: more of them wait for the same memory
+READ_BYTES = 8 << 20  # a batch: smaller ones wait more for each other, of larger ones the last is without company
+COMPARE_BYTES = 4 << 20  # the same, but what is read anew has to stay in the cache until it is compared
+MAX_IOVECS = 1024  # the kernel takes no more at a time
 
 IOVEC = np.dtype([("base", "u8"), ("length", "u8")])
-# One copy: addresses here and there, bytes, offset in the batch, and whether its pages are mapped once.
-COPY = np.dtype([("local", "u8"), ("remote", "u8"), ("length", "u8"), ("at", "i8"), ("exclusive", "?")])
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _memcmp = _libc.memcmp
@@ -38,106 +35,72 @@ class ProcessMemory:
         self._pid = pid
         self._fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
         self._use_readv = True
-        self._workers = None
 
     def close(self) -> None:
         """Close the memory."""
-        if self._workers:
-            self._workers.shutdown()
         os.close(self._fd)
 
     def read_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
-        """Copy the pages of DATA runs into `buffer` (n_pages, page_size), batch by batch.
+        """Copy the pages of DATA runs into `buffer` (n_pages, page_size), batch by batch, in any order.
 
         `exclusive` (bool, one a page) tells which are mapped once. Yields after each batch (first page, end page,
         lost): `lost` is a bool array of the batch's pages, or None when all were read.
         """
+        copies = _Copies(data, exclusive, buffer, READ_BYTES)
 
-        def read(head, end, copies):
-            return head, end, self._read(copies, buffer[head:end])
+        def read(head, end, *part):
+            return head, end, self._read(copies, part, buffer[head:end])
 
-        return self._in_turn(read, _batches(data, exclusive, buffer))
+        return work_off(read, copies.batches)
 
-    def compare_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
+    def compare_runs(self, data: np.ndarray, exclusive: np.ndarray, gone: np.ndarray, buffer: np.ndarray):
         """Look again at what read_runs copied and yield (first page, end page, changed) after each batch.
 
-        `changed` is a bool array of the batch's pages, or None when all are as they were; pages that are gone have
-        changed.
+        `changed` is a bool array of the batch's pages, or None when all are as they were. Pages that are `gone` (bool,
+        one a page) have changed and are not touched.
         """
-        room = min(BATCH_BYTES, buffer.nbytes) // buffer.shape[1] or 1
+        copies = _Copies(data, exclusive, buffer, COMPARE_BYTES, gone)
         spare = []  # memory of batches that are done
 
-        def compare(head, end, copies):
-            scratch = spare.pop() if spare else np.empty((room, buffer.shape[1]), np.uint8)
+        def compare(head, end, *part):
+            scratch = spare.pop() if spare else np.empty((copies.most_pages, buffer.shape[1]), np.uint8)
             now, then = scratch[: end - head], buffer[head:end]
-            lost, changed = self._read(copies, now), None
-            if lost is not None or _memcmp(_address(now), _address(then), then.size):
-                changed = (now.view(np.uint64) != then.view(np.uint64)).any(axis=1)
+            lost, changed = self._read(copies, part, now), None
+            if lost is not None or gone[head:end].any() or _memcmp(_address(now), _address(then), then.size):
+                changed = (now.view(np.uint64) != then.view(np.uint64)).any(axis=1) | gone[head:end]
                 changed = changed if lost is None else changed | lost
             spare.append(scratch)
             return head, end, changed
 
-        return self._in_turn(compare, _batches(data, exclusive, buffer))
+        return work_off(compare, copies.batches)
 
-    def _in_turn(self, work, batches):
-        """Yield work(*batch) of all batches in their order; where there are more CPUs than one, two go on at a time."""
-        workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
-        if workers < 2 or len(batches) < 2:
-            yield from (work(*batch) for batch in batches)
-            return
-        if self._workers is None:
-            self._workers = concurrent.futures.ThreadPoolExecutor(workers)
-        going_on = collections.deque()
-        try:
-            for batch in batches:
-                going_on.append(self._workers.submit(work, *batch))
-                if len(going_on) > workers:
-                    yield going_on.popleft().result()
-            while going_on:
-                yield going_on.popleft().result()
-        finally:
-            concurrent.futures.wait(going_on)  # they write to memory that is another's after this
+    def _read(self, copies, part, out: np.ndarray):
+        """Copy one batch to `out`; return None when all of it came, else which pages were lost."""
+        low, middle, high, n_bytes = part
+        if low < middle and self._use_readv and self._readv(copies, low, middle, out) == n_bytes:
+            low = middle
+        page_size, lost = out.shape[1], None
+        for address, length, at in copies.pieces(low, high):
+            rows = slice(at // page_size, (at + length) // page_size)
+            if not self._pread(address, out[rows]):
+                lost = np.zeros(len(out), bool) if lost is None else lost
+                lost[rows] = [not self._pread(address + n * page_size, row) for n, row in enumerate(out[rows])]
+        return lost
 
-    def _read(self, copies: np.ndarray, out: np.ndarray):
-        """Copy one batch; return None when all of it came, else which pages were lost."""
-        copies["local"] = _address(out) + copies["at"]
-        return None if self._copy(copies, out) else self._copy_pages(copies, out)
-
-    def _copy(self, copies: np.ndarray, buffer: np.ndarray) -> bool:
-        """Copy one batch; True when all of it came."""
-        alone = copies["exclusive"]
-        if self._use_readv and self._readv(copies[alone]):
-            copies = copies[~alone]
-        if len(copies) == 0:
-            return True
-        flat = buffer.reshape(-1)
-        return all(
-            self._pread(address, flat[at : at + length])
-            for address, length, at in copies[["remote", "length", "at"]].tolist()
-        )
-
-    def _readv(self, copies: np.ndarray) -> bool:
-        """Copy by one call; True when all of it came."""
-        if len(copies) == 0:
-            return True
-        local, remote = np.empty(len(copies), IOVEC), np.empty(len(copies), IOVEC)
-        local["base"], remote["base"] = copies["local"], copies["remote"]
-        local["length"] = remote["length"] = copies["length"]
-        n_bytes = _vm_readv(self._pid, _address(local), len(local), _address(remote), len(remote), 0)
-        if n_bytes < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):  # a seccomp filter, mostly
-            self._use_readv = False
-        return n_bytes == int(copies["length"].sum())
-
-    def _copy_pages(self, copies: np.ndarray, buffer: np.ndarray) -> np.ndarray:
-        """Copy one batch page by page and return which pages were lost."""
-        page_size = buffer.shape[1]
-        return np.array(
-            [
-                not self._pread(address + page * page_size, buffer[at // page_size + page])
-                for address, length, at in copies[["remote", "length", "at"]].tolist()
-                for page in range(length // page_size)
-            ]
-        )
+    def _readv(self, copies, low, high, out: np.ndarray) -> int:
+        """Copy pieces by as few calls as the kernel allows; return the bytes that came."""
+        local = copies.offset[low:high].copy()
+        local["base"] += np.uint64(_address(out))
+        remote, came = copies.remote[low:high], 0
+        for at in range(0, high - low, MAX_IOVECS):
+            here, there = local[at : at + MAX_IOVECS], remote[at : at + MAX_IOVECS]
+            n_bytes = _vm_readv(self._pid, _address(here), len(here), _address(there), len(there), 0)
+            if n_bytes < 0:
+                if ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):  # a seccomp filter, mostly
+                    self._use_readv = False
+                return n_bytes
+            came += n_bytes
+        return came
 
     def _pread(self, address: int, out: np.ndarray) -> bool:
         """Copy one piece through /proc/PID/mem, which reads areas without access rights as well."""
@@ -147,21 +110,40 @@ class ProcessMemory:
             return False
 
 
-def _batches(data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
-    """Return [(first page, end page, COPY array without local addresses)], one for each batch of a buffer's pages."""
-    n_pages, page_size = buffer.shape
-    batch = min(max(1, BATCH_BYTES // page_size), MAX_IOVECS)
-    heads = np.arange(0, n_pages, batch)
-    pieces = cut_runs(data, np.union1d(heads, np.flatnonzero(np.diff(exclusive)) + 1), page_size)
-    first = pieces["first"].astype(np.int64)
-    copies = np.empty(len(pieces), COPY)
-    copies["remote"], copies["length"] = pieces["address"], pieces["pages"] * page_size
-    copies["at"], copies["exclusive"] = first % batch * page_size, exclusive[first]
-    bounds = np.append(np.searchsorted(first, heads), len(pieces)).tolist()
-    return [
-        (head, min(head + batch, n_pages), copies[low:high])
-        for head, low, high in zip(heads.tolist(), bounds, bounds[1:], strict=False)
-    ]
+class _Copies:
+    """What to copy: `remote` and `offset` (IOVEC; the latter's base counts from the batch's first page on).
+
+    batches: [(first page, end page, low, middle, high, bytes)]: pieces [low, middle) are mapped once and have so many
+    bytes, [middle, high) are shared. No batch has pages that are `gone`.
+    """
+
+    EXCLUSIVE, SHARED, GONE = range(3)
+
+    def __init__(self, data, exclusive, buffer, batch_bytes, gone=None):
+        n_pages, page_size = buffer.shape
+        batch = self.most_pages = max(1, batch_bytes // page_size)
+        heads = np.arange(0, n_pages, batch)
+        kind = np.where(exclusive, np.uint8(self.EXCLUSIVE), np.uint8(self.SHARED))
+        if gone is not None:
+            kind[gone] = self.GONE
+        pieces = cut_runs(data, np.union1d(heads, np.flatnonzero(np.diff(kind)) + 1), page_size)
+        first = pieces["first"].astype(np.int64)
+        place = first // batch * 3 + kind[first]
+        order = np.argsort(place, kind="stable")
+        pieces, first, place = pieces[order], first[order], place[order]
+        self.remote, self.offset = np.empty(len(pieces), IOVEC), np.empty(len(pieces), IOVEC)
+        self.remote["base"], self.offset["base"] = pieces["address"], first % batch * page_size
+        self.remote["length"] = self.offset["length"] = pieces["pages"] * page_size
+        bounds = np.searchsorted(place, np.arange(len(heads))[:, None] * 3 + np.arange(3))
+        done = np.append(0, np.cumsum(self.remote["length"], dtype=np.int64))
+        n_bytes = done[bounds[:, 1]] - done[bounds[:, 0]]
+        ends = np.minimum(heads + batch, n_pages)
+        self.batches = list(zip(heads.tolist(), ends.tolist(), *bounds.T.tolist(), n_bytes.tolist(), strict=True))
+
+    def pieces(self, low, high):
+        """Give (remote address, bytes, offset in the batch) of the pieces [low, high)."""
+        columns = self.remote["base"], self.remote["length"], self.offset["base"]
+        return zip(*(column[low:high].tolist() for column in columns), strict=True)
 
 
 def _address(array: np.ndarray) -> int:

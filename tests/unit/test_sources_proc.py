@@ -203,37 +203,13 @@ def test_without_process_vm_readv(child, way, monkeypatch):
 
 def test_many_regions_and_batches(child, way, monkeypatch):
     monkeypatch.setattr(proc, "REGION_PAGES", 100)
-    monkeypatch.setattr(readv, "BATCH_BYTES", 7 * PAGE)
+    monkeypatch.setattr(readv, "READ_BYTES", 7 * PAGE)
+    monkeypatch.setattr(readv, "MAX_IOVECS", 3)
     start = child.run("area(1000); [put(page, str(page).encode()) for page in range(1000) if page % 5]")
     _, regions = read(child.pid)
     assert len(regions) > 8 and max(len(region.buffer) for region in regions if region.allocated) <= 100
     expected = {page: whole(str(page).encode()) if page % 5 else State.HOLE for page in range(1000)}
     assert pages_of(regions, start, 1000) == expected
-
-
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_batches_in_turn(child, monkeypatch, workers):
-    """Several batches go on at a time and come in order; none goes on when nobody wants more."""
-    monkeypatch.setattr(readv, "MOST_WORKERS", workers)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    together, going_on, done = threading.Barrier(workers, timeout=60), [], []
-
-    def work(number):
-        going_on.append(number)
-        if number < 100:
-            together.wait()
-        going_on.remove(number)
-        done.append(number)
-        return number
-
-    with contextlib.closing(readv.ProcessMemory(child.pid)) as memory:
-        assert list(memory._in_turn(work, [(number,) for number in range(10)])) == list(range(10))
-        wanted = memory._in_turn(work, [(number,) for number in range(100, 112)])
-        assert next(wanted) == 100
-        wanted.close()
-        assert not going_on and len(done) < 10 + 2 * workers + 2
-        with pytest.raises(ZeroDivisionError):
-            list(memory._in_turn(lambda number: 1 // number, [(1,), (0,), (1,)]))
 
 
 def test_pages_unmapped_meanwhile_are_lost(child, way):
@@ -335,7 +311,7 @@ def test_process_that_ends_before_its_first_page(child, way):
 
 @pytest.mark.parametrize("end", ["exit", "exec"])
 def test_process_that_ends_while_it_is_read(child, way, monkeypatch, end):
-    monkeypatch.setattr(readv, "BATCH_BYTES", 16 * PAGE)
+    monkeypatch.setattr(readv, "READ_BYTES", 16 * PAGE)
     child.run("area(4000); put(0, b'x' * len(memory))")
     reported = []
 
@@ -519,7 +495,7 @@ def test_no_descriptor_is_left_open(child, way):
 
 def test_lines_do_not_grow_with_pages(child, way, monkeypatch):
     monkeypatch.setattr(stillness.Stillness, "lasts", lambda self: False)  # all is looked at a second time
-    monkeypatch.setattr(readv, "MOST_WORKERS", 1)  # lines of other threads are not counted
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})  # lines of other threads are not counted
 
     def lines_of(pages):
         child.run(f"area({pages}); put(0, b'x' * len(memory))")

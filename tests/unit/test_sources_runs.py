@@ -113,13 +113,13 @@ def ranges(draw, kinds):
     return [(low, high, draw(kinds)) for low, high in zip(edges, edges[1:], strict=False) if draw(st.booleans())]
 
 
-FILE, ZERO, PLAIN = pagemap.PAGE_IS_FILE, pagemap.PAGE_IS_PFNZERO, pagemap.PAGE_IS_PRESENT
+ZERO, PLAIN = pagemap.PAGE_IS_PFNZERO, pagemap.PAGE_IS_PRESENT
 
 
 @st.composite
 def layouts(draw):
     vmas = ranges(draw, st.sampled_from(["plain", "device", "barred"]))
-    resident = ranges(draw, st.sampled_from([PLAIN, PLAIN | FILE, PLAIN | ZERO]))
+    resident = ranges(draw, st.sampled_from([PLAIN, PLAIN | ZERO]))
     start, end = sorted(draw(st.sets(st.integers(0, 60), min_size=2, max_size=2)))
     return vmas, resident, start, end
 
@@ -140,7 +140,7 @@ def testruns_between(layout):
             if kind == "device":
                 state = State.EXCLUDED
             elif category & PLAIN and not category & ZERO:
-                state = State.EXCLUDED if category & FILE or kind == "barred" else State.DATA
+                state = State.EXCLUDED if kind == "barred" else State.DATA
             expected[page] = (state, index, n_data if state == State.DATA else None)
             n_data += state == State.DATA
     runs = proc.runs_between(start * PAGE, end * PAGE, vma_array, resident_array)
@@ -193,34 +193,53 @@ def test_cut_runs(case, batch):
         assert ((cut["first"] % batch + cut["pages"]) <= batch).all(), "no piece crosses a batch"
 
 
-@given(st.lists(st.sampled_from(["none", "swapped", "anon", "file"]), min_size=1, max_size=40))
+ENTRIES = {"none": 0, "swapped": 1 << 62 | 77, "alone": 1 << 63 | 1 << 56 | 77, "shared": 1 << 63 | 78, "file": 1 << 63 | 1 << 61 | 79}
+
+
+@given(st.lists(st.sampled_from(list(ENTRIES)), min_size=1, max_size=40))
 def test_resident_runs(kinds):
-    bits = {"none": 0, "swapped": 1 << 62, "anon": 1 << 63 | 1 << 56 | 77, "file": 1 << 63 | 1 << 61}
-    entries = np.array([bits[kind] for kind in kinds], np.uint64)
-    found = {}
+    entries = np.array([ENTRIES[kind] for kind in kinds], np.uint64)
+    found = set()
     for low, high, categories in pagemap._resident_runs(5 * PAGE, entries).tolist():
-        for address in range(low, high, PAGE):
-            found[address // PAGE - 5] = "file" if categories & FILE else "anon"
-    assert found == {page: kind for page, kind in enumerate(kinds) if kind in ("anon", "file")}
+        assert categories == PLAIN
+        found |= {address // PAGE - 5 for address in range(low, high, PAGE)}
+    assert found == {page for page, kind in enumerate(kinds) if kind not in ("none", "swapped")}
+
+
+class MadeUpPagemap(pagemap.Pagemap):
+    """A page map whose entries a function makes of page numbers; `spans` notes what is read at once."""
+
+    def __init__(self, entries):
+        self.spans, self._made_up = [], entries
+
+    def _read_entries(self, page, entries):
+        self.spans.append(len(entries))
+        entries[:] = self._made_up(np.arange(page, page + len(entries), dtype=np.uint64))
 
 
 @pytest.mark.parametrize("gap", [0, 1, pagemap.SPAN_GAP + 1, 3 * pagemap.SPAN_PAGES])
-def test_frames_of_scattered_runs(gap, monkeypatch):
+@pytest.mark.parametrize("at_a_time", [2, 5, 1 << 14])
+def test_look_up_of_scattered_runs(gap, at_a_time, monkeypatch):
     """Entry n of a made-up page map holds frame n: each page has to get its own, whatever is read at once."""
-
-    class MadeUp(pagemap.Pagemap):
-        def __init__(self):
-            self.spans = []
-
-        def _entries(self, page, n_pages):
-            self.spans.append(n_pages)
-            return np.arange(page, page + n_pages, dtype=np.uint64) | np.uint64(1 << 63 | 1 << 56)
-
+    monkeypatch.setattr(pagemap, "LOOK_UP_PAGES", at_a_time)
     pages = np.array([3, 1, 7, 2])
     starts = 1000 + np.cumsum(np.append(0, pages[:-1] + gap))
     data = base.make_runs(np.zeros(4, np.uint8), 0, starts * PAGE, pages)
-    made_up = MadeUp()
-    frames, exclusive = made_up.frames(data)
+    made_up = MadeUpPagemap(lambda page: page | np.uint64(1 << 63 | 1 << 56))
+    frames, exclusive, states = made_up.look_up(data)
     assert frames.tolist() == [page for start, n in zip(starts, pages, strict=True) for page in range(start, start + n)]
-    assert exclusive.all()
-    assert len(made_up.spans) == (1 if gap <= pagemap.SPAN_GAP else 4)
+    assert exclusive.all() and (states == State.DATA).all()
+    if at_a_time > pages.sum():
+        assert len(made_up.spans) == (1 if gap <= pagemap.SPAN_GAP else 4)
+
+
+@given(st.lists(st.sampled_from(list(ENTRIES)), max_size=40))
+def test_look_up_tells_states(kinds):
+    entries = np.array([ENTRIES[kind] for kind in kinds], np.uint64)
+    data = base.make_runs(np.zeros(min(len(kinds), 1), np.uint8), 0, 0, [len(kinds)][: len(kinds)])
+    frames, exclusive, states = MadeUpPagemap(lambda page: entries[page]).look_up(data)
+    state = {"file": State.EXCLUDED, "alone": State.DATA, "shared": State.DATA}
+    assert states.tolist() == [state.get(kind, State.HOLE) for kind in kinds]
+    assert exclusive.tolist() == [kind == "alone" for kind in kinds]
+    frame = {"alone": 77, "shared": 78, "file": 79}
+    assert frames.tolist() == [frame.get(kind, 0) for kind in kinds]
