@@ -224,7 +224,7 @@ def live(findings):
     pages = min(options.pages, 1 << 18)
     for how in ("asleep", "running"):
         run = live_reading.measure(pages, how, repeats=options.repeats)
-        remark = ", ".join(f"{name[:-2]} {run[name] / pages * 1e9:.0f} ns a page" for name in ("live_s", "alone_s"))
+        remark = f"{run['live_ns']:.0f} ns a page, alone {run['alone_ns']:.0f}"
         what = f"reading a process that is {how}, over readv alone"
         findings.at_least(what, "x", (0.6, 0.8), run["ratio"], remark)
 

@@ -76,7 +76,7 @@ def _has_pagemap_scan():
 
     try:
         with contextlib.closing(Pagemap(os.getpid())) as pages:
-            return pages.tells_zero_pages
+            return pages.has_scan
     except OSError:
         return False
 

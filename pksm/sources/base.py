@@ -93,6 +93,11 @@ def data_runs(runs: np.ndarray) -> np.ndarray:
     return runs[runs["state"] == State.DATA]
 
 
+def expand(start: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the integers of the ranges [start, start + length), one range after the other."""
+    return np.repeat(start - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+
+
 def cut_runs(data: np.ndarray, cuts: np.ndarray, page_size: int) -> np.ndarray:
     """Cut DATA runs that fill a buffer from page 0 on, at the buffer pages `cuts`; cuts past the end do nothing."""
     first = data["first"].astype(np.int64)

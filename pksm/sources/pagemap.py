@@ -5,6 +5,7 @@ import fcntl
 import itertools
 import mmap
 import os
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,26 +32,43 @@ SCAN_ENTRIES = 1 << 16
 
 # Bits of a pagemap entry.
 PM_PFN = np.uint64((1 << 55) - 1)
-PM_MMAP_EXCLUSIVE = 56
-PM_FILE = 61
-PM_PRESENT = 63
+PM_MMAP_EXCLUSIVE = np.uint64(1 << 56)
+PM_FILE = np.uint64(1 << 61)
+PM_PRESENT = np.uint64(1 << 63)
 
-RESIDENT = np.dtype([("start", "i8"), ("end", "i8"), ("categories", "u8")])
+PAGE_REGION = np.dtype([("start", "i8"), ("end", "i8"), ("categories", "u8")])
 
 SPAN_GAP = 1 << 11  # pages: entries of a smaller gap are read and dropped, that is cheaper than another read
 SPAN_PAGES = 1 << 18
 LOOK_UP_PAGES = 1 << 14  # looked up by one thread, while the other looks up the next
 
 
+@dataclass
+class Resident:
+    """What is resident from where the last one ended up to the address `reached`.
+
+    data: DATA runs by address; frames (uint64), exclusive (bool: mapped once; 0 and False where they are not told) and
+    states have one entry a page of them. The state is DATA for anonymous pages, EXCLUDED for those of files, HOLE for
+    what was gone when it was looked up.
+    """
+
+    data: np.ndarray
+    frames: np.ndarray
+    exclusive: np.ndarray
+    states: np.ndarray
+    reached: int
+
+
 class Pagemap:
     """The page map of one process, bound to the memory it had when it was opened (exec and exit end it).
 
-    `tells_zero_pages` is False where the kernel has no PAGEMAP_SCAN: then resident pages may be the zero page.
+    `has_scan` is False where the kernel has no PAGEMAP_SCAN: then there is walk() instead of scan(). A map that is not
+    alive has no resident pages.
     """
 
     def __init__(self, pid: int):
         self._fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-        self.tells_zero_pages = self._has_scan()
+        self.has_scan = self._has_scan()
 
     def close(self) -> None:
         """Close the page map."""
@@ -60,30 +78,37 @@ class Pagemap:
         """Tell whether the process still has the memory this map was opened for."""
         return len(os.pread(self._fd, 8, 0)) == 8
 
-    def resident(self, vmas: np.ndarray, max_pages: int):
-        """Yield (RESIDENT array, address reached): the resident pages as runs, about `max_pages` at a time.
+    def scan(self, start: int, end: int, max_pages: int):
+        """Yield Resident of at most `max_pages` pages each; pages mapped to the kernel's zero page are left out."""
+        found = np.empty(SCAN_ENTRIES, PAGE_REGION)
+        while start < end:
+            try:
+                n_runs, start = self._ioctl(found, start, end, max_pages)
+            except ProcessLookupError:  # it has ended
+                n_runs, start = 0, end
+            written = found[:n_runs][found["categories"][:n_runs] & PAGE_IS_PFNZERO == 0]
+            data = _data_runs(written["start"], (written["end"] - written["start"]) // PAGE_SIZE)
+            yield Resident(data, *self.look_up(data), start)
 
-        Only what lies in `vmas` means anything. A map that is not alive has no resident pages.
-        """
-        return self._scan(vmas, max_pages) if self.tells_zero_pages else self._scan_entries(vmas, max_pages)
+    def walk(self, vmas: np.ndarray, max_pages: int):
+        """Yield Resident of about `max_pages` pages of procmaps.VMA each; the zero page is not told from others."""
+        window = max(1, max_pages // 2)
+        found, n_pages = [], 0
+        for vma in vmas[vmas["resident"]]:
+            for start in range(int(vma["start"]), int(vma["end"]), window * PAGE_SIZE):
+                end = min(start + window * PAGE_SIZE, int(vma["end"]))
+                entries = np.zeros((end - start) // PAGE_SIZE, np.uint64)
+                self._read_entries(start // PAGE_SIZE, entries)
+                present = entries & PM_PRESENT != 0
+                found.append((start + np.flatnonzero(present) * PAGE_SIZE, entries[present]))
+                n_pages += len(found[-1][0])
+                if n_pages > window:
+                    yield _resident(found, end)
+                    found, n_pages = [], 0
+        yield _resident(found, int(vmas["end"][-1]))
 
     def look_up(self, data: np.ndarray):
-        """Return (frame numbers, exclusively mapped, State) of the pages of DATA runs.
-
-        The state is DATA for anonymous pages, EXCLUDED for those of files, HOLE for what is not resident any more.
-        Frame and mapping are 0 and False where they are not told.
-        """
-        entries = self._entries_of(data)
-        present = _bit(entries, PM_PRESENT)
-        states = np.where(_bit(entries, PM_FILE), np.uint8(State.EXCLUDED), np.uint8(State.DATA))
-        states[~present] = State.HOLE
-        exclusive = _bit(entries, PM_MMAP_EXCLUSIVE) & present
-        entries &= PM_PFN
-        entries[~present] = 0
-        return entries, exclusive, states
-
-    def _entries_of(self, data):
-        """Return the entries of the pages of DATA runs, read in spans that hold neighbours of small gaps."""
+        """Return (frames, exclusive, states) of the pages of DATA runs, as Resident has them."""
         n_pages = int(data["pages"].sum())
         pieces = base.cut_runs(data, np.arange(0, n_pages, LOOK_UP_PAGES), PAGE_SIZE)
         first, pages = pieces["first"].astype(np.int64), pieces["pages"].astype(np.int64)
@@ -101,16 +126,15 @@ class Pagemap:
                 return
             span = np.zeros(end - low, np.uint64)
             self._read_entries(low, span)
-            place = start[head:tail] - low - (first[head:tail] - first[head])
-            part[:] = span[np.repeat(place, pages[head:tail]) + np.arange(len(part))]
+            part[:] = span[base.expand(start[head:tail] - low, pages[head:tail])]
 
         for _ in work_off(read, itertools.pairwise(heads)):
             pass
-        return entries
+        return _told(entries)
 
     def _has_scan(self) -> bool:
         try:
-            self._ioctl(np.empty(1, RESIDENT), 0, PAGE_SIZE, 1)
+            self._ioctl(np.empty(1, PAGE_REGION), 0, PAGE_SIZE, 1)
         except OSError as error:
             if error.errno in (errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EPERM):
                 return False
@@ -126,32 +150,6 @@ class Pagemap:
         arg["return_mask"] = PAGE_IS_PRESENT | PAGE_IS_PFNZERO  # whether it is of a file takes a look at each frame
         n_runs = fcntl.ioctl(self._fd, PAGEMAP_SCAN, arg, True)
         return n_runs, int(arg["walk_end"][0])
-
-    def _scan(self, vmas, max_pages):
-        found = np.empty(SCAN_ENTRIES, RESIDENT)
-        start, end = int(vmas["start"][0]), int(vmas["end"][-1])
-        while start < end:
-            try:
-                n_runs, start = self._ioctl(found, start, end, max_pages)
-            except ProcessLookupError:  # it has ended
-                n_runs, start = 0, end
-            yield found[:n_runs], start
-
-    def _scan_entries(self, vmas, max_pages):
-        """Do by plain entries what _scan does: slower on sparse mappings, and the zero page is not told."""
-        window = max(1, max_pages // 2)
-        found, n_pages = [], 0
-        for vma in vmas[vmas["resident"]]:
-            for start in range(int(vma["start"]), int(vma["end"]), window * PAGE_SIZE):
-                end = min(start + window * PAGE_SIZE, int(vma["end"]))
-                entries = np.zeros((end - start) // PAGE_SIZE, np.uint64)
-                self._read_entries(start // PAGE_SIZE, entries)
-                found.append(_resident_runs(start, entries))
-                n_pages += int((found[-1]["end"] - found[-1]["start"]).sum()) // PAGE_SIZE
-                if n_pages > window:
-                    yield np.concatenate(found), end
-                    found, n_pages = [], 0
-        yield np.concatenate([*found, np.empty(0, RESIDENT)]), int(vmas["end"][-1])
 
     def _read_entries(self, page: int, entries: np.ndarray) -> None:
         """Read the entries from page number `page` on; those that cannot be had stay as they are."""
@@ -171,15 +169,22 @@ def zero_frame() -> int:
     return int(entry[0] & PM_PFN)
 
 
-def _bit(entries: np.ndarray, bit: int) -> np.ndarray:
-    return (entries >> np.uint64(bit)) & np.uint64(1) != 0
+def _told(entries: np.ndarray):
+    """Return (frames, exclusive, states) of pagemap entries."""
+    present = entries & PM_PRESENT != 0
+    states = np.where(entries & PM_FILE != 0, np.uint8(State.EXCLUDED), np.uint8(State.DATA))
+    states[~present] = State.HOLE
+    return np.where(present, entries & PM_PFN, np.uint64(0)), present & (entries & PM_MMAP_EXCLUSIVE != 0), states
 
 
-def _resident_runs(start: int, entries: np.ndarray) -> np.ndarray:
-    """Make RESIDENT runs of the entries of consecutive pages from address `start` on."""
-    present = _bit(entries, PM_PRESENT)
-    edges = np.concatenate([[0], np.flatnonzero(np.diff(present)) + 1, [len(present)]])
-    runs = np.empty(len(edges) - 1, RESIDENT)
-    runs["start"], runs["end"] = start + edges[:-1] * PAGE_SIZE, start + edges[1:] * PAGE_SIZE
-    runs["categories"] = PAGE_IS_PRESENT
-    return runs[present[edges[:-1]]]
+def _resident(found, reached: int) -> Resident:
+    """Make Resident of [(addresses of pages, their entries)] in order."""
+    address = np.concatenate([np.empty(0, np.int64), *(pages for pages, _ in found)])
+    entries = np.concatenate([np.empty(0, np.uint64), *(entries for _, entries in found)])
+    heads = np.flatnonzero(np.diff(address, prepend=-1) != PAGE_SIZE)
+    data = _data_runs(address[heads], np.diff(heads, append=len(address)))
+    return Resident(data, *_told(entries), reached)
+
+
+def _data_runs(address: np.ndarray, pages: np.ndarray) -> np.ndarray:
+    return base.make_runs(np.full(len(pages), State.DATA, np.uint8), 0, address, pages)

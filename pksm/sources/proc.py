@@ -1,6 +1,8 @@
 """A live process as a source: its resident anonymous pages, copied without touching any other page."""
 
 import contextlib
+import functools
+import itertools
 import os
 import select
 import time
@@ -10,6 +12,8 @@ import numpy as np
 from pksm.errors import UsageError
 from pksm.sources import access, base, pagemap, procmaps, readv, stillness
 from pksm.sources.base import Region, State
+from pksm.sources.batches import work_off
+from pksm.sources.pagemap import PAGE_SIZE
 
 REGION_PAGES = 1 << 17  # resident pages looked up and copied at a time
 ZERO_CHECK_PAGES = 1 << 10
@@ -54,17 +58,17 @@ class ProcessSource:
         A process that ends meanwhile keeps what was read and counts the rest in `lost`; it is an error when nothing
         was read.
         """
-        if page_size != pagemap.PAGE_SIZE:
+        if page_size != PAGE_SIZE:
             raise UsageError(
-                f"{self.name}: page size {page_size}: live processes have pages of {pagemap.PAGE_SIZE} bytes"
+                f"{self.name}: page size {page_size}: live processes have pages of {PAGE_SIZE} bytes"
             )
         self.lost, self.warnings, self._reading = 0, [], None
         with self._opened() as (pages, memory):
-            space = access.guarded(self.pid, self.command, procmaps.read_address_space)
-            if not pages.alive():
+            space, parts = self._look_around(pages)
+            if not pages.alive() or len(space.vmas) == 0:
                 raise self.ended_unread()
             self.mappings = space.mappings
-            self._reading = _Reading(self, space, pages, memory, self._racy)
+            self._reading = _Reading(self, space, parts, pages, memory, self._racy)
             yield from self._reading.regions(allocate, progress)
 
     def facts(self) -> dict:
@@ -97,6 +101,18 @@ class ProcessSource:
         with self._opened():
             pass
 
+    def _look_around(self, pages):
+        """Return (AddressSpace, what is resident, part by part)."""
+        ask = functools.partial(access.guarded, self.pid, self.command)
+        if not pages.has_scan:
+            space = ask(procmaps.read_address_space)
+            return space, pages.walk(space.vmas, REGION_PAGES)
+        parts = pages.scan(*ask(procmaps.read_bounds), REGION_PAGES)
+        # For smaps the kernel goes through all pages: the first part is looked up meanwhile.
+        questions = {"space": lambda: ask(procmaps.read_address_space), "first": lambda: list(itertools.islice(parts, 1))}
+        answers = dict(work_off(lambda name, question: (name, question()), questions.items()))
+        return answers["space"], itertools.chain(answers["first"], parts)
+
     @contextlib.contextmanager
     def _opened(self):
         """Open (Pagemap, ProcessMemory); the pidfd tells that they are not those of a later process of this pid."""
@@ -111,9 +127,10 @@ class ProcessSource:
 class _Reading:
     """One pass over the memory of a process. what_if_racy: one of RACY."""
 
-    def __init__(self, source, space, pages, memory, what_if_racy):
+    def __init__(self, source, space, parts, pages, memory, what_if_racy):
         self.source = source
         self.space = space
+        self.parts = parts
         self.pages = pages
         self.memory = memory
         self.drop_racy, self.unchecked = what_if_racy == "drop", what_if_racy == "unchecked"
@@ -128,7 +145,7 @@ class _Reading:
 
     def facts(self):
         """Return what was met, as ProcessSource.facts() has it."""
-        page_size, ksm = pagemap.PAGE_SIZE, self.space.ksm_bytes
+        page_size, ksm = PAGE_SIZE, self.space.ksm_bytes
         swapped = min(self.space.swapped_bytes // page_size, self.holes)
         reasons = dict(zip(procmaps.REASONS, self.excluded.tolist(), strict=True))
         reasons |= {"racy": self.racy if self.drop_racy else 0, "unreadable": self.unreadable}
@@ -141,25 +158,21 @@ class _Reading:
 
     def regions(self, allocate, progress):
         """Yield the regions and leave the warnings in the source."""
-        vmas = self.space.vmas
-        if len(vmas) == 0:
-            raise self.source.ended_unread()
-        address = int(vmas["start"][0])
+        address = int(self.space.vmas["start"][0])
         # The next part is looked up when this one has been taken: little time passes between look-up and copy.
-        for resident, reached in self.pages.resident(vmas, REGION_PAGES):
+        for resident in self.parts:
             self.ended = not self.pages.alive()  # a map that is not alive shows nothing resident
             if not self.ended:
-                runs = runs_between(address, reached, vmas, resident)
-                address = reached
-                region = self._copy(runs, allocate, progress)
+                part = runs_between(address, resident.reached, self.space.vmas, resident)
+                address = resident.reached
+                region = self._copy(*part, allocate, progress)
                 if len(region.runs) and not (self.ended and self.pages_read == 0):
                     yield region
             if self.ended:
                 break
         self._conclude()
 
-    def _copy(self, runs, allocate, progress) -> Region:
-        runs, frames, exclusive = self._look_up(runs)
+    def _copy(self, runs, frames, exclusive, allocate, progress) -> Region:
         self._count_out_of_reach(runs)
         data = base.data_runs(runs)
         if len(data) == 0:
@@ -177,7 +190,7 @@ class _Reading:
             progress(end - head)
         self.unreadable += int((states == State.EXCLUDED).sum())
         self.source.lost = self.unreadable
-        if not self.pages.tells_zero_pages:
+        if not self.pages.has_scan:
             suspects = (states == State.DATA) & ~exclusive
             zero = _zero_mapped(buffer, frames, suspects)
             states[zero] = State.HOLE
@@ -188,17 +201,8 @@ class _Reading:
         read = states == State.DATA
         self.pages_read += int(read.sum())
         if not read.all():
-            runs = base.mark_runs(runs, states, pagemap.PAGE_SIZE)
+            runs = base.mark_runs(runs, states, PAGE_SIZE)
         return Region(buffer, runs, frames, exclusive, allocated=True)
-
-    def _look_up(self, runs):
-        """Return the runs with what is not anonymous marked, and (frame numbers, mapped once) of what is."""
-        frames, exclusive, states = self.pages.look_up(base.data_runs(runs))
-        anonymous = states == State.DATA
-        if not anonymous.all():
-            marked = base.mark_runs(runs, states, pagemap.PAGE_SIZE)
-            runs = base.make_runs(*(marked[field] for field in ("state", "mapping", "address", "pages")))
-        return runs, frames[anonymous], exclusive[anonymous]
 
     def _count_out_of_reach(self, runs):
         out = runs[runs["state"] == State.EXCLUDED]
@@ -220,7 +224,7 @@ class _Reading:
                     states[head:end][racy] = State.EXCLUDED
 
     def _conclude(self):
-        source, page_size = self.source, pagemap.PAGE_SIZE
+        source, page_size = self.source, PAGE_SIZE
         if self.ended:
             if self.pages_read == 0:
                 raise source.ended_unread()
@@ -248,28 +252,39 @@ def wait_for_exit(pidfd: int, timeout_seconds: float) -> bool:
     return bool(poll.poll(timeout_seconds * 1000))
 
 
-def runs_between(start: int, end: int, vmas: np.ndarray, resident: np.ndarray) -> np.ndarray:
-    """Make the runs of the mapped part of [start, end): what is resident, and HOLE for the rest."""
-    edges = [vmas["start"], vmas["end"], resident["start"], resident["end"], [start, end]]
+def runs_between(start: int, end: int, vmas: np.ndarray, resident: pagemap.Resident):
+    """Make the runs of the mapped part of [start, end): what is resident, and HOLE for the rest.
+
+    Returns (runs, frames, exclusive), the latter of their DATA pages.
+    """
+    pages = base.cut_runs(resident.data, np.flatnonzero(np.diff(resident.states)) + 1, PAGE_SIZE)
+    pages_start = pages["address"].astype(np.int64)
+    pages_end = pages_start + pages["pages"].astype(np.int64) * PAGE_SIZE
+    edges = [vmas["start"], vmas["end"], pages_start, pages_end, [start, end]]
     cuts = np.unique(np.clip(np.concatenate(edges), start, end))
     low, high = cuts[:-1], cuts[1:]
-    vma, mapped = _holder(vmas, low)
+    vma, mapped = _holder(vmas["start"], vmas["end"], low)
     low, high, vma = low[mapped], high[mapped], vma[mapped]
-    found, is_resident = _holder(resident, low)
-    categories = np.zeros(len(low), np.uint64)
-    categories[is_resident] = resident["categories"][found[is_resident]]
-    is_resident &= categories & pagemap.PAGE_IS_PFNZERO == 0
+    found, is_resident = _holder(pages_start, pages_end, low)
+    found = found[is_resident]
+    place = np.zeros(len(low), np.int64)
+    place[is_resident] = pages["first"].astype(np.int64)[found] + (low[is_resident] - pages_start[found]) // PAGE_SIZE
     states = np.full(len(low), State.HOLE, np.uint8)
-    states[is_resident] = np.where(vmas["barred"][vma], State.EXCLUDED, State.DATA)[is_resident]
-    states[vmas["device"][vma]] = State.EXCLUDED
-    return base.make_runs(states, vma, low, (high - low) // pagemap.PAGE_SIZE)
+    states[is_resident] = resident.states[place[is_resident]]
+    states[is_resident & vmas["barred"][vma] | vmas["device"][vma]] = State.EXCLUDED
+    runs = base.make_runs(states, vma, low, (high - low) // PAGE_SIZE)
+    data = states == State.DATA
+    taken = base.expand(place[data], (high - low)[data] // PAGE_SIZE)
+    if len(taken) == len(resident.frames):
+        return runs, resident.frames, resident.exclusive
+    return runs, resident.frames[taken], resident.exclusive[taken]
 
 
-def _holder(ranges: np.ndarray, address: np.ndarray):
-    """Return (index, inside): the sorted range each address lies in, and whether it lies in any."""
-    index = np.searchsorted(ranges["start"], address, "right") - 1
+def _holder(start: np.ndarray, end: np.ndarray, address: np.ndarray):
+    """Return (index, inside): the sorted range [start, end) each address lies in, and whether it lies in any."""
+    index = np.searchsorted(start, address, "right") - 1
     inside = index >= 0
-    inside[inside] = address[inside] < ranges["end"][index[inside]]
+    inside[inside] = address[inside] < end[index[inside]]
     return index, inside
 
 

@@ -1,5 +1,9 @@
 """What live sources compute from smaps and pagemap, against plain counting page by page."""
 
+import itertools
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -113,43 +117,59 @@ def ranges(draw, kinds):
     return [(low, high, draw(kinds)) for low, high in zip(edges, edges[1:], strict=False) if draw(st.booleans())]
 
 
-ZERO, PLAIN = pagemap.PAGE_IS_PFNZERO, pagemap.PAGE_IS_PRESENT
+def data_runs(ranges):
+    """DATA runs of [(first page, end page)], as Pagemap gives them."""
+    low, high = np.array(ranges, np.int64).reshape(-1, 2).T
+    return base.make_runs(np.full(len(low), State.DATA, np.uint8), 0, low * PAGE, high - low)
 
 
 @st.composite
 def layouts(draw):
     vmas = ranges(draw, st.sampled_from(["plain", "device", "barred"]))
-    resident = ranges(draw, st.sampled_from([PLAIN, PLAIN | ZERO]))
+    resident = [(low, high) for low, high, _ in ranges(draw, st.none())]
+    n_pages = sum(high - low for low, high in resident)
+    seen = draw(st.lists(st.sampled_from([State.DATA, State.DATA, State.EXCLUDED, State.HOLE]), min_size=n_pages, max_size=n_pages))
     start, end = sorted(draw(st.sets(st.integers(0, 60), min_size=2, max_size=2)))
-    return vmas, resident, start, end
+    return vmas, resident, seen, start, end
 
 
 @given(layouts())
-def testruns_between(layout):
-    vmas, resident, start, end = layout
+def test_runs_between(layout):
+    vmas, resident, seen, start, end = layout
     vma_array = np.array(
         [(low * PAGE, high * PAGE, kind == "device", kind == "barred", True, 0) for low, high, kind in vmas],
         procmaps.VMA,
     )
-    resident_array = np.array([(low * PAGE, high * PAGE, kind) for low, high, kind in resident], pagemap.RESIDENT)
-    expected, n_data = {}, 0
+    numbers = np.arange(100, 100 + len(seen), dtype=np.uint64)
+    part = pagemap.Resident(data_runs(resident), numbers, numbers % 3 == 0, np.array(seen, np.uint8), end * PAGE)
+    found_at = [page for low, high in resident for page in range(low, high)]
+    expected, n_data, frames = {}, 0, []
     for index, (low, high, kind) in enumerate(vmas):
         for page in range(max(low, start), min(high, end)):
-            category = next((category for a, b, category in resident if a <= page < b), 0)
             state = State.HOLE
             if kind == "device":
                 state = State.EXCLUDED
-            elif category & PLAIN and not category & ZERO:
-                state = State.EXCLUDED if kind == "barred" else State.DATA
+            elif page in found_at:
+                state = State.EXCLUDED if kind == "barred" else seen[found_at.index(page)]
             expected[page] = (state, index, n_data if state == State.DATA else None)
-            n_data += state == State.DATA
-    runs = proc.runs_between(start * PAGE, end * PAGE, vma_array, resident_array)
+            if state == State.DATA:
+                frames.append(100 + found_at.index(page))
+                n_data += 1
+    runs, told, exclusive = proc.runs_between(start * PAGE, end * PAGE, vma_array, part)
     found = {}
     for state, mapping, address, pages, first in runs.tolist():
         for page in range(pages):
             found[address // PAGE + page] = (state, mapping, first + page if state == State.DATA else None)
     assert found == expected
     assert sum(runs["pages"].tolist()) == len(expected), "no page is told twice"
+    assert told.tolist() == frames and exclusive.tolist() == [frame % 3 == 0 for frame in frames]
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 5)), max_size=8))
+def test_expand(ranges):
+    start, lengths = np.array(ranges, np.int64).reshape(-1, 2).T
+    expected = [number for low, length in ranges for number in range(low, low + length)]
+    assert base.expand(start, lengths).tolist() == expected
 
 
 @st.composite
@@ -196,14 +216,8 @@ def test_cut_runs(case, batch):
 ENTRIES = {"none": 0, "swapped": 1 << 62 | 77, "alone": 1 << 63 | 1 << 56 | 77, "shared": 1 << 63 | 78, "file": 1 << 63 | 1 << 61 | 79}
 
 
-@given(st.lists(st.sampled_from(list(ENTRIES)), min_size=1, max_size=40))
-def test_resident_runs(kinds):
-    entries = np.array([ENTRIES[kind] for kind in kinds], np.uint64)
-    found = set()
-    for low, high, categories in pagemap._resident_runs(5 * PAGE, entries).tolist():
-        assert categories == PLAIN
-        found |= {address // PAGE - 5 for address in range(low, high, PAGE)}
-    assert found == {page for page, kind in enumerate(kinds) if kind not in ("none", "swapped")}
+STATES = {"file": State.EXCLUDED, "alone": State.DATA, "shared": State.DATA}
+FRAMES = {"alone": 77, "shared": 78, "file": 79}
 
 
 class MadeUpPagemap(pagemap.Pagemap):
@@ -224,9 +238,8 @@ def test_look_up_of_scattered_runs(gap, at_a_time, monkeypatch):
     monkeypatch.setattr(pagemap, "LOOK_UP_PAGES", at_a_time)
     pages = np.array([3, 1, 7, 2])
     starts = 1000 + np.cumsum(np.append(0, pages[:-1] + gap))
-    data = base.make_runs(np.zeros(4, np.uint8), 0, starts * PAGE, pages)
     made_up = MadeUpPagemap(lambda page: page | np.uint64(1 << 63 | 1 << 56))
-    frames, exclusive, states = made_up.look_up(data)
+    frames, exclusive, states = made_up.look_up(data_runs(list(zip(starts, starts + pages, strict=True))))
     assert frames.tolist() == [page for start, n in zip(starts, pages, strict=True) for page in range(start, start + n)]
     assert exclusive.all() and (states == State.DATA).all()
     if at_a_time > pages.sum():
@@ -234,12 +247,36 @@ def test_look_up_of_scattered_runs(gap, at_a_time, monkeypatch):
 
 
 @given(st.lists(st.sampled_from(list(ENTRIES)), max_size=40))
-def test_look_up_tells_states(kinds):
+def test_look_up_tells_what_entries_tell(kinds):
     entries = np.array([ENTRIES[kind] for kind in kinds], np.uint64)
-    data = base.make_runs(np.zeros(min(len(kinds), 1), np.uint8), 0, 0, [len(kinds)][: len(kinds)])
+    data = data_runs([(0, len(kinds))] if kinds else [])
     frames, exclusive, states = MadeUpPagemap(lambda page: entries[page]).look_up(data)
-    state = {"file": State.EXCLUDED, "alone": State.DATA, "shared": State.DATA}
-    assert states.tolist() == [state.get(kind, State.HOLE) for kind in kinds]
+    assert states.tolist() == [STATES.get(kind, State.HOLE) for kind in kinds]
     assert exclusive.tolist() == [kind == "alone" for kind in kinds]
-    frame = {"alone": 77, "shared": 78, "file": 79}
-    assert frames.tolist() == [frame.get(kind, 0) for kind in kinds]
+    assert frames.tolist() == [FRAMES.get(kind, 0) for kind in kinds]
+
+
+@given(st.lists(st.sampled_from(list(ENTRIES)), min_size=1, max_size=40), st.lists(st.integers(1, 12), max_size=4), st.integers(1, 20))
+def test_walk(kinds, lengths, max_pages):
+    """What walk() yields is what is present in areas where anything is, part by part."""
+    entries = np.array([ENTRIES[kind] for kind in kinds], np.uint64)
+    edges = [*(edge for edge in itertools.accumulate(lengths, initial=0) if edge < len(kinds)), len(kinds)]
+    areas = [(low, high, index % 3 != 1) for index, (low, high) in enumerate(itertools.pairwise(edges))]
+    vmas = np.array([(low * PAGE, high * PAGE, False, False, resident, 0) for low, high, resident in areas], procmaps.VMA)
+    parts = list(MadeUpPagemap(lambda page: entries[page]).walk(vmas, max_pages))
+    found = []
+    for part in parts:
+        pages = [address // PAGE + page for _, _, address, n, _ in part.data.tolist() for page in range(n)]
+        assert len(pages) == len(part.frames) <= max(max_pages, 2) and all(page * PAGE < part.reached for page in pages)
+        found += zip(pages, part.frames.tolist(), part.exclusive.tolist(), part.states.tolist(), strict=True)
+    present = [page for low, high, resident in areas if resident for page in range(low, high) if kinds[page] in STATES]
+    assert found == [(page, FRAMES[kinds[page]], kinds[page] == "alone", STATES[kinds[page]]) for page in present]
+    assert parts[-1].reached == len(kinds) * PAGE
+
+
+def test_bounds_of_the_mappings():
+    """They are those of /proc/PID/maps, without the kernel's half."""
+    ours = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines()]
+    start, end = procmaps.read_bounds(os.getpid())
+    assert start <= int(ours[0][0], 16) and int(ours[0][1], 16) < end < 1 << 63
+    assert end >= max(int(high, 16) for _, high in ours if int(high, 16) < 1 << 63)
