@@ -16,6 +16,7 @@ from pksm.machine import Machine
 from pksm.operations import Event
 from pksm.pksmd import Pksmd
 from pksm.simulation import Simulation
+from pksm.trace import read_lines
 from pksm.truth import COUNTERS, INIT_CONTENT, preset_of
 
 PAGE_SIZE = 4096
@@ -38,14 +39,8 @@ class Row(NamedTuple):
 
 def read_traces(path):
     """Return the traces of a file of JSON lines, as dicts. PksmError that names the line of whatever is wrong."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is no text in UTF-8"
-        raise PksmError(f"cannot read {path}: {reason}") from None
     traces = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path), 1):
         if line.strip():
             where = f"{path}, line {number}"
             try:

@@ -15,13 +15,17 @@ from pksm.operations import Event, check_fields
 
 def read_trace(path):
     """Return the Events of a file of JSON lines. UsageError that names line and field for whatever is wrong."""
+    return events_of(read_lines(path), path)
+
+
+def read_lines(path):
+    """Return the lines of a file of text. PksmError says why it can't be read."""
     try:
         with open(path, encoding="utf-8") as file:
-            lines = file.read().split("\n")
+            return file.read().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is no text in UTF-8"
-        raise PksmError(f"cannot read the trace {path}: {reason}") from None
-    return events_of(lines, path)
+        raise PksmError(f"cannot read {path}: {reason}") from None
 
 
 def events_of(lines, name="trace"):

@@ -126,6 +126,22 @@ def test_all_is_put_back_however_it_ends(number):
         livekernel.write_knob("sleep_millisecs", 20)
 
 
+def test_all_is_put_back_where_the_advisor_was_on():
+    """While it is on the kernel takes no pages_to_scan, neither ours nor the old one."""
+    if "advisor_mode" not in knobs():
+        pytest.skip("this kernel has no advisor (Linux 6.8)")
+    livekernel.write_knob("advisor_mode", "scan-time")
+    before = knobs()
+    try:
+        with LiveKsm() as ksm:
+            ksm.set(pages_to_scan=before["pages_to_scan"] + 7)
+            assert read_file("advisor_mode") == "none"
+        assert before["advisor_mode"] == "scan-time" and knobs() == before
+    finally:
+        livekernel.write_knob("advisor_mode", "none")
+        livekernel.write_knob("pages_to_scan", 100)
+
+
 def test_processes_do_as_they_are_told():
     process = LiveProcess()
     try:

@@ -37,7 +37,7 @@ ARROWS = {
     "yardsticks": {"store", "workloads", "checksums"},
     "simulate": BELOW_VERBS | {"trace"},
     "truth": BELOW_VERBS,
-    "fuzz_truth": {"truth", "operations"},
+    "fuzz_truth": {"truth", "operations", "trace"},
     "rivals": {"bench", "ksmd", "flat", "machine", "livekernel", "liveprocess"},
     "validate": {"pair", "programs", "livekernel", "workloads"},
     "pair": {"ksmd", "machine", "livekernel", "liveprocess"},

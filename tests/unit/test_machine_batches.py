@@ -1,9 +1,9 @@
 """Rule 2 in the machine: no Python statement runs once a page. Counted as line events, at two sizes."""
 
-import sys
 
 import numpy as np
 import pytest
+from line_events import line_events
 
 from pksm import tunables
 from pksm.machine import Machine
@@ -13,23 +13,6 @@ from pksm.pksmd import Pksmd
 SIZE = 64
 SMALL, LARGE = 1 << 10, 1 << 14
 assert LARGE * SIZE <= BLOCK_BYTES
-
-
-def lines_of(work):
-    """Run work() and return how many lines of Python it took."""
-    count = 0
-
-    def local(frame, event, arg):
-        nonlocal count
-        count += event == "line"
-        return local
-
-    sys.settrace(lambda frame, event, arg: local)
-    try:
-        work()
-    finally:
-        sys.settrace(None)
-    return count
 
 
 def prepared(n):
@@ -102,7 +85,7 @@ def test_lines_do_not_grow_with_pages(name):
     lines = []
     for n in (SMALL, LARGE):
         machine, daemon, mm, at = prepare(n)
-        lines.append(lines_of(lambda n=n, p=(machine, daemon, mm, at): work(*p, n)))
+        lines.append(line_events(lambda n=n, p=(machine, daemon, mm, at): work(*p, n)))
         machine.check()
         daemon.check()
     # work is done in parts of 8192 pages, and tables grow by doubling; one line a page would be 15360 more

@@ -4,12 +4,12 @@ Line events of a path at 1024 and at 65536 pages may differ by what a growing ar
 times as many pages would be sixty thousand events and more, if there was one statement for every page.
 """
 
-import sys
 import tracemalloc
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from line_events import line_events
 
 from pksm import checksums, cli, ksm_tunables, native, profiler, tunables
 from pksm.flat import FlatHost
@@ -96,23 +96,6 @@ class World:
     def walk(self, measure):
         """Take all paths in order, each within measure(); return [(path, what measure gave)]."""
         return [(path, measure(getattr(self, path))) for path in self.PATHS]
-
-
-def line_events(path):
-    events = 0
-
-    def count(frame, event, argument):
-        nonlocal events
-        events += event == "line"
-        return count
-
-    before = sys.gettrace()
-    sys.settrace(count)
-    try:
-        path()
-    finally:
-        sys.settrace(before)
-    return events
 
 
 def peak_bytes(path):

@@ -4,12 +4,12 @@ import gc
 import json
 import os
 import random
-import sys
 import tracemalloc
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from line_events import line_events
 from memory_sources import GivenSource, data, write_file
 from model.oracle import answer
 
@@ -377,27 +377,6 @@ def write_load(path, n_pages):
     make("f", memory, seed=7)
     memory.tofile(path)
     return os.fspath(path)
-
-
-def line_events(function):
-    """Lines of Python that run inside of pksm while the function does."""
-    events = 0
-
-    def local(frame, event, argument):
-        nonlocal events
-        events += event == "line"
-        return local
-
-    def tracer(frame, event, argument):
-        return local if os.sep + "pksm" + os.sep in frame.f_code.co_filename else None
-
-    before = sys.gettrace()
-    sys.settrace(tracer)
-    try:
-        function()
-    finally:
-        sys.settrace(before)
-    return events
 
 
 def test_no_python_per_page(tmp_path):

@@ -1,10 +1,10 @@
 """Virtual time: what happens when, and in which order; traces by name of their operations."""
 
 import pickle
-import sys
 
 import numpy as np
 import pytest
+from line_events import line_events
 
 from pksm import tunables, workloads
 from pksm.errors import PksmError, UsageError
@@ -336,19 +336,10 @@ def test_no_statement_runs_once_a_page(name):
     for pages in (1 << 10, 1 << 10, 1 << 14):
         machine = Machine(8 * pages, SIZE)
         sim = Simulation(machine, Pksmd(machine, tunables.preset("fixed").with_(pages_to_scan=1 << 20)), sample_ms=100)
-        events = 0
 
-        def count(frame, event, argument):
-            nonlocal events
-            events += event == "line"
-            return count
-
-        before = sys.gettrace()
-        sys.settrace(count)
-        try:
+        def play():
             sim.play(workloads.events(name, pages=pages, page_size=SIZE))
             sim.merge_waits()
-        finally:
-            sys.settrace(before)
-        lines.append(events)
+
+        lines.append(line_events(play))
     assert lines[2] < 1.2 * lines[1] + 8000, lines

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from line_events import line_events
 
 from pksm import sources
 from pksm.errors import PksmError, UsageError
@@ -495,23 +496,10 @@ def test_no_descriptor_is_left_open(child, way):
 
 def test_lines_do_not_grow_with_pages(child, way, monkeypatch):
     monkeypatch.setattr(stillness.Stillness, "lasts", lambda self: False)  # all is looked at a second time
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})  # lines of other threads are not counted
 
     def lines_of(pages):
         child.run(f"area({pages}); put(0, b'x' * len(memory))")
-        count = 0
-
-        def trace(frame, event, argument):
-            nonlocal count
-            count += event == "line"
-            return trace if os.sep + "pksm" + os.sep in frame.f_code.co_filename else None
-
-        sys.settrace(trace)
-        try:
-            read(child.pid)
-        finally:
-            sys.settrace(None)
-        return count
+        return line_events(lambda: read(child.pid))
 
     lines_of(1 << 10)  # whatever is loaded late is loaded now
     few, many = lines_of(1 << 10), lines_of(1 << 14)

@@ -1,12 +1,12 @@
 """Raw files as sources: sparse, truncated, tiny, and the ones that are refused."""
 
 import os
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from line_events import line_events
 
 from pksm import sources
 from pksm.errors import BusError, PksmError, UsageError
@@ -201,19 +201,7 @@ def test_lines_do_not_grow_with_pages(tmp_path):
     def lines_of(pages):
         path = tmp_path / f"{pages}.raw"
         path.write_bytes(filled(pages, 512))
-        count = 0
-
-        def trace(frame, event, argument):
-            nonlocal count
-            count += event == "line"
-            return trace
-
-        sys.settrace(trace)
-        try:
-            read(path, 512)
-        finally:
-            sys.settrace(None)
-        return count
+        return line_events(lambda: read(path, 512))
 
     assert lines_of(1 << 10) == lines_of(1 << 14) > 0
 
