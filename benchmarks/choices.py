@@ -19,7 +19,10 @@ CHOICES = {
     "reclaim": ("del-list", "immediate"),
     "update": ("head", "rotate", "on-search"),
 }
-HEAD = "| choice | saved, mean | saved, end | metadata, most | items, mean | MiB hashed | visits | CPU ms | waited, 9 of 10 |"
+HEAD = (
+    "| choice | saved, mean | saved, end | metadata, most | items, mean "
+    "| MiB hashed | visits | CPU ms | waited, 9 of 10 |"
+)
 
 
 def measure(changes, pages):

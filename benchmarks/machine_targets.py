@@ -116,30 +116,37 @@ def operations(findings, n):
     """Write fault, fork, copy on write, and munmap, of pages whose frames have been used before."""
     times = {}
     for _ in range(findings.options.repeats):
-        host = Machine(2 * n)
-        pksmd = Pksmd(host, bench.settings())
-        mm = host.spawn()
-        address = host.mmap(mm, 2 * n)
-        host.touch(mm, address, 2 * n, write=True)
-        host.munmap(mm, address, 2 * n)
-        pksmd.wake()
-        address = host.mmap(mm, n)
-        children = []
-        for name, operation in {
-            "write fault": lambda: host.touch(mm, address, n, write=True),
-            "fork": lambda: children.append(host.fork(mm)),
-            "copy on write": lambda: host.touch(children[0], address, n, write=True),
-            "munmap": lambda: host.munmap(mm, address, n),
-        }.items():
-            began = time.process_time()
-            operation()
-            times.setdefault(name, []).append(time.process_time() - began)
-        if host.frames_used != n:
-            raise WrongAnswer(f"{host.frames_used} frames in use after munmap, not the {n} of the child")
-        del host, pksmd, mm, children
+        for name, seconds in operation_times(n).items():
+            times.setdefault(name, []).append(seconds)
         gc.collect()
     for name, seconds in times.items():
         findings.at_most(f"{name} of {n:,} pages", "s", (0.3, 0.15), median(seconds))
+
+
+def operation_times(n):
+    """Return {operation: seconds} of a machine that is gone afterwards."""
+    host = Machine(2 * n)
+    pksmd = Pksmd(host, bench.settings())
+    mm = host.spawn()
+    address = host.mmap(mm, 2 * n)
+    host.touch(mm, address, 2 * n, write=True)
+    host.munmap(mm, address, 2 * n)
+    pksmd.wake()
+    address = host.mmap(mm, n)
+    children = []
+    times = {}
+    for name, operation in {
+        "write fault": lambda: host.touch(mm, address, n, write=True),
+        "fork": lambda: children.append(host.fork(mm)),
+        "copy on write": lambda: host.touch(children[0], address, n, write=True),
+        "munmap": lambda: host.munmap(mm, address, n),
+    }.items():
+        began = time.process_time()
+        operation()
+        times[name] = time.process_time() - began
+    if host.frames_used != n:
+        raise WrongAnswer(f"{host.frames_used} frames in use after munmap, not the {n} of the child")
+    return times
 
 
 def idle(findings, n, wake_us):

@@ -43,9 +43,8 @@ def _against(document):
             name, _, scan = row["engine"].partition(": ")
             merges = "" if row["merges_per_cpu_s"] is None else rate(row["merges_per_cpu_s"])
             ratio = "" if scan else f"{over(kernel, row):.1f}"
-            cells.append(
-                (f"  {scan}" if scan else name, f"{row['ns_per_page']:.0f}", ratio, rate(row["pages_per_cpu_s"]), merges)
-            )
+            label = f"  {scan}" if scan else name
+            cells.append((label, f"{row['ns_per_page']:.0f}", ratio, rate(row["pages_per_cpu_s"]), merges))
         title = f"Load {load}, {kernel['pages']:,} pages of {size(document['page_size'])}"
         parts.append([title, LOADS[load], "", *columns(cells, right=range(1, 5))])
     machine = document["machine"]

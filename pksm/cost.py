@@ -13,7 +13,8 @@ _SHORT = 50e-6  # seconds
 class Cost:
     """The core's counters and the seconds of each step of a wake-up.
 
-    Attributes: one int per field of native.COST; entries_asserted: list entries looked at by assertions; wall_s and cpu_s: {step: seconds}.
+    Attributes: one int per field of native.COST; entries_asserted: list entries looked at by assertions; wall_s and
+    cpu_s: {step: seconds}.
     """
 
     def __init__(self):

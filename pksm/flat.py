@@ -19,7 +19,8 @@ class FlatHost:
     """A PageHost and MappingHost over a store; each page mapped once.
 
     static: promises that no page's bytes ever change, as in a dump.
-    frame_of: uint32 by page number: the page whose frame holds its bytes (itself while unmerged), ZERO_FRAME or NO_FRAME.
+    frame_of: uint32 by page number: the page whose frame holds its bytes (itself while unmerged), ZERO_FRAME or
+    NO_FRAME.
     """
 
     def __init__(self, store, static=False):
@@ -85,7 +86,10 @@ class FlatHost:
         self._policy.on_new(pages)
 
     def free(self, pages):
-        """Unmap live pages; frames that nobody maps any more are freed. PageError if one is not alive, or named twice."""
+        """Unmap live pages; frames that nobody maps any more are freed.
+
+        PageError if one is not alive, or named twice.
+        """
         pages = ids_array(pages)
         self._check_live(pages)
         frames = self.frame_of[pages]
@@ -96,7 +100,10 @@ class FlatHost:
         self._drop(frames[~zero])
 
     def merge(self, pages, kpages):
-        """Point pages to the frames of kpages and free theirs. PageError unless all are unmerged and the kpages live."""
+        """Point pages to the frames of kpages and free theirs.
+
+        PageError unless all are unmerged and the kpages live.
+        """
         self._remap(pages, kpages)
 
     def merge_zero(self, pages):

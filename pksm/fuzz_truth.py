@@ -1,8 +1,8 @@
 """Replays of random traces that real PKSM kernels executed, round by round, beside what they counted.
 
-A file holds a trace a line: rounds of operations of processes by number, in regions by number, with the six counters and
-the frames in use before pksmd runs and after. What the operations mean, and how a round goes, was decided when they were
-recorded: pksmd is stopped during the operations, then wakes at once and so often as the recording says.
+A file holds a trace a line: rounds of operations of processes by number, in regions by number, with the six counters
+and the frames in use before pksmd runs and after. What the operations mean, and how a round goes, was decided when they
+were recorded: pksmd is stopped during the operations, then wakes at once and so often as the recording says.
 """
 
 import json
@@ -17,7 +17,8 @@ from pksm.operations import Event
 from pksm.pksmd import Pksmd
 from pksm.simulation import Simulation
 from pksm.trace import read_lines
-from pksm.truth import COUNTERS, INIT_CONTENT, preset_of
+from pksm.truth import COUNTERS, preset_of
+from pksm.workloads.truth import INIT_CONTENT
 
 PAGE_SIZE = 4096
 REGION, REGION_BYTES = 0x500000000000, 0x10000000
@@ -166,11 +167,12 @@ class Replay:
     def _boot(self, n):
         """The pages of init: they are unshared, and one of a stack is zero where the checksum looks."""
         self.sim.play([Event(None, "spawn", {"process": "init"})])
+        init = self.sim.process("init")
         if n:
-            self.machine.write(self.sim.process("init"), self.machine.mmap(self.sim.process("init"), 1, stack=True), [0])
+            self.machine.write(init, self.machine.mmap(init, 1, stack=True), [0])
         if n > 1:
-            own = self.machine.mmap(self.sim.process("init"), n - 1)
-            self.machine.write(self.sim.process("init"), own, np.arange(INIT_CONTENT, INIT_CONTENT + n - 1))
+            own = self.machine.mmap(init, n - 1)
+            self.machine.write(init, own, np.arange(INIT_CONTENT, INIT_CONTENT + n - 1))
 
     def do(self, op):
         """Do one operation as recorded."""
@@ -209,7 +211,10 @@ def _frames(trace):
 
 
 def replay(trace, preset=None):
-    """Return the Rows of one trace. preset: Tunables in place of its kernel's. PksmError for an operation that can't be."""
+    """Return the Rows of one trace.
+
+    preset: Tunables in place of its kernel's. PksmError for an operation that can't be.
+    """
     rows, number = [], 0
     try:
         run = Replay(trace, preset)
@@ -239,6 +244,9 @@ def agreement(rows):
         key = row.kernel, row.id, row.round, row.when
         readings[key] = readings.get(key, True) and row.kernel_value == row.ours
     return {
-        kernel: (sum(good for key, good in readings.items() if key[0] == kernel), sum(key[0] == kernel for key in readings))
+        kernel: (
+            sum(good for key, good in readings.items() if key[0] == kernel),
+            sum(key[0] == kernel for key in readings),
+        )
         for kernel in dict.fromkeys(key[0] for key in readings)
     }

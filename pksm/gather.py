@@ -54,8 +54,8 @@ class Taken:
     """What was read of one source.
 
     mapped: the page of each mapping, in order. The one at position p is in the mapping called names[segments[k]] with
-    starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages that have no bytes here. out_of_reach: {why: pages}
-    of hole and excluded together. facts: what else the source tells.
+    starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages that have no bytes here.
+    out_of_reach: {why: pages} of hole and excluded together. facts: what else the source tells.
     """
 
     name: str

@@ -33,7 +33,7 @@ class Advisor:
         return self.advise(tunables, seconds, cpu_percent)
 
     def advise(self, tunables, seconds, cpu_percent):
-        """Return the pages_to_scan that follow a full scan of so many seconds, at least 1, with so much CPU, at least 1.
+        """Return the pages_to_scan that follow a full scan of so many seconds with so much CPU, both at least 1.
 
         Everything is rounded down, as the kernel does it.
         """

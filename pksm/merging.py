@@ -15,8 +15,8 @@ _NONE = np.empty(0, np.uint32)
 class Merging:
     """Carries out the verdicts of batches.
 
-    host: PageHost; items: Items; update: IdQueue of unshared items; stable_anon: StableAnon; cost: Cost. quirks: those of
-    the tunables, to be set; hung: why nothing is merged any more, "" while it is.
+    host: PageHost; items: Items; update: IdQueue of unshared items; stable_anon: StableAnon; cost: Cost. quirks: those
+    of the tunables, to be set; hung: why nothing is merged any more, "" while it is.
     """
 
     def __init__(self, host, items, update, stable_anon, cost):

@@ -65,7 +65,9 @@ class Pksmd:
 
     @tunables.setter
     def tunables(self, tunables):
-        fixed_names = [name for name in ("order", "checksum") if getattr(tunables, name) != getattr(self._tunables, name)]
+        fixed_names = [
+            name for name in ("order", "checksum") if getattr(tunables, name) != getattr(self._tunables, name)
+        ]
         if fixed_names:
             raise UsageError(f"{fixed_names[0]} can't change while the trees are in use: start another engine")
         before, self._tunables = self._tunables, tunables
@@ -358,7 +360,10 @@ class Pksmd:
         return need
 
     def _adapt(self):
-        """Once a period, let an adaptive checksum choose its strength; all unshared pages are visited with a new one."""
+        """Once a period, let an adaptive checksum choose its strength.
+
+        All unshared pages are visited with a new one.
+        """
         self._now_ms += self._tunables.sleep_millisecs
         if self._summing.strength_changes(self.items, self._now_ms, 1000 * self._tunables.period_seconds):
             self.items.set_flags(self._again.peek(len(self._again)), native.INITCHECKSUM)

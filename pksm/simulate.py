@@ -24,9 +24,9 @@ PERCENTILES = (50, 90, 99, 100)
 class Settings:
     """What to simulate.
 
-    workload: a name of workloads.WORKLOADS, or the path of a trace or of a Python file (.py); pages: of a named workload;
-    frames: of the machine (None: enough for that); seed: of what is random; until_ms: the end of virtual time (None:
-    when the workload is done); sample_ms: between two samples of all counters (None: none).
+    workload: a name of workloads.WORKLOADS, or the path of a trace or of a Python file (.py); pages: of a named
+    workload; frames: of the machine (None: enough for that); seed: of what is random; until_ms: the end of virtual time
+    (None: when the workload is done); sample_ms: between two samples of all counters (None: none).
     """
 
     workload: str
@@ -70,7 +70,9 @@ def makers_of(policies, changes=(), seed=0):
     kinds = {"pksmd": (tunables.SETTINGS, "fixed"), "ksmd": (ksm_tunables.SETTINGS, "ksm-6.11")}
     for name, _, _ in parts:
         if name not in kinds:
-            raise UsageError(f"unknown policy {name!r}: choose from {', '.join(kinds)}, as in ksmd:ksm-6.11,pksmd:fixed")
+            raise UsageError(
+                f"unknown policy {name!r}: choose from {', '.join(kinds)}, as in ksmd:ksm-6.11,pksmd:fixed"
+            )
     known = {setting: entry for name, _, _ in parts for setting, entry in kinds[name][0].items()}
     values = dict(tunables.parse_setting(text, known) for text in changes)
     makers = []
@@ -86,8 +88,9 @@ def simulate(settings, makers, progress=None, hold=nullcontext):
     """Play a workload once for each maker and return the document, ready for json; README.md tells its fields.
 
     progress(policy name, now, wake-ups): called after every step. hold: a factory of context managers that hold
-    interrupts back for the length of a step; a KeyboardInterrupt in between ends the work, and the document tells of what
-    was done by then. With several makers the results are in `runs`, and `unmerged` has the frames used if nobody merges.
+    interrupts back for the length of a step; a KeyboardInterrupt in between ends the work, and the document tells of
+    what was done by then. With several makers the results are in `runs`, and `unmerged` has the frames used if nobody
+    merges.
     """
     play = _player(settings)
     runs, interrupted = [], False

@@ -37,7 +37,9 @@ def simulate_csv(document):
 def _csv_rows(document):
     rows = [dict(zip(document["series"]["columns"], row, strict=True)) for row in document["series"]["rows"]]
     rows = [{"label": "", **row} for row in rows]
-    rows += [{"label": reading["label"], "ms": reading["ms"], **reading["counters"]} for reading in document["readings"]]
+    rows += [
+        {"label": reading["label"], "ms": reading["ms"], **reading["counters"]} for reading in document["readings"]
+    ]
     return sorted(rows, key=lambda row: row["ms"])
 
 
@@ -156,11 +158,15 @@ def _savings(document):
     final, page_size = document["final"], document["page_size"]
     saved = final["counters"]["frames_saved"] * page_size
     metadata = final["metadata_bytes"]
-    text = f"Merging saves {size(saved)} at the end and takes {size(metadata)} for itself: {size(saved - metadata)} left."
+    text = (
+        f"Merging saves {size(saved)} at the end and takes {size(metadata)} for itself: {size(saved - metadata)} left."
+    )
     waits = final["merges"]["wait_ms"]
     if not waits:
         return text + " Nothing was merged."
-    waited = f"half of them within {waits['p50']:,} ms, nine of ten within {waits['p90']:,}, all within {waits['p100']:,}"
+    waited = (
+        f"half of them within {waits['p50']:,} ms, nine of ten within {waits['p90']:,}, all within {waits['p100']:,}"
+    )
     merged = "page was" if final["merges"]["count"] == 1 else "pages were"
     return f"{text} {final['merges']['count']:,} {merged} merged, counted from when there were two: {waited}."
 

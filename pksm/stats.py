@@ -22,7 +22,8 @@ COUNTERS = {
 class Sysfs(MutableMapping):
     """The files of a policy: counters to read, tunables to read and set.
 
-    counters: {name: meaning} of what policy.counters() says; settings: {name: field} of policy.tunables. Setting raises UsageError for a value out of range, PermissionError for a counter, KeyError for an unknown name.
+    counters: {name: meaning} of what policy.counters() says; settings: {name: field} of policy.tunables. Setting raises
+    UsageError for a value out of range, PermissionError for a counter, KeyError for an unknown name.
     """
 
     def __init__(self, policy, counters=COUNTERS, settings=SETTINGS):

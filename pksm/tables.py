@@ -155,7 +155,11 @@ def out_of_reach(result, width, paint):
     told = Counter()
     for source in result["sources"]:
         told.update(source["out_of_reach"])
-    parts = [f"{size(pages * result['page_size'])} {REASONS.get(reason, plain(reason))}" for reason, pages in told.most_common() if pages]
+    parts = [
+        f"{size(pages * result['page_size'])} {REASONS.get(reason, plain(reason))}"
+        for reason, pages in told.most_common()
+        if pages
+    ]
     racy = sum(source.get("racy") or 0 for source in result["sources"])
     lines = [f"Out of reach: {', '.join(parts)}."] if parts else []
     if racy > told["racy"]:

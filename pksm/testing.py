@@ -12,9 +12,9 @@ _SCRIPT = [_A, _A, _A, _B, _ZERO, _ZERO, _C, _B, _A]
 def check_host(host, bear, read=None, seed=0, rounds=20):
     """Raise AssertionError, which says what is wrong, unless a PageHost keeps to the protocol.
 
-    host: with room for 64 pages and none alive; its policy is replaced. bear(contents): make pages live with these bytes
-    (uint8 array (n, page_size)), one mapping each, and return their page numbers (uint32). read(): what every mapping
-    reads as, in the order of bearing (uint8 array); None leaves that unchecked. Ends with all pages unmerged.
+    host: with room for 64 pages and none alive; its policy is replaced. bear(contents): make pages live with these
+    bytes (uint8 array (n, page_size)), one mapping each, and return their page numbers (uint32). read(): what every
+    mapping reads as, in the order of bearing (uint8 array); None leaves that unchecked. Ends with all pages unmerged.
 
     First each call by itself, watched by a policy that only keeps books; then `rounds` births at random under pksmd,
     until it rests, against brute force. seed: of those.
@@ -151,7 +151,9 @@ class _Proof:
         distinct = len({bytes(page) for page in self.contents if page.any()})
         due = len(self.contents) - distinct
         saved = self.host.frames_saved
-        assert saved == due, f"pksmd at rest: frames_saved is {saved}, and of {len(self.contents)} pages {due} are to spare"
+        assert saved == due, (
+            f"pksmd at rest: frames_saved is {saved}, and of {len(self.contents)} pages {due} are to spare"
+        )
         assert len(self.contents) > born
         daemon.sysfs["run"] = 2
         assert not self.counters().any(), "unmerge_all has left something merged"

@@ -13,7 +13,7 @@ from pksm.machine.frames import KSM
 from pksm.machine.tables import LIMIT, maps_frame, value_of
 from pksm.pksmd import Pksmd
 from pksm.simulation import Simulation
-from pksm.workloads.truth import INIT_CONTENT, MAKERS, SIZES
+from pksm.workloads.truth import MAKERS, SIZES
 
 SCHEMA = "pksm.truth/1"
 COUNTERS = ("pages_shared", "pages_sharing", "pages_zero_sharing", "pages_unshared", "stable_nodes", "rmap_items")
@@ -71,8 +71,9 @@ def preset_of(kernel):
 class Played(Simulation):
     """A simulation that remembers all counters after every wake-up, less those of the reading "baseline".
 
-    phases: label -> counters; census: (label, process) -> (distinct frames, ptes to KSM frames); extremes: label -> (least, most) where it was read more than once; wakes_after: label ->
-    [counters after each wake-up from there on, that before the first in front].
+    phases: label -> counters; census: (label, process) -> (distinct frames, ptes to KSM frames); extremes: label ->
+    (least, most) where it was read more than once; wakes_after: label -> [counters after each wake-up from there on,
+    that before the first in front].
     """
 
     def __init__(self, machine, policy):
@@ -112,7 +113,8 @@ class Played(Simulation):
 
 def census(machine, mm):
     """Return (distinct frames, ptes to KSM frames) of a process."""
-    frames = np.concatenate([value_of(ptes[maps_frame(ptes)]) for ptes in _ptes(machine, mm)] + [np.empty(0, np.uint32)])
+    mapped = [value_of(ptes[maps_frame(ptes)]) for ptes in _ptes(machine, mm)]
+    frames = np.concatenate([*mapped, np.empty(0, np.uint32)])
     return len(np.unique(frames)), int(np.count_nonzero(machine.frames.has(frames, KSM)))
 
 
@@ -140,8 +142,8 @@ def recorded():
 def compare(names=None, preset=None, progress=None):
     """Return the Rows of the workloads of these names (none: all), in the order they were recorded.
 
-    preset: Tunables in place of the kernels' own; progress(kernel, name): called before each. UsageError for a name that
-    was not recorded.
+    preset: Tunables in place of the kernels' own; progress(kernel, name): called before each. UsageError for a name
+    that was not recorded.
     """
     lines = recorded()
     known = list(dict.fromkeys(line["w"] for line in lines))

@@ -66,7 +66,9 @@ class Tunables:
     )
     checksum: str = setting("xxh3-64", "name of the checksum strategy")
     reclaim: str = setting(
-        "immediate", "when the items of freed pages go: at the next wake-up or at once", choices=("del-list", "immediate")
+        "immediate",
+        "when the items of freed pages go: at the next wake-up or at once",
+        choices=("del-list", "immediate"),
     )
     update: str = setting(
         "rotate",

@@ -38,7 +38,8 @@ def add_arguments(parser):
     what.add_argument("--repeats", type=int, default=3, metavar="N",
                       help="runs of each row, for the median (default %(default)s)")  # fmt: skip
     what.add_argument("--against", choices=("kernel",), metavar="RIVAL",
-                      help="kernel: the running kernel's ksmd beside ours and pksmd (root; nobody else may use KSM)")  # fmt: skip
+                      help="kernel: the running kernel's ksmd beside ours and pksmd "
+                      "(root; nobody else may use KSM)")  # fmt: skip
     form = parser.add_argument_group("what to print").add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="everything, as one JSON document (schema pksm.bench/1)")
     form.add_argument("--csv", action="store_true", help="a line for each row")

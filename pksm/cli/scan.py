@@ -66,9 +66,11 @@ def add_arguments(parser):
     out.add_argument("--top", type=int, default=10, metavar="N", help="tell of N groups of equal pages (default 10)")
     out.add_argument("--matrix", action="store_true", help="add a table of the contents that sources have in common")
     out.add_argument("--show-bytes", action="store_true",
-                     help="add the first bytes of the groups told of; without this, no output holds bytes of pages")  # fmt: skip
+                     help="add the first bytes of the groups told of; "
+                     "without this, no output holds bytes of pages")  # fmt: skip
     out.add_argument("--fingerprints", metavar="FILE",
-                     help="write two checksums of each page to FILE, to be scanned with those of other machines")  # fmt: skip
+                     help="write two checksums of each page to FILE, "
+                     "to be scanned with those of other machines")  # fmt: skip
     form = out.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="everything, as one JSON document (schema pksm.scan/1)")
     form.add_argument("--csv", action="store_true", help="a line for each source and one for all")

@@ -35,10 +35,12 @@ def add_arguments(parser):
     what.add_argument("--frames", type=int, metavar="N",
                       help="frames of the machine (default 131072, or what the workload needs)")  # fmt: skip
     what.add_argument("--until", type=int, metavar="MS",
-                      help="virtual milliseconds to go to, no more and no less (default: to the workload's end)")  # fmt: skip
+                      help="virtual milliseconds to go to, no more and no less "
+                      "(default: to the workload's end)")  # fmt: skip
     how = parser.add_argument_group("how to merge")
     how.add_argument("--preset", metavar="NAME",
-                     help=f"settings of pksmd to start from: {', '.join(tunables.PRESETS)} (default fixed)")  # fmt: skip
+                     help=f"settings of pksmd to start from: {', '.join(tunables.PRESETS)} "
+                     "(default fixed)")  # fmt: skip
     how.add_argument("--policy", metavar="NAME:PRESET,...",
                      help="policies that get the same memory, side by side: pksmd with a preset, ksmd with one of "
                      f"{', '.join(ksm_tunables.PRESETS)}")  # fmt: skip

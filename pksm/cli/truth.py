@@ -22,7 +22,8 @@ examples:
 def add_arguments(parser):
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to compare")
-    what.add_argument("names", nargs="*", metavar="W|FILE.jsonl", help="workloads by name, or one file of random traces")
+    what.add_argument("names", nargs="*", metavar="W|FILE.jsonl",
+                      help="workloads by name, or one file of random traces")  # fmt: skip
     what.add_argument("--preset", metavar="NAME",
                       help=f"settings in place of the kernel's own: {', '.join(tunables.PRESETS)}")  # fmt: skip
     out = parser.add_argument_group("what to print")

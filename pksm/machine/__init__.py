@@ -41,8 +41,9 @@ class Machine(ksm.Mappings, hold.Holding):
 
     births: which new pages the policy is told of: `all`, or `anonymous`: those of first writes only, not copies on
     write, pages swapped in, migrated, or split off huge ones; None: as the quirk births-missed says.
-    pagevec: whether mlocked pages that are merged away wait for drain, as in Linux (see pagevec.py). An mm is what spawn or fork returned; addresses are in
-    bytes, lengths n in pages. What is asked for is done whole, or refused with a UsageError or PksmError.
+    pagevec: whether mlocked pages that are merged away wait for drain, as in Linux (see pagevec.py). An mm is what
+    spawn or fork returned; addresses are in bytes, lengths n in pages. What is asked for is done whole, or refused with
+    a UsageError or PksmError.
     """
 
     _is_copy = False

@@ -40,7 +40,8 @@ def check(machine):
     walk = Walk(machine, alive)
     assert (walk.outcome != Outcome.INCOMPLETE).all(), "the reverse walk misses ptes"
     known = ~(table.has(alive, flag.KSM) & machine.quirks.walks_nowhere)
-    assert np.array_equal(walk.locked()[known], table.has(alive[known], flag.MLOCKED)), "mlocked is not what the vmas say"
+    mlocked = table.has(alive[known], flag.MLOCKED)
+    assert np.array_equal(walk.locked()[known], mlocked), "mlocked is not what the vmas say"
     compound = np.flatnonzero(table.flags & flag.COMPOUND)
     heads = np.unique(compound // LEAF)
     assert len(compound) == LEAF * len(heads), "a part of a huge page"

@@ -157,8 +157,8 @@ class Frames:
     def _unbook(self, ksm, by_copy):
         """Subtract ptes of KSM frames (which may repeat) that are about to go: none but those the kernel sees.
 
-        It compares mapcount and books: after the pte has gone, but a copy on write (by_copy) before. Mirrors the test in
-        page_remove_rmap.
+        It compares mapcount and books: after the pte has gone, but a copy on write (by_copy) before. Mirrors the test
+        in page_remove_rmap.
         """
         frames, gone = np.unique(ksm, return_counts=True)
         mapcount, booked = self.mapcount[frames], self.replaced[frames]

@@ -179,7 +179,10 @@ class Mappings:
         return frames_at(self, mms, pages)
 
     def merge_ptes(self, mms, pages, frames, kpages):
-        """Let these ptes, which map `frames`, point to kpages, and no others. Returns a bool array of the refused, or None."""
+        """Let these ptes, which map `frames`, point to kpages, and no others.
+
+        Returns a bool array of the refused, or None.
+        """
         return merge_ptes(self, np.asarray(mms), np.asarray(pages), ids_array(frames), ids_array(kpages))
 
     def merge_zero_ptes(self, mms, pages, frames):

@@ -53,7 +53,9 @@ def pages_compare(store, a, b):
         raise ValueError(f"{len(a)} pages against {len(b)}")
     order = np.empty(len(a), np.int8)
     check(
-        lib.pksm_pages_compare(store.c, borrow(a, "uint32_t[]"), borrow(b, "uint32_t[]"), len(a), borrow_writable(order, "int8_t[]"))
+        lib.pksm_pages_compare(
+            store.c, borrow(a, "uint32_t[]"), borrow(b, "uint32_t[]"), len(a), borrow_writable(order, "int8_t[]")
+        )
     )
     return order
 

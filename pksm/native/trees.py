@@ -70,7 +70,9 @@ class PackedRules:
     checksum None: the column is always filled; flags: names of the fields of pksm_rules to be 1.
     """
 
-    def __init__(self, stages, order, checksum, zero_checksum, zero_on_differ, on_differ, on_stale, on_unusable, flags, window=1):
+    def __init__(
+        self, stages, order, checksum, zero_checksum, zero_on_differ, on_differ, on_stale, on_unusable, flags, window=1
+    ):
         self._checksum = checksum
         self.order = order
         self.c = ffi.new("pksm_rules *")

@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 
-from pksm.errors import PksmError
 from pksm.sources import base, extras, lime, snappy
 from pksm.sources.base import Region, State
 from pksm.sources.image import Image

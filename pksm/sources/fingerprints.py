@@ -30,7 +30,14 @@ TABLE_BYTES = 1 << 28
 MOST_PAGES = 1 << 52  # that one number of the table tells of
 AT_ONCE = 1 << 18  # records
 # What facts there may be, and of what type; these alone are told.
-FACTS = {"pid": int, "command": str, "user": str, "racy": (int, NoneType), "frozen": bool, "ksm_merged": (int, NoneType)}
+FACTS = {
+    "pid": int,
+    "command": str,
+    "user": str,
+    "racy": (int, NoneType),
+    "frozen": bool,
+    "ksm_merged": (int, NoneType),
+}
 FRAMES = 1 << 33  # room for the frames of one file, in the numbers of many
 
 

@@ -1,7 +1,7 @@
 """Processes that stand still while they are read, and go on whatever becomes of us.
 
-A watcher of its own lets them go on: when we say so, when we are gone (even by SIGKILL: its input ends with us), or when
-the time is up. It is there before the first process is stopped.
+A watcher of its own lets them go on: when we say so, when we are gone (even by SIGKILL: its input ends with us), or
+when the time is up. It is there before the first process is stopped.
 """
 
 import contextlib

@@ -27,8 +27,8 @@ class ProcessSource:
     the process slept all the time: `racy` says whether to keep or drop those, or not to look, which takes as long as
     reading.
     DATA: anonymous pages, private copies of file pages among them. EXCLUDED: resident but shared, of a file, of
-    hugetlbfs, under userfaultfd, device memory, lost while reading, or racy and dropped. HOLE: not resident, swapped out, or mapped
-    to the kernel's zero page, which is no frame of its own.
+    hugetlbfs, under userfaultfd, device memory, lost while reading, or racy and dropped. HOLE: not resident, swapped
+    out, or mapped to the kernel's zero page, which is no frame of its own.
     """
 
     kind = "process"
@@ -109,7 +109,10 @@ class ProcessSource:
             return space, pages.walk(space.vmas, REGION_PAGES)
         parts = pages.scan(*ask(procmaps.read_bounds), REGION_PAGES)
         # For smaps the kernel goes through all pages: the first part is looked up meanwhile.
-        questions = {"space": lambda: ask(procmaps.read_address_space), "first": lambda: list(itertools.islice(parts, 1))}
+        questions = {
+            "space": lambda: ask(procmaps.read_address_space),
+            "first": lambda: list(itertools.islice(parts, 1)),
+        }
         answers = dict(work_off(lambda name, question: (name, question()), questions.items()))
         return answers["space"], itertools.chain(answers["first"], parts)
 
@@ -118,7 +121,9 @@ class ProcessSource:
         """Open (Pagemap, ProcessMemory); the pidfd tells that they are not those of a later process of this pid."""
         with contextlib.ExitStack() as stack:
             pages = stack.enter_context(contextlib.closing(access.guarded(self.pid, self.command, pagemap.Pagemap)))
-            memory = stack.enter_context(contextlib.closing(access.guarded(self.pid, self.command, readv.ProcessMemory)))
+            memory = stack.enter_context(
+                contextlib.closing(access.guarded(self.pid, self.command, readv.ProcessMemory))
+            )
             if self.exited():
                 raise self.ended_unread()
             yield pages, memory

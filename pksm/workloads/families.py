@@ -9,7 +9,10 @@ CHURN_MS, CHURN_STEP_MS = 30_000, 487  # not in step with wake-ups
 
 
 def _mixed(rng, pages, own):
-    """Draw content ids: a fifth zero, two fifths of one page in 16 contents, the rest alone; own: the first of these."""
+    """Draw content ids: a fifth zero, two fifths of one page in 16 contents, the rest alone.
+
+    own: the first of these.
+    """
     kind = rng.random(pages)
     ids = own + np.arange(pages)
     common = (kind >= 0.2) & (kind < 0.6)
@@ -46,7 +49,10 @@ def fork_family(pages, seed, page_size):
 
 
 def churn(pages, seed, page_size):
-    """A server and its workers for half a minute: pages are rewritten in place, copied on write, written back, freed."""
+    """A server and its workers for half a minute.
+
+    Pages are rewritten in place, copied on write, written back, freed.
+    """
     rng = np.random.default_rng(seed)
     own = _SHARED + pages
     yield _at(0, "spawn", "server")

@@ -1,8 +1,8 @@
 """The workloads that were run in really booted PKSM kernels, as events; pksm.truth holds their counters beside ours.
 
-Each begins with an init process whose few pages are tracked too, as there: they count in pages_unshared and stand at the
-head of the list of pages to recheck. Readings have the labels of the recorded phases; before a series of wake-ups one
-is called "series".
+Each begins with an init process whose few pages are tracked too, as there: they count in pages_unshared and stand at
+the head of the list of pages to recheck. Readings have the labels of the recorded phases; before a series of wake-ups
+one is called "series".
 """
 
 import numpy as np

@@ -1,7 +1,6 @@
 """Where words go and how: terminals, colours, widths, progress."""
 
 import io
-import os
 import sys
 
 import pytest

@@ -226,8 +226,6 @@ def test_statements_of_sums_do_not_depend_on_pages(tmp_path):
     assert events[MANY] <= events[FEW] + SLACK
 
 
-def unique(n_pages):
-    return np.arange(1, n_pages + 1, dtype=np.uint64)
 class OptedIn:
     """Memory of two processes, one a fork of the other, visited by ksmd."""
 
