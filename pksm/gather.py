@@ -10,7 +10,7 @@ import numpy as np
 
 from pksm.errors import PksmError, UsageError
 from pksm.memory import zeros
-from pksm.sources.base import State, data_runs
+from pksm.sources.base import State, data_runs, expand
 from pksm.store import Store
 
 VIEWS = ("frames", "mappings")
@@ -211,7 +211,7 @@ class _Intake:
             self.store.add(flat[start * size : end * size]) - start
             for start, end in zip(first[cuts].tolist(), ends[lasts].tolist(), strict=True)
         ]
-        numbers = _expand(first + np.repeat(offsets, lasts - cuts + 1), pages)
+        numbers = expand(first + np.repeat(offsets, lasts - cuts + 1), pages)
         self.born.append(page_runs(numbers))
         return numbers
 
@@ -247,7 +247,7 @@ class _Reading:
             self.mapped.append(page_runs(pages))
 
     def _copied(self, region, data, mapping):
-        index = _expand(data["first"].astype(np.int64), data["pages"].astype(np.int64))
+        index = expand(data["first"].astype(np.int64), data["pages"].astype(np.int64))
         frames = exclusive = None
         if self._intake.by_frame and region.frames is not None:
             frames, exclusive = region.frames[index], region.exclusive[index]
@@ -314,11 +314,3 @@ class _FrameBook:
             order = np.argsort(known, kind="stable")
             self._parts[-2:] = [(known[order], numbers[order])]
         return pages
-
-
-def _expand(first, pages):
-    """Return the numbers of all pages of runs, uint32: first[i] .. first[i] + pages[i] - 1."""
-    starts = np.cumsum(pages) - pages
-    numbers = np.repeat((first - starts).astype(np.uint32), pages)
-    numbers += np.arange(len(numbers), dtype=np.uint32)
-    return numbers

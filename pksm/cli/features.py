@@ -76,7 +76,7 @@ def _has_pagemap_scan():
 
     try:
         with contextlib.closing(Pagemap(os.getpid())) as pages:
-            return pages.has_scan
+            return pages.tells_zero_pages
     except OSError:
         return False
 

@@ -75,6 +75,17 @@ def read_stat(pid: int) -> str:
         return stat.read()
 
 
+def layout(pid: int) -> list[str]:
+    """Return where the code and the stack of a process's program start; [] when the process is gone.
+
+    Another program has another stack, but where addresses are not random.
+    """
+    try:
+        return read_stat(f"{pid}/task/{pid}").rpartition(")")[2].split()[23:26]
+    except OSError:
+        return []
+
+
 def _read_status(pid: int) -> str:
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
         return status.read()

@@ -93,16 +93,25 @@ def data_runs(runs: np.ndarray) -> np.ndarray:
     return runs[runs["state"] == State.DATA]
 
 
-def expand(start: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the integers of the ranges [start, start + length), one range after the other."""
-    return np.repeat(start - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+def expand(first: np.ndarray, pages: np.ndarray) -> np.ndarray:
+    """Return the numbers of all pages of runs, uint32: first[i] .. first[i] + pages[i] - 1."""
+    starts = np.cumsum(pages) - pages
+    numbers = np.repeat((first - starts).astype(np.uint32), pages)
+    numbers += np.arange(len(numbers), dtype=np.uint32)
+    return numbers
 
 
 def cut_runs(data: np.ndarray, cuts: np.ndarray, page_size: int) -> np.ndarray:
-    """Cut DATA runs that fill a buffer from page 0 on, at the buffer pages `cuts`; cuts past the end do nothing."""
+    """Cut DATA runs that fill a buffer from page 0 on, at the buffer pages `cuts`; cuts past the end do nothing.
+
+    `cuts` are sorted and differ from one another.
+    """
     first = data["first"].astype(np.int64)
     total = int(data["pages"].sum())
-    edges = np.union1d(first, cuts[cuts < total])
+    at = np.searchsorted(first, cuts)
+    new = cuts < total
+    new[new] = first[np.minimum(at[new], len(first) - 1)] != cuts[new]
+    edges = np.insert(first, at[new], cuts[new])
     owner = np.searchsorted(first, edges, "right") - 1
     pieces = data[owner]
     pieces["address"] += ((edges - first[owner]) * page_size).astype(np.uint64)

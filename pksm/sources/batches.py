@@ -8,21 +8,27 @@ import os
 def work_off(work, batches):
     """Yield work(*batch) of all batches, in the order in which they are done; a second thread helps.
 
-    What `work` raises is raised. When nobody wants more, no further batch is begun, and none goes on after that.
+    What `work` raises is raised. After that, or when nobody wants more, no further batch is begun, and none goes on.
     """
     batches = list(batches)
     waiting, done = iter(batches), collections.deque()  # next() of a list's iterator gives each batch to one thread
 
+    def drop_rest():
+        collections.deque(waiting, maxlen=0)
+
     def help_out():
-        for batch in waiting:
-            done.append(work(*batch))
+        try:
+            for batch in waiting:
+                done.append(work(*batch))
+        finally:
+            drop_rest()
 
     if len(batches) < 2 or len(os.sched_getaffinity(0)) < 2:
         yield from (work(*batch) for batch in waiting)
         return
     with concurrent.futures.ThreadPoolExecutor(1) as helper:  # its end waits for the batch that goes on
-        helped = helper.submit(help_out)
         try:
+            helped = helper.submit(help_out)
             for batch in waiting:  # this thread works too: to be woken for each result would take longer
                 yield work(*batch)
                 while done:
@@ -30,4 +36,4 @@ def work_off(work, batches):
             helped.result()
             yield from done
         finally:
-            collections.deque(waiting, maxlen=0)
+            drop_rest()

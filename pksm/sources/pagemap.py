@@ -5,12 +5,10 @@ import fcntl
 import itertools
 import mmap
 import os
-from dataclasses import dataclass
 
 import numpy as np
 
 from pksm.sources import base
-from pksm.sources.base import State
 from pksm.sources.batches import work_off
 
 PAGE_SIZE = mmap.PAGESIZE
@@ -30,85 +28,49 @@ PAGE_IS_PRESENT = 1 << 3
 PAGE_IS_PFNZERO = 1 << 5
 SCAN_ENTRIES = 1 << 16
 
-# Bits of a pagemap entry.
+# A pagemap entry: the frame number in the lower bits, flags in the topmost byte.
 PM_PFN = np.uint64((1 << 55) - 1)
-PM_MMAP_EXCLUSIVE = np.uint64(1 << 56)
-PM_FILE = np.uint64(1 << 61)
-PM_PRESENT = np.uint64(1 << 63)
+PM_FLAGS_AT = np.uint64(56)
+PM_MMAP_EXCLUSIVE = np.uint8(1 << 0)
+PM_FILE = np.uint8(1 << 5)
+PM_SWAP = np.uint8(1 << 6)  # or under migration
+PM_PRESENT = np.uint8(1 << 7)
 
 PAGE_REGION = np.dtype([("start", "i8"), ("end", "i8"), ("categories", "u8")])
+RESIDENT = np.dtype([("start", "i8"), ("end", "i8")])
 
 SPAN_GAP = 1 << 11  # pages: entries of a smaller gap are read and dropped, that is cheaper than another read
 SPAN_PAGES = 1 << 18
 LOOK_UP_PAGES = 1 << 14  # looked up by one thread, while the other looks up the next
 
 
-@dataclass
-class Resident:
-    """What is resident from where the last one ended up to the address `reached`.
-
-    data: DATA runs by address; frames (uint64), exclusive (bool: mapped once; 0 and False where they are not told) and
-    states have one entry a page of them. The state is DATA for anonymous pages, EXCLUDED for those of files, HOLE for
-    what was gone when it was looked up.
-    """
-
-    data: np.ndarray
-    frames: np.ndarray
-    exclusive: np.ndarray
-    states: np.ndarray
-    reached: int
-
-
 class Pagemap:
     """The page map of one process, bound to the memory it had when it was opened (exec and exit end it).
 
-    `has_scan` is False where the kernel has no PAGEMAP_SCAN: then there is walk() instead of scan(). A map that is not
-    alive has no resident pages.
+    `tells_zero_pages` is False where the kernel has no PAGEMAP_SCAN: then resident pages may be the zero page.
     """
 
     def __init__(self, pid: int):
         self._fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-        self.has_scan = self._has_scan()
+        self.tells_zero_pages = self._has_scan()
 
     def close(self) -> None:
         """Close the page map."""
         os.close(self._fd)
 
     def alive(self) -> bool:
-        """Tell whether the process still has the memory this map was opened for."""
+        """Tell whether the process, or anybody who reads it just now, still has the memory this map was opened for."""
         return len(os.pread(self._fd, 8, 0)) == 8
 
-    def scan(self, start: int, end: int, max_pages: int):
-        """Yield Resident of at most `max_pages` pages each; pages mapped to the kernel's zero page are left out."""
-        found = np.empty(SCAN_ENTRIES, PAGE_REGION)
-        while start < end:
-            try:
-                n_runs, start = self._ioctl(found, start, end, max_pages)
-            except ProcessLookupError:  # it has ended
-                n_runs, start = 0, end
-            written = found[:n_runs][found["categories"][:n_runs] & PAGE_IS_PFNZERO == 0]
-            data = _data_runs(written["start"], (written["end"] - written["start"]) // PAGE_SIZE)
-            yield Resident(data, *self.look_up(data), start)
+    def resident(self, vmas: np.ndarray, max_pages: int):
+        """Yield (RESIDENT array, address reached): the resident pages as runs, about `max_pages` at a time.
 
-    def walk(self, vmas: np.ndarray, max_pages: int):
-        """Yield Resident of about `max_pages` pages of procmaps.VMA each; the zero page is not told from others."""
-        window = max(1, max_pages // 2)
-        found, n_pages = [], 0
-        for vma in vmas[vmas["resident"]]:
-            for start in range(int(vma["start"]), int(vma["end"]), window * PAGE_SIZE):
-                end = min(start + window * PAGE_SIZE, int(vma["end"]))
-                entries = np.zeros((end - start) // PAGE_SIZE, np.uint64)
-                self._read_entries(start // PAGE_SIZE, entries)
-                present = entries & PM_PRESENT != 0
-                found.append((start + np.flatnonzero(present) * PAGE_SIZE, entries[present]))
-                n_pages += len(found[-1][0])
-                if n_pages > window:
-                    yield _resident(found, end)
-                    found, n_pages = [], 0
-        yield _resident(found, int(vmas["end"][-1]))
+        Only what lies in `vmas` means anything. A map that is not alive has no resident pages.
+        """
+        return self._scan(vmas, max_pages) if self.tells_zero_pages else self._scan_entries(vmas, max_pages)
 
-    def look_up(self, data: np.ndarray):
-        """Return (frames, exclusive, states) of the pages of DATA runs, as Resident has them."""
+    def entries(self, data: np.ndarray) -> np.ndarray:
+        """Return the entries of the pages of DATA runs, uint64; 0 for those that cannot be had."""
         n_pages = int(data["pages"].sum())
         pieces = base.cut_runs(data, np.arange(0, n_pages, LOOK_UP_PAGES), PAGE_SIZE)
         first, pages = pieces["first"].astype(np.int64), pieces["pages"].astype(np.int64)
@@ -130,7 +92,7 @@ class Pagemap:
 
         for _ in work_off(read, itertools.pairwise(heads)):
             pass
-        return _told(entries)
+        return entries
 
     def _has_scan(self) -> bool:
         try:
@@ -151,9 +113,61 @@ class Pagemap:
         n_runs = fcntl.ioctl(self._fd, PAGEMAP_SCAN, arg, True)
         return n_runs, int(arg["walk_end"][0])
 
+    def _scan(self, vmas, max_pages):
+        found = np.empty(SCAN_ENTRIES, PAGE_REGION)
+        start, end = int(vmas["start"][0]), int(vmas["end"][-1])
+        while start < end:
+            try:
+                n_runs, start = self._ioctl(found, start, end, max_pages)
+            except ProcessLookupError:  # it has ended
+                n_runs, start = 0, end
+            written = found["categories"][:n_runs] & PAGE_IS_PFNZERO == 0
+            yield found[["start", "end"]][:n_runs][written].astype(RESIDENT), start
+
+    def _scan_entries(self, vmas, max_pages):
+        """Do by plain entries what _scan does: slower on sparse mappings, and the zero page is not told."""
+        window = max(1, max_pages // 2)
+        found, n_pages = [], 0
+        for vma in vmas[vmas["resident"]]:
+            for start in range(int(vma["start"]), int(vma["end"]), window * PAGE_SIZE):
+                end = min(start + window * PAGE_SIZE, int(vma["end"]))
+                entries = np.zeros((end - start) // PAGE_SIZE, np.uint64)
+                self._read_entries(start // PAGE_SIZE, entries)
+                found.append(_resident_runs(start, entries))
+                n_pages += int((found[-1]["end"] - found[-1]["start"]).sum()) // PAGE_SIZE
+                if n_pages > window:
+                    yield np.concatenate(found), end
+                    found, n_pages = [], 0
+        yield np.concatenate([*found, np.empty(0, RESIDENT)]), int(vmas["end"][-1])
+
     def _read_entries(self, page: int, entries: np.ndarray) -> None:
         """Read the entries from page number `page` on; those that cannot be had stay as they are."""
         os.preadv(self._fd, [entries], page * 8)
+
+
+def flags_of(entries: np.ndarray) -> np.ndarray:
+    """Return the flags of entries (uint8)."""
+    return (entries >> PM_FLAGS_AT).astype(np.uint8)
+
+
+def is_present(flags: np.ndarray) -> np.ndarray:
+    """Tell which pages are resident (bool)."""
+    return flags & PM_PRESENT != 0
+
+
+def is_anonymous(flags: np.ndarray) -> np.ndarray:
+    """Tell which pages are resident and belong to no file (bool)."""
+    return flags & (PM_PRESENT | PM_FILE) == PM_PRESENT
+
+
+def is_exclusive(flags: np.ndarray) -> np.ndarray:
+    """Tell which pages are resident and mapped once; none where the kernel does not tell (bool)."""
+    return flags & (PM_PRESENT | PM_MMAP_EXCLUSIVE) == PM_PRESENT | PM_MMAP_EXCLUSIVE
+
+
+def is_swapped(flags: np.ndarray) -> np.ndarray:
+    """Tell which pages are swapped out, or on their way to another frame (bool)."""
+    return flags & PM_SWAP != 0
 
 
 def zero_frame() -> int:
@@ -169,22 +183,9 @@ def zero_frame() -> int:
     return int(entry[0] & PM_PFN)
 
 
-def _told(entries: np.ndarray):
-    """Return (frames, exclusive, states) of pagemap entries."""
-    present = entries & PM_PRESENT != 0
-    states = np.where(entries & PM_FILE != 0, np.uint8(State.EXCLUDED), np.uint8(State.DATA))
-    states[~present] = State.HOLE
-    return np.where(present, entries & PM_PFN, np.uint64(0)), present & (entries & PM_MMAP_EXCLUSIVE != 0), states
-
-
-def _resident(found, reached: int) -> Resident:
-    """Make Resident of [(addresses of pages, their entries)] in order."""
-    address = np.concatenate([np.empty(0, np.int64), *(pages for pages, _ in found)])
-    entries = np.concatenate([np.empty(0, np.uint64), *(entries for _, entries in found)])
-    heads = np.flatnonzero(np.diff(address, prepend=-1) != PAGE_SIZE)
-    data = _data_runs(address[heads], np.diff(heads, append=len(address)))
-    return Resident(data, *_told(entries), reached)
-
-
-def _data_runs(address: np.ndarray, pages: np.ndarray) -> np.ndarray:
-    return base.make_runs(np.full(len(pages), State.DATA, np.uint8), 0, address, pages)
+def _resident_runs(start: int, entries: np.ndarray) -> np.ndarray:
+    """Make RESIDENT runs of the entries of consecutive pages from address `start` on."""
+    edges = np.flatnonzero(np.diff(is_present(flags_of(entries)), prepend=False, append=False)) * PAGE_SIZE + start
+    runs = np.empty(len(edges) // 2, RESIDENT)
+    runs["start"], runs["end"] = edges[::2], edges[1::2]
+    return runs

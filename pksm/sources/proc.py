@@ -1,8 +1,6 @@
 """A live process as a source: its resident anonymous pages, copied without touching any other page."""
 
 import contextlib
-import functools
-import itertools
 import os
 import select
 import time
@@ -12,7 +10,6 @@ import numpy as np
 from pksm.errors import UsageError
 from pksm.sources import access, base, pagemap, procmaps, readv, stillness
 from pksm.sources.base import Region, State
-from pksm.sources.batches import work_off
 from pksm.sources.pagemap import PAGE_SIZE
 
 REGION_PAGES = 1 << 17  # resident pages looked up and copied at a time
@@ -37,6 +34,7 @@ class ProcessSource:
         if racy not in RACY:
             raise UsageError(f"unknown way with racy pages {racy!r}: choose from {', '.join(RACY)}")
         self.pid = pid
+        self.layout = []
         self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
         self._racy = racy
         self._reading = None
@@ -64,11 +62,11 @@ class ProcessSource:
             )
         self.lost, self.warnings, self._reading = 0, [], None
         with self._opened() as (pages, memory):
-            space, parts = self._look_around(pages)
+            space = access.guarded(self.pid, self.command, procmaps.read_address_space)
             if not pages.alive() or len(space.vmas) == 0:
                 raise self.ended_unread()
             self.mappings = space.mappings
-            self._reading = _Reading(self, space, parts, pages, memory, self._racy)
+            self._reading = _Reading(self, space, pages, memory, self._racy)
             yield from self._reading.regions(allocate, progress)
 
     def facts(self) -> dict:
@@ -101,21 +99,6 @@ class ProcessSource:
         with self._opened():
             pass
 
-    def _look_around(self, pages):
-        """Return (AddressSpace, what is resident, part by part)."""
-        ask = functools.partial(access.guarded, self.pid, self.command)
-        if not pages.has_scan:
-            space = ask(procmaps.read_address_space)
-            return space, pages.walk(space.vmas, REGION_PAGES)
-        parts = pages.scan(*ask(procmaps.read_bounds), REGION_PAGES)
-        # For smaps the kernel goes through all pages: the first part is looked up meanwhile.
-        questions = {
-            "space": lambda: ask(procmaps.read_address_space),
-            "first": lambda: list(itertools.islice(parts, 1)),
-        }
-        answers = dict(work_off(lambda name, question: (name, question()), questions.items()))
-        return answers["space"], itertools.chain(answers["first"], parts)
-
     @contextlib.contextmanager
     def _opened(self):
         """Open (Pagemap, ProcessMemory); the pidfd tells that they are not those of a later process of this pid."""
@@ -124,7 +107,8 @@ class ProcessSource:
             memory = stack.enter_context(
                 contextlib.closing(access.guarded(self.pid, self.command, readv.ProcessMemory))
             )
-            if self.exited():
+            self.layout = access.layout(self.pid)
+            if self.exited() or not pages.alive():
                 raise self.ended_unread()
             yield pages, memory
 
@@ -132,10 +116,9 @@ class ProcessSource:
 class _Reading:
     """One pass over the memory of a process. what_if_racy: one of RACY."""
 
-    def __init__(self, source, space, parts, pages, memory, what_if_racy):
+    def __init__(self, source, space, pages, memory, what_if_racy):
         self.source = source
         self.space = space
-        self.parts = parts
         self.pages = pages
         self.memory = memory
         self.drop_racy, self.unchecked = what_if_racy == "drop", what_if_racy == "unchecked"
@@ -165,37 +148,45 @@ class _Reading:
         """Yield the regions and leave the warnings in the source."""
         address = int(self.space.vmas["start"][0])
         # The next part is looked up when this one has been taken: little time passes between look-up and copy.
-        for resident in self.parts:
-            self.ended = not self.pages.alive()  # a map that is not alive shows nothing resident
+        for resident, reached in self.pages.resident(self.space.vmas, REGION_PAGES):
+            self.ended = not self.alive()
             if not self.ended:
-                part = runs_between(address, resident.reached, self.space.vmas, resident)
-                address = resident.reached
-                region = self._copy(*part, allocate, progress)
+                runs = runs_between(address, reached, self.space.vmas, resident)
+                address = reached
+                region = self._copy(runs, allocate, progress)
                 if len(region.runs) and not (self.ended and self.pages_read == 0):
                     yield region
             if self.ended:
                 break
         self._conclude()
 
-    def _copy(self, runs, frames, exclusive, allocate, progress) -> Region:
+    def alive(self) -> bool:
+        """Tell whether what was read until now is of the process's memory: it had not ended or begun another program.
+
+        While a thread of ours reads, memory that the process has left is kept, so its layout is asked for, too.
+        """
+        return self.pages.alive() and access.layout(self.source.pid) == self.source.layout
+
+    def _copy(self, runs, allocate, progress) -> Region:
+        look_again = not self.unchecked
+        if look_again:
+            self.stillness.begin(int(base.data_runs(runs)["pages"].sum()))
+        runs, frames, exclusive = self._look_up(runs)
         self._count_out_of_reach(runs)
         data = base.data_runs(runs)
         if len(data) == 0:
             return Region(None, runs)
-        buffer = allocate(int(data["pages"].sum()))
-        look_again = not self.unchecked
-        if look_again:
-            self.stillness.begin(len(buffer))
+        buffer = allocate(len(frames))
         states = np.full(len(buffer), State.EXCLUDED, np.uint8)
         for head, end, lost in self.memory.read_runs(data, exclusive, buffer):
-            if not self.pages.alive():  # after an exec the bytes may be those of the new program
+            if not self.alive():
                 self.ended = True
                 break
             states[head:end] = State.DATA if lost is None else np.where(lost, State.EXCLUDED, State.DATA)
             progress(end - head)
         self.unreadable += int((states == State.EXCLUDED).sum())
         self.source.lost = self.unreadable
-        if not self.pages.has_scan:
+        if not self.pages.tells_zero_pages:
             suspects = (states == State.DATA) & ~exclusive
             zero = _zero_mapped(buffer, frames, suspects)
             states[zero] = State.HOLE
@@ -209,6 +200,19 @@ class _Reading:
             runs = base.mark_runs(runs, states, PAGE_SIZE)
         return Region(buffer, runs, frames, exclusive, allocated=True)
 
+    def _look_up(self, runs):
+        """Return (runs, frames, exclusive): pages of files are EXCLUDED now, those gone since a HOLE."""
+        entries = self.pages.entries(base.data_runs(runs))
+        flags = pagemap.flags_of(entries)
+        anonymous = pagemap.is_anonymous(flags)
+        if not anonymous.all():
+            states = np.where(pagemap.is_present(flags), np.uint8(State.EXCLUDED), np.uint8(State.HOLE))
+            states[anonymous] = State.DATA
+            marked = base.mark_runs(runs, states, PAGE_SIZE)
+            runs = base.make_runs(*(marked[field] for field in ("state", "mapping", "address", "pages")))
+            entries, flags = entries[anonymous], flags[anonymous]
+        return runs, entries & pagemap.PM_PFN, pagemap.is_exclusive(flags)
+
     def _count_out_of_reach(self, runs):
         out = runs[runs["state"] == State.EXCLUDED]
         reason = self.space.vmas["reason"][out["mapping"]]
@@ -216,14 +220,19 @@ class _Reading:
         self.holes += int(runs["pages"][runs["state"] == State.HOLE].sum())
 
     def _look_again(self, data, exclusive, buffer, states):
-        """Count the pages that were written since they were read, and exclude them if they shall be dropped."""
-        _, still_exclusive, now = self.pages.look_up(data)  # it may have forked since, or let go of pages
-        exclusive, gone = exclusive & still_exclusive, now != State.DATA
-        for head, end, changed in self.memory.compare_runs(data, exclusive, gone, buffer):
-            if not self.pages.alive():
+        """Count the pages that were written since they were read, and exclude them if they shall be dropped.
+
+        What was unmapped counts, too. What was swapped out is not looked at: that would bring it back.
+        """
+        flags = pagemap.flags_of(self.pages.entries(data))
+        away = ~pagemap.is_anonymous(flags)
+        gone = away & ~pagemap.is_swapped(flags)
+        exclusive = exclusive & pagemap.is_exclusive(flags)  # it may have forked since
+        for head, end, changed in self.memory.compare_runs(data, exclusive, away, buffer):
+            if not self.alive():
                 break
             if changed is not None:
-                racy = changed & (states[head:end] == State.DATA)
+                racy = (changed | gone[head:end]) & (states[head:end] == State.DATA)
                 self.racy += int(racy.sum())
                 if self.drop_racy:
                     states[head:end][racy] = State.EXCLUDED
@@ -257,39 +266,24 @@ def wait_for_exit(pidfd: int, timeout_seconds: float) -> bool:
     return bool(poll.poll(timeout_seconds * 1000))
 
 
-def runs_between(start: int, end: int, vmas: np.ndarray, resident: pagemap.Resident):
-    """Make the runs of the mapped part of [start, end): what is resident, and HOLE for the rest.
-
-    Returns (runs, frames, exclusive), the latter of their DATA pages.
-    """
-    pages = base.cut_runs(resident.data, np.flatnonzero(np.diff(resident.states)) + 1, PAGE_SIZE)
-    pages_start = pages["address"].astype(np.int64)
-    pages_end = pages_start + pages["pages"].astype(np.int64) * PAGE_SIZE
-    edges = [vmas["start"], vmas["end"], pages_start, pages_end, [start, end]]
+def runs_between(start: int, end: int, vmas: np.ndarray, resident: np.ndarray) -> np.ndarray:
+    """Make the runs of the mapped part of [start, end): what is resident, and HOLE for the rest."""
+    edges = [vmas["start"], vmas["end"], resident["start"], resident["end"], [start, end]]
     cuts = np.unique(np.clip(np.concatenate(edges), start, end))
     low, high = cuts[:-1], cuts[1:]
-    vma, mapped = _holder(vmas["start"], vmas["end"], low)
+    vma, mapped = _holder(vmas, low)
     low, high, vma = low[mapped], high[mapped], vma[mapped]
-    found, is_resident = _holder(pages_start, pages_end, low)
-    found = found[is_resident]
-    place = np.zeros(len(low), np.int64)
-    place[is_resident] = pages["first"].astype(np.int64)[found] + (low[is_resident] - pages_start[found]) // PAGE_SIZE
-    states = np.full(len(low), State.HOLE, np.uint8)
-    states[is_resident] = resident.states[place[is_resident]]
+    _, is_resident = _holder(resident, low)
+    states = np.where(is_resident, np.uint8(State.DATA), np.uint8(State.HOLE))
     states[is_resident & vmas["barred"][vma] | vmas["device"][vma]] = State.EXCLUDED
-    runs = base.make_runs(states, vma, low, (high - low) // PAGE_SIZE)
-    data = states == State.DATA
-    taken = base.expand(place[data], (high - low)[data] // PAGE_SIZE)
-    if len(taken) == len(resident.frames):
-        return runs, resident.frames, resident.exclusive
-    return runs, resident.frames[taken], resident.exclusive[taken]
+    return base.make_runs(states, vma, low, (high - low) // PAGE_SIZE)
 
 
-def _holder(start: np.ndarray, end: np.ndarray, address: np.ndarray):
-    """Return (index, inside): the sorted range [start, end) each address lies in, and whether it lies in any."""
-    index = np.searchsorted(start, address, "right") - 1
+def _holder(ranges: np.ndarray, address: np.ndarray):
+    """Return (index, inside): the sorted range each address lies in, and whether it lies in any."""
+    index = np.searchsorted(ranges["start"], address, "right") - 1
     inside = index >= 0
-    inside[inside] = address[inside] < end[index[inside]]
+    inside[inside] = address[inside] < ranges["end"][index[inside]]
     return index, inside
 
 

@@ -58,20 +58,6 @@ def read_address_space(pid: int) -> AddressSpace:
             return parse_smaps("")
 
 
-def read_bounds(pid: int) -> tuple[int, int]:
-    """Return where the first mapping of /proc/PID/maps starts and the last one ends; (0, 0) when there is none.
-
-    The kernel's half of the address space is left out. Raises OSError.
-    """
-    with open(f"/proc/{pid}/maps", "rb") as maps:
-        try:
-            bounds = [line.partition(b" ")[0].split(b"-") for line in maps]
-        except ProcessLookupError:
-            bounds = []
-    ends = [int(end, 16) for _, end in bounds[-2:]]  # [vsyscall] comes last where there is one
-    return (int(bounds[0][0], 16), max(end for end in ends if end < 1 << 63)) if bounds else (0, 0)
-
-
 def parse_smaps(text: str) -> AddressSpace:
     """Parse the text of a smaps file; areas beyond the process's half of the address space are left out."""
     areas, rows = [], []

@@ -53,21 +53,24 @@ class ProcessMemory:
 
         return work_off(read, copies.batches)
 
-    def compare_runs(self, data: np.ndarray, exclusive: np.ndarray, gone: np.ndarray, buffer: np.ndarray):
+    def compare_runs(self, data: np.ndarray, exclusive: np.ndarray, away: np.ndarray, buffer: np.ndarray):
         """Look again at what read_runs copied and yield (first page, end page, changed) after each batch.
 
-        `changed` is a bool array of the batch's pages, or None when all are as they were. Pages that are `gone` (bool,
-        one a page) have changed and are not touched.
+        `changed` is a bool array of the batch's pages, or None when all are as they were. Pages that are `away` (bool,
+        one a page) are not touched, nor told as changed; what can't be read has changed.
         """
-        copies = _Copies(data, exclusive, buffer, COMPARE_BYTES, gone)
+        copies = _Copies(data, exclusive, buffer, COMPARE_BYTES, away)
         spare = []  # memory of batches that are done
 
         def compare(head, end, *part):
-            scratch = spare.pop() if spare else np.empty((copies.most_pages, buffer.shape[1]), np.uint8)
-            now, then = scratch[: end - head], buffer[head:end]
+            try:
+                scratch = spare.pop()
+            except IndexError:
+                scratch = np.empty((copies.most_pages, buffer.shape[1]), np.uint8)
+            now, then, skip = scratch[: end - head], buffer[head:end], away[head:end]
             lost, changed = self._read(copies, part, now), None
-            if lost is not None or gone[head:end].any() or _memcmp(_address(now), _address(then), then.size):
-                changed = (now.view(np.uint64) != then.view(np.uint64)).any(axis=1) | gone[head:end]
+            if lost is not None or skip.any() or _memcmp(_address(now), _address(then), then.size):
+                changed = (now.view(np.uint64) != then.view(np.uint64)).any(axis=1) & ~skip
                 changed = changed if lost is None else changed | lost
             spare.append(scratch)
             return head, end, changed
@@ -114,18 +117,18 @@ class _Copies:
     """What to copy: `remote` and `offset` (IOVEC; the latter's base counts from the batch's first page on).
 
     batches: [(first page, end page, low, middle, high, bytes)]: pieces [low, middle) are mapped once and have so many
-    bytes, [middle, high) are shared. No batch has pages that are `gone`.
+    bytes, [middle, high) are shared. No batch has pages that are `away`.
     """
 
-    EXCLUSIVE, SHARED, GONE = range(3)
+    EXCLUSIVE, SHARED, AWAY = range(3)
 
-    def __init__(self, data, exclusive, buffer, batch_bytes, gone=None):
+    def __init__(self, data, exclusive, buffer, batch_bytes, away=None):
         n_pages, page_size = buffer.shape
         batch = self.most_pages = max(1, batch_bytes // page_size)
         heads = np.arange(0, n_pages, batch)
         kind = np.where(exclusive, np.uint8(self.EXCLUSIVE), np.uint8(self.SHARED))
-        if gone is not None:
-            kind[gone] = self.GONE
+        if away is not None:
+            kind[away] = self.AWAY
         pieces = cut_runs(data, np.union1d(heads, np.flatnonzero(np.diff(kind)) + 1), page_size)
         first = pieces["first"].astype(np.int64)
         place = first // batch * 3 + kind[first]

@@ -1,7 +1,9 @@
 """Batches that two threads work off."""
 
+import concurrent.futures
 import os
 import threading
+import time
 
 import pytest
 
@@ -54,15 +56,31 @@ def test_none_goes_on_when_nobody_wants_more(cpus):
 
 @pytest.mark.parametrize("at", [0, 1, 7])
 def test_what_work_raises_is_raised(cpus, at):
-    """Whichever thread does it; an IndexError is no sign of the end."""
+    """Whichever thread does it, and soon; an IndexError is no sign of the end."""
+    begun = []
 
     def work(number):
+        begun.append(number)
         if number == at:
             raise IndexError(number)
+        time.sleep(0.001)
         return number
 
-    results = []
     with pytest.raises(IndexError, match=str(at)):
-        results.extend(work_off(work, [(number,) for number in range(8)]))
-    assert at not in results
-    assert threading.active_count() == 1 or not any("ThreadPool" in thread.name for thread in threading.enumerate())
+        list(work_off(work, [(number,) for number in range(1000)]))
+    assert len(begun) < 100, "no more is begun after that"
+
+
+def test_an_interrupt_while_the_helper_begins(monkeypatch):
+    """It ends the helper's work, too."""
+    submit, done = concurrent.futures.ThreadPoolExecutor.submit, []
+
+    def interrupted(self, function):
+        submit(self, function)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(concurrent.futures.ThreadPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(work_off(lambda number: (time.sleep(0.001), done.append(number)), [(number,) for number in range(1000)]))
+    assert len(done) < 100

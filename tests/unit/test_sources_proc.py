@@ -82,7 +82,7 @@ def way(request, monkeypatch):
 
 def pagemap_scan_works():
     with contextlib.closing(pagemap.Pagemap(os.getpid())) as own:
-        return own.has_scan
+        return own.tells_zero_pages
 
 
 def allocate(n_pages):
@@ -309,9 +309,15 @@ def test_process_that_ends_before_its_first_page(child, way):
         read(child.pid, kill_and_allocate)
 
 
+@pytest.mark.parametrize("kept", [False, True])
 @pytest.mark.parametrize("end", ["exit", "exec"])
-def test_process_that_ends_while_it_is_read(child, way, monkeypatch, end):
+def test_process_that_ends_while_it_is_read(child, way, monkeypatch, end, kept):
+    """Also while somebody who reads it keeps the memory that it has left, as our second thread may."""
     monkeypatch.setattr(readv, "READ_BYTES", 16 * PAGE)
+    if kept and Path("/proc/sys/kernel/randomize_va_space").read_text() == "0\n":
+        pytest.skip("addresses are not random here: another program is not told from this one")
+    if kept:
+        monkeypatch.setattr(pagemap.Pagemap, "alive", lambda self: True)
     child.run("area(4000); put(0, b'x' * len(memory))")
     reported = []
 
@@ -529,6 +535,67 @@ def test_pages_written_since_they_were_read(child, way, monkeypatch, racy):
         assert facts["racy"] >= 2  # and what the interpreter wrote
         assert facts["out_of_reach"]["racy"] == (facts["racy"] if racy == "drop" else 0)
     assert not facts["frozen"] and source.lost == 0
+
+
+def second_look_after(monkeypatch, action):
+    """Do something between a reading and its second look."""
+    monkeypatch.setattr(stillness.Stillness, "lasts", lambda self: [action()] == [])
+
+
+@pytest.mark.parametrize("racy", ["keep", "drop"])
+def test_pages_given_back_meanwhile_stay_away(child, way, monkeypatch, racy):
+    start = child.run("[put(page, b'old') for page in range(64)]")
+    second_look_after(monkeypatch, lambda: child.run(f"memory.madvise(mmap.MADV_DONTNEED, 8 * {PAGE}, 4 * {PAGE})"))
+    with contextlib.closing(sources.open_pid(child.pid, racy)) as source:
+        found = pages_of(list(source.regions(PAGE, allocate, lambda pages: None)), start, 64)
+        assert source.facts()["racy"] >= 4
+    assert [page for page in found if found[page] == State.EXCLUDED] == ([8, 9, 10, 11] if racy == "drop" else [])
+    with contextlib.closing(pagemap.Pagemap(child.pid)) as pages:
+        entries = np.zeros(64, np.uint64)
+        pages._read_entries(start // PAGE, entries)
+    assert np.flatnonzero(~pagemap.is_present(pagemap.flags_of(entries))).tolist() == [8, 9, 10, 11], "not even read"
+
+
+def test_pages_swapped_out_meanwhile_are_not_racy(child, monkeypatch):
+    """They are not looked at, for that would bring them back: whether they were written is not known."""
+    start = child.run("[put(page, b'old') for page in range(64)]")
+    wait_until_asleep(child.pid)
+    second_look_after(monkeypatch, lambda: looked.append(1))
+    looked, entries_of, pread = [], pagemap.Pagemap.entries, readv.ProcessMemory._pread
+    touched = []
+
+    def swapped_since(self, data):
+        entries = entries_of(self, data)
+        if looked:
+            for _, _, address, pages, first in data.tolist():
+                if address <= start < address + pages * PAGE:
+                    at = first + (start - address) // PAGE
+                    entries[at + 8 : at + 12] = 1 << 62
+        return entries
+
+    def watched(self, address, out):
+        touched.append((address, address + out.size))
+        return pread(self, address, out)
+
+    monkeypatch.setattr(pagemap.Pagemap, "entries", swapped_since)
+    monkeypatch.setattr(readv.ProcessMemory, "_pread", watched)
+    monkeypatch.setattr(readv.ProcessMemory, "_readv", lambda *args: -1)  # all is read the other way
+    with contextlib.closing(sources.open_pid(child.pid, "drop")) as source:
+        found = pages_of(list(source.regions(PAGE, allocate, lambda pages: None)), start, 64)
+        assert source.facts()["racy"] == 0
+    assert set(found.values()) == {whole(b"old")}
+    times = [sum(low <= start + page * PAGE < high for low, high in touched) for page in (7, 8, 11, 12)]
+    assert looked and times == [2, 1, 1, 2]
+
+
+def test_pages_shared_meanwhile_stay_shared(child, way, monkeypatch):
+    start = child.run("[put(page, b'p%d' % page) for page in range(64)]")
+    with contextlib.ExitStack() as stack:
+        forked = []
+        second_look_after(monkeypatch, lambda: forked or forked.append(stack.enter_context(forked_from(child, "0"))))
+        read(child.pid)
+        parent, fork = (pages_of(read(pid)[1], start, 64, "frames") for pid in (child.pid, *forked))
+    assert parent == fork and not any(exclusive for _, exclusive in parent.values())
 
 
 def test_an_unknown_way_with_racy_pages(child):

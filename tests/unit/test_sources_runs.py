@@ -1,8 +1,6 @@
 """What live sources compute from smaps and pagemap, against plain counting page by page."""
 
 import itertools
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,7 +116,7 @@ def ranges(draw, kinds):
 
 
 def data_runs(ranges):
-    """DATA runs of [(first page, end page)], as Pagemap gives them."""
+    """DATA runs of [(first page, end page)]."""
     low, high = np.array(ranges, np.int64).reshape(-1, 2).T
     return base.make_runs(np.full(len(low), State.DATA, np.uint8), 0, low * PAGE, high - low)
 
@@ -127,49 +125,41 @@ def data_runs(ranges):
 def layouts(draw):
     vmas = ranges(draw, st.sampled_from(["plain", "device", "barred"]))
     resident = [(low, high) for low, high, _ in ranges(draw, st.none())]
-    n_pages = sum(high - low for low, high in resident)
-    seen = draw(st.lists(st.sampled_from([State.DATA, State.DATA, State.EXCLUDED, State.HOLE]), min_size=n_pages, max_size=n_pages))
     start, end = sorted(draw(st.sets(st.integers(0, 60), min_size=2, max_size=2)))
-    return vmas, resident, seen, start, end
+    return vmas, resident, start, end
 
 
 @given(layouts())
 def test_runs_between(layout):
-    vmas, resident, seen, start, end = layout
+    vmas, resident, start, end = layout
     vma_array = np.array(
         [(low * PAGE, high * PAGE, kind == "device", kind == "barred", True, 0) for low, high, kind in vmas],
         procmaps.VMA,
     )
-    numbers = np.arange(100, 100 + len(seen), dtype=np.uint64)
-    part = pagemap.Resident(data_runs(resident), numbers, numbers % 3 == 0, np.array(seen, np.uint8), end * PAGE)
-    found_at = [page for low, high in resident for page in range(low, high)]
-    expected, n_data, frames = {}, 0, []
+    resident_array = np.array([(low * PAGE, high * PAGE) for low, high in resident], pagemap.RESIDENT)
+    expected, n_data = {}, 0
     for index, (low, high, kind) in enumerate(vmas):
         for page in range(max(low, start), min(high, end)):
             state = State.HOLE
             if kind == "device":
                 state = State.EXCLUDED
-            elif page in found_at:
-                state = State.EXCLUDED if kind == "barred" else seen[found_at.index(page)]
+            elif any(a <= page < b for a, b in resident):
+                state = State.EXCLUDED if kind == "barred" else State.DATA
             expected[page] = (state, index, n_data if state == State.DATA else None)
-            if state == State.DATA:
-                frames.append(100 + found_at.index(page))
-                n_data += 1
-    runs, told, exclusive = proc.runs_between(start * PAGE, end * PAGE, vma_array, part)
+            n_data += state == State.DATA
+    runs = proc.runs_between(start * PAGE, end * PAGE, vma_array, resident_array)
     found = {}
     for state, mapping, address, pages, first in runs.tolist():
         for page in range(pages):
             found[address // PAGE + page] = (state, mapping, first + page if state == State.DATA else None)
     assert found == expected
     assert sum(runs["pages"].tolist()) == len(expected), "no page is told twice"
-    assert told.tolist() == frames and exclusive.tolist() == [frame % 3 == 0 for frame in frames]
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 5)), max_size=8))
-def test_expand(ranges):
-    start, lengths = np.array(ranges, np.int64).reshape(-1, 2).T
-    expected = [number for low, length in ranges for number in range(low, low + length)]
-    assert base.expand(start, lengths).tolist() == expected
+def test_expand(runs):
+    first, pages = np.array(runs, np.int64).reshape(-1, 2).T
+    assert base.expand(first, pages).tolist() == [page for low, n in runs for page in range(low, low + n)]
 
 
 @st.composite
@@ -216,10 +206,6 @@ def test_cut_runs(case, batch):
 ENTRIES = {"none": 0, "swapped": 1 << 62 | 77, "alone": 1 << 63 | 1 << 56 | 77, "shared": 1 << 63 | 78, "file": 1 << 63 | 1 << 61 | 79}
 
 
-STATES = {"file": State.EXCLUDED, "alone": State.DATA, "shared": State.DATA}
-FRAMES = {"alone": 77, "shared": 78, "file": 79}
-
-
 class MadeUpPagemap(pagemap.Pagemap):
     """A page map whose entries a function makes of page numbers; `spans` notes what is read at once."""
 
@@ -233,50 +219,50 @@ class MadeUpPagemap(pagemap.Pagemap):
 
 @pytest.mark.parametrize("gap", [0, 1, pagemap.SPAN_GAP + 1, 3 * pagemap.SPAN_PAGES])
 @pytest.mark.parametrize("at_a_time", [2, 5, 1 << 14])
-def test_look_up_of_scattered_runs(gap, at_a_time, monkeypatch):
-    """Entry n of a made-up page map holds frame n: each page has to get its own, whatever is read at once."""
+def test_entries_of_scattered_runs(gap, at_a_time, monkeypatch):
+    """Each page has to get its own entry, whatever is read at once."""
     monkeypatch.setattr(pagemap, "LOOK_UP_PAGES", at_a_time)
     pages = np.array([3, 1, 7, 2])
     starts = 1000 + np.cumsum(np.append(0, pages[:-1] + gap))
-    made_up = MadeUpPagemap(lambda page: page | np.uint64(1 << 63 | 1 << 56))
-    frames, exclusive, states = made_up.look_up(data_runs(list(zip(starts, starts + pages, strict=True))))
-    assert frames.tolist() == [page for start, n in zip(starts, pages, strict=True) for page in range(start, start + n)]
-    assert exclusive.all() and (states == State.DATA).all()
+    made_up = MadeUpPagemap(lambda page: page | np.uint64(1 << 63))
+    entries = made_up.entries(data_runs(list(zip(starts, starts + pages, strict=True)))) & pagemap.PM_PFN
+    assert entries.tolist() == [page for low, n in zip(starts, pages, strict=True) for page in range(low, low + n)]
     if at_a_time > pages.sum():
         assert len(made_up.spans) == (1 if gap <= pagemap.SPAN_GAP else 4)
+    assert len(made_up.entries(data_runs([]))) == 0
 
 
-@given(st.lists(st.sampled_from(list(ENTRIES)), max_size=40))
-def test_look_up_tells_what_entries_tell(kinds):
-    entries = np.array([ENTRIES[kind] for kind in kinds], np.uint64)
-    data = data_runs([(0, len(kinds))] if kinds else [])
-    frames, exclusive, states = MadeUpPagemap(lambda page: entries[page]).look_up(data)
-    assert states.tolist() == [STATES.get(kind, State.HOLE) for kind in kinds]
-    assert exclusive.tolist() == [kind == "alone" for kind in kinds]
-    assert frames.tolist() == [FRAMES.get(kind, 0) for kind in kinds]
+def test_what_entries_tell():
+    flags = pagemap.flags_of(np.array(list(ENTRIES.values()), np.uint64))
+    told = {
+        name: [kind for kind, is_so in zip(ENTRIES, function(flags), strict=True) if is_so]
+        for name, function in vars(pagemap).items()
+        if name.startswith("is_")
+    }
+    assert told == {
+        "is_present": ["alone", "shared", "file"],
+        "is_anonymous": ["alone", "shared"],
+        "is_exclusive": ["alone"],
+        "is_swapped": ["swapped"],
+    }
 
 
-@given(st.lists(st.sampled_from(list(ENTRIES)), min_size=1, max_size=40), st.lists(st.integers(1, 12), max_size=4), st.integers(1, 20))
-def test_walk(kinds, lengths, max_pages):
-    """What walk() yields is what is present in areas where anything is, part by part."""
+@given(
+    st.lists(st.sampled_from(list(ENTRIES)), min_size=1, max_size=40),
+    st.lists(st.integers(1, 12), max_size=4),
+    st.integers(1, 20),
+)
+def test_resident_runs_by_entries(kinds, lengths, max_pages):
+    """Without PAGEMAP_SCAN: what is present in areas where anything is, part by part."""
     entries = np.array([ENTRIES[kind] for kind in kinds], np.uint64)
     edges = [*(edge for edge in itertools.accumulate(lengths, initial=0) if edge < len(kinds)), len(kinds)]
     areas = [(low, high, index % 3 != 1) for index, (low, high) in enumerate(itertools.pairwise(edges))]
-    vmas = np.array([(low * PAGE, high * PAGE, False, False, resident, 0) for low, high, resident in areas], procmaps.VMA)
-    parts = list(MadeUpPagemap(lambda page: entries[page]).walk(vmas, max_pages))
-    found = []
-    for part in parts:
-        pages = [address // PAGE + page for _, _, address, n, _ in part.data.tolist() for page in range(n)]
-        assert len(pages) == len(part.frames) <= max(max_pages, 2) and all(page * PAGE < part.reached for page in pages)
-        found += zip(pages, part.frames.tolist(), part.exclusive.tolist(), part.states.tolist(), strict=True)
-    present = [page for low, high, resident in areas if resident for page in range(low, high) if kinds[page] in STATES]
-    assert found == [(page, FRAMES[kinds[page]], kinds[page] == "alone", STATES[kinds[page]]) for page in present]
-    assert parts[-1].reached == len(kinds) * PAGE
-
-
-def test_bounds_of_the_mappings():
-    """They are those of /proc/PID/maps, without the kernel's half."""
-    ours = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines()]
-    start, end = procmaps.read_bounds(os.getpid())
-    assert start <= int(ours[0][0], 16) and int(ours[0][1], 16) < end < 1 << 63
-    assert end >= max(int(high, 16) for _, high in ours if int(high, 16) < 1 << 63)
+    vmas = np.array([(low * PAGE, high * PAGE, False, False, some, 0) for low, high, some in areas], procmaps.VMA)
+    found, reached = [], 0
+    for part, reached in MadeUpPagemap(lambda page: entries[page])._scan_entries(vmas, max_pages):
+        pages = [address // PAGE for low, high in part.tolist() for address in range(low, high, PAGE)]
+        assert len(pages) <= max(max_pages, 2) and all(page * PAGE < reached for page in pages)
+        found += pages
+    present = {"alone", "shared", "file"}
+    assert found == [page for low, high, some in areas if some for page in range(low, high) if kinds[page] in present]
+    assert reached == len(kinds) * PAGE
