@@ -117,7 +117,7 @@ def test_lost_pages_are_told(alone):
     pages[:] = 5
     start = pages.ctypes.data
     data = base.make_runs(np.full(1, State.DATA), 0, np.array([start]), np.array([8]))
-    buffer, exclusive, away = np.zeros((8, PAGE), np.uint8), np.arange(8) % 5 != 1, np.zeros(8, bool)
+    buffer, exclusive, away = np.zeros((8, PAGE), np.uint8), np.arange(8) % 4 != 3, np.zeros(8, bool)
     if alone:
         exclusive[:] = True
     with contextlib.ExitStack() as stack:
