@@ -90,13 +90,33 @@ def test_readme_gets_the_figures_of_the_result(script, result, tmp_path, capsys)
         assert cells[7:] == [f"{row['pages_per_cpu_s'] / 1e6:.2f}", f"{row['merges_per_cpu_s']:.0f}"]
 
 
-def test_readme_of_the_project_shows_a_stored_result_or_none(script):
+@pytest.mark.parametrize("kind", ["bench", "against"])
+def test_readme_of_the_project_shows_a_stored_result(script, kind):
     readme_table = script("readme_table")
     readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
-    shown = readme.partition(readme_table.BEGIN)[2].partition(readme_table.END)[0].strip()
+    begin, end = (mark.format(kind) for mark in (readme_table.BEGIN, readme_table.END))
+    shown = readme.partition(begin)[2].partition(end)[0].strip()
     stored = [json.loads(path.read_text(encoding="utf-8")) for path in (BENCHMARKS / "results").glob("*.json")]
-    tables = [readme_table.table(document) for document in stored if document.get("schema") == "pksm.bench/1"]
-    assert shown in ["", *tables], "make the table anew: python benchmarks/readme_table.py RESULT"
+    results = [document for document in stored if document.get("schema") == "pksm.bench/1"]
+    tables = [readme_table.table(document) for document in results if readme_table.kind(document) == kind]
+    assert shown in tables, "make the table anew: python benchmarks/readme_table.py RESULT"
+
+
+def test_readme_gets_the_kernel_s_figures(script):
+    """Each row of the table has one figure a load, and how many times the kernel's time it is under."""
+    rows = [
+        {"engine": engine, "load": load, "pages": 64, "ns_per_page": 1000 / (n + 1) / (1 + (load == "f"))}
+        for load in "bf"
+        for n, engine in enumerate(script("readme_table").RIVALS)
+    ]
+    machine = {"cpu": "a processor", "cpu_level": "avx2", "kernel": "6.18"}
+    document = {"schema": "pksm.bench/1", "against": "", "machine": machine, "repeats": 5, "rows": rows}
+    head, _, titles, _, *lines = script("readme_table").table(document).splitlines()
+    assert "`pksm bench --against kernel --load b --load f --pages 64 --repeats 5`" in head and "a processor" in head
+    assert titles.split("|")[2:4] == [" b ", " f "]
+    assert lines[0] == "| the kernel's ksmd, first scan | 1,000 | 500 |"
+    assert lines[2] == "| both | 333 | 167 |"
+    assert lines[6] == "| pksmd | 143 (2.3 ×) | 71 (2.3 ×) |"
 
 
 def test_readme_without_a_place_is_left_alone(script, result, tmp_path, capsys):
@@ -111,7 +131,7 @@ def test_readme_without_a_place_is_left_alone(script, result, tmp_path, capsys):
     other = tmp_path / "other.json"
     other.write_text('{"schema": "pksm.scan/1"}')
     assert readme_table.main([str(other), "--readme", str(readme)]) == 1
-    assert "no result of benchmarks/run.py" in capsys.readouterr().err
+    assert "no result of benchmarks/run.py or pksm bench" in capsys.readouterr().err
 
 
 # ---- targets ----
