@@ -48,6 +48,7 @@ class Ksmd:
         self.fake_merges = 0  # merges that freed no frame: others map it still
         self._freed = 0
         self._advisor = Advisor()
+        self._scanned = self._skipped = 0  # these two count on when everything is unmerged
         self._forget_everything()
         self._set_rules()
         host.attach(self)
@@ -57,7 +58,7 @@ class Ksmd:
         self._slots = []  # mms in order of visit
         self._at = -1  # the one being visited; -1 between two full scans
         self._first = 0  # the virtual page to go on from
-        self._full_scans = self._scanned = self._skipped = 0
+        self._full_scans = 0
         self._pte_changes = -1  # of the host, when the unstable tree was last right
         self._now_millisecs = 0
         self._before = self._last = None  # counters at the end of the last two full scans
@@ -73,12 +74,13 @@ class Ksmd:
         for name in _ALONE:
             if getattr(tunables, name) != getattr(self._tunables, name):
                 raise UsageError(f"{name} can't change while the trees are in use: start another engine")
-        before, self._tunables = self._tunables, tunables
+        before = self._tunables
+        if tunables.run == 2 and before.run != 2:
+            self._unmerge()  # raises PksmError when there are too few frames: then nothing is set
+        self._tunables = tunables
         self._set_rules()
         if tunables.advisor_mode != before.advisor_mode:
             self._advisor.restart()
-        if tunables.run == 2 and before.run != 2:
-            self._unmerge()
 
     def _set_rules(self):
         stages = ksm_tunables.STAGE_ORDERS[self._tunables.stages]
@@ -306,7 +308,8 @@ class Ksmd:
             refused = host.merge_ptes(items.mm[ids], items.virtual_page[ids], items.page[ids], kpages)
             merged = len(ids)
             if refused is not None:
-                native.ksm_drop(items.table, items.view, ids[refused], self.cost.counts)
+                lone = pairs.ids[refused[len(joins) :]]  # is met again, as a KSM page if it is one now
+                native.ksm_drop(items.table, items.view, np.concatenate((ids[refused], lone)), self.cost.counts)
                 merged -= int(np.count_nonzero(refused))
             self.fake_merges += merged - (self._freed - freed)
         if settled.count(Verdict.DROP):

@@ -106,7 +106,7 @@ def merge_ptes(machine, mms, pages, frames, kpages):
     """
     slots, vmas, mask = _chosen(machine, mms, pages, frames)
     table = machine.frames
-    mask[mask] = can_keep(machine, kpages[mask])
+    mask[mask] = can_keep(machine, kpages[mask], stacks_too=True)
     moved = np.flatnonzero(mask & (frames != kpages))
     slots, vmas, pages, frames, targets = slots[moved], vmas[moved], pages[moved], frames[moved], kpages[moved]
     machine.tables.ptes[slots] = pte_of(targets, PRESENT | YOUNG) | machine.origins.of_moved(slots, frames)

@@ -78,12 +78,12 @@ def mremap(machine, mm, first, end, new_first, new_n):
         if new_first + new_n > LIMIT:
             raise UsageError(f"no room for {new_n} pages behind the last mapping of mm {mm.id}: give an address")
     _require_free(machine, mm, new_first, new_first + new_n)
+    if vmas.has(vma, MERGEABLE):  # mirrors move_vma: pages are moved unmerged; this may find too few frames
+        merge.unmerge(machine, [mm], first, first + min(n, new_n))
     if new_n < n:
         munmap(machine, mm, first + new_n, end)
         end = first + new_n
         (vma,) = vmas.over(mm, first, end)
-    if vmas.has(vma, MERGEABLE):  # mirrors move_vma: pages are moved unmerged
-        merge.unmerge(machine, [mm], first, end)
     index = int(vmas.pgoff[vma]) + first - int(vmas.start[vma]) if vmas.anon_vma[vma] else new_first
     new = vmas.add(mm, new_first, new_first + new_n, vmas.flags[vma], index)
     if vmas.anon_vma[vma]:

@@ -11,7 +11,7 @@ from pksm.errors import PageError
 from pksm.machine import frames as flag
 from pksm.machine.fault import birth_flags, bury, drop_ptes, in_parts, is_pksm_zero
 from pksm.machine.reach import Reach
-from pksm.machine.rmap import Walk
+from pksm.machine.rmap import Outcome, Walk
 from pksm.machine.tables import DIRTY, PKSM_ZERO, PRESENT, WRITE, YOUNG, maps_frame, pte_of, value_of
 from pksm.machine.thp import split_compound
 
@@ -19,16 +19,19 @@ from pksm.machine.thp import split_compound
 class _Allowed:
     """Which of the pages may be merged: neither busy nor out of the walk's reach.
 
-    to_keep: what is asked is whether they can become kept pages. mask: bool by page; moves: bool by page, those whose
+    to_keep: what is asked is whether they can become kept pages. stacks_too: where the walk finds all ptes, vmas that it
+    must leave alone make no difference. mask: bool by page; moves: bool by page, those whose
     ptes within reach are to be moved, which is the same without quirks; walk: of these pages, its `found` the ptes
     within reach; begun: bool by page, the walk has come to a first pte.
     """
 
-    def __init__(self, machine, pages, to_keep=False):
+    def __init__(self, machine, pages, to_keep=False, stacks_too=False):
         split_compound(machine, pages)
         reach = Reach(machine, pages)
         self.walk, self._quirks = reach.walk, machine.quirks
         good = reach.keeps if to_keep else reach.succeeds
+        if stacks_too:
+            good = good | (self.walk.outcome == Outcome.UNFIT)
         self._free = ~machine.frames.is_busy(pages)
         self.mask, self.begun = self._free & good, self._free & reach.begins
         if machine.quirks.exact_walk:
@@ -62,17 +65,17 @@ def _refused(masks):
     return None if all(mask.all() for mask in masks) else ~np.concatenate(masks)
 
 
-def can_keep(machine, frames):
+def can_keep(machine, frames, stacks_too=False):
     """Make KSM frames of those that are none (they may repeat): every pte read-only and clean.
 
-    Returns a bool array: which are KSM now. With the quirk half-made-kpage some are though they were refused.
+    stacks_too: also of those in vmas that PKSM's walk leaves alone, as KSM does. Returns a bool array: which are KSM now. With the quirk half-made-kpage some are though they were refused.
     """
     table = machine.frames
     made = table.has(frames, flag.KSM)
     if made.all():
         return made
     plain = np.unique(frames[~made])
-    allowed = _Allowed(machine, plain, to_keep=True)
+    allowed = _Allowed(machine, plain, to_keep=True, stacks_too=stacks_too)
     chosen = allowed.begun if machine.quirks.half_made else allowed.mask
     walk, good = allowed.walk, plain[chosen]
     slots, _ = _chosen(walk, chosen)

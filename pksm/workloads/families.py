@@ -80,8 +80,8 @@ def partly_opted_in(pages, seed, page_size):
     yield _at(0, "spawn", "p0")
     yield _at(0, "mmap", "p0", n=n, name="opted in", mergeable=True)
     yield _at(0, "write", "p0", address="opted in", content=_SHARED + np.arange(n) % (n - n // 4))
-    yield _at(0, "mmap", "p0", n=pages - n or 1, name="others")
-    yield _at(0, "write", "p0", address="others", content=_SHARED + n + np.arange(pages - n or 1))
+    yield _at(0, "mmap", "p0", n=max(1, pages - n), name="others")
+    yield _at(0, "write", "p0", address="others", content=_SHARED + n + np.arange(max(1, pages - n)))
     yield from _settled("settled")
 
 
