@@ -308,8 +308,10 @@ class Ksmd:
             refused = host.merge_ptes(items.mm[ids], items.virtual_page[ids], items.page[ids], kpages)
             merged = len(ids)
             if refused is not None:
-                lone = pairs.ids[refused[len(joins) :]]  # is met again, as a KSM page if it is one now
-                native.ksm_drop(items.table, items.view, np.concatenate((ids[refused], lone)), self.cost.counts)
+                lone = refused[len(joins) :] & ~np.isin(pairs.pages, kpages[~refused])  # not kept, for nobody joined
+                dropped = np.concatenate((ids[refused], pairs.ids[lone]))
+                native.ksm_drop(items.table, items.view, dropped, self.cost.counts)
+                native.ksm_bury(items.table, items.view, pairs.pages[lone])
                 merged -= int(np.count_nonzero(refused))
             self.fake_merges += merged - (self._freed - freed)
         if settled.count(Verdict.DROP):

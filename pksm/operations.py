@@ -89,6 +89,8 @@ def mmap(sim, process, n, address=None, name=None, writable=True, mergeable=Fals
     mm = sim.process(process)
     if name is not None and (process, name) in sim.mappings:
         raise UsageError(f"process {process!r} has a mapping {name!r} already")
+    if isinstance(address, str):
+        raise UsageError(f"address {address!r}: must be a number; a mapping gets its name by the field name")
     at = sim.machine.mmap(mm, n, address, writable=writable, mergeable=mergeable, stack=stack)
     if name is not None:
         sim.mappings[process, name] = at
@@ -132,7 +134,10 @@ def munlock(sim, process, address, n, first=0):
 @_operation
 def write(sim, process, address, content, n=None, first=0, patches=()):
     """content: what contents_of takes; patches: rows (page from first, 32-bit word, value) written on top."""
-    sim.machine.write(*_at(sim, process, address, first), contents_of(content, n), patches)
+    mm, at = _at(sim, process, address, first)
+    if n is not None:
+        sim.machine.require_writable(mm, at, n)  # before there are contents of so many pages
+    sim.machine.write(mm, at, contents_of(content, n), patches)
 
 
 def contents_of(content, n=None):

@@ -94,8 +94,9 @@ def simulate(settings, makers, progress=None, hold=nullcontext):
     """
     play = _player(settings)
     runs, interrupted = [], False
+    names = {name for maker in makers for name in maker.tunables}
     for maker in makers:
-        run, interrupted = _run(settings, maker, play, progress, hold)
+        run, interrupted = _run(settings, maker, play, progress, hold, names - maker.tunables.keys())
         runs.append({"policy": maker.name, "tunables": maker.tunables, **run})
         if interrupted:
             break
@@ -109,14 +110,15 @@ def simulate(settings, makers, progress=None, hold=nullcontext):
     }
     if len(makers) == 1:
         return document | runs[0]
-    return document | {"unmerged": [] if interrupted else _unmerged(settings, play), "runs": runs}
+    return document | {"unmerged": [] if interrupted else _unmerged(settings, play, names), "runs": runs}
 
 
-def _unmerged(settings, play):
+def _unmerged(settings, play, names):
     """Play the workload with nobody merging: [(label, frames used)] of its readings, and a last one."""
-    sim = Simulation(Machine(_frames(settings), settings.page_size), end_ms=settings.until_ms)
+    sim = _Watched(Machine(_frames(settings), settings.page_size), end_ms=settings.until_ms)
+    sim.of_others = names
     with suppress(Over):
-        play(sim)
+        _play(sim, play, settings)
     used = [(reading.label, reading.counters["frames_used"]) for reading in sim.readings]
     return [*used, (None, sim.machine.frames_used)]
 
@@ -146,6 +148,11 @@ class _Watched(Simulation):
     """Tells how it goes on, and holds interrupts back for the length of a step."""
 
     tell, hold = None, nullcontext
+    of_others = frozenset()  # settings that only policies beside this one have: setting them does nothing here
+
+    def set(self, name, value):
+        if name not in self.of_others:
+            super().set(name, value)
 
     def step(self):
         with self.hold():
@@ -162,18 +169,22 @@ class _Watched(Simulation):
             super().perform(event)
 
 
-def _run(settings, maker, play, progress, hold):
+def _play(sim, play, settings):
+    play(sim)
+    if settings.until_ms is not None:
+        sim.run(settings.until_ms)
+
+
+def _run(settings, maker, play, progress, hold, of_others):
     """Play the workload for one policy. Return ({readings, series, final}, was it interrupted)."""
     machine = Machine(_frames(settings), settings.page_size)
     policy = maker.make(machine)
     sim = _Watched(machine, policy, sample_ms=settings.sample_ms, end_ms=settings.until_ms)
-    sim.hold = hold
+    sim.hold, sim.of_others = hold, of_others
     sim.tell = progress and (lambda now, wakes: progress(maker.name, now, wakes))
     interrupted = False
     try:
-        play(sim)
-        if settings.until_ms is not None:
-            sim.run(settings.until_ms)
+        _play(sim, play, settings)
     except Over:
         pass
     except KeyboardInterrupt:

@@ -106,10 +106,15 @@ def _net(unmerged, final, page_size):
 _FINALS = {
     "virtual time": lambda final: _time(final["ms"]),
     "pages visited": lambda final: f"{final['cost']['pages_visited']:,}",
-    "mappings merged": lambda final: f"{final['counters']['pages_sharing']:,}",
+    "mappings merged": lambda final: f"{_merged(final['counters']):,}",
     "fake merges": lambda final: f"{final['fake_merges']:,}",
     "metadata": lambda final: size(final["metadata_bytes"]),
 }
+
+
+def _merged(counters):
+    """Mappings that have no frame of their own any more: KSM counts those of the zero page apart."""
+    return counters["pages_sharing"] + counters.get("ksm_zero_pages", 0)
 
 
 def _headline(document):

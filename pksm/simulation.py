@@ -50,6 +50,7 @@ class Simulation:
         self._timed, self._order = [], count()
         self._sample_ms, self._sample_at = sample_ms, None if sample_ms is None else 0
         self._wake_at = None
+        self._is_idle = False  # at its last wake-up the policy had nothing to look at, and nothing happened since
         self._end_ms = end_ms
         self.wakes = 0
 
@@ -116,6 +117,7 @@ class Simulation:
         ms, kind = upcoming
         self._go_to(ms)
         if kind == _EVENT:
+            self._is_idle = False
             heappop(self._timed)[2]()
         elif kind == _WAKE:
             self._wake()
@@ -132,7 +134,8 @@ class Simulation:
 
     def _wake(self):
         self.wakes += 1
-        self.policy.wake()
+        scans = self._full_scans()
+        self._is_idle = not self.policy.wake() and self._full_scans() == scans
         pause = self.policy.next_wake()
         self._wake_at = None if pause is None else self.now + max(1, pause)  # a pause of 0 ms still takes a tick
 
@@ -153,14 +156,16 @@ class Simulation:
     def run_until_settled(self, quiet_ms=QUIET_MS, limit_ms=None):
         """Run until no counter has changed for quiet_ms; returns whether that was so within limit_ms from now.
 
-        Counters of work (policy.WORK_COUNTERS) always change; a policy that scans in rounds makes two more at least.
+        Counters of work (policy.WORK_COUNTERS) always change; a policy that works in full scans makes two more at
+        least, unless it is stopped or finds nothing to look at.
         """
         _check_ms("quiet_ms", quiet_ms)
-        last, since, rounds = self._changing(), self.now, self._rounds()
+        last, since, scans = self._changing(), self.now, self._full_scans()
+        self._is_idle = False
         end = None if limit_ms is None else self.now + _check_ms("limit_ms", limit_ms)
         while True:
             ms, due = self.peek(), since + quiet_ms
-            still = ms is None or (ms > due and self._rounds() >= rounds + 2)
+            still = ms is None or (ms > due and self._has_looked(scans))
             if end is not None and (due if still else ms) > end:
                 self._go_to(end)
                 return False
@@ -170,11 +175,16 @@ class Simulation:
             self.step()
             changing = self._changing()
             if changing != last:
-                last, since, rounds = changing, self.now, self._rounds()
+                last, since, scans = changing, self.now, self._full_scans()
 
-    def _rounds(self):
-        """The full scans of a policy that works in rounds; of others more than anybody waits for."""
-        return self.policy.counters()["full_scans"] if hasattr(self.policy, "WORK_COUNTERS") else float("inf")
+    def _full_scans(self):
+        """The full scans of a policy that works in such, 0 of others."""
+        return self.policy.counters()["full_scans"] if hasattr(self.policy, "WORK_COUNTERS") else 0
+
+    def _has_looked(self, scans):
+        """Whether the policy, since it had made so many full scans, has looked at everything, as far as it ever will."""
+        works_in_scans = hasattr(self.policy, "WORK_COUNTERS") and self.policy.next_wake() is not None
+        return not works_in_scans or self._is_idle or self._full_scans() >= scans + 2
 
     # ---- workloads ----
 

@@ -5,12 +5,16 @@ as soon as the lines before it are done. Empty lines and lines that begin with #
 """
 
 import json
+import sys
 import traceback
+import types
 from functools import partial
 
 from pksm.errors import PksmError, UsageError
 from pksm.machine.content import MAX_ID
 from pksm.operations import Event, check_fields
+
+SCRIPT = "pksm_workload"  # the name of a Python file as a module
 
 
 def read_trace(path):
@@ -177,13 +181,12 @@ def load_script(path):
             source = file.read()
     except OSError as error:
         raise PksmError(f"cannot read {path}: {error.strerror}") from None
-    names = {"__name__": "workload", "__file__": path}
-    _in_script(path, lambda: exec(compile(source, path, "exec"), names))
-    function = names.get("workload")
-    if not callable(function):
-        raise PksmError(f"{path} defines no function workload(machine, sim)")
+    ready = [_run_script(path, source)]
 
     def workload(machine, sim):
+        # Run anew for each play: what it keeps in variables of its own is of that play only.
+        function = ready.pop() if ready else _run_script(path, source)
+
         def play():
             events = function(machine, sim)
             if events is not None:
@@ -192,6 +195,17 @@ def load_script(path):
         _in_script(path, play)
 
     return workload
+
+
+def _run_script(path, source):
+    """Run a file as a module and return its function workload."""
+    module = sys.modules[SCRIPT] = types.ModuleType(SCRIPT)  # where a dataclass looks for its module
+    module.__file__ = path
+    _in_script(path, lambda: exec(compile(source, path, "exec"), vars(module)))
+    function = vars(module).get("workload")
+    if not callable(function):
+        raise PksmError(f"{path} defines no function workload(machine, sim)")
+    return function
 
 
 def _in_script(path, work):

@@ -90,7 +90,10 @@ class Tunables:
         unknown = set(changes) - set(SETTINGS)
         if unknown:
             raise UsageError(f"unknown setting {sorted(unknown)[0]!r}: choose from {', '.join(SETTINGS)}")
-        quirks = frozenset(changes.pop("quirks", self.quirks))
+        quirks = changes.pop("quirks", self.quirks)
+        if not isinstance(quirks, (str, list, tuple, set, frozenset)):
+            raise UsageError(f"quirks={quirks}: must be names of quirks")
+        quirks = frozenset([quirks] if isinstance(quirks, str) else quirks)
         strange = quirks - set(QUIRKS)
         if strange:
             raise UsageError(f"unknown quirk {sorted(strange)[0]!r}: choose from {', '.join(QUIRKS)}")

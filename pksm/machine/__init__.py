@@ -10,7 +10,7 @@ import copy
 
 import numpy as np
 
-from pksm.errors import UsageError
+from pksm.errors import PksmError, UsageError
 from pksm.machine import access, check, fault, hold, ksm, mapping, merge, move, reach, thp
 from pksm.machine import frames as flag
 from pksm.machine.frames import Frames
@@ -186,6 +186,13 @@ class Machine(ksm.Mappings, hold.Holding):
         """Read or write n pages without looking at or changing their bytes."""
         for _ in (fault.write_range if write else fault.read_range)(self, mm, *self._range(mm, address, n)):
             pass
+
+    def require_writable(self, mm, address, n):
+        """Raise UsageError unless a range is mapped, and PksmError if the machine has fewer frames than that."""
+        first, end = self._range(mm, address, n)
+        self.vmas.covering(mm, first, end, self.page_size, writable=True)
+        if n > self.frames.n:
+            raise PksmError(f"{n} pages to write, and the machine has {self.frames.n} frames")
 
     def write(self, mm, address, contents, patches=()):
         """Write whole pages.

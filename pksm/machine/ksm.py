@@ -114,17 +114,17 @@ def merge_ptes(machine, mms, pages, frames, kpages):
     columns = machine.vmas
     machine.sharers.append(targets, columns.anon_vma[vmas], pages - columns.start[vmas] + columns.pgoff[vmas])
     table.flags[targets[columns.flags[vmas] & LOCKED != 0]] |= flag.MLOCKED
-    last, times = _last_and_times(frames)
-    freed = table.mapcount[frames[last]] == times
-    machine.frames_merged(frames[last[freed]], targets[last[freed]])
-    drop_ptes(machine, frames)
+    _give_up(machine, frames, targets)
     return None if mask.all() else ~mask
 
 
-def _last_and_times(frames):
-    """Return where each frame stands last, and how often it is there."""
+def _give_up(machine, frames, targets):
+    """Take one pte from each of the frames (they may repeat), which has gone to a target; some lose their last."""
     _, first, times = np.unique(frames[::-1], return_index=True, return_counts=True)
-    return len(frames) - 1 - first, times
+    last = len(frames) - 1 - first
+    freed = last[machine.frames.mapcount[frames[last]] == times]
+    machine.frames_merged(frames[freed], targets[freed])
+    drop_ptes(machine, frames)
 
 
 def unmerge_ptes(machine, mms, pages):
@@ -139,7 +139,7 @@ def merge_zero_ptes(machine, mms, pages, frames):
     slots, frames = slots[mask], frames[mask]
     machine.tables.ptes[slots] = PKSM_ZERO | YOUNG | machine.origins.of_moved(slots, frames)
     machine.zero_ptes += len(frames)
-    drop_ptes(machine, frames)
+    _give_up(machine, frames, frames)
     return None if mask.all() else ~mask
 
 

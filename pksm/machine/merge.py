@@ -132,6 +132,7 @@ def _release(machine, pages):
     if not len(mlocked):
         bury(machine, pages)
         return
+    machine.rmap.touch_pages(mlocked)  # their last ptes are gone, and they wait
     freed = machine.pagevec.add(mlocked)
     table.reclassify(machine.pagevec.waiting)
     pages = np.union1d(pages, freed)

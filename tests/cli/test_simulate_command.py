@@ -9,6 +9,7 @@ import pytest
 from cli_runs import is_one_line, run, start
 
 from pksm import workloads
+from pksm.cli import main
 from pksm.stats import COUNTERS
 
 TRACE = """
@@ -172,6 +173,66 @@ def test_interrupted_it_prints_what_was_gathered(tmp_path):
     assert process.returncode == 130, err
     found = json.loads(out)
     assert found["interrupted"] and found["readings"][0]["label"] == "begun"
+
+
+def test_a_trace_may_set_what_only_one_of_the_policies_has(tmp_path, capfd):
+    """And nobody, who is played beside them, has nothing to set."""
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"op": "spawn", "process": "a"}\n{"op": "mmap", "process": "a", "n": 8, "name": "h", "mergeable": true}\n'
+        '{"op": "write", "process": "a", "address": "h", "content": {"base": 1, "mod": 4}, "n": 8}\n'
+        '{"op": "set", "name": "smart_scan", "value": 0}\n{"op": "set", "name": "pages_to_scan", "value": 5}\n'
+        '{"op": "until_settled"}\n'
+    )
+    assert main(["simulate", str(path), "--policy", "ksmd,pksmd", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["unmerged"] == [[None, 8]]
+    assert [run["final"]["counters"]["frames_used"] for run in document["runs"]] == [4, 4]
+    assert main(["simulate", str(path)]) == 2
+    assert "line 4: set: unknown tunable 'smart_scan'" in capfd.readouterr().err
+
+
+def test_several_policies_have_the_same_script(tmp_path, capfd):
+    """Its variables are new for each, and what it puts off happens to nobody's memory too."""
+    path = tmp_path / "s.py"
+    path.write_text(
+        "from __future__ import annotations\nimport random\nfrom dataclasses import dataclass\n"
+        "rng = random.Random(1)\n@dataclass\nclass Box:\n    n: int\n"
+        "def workload(machine, sim):\n    mm = machine.spawn(); at = machine.mmap(mm, 10, mergeable=True)\n"
+        "    machine.write(mm, at, list(range(1, Box(rng.randrange(2, 9)).n + 1))); sim.read('x')\n"
+        "    sim.at(500, lambda: machine.write(mm, at, list(range(20, 30))))\n"
+    )
+    assert main(["simulate", str(path), "--policy", "ksmd,pksmd", "--until", "1000", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    (label, used), last = document["unmerged"]
+    assert label == "x" and last == [None, 10]
+    for run in document["runs"]:
+        assert run["readings"][0]["counters"]["frames_used"] == used
+        assert run["final"]["counters"]["frames_used"] == 10
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ('{"op":"mmap","process":"a","n":4,"address":"heap"}', "mmap: address 'heap': must be a number"),
+        ('{"op":"set","name":"quirks","value":5}', "set: quirks=5: must be names of quirks"),
+        ('{"op":"write","process":"a","address":4096,"n":140737488355327,"content":1}', "write: 140737488355327 pages"),
+        ('{"op":"write","process":"a","address":"big","n":20000000000,"content":1}', "write: 20000000000 pages to"),
+        ('{"op":"write","process":"a","address":"big","n":20000000000,"content":{"base":1,"mod":2}}', "write: 20000000000 pages to"),
+    ],
+)
+def test_odd_values_in_traces_are_one_line(tmp_path, capfd, line, said):
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        f'{{"op":"spawn","process":"a"}}\n{{"op":"mmap","process":"a","n":30000000000,"name":"big"}}\n{line}\n'
+    )
+    assert main(["simulate", str(path)]) in (1, 2)
+    error = capfd.readouterr().err
+    assert f"line 3: {said}" in error and error.count("\n") == 1
+
+
+def test_a_workload_of_one_page(capfd):
+    assert main(["simulate", "opted-in", "--pages", "1"]) == 0
 
 
 def test_every_workload_has_a_sentence_and_a_maker():

@@ -5,7 +5,7 @@ import pytest
 
 from pksm import ksm_tunables
 from pksm.cli import main
-from pksm.errors import UsageError
+from pksm.errors import PksmError, UsageError
 from pksm.flat import FlatHost
 from pksm.ksm_stats import COUNTERS
 from pksm.ksmd import Ksmd
@@ -93,13 +93,100 @@ def test_run_2_unmerges_and_forgets_everything():
     for _ in range(3):
         ksmd.wake()
     assert machine.frames_used == 2 and ksmd.counters()["ksm_zero_pages"] == 1
+    scanned = ksmd.counters()["pages_scanned"]
     ksmd.sysfs["run"] = 2
-    assert machine.frames_used == 4 and not any(ksmd.counters()[name] for name in COUNTERS)
+    left = {name: count for name, count in ksmd.counters().items() if count and name in COUNTERS}
+    assert machine.frames_used == 4 and left == {"pages_scanned": scanned}, "what was scanned counts on, as in the kernel"
     ksmd.check()
     ksmd.sysfs["run"] = 1
     for _ in range(2):
         ksmd.wake()
     assert machine.frames_used == 2
+
+
+def test_stacks_merge_like_other_memory():
+    """PKSM's reverse walk leaves them alone, KSM has none."""
+    for first, second in ((False, True), (True, False)):
+        machine = Machine(100, SIZE)
+        ksmd = Ksmd(machine, ksm_tunables.preset("ksm-6.11").with_(smart_scan=0))
+        mm = machine.spawn()
+        for address, stack in ((0x10000, first), (0x20000, second)):
+            machine.mmap(mm, 4, address, mergeable=True, stack=stack)
+            machine.write(mm, address, [1, 2, 3, 4])
+        for _ in range(3):
+            ksmd.wake()
+        assert machine.frames_used == 4 and ksmd.counters()["pages_sharing"] == 4
+        machine.write(mm, 0x10000, [5, 6, 7, 8])
+        for _ in range(3):
+            ksmd.wake()
+        assert machine.frames_used == 8 and ksmd.counters()["pages_sharing"] == 0
+        ksmd.check()
+        machine.check()
+
+
+def test_a_pair_that_the_host_refuses_leaves_no_stable_node():
+    machine, mm, at, ksmd = world([1, 1], smart_scan=0)
+    merge_ptes = machine.merge_ptes
+    machine.merge_ptes = lambda mms, pages, frames, kpages: np.ones(len(mms), bool)
+    for _ in range(3):
+        ksmd.wake()
+    ksmd.check()
+    assert machine.frames_used == 2 and ksmd.counters()["pages_shared"] == ksmd.counters()["pages_sharing"] == 0
+    machine.merge_ptes = merge_ptes
+    for _ in range(3):
+        ksmd.wake()
+    assert machine.frames_used == 1 and ksmd.counters()["pages_sharing"] == 1
+
+
+def test_run_2_that_finds_too_few_frames_changes_nothing():
+    machine = Machine(12, SIZE)
+    ksmd = Ksmd(machine, ksm_tunables.preset("ksm-6.11").with_(smart_scan=0))
+    mm = machine.spawn()
+    at = machine.mmap(mm, 10, mergeable=True)
+    machine.write(mm, at, [1] * 10)
+    for _ in range(3):
+        ksmd.wake()
+    other = machine.mmap(mm, 11)
+    machine.write(mm, other, np.arange(2, 13))
+    before = ksmd.counters()
+    with pytest.raises(PksmError, match="out of frames"):
+        ksmd.sysfs["run"] = 2
+    with pytest.raises(PksmError, match="out of frames"):
+        machine.mremap(mm, at, 10, 0x4000000, 9)
+    assert machine.read(mm, at + 9 * SIZE, 1).tobytes() == machine.read(mm, at, 1).tobytes(), "it is mapped still"
+    assert ksmd.sysfs["run"] == 1 and ksmd.counters() == before
+    machine.munmap(mm, other, 11)
+    ksmd.sysfs["run"] = 2
+    assert machine.frames_used == 10
+    ksmd.check()
+    machine.check()
+
+
+def test_pages_that_merge_with_the_zero_page_have_waited_too():
+    machine, mm, at, ksmd = world([0, 0, 0, 1], use_zero_pages=1)
+    sim = Simulation(machine, ksmd)
+    assert sim.run_until_settled(100, 10_000)
+    assert ksmd.counters()["ksm_zero_pages"] == 3 and len(sim.merge_waits()) == 3
+
+
+@pytest.mark.parametrize("mergeable, run", [(False, 1), (True, 0), (False, 0)])
+def test_settled_is_also_what_is_never_scanned(mergeable, run):
+    machine = Machine(50, SIZE)
+    sim = Simulation(machine, Ksmd(machine, ksm_tunables.preset("ksm-6.11").with_(run=run)), sample_ms=100)
+    mm = machine.spawn()
+    machine.write(mm, machine.mmap(mm, 4, mergeable=mergeable), [1, 1, 2, 3])
+    assert sim.run_until_settled(2500, 100_000) and sim.now <= 2600
+
+
+def test_what_opts_in_late_is_scanned_before_it_is_settled():
+    machine = Machine(50, SIZE)
+    sim = Simulation(machine, Ksmd(machine, ksm_tunables.preset("ksm-6.11").with_(sleep_millisecs=4000)))
+    mm = machine.spawn()
+    at = machine.mmap(mm, 4)
+    machine.write(mm, at, [1, 1, 2, 3])
+    sim.at(4100, lambda: machine.madvise(mm, at, 4, "MERGEABLE"))
+    assert sim.run_until_settled(4200, 1_000_000)
+    assert machine.frames_used == 3
 
 
 def test_the_stable_tree_is_searched_before_the_checksum_until_6_11():

@@ -248,3 +248,17 @@ def test_quirks_can_change_while_it_runs():
     assert world.wake().pages_sharing == 4
     world.daemon.tunables = tunables.preset("fixed")
     assert world.wake().pages_sharing == 4
+
+
+@pytest.mark.parametrize("preset", ["android-3.4", "reveriel", "v0.1", "fixed"])
+def test_pages_that_wait_on_a_pagevec_have_no_pte_in_reach(preset):
+    machine = Machine(50, SIZE, pagevec=True)
+    pksmd = Pksmd(machine, tunables.preset(preset))
+    mm = machine.spawn()
+    at = machine.mmap(mm, 4)
+    machine.mlock(mm, at, 4)
+    machine.write(mm, at, [1, 1, 2, 3])
+    for _ in range(4):
+        pksmd.wake()
+        machine.check()
+        pksmd.check()
