@@ -252,7 +252,7 @@ def test_quirks_can_change_while_it_runs():
 
 @pytest.mark.parametrize("preset", ["android-3.4", "reveriel", "v0.1", "fixed"])
 def test_pages_that_wait_on_a_pagevec_have_no_pte_in_reach(preset):
-    machine = Machine(50, SIZE, pagevec=True)
+    machine = Machine(50, PAGE_SIZE, pagevec=True)
     pksmd = Pksmd(machine, tunables.preset(preset))
     mm = machine.spawn()
     at = machine.mmap(mm, 4)
