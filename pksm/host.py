@@ -20,6 +20,12 @@ class Policy(Protocol):
     def written(self, pages): ...  # unmerged pages whose bytes have changed
 
 
+class MappingPolicy(Policy, Protocol):
+    """What a host of mappings calls besides."""
+
+    def moved(self, old, new): ...  # merged pages that are in other frames now, with the same bytes
+
+
 class PageHost(Protocol):
     """Memory as frames: all that pksmd needs."""
 

@@ -157,6 +157,10 @@ class Ksmd:
         self._freed += len(pages)
         native.ksm_bury(self.items.table, self.items.view, pages)
 
+    def moved(self, old, new):
+        """Stable nodes go with their pages. Mirrors folio_migrate_ksm."""
+        self.items.rename(old, new)
+
     def written(self, pages):
         """Written pages are found changed when they are visited."""
 

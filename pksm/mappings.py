@@ -87,6 +87,19 @@ class Mappings(ItemTable):
         super()._grow(needed)
         self._ksm = None
 
+    def rename(self, old, new):
+        """Let the stable nodes of old pages be those of new ones, and chains that stand for them show these."""
+        self._cover(np.concatenate((old, new)))
+        nodes = self._node_of_page[old]
+        old, new, nodes = (column[nodes != 0] for column in (old, new, nodes))
+        self._node_of_page[old] = 0
+        self._node_of_page[new] = nodes
+        self.page[nodes] = new
+        in_chain = (self.flags[nodes] & native.DUP) != 0
+        chains = self.link[nodes[in_chain]]
+        shown = self.page[chains] == old[in_chain]
+        self.page[chains[shown]] = new[in_chain][shown]
+
     # ---- items by address ----
 
     def meet(self, mm, first, pages, frames, at_end):

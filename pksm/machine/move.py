@@ -54,7 +54,8 @@ def _swap_out(machine, walk):
 def migrate(machine, frames):
     """Move pages to other frames; busy ones stay. Returns how many moved. Mirrors migrate_pages.
 
-    The policy learns of a birth and a death. A merged page stays merged: its new frame is a KSM frame from the start.
+    The policy learns of a birth and a death; one that works by mappings is told first where merged pages have gone. A
+    merged page stays merged: its new frame is a KSM frame from the start.
     """
     movable = _movable(machine, frames, but=_unreachable(machine))
     machine.frames.require(len(movable))
@@ -71,6 +72,8 @@ def _migrate(machine, walk):
     machine.tables.ptes[walk.slots] = pte_of(new[walk.positions], ptes & ((np.uint64(1) << VALUE) - np.uint64(1)))
     if ksm.any():
         machine.sharers.rename(old[ksm], new[ksm])
+        if hasattr(machine.policy, "moved"):
+            machine.policy.moved(old[ksm], new[ksm])
     table.take_over(old, new)
     machine.born(new)
     bury(machine, old)

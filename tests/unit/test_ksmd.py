@@ -138,6 +138,31 @@ def test_a_pair_that_the_host_refuses_leaves_no_stable_node():
     assert machine.frames_used == 1 and ksmd.counters()["pages_sharing"] == 1
 
 
+@pytest.mark.parametrize("limit", [256, 2])
+def test_merged_pages_that_migrate_keep_their_nodes(limit):
+    """In chains too, one node of which every chain shows."""
+    machine, mm, at, ksmd = world([1] * 8 + [2] * 4 + [0, 5], smart_scan=0, max_page_sharing=limit)
+    for _ in range(3):
+        ksmd.wake()
+    before = ksmd.counters()
+    for _ in range(2):
+        assert machine.migrate(mm, at, 14)
+        ksmd.check()
+        machine.check()
+        for _ in range(2):
+            ksmd.wake()
+        ksmd.check()
+        after = ksmd.counters()
+        same = before.keys() - ksmd.WORK_COUNTERS
+        assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    machine.write(mm, at, [1])
+    machine.write(mm, at + 13 * SIZE, [1, 2][:1])
+    for _ in range(3):
+        ksmd.wake()
+    ksmd.check()
+    assert machine.frames_used == {256: 3, 2: 8}[limit]
+
+
 def test_run_2_that_finds_too_few_frames_changes_nothing():
     machine = Machine(12, SIZE)
     ksmd = Ksmd(machine, ksm_tunables.preset("ksm-6.11").with_(smart_scan=0))
