@@ -9,6 +9,7 @@ from pksm.errors import PksmError, UsageError
 
 EXAMPLE = "for example: pksm scan --pid $$"
 SPARE_DESCRIPTORS = 256
+FILE_DESCRIPTORS = 2  # of a file that is mapped: its own and that of the mapping
 
 
 class Targets:
@@ -22,6 +23,7 @@ class Targets:
         _check_settle(options)
         _refuse_twice([(_identity(path), path) for path in options.targets])
         _refuse_twice([(pid, f"pid {pid}") for pid in options.pid])
+        _make_room_for(FILE_DESCRIPTORS * len(options.targets))
         self._add_files(options.targets)
         self.cgroups = self._add_processes(options)
         if options.command is not None:
@@ -52,7 +54,7 @@ class Targets:
             pids |= dict.fromkeys(processes.cgroup_pids(cgroup))
         if options.all:
             pids |= dict.fromkeys(processes.all_pids())
-        _make_room_for(len(pids))
+        _make_room_for(FILE_DESCRIPTORS * len(options.targets) + len(pids))
         self.openers += [partial(sources.open_pid, pid, options.racy) for pid in pids]
         return cgroups
 
@@ -81,10 +83,10 @@ def _check_settle(options):
             raise UsageError(f"--settle {options.settle}: give the seconds to wait, from 0")
 
 
-def _make_room_for(n_processes):
-    """Each process that is open needs a descriptor: take more if there are too few."""
+def _make_room_for(descriptors):
+    """Take more descriptors if there are too few: what is scanned is open all the time."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = n_processes + SPARE_DESCRIPTORS
+    wanted = descriptors + SPARE_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

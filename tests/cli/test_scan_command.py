@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import random
+import shutil
+import subprocess
 
 import pytest
-from cli_runs import is_one_line, run, run_apart
+from cli_runs import command, environment, is_one_line, run, run_apart
 from memory_sources import write_file
 from model.oracle import answer
 
@@ -163,6 +165,19 @@ def test_some_fail_and_the_rest_is_told(tmp_path, capfd):
     result = json.loads(done.out)
     assert result["partial"] and result["totals"]["pages"] == 3
     assert any("missing" in warning for warning in result["warnings"])
+
+
+@pytest.mark.parametrize("prints", [False, True])
+def test_more_files_than_descriptors(tmp_path, capfd, prints):
+    """A file that is mapped takes two."""
+    paths = [write_file(tmp_path / f"{number}", [bytes([number % 7]) * SIZE], SIZE) for number in range(300)]
+    if prints:
+        assert run(capfd, "scan", "--fingerprints", tmp_path / "prints", paths[0]).code == 0
+        paths = [shutil.copy(tmp_path / "prints", path) for path in paths]
+    argv = ["sh", "-c", 'ulimit -Sn 256; exec "$0" "$@"', *command("scan", "--json", *paths)]
+    done = subprocess.run(argv, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["totals"]["pages"] == 300
 
 
 def test_warnings_are_remarks(tmp_path, capfd):
