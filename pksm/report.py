@@ -8,7 +8,7 @@ from pksm import tables
 from pksm.text import BOLD, columns, cut, many, plain, rate, size
 
 DIM, GREEN = "2", "32"
-SOURCES_SHOWN = 12  # of more processes only commands and users are listed
+SOURCES_SHOWN = 12  # of more processes only commands and users are listed; files always
 SHORTEST_S = 0.05  # of less a speed means nothing
 
 
@@ -22,8 +22,12 @@ def scan_table(result, width=80, colour=False, top=10, matrix=False):
     parts = [_headline(result, width)]
     if result["totals"]["pages"]:
         parts.append(_savings(result, paint))
-        crowd = len(result["sources"]) > SOURCES_SHOWN and result["by_command"]
-        parts.append((tables.commands if crowd else tables.sources)(result, width, paint))
+        crowd = sum("command" in source for source in result["sources"]) > SOURCES_SHOWN
+        alone = [source for source in result["sources"] if not (crowd and "command" in source)]
+        if alone:
+            parts.append(tables.sources({**result, "sources": alone}, width, paint))
+        if crowd:
+            parts.append(tables.commands(result, width, paint))
         if crowd and len(result["by_user"]) > 1:
             parts.append(tables.users(result, width, paint))
         if len(result["by_mapping"]) > 1:

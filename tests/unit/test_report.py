@@ -80,6 +80,23 @@ def test_no_more_rows_than_wanted(result):
     assert "The 39 largest of 5,000 groups" in table
 
 
+class Process(GivenSource):
+    def facts(self):
+        return {"pid": 5, "command": "worker", "user": "someone"}
+
+
+@pytest.mark.parametrize(("files", "processes"), [(13, 1), (2, 13), (0, 13)])
+def test_files_are_told_however_many_processes_there_are(files, processes):
+    page = data(b"a" * 512)
+    sources = [GivenSource(f"/ram{number}.img", page) for number in range(files)]
+    sources += [Process(f"pid {number} (worker)", page) for number in range(processes)]
+    table = report.scan_table(scan(sources, Settings(page_size=512, top=0)))
+    assert all(f"/ram{number}.img " in table for number in range(files))
+    crowd = processes > report.SOURCES_SHOWN
+    assert ("worker of someone" in table) == crowd and ("pid 0 (worker)" in table) != crowd
+    assert ("Source, by itself" in table) == (files > 0 or not crowd)
+
+
 def test_savings_stand_apart(result):
     lines = report.scan_table(result).splitlines()
     row = {line.split("  ")[1]: line.split() for line in lines if line.startswith("  ")}
