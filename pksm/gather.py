@@ -14,7 +14,7 @@ from pksm.sources.base import State, data_runs, expand
 from pksm.store import Store
 
 VIEWS = ("frames", "mappings")
-HOLE_PAGES = 1 << 16  # longer holes of a mapped file get no page numbers
+HOLE_PAGES = 1 << 9  # longer holes of a mapped file get no page numbers: these take more than another region does
 _NO_PAGE = np.uint32(0xFFFFFFFF)
 _RUN = np.dtype([("first", "u4"), ("pages", "i8")])
 

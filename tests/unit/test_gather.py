@@ -159,3 +159,18 @@ def test_long_holes_get_no_page_numbers(tmp_path):
     assert contents(gathered, gathered.born) == ["3", "4", "10", "1000000", "1000001", "5000000"]
     assert gathered.store.n_pages < 1000
     assert gathered.taken[0].hole == 5_000_001 - 6
+
+
+@pytest.mark.parametrize(("apart", "a_page"), [(60_000, 64), (600, 64), (400, 400)])
+def test_page_numbers_go_with_the_data_where_holes_are_long(tmp_path, apart, a_page):
+    path, n_pages = tmp_path / "sparse", 300
+    with open(path, "wb") as file:
+        for number in range(n_pages):
+            file.seek(number * apart * SIZE * 8)
+            file.write(bytes(f"{number}", "ascii").ljust(SIZE * 8, b"\0"))
+    source = open_target(path)
+    gathered = gather([source], SIZE * 8, "frames", lambda pages: None)
+    source.close()
+    assert contents(gathered, gathered.born) == [str(number) for number in range(n_pages)]
+    assert gathered.store.n_pages <= n_pages * a_page
+    assert gathered.taken[0].hole == (n_pages - 1) * (apart - 1)
