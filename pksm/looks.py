@@ -11,7 +11,7 @@ POINTERS = 0.4  # of the words that are not zero: objects hold counts and length
 TEXT = 0.95  # of the bytes
 SPARSE = 0.9  # of the bytes are zero
 SMALL = 1 << 16
-PAGES_AT_ONCE = 256
+BYTES_AT_ONCE = 1 << 20  # looking takes some twenty times as many for a while
 
 _TEXT_BYTE = np.zeros(256, bool)
 _TEXT_BYTE[[9, 10, 13, *range(32, 127)]] = True
@@ -19,8 +19,14 @@ _TEXT_BYTE[[9, 10, 13, *range(32, 127)]] = True
 
 def looks(pages):
     """Return a list of words: what each page looks like. Pages must not be zero."""
-    parts = (pages[at : at + PAGES_AT_ONCE] for at in range(0, len(pages), PAGES_AT_ONCE))
+    at_once = pages_at_once(pages.shape[1])
+    parts = (pages[at : at + at_once] for at in range(0, len(pages), at_once))
     return [words for part in parts for words in _looks(np.ascontiguousarray(part))]
+
+
+def pages_at_once(page_size):
+    """How many pages of this size (bytes) to look at in one piece."""
+    return max(1, BYTES_AT_ONCE // page_size)
 
 
 def _looks(pages):

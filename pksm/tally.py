@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pksm.host import NO_FRAME, ZERO_FRAME
-from pksm.looks import looks
+from pksm.looks import looks, pages_at_once
 
 AT_ONCE = 1 << 18  # pages that one numpy call looks at
 SHOWN = 64  # bytes of a page, where they may be shown
@@ -89,8 +89,9 @@ class Tally:
         """
         kept, sizes, found = self._largest(top)
         looking, shown = [], []
-        for chunk in (kept[at : at + 256] for at in range(0, len(kept), 256)):
-            pages = self._gathered.store.bytes_of(chunk)
+        store, at_once = self._gathered.store, pages_at_once(self._gathered.store.page_size)
+        for chunk in (kept[at : at + at_once] for at in range(0, len(kept), at_once)):
+            pages = store.bytes_of(chunk)
             looking += looks(pages) if say_looks else [UNTOLD] * len(chunk)
             shown += _first_bytes(pages) if show_bytes else []
         groups = [

@@ -1,9 +1,14 @@
 """What pages look like: one page of each kind, at several page sizes, and nothing of their bytes told."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from memory_sources import GivenSource, data
 
-from pksm.looks import PAGES_AT_ONCE, looks
+from pksm.looks import BYTES_AT_ONCE, looks
+from pksm.scan import Settings, scan
+from pksm.store import Store
 
 SIZES = [512, 4096, 1 << 16]
 
@@ -44,9 +49,30 @@ def test_each_kind_is_told(size):
 def test_many_pages_and_none():
     kinds = examples(512)
     pages = np.frombuffer(b"".join(kinds.values()), np.uint8).reshape(-1, 512)
-    repeats = PAGES_AT_ONCE // len(pages) + 2
+    repeats = BYTES_AT_ONCE // pages.size + 2
     assert looks(np.tile(pages, (repeats, 1))) == list(kinds) * repeats
     assert looks(pages[:0]) == []
+
+
+@pytest.mark.parametrize("size", [4096, 1 << 16, 1 << 20])
+def test_large_pages_take_no_more_memory_than_small_ones(size):
+    pages = np.random.default_rng(1).integers(0, 256, (8 * BYTES_AT_ONCE // size, size), np.uint8)
+    tracemalloc.start()
+    try:
+        looks(pages)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak <= 32 * BYTES_AT_ONCE
+
+
+def test_groups_of_large_pages_are_copied_a_few_at_a_time(monkeypatch):
+    size, copied, copy = 1 << 18, [], Store.bytes_of
+    monkeypatch.setattr(Store, "bytes_of", lambda store, pages: copied.append(len(pages)) or copy(store, pages))
+    contents = [bytes([number]) * size for number in range(1, 11)] * 2
+    result = scan([GivenSource("one", data(*contents))], Settings(page_size=size, top=10, show_bytes=True))
+    assert [group["bytes"]["hex"] for group in result["groups"]] == [f"{number:02x}" * 64 for number in range(1, 11)]
+    assert sum(copied) == 10 and max(copied) * size <= BYTES_AT_ONCE
 
 
 def test_every_width_of_small_integers():
