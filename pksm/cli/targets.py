@@ -1,6 +1,5 @@
 """What a command line names to be scanned: files, processes, control groups, a command."""
 
-import math
 import os
 import resource
 from functools import partial
@@ -9,6 +8,7 @@ from pksm.errors import PksmError, UsageError
 
 EXAMPLE = "for example: pksm scan --pid $$"
 SPARE_DESCRIPTORS = 256
+DAY_S = 86400
 FILE_DESCRIPTORS = 2  # of a file that is mapped: its own and that of the mapping
 
 
@@ -79,8 +79,8 @@ def _check_settle(options):
     if options.settle is not None:
         if options.command is None:
             raise UsageError("--settle: there is no command to wait for; write it last, behind --")
-        if not 0 <= options.settle < math.inf:
-            raise UsageError(f"--settle {options.settle}: give the seconds to wait, from 0")
+        if not 0 <= options.settle < DAY_S:
+            raise UsageError(f"--settle {options.settle}: give the seconds to wait, from 0, less than a day")
 
 
 def _make_room_for(descriptors):
