@@ -55,22 +55,29 @@ def sources(result, width, paint):
 
 def groups(result, width, paint, n_rows):
     """The largest groups, those alike in one row; the rows that save most first."""
-    alike = Counter((group["pages"], _look(group), _where(group, result)) for group in result["groups"])
+    alike = Counter(
+        (group["pages"], group["looks"], _where(group, result), _bytes(group)) for group in result["groups"]
+    )
     saving = {key: count * (key[0] - 1) for key, count in alike.items()}
+    shown = sorted(alike, key=saving.get, reverse=True)[:n_rows]
     rows = [
         (f"{alike[key]:,} of {key[0]:,} pages", size(saving[key] * result["page_size"]), key[1], key[2])
-        for key in sorted(alike, key=saving.get, reverse=True)[:n_rows]
+        for key in shown
     ]
-    lines = columns([("groups", "save", "look like", "live in"), *rows], right=(1,))
+    head, *told = columns([("groups", "save", "look like", "live in"), *rows], right=(1,))
+    lines = [head]
+    for line, (*_, first) in zip(told, shown, strict=True):
+        lines += [line, f"  {first}"] if first else [line]  # bytes on a line of their own cut nothing off
     return [paint(_groups_title(result), BOLD), *("  " + line[: width - 2].rstrip() for line in lines)]
 
 
-def _look(group):
-    """What a group looks like, and its first bytes where they may be shown."""
+def _bytes(group):
+    """The first bytes of a group where they may be shown: text as it is, all else in hexadecimal."""
     if "bytes" not in group:
-        return group["looks"]
+        return ""
     first = bytes.fromhex(group["bytes"]["hex"])[:SHOWN]
-    return f"{group['looks']}: {ascii(first)[2:-1]}"
+    text = first.decode("latin-1")
+    return f"first bytes: {repr(text) if text.isascii() and text.isprintable() else first.hex()}"
 
 
 def _groups_title(result):

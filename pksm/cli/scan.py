@@ -64,9 +64,10 @@ def add_arguments(parser):
     how.add_argument("--threads", type=int, metavar="N", help="threads that sum pages (default: one for each CPU)")
     out = parser.add_argument_group("what to print")
     out.add_argument("--top", type=int, default=10, metavar="N", help="tell of N groups of equal pages (default 10)")
-    out.add_argument("--matrix", action="store_true", help="add a table of the contents that sources have in common")
+    out.add_argument("--matrix", action="store_true",
+                     help="add a table of the contents that 2 to 32 sources have in common")  # fmt: skip
     out.add_argument("--show-bytes", action="store_true",
-                     help="add the first bytes of the groups told of; "
+                     help="add the first bytes of the groups told of, as text or in hexadecimal; "
                      "without this, no output holds bytes of pages")  # fmt: skip
     out.add_argument("--fingerprints", metavar="FILE",
                      help="write two checksums of each page to FILE, "
@@ -78,10 +79,12 @@ def add_arguments(parser):
 
 def run(options):
     """Scan and print; return the exit code."""
+    _check_form(options)
     targets = Targets(options)
     from pksm import native
     from pksm.gather import Interrupts
     from pksm.scan import Settings, opened, scan
+    from pksm.shares import MOST_SOURCES
 
     native.catch_bus_errors()
     settings = Settings(
@@ -108,8 +111,17 @@ def run(options):
         progress.clear()
     for warning in result["warnings"]:
         output.remark(warning)
+    if options.matrix and result["matrix"] is None:
+        output.remark(f"--matrix: takes 2 to {MOST_SOURCES} sources, not {len(result['sources'])}")
     output.write(_text(result, options))
     return INTERRUPTED if result["interrupted"] else PARTIAL if result["partial"] else 0
+
+
+def _check_form(options):
+    if options.csv:
+        for given, name in ((options.matrix, "--matrix"), (options.show_bytes, "--show-bytes")):
+            if given:
+                raise UsageError(f"{name}: CSV has no room for it; take --json, or neither")
 
 
 def _fingerprint_file(path):

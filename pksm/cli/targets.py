@@ -21,6 +21,7 @@ class Targets:
     def __init__(self, options):
         self.openers, self.page_size = [], None
         _check_settle(options)
+        _check_racy(options)
         _refuse_twice([(_identity(path), path) for path in options.targets])
         _refuse_twice([(pid, f"pid {pid}") for pid in options.pid])
         _make_room_for(FILE_DESCRIPTORS * len(options.targets))
@@ -81,6 +82,11 @@ def _check_settle(options):
             raise UsageError("--settle: there is no command to wait for; write it last, behind --")
         if not 0 <= options.settle < DAY_S:
             raise UsageError(f"--settle {options.settle}: give the seconds to wait, from 0, less than a day")
+
+
+def _check_racy(options):
+    if options.racy != "keep" and not (options.pid or options.all or options.cgroup or options.command is not None):
+        raise UsageError(f"--racy {options.racy}: there is no live process that could write to its pages")
 
 
 def _make_room_for(descriptors):

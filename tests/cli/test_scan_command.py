@@ -13,6 +13,7 @@ from memory_sources import write_file
 from model.oracle import answer
 
 import pksm
+from pksm.shares import MOST_SOURCES
 
 SIZE = 4096
 
@@ -178,6 +179,37 @@ def test_more_files_than_descriptors(tmp_path, capfd, prints):
     done = subprocess.run(argv, env=environment(), capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["totals"]["pages"] == 300
+
+
+@pytest.mark.parametrize(("n_files", "takes"), [(1, False), (2, True), (MOST_SOURCES, True), (33, False)])
+def test_a_matrix_is_made_or_missed(tmp_path, capfd, n_files, takes):
+    paths = [write_file(tmp_path / f"{number}", [b"a" * SIZE], SIZE) for number in range(n_files)]
+    done = run(capfd, "scan", "--matrix", *paths)
+    assert done.code == 0 and ("Contents in common" in done.out) == takes
+    if takes:
+        assert done.err == ""
+    else:
+        assert is_one_line(done.err, f"--matrix: takes 2 to {MOST_SOURCES} sources, not {n_files}")
+    assert f"2 to {MOST_SOURCES} sources" in run(capfd, "scan", "--help").out
+    assert run(capfd, "scan", *paths).err == ""
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_bytes_that_are_shown_cut_nothing_off(tmp_path, capfd, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    noise = random.Random(1).randbytes(SIZE)
+    text, quotes = b"one line\tand more" * 240, b"'\"\\" * 1365 + b"."
+    path = write_file(tmp_path / "ram", [bytes(16) + noise[16:], noise, text[:SIZE], quotes] * 2, SIZE)
+    monkeypatch.chdir(tmp_path)
+    lines = run(capfd, "scan", "--show-bytes", "ram").out.splitlines()
+    plain = run(capfd, "scan", "ram").out.splitlines()
+    rows = [line.split(" pages", 1)[1] for line in lines if line.endswith("  ram")]
+    assert len(rows) == 4 and all(line.endswith("  ram") for line in plain if " of 2 pages" in line)
+    told = [line.removeprefix("    first bytes: ") for line in lines if line.startswith("    first bytes: ")]
+    assert sorted(told) == sorted(
+        [noise[16:32].hex(), noise[:16].hex(), text[:16].hex(), repr(quotes[:16].decode())]
+    )
+    assert max(map(len, lines)) <= int(columns)
 
 
 def test_warnings_are_remarks(tmp_path, capfd):
