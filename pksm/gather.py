@@ -55,7 +55,8 @@ class Taken:
 
     mapped: the page of each mapping, in order. The one at position p is in the mapping called names[segments[k]] with
     starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages that have no bytes here.
-    out_of_reach: {why: pages} of hole and excluded together. facts: what else the source tells.
+    partial: memory is missing that lost does not count. out_of_reach: {why: pages} of hole and excluded together.
+    facts: what else the source tells.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Taken:
     hole: int
     excluded: int
     lost: int
+    partial: bool
     out_of_reach: dict
     facts: dict
 
@@ -87,6 +89,11 @@ class Gathered:
     failed: list = field(default_factory=list)  # PksmErrors
     untold: int = 0
     frames_told: bool = False
+
+    @property
+    def partial(self):
+        """Tell whether something that should have been read was not."""
+        return bool(self.failed) or any(taken.lost or taken.partial for taken in self.taken)
 
 
 class Interrupts:
@@ -277,6 +284,7 @@ class _Reading:
             hole=counts[State.HOLE],
             excluded=counts[State.EXCLUDED] + self.untold,
             lost=source.lost,
+            partial=getattr(source, "partial", False),
             out_of_reach={reason: pages for reason, pages in reasons.items() if pages},
             facts=facts,
         )

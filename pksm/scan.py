@@ -171,7 +171,7 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None, r
         "groups": groups,
         "groups_found": groups_found,
         "cost": findings.cost(total.pages, began, cost, merged),
-        "partial": bool(errors) or any(taken.lost for taken in gathered.taken),
+        "partial": bool(errors) or gathered.partial,
         "interrupted": interrupts.seen,
     }
     result["warnings"] = findings.warnings(result, settings, gathered, errors, len(sources))

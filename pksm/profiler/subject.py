@@ -87,6 +87,6 @@ def of_memory(openers, page_size, progress, hold=None):
         pages = np.sort(gathered.born.take(0, len(gathered.born)))
         names = [taken.name for taken in gathered.taken]
         failed = [*errors, *gathered.failed]
-        partial = bool(failed) or any(taken.lost for taken in gathered.taken)
+        partial = bool(failed) or gathered.partial
         name = names[0] if len(names) == 1 else f"{len(names)} sources"
         yield Subject(name, gathered.store, pages, [*gathered.warnings, *map(str, failed)], partial)

@@ -52,7 +52,7 @@ class AvmlImage(Image):
                 bytes_over += pages.bytes_over
             at = stream.end
         if at < self.size:
-            self.warnings.append(f"{self.name}: the file ends in a header that is cut off; what follows it is not told")
+            self.warnings.append(self.cut_off_in_header())
         if bytes_over:
             self.warnings.append(
                 f"{self.name}: {bytes_over} bytes that fill no page of {page_size} bytes are left out: "

@@ -59,8 +59,8 @@ class Source(Protocol):
 
     regions() asks `allocate(n_pages) -> uint8 array (n_pages, page_size)` for the memory of live copies and calls
     `progress(pages)` with the pages read since the last call. Raises PksmError (UsageError for a wrong page size).
-    A source may have facts() -> dict of further fields for the result; `out_of_reach` in it is {why: HOLE or EXCLUDED
-    pages}.
+    A source may have `partial`: whether memory is missing that `lost` does not count. It may have facts() -> dict of
+    further fields for the result; `out_of_reach` in it is {why: HOLE or EXCLUDED pages}.
     """
 
     name: str

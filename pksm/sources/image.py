@@ -19,6 +19,7 @@ class Image(ABC):
         self.name = os.fspath(path)
         self.mappings = []
         self.lost = 0
+        self.partial = False
         self.warnings = []
         self.remarks = []
         self.fd = files.open_regular(path)
@@ -59,6 +60,11 @@ class Image(ABC):
             self.warnings.append(
                 f"{self.name}: the file is cut off: {pages} pages that its headers tell of are not in it"
             )
+
+    def cut_off_in_header(self) -> str:
+        """Note that memory is missing, nobody knows how much, and return the line about it."""
+        self.partial = True
+        return f"{self.name}: the file ends in a header that is cut off; what follows it is not told"
 
     def close(self) -> None:
         """Close the file; a mapped buffer that is still in use stays valid."""

@@ -40,7 +40,7 @@ class LimeImage(mapped.MappedImage):
             if len(ranges) > MAX_RANGES:
                 raise self.damaged(f"it has more than {MAX_RANGES} ranges")
         if at < self.size:
-            self.remarks.append(f"{self.name}: the file ends in a header that is cut off; what follows it is not told")
+            self.remarks.append(self.cut_off_in_header())
         if not ranges:
             raise self.damaged("it is shorter than its first header")
         start, offset, size = (np.array(column) for column in zip(*ranges, strict=True))

@@ -11,6 +11,7 @@ import pytest
 from cli_runs import command, environment, is_one_line, run, run_apart
 from memory_sources import write_file
 from model.oracle import answer
+from writers.lime import avml, lime
 
 import pksm
 from pksm.shares import MOST_SOURCES
@@ -210,6 +211,16 @@ def test_bytes_that_are_shown_cut_nothing_off(tmp_path, capfd, monkeypatch, colu
         [noise[16:32].hex(), noise[:16].hex(), text[:16].hex(), repr(quotes[:16].decode())]
     )
     assert max(map(len, lines)) <= int(columns)
+
+
+@pytest.mark.parametrize("make", [lime, avml])
+def test_an_image_cut_off_in_a_header_is_partial(tmp_path, capfd, make):
+    path = tmp_path / "image"
+    path.write_bytes(make([(0, bytes(3 * SIZE))]) + make([(16 * SIZE, bytes(SIZE))])[:20])
+    done = run(capfd, "scan", "--json", path)
+    result = json.loads(done.out)
+    assert done.code == 3 and "header that is cut off" in done.err
+    assert result["partial"] and result["totals"]["pages"] == 3
 
 
 def test_warnings_are_remarks(tmp_path, capfd):

@@ -39,7 +39,7 @@ def test_ranges(tmp_path):
     result = reading.read(write(tmp_path / "memory.avml", avml(RANGES)))
     assert reading.contents(result) == expected(RANGES)
     assert reading.states(result) == {"DATA": 160} and result.progress == 160
-    assert (result.source.kind, result.source.lost) == ("avml", 0)
+    assert (result.source.kind, result.source.lost, result.source.partial) == ("avml", 0, False)
     assert all(region.allocated for region in result.regions)
 
 
@@ -96,7 +96,7 @@ def test_cut_off_in_a_header(tmp_path):
     whole = avml(RANGES[:2])
     result = reading.read(write(tmp_path / "short.avml", avml(RANGES)[: len(whole) + 20]))
     assert reading.contents(result) == expected(RANGES[:2])
-    assert any("header that is cut off" in warning for warning in result.source.warnings)
+    assert any("header that is cut off" in warning for warning in result.source.warnings) and result.source.partial
 
 
 ONE = avml([(0, mixed(40))])

@@ -36,6 +36,7 @@ def test_ranges(tmp_path):
     assert reading.states(result) == {"DATA": 45} and result.progress == 45
     source = result.source
     assert (source.kind, source.name, source.lost, source.warnings) == ("lime", str(path), 0, [])
+    assert not source.partial
     assert all(not region.allocated and not region.buffer.flags.writeable for region in result.regions)
 
 
@@ -95,7 +96,7 @@ def test_cut_off_in_a_header(tmp_path):
     result = reading.read(path)
     assert reading.contents(result) == expected(RANGES[:-1])
     (warning,) = result.source.warnings
-    assert "header that is cut off" in warning
+    assert "header that is cut off" in warning and result.source.partial
 
 
 DAMAGED = {
