@@ -82,7 +82,7 @@ def _write(file, gathered, page_size):
 def _about(taken):
     return {
         "name": taken.name, "kind": taken.kind, "mappings": taken.names, "records": len(taken.mapped),
-        "zero": taken.zero, "lost": taken.lost, "out_of_reach": taken.out_of_reach, "facts": taken.facts,
+        "zero": taken.zero_of, "lost": taken.lost, "out_of_reach": taken.out_of_reach, "facts": taken.facts,
     }  # fmt: skip
 
 

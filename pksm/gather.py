@@ -54,7 +54,8 @@ class Taken:
     """What was read of one source.
 
     mapped: the page of each mapping, in order. The one at position p is in the mapping called names[segments[k]] with
-    starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages that have no bytes here.
+    starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages that have no bytes here; zero_of: the zero ones of
+    each of names.
     partial: memory is missing that lost does not count. out_of_reach: {why: pages} of hole and excluded together.
     facts: what else the source tells.
     """
@@ -66,6 +67,7 @@ class Taken:
     starts: np.ndarray
     segments: np.ndarray
     zero: int
+    zero_of: list
     hole: int
     excluded: int
     lost: int
@@ -230,6 +232,7 @@ class _Reading:
         self._source, self._intake = source, intake
         self._counts = dict.fromkeys(State, 0)
         self._segments = []
+        self._zero = []  # pages by mapping, one array a region
         self._n_mapped = 0
         self.mapped = []  # runs
         self.untold = 0
@@ -240,6 +243,9 @@ class _Reading:
         with self._intake.hold():
             for state in State:
                 self._counts[state] += int(region.runs["pages"][region.runs["state"] == state].sum())
+            zero = region.runs[region.runs["state"] == State.ZERO]
+            if len(zero):
+                self._zero.append(np.bincount(zero["mapping"], zero["pages"]).astype(np.int64))
             data = data_runs(region.runs)
             mapping = np.repeat(data["mapping"], data["pages"].astype(np.int64))
             if region.allocated:
@@ -281,6 +287,7 @@ class _Reading:
             starts=np.concatenate([np.empty(0, np.int64), *starts]),
             segments=np.concatenate([np.empty(0, np.uint32), *segments]),
             zero=counts[State.ZERO],
+            zero_of=self._zero_of(),
             hole=counts[State.HOLE],
             excluded=counts[State.EXCLUDED] + self.untold,
             lost=source.lost,
@@ -288,6 +295,12 @@ class _Reading:
             out_of_reach={reason: pages for reason, pages in reasons.items() if pages},
             facts=facts,
         )
+
+    def _zero_of(self):
+        zero_of = np.zeros(len(self._source.mappings), np.int64)
+        for pages in self._zero:
+            zero_of[: len(pages)] += pages
+        return zero_of.tolist()
 
 
 class _FrameBook:

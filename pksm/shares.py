@@ -16,7 +16,7 @@ class Shares:
     """Shares of a settled set of pages; gathered and frame_of are those of tally.Tally.
 
     of_source: pages saved, one float a source. by_mapping: {name: [pages, zero pages, pages that merge, share]}, frames
-    counted as often as they are mapped.
+    counted as often as they are mapped, and zero pages without bytes among them.
     """
 
     def __init__(self, gathered, frame_of):
@@ -69,12 +69,13 @@ class Shares:
             for row, weights in enumerate((np.ones(len(name)), zero, merges, share)):
                 sums[row] += np.bincount(name, weights, len(names))
             start += len(pages)
+        np.add.at(sums, (slice(None), name_of), np.array(taken.zero_of, float))
         for name, (pages, zero, merges, share) in zip(names, sums.T.tolist(), strict=False):
             if pages:
                 so_far = self.by_mapping.get(name, [0, 0, 0, 0.0])
                 added = int(pages), int(zero), int(merges), share
                 self.by_mapping[name] = [old + new for old, new in zip(so_far, added, strict=True)]
-        return float(sums[3].sum()) + taken.zero
+        return float(sums[3].sum())
 
 
 def _chunks(pages):

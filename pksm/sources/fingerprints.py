@@ -2,7 +2,7 @@
 
 The layout, little endian: HEADER; the table, a JSON text of `table_bytes` padded with spaces to a multiple of 32;
 `records` entries of RECORD, source by source. The table has `sources`, each with its name, kind, mappings (names),
-records, zero (pages known to be zero without bytes), lost, out_of_reach and facts.
+records, zero (pages of each mapping known to be zero without bytes), lost, out_of_reach and facts.
 """
 
 import json
@@ -15,7 +15,7 @@ from pksm.errors import PksmError, UsageError
 from pksm.sources import base, files
 from pksm.sources.base import Mapping, Region, State
 
-MAGIC, VERSION = b"pksmhash", 1
+MAGIC, VERSION = b"pksmhash", 2
 HEADER = np.dtype(
     [("magic", "S8"), ("version", "<u4"), ("page_size", "<u4"), ("records", "<u8"), ("table_bytes", "<u8")]
 )
@@ -128,9 +128,10 @@ class FingerprintSource:
             raise PksmError(f"{self.name}: fingerprints can't be read as pages of {page_size} bytes")
         out = self._about["out_of_reach"]
         holes = sum(out.get(reason, 0) for reason in ("not_resident", "swapped"))
-        counts = [self._about["zero"], holes, sum(out.values()) - holes]
-        states = [State.ZERO, State.HOLE, State.EXCLUDED]
-        yield Region(None, base.make_runs(states, [0] * 3, [0] * 3, counts))
+        zero = self._about["zero"]
+        counts = [holes, sum(out.values()) - holes, *zero]
+        states = [State.HOLE, State.EXCLUDED, *[State.ZERO] * len(zero)]
+        yield Region(None, base.make_runs(states, [0, 0, *range(len(zero))], 0, counts))
         for start in range(0, len(self._records), AT_ONCE):
             records = self._records[start : start + AT_ONCE]
             self._file.check(records, self._index, len(self.mappings))
@@ -155,13 +156,14 @@ class FingerprintSource:
 def _is_fine(source):
     """Tell whether an entry of the table has the fields it must have."""
     facts = source["facts"]
-    numbers = [source["records"], source["zero"], source["lost"], *source["out_of_reach"].values()]
+    numbers = [source["records"], *source["zero"], sum(source["zero"]), source["lost"], *source["out_of_reach"].values()]
     numbers += [facts[name] for name in ("racy", "ksm_merged") if facts.get(name) is not None]
     texts = [source["name"], source["kind"], *source["mappings"], *source["out_of_reach"]]
     return (
         all(type(number) is int and 0 <= number < MOST_PAGES for number in numbers)
         and all(isinstance(text, str) for text in texts)
-        and type(source["mappings"]) is list
+        and type(source["mappings"]) is type(source["zero"]) is list
+        and len(source["zero"]) == len(source["mappings"])
         and all(isinstance(facts[name], kind) for name, kind in FACTS.items() if name in facts)
         and ("command" in facts) == ("user" in facts)
     )

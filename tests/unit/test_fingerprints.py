@@ -55,7 +55,7 @@ def machine(rng, names):
 
     def make():
         return [
-            GivenSource(name, pages + more, numbers, exclusive, where + ["anon"] * len(more))
+            GivenSource(name, pages + more, numbers, exclusive, where + ["[stack]", *["anon"] * (len(more) - 1)])
             for name, pages, numbers, exclusive, where in recipe
         ]
 
@@ -114,7 +114,7 @@ def test_the_layout(tmp_path):
     contents = [page("a"), bytes(SIZE), page("b")]
     scan_and_keep(path, [GivenSource("one", data(*contents), names=["x", "x", "y"])])
     text = path.read_bytes()
-    assert text[:8] == b"pksmhash" and np.frombuffer(text[8:16], "<u4").tolist() == [1, SIZE]
+    assert text[:8] == b"pksmhash" and np.frombuffer(text[8:16], "<u4").tolist() == [2, SIZE]
     n_records, table_bytes = np.frombuffer(text[16:32], "<u8").tolist()
     assert n_records == 3 and table_bytes % 32 == 0
     assert json.loads(text[32 : 32 + table_bytes])["sources"][0]["mappings"] == ["x", "y"]

@@ -65,6 +65,17 @@ def test_zero_pages_without_bytes_are_their_sources():
     assert [source["share_bytes"] for source in result["sources"]] == [int(3.5 * SIZE), SIZE // 2]
 
 
+def test_zero_pages_without_bytes_are_their_mappings():
+    names = ["x", "y", "y", "x", "z"]
+    one = GivenSource("one", [*data(page("a")), *[(State.ZERO, None)] * 3, *data(bytes(SIZE))], names=names, cuts=[2])
+    two = GivenSource("two", [(State.ZERO, None)] * 2 + data(page("a")), names=["[heap]", "y", "x"])
+    result = scan([one, two], Settings(page_size=SIZE))
+    rows = {row["mapping"]: (row["pages"], row["zero"], row["merging"], row["share_bytes"] / SIZE)
+            for row in result["by_mapping"]}  # fmt: skip
+    assert rows == {"x": (3, 1, 3, 2), "y": (3, 3, 3, 3), "z": (1, 1, 1, 1), "[heap]": (1, 1, 1, 1)}
+    assert sum(row["share_bytes"] for row in result["by_mapping"]) == result["saving"]["bytes"]
+
+
 def test_a_matrix_is_of_two_to_32_sources():
     def of(count):
         return scan([GivenSource(str(n), data(page("a"))) for n in range(count)], Settings(page_size=SIZE))["matrix"]
