@@ -36,15 +36,23 @@ class Targets:
 
     def _add_files(self, paths):
         from pksm import sources
-        from pksm.sources import fingerprints
 
         for number, path in enumerate(paths):
             if _holds_fingerprints(path):
-                file = fingerprints.FingerprintFile(path, number)
-                self.page_size = self.page_size or file.page_size
-                self.openers += [partial(file.source, index) for index in range(len(file))]
+                self._add_fingerprints(path, number)
             else:
                 self.openers.append(partial(sources.open_target, path))
+
+    def _add_fingerprints(self, path, number):
+        from pksm.sources import fingerprints
+
+        try:
+            file = fingerprints.FingerprintFile(path, number)
+        except PksmError as error:
+            self.openers.append(partial(_fail, error))
+        else:
+            self.page_size = self.page_size or file.page_size
+            self.openers += [partial(file.source, index) for index in range(len(file))]
 
     def _add_processes(self, options):
         from pksm import sources
@@ -74,6 +82,10 @@ def _holds_fingerprints(path):
         return fingerprints.sniff(path, files.read_head(path))
     except PksmError:
         return False
+
+
+def _fail(error):
+    raise error
 
 
 def _check_settle(options):

@@ -223,6 +223,20 @@ def test_an_image_cut_off_in_a_header_is_partial(tmp_path, capfd, make):
     assert result["partial"] and result["totals"]["pages"] == 3
 
 
+def test_damaged_fingerprints_are_as_an_image_that_can_not_be_read(tmp_path, capfd):
+    path = write_file(tmp_path / "ram", [bytes(SIZE)] * 3, SIZE)
+    prints, damaged = tmp_path / "prints", tmp_path / "damaged"
+    assert run(capfd, "scan", "--page-size", "1k", "--fingerprints", prints, path).code == 0
+    damaged.write_bytes(prints.read_bytes()[:-1])
+    for other in (["--page-size", "1k", path], [prints]):
+        done = run(capfd, "scan", "--json", damaged, *other)
+        result = json.loads(done.out)
+        assert done.code == 3 and is_one_line(done.err, str(damaged), "is damaged")
+        assert result["partial"] and result["page_size"] == 1024 and result["totals"]["pages"] == 12
+    done = run(capfd, "scan", damaged)
+    assert done.code == 1 and is_one_line(done.err, str(damaged), "is damaged")
+
+
 def test_warnings_are_remarks(tmp_path, capfd):
     path = write_file(tmp_path / "ram", [bytes(SIZE)], SIZE)
     with open(path, "ab") as file:
