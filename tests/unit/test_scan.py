@@ -293,7 +293,7 @@ class InterruptAt:
                 raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("stage", "reached"), [("exact", 20), ("merge", 30)])
+@pytest.mark.parametrize(("stage", "reached"), [("exact", 0), ("exact", 20), ("merge", 0), ("merge", 30)])
 def test_an_interrupted_scan_is_exact_about_what_it_reached(monkeypatch, stage, reached):
     monkeypatch.setitem(DEFAULTS, "pages_to_scan", 10)
     rng = random.Random(3)
