@@ -117,18 +117,28 @@ def cost(pages, began, cost, merged):
     return {"wall_s": wall_s, "cpu_s": cpu_s, "pages_per_s": speed, **merged.cost.as_dict(), "steps": steps}
 
 
+def of_reading(gathered, errors, reading_warnings, interrupted, n_sources):
+    """Lines about what was not read or not as wanted, without those of the sources."""
+    lines = tell_unread(errors) + reading_warnings + _untold(gathered)
+    if interrupted:
+        lines.append(f"interrupted: {len(gathered.taken)} of {n_sources} sources were read, the last maybe in part")
+    return lines
+
+
+def _untold(gathered):
+    if not gathered.untold:
+        return []
+    if gathered.frames_told:
+        reason, remedy = "they moved to other frames while they were read", "scan again"
+    else:
+        reason = "they are mapped more than once, and frames can't be told apart without root (CAP_SYS_ADMIN)"
+        remedy = "scan as root"
+    return [f"{gathered.untold} pages are left out: {reason}; {remedy}, or count mappings with --view mappings"]
+
+
 def warnings(result, settings, gathered, errors, n_sources):
     """Lines about all that a reader of the result should know."""
-    warnings = tell_unread(errors) + gathered.warnings
-    if gathered.untold:
-        if gathered.frames_told:
-            reason, remedy = "they moved to other frames while they were read", "scan again"
-        else:
-            reason = "they are mapped more than once, and frames can't be told apart without root (CAP_SYS_ADMIN)"
-            remedy = "scan as root"
-        warnings.append(
-            f"{gathered.untold} pages are left out: {reason}; {remedy}, or count mappings with --view mappings"
-        )
+    warnings = tell_unread(errors) + gathered.warnings + _untold(gathered)
     idle = sorted(quirk for quirk in settings.tunables.quirks if not tunables.QUIRKS[quirk][0])
     if idle:
         warnings.append(

@@ -17,9 +17,9 @@ AT_ONCE = 1 << 16  # pages
 
 @contextmanager
 def new_file(path):
-    """Give a function write(gathered, page_size); the file is there, whole and for its owner only, when the block ends.
+    """Give a function write(gathered, page_size, partial, warnings), which is what scan(keep=) takes.
 
-    Nothing is left of it, and what was there stays, when the block fails or wrote nothing. Refuses to replace a file
+    The file is there, whole and for its owner only, when the block ends. Nothing is left of it, and what was there stays, when the block fails or wrote nothing. Refuses to replace a file
     that holds something else.
     """
     path = os.fspath(path)
@@ -32,9 +32,9 @@ def new_file(path):
     try:
         with file:
 
-            def write(gathered, page_size):
+            def write(gathered, page_size, partial=False, warnings=()):
                 nonlocal done
-                _write(file, gathered, page_size)
+                _write(file, gathered, page_size, _table(gathered, partial, warnings))
                 file.flush()
                 os.fsync(file.fileno())
                 done = True
@@ -61,9 +61,7 @@ def _refuse_others(path):
             raise UsageError(f"{path}: is there already and holds no fingerprints; name another file")
 
 
-def _write(file, gathered, page_size):
-    table = json.dumps({"sources": [_about(taken) for taken in gathered.taken]}).encode()
-    table = table.ljust(-(-len(table) // layout.RECORD.itemsize) * layout.RECORD.itemsize)
+def _write(file, gathered, page_size, table):
     header = np.zeros(1, layout.HEADER)
     header["magic"], header["version"], header["page_size"] = layout.MAGIC, layout.VERSION, page_size
     header["records"], header["table_bytes"] = sum(len(taken.mapped) for taken in gathered.taken), len(table)
@@ -79,10 +77,17 @@ def _write(file, gathered, page_size):
             file.write(_records(gathered.store, taken, number, start, times).tobytes())
 
 
+def _table(gathered, partial, warnings):
+    table = {"sources": [_about(taken) for taken in gathered.taken], "partial": partial, "warnings": list(warnings)}
+    text = json.dumps(table).encode()
+    return text.ljust(-(-len(text) // layout.RECORD.itemsize) * layout.RECORD.itemsize)
+
+
 def _about(taken):
     return {
         "name": taken.name, "kind": taken.kind, "mappings": taken.names, "records": len(taken.mapped),
         "zero": taken.zero_of, "lost": taken.lost, "out_of_reach": taken.out_of_reach, "facts": taken.facts,
+        "warnings": taken.warnings,
     }  # fmt: skip
 
 

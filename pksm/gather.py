@@ -57,7 +57,7 @@ class Taken:
     starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages that have no bytes here; zero_of: the zero ones of
     each of names.
     partial: memory is missing that lost does not count. out_of_reach: {why: pages} of hole and excluded together.
-    facts: what else the source tells.
+    facts: what else the source tells. warnings: those of the source.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Taken:
     partial: bool
     out_of_reach: dict
     facts: dict
+    warnings: list
 
 
 @dataclass
@@ -294,6 +295,7 @@ class _Reading:
             partial=getattr(source, "partial", False),
             out_of_reach={reason: pages for reason, pages in reasons.items() if pages},
             facts=facts,
+            warnings=list(source.warnings),
         )
 
     def _zero_of(self):

@@ -113,7 +113,8 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None, r
     errors: those of sources that could not be opened; the result tells of them as of sources that fail here.
     interrupts: gather.Interrupts that may end the work early; the result then holds what was done by then.
     reading: a context manager that is held while sources are read, such as freeze.Freezer; its `warnings` are told.
-    keep: called with (gathered, page size) when all is counted, such as what fingerprints.new_file() gives.
+    keep: called with (gathered, page size, partial, warnings) when all is counted, such as what fingerprints.new_file()
+    gives; partial: not all was read, and warnings say why, besides those of the sources.
     Raises UsageError for what can't be meant, BusError when a file shrinks meanwhile, and a source's own error when
     none is left.
     """
@@ -128,7 +129,10 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None, r
         with reading or nullcontext():
             stored = SUM_BYTES if stands_for else settings.page_size
             gathered = gather(sources, stored, settings.view, _adding_up(progress), interrupts)
-        gathered.warnings += getattr(reading, "warnings", [])
+        cut_short, reading_warnings = interrupts.seen, getattr(reading, "warnings", [])
+        gathered.warnings += reading_warnings
+        errors = [*errors, *gathered.failed]
+        is_partial = bool(errors) or gathered.partial
         lap("read")
         exact, pages = None, len(gathered.born)
         if _is_lossy(settings.tunables):
@@ -147,9 +151,9 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None, r
                     for fields in (("command", "user"), ("user",))]  # fmt: skip
         lap("count")
         if keep:
-            keep(gathered, settings.page_size)
+            told = findings.of_reading(gathered, errors, reading_warnings, cut_short, len(sources))
+            keep(gathered, settings.page_size, is_partial or cut_short, told)
             lap("keep")
-    errors = [*errors, *gathered.failed]
     page_size = settings.page_size
     result = {
         "schema": SCHEMA,
@@ -171,7 +175,7 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None, r
         "groups": groups,
         "groups_found": groups_found,
         "cost": findings.cost(total.pages, began, cost, merged),
-        "partial": bool(errors) or gathered.partial,
+        "partial": is_partial,
         "interrupted": interrupts.seen,
     }
     result["warnings"] = findings.warnings(result, settings, gathered, errors, len(sources))

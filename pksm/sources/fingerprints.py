@@ -2,7 +2,8 @@
 
 The layout, little endian: HEADER; the table, a JSON text of `table_bytes` padded with spaces to a multiple of 32;
 `records` entries of RECORD, source by source. The table has `sources`, each with its name, kind, mappings (names),
-records, zero (pages of each mapping known to be zero without bytes), lost, out_of_reach and facts.
+records, zero (pages of each mapping known to be zero without bytes), lost, out_of_reach, facts and warnings; `partial`:
+not all that was meant is here; `warnings`, besides those of the sources.
 """
 
 import json
@@ -70,7 +71,8 @@ class FingerprintFile:
             table_bytes, n_records = int(header["table_bytes"]), int(header["records"])
             if table_bytes > TABLE_BYTES or HEADER.itemsize + table_bytes + n_records * RECORD.itemsize != size:
                 raise self._damaged(f"its {size} bytes are not what its header tells")
-            self._table = self._checked_table(os.pread(fd, table_bytes, HEADER.itemsize), n_records)
+            table = self._checked_table(os.pread(fd, table_bytes, HEADER.itemsize), n_records)
+            self._table, self.partial, self.warnings = table["sources"], table["partial"], table["warnings"]
             mapped = files.map_file(self.path, fd, size)
         finally:
             os.close(fd)
@@ -91,13 +93,16 @@ class FingerprintFile:
 
     def _checked_table(self, text, n_records):
         try:
-            sources = json.loads(text)["sources"]
-            fine = all(map(_is_fine, sources)) and sum(source["records"] for source in sources) == n_records
+            table = json.loads(text)
+            sources = table["sources"]
+            fine = type(sources) is list and len(sources) > 0 and all(map(_is_fine, sources))
+            fine = fine and sum(source["records"] for source in sources) == n_records
+            fine = fine and type(table["partial"]) is bool and _are_texts(table["warnings"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             fine = False
         if not fine:
             raise self._damaged("its table of sources can't be right")
-        return sources
+        return table
 
     def _damaged(self, what):
         return PksmError(f"{self.path}: {what}: the file is damaged; make it again with --fingerprints")
@@ -119,7 +124,9 @@ class FingerprintSource:
         self.name, self.kind = f"{file.path}: {about['name']}", about["kind"]
         self.page_size = file.page_size
         self.mappings = [Mapping(name, 0, 0) for name in about["mappings"]]
-        self.lost, self.warnings = about["lost"], []
+        self.lost, self.partial = about["lost"], file.partial
+        lines = [*([] if index else file.warnings), *about["warnings"]]  # the file's once
+        self.warnings = [f"{file.path}: {line}" for line in lines]
         self._file, self._about, self._index, self._records = file, about, index, records
 
     def regions(self, page_size, allocate, progress):
@@ -153,17 +160,24 @@ class FingerprintSource:
         """Let go of the file; its mapping ends with the last that uses it."""
 
 
+def _are_texts(lines):
+    return type(lines) is list and all(isinstance(line, str) for line in lines)
+
+
 def _is_fine(source):
     """Tell whether an entry of the table has the fields it must have."""
     facts = source["facts"]
-    numbers = [source["records"], *source["zero"], sum(source["zero"]), source["lost"], *source["out_of_reach"].values()]
+    zero = source["zero"]
+    numbers = [source["records"], *zero, sum(zero), source["lost"], *source["out_of_reach"].values()]
     numbers += [facts[name] for name in ("racy", "ksm_merged") if facts.get(name) is not None]
-    texts = [source["name"], source["kind"], *source["mappings"], *source["out_of_reach"]]
+    texts = [source["name"], source["kind"], *source["out_of_reach"]]
     return (
         all(type(number) is int and 0 <= number < MOST_PAGES for number in numbers)
         and all(isinstance(text, str) for text in texts)
-        and type(source["mappings"]) is type(source["zero"]) is list
-        and len(source["zero"]) == len(source["mappings"])
+        and _are_texts(source["mappings"])
+        and _are_texts(source["warnings"])
+        and type(zero) is list
+        and len(zero) == len(source["mappings"])
         and all(isinstance(facts[name], kind) for name, kind in FACTS.items() if name in facts)
         and ("command" in facts) == ("user" in facts)
     )

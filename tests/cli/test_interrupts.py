@@ -37,6 +37,15 @@ def test_what_was_gathered_is_told(tmp_path, capfd, monkeypatch):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_fingerprints_say_that_reading_was_interrupted(tmp_path, capfd, monkeypatch):
+    ram, prints = write_file(tmp_path / "ram", [page(1), page(2), page(1)], SIZE), tmp_path / "prints"
+    monkeypatch.setattr(sources, "open_pid", lambda pid, racy: GivenSource("pid 9", data(page(1)), then=interrupt))
+    assert run(capfd, "scan", "--fingerprints", prints, ram, "--pid", "9", "--pid", "10").code == 130
+    done = run(capfd, "scan", "--json", prints)
+    assert done.code == 3 and is_one_line(done.err, str(prints), "interrupted", "2 of 3 sources")
+    assert json.loads(done.out)["partial"]
+
+
 def test_nothing_was_gathered(capfd, monkeypatch):
     monkeypatch.setattr(sources, "open_pid", lambda pid, racy: GivenSource("pid 9", [], then=interrupt))
     done = run(capfd, "scan", "--pid", "9")

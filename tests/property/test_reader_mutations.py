@@ -61,12 +61,12 @@ def fingerprints_of(sources):
     """Return a file of fingerprints, its pages numbered; sources: {name: (facts, sums of its pages)}."""
     records, table, reasons = [], [], {"not_resident": 5, "racy": 2}
     for number, (name, (facts, sums)) in enumerate(sources.items()):
-        table.append({"name": name, "kind": "process", "mappings": ["[heap]", "lib.so"], "records": len(sums), "zero": [3, 1],
-                      "lost": 0, "out_of_reach": reasons, "facts": facts})  # fmt: skip
+        table.append({"name": name, "kind": "process", "mappings": ["[heap]", "lib.so"], "records": len(sums),
+                      "zero": [3, 1], "lost": 0, "out_of_reach": reasons, "facts": facts, "warnings": ["cut off"]})  # fmt: skip
         for page, value in enumerate(sums):
             flags = (layout.ZERO if not value else 0) | (page % 2 * layout.ONCE)
             records.append(struct.pack("<QQ4I", value, value * 3, len(records), number, page % 2, flags))
-    text = json.dumps({"sources": table}).encode()
+    text = json.dumps({"sources": table, "partial": False, "warnings": ["interrupted"]}).encode()
     text = text.ljust(-(-len(text) // 32) * 32)
     header = struct.pack("<8s2I2Q", layout.MAGIC, layout.VERSION, PAGE, len(records), len(text))
     return header + text + b"".join(records), [(0, 32), (32 + len(text), 32 + len(text) + 32 * len(records))]
@@ -76,7 +76,7 @@ def with_changed_table(data, chance):
     """Return fingerprints with something else somewhere in their table."""
     size = struct.unpack_from("<Q", data, 24)[0]
     table = json.loads(data[32 : 32 + size])
-    place, key = table, "sources"
+    place, key = table, chance.choice(["sources", "sources", "sources", *table])
     while place[key] and isinstance(place[key], (dict, list)) and chance.random() < 0.9:
         place = place[key]
         key = chance.choice(list(place)) if isinstance(place, dict) else chance.randrange(len(place))

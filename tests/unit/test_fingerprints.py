@@ -5,6 +5,7 @@ import json
 import os
 import random
 import stat
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from test_shares import Process
 
 from pksm import fingerprints
 from pksm.errors import PksmError, UsageError
+from pksm.gather import Interrupts
 from pksm.scan import Settings, scan
 from pksm.sources import fingerprints as layout
 from pksm.sources.base import State
@@ -106,6 +108,79 @@ def test_facts_of_processes_are_kept(tmp_path):
     path = tmp_path / "prints"
     scan_and_keep(path, [Process("1", "web", "ann", page("a"), page("a"))])
     assert scan_prints(path)["by_command"][0]["command"] == "web"
+
+
+def fail():
+    raise PksmError("two: gone")
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_warnings_and_lost_pages_are_kept(tmp_path):
+    path = tmp_path / "prints"
+    fine, lossy = GivenSource("one", data(page("a"))), GivenSource("two", data(page("a")))
+    fine.warnings.append("one: has no holes")
+    assert not scan_and_keep(path, [fine, GivenSource("two", data(page("b")))])["partial"]
+    again = scan_prints(path)
+    assert again["warnings"] == [f"{path}: one: has no holes"] and not again["partial"]
+    lossy.lost, lossy.warnings = 3, ["two: 3 pages are damaged"]
+    scan_and_keep(path, [fine, lossy])
+    again = scan_prints(path)
+    assert again["warnings"] == [f"{path}: one: has no holes", f"{path}: two: 3 pages are damaged"] and again["partial"]
+
+
+@pytest.mark.parametrize("errors", [[], [PksmError("three: no such file")]])
+@pytest.mark.parametrize("then", [None, fail])
+def test_what_could_not_be_read_is_kept(tmp_path, errors, then):
+    path = tmp_path / "prints"
+    sources = [GivenSource("one", data(page("a"))), GivenSource("two", data(page("a")), then=then)]
+    with fingerprints.new_file(path) as keep:
+        result = scan(sources, Settings(page_size=SIZE), errors=errors, keep=keep)
+    again = scan_prints(path)
+    assert again["partial"] == result["partial"] == bool(errors or then)
+    assert again["warnings"] == [f"{path}: {line}" for line in result["warnings"]]
+    assert len(again["warnings"]) == len(errors) + bool(then)
+
+
+def test_a_part_that_is_cut_off_is_kept(tmp_path):
+    path, short = tmp_path / "prints", GivenSource("one", data(page("a")))
+    short.partial = True
+    assert scan_and_keep(path, [short])["partial"] and scan_prints(path)["partial"]
+
+
+def test_pages_that_were_left_out_are_kept(tmp_path):
+    path = tmp_path / "prints"
+    result = scan_and_keep(path, [GivenSource("one", data(page("a"), page("b")), [0, 0], [False, True])])
+    (line,) = result["warnings"]
+    again = scan_prints(path)
+    assert "1 pages are left out" in line and again["warnings"] == [f"{path}: {line}"] and not again["partial"]
+
+
+class Reading(nullcontext):
+    warnings = ["not all stood still"]
+
+
+def test_interrupted_reading_is_kept_and_interrupted_merging_is_not(tmp_path):
+    path = tmp_path / "prints"
+    for source, progress, line in (
+        (GivenSource("one", data(page("a")), then=interrupt), None, "interrupted: 1 of 2 sources were read"),
+        (GivenSource("one", data(page("a"))), interrupt_merging, None),
+    ):
+        with fingerprints.new_file(path) as keep:
+            result = scan([source, GivenSource("two", data(page("a")))], Settings(page_size=SIZE), progress, keep=keep,
+                          interrupts=Interrupts(nullcontext), reading=Reading())  # fmt: skip
+        assert result["interrupted"]
+        again = scan_prints(path)
+        assert again["partial"] == bool(line) and not again["interrupted"]
+        assert again["warnings"][0] == f"{path}: not all stood still" and len(again["warnings"]) == 1 + bool(line)
+        assert not line or again["warnings"][1].startswith(f"{path}: {line}")
+
+
+def interrupt_merging(stage, pages, total):
+    if stage == "merge":
+        raise KeyboardInterrupt
 
 
 def test_the_layout(tmp_path):
