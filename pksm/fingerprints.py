@@ -19,8 +19,8 @@ AT_ONCE = 1 << 16  # pages
 def new_file(path):
     """Give a function write(gathered, page_size, partial, warnings), which is what scan(keep=) takes.
 
-    The file is there, whole and for its owner only, when the block ends. Nothing is left of it, and what was there stays, when the block fails or wrote nothing. Refuses to replace a file
-    that holds something else.
+    The file is there, whole and for its owner only, when the block ends. Nothing is left of it, and what was there
+    stays, when the block fails or wrote nothing. Refuses to replace a file that holds something else.
     """
     path = os.fspath(path)
     _refuse_others(path)

@@ -122,6 +122,8 @@ def scan(sources, settings=None, progress=None, *, errors=(), interrupts=None, r
     if not sources:
         raise UsageError("nothing to scan: name a file or a process")
     stands_for = _check_fingerprints(sources, settings)
+    if keep:
+        check_keeping(stands_for, settings.view)
     began = time.perf_counter(), time.process_time()
     cost = Cost()
     lap = cost.laps()
@@ -248,6 +250,14 @@ def _check_fingerprints(sources, settings):
     if settings.show_bytes:
         raise UsageError("--show-bytes: fingerprints hold no bytes of pages")
     return True
+
+
+def check_keeping(stands_for, view):
+    """Raise UsageError where no fingerprints can be made: of fingerprints, and of mappings, which are no frames."""
+    if stands_for:
+        raise UsageError("--fingerprints: these are fingerprints already: scan them together, without this option")
+    if view != "frames":
+        raise UsageError(f"--fingerprints: take --view frames, and --view {view} when the file is scanned")
 
 
 def _silent(stage, pages, total):

@@ -83,7 +83,7 @@ def run(options):
     targets = Targets(options)
     from pksm import native
     from pksm.gather import Interrupts
-    from pksm.scan import Settings, opened, scan
+    from pksm.scan import Settings, check_keeping, opened, scan
     from pksm.shares import MOST_SOURCES
 
     native.catch_bus_errors()
@@ -98,6 +98,8 @@ def run(options):
     )
     if not (options.json or options.csv):
         settings = for_table(settings)
+    if options.fingerprints is not None:
+        check_keeping(targets.fingerprints, settings.view)
     interrupts, progress = HeldInterrupts(), output.Progress()
     try:
         with (

@@ -13,13 +13,14 @@ FILE_DESCRIPTORS = 2  # of a file that is mapped: its own and that of the mappin
 
 
 class Targets:
-    """openers: a function for each source, which opens it. cgroups: directories. page_size: of fingerprints, or None.
+    """openers: a function for each source, which opens it. cgroups: directories.
 
-    UsageError when there is nothing, or a thing is named twice.
+    fingerprints: whether some targets are such; page_size: of these, or None where none can be read. UsageError
+    when there is nothing, or a thing is named twice.
     """
 
     def __init__(self, options):
-        self.openers, self.page_size = [], None
+        self.openers, self.fingerprints, self.page_size = [], False, None
         _check_settle(options)
         _check_racy(options)
         _refuse_twice([(_identity(path), path) for path in options.targets])
@@ -46,6 +47,7 @@ class Targets:
     def _add_fingerprints(self, path, number):
         from pksm.sources import fingerprints
 
+        self.fingerprints = True
         try:
             file = fingerprints.FingerprintFile(path, number)
         except PksmError as error:

@@ -237,6 +237,25 @@ def test_damaged_fingerprints_are_as_an_image_that_can_not_be_read(tmp_path, cap
     assert done.code == 1 and is_one_line(done.err, str(damaged), "is damaged")
 
 
+def test_what_no_fingerprints_are_made_of(tmp_path, capfd):
+    path = write_file(tmp_path / "ram", [bytes(SIZE)] * 3, SIZE)
+    prints, damaged, new = tmp_path / "prints", tmp_path / "damaged", tmp_path / "new"
+    assert run(capfd, "scan", "--fingerprints", prints, path).code == 0
+    whole = prints.read_bytes()
+    damaged.write_bytes(whole[:-1])
+    for arguments, words in (
+        ([new, prints], "already"),
+        ([prints, prints], "already"),
+        ([prints, prints, path], "already"),
+        ([damaged, damaged, path], "already"),
+        ([new, "--view", "mappings", path], "--view frames"),
+    ):
+        done = run(capfd, "scan", "--fingerprints", *arguments)
+        assert done.code == 2 and is_one_line(done.err, "--fingerprints", words)
+    assert prints.read_bytes() == whole and damaged.read_bytes() == whole[:-1] and not new.exists()
+    assert run(capfd, "scan", "--view", "mappings", prints).code == 0
+
+
 def test_warnings_are_remarks(tmp_path, capfd):
     path = write_file(tmp_path / "ram", [bytes(SIZE)], SIZE)
     with open(path, "ab") as file:

@@ -62,7 +62,8 @@ def fingerprints_of(sources):
     records, table, reasons = [], [], {"not_resident": 5, "racy": 2}
     for number, (name, (facts, sums)) in enumerate(sources.items()):
         table.append({"name": name, "kind": "process", "mappings": ["[heap]", "lib.so"], "records": len(sums),
-                      "zero": [3, 1], "lost": 0, "out_of_reach": reasons, "facts": facts, "warnings": ["cut off"]})  # fmt: skip
+                      "zero": [3, 1], "lost": 0, "out_of_reach": reasons, "facts": facts,
+                      "warnings": ["cut off"]})  # fmt: skip
         for page, value in enumerate(sums):
             flags = (layout.ZERO if not value else 0) | (page % 2 * layout.ONCE)
             records.append(struct.pack("<QQ4I", value, value * 3, len(records), number, page % 2, flags))

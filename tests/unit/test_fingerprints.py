@@ -81,7 +81,8 @@ def without(result, *names):
 def test_scanning_fingerprints_is_scanning_the_memory(tmp_path, seed, view):
     make = machine(random.Random(seed), "abc")
     path = tmp_path / "prints"
-    result = scan_and_keep(path, make(), view=view, top=1000)
+    scan_and_keep(path, make())
+    result = scan(make(), Settings(page_size=SIZE, view=view, top=1000))
     again = scan_prints(path, view=view, top=1000)
     assert again["fingerprints"] and not result["fingerprints"]
     names = ("groups",)  # those of one size come in any order
@@ -238,6 +239,20 @@ def test_what_does_not_go_with_fingerprints(tmp_path):
         scan_prints(path, preset="v0.2")
     with pytest.raises(UsageError, match="no bytes"):
         scan_prints(path, show_bytes=True)
+
+
+def test_what_no_fingerprints_are_made_of(tmp_path):
+    path, other = tmp_path / "prints", tmp_path / "other"
+    scan_and_keep(path, [GivenSource("one", data(page("a")))])
+    before = path.read_bytes()
+    for target in (path, other):
+        with pytest.raises(UsageError, match="fingerprints already"):
+            scan_and_keep(target, opened(path))
+        with pytest.raises(UsageError, match="together"):
+            scan_and_keep(target, [*opened(path), GivenSource("two", data(page("a")))])
+        with pytest.raises(UsageError, match="--view frames"):
+            scan_and_keep(target, [GivenSource("two", data(page("a")))], view="mappings")
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["prints"]
 
 
 def test_damaged_files(tmp_path):
