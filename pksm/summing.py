@@ -83,7 +83,8 @@ class Summing:
     def strength_changes(self, items, now_ms, period_ms):
         """At the end of a period, choose the strength of the next one; return True if it is another one.
 
-        A period is over after period_ms, or when as many pages have been visited as are unshared.
+        A period is over after period_ms, or when as many pages have been visited as are unshared; one in which none
+        was visited goes on, for it tells nothing of compares.
         """
         if not isinstance(self.checksum, Adaptive) or not items.n_unstable + items.n_stable:
             return False
@@ -91,7 +92,7 @@ class Summing:
         if self._period is None:
             self._period = 0, 0, 0
         ms, visited, futile = (after - before for after, before in zip(now, self._period, strict=True))
-        if ms < period_ms and visited < max(1, items.n_unstable):
+        if not visited or (ms < period_ms and visited < items.n_unstable):
             return False
         self._period = now
         before = self.checksum.strength
@@ -123,3 +124,4 @@ class Summing:
         native.unlink(items.table, ids)
         items.checksum[ids] = sums
         native.relink(self._store.view, items.table, order, ids, self._cost.counts, native.STABLE)
+        self._period = *self._period[:2], self._cost.futile_compares  # these are no page's that is visited

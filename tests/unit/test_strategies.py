@@ -169,6 +169,28 @@ def test_pksmd_with_adaptive_strength_sums_anew_and_ends_where_others_do(order, 
     assert (daemon.items.checksum[ids] == native.checksum_pages(view, adaptive, daemon.items.page[ids])).all()
 
 
+def test_a_period_without_a_visit_goes_on(monkeypatch):
+    """Stable pages that collide are compared when they are sorted in again, and nobody is visited after that."""
+    ticks = iter(range(10**9))
+    monkeypatch.setattr(Summing.__init__, "__defaults__", (1, lambda: next(ticks) * 1000))
+    array = np.zeros((12, 256), np.uint8)
+    array.view(np.uint32)[:, 5] = np.arange(12) // 2 + 5
+    store = pksm.Store(256)
+    store.add(array)
+    host = pksm.FlatHost(store)
+    values = pksm.preset("fixed").with_(checksum="adaptive:words=1:seed=3", pages_to_scan=12)
+    daemon = pksm.Pksmd(host, values)
+    host.bear(np.arange(12))
+    daemon.wake()
+    assert daemon._summing.checksum.strength == 2, "another strength is on trial, and the stable tree sorted by it"
+    assert daemon.cost.futile_compares
+    for _ in range(2 * 60 * 1000 // values.sleep_millisecs):
+        daemon.wake()
+    daemon.check(), host.check()
+    assert daemon.items.n_stable == host.frames_saved == 6
+    assert daemon._summing.checksum.strength == 2
+
+
 # ---- every strategy in every order ---------------------------------------------------------------------------
 
 
