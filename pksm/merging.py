@@ -58,13 +58,18 @@ class Merging:
     def _merge(self, settled, rules):
         """Ask the host for the merges. Return the positions it refused (of ZERO, of PAIRED, of JOINED) and the void."""
         host, not_zero, not_paired, not_joined, void = self._host, _NONE, _NONE, _NONE, _NONE
-        if settled.count(Verdict.ZERO):
-            zero = settled.of(Verdict.ZERO)
-            not_zero = _refused(zero, host.merge_zero(zero.pages))
-        if settled.count(Verdict.PAIRED):
-            pairs = settled.of(Verdict.PAIRED)
-            sharers, anon_vmas = pairs.twice(), host.anon_vma(pairs.both_pages())
-            refused = host.merge(pairs.other_pages, pairs.pages)
+        pairs = settled.of(Verdict.PAIRED)
+        try:
+            if settled.count(Verdict.ZERO):
+                zero = settled.of(Verdict.ZERO)
+                not_zero = _refused(zero, host.merge_zero(zero.pages))
+            if len(pairs):
+                sharers, anon_vmas = pairs.twice(), host.anon_vma(pairs.both_pages())
+                refused = host.merge(pairs.other_pages, pairs.pages)
+        except BaseException:  # settle has moved them to the stable tree
+            undo_pairs(host.store, self._items, rules, pairs, cost=self._cost)
+            raise
+        if len(pairs):
             not_paired = _refused(pairs, refused)
             if len(not_paired):
                 undo_pairs(host.store, self._items, rules, pairs.only(refused), cost=self._cost)

@@ -20,6 +20,10 @@ from pksm.tunables import preset
 
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
 _IN_ITS_TREE = native.UNSTABLE | native.DELLIST  # where flags under this are UNSTABLE
+_PLACES = native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST | native.UNSTABLE | native.STABLE | native.DELLIST
+# as published, what these take for merged, give up or leave behind is in no tree and on no list
+_LOSE_ITEMS = {"collision-is-success", "sparse-zero-lost", "stale-node-aborts", "skipped-vanish", "walk-stops"}
+_LOSE_ITEMS |= {"mlock-hang"}
 _NONE = np.empty(0, np.uint32)
 
 
@@ -31,8 +35,11 @@ class Pksmd:
     """
 
     def __init__(self, host, tunables=None, *, checksum=None, seed=0, threads=1):
+        if threads < 1:
+            raise UsageError(f"threads {threads}: must be one at least")
         self._host = host
         self._tunables = tunables or preset("fixed")
+        self._quirks_so_far = frozenset()
         self.cost = Cost()
         checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size, seed)
         self._summing = Summing(checksum, host.store, self.cost, threads)
@@ -84,6 +91,7 @@ class Pksmd:
 
     def _set_rules(self):
         quirks = self._tunables.quirks
+        self._quirks_so_far |= quirks
         rules = Rules(
             checksum=self._summing.checksum,
             order=self._tunables.order,
@@ -215,7 +223,8 @@ class Pksmd:
     def wake(self):
         """Work once, as pksmd does between two sleeps, and return the number of items visited.
 
-        BusError if bytes of pages are gone: what was decided until then stands, the rest of the batch waits again.
+        BusError if bytes of pages are gone: what was decided until then stands, the rest of the batch waits again. So it
+        is with whatever else ends it, Ctrl-C in a checksum, say.
         """
         if self._tunables.run != 1 or self.hung:
             return 0
@@ -263,7 +272,20 @@ class Pksmd:
         return np.concatenate((new, again)) if len(again) else new
 
     def _settle(self, batch):
-        """Settle and apply until no verdict is void: one that a host refuses takes later ones with it."""
+        try:
+            error = self._settle_all(batch)
+        except BaseException:
+            self._wait_unsettled(batch)
+            raise
+        if error:
+            self._fruitless = 0
+            raise error
+
+    def _settle_all(self, batch):
+        """Settle and apply until no verdict is void: one that a host refuses takes later ones with it.
+
+        Returns the BusError that ended it, or None.
+        """
         waiting, retried, not_zero, outdated = [], [], [], self._sum_beforehand(batch)
         ids, places = batch, None  # what is left, and where in the batch it came; None: all of it, in order
         while len(ids):
@@ -275,7 +297,7 @@ class Pksmd:
             waits = settled.of(Verdict.WAITING)
             if places is None and not len(again) and not settled.error:  # as nearly always
                 self._end_visits(batch, waits.ids, batch[retry] if len(retry) else retry, outdated)
-                return
+                return None
             places = np.arange(len(ids)) if places is None else places
             waiting.append(places[waits.positions])
             retried.append(places[retry])
@@ -289,22 +311,26 @@ class Pksmd:
         if not_zero:
             self.items.clear_flags(np.concatenate(not_zero), native.ZERO_REFUSED)
         self._end_visits(batch, batch[in_order(waiting)], batch[in_order(retried)], outdated)
-        if len(batch) and settled.error:
-            self._fruitless = 0
-            raise settled.error
+        return settled.error if len(batch) else None
+
+    def _wait_unsettled(self, batch):
+        """Let what an exception has left of a batch, and of items it was to be merged with, wait again."""
+        twins = self.items.where(self._update.ids(), _IN_ITS_TREE, 0)
+        self._update.discard(twins)
+        ids = np.concatenate((batch, twins))
+        ids = ids[np.isin(ids, self.items.item_of(self.items.page[ids]))]  # some may have died
+        self.items.clear_flags(ids, native.ZERO_REFUSED)
+        self._wait(self.items.where(ids, native.CHECKSUM_LIST, 0), self.items.where(ids, _PLACES, 0))
+        self._fruitless = 0
 
     def _sum_beforehand(self, batch):
         """Sum what settle is not to sum; return True if items in the way of the batch are to be visited again."""
         if self._tunables.update != "on-search" and self._summing.left_to_settle(batch):  # as nearly always
             return False
-        try:
-            self._summing.beforehand(self.items, batch)
-            outdated = self._summing.outdated(self.items, batch) if self._distrust else _NONE
-            if self._tunables.update == "on-search":
-                outdated = on_search.changed(self._host, self.items, self._summing, batch, outdated)
-        except PksmError:
-            self._wait(_NONE, batch[(self.items.flags[batch] & (native.STABLE | native.UNSTABLE)) == 0])
-            raise
+        self._summing.beforehand(self.items, batch)
+        outdated = self._summing.outdated(self.items, batch) if self._distrust else _NONE
+        if self._tunables.update == "on-search":
+            outdated = on_search.changed(self._host, self.items, self._summing, batch, outdated)
         self._visit_again(outdated, native.INITCHECKSUM)
         return len(outdated) > 0
 
@@ -383,4 +409,10 @@ class Pksmd:
         assert ((on & (on - 1)) == 0).all(), "an item is on two of new, rescan and update"
         in_its_place = (flags & (native.UNSTABLE | native.DELLIST)) != 0  # a hang leaves the dead where they were
         assert (in_its_place >= ((flags & native.CHECKSUM_LIST) != 0)).all()
+        tracked = self.items.tracked()
+        if not self._quirks_so_far & _LOSE_ITEMS:
+            assert (flags[tracked] & _PLACES).all(), "an item is in no tree and on no list"
+            waits = self._tunables.update != "on-search"
+            unstable = (flags[tracked] & native.UNSTABLE) != 0
+            assert (((flags[tracked] & native.CHECKSUM_LIST) != 0) == (unstable & waits)).all()
         self._stable_anon.check(self.items)

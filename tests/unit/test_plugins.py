@@ -268,6 +268,75 @@ def test_a_plug_in_that_fails_in_a_wake_up_loses_no_page():
     assert host.pages_zero_sharing == 10
 
 
+@pytest.mark.parametrize("update", ["head", "on-search"])
+def test_ctrl_c_in_a_wake_up_loses_no_page(update):
+    interrupt = True
+
+    def interrupted(pages):
+        if interrupt and pages.any():
+            raise KeyboardInterrupt
+        return pages[:, 0]
+
+    checksums.register("interrupted", interrupted)
+    store = pksm.Store(64)
+    store.add(np.arange(10, dtype=np.uint8).repeat(64) // 2)
+    host = pksm.FlatHost(store)
+    daemon = pksm.Pksmd(host, pksm.preset("fixed").with_(checksum="interrupted", update=update, order="checksum"))
+    host.bear(np.arange(10, dtype=np.uint32))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            daemon.wake()
+        daemon.check()
+        assert daemon.counters()["rescan_len"] == 10 and not daemon.at_rest
+    interrupt = False
+    rest(daemon)
+    daemon.check(), host.check()
+    assert host.frames_saved == 6
+
+
+@pytest.mark.parametrize("at", ["merge", "merge_zero"])
+@pytest.mark.parametrize("born", [(10,), (5, 5)])
+def test_whatever_a_host_raises_loses_no_page(at, born, monkeypatch):
+    store = pksm.Store(64)
+    store.add(np.arange(10, dtype=np.uint8).repeat(64) % 3)
+    host = pksm.FlatHost(store)
+    daemon = pksm.Pksmd(host, pksm.preset("fixed"))
+    first = 0
+    for n in born:
+        host.bear(np.arange(first, first + n, dtype=np.uint32))
+        first += n
+        with monkeypatch.context() as patched:
+
+            def fails(*pages):
+                raise RuntimeError("not now")
+
+            patched.setattr(host, at, fails)
+            with pytest.raises(RuntimeError, match="not now"):
+                daemon.wake()
+            daemon.check(), host.check()
+        rest(daemon)
+    daemon.check(), host.check()
+    assert host.frames_saved == 8
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_there_is_one_thread_at_least(threads):
+    with pytest.raises(UsageError, match=f"threads {threads}"):
+        pksm.Pksmd(pksm.FlatHost(pksm.Store(64)), threads=threads)
+
+
+def test_a_check_finds_an_item_that_is_nowhere():
+    store = pksm.Store(64)
+    store.add(np.zeros((10, 64), np.uint8))
+    host = pksm.FlatHost(store)
+    daemon = pksm.Pksmd(host)
+    host.bear(np.arange(10, dtype=np.uint32))
+    daemon.check()
+    daemon._new.take(1)
+    with pytest.raises(AssertionError, match="no tree and on no list"):
+        daemon.check()
+
+
 @pytest.mark.parametrize("kind", ["ctypes", "cffi", "numpy"])
 def test_the_examples_run(kind, tmp_path):
     done = subprocess.run(
