@@ -35,6 +35,9 @@ class Store:
         self._n_sections = 0
         self._view = None
 
+    def __getstate__(self):
+        raise TypeError("a store holds addresses of memory: it can be neither copied nor pickled, but its pages can")
+
     @property
     def n_pages(self):
         """Page numbers given out: those of the regions and the rest of their last sections."""
@@ -82,8 +85,10 @@ class Store:
         """Add a region of zeroed private memory, on huge pages where the kernel has them.
 
         Returns (first page, uint8 array (n_pages, page_size) to write into). PksmError when it doesn't fit into the
-        memory that is available.
+        memory that is available, ValueError for fewer than no pages.
         """
+        if n_pages < 0:
+            raise ValueError(f"{n_pages} pages to allocate: from 0")
         size = n_pages * self.page_size
         available = memory.available_bytes()
         if size > available:

@@ -1,7 +1,9 @@
 """The page store: which bytes a page number names."""
 
+import copy
 import gc
 import mmap
+import pickle
 import weakref
 
 import numpy as np
@@ -195,3 +197,19 @@ def test_a_check_finds_a_region_that_moved():
     store._buffers[0] = numbered(3)
     with pytest.raises(AssertionError):
         store.check()
+
+
+def test_a_store_is_not_copied_with_the_addresses_it_holds():
+    store = Store(PAGE_SIZE)
+    store.add(numbered(3))
+    for duplicate in (pickle.dumps, copy.deepcopy, copy.copy):
+        with pytest.raises(TypeError, match="addresses"):
+            duplicate(store)
+
+
+def test_fewer_than_no_pages_are_not_allocated():
+    store = Store(PAGE_SIZE)
+    with pytest.raises(ValueError, match="-1 pages"):
+        store.allocate(-1)
+    assert store.n_pages == 0
+    store.check()
