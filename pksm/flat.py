@@ -59,9 +59,12 @@ class FlatHost:
     def bear(self, pages, anon_vma=0):
         """Make pages live, each with a frame of its own, and hand them to the policy.
 
-        pages: uint32, each in the store, none alive, none twice (PageError); anon_vma: one for all, or one for each.
+        pages: uint32, each in the store, none alive, none twice (PageError); anon_vma: one for all, or one for each
+        (ValueError for other numbers of them, or what is none).
         """
-        pages = ids_array(pages)
+        pages, anon_vma = ids_array(pages), ids_array(anon_vma)
+        if len(anon_vma) not in (1, len(pages)):
+            raise ValueError(f"{len(pages)} pages with {len(anon_vma)} anon_vmas")
         self.store.check_pages(pages)
         self._grow()
         at = native.span(pages)
@@ -75,12 +78,12 @@ class FlatHost:
             self.frame_of[pages] = NO_FRAME
             if twice.any():
                 raise PageError(f"page {pages[twice][0]} is born twice")
+        highest = int(anon_vma.max(initial=0))
+        if highest >= len(self._references):
+            self._references = grown(self._references, highest * 3 // 2 + 1)
         self.frame_of[at] = pages
         self._mapcount[at] = 1
         self._anon_vma[at] = anon_vma
-        highest = int(np.max(anon_vma, initial=0))
-        if highest >= len(self._references):
-            self._references = grown(self._references, highest * 3 // 2 + 1)
         self._mapped += len(pages)
         self._frames += len(pages)
         self._policy.on_new(pages)

@@ -190,10 +190,12 @@ class Items(ItemTable):
         if self._item_of_page[at].any():
             raise ItemError("a page was born that is alive already")
         ids = self.take(n)
-        self.page[native.span(ids)] = pages
         self._item_of_page[at] = ids
         if at is pages and (self._item_of_page[pages] != ids).any():
+            self._item_of_page[pages] = 0
+            self.free_blank(ids)
             raise ItemError("a page was born twice at once")
+        self.page[native.span(ids)] = pages
         return ids
 
     def part(self, pages):

@@ -160,3 +160,14 @@ def test_a_check_finds_what_is_wrong(what):
     broken("nothing").check("checksum")
     with pytest.raises((AssertionError, TreeError)):
         broken(what).check("checksum")
+
+
+def test_a_page_born_twice_at_once_leaves_the_table_as_it_was():
+    items = Items()
+    items.allocate(uint32([3]))
+    with pytest.raises(ItemError, match="twice"):
+        items.allocate(uint32([5, 7, 5]))
+    assert len(items) == 1 and not len(items.item_of(uint32([5, 7])))
+    items.check("checksum")
+    assert sorted(items.allocate(uint32([5, 7, 8])).tolist()) == [2, 3, 4]
+    items.check("checksum")
