@@ -3,6 +3,7 @@
 import numpy as np
 
 from pksm.native.door import borrow, borrow_writable, check, ffi, ids_array, lib
+from pksm.native.pages import page_bytes
 
 
 class Function:
@@ -22,9 +23,10 @@ class Function:
         """Raise ValueError if it can't sum pages of page_size bytes."""
 
     def of(self, data):
-        """Return the checksum (int) of one page given as bytes."""
+        """Return the checksum (int) of one page given as bytes; ValueError for a size that no page has."""
+        data = page_bytes(data)
         self.check_fits(len(data))
-        return self.c.sum(borrow(data, "uint8_t[]"), len(data), self.c.state)
+        return self.c.sum(data, len(data), self.c.state)
 
 
 class Checksum(Function):

@@ -100,7 +100,10 @@ def remap(frames_view, pages, frames):
     ValueError, and nothing done, if they don't fit.
     """
     pages, view = ids_array(pages), frames_view
-    lent = ffi.NULL if frames is None else lend(U32, ids_array(frames))
+    frames = None if frames is None else ids_array(frames)
+    if frames is not None and len(frames) != len(pages):
+        raise ValueError(f"{len(pages)} pages to {len(frames)} frames")
+    lent = ffi.NULL if frames is None else lend(U32, frames)
     check(lib.pksm_remap(view.frame_of, view.mapcount, view.n_pages, lend(U32, pages), lent, len(pages)))
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pksm.native.door import borrow, borrow_writable, check, ffi, ids_array, lib
+from pksm.native.door import U8, borrow, borrow_writable, check, ffi, ids_array, lend, lib
+
 
 class StoreView:
     """A pksm_store and the arrays it points to, alive together.
@@ -25,17 +26,29 @@ class StoreView:
         return self._sections[pages >> np.uint64(6)] + (pages & np.uint64(63)) * np.uint64(self.page_size)
 
 
+def page_bytes(data):
+    """Return the bytes of one page, anything contiguous with the buffer interface, as C takes them.
+
+    ValueError unless they are as many as a page can have: a power of two from 8.
+    """
+    data = lend(U8, data)
+    if len(data) < 8 or len(data) & (len(data) - 1):
+        raise ValueError(f"{len(data)} bytes are no page: a power of two from 8")
+    return data
+
+
 def page_compare(a, b):
     """Return (order, common): -1, 0 or 1 as memcmp, and the length in bytes of the common prefix."""
+    a, b, common = page_bytes(a), page_bytes(b), ffi.new("size_t *")
     if len(a) != len(b):
         raise ValueError(f"pages of {len(a)} and {len(b)} bytes")
-    common = ffi.new("size_t *")
-    return lib.pksm_page_compare(borrow(a, "uint8_t[]"), borrow(b, "uint8_t[]"), len(a), common), common[0]
+    return lib.pksm_page_compare(a, b, len(a), common), common[0]
 
 
 def page_is_zero(data):
     """Return True if all bytes are zero."""
-    return bool(lib.pksm_page_is_zero(borrow(data, "uint8_t[]"), len(data)))
+    data = page_bytes(data)
+    return bool(lib.pksm_page_is_zero(data, len(data)))
 
 
 def pages_are_zero(store, pages):

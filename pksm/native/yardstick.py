@@ -38,6 +38,7 @@ def yardstick_table(store, checksum, pages, slots, kept):
     pages = ids_array(pages)
     if slots.dtype != SLOT or kept.dtype != np.uint32 or len(kept) != len(pages):
         raise ValueError("slots must be a SLOT array, kept a uint32 array with one entry a page")
+    checksum.check_fits(store.page_size)
     given = borrow(pages, "uint32_t[]"), len(pages)
     taken = borrow_writable(slots, "pksm_slot[]"), len(slots), borrow_writable(kept, "uint32_t[]")
     check(lib.pksm_yardstick_table(store.c, checksum.c, *given, *taken))

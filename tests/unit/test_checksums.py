@@ -209,3 +209,10 @@ def test_what_can_not_be_right_is_refused():
         native.Checksum("crc32c", [1, 2])
     with pytest.raises(ValueError):
         native.Checksum("sampled", [16]).of(bytes(64))
+
+
+def test_a_table_of_checksums_that_do_not_fit_the_page_is_refused():
+    store, memory = store_of([bytes(64)] * 2)
+    slots, kept = np.zeros(8, native.SLOT), np.zeros(2, np.uint32)
+    with pytest.raises(ValueError, match="no word 16"):
+        native.yardstick_table(store, native.Checksum("sampled", [16]), [0, 1], slots, kept)

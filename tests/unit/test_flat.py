@@ -292,3 +292,25 @@ def test_a_check_finds_wrong_counts(world, column, page):
     getattr(host, column)[page] += 1
     with pytest.raises(AssertionError):
         host.check()
+
+
+@pytest.mark.parametrize("anon_vma", [[1, 2], [], -1, [1, 2, -1], [1, 2, 1 << 32]])
+def test_anon_vmas_that_can_not_be_change_nothing(world, anon_vma):
+    host, listener = world
+    with pytest.raises(ValueError):
+        host.bear([1, 2, 3], anon_vma=anon_vma)
+    assert not listener.take() and (host.frame_of == NO_FRAME).all()
+    host.check()
+    host.bear([1, 2, 3], anon_vma=[1, 2, 3])
+    host.check()
+
+
+@pytest.mark.parametrize("kpages", [(6,), (6, 7, 6)])
+def test_a_kpage_for_each_page(world, kpages):
+    host, listener = world
+    host.bear(range(10))
+    listener.take()
+    with pytest.raises(PageError):
+        host.merge(uint32(1, 2), uint32(*kpages))
+    assert not listener.take() and counts(host) == (0, 0, 0)
+    host.check()

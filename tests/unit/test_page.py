@@ -124,3 +124,31 @@ def test_pages_of_two_sizes_are_not_compared():
 def test_unknown_cpu_levels_are_refused():
     with pytest.raises(errors.UsageError, match="scalar, sse42, avx2, avx512"):
         native.select_cpu("mmx")
+
+
+def test_a_page_is_its_bytes_whatever_they_are_given_as():
+    data = np.zeros((4, 8), np.uint64)
+    data[3, 7] = 1 << 63
+    as_bytes = data.tobytes()
+    assert not native.page_is_zero(data) and native.page_is_zero(np.zeros((2, 4), np.uint64))
+    assert native.page_compare(data, bytes(256)) == native.page_compare(as_bytes, bytes(256)) == (1, 255)
+    for name in ("xxh3-64", "fnv1a-64"):
+        assert native.Checksum(name).of(data) == native.Checksum(name).of(as_bytes)
+    with pytest.raises(ValueError):
+        native.page_is_zero(data[:, ::2])
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 7, 9, 24, 100])
+def test_sizes_that_no_page_has_are_refused(size):
+    for call in (native.page_is_zero, native.Checksum("xxh3-64").of, lambda data: native.page_compare(data, data)):
+        with pytest.raises(ValueError, match=f"{size} bytes are no page"):
+            call(bytes(size))
+
+
+def test_remap_takes_a_frame_for_each_page():
+    frame_of, mapcount = np.arange(4, dtype=np.uint32), np.ones(4, np.uint32)
+    view = native.FramesView(frame_of, mapcount)
+    for frames in ([0], [0, 1, 0]):
+        with pytest.raises(ValueError, match="2 pages"):
+            native.remap(view, [2, 3], frames)
+    assert frame_of.tolist() == [0, 1, 2, 3]
