@@ -30,7 +30,9 @@ class Adaptive(native.Checksum):
         return int(self._sample.n_words)
 
     def set_strength(self, strength):
-        """Look at this many words from now on."""
+        """Look at this many words from now on; ValueError unless a page has them, and they are one at least."""
+        if not 1 <= strength <= len(self.words):
+            raise ValueError(f"strength {strength}: from 1 to the {len(self.words)} words of a page")
         self._sample.n_words = strength
 
     def next_strength(self, cost_ns):

@@ -114,6 +114,16 @@ def periods(cost, start, n, words=1024):
     return used
 
 
+@pytest.mark.parametrize("strength", [0, -1, 9, 1 << 40])
+def test_adaptive_looks_at_words_that_there_are(strength):
+    with pytest.raises(ValueError, match=f"strength {strength}"):
+        Adaptive(np.arange(8), strength)
+    adaptive = Adaptive(np.arange(8), 8)
+    with pytest.raises(ValueError, match=f"strength {strength}"):
+        adaptive.set_strength(strength)
+    assert adaptive.strength == 8
+
+
 def test_adaptive_climbs_while_it_gets_cheaper_and_then_holds():
     used = periods(lambda strength, _: strength + 4096 / strength, 4, 12)  # the least at 64
     assert used == [4, 8, 16, 32, 64, 128, 64, 64, 64, 64, 64, 64]
