@@ -44,7 +44,7 @@ class Plugin:
         if not isinstance(self.width, int) or not 1 <= self.width <= 64:
             raise UsageError(f"checksum plug-in {self.name}: width {self.width!r} is no number of bits from 1 to 64")
         if _address(self.function) is None:
-            if not callable(self.function):
+            if not callable(self.function) or isinstance(self.function, (native.ffi.CData, ctypes._CFuncPtr)):  # NULL
                 raise UsageError(f"checksum plug-in {self.name}: neither the address of a C function nor a callable")
             if self.state is not None:
                 raise UsageError(f"checksum plug-in {self.name}: only a C function takes a state")
@@ -131,11 +131,11 @@ def _address(thing):
     if isinstance(thing, (int, np.integer)) and not isinstance(thing, bool):
         return int(thing) or None
     if isinstance(thing, native.ffi.CData):
-        return int(native.ffi.cast("uintptr_t", thing))
+        return int(native.ffi.cast("uintptr_t", thing)) or None
     if isinstance(thing, (ctypes._CFuncPtr, ctypes._Pointer, ctypes.c_void_p)):
         return ctypes.cast(thing, ctypes.c_void_p).value
     address = getattr(thing, "address", None)  # numba.cfunc
-    return address if isinstance(address, int) else None
+    return address or None if isinstance(address, int) else None
 
 
 def _has_buffer(thing):
