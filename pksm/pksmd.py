@@ -21,9 +21,6 @@ from pksm.tunables import preset
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
 _IN_ITS_TREE = native.UNSTABLE | native.DELLIST  # where flags under this are UNSTABLE
 _PLACES = native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST | native.UNSTABLE | native.STABLE | native.DELLIST
-# as published, what these take for merged, give up or leave behind is in no tree and on no list
-_LOSE_ITEMS = {"collision-is-success", "sparse-zero-lost", "stale-node-aborts", "skipped-vanish", "walk-stops"}
-_LOSE_ITEMS |= {"mlock-hang"}
 _NONE = np.empty(0, np.uint32)
 
 
@@ -223,8 +220,8 @@ class Pksmd:
     def wake(self):
         """Work once, as pksmd does between two sleeps, and return the number of items visited.
 
-        BusError if bytes of pages are gone: what was decided until then stands, the rest of the batch waits again. So it
-        is with whatever else ends it, Ctrl-C in a checksum, say.
+        BusError if bytes of pages are gone: what was decided until then stands, the rest of the batch waits again. So
+        it is with whatever else ends it, Ctrl-C in a checksum, say.
         """
         if self._tunables.run != 1 or self.hung:
             return 0
@@ -409,10 +406,9 @@ class Pksmd:
         assert ((on & (on - 1)) == 0).all(), "an item is on two of new, rescan and update"
         in_its_place = (flags & (native.UNSTABLE | native.DELLIST)) != 0  # a hang leaves the dead where they were
         assert (in_its_place >= ((flags & native.CHECKSUM_LIST) != 0)).all()
-        tracked = self.items.tracked()
-        if not self._quirks_so_far & _LOSE_ITEMS:
-            assert (flags[tracked] & _PLACES).all(), "an item is in no tree and on no list"
-            waits = self._tunables.update != "on-search"
-            unstable = (flags[tracked] & native.UNSTABLE) != 0
-            assert (((flags[tracked] & native.CHECKSUM_LIST) != 0) == (unstable & waits)).all()
+        if not self._quirks_so_far & published.LOSE_ITEMS:
+            tracked = flags[self.items.tracked()]
+            assert (tracked & _PLACES).all(), "an item is in no tree and on no list"
+            listed = ((tracked & native.UNSTABLE) != 0) & (self._tunables.update != "on-search")
+            assert (((tracked & native.CHECKSUM_LIST) != 0) == listed).all(), "the update list is not the unstable tree"
         self._stable_anon.check(self.items)

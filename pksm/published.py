@@ -8,6 +8,10 @@ import numpy as np
 from pksm import native
 from pksm.queues import IdQueue
 
+# the quirks with which items are in no tree and on no list: taken for merged, given up or left behind
+LOSE_ITEMS = frozenset(
+    ("collision-is-success", "sparse-zero-lost", "stale-node-aborts", "skipped-vanish", "walk-stops", "mlock-hang")
+)
 _NONE = np.empty(0, np.uint32)
 
 
