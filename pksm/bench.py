@@ -209,10 +209,12 @@ def run(
 ):
     """Measure on every load: limits, checksum pass, hash table, KSM's twin; and the engine in every order.
 
-    threads: for the checksum pass and the engine. progress(load, engine): called before each run. Returns the document
-    `pksm.bench/1`, ready for JSON. The memory is that of n_pages pages, and up to 512 MiB. UsageError for what can't
-    be measured, WrongAnswer for a wrong engine.
+    loads, orders: a name that comes twice counts once. threads: for the checksum pass and the engine.
+    progress(load, engine): called before each run. Returns the document `pksm.bench/1`, ready for JSON. The
+    memory is that of n_pages pages, and up to 512 MiB. UsageError for what can't be measured, WrongAnswer for a wrong
+    engine.
     """
+    loads, orders = tuple(dict.fromkeys(loads)), tuple(dict.fromkeys(orders))
     unknown = [load for load in loads if load not in LOADS]
     if unknown:
         raise UsageError(f"unknown load {unknown[0]!r}: choose from {', '.join(LOADS)}")

@@ -54,8 +54,9 @@ class Summing:
 
     def _in_threads(self, pages):
         sums, view = np.empty(len(pages), np.uint64), self._store.view
-        parts = [len(pages) * part // self._threads for part in range(self._threads + 1)]
-        with ThreadPoolExecutor(self._threads) as pool:
+        threads = min(self._threads, len(pages))
+        parts = [len(pages) * part // threads for part in range(threads + 1)]
+        with ThreadPoolExecutor(threads) as pool:
             jobs = [
                 pool.submit(native.checksum_pages, view, self.checksum, pages[start:stop], sums[start:stop])
                 for start, stop in zip(parts, parts[1:], strict=False)

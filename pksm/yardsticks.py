@@ -131,6 +131,7 @@ def checksum_job(ground, name=checksums.DEFAULT, threads=1):
     """Return the job that sums every page, in ascending order, and does no more; each thread sums a range."""
     strategy = checksums.make(name, ground.store.page_size)
     view, pages = ground.store.view, ground.pages
+    threads = min(threads, len(pages))
     bounds = [len(pages) * part // threads for part in range(threads + 1)]
     ranges = [slice(*pair) for pair in zip(bounds, bounds[1:], strict=False)]
 

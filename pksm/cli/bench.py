@@ -84,7 +84,8 @@ def _against_kernel(options):
 
 
 def _names(options):
-    return tuple(name for option in options for name in option.split(","))
+    """The names of several options, each once."""
+    return tuple(dict.fromkeys(name for option in options for name in option.split(",")))
 
 
 def _progress(load, engine):

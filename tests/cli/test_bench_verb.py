@@ -36,6 +36,21 @@ def test_csv(capsys):
     assert {row["engine"] for row in rows} >= {"read", "memcpy", "memcmp", "hash table", "ksm twin", "pksmd"}
 
 
+def test_a_name_that_comes_twice_counts_once(capsys):
+    options = ["--load", "f,f", "--load", "f", "--order", "checksum,checksum", "--pages", "8"]
+    assert main([*SMALL, *options, "--csv"]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [(row["load"], row["order"]) for row in rows if row["engine"] == "pksmd"] == [("f", "checksum")]
+    assert main([*SMALL, *options]) == 0
+    assert capsys.readouterr().out.count("Load f") == 1
+
+
+def test_more_threads_than_pages(capsys):
+    assert main([*SMALL, "--load", "f", "--pages", "1100", "--threads", "2000000000", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["threads"] for row in rows if row["engine"] == "checksum"} == {1100}
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
