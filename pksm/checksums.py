@@ -48,6 +48,7 @@ _OPTIONS = {
     "partial": {"bytes": PARTIAL_BYTES, "at": 0},
     "adaptive": {"words": SAMPLED_WORDS, "seed": None},
 }
+_MOST_DIGITS = 40  # of a number in a name: as many as a seed of 128 bits takes, and one more
 _ORDERS = ("permutation", "sorted")
 
 
@@ -68,6 +69,7 @@ def make(name, page_size, seed=0):
     boot), unless the name's options say. UsageError for a name or an option that is none.
     """
     base, options = _parse(name)
+    check_seed(seed)
     if base in plugins.known():
         return plugins.known()[base].make()
     if base not in _OPTIONS:
@@ -81,6 +83,12 @@ def make(name, page_size, seed=0):
     run = min(_LINE_WORDS, n_words) if base == "sampled-lines" else 1
     words = random.permutation(n_words // run)[: max(1, min(options["words"], n_words) // run)] * run
     return native.Checksum(base, np.sort(words) if options["order"] == "sorted" else words, run)
+
+
+def check_seed(seed):
+    """Raise UsageError unless a generator can start from this seed."""
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise UsageError(f"seed {seed!r}: must be a whole number from 0")
 
 
 def sampled_at(words):
@@ -153,6 +161,9 @@ def _value(text, option, value):
         if value not in _ORDERS:
             raise UsageError(f"checksum {text}: order is one of {', '.join(_ORDERS)}")
         return value
-    if not value.isdecimal() or (option == "words" and not int(value)):
+    if not value.isdecimal() or (option == "words" and not value.strip("0")):
         raise UsageError(f"checksum {text}: {option} is a whole number")
+    if len(value) > _MOST_DIGITS:
+        name = text.partition(":")[0]
+        raise UsageError(f"checksum {name}: {option} has {len(value)} digits, and may have {_MOST_DIGITS}")
     return int(value)

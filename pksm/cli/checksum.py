@@ -65,6 +65,11 @@ def run(options):
     """Do what is asked, print, and return the exit code."""
     if options.action != "profile" and (options.pid or options.strategies or options.plot):
         raise UsageError(f"--pid, --strategies and --plot are of pksm checksum profile, not of {options.action}")
+    from pksm import checksums
+    from pksm.sources import base
+
+    base.check_page_size(options.page_size)
+    checksums.check_seed(options.seed)
     if options.action == "list":
         if options.what:
             raise UsageError("pksm checksum list takes no names")

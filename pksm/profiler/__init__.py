@@ -5,6 +5,7 @@ warnings and left out.
 """
 
 import time
+from contextlib import ExitStack
 from math import inf
 
 import pksm
@@ -23,6 +24,7 @@ def profile(subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_S
 
     subjects: context managers that give a subject.Subject; strategies: names with options (all by default); changes:
     the share of unshared pages that change by a word and are to be merged then. progress(subject, strategy, stage).
+    A subject that can't be had is named in the warnings and left out, unless it is the first.
     UsageError for what can't be profiled; PksmError when no strategy worked.
     """
     if not 0 <= changes <= 0.5:
@@ -45,7 +47,17 @@ def profile(subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_S
     began = time.perf_counter(), time.process_time()
     with bench.pinned():
         for subject in subjects:
-            with subject as opened:
+            with ExitStack() as stack:
+                try:
+                    opened = stack.enter_context(subject)
+                except UsageError:
+                    raise
+                except PksmError as error:
+                    if not document["subjects"]:
+                        raise
+                    document["warnings"].append(str(error))
+                    document["partial"] = True
+                    continue
                 document["warnings"] += opened.warnings
                 document["partial"] |= opened.partial
                 measured = _Profile(opened, seed, changes, progress, document["warnings"])

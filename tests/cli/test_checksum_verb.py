@@ -112,6 +112,12 @@ def test_a_plug_in_that_fails_makes_the_result_partial(capfd):
     assert done.code == 3 and is_one_line(done.err, "fails is left out")
 
 
+def test_memory_that_is_missing_leaves_the_workloads(capfd):
+    done = run(capfd, "checksum", "profile", "a", "/no/such/file", "--pages", "64", "--strategies", "xxh64")
+    assert done.code == 3 and is_one_line(done.err, "/no/such/file: no such file")
+    assert "workload a: 64 pages" in done.out
+
+
 def test_a_broken_plug_in_of_a_package_is_one_line_and_stops_nothing(tmp_path):
     info = tmp_path / "broken-1.dist-info"
     info.mkdir()
@@ -136,6 +142,13 @@ def test_a_broken_plug_in_of_a_package_is_one_line_and_stops_nothing(tmp_path):
         (("sum", "crc32", "/no/such/file"), 1, ["/no/such/file"]),
         (("sum", "crc32", "/dev/null"), 2, ["/dev/null"]),
         (("sum", "crc32", "x", "--page-size", "1000"), 2, ["1000"]),
+        (("list", "--page-size", "3"), 2, ["page size 3", "512"]),
+        (("profile", "f", "--page-size", "0"), 2, ["page size 0", "512"]),
+        (("sum", "sampled", "x", "--seed", "-1"), 2, ["seed -1", "from 0"]),
+        (("profile", "x", "--seed", "-1"), 2, ["seed -1", "from 0"]),
+        (("sum", "sampled:words=" + "7" * 5000, "x"), 2, ["sampled", "words", "5000 digits"]),
+        (("sum", "sampled:seed=" + "7" * 5000, "x"), 2, ["sampled", "seed", "5000 digits"]),
+        (("sum", "sampled:words=000", "x"), 2, ["words is a whole number"]),
         (("profile", "f", "--strategies", "md5"), 2, ["unknown checksum 'md5'"]),
         (("profile", "f", "--strategies", "sampled:words=x"), 2, ["words is a whole number"]),
         (("profile", "f", "--pages", "0"), 2, ["0 pages"]),
