@@ -11,7 +11,7 @@ from pksm.cost import Cost
 from pksm.errors import PksmError, UsageError
 from pksm.items import Items
 from pksm.merging import Merging, in_order, of_class
-from pksm.queues import IdQueue, IdQueues
+from pksm.queues import PLACES, IdQueue, IdQueues
 from pksm.settle import Rules, Verdict, settle
 from pksm.stable_anon import StableAnon
 from pksm.stats import Sysfs
@@ -20,7 +20,6 @@ from pksm.tunables import preset
 
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
 _IN_ITS_TREE = native.UNSTABLE | native.DELLIST  # where flags under this are UNSTABLE
-_PLACES = native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST | native.UNSTABLE | native.STABLE | native.DELLIST
 _NONE = np.empty(0, np.uint32)
 
 
@@ -69,11 +68,9 @@ class Pksmd:
 
     @tunables.setter
     def tunables(self, tunables):
-        fixed_names = [
-            name for name in ("order", "checksum") if getattr(tunables, name) != getattr(self._tunables, name)
-        ]
-        if fixed_names:
-            raise UsageError(f"{fixed_names[0]} can't change while the trees are in use: start another engine")
+        for name in ("order", "checksum"):
+            if getattr(tunables, name) != getattr(self._tunables, name):
+                raise UsageError(f"{name} can't change while the trees are in use: start another engine")
         before, self._tunables = self._tunables, tunables
         if tunables.run == 2 != before.run and not self._has("no-unmerge"):
             try:
@@ -247,10 +244,9 @@ class Pksmd:
 
     def _scan_quota(self):
         """pages_to_scan, or what the later variant makes of it: so many visits a millisecond."""
-        settings = self._tunables
         if self._has("ageing-defeated"):
-            return settings.n * settings.sleep_millisecs * len(self._new) // settings.delay_time
-        return settings.pages_to_scan
+            return published.list_quota(self._tunables, len(self._new))
+        return self._tunables.pages_to_scan
 
     def _quota(self, pages):
         return pages + 2 if self._has("batch-plus-two") else pages
@@ -274,15 +270,12 @@ class Pksmd:
         except BaseException:
             self._wait_unsettled(batch)
             raise
-        if error:
+        if error:  # what it left waits already
             self._fruitless = 0
             raise error
 
     def _settle_all(self, batch):
-        """Settle and apply until no verdict is void: one that a host refuses takes later ones with it.
-
-        Returns the BusError that ended it, or None.
-        """
+        """Settle and apply until no verdict is void: one that a host refuses takes later ones with it."""
         waiting, retried, not_zero, outdated = [], [], [], self._sum_beforehand(batch)
         ids, places = batch, None  # what is left, and where in the batch it came; None: all of it, in order
         while len(ids):
@@ -317,7 +310,7 @@ class Pksmd:
         ids = np.concatenate((batch, twins))
         ids = ids[np.isin(ids, self.items.item_of(self.items.page[ids]))]  # some may have died
         self.items.clear_flags(ids, native.ZERO_REFUSED)
-        self._wait(self.items.where(ids, native.CHECKSUM_LIST, 0), self.items.where(ids, _PLACES, 0))
+        self._wait(self.items.where(ids, native.CHECKSUM_LIST, 0), self.items.where(ids, PLACES, 0))
         self._fruitless = 0
 
     def _sum_beforehand(self, batch):
@@ -398,17 +391,10 @@ class Pksmd:
         """Raise AssertionError or TreeError unless trees, lists, records and pages agree."""
         unchanged_since = self._host.store.view if self._tunables.order == "checksum" else None
         self.items.check(self._tunables.order, unchanged_since)
-        for queue in (self._new, self._rescan, self._update, self._deleted):
-            queue.check()
-        flags = self.items.flags
-        lists = native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST
-        on = flags & lists
-        assert ((on & (on - 1)) == 0).all(), "an item is on two of new, rescan and update"
-        in_its_place = (flags & (native.UNSTABLE | native.DELLIST)) != 0  # a hang leaves the dead where they were
-        assert (in_its_place >= ((flags & native.CHECKSUM_LIST) != 0)).all()
-        if not self._quirks_so_far & published.LOSE_ITEMS:
-            tracked = flags[self.items.tracked()]
-            assert (tracked & _PLACES).all(), "an item is in no tree and on no list"
-            listed = ((tracked & native.UNSTABLE) != 0) & (self._tunables.update != "on-search")
-            assert (((tracked & native.CHECKSUM_LIST) != 0) == listed).all(), "the update list is not the unstable tree"
+        self._deleted.check()
+        self._lists.check(self.items, none_lost=not self._quirks_so_far & published.LOSE_ITEMS)
+        assert (self.items.flags[self._update.ids()] & _IN_ITS_TREE).all()  # a hang leaves the dead where they were
+        unstable = native.tree_items(self.items.table, native.UNSTABLE)
+        alone = self.items.where(unstable, native.CHECKSUM_LIST | native.DELLIST, 0)
+        assert not len(alone) or self._tunables.update == "on-search", "an unstable item is not on the update list"
         self._stable_anon.check(self.items)

@@ -104,6 +104,11 @@ class AssertingQueue(IdQueue):
         self._assert_moves(len(self), before)
 
 
+def list_quota(settings, n_new):
+    """Return the pages to visit in a wake-up as the later variant has it, by the length of the new list."""
+    return settings.n * settings.sleep_millisecs * n_new // settings.delay_time
+
+
 def take_counted(queue, visits, n):
     """Take the items of a list that have their n-th visit now, in the order they get it: uint32.
 

@@ -11,6 +11,8 @@ from pksm import memory, native
 
 _WRAP = 1 << 31  # positions are renumbered before they get here: stamps are 32 bit
 _KEPT = 1 << 8  # entries of a ring that is kept when it is empty
+# flags that say where an item is: on a list, in a tree
+PLACES = native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST | native.DELLIST | native.UNSTABLE | native.STABLE
 _NONE = np.empty(0, np.uint32)
 
 
@@ -108,6 +110,15 @@ class IdQueues:
     def __init__(self, queues):
         self._queues = queues
         self._rings = native.rings_array([queue._ring for queue in queues])
+
+    def check(self, items, none_lost=True):
+        """Raise AssertionError unless each is sound and no item on two; none_lost: and every page's in some place."""
+        for queue in self._queues:
+            queue.check()
+        on = np.bitwise_or.reduce([queue._c.flag for queue in self._queues]) & items.flags
+        assert ((on & (on - 1)) == 0).all(), "an item is on two lists"
+        if none_lost:
+            assert (items.flags[items.tracked()] & PLACES).all(), "an item is in no tree and on no list"
 
     def rings(self):
         """The rings as C takes them, each on the item table as it is now."""
