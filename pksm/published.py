@@ -155,5 +155,5 @@ def rotate(queue, looked_at, unchanged, visits):
     queue.push(unchanged)
     more = visits - len(looked_at)
     if more > 0 and len(unchanged) > 1:
-        again = queue.take(min(more, len(unchanged)))
+        again = queue.take(more % len(unchanged))  # it may go round several times
         queue.push(again)

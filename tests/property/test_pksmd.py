@@ -184,6 +184,22 @@ TestRest = RestMachine.TestCase
 TestPksmd.settings = TestRest.settings = settings(stateful_step_count=30)
 
 
+def test_a_recheck_that_goes_round_the_list_several_times():
+    """What a long period has left to do comes at once with a short one."""
+    values = tunables.preset("fixed").with_(quirks={"batch-plus-two"}, update="rotate", sleep_millisecs=500)
+    both = Daemons(values.with_(period_seconds=10), checksum_of("xxh3-64"))
+    for page in range(3):
+        both.write(page, bytes([page + 1]) * PAGE_SIZE)
+    both.bear([0, 1, 2])
+    both.wake()
+    both.wake()
+    both.set_tunables(sleep_millisecs=1000, period_seconds=1)
+    both.write(0, bytes([9]) * PAGE_SIZE)
+    both.wake()
+    both.check()
+    assert len(both.model.update) == 2
+
+
 def fixed_with_a_busy_page():
     """Pages 0 and 1 are equal and can't be merged: one of them waits, visited again and again, and that is rest."""
     both = Daemons(tunables.preset("fixed").with_(sleep_millisecs=1000, period_seconds=1), checksum_of("xxh3-64"))
