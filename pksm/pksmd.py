@@ -217,8 +217,7 @@ class Pksmd:
     def wake(self):
         """Work once, as pksmd does between two sleeps, and return the number of items visited.
 
-        BusError if bytes of pages are gone: what was decided until then stands, the rest of the batch waits again. So
-        it is with whatever else ends it, Ctrl-C in a checksum, say.
+        Whatever ends it (BusError: bytes are gone): what was decided stands, the rest of the batch waits again.
         """
         if self._tunables.run != 1 or self.hung:
             return 0
@@ -244,9 +243,8 @@ class Pksmd:
 
     def _scan_quota(self):
         """pages_to_scan, or what the later variant makes of it: so many visits a millisecond."""
-        if self._has("ageing-defeated"):
-            return published.list_quota(self._tunables, len(self._new))
-        return self._tunables.pages_to_scan
+        by_list = self._has("ageing-defeated")
+        return published.list_quota(self._tunables, len(self._new)) if by_list else self._tunables.pages_to_scan
 
     def _quota(self, pages):
         return pages + 2 if self._has("batch-plus-two") else pages
@@ -392,9 +390,11 @@ class Pksmd:
         unchanged_since = self._host.store.view if self._tunables.order == "checksum" else None
         self.items.check(self._tunables.order, unchanged_since)
         self._deleted.check()
-        self._lists.check(self.items, none_lost=not self._quirks_so_far & published.LOSE_ITEMS)
+        ids = self.items.tracked() if not self._quirks_so_far & published.LOSE_ITEMS else _NONE
+        busy = of_class(self._host, native.BUSY_PAGE, self.items.page[ids])  # it may be merged, and not yet free
+        self._lists.check(self.items, ids[~busy])
         assert (self.items.flags[self._update.ids()] & _IN_ITS_TREE).all()  # a hang leaves the dead where they were
-        unstable = native.tree_items(self.items.table, native.UNSTABLE)
-        alone = self.items.where(unstable, native.CHECKSUM_LIST | native.DELLIST, 0)
+        ids = native.tree_items(self.items.table, native.UNSTABLE)
+        alone = self.items.where(ids, native.CHECKSUM_LIST | native.DELLIST, 0)
         assert not len(alone) or self._tunables.update == "on-search", "an unstable item is not on the update list"
         self._stable_anon.check(self.items)

@@ -111,14 +111,13 @@ class IdQueues:
         self._queues = queues
         self._rings = native.rings_array([queue._ring for queue in queues])
 
-    def check(self, items, none_lost=True):
-        """Raise AssertionError unless each is sound and no item on two; none_lost: and every page's in some place."""
+    def check(self, items, placed):
+        """Raise AssertionError unless each is sound, no item on two, and each id of `placed` on a list or in a tree."""
         for queue in self._queues:
             queue.check()
         on = np.bitwise_or.reduce([queue._c.flag for queue in self._queues]) & items.flags
         assert ((on & (on - 1)) == 0).all(), "an item is on two lists"
-        if none_lost:
-            assert (items.flags[items.tracked()] & PLACES).all(), "an item is in no tree and on no list"
+        assert (items.flags[placed] & PLACES).all(), "an item is in no tree and on no list"
 
     def rings(self):
         """The rings as C takes them, each on the item table as it is now."""
