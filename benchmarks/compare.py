@@ -92,17 +92,18 @@ def worker(settings):
     import numpy as np
 
     import pksm
-    from pksm import tunables
-    from pksm.flat import FlatHost
-    from pksm.pksmd import Pksmd
-    from pksm.store import Store
-    from pksm.workloads import make
+    from pksm import FlatHost, Pksmd, Store, preset
+
+    try:
+        from pksm.simulation.workloads import make
+    except ImportError:  # its place before there were rooms
+        from pksm.workloads import make
 
     os.sched_setaffinity(0, {settings["cpu"]})
     store = Store()
     first, memory = store.allocate(settings["pages"])
     pages = np.arange(first, first + settings["pages"], dtype=np.uint32)
-    values = tunables.preset("fixed").with_(
+    values = preset("fixed").with_(
         order=settings["order"], pages_to_scan=settings["batch"], period_seconds=100_000_000
     )
     promise = {"static": True} if "static" in inspect.signature(FlatHost).parameters else {}
@@ -118,7 +119,7 @@ def worker(settings):
             host = FlatHost(store, **promise)
             daemon = Pksmd(host, values)
             began = time.process_time()
-            host.bear(pages)
+            (host.add if hasattr(host, "add") else host.bear)(pages)
             while not daemon.at_rest:
                 daemon.wake()
             answer = time.process_time() - began
