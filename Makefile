@@ -7,7 +7,7 @@ endif
 override VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 NO_PACKAGES = { echo "pksm: could not install its dependencies: pip's message above says why" >&2; exit 1; }
-SOURCES := setup.py pyproject.toml $(wildcard csrc/*.c csrc/*.h csrc/*.py pksm/include/*.h)
+SOURCES := setup.py pyproject.toml $(shell find csrc -name "*.[ch]" -o -name "*.py")
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -41,7 +41,7 @@ dist: check $(VENV)/.dependencies ## build sdist and wheel into dist/
 venv: check $(VENV)/.built $(VENV)/.test-dependencies ## only set up: .venv with pksm (editable) and the test tools
 
 clean: ## remove everything that was made, .venv too
-	rm -rf $(VENV) build dist pksm.egg-info pksm/*.so .pytest_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist pksm.egg-info pksm/engine/native/*.so .pytest_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 check:

@@ -10,7 +10,7 @@ class build_py_with_csrc(build_py):
     """Puts the C sources into the wheel as pksm/csrc, so that they can be compiled into other programs."""
 
     def run(self):
-        sources = sorted(path.name for pattern in ("*.c", "*.h") for path in Path("csrc").glob(pattern))
+        sources = sorted(path.relative_to("csrc").as_posix() for path in Path("csrc").rglob("*.[ch]"))
         self.data_files.append(("pksm", "csrc", str(Path(self.build_lib, "pksm", "csrc")), sources))
         super().run()
 

@@ -18,7 +18,9 @@ from statistics import median
 
 import numpy as np
 
-from pksm import bench, checksums, native
+from pksm.bench import run as bench
+from pksm.engine import native
+from pksm.engine.checksums import strategies as checksums
 from pksm.profiler import speed
 from pksm.profiler.subject import of_load
 

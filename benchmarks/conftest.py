@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pksm.workloads import LOADS
-from pksm.yardsticks import Ground
+from pksm.bench.yardsticks import Ground
+from pksm.simulation.workloads import LOADS
 
 
 def pytest_addoption(parser):

@@ -15,9 +15,11 @@ from statistics import median
 
 import numpy as np
 
+from pksm.engine.memory import zeros
 from pksm.errors import PksmError
-from pksm.memory import zeros
-from pksm.sources import base, open_pid, pagemap, readv
+from pksm.linux.proc import memory as readv
+from pksm.linux.proc import pagemap
+from pksm.sources import base, open_pid
 
 WORDS = pagemap.PAGE_SIZE // 8
 ALONE_BYTES = 4 << 20  # a call of process_vm_readv alone: with 1 MiB, a tenth more of the time goes to what calls cost

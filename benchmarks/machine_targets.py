@@ -10,13 +10,13 @@ from statistics import median
 
 import numpy as np
 
-from pksm import bench
-from pksm.flat import FlatHost
-from pksm.host import ZERO_FRAME
-from pksm.machine import Machine
-from pksm.machine.tables import maps_frame, value_of
-from pksm.pksmd import Pksmd
-from pksm.yardsticks import Ground, Job, WrongAnswer
+from pksm.bench import run as bench
+from pksm.bench.yardsticks import Ground, Job, WrongAnswer
+from pksm.hosts.flat import FlatHost
+from pksm.hosts.machine import Machine
+from pksm.hosts.machine.page_tables import maps_frame, value_of
+from pksm.policies.pksmd.daemon import Pksmd
+from pksm.protocols import ZERO_FRAME
 
 PAGES = 1 << 18
 FORKS = 8

@@ -9,9 +9,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from pksm import bench
-from pksm.bench_report import bench_table
+from pksm.bench import run as bench
 from pksm.errors import PksmError
+from pksm.report.bench import bench_table
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -55,7 +55,7 @@ def main(argv):
     except KeyboardInterrupt:
         return 130
     print(bench_table(document), end="")
-    print(f"\nstored in {path}; for the README: python benchmarks/readme_table.py {path}")
+    print(f"\nstored in {path}; for the README: python ci/make_tables.py {path}")
     return 0
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from pksm.errors import PksmError
-from pksm.workloads import make
+from pksm.simulation.workloads import make
 
 PAGE_SIZE = 4096
 POLL_S = 0.005

@@ -17,9 +17,9 @@ import live_reading
 import machine_targets
 import scan_image
 
-from pksm import bench
+from pksm.bench import run as bench
+from pksm.bench.yardsticks import Ground, checksum_job, ksm_job, limits, table_job
 from pksm.errors import PksmError, UsageError
-from pksm.yardsticks import Ground, checksum_job, ksm_job, limits, table_job
 
 LOADS = ("f", "a", "b", "e", "p")
 FEW_PAGES, SMALL_BATCH = 65536, 100

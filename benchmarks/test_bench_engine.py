@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pksm import bench
+from pksm.bench import run as bench
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)  # CPU time
 

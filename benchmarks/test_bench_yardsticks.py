@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pksm import yardsticks
+from pksm.bench import yardsticks
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)  # CPU time
 

@@ -52,7 +52,7 @@ def compiler_name(cc):
 def count(cc, scratch):
     """Build the driver and return {level: {kernel: instructions}} and {level: why it was left out}."""
     driver = scratch / "driver"
-    run([cc, *FLAGS, f"-I{ROOT / 'pksm' / 'include'}", *sorted((ROOT / "csrc").glob("*.c")),
+    run([cc, *FLAGS, f"-I{ROOT / 'csrc' / 'include'}", *sorted((ROOT / "csrc").rglob("*.c")),
          ROOT / "ci" / "instructions.c", "-o", driver])  # fmt: skip
     counts, skipped = {}, {}
     for name, level in LEVELS.items():

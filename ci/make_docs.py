@@ -7,7 +7,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pksm import __version__, cli, tunables  # noqa: E402
+from pksm import __version__
+from pksm.cli import main as cli
+from pksm.policies.pksmd import tunables  # noqa: E402
 
 ABOUT = """Operating systems can merge memory pages that hold the same bytes (KSM in Linux, PKSM in its patched kernels).
 pksm tells what that would save in memory images and live processes: it runs PKSM's merging on their pages outside of

@@ -22,11 +22,11 @@ if setarch -R true 2>/dev/null; then fixed="setarch -R"; fi
 
 build() {
     "$cc" -std=c11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
-        -Wall -Wextra -Werror -Ipksm/include -Icsrc "$@"
+        -Wall -Wextra -Werror -Icsrc/include -Icsrc "$@"
 }
 
 echo "C tests under ASan and UBSan, seed $PKSM_SEED (repeat with PKSM_SEED=$PKSM_SEED make sanitize)"
-build -r csrc/*.c -o "$out/core.o"
+build -r csrc/*.c csrc/checksum/*.c -o "$out/core.o"
 for test in "$@"; do
     name=$(basename "$test" .c)
     build "$test" "$out/core.o" -o "$out/$name"

@@ -1,11 +1,11 @@
-"""cffi recipe of pksm._core (API mode): the cdef is the fenced part of pksm/include/pksm.h as it stands."""
+"""cffi recipe of pksm.engine.native._core (API mode): the cdef is the fenced part of csrc/include/pksm.h as it stands."""
 
 from pathlib import Path
 
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADER = ROOT / "pksm" / "include" / "pksm.h"
+HEADER = ROOT / "csrc" / "include" / "pksm.h"
 BEGIN, END = "/* cffi: begin */", "/* cffi: end */"
 
 
@@ -26,11 +26,11 @@ def relative(pattern):
 ffibuilder = FFI()
 ffibuilder.cdef(declarations())
 ffibuilder.set_source(
-    "pksm._core",
+    "pksm.engine.native._core",
     '#include "pksm.h"',
-    sources=relative("csrc/*.c"),
-    depends=relative("csrc/*.h") + relative("pksm/include/*.h"),
-    include_dirs=["pksm/include"],
+    sources=relative("csrc/**/*.c"),
+    depends=relative("csrc/**/*.h"),
+    include_dirs=["csrc/include"],
     # cffi's wrappers never use `self`; our own sources are held to -Wunused-parameter by ci/sanitize.sh.
     extra_compile_args=["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"],
 )

@@ -47,7 +47,7 @@ int page_is_zero_scalar(const uint8_t *page, size_t size_bytes);
 int page_is_zero_avx2(const uint8_t *page, size_t size_bytes);
 int page_is_zero_avx512(const uint8_t *page, size_t size_bytes);
 
-/* ---- checksum.c; checksum.h has what its files share ---- */
+/* ---- checksum/table.c; checksum/checksum.h has what its files share ---- */
 /* Fills the table of strategies for this level. */
 void checksum_select(int level);
 /* The checksums of pages of the store, many at a time where the strategy can; zero as in pksm_checksum_many_fn. */

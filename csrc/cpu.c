@@ -1,5 +1,5 @@
 /* cpu.c: which width the kernels work at. Chosen once by the program; scalar until then. */
-#include "checksum.h"
+#include "checksum/checksum.h"
 
 page_kernels kernels = {page_compare_scalar, page_is_zero_scalar};
 

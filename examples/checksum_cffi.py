@@ -22,7 +22,7 @@ def register(directory):
 
 
 if __name__ == "__main__":
-    from pksm.cli import main
+    from pksm.cli.main import main
 
     with tempfile.TemporaryDirectory() as scratch:
         register(scratch)

@@ -23,7 +23,7 @@ def register():
 
 
 if __name__ == "__main__":
-    from pksm.cli import main
+    from pksm.cli.main import main
 
     register()
     sys.exit(main(["checksum", "profile", "f", "--pages", "4096", "--strategies", "xxh3-64,weighted-numba"]))

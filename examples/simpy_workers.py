@@ -3,7 +3,7 @@
 import simpy
 
 from pksm import Pksmd, preset
-from pksm.machine import Machine
+from pksm.hosts.machine import Machine
 
 PAGES, WORKERS, END_MS = 400, 6, 5000
 

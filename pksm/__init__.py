@@ -3,27 +3,42 @@
 Nothing heavy is loaded here; the names below come in when they are first used.
 """
 
-import importlib
+from typing import TYPE_CHECKING
+
+from pksm.lazy import hand_on
+
+if TYPE_CHECKING:
+    from pksm.engine.store import Store
+    from pksm.errors import PksmError
+    from pksm.hosts.flat import FlatHost
+    from pksm.hosts.machine.machine import Machine
+    from pksm.policies.pksmd.daemon import Pksmd
+    from pksm.policies.pksmd.tunables import Tunables, preset
+    from pksm.simulation.clock import Simulation
 
 __version__ = "0.1.0"
-
-_HOMES = {
-    "Store": "pksm.store",
-    "FlatHost": "pksm.flat",
-    "Machine": "pksm.machine",
-    "Simulation": "pksm.simulation",
-    "Pksmd": "pksm.pksmd",
-    "Tunables": "pksm.tunables",
-    "preset": "pksm.tunables",
-    "PksmError": "pksm.errors",
-}
-_MODULES = ("checksums",)
-__all__ = ["__version__", *_HOMES, *_MODULES]
-
-
-def __getattr__(name):
-    if name in _MODULES:
-        return importlib.import_module(f"pksm.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pksm' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "Store": "pksm.engine.store",
+        "FlatHost": "pksm.hosts.flat",
+        "Machine": "pksm.hosts.machine.machine",
+        "Simulation": "pksm.simulation.clock",
+        "Pksmd": "pksm.policies.pksmd.daemon",
+        "Tunables": "pksm.policies.pksmd.tunables",
+        "preset": "pksm.policies.pksmd.tunables",
+        "PksmError": "pksm.errors",
+        "bench": "pksm.bench",
+        "checksums": "pksm.checksums",
+        "errors": "pksm.errors",
+        "policies": "pksm.policies",
+        "profiler": "pksm.profiler",
+        "protocols": "pksm.protocols",
+        "report": "pksm.report",
+        "scan": "pksm.scan",
+        "simulation": "pksm.simulation",
+        "sources": "pksm.sources",
+        "testing": "pksm.testing",
+        "validation": "pksm.validation",
+    },
+)

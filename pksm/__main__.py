@@ -6,9 +6,9 @@ import sys
 def main():
     """Run the command line and return the exit code."""
     try:
-        from pksm import cli
+        from pksm.cli.main import main as run
 
-        return cli.main()
+        return run()
     except KeyboardInterrupt:
         sys.stderr.write("pksm: interrupted\n")
         return 130

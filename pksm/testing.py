@@ -1,9 +1,9 @@
-"""Proof of a host of your own against the protocol of pksm/host.py."""
+"""Proof of a host of your own against the protocol of pksm/protocols.py."""
 
 import numpy as np
 
-from pksm import native
-from pksm.pksmd import Pksmd
+from pksm.engine import native
+from pksm.policies.pksmd.daemon import Pksmd
 
 _A, _B, _C, _ZERO = 1, 2, 3, 0  # contents
 _SCRIPT = [_A, _A, _A, _B, _ZERO, _ZERO, _C, _B, _A]

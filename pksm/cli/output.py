@@ -6,8 +6,8 @@ import shutil
 import sys
 import time
 
-from pksm import report
 from pksm.errors import PksmError
+from pksm.report import scan as report
 
 REDRAW_S = 0.1
 MIN_WIDTH, DEFAULT_WIDTH = 60, 100  # columns; the second where there is no terminal to ask

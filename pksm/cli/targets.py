@@ -58,7 +58,7 @@ class Targets:
 
     def _add_processes(self, options):
         from pksm import sources
-        from pksm.sources import processes
+        from pksm.linux.proc import processes
 
         pids, cgroups = dict.fromkeys(options.pid), [processes.find_cgroup(path) for path in options.cgroup]
         for cgroup in cgroups:
@@ -78,7 +78,8 @@ class Targets:
 
 def _holds_fingerprints(path):
     """Look into the file; what can't be read is for its opener to complain about."""
-    from pksm.sources import files, fingerprints
+    from pksm.sources import fingerprints
+    from pksm.sources.images import files
 
     try:
         return fingerprints.sniff(path, files.read_head(path))

@@ -1,136 +1,15 @@
-"""The profiler of checksums: speed, truth, blindness and consequence of every strategy, on any memory.
+"""Checksum strategies on any memory: speed, collisions, blindness, consequence, advice."""
 
-`profile` measures and returns the document `pksm.checksum/1`; a strategy that can't be measured is named in its
-warnings and left out.
-"""
+from typing import TYPE_CHECKING
 
-import time
-from contextlib import ExitStack
-from math import inf
+from pksm.lazy import hand_on
 
-import pksm
-from pksm import bench, checksums
-from pksm.errors import BusError, PksmError, UsageError
-from pksm.profiler import blindness, consequence, ksm, speed, truth
-from pksm.profiler.advice import recommend
-from pksm.profiler.consequence import CHANGED_SHARE
+if TYPE_CHECKING:
+    from pksm.profiler.run import profile
 
-SCHEMA = "pksm.checksum/1"
-ROUNDS = 3  # of pksmd to rest; the quickest counts
-
-
-def profile(subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_SHARE, progress=lambda *what: None):
-    """Profile strategies on each subject in turn and return the document, a dict ready for json.
-
-    subjects: context managers that give a subject.Subject; strategies: names with options (all by default); changes:
-    the share of unshared pages that change by a word and are to be merged then. progress(subject, strategy, stage).
-    A subject that can't be had is named in the warnings and left out, unless it is the first.
-    UsageError for what can't be profiled; PksmError when no strategy worked.
-    """
-    if not 0 <= changes <= 0.5:
-        raise UsageError(f"changes {changes}: a share of the pages, from 0 to 0.5")
-    names = list(dict.fromkeys(checksums.names() if strategies is None else strategies))
-    for name in names:
-        checksums.describe(name, page_size)
-    document = {
-        "schema": SCHEMA,
-        "pksm": pksm.__version__,
-        "machine": bench.machine(),
-        "page_size": page_size,
-        "seed": seed,
-        "changes": changes,
-        "subjects": [],
-        "strategies": [],
-        "warnings": [],
-        "partial": False,  # a strategy or a source was left out
-    }
-    began = time.perf_counter(), time.process_time()
-    with bench.pinned():
-        for subject in subjects:
-            with ExitStack() as stack:
-                try:
-                    opened = stack.enter_context(subject)
-                except UsageError:
-                    raise
-                except PksmError as error:
-                    if not document["subjects"]:
-                        raise
-                    document["warnings"].append(str(error))
-                    document["partial"] = True
-                    continue
-                document["warnings"] += opened.warnings
-                document["partial"] |= opened.partial
-                measured = _Profile(opened, seed, changes, progress, document["warnings"])
-                measured.measure(names)
-                document["subjects"].append(
-                    {
-                        **opened.as_dict(),
-                        "yardsticks": measured.yardsticks,
-                        "recommendation": recommend(list(measured.rows.values())),
-                    }
-                )
-            document["partial"] |= len(measured.rows) < len(names)
-            document["strategies"] += measured.rows.values()
-            names = list(measured.rows)
-    document["cost"] = {"wall_s": time.perf_counter() - began[0], "cpu_s": time.process_time() - began[1]}
-    return document
-
-
-class _Profile:
-    """The rows of one subject while they are measured: {strategy: row}."""
-
-    def __init__(self, subject, seed, changes, progress, warnings):
-        self._subject, self._seed, self._changes, self._warnings = subject, seed, changes, warnings
-        self._progress = lambda name, stage: progress(subject.name, name, stage)
-        self.rows, self._made = {}, {}
-        self._watch = speed.Stopwatch(subject, seed)
-        self._progress(None, "yardsticks")
-        self.yardsticks = self._watch.yardsticks()
-
-    def measure(self, names):
-        """Measure all of them; PksmError when none works."""
-        for name in names:
-            self._attempt(name, self._speed_and_truth, "speed and truth")
-            self._attempt(name, self._consequence, "consequence")
-        for number in range(ROUNDS):  # in turn, so that a busy moment falls on all of them
-            for name in names:
-                self._attempt(name, self._to_rest, f"pksmd to rest, {number + 1} of {ROUNDS},")
-        if not self.rows:
-            raise PksmError(f"{self._subject.name}: no strategy could be profiled: {self._warnings[-1]}")
-        made = {name: self._made[name] for name in self.rows}
-        changes = blindness.Changes(self._subject, self._seed)
-        counts = changes.missed(made, lambda kind: self._progress(None, f"blindness, {kind}"))
-        for name, row in self.rows.items():
-            row["missed"] = blindness.as_columns(made[name], counts[name], self._subject.page_size)
-
-    def _attempt(self, name, measure, stage):
-        """Add columns to a strategy's row; without it from now on, and named, when it fails."""
-        if name in self._made and name not in self.rows:
-            return
-        self._progress(name, stage)
-        try:
-            self.rows[name] = self.rows.get(name, {}) | measure(name)
-        except (BusError, UsageError):
-            raise
-        except PksmError as error:
-            self.rows.pop(name, None)
-            self._warnings.append(f"{name} is left out: {error}")
-
-    def _speed_and_truth(self, name):
-        subject = self._subject
-        checksum = self._made[name] = checksums.make(name, subject.page_size, self._seed)
-        ns, sums = self._watch.checksum(checksum)
-        return {
-            "subject": subject.name,
-            **checksums.describe(name, subject.page_size),
-            **speed.as_columns(ns, subject.page_size, self.yardsticks["read"]),
-            **truth.measure(subject, checksum, sums),
-        }
-
-    def _consequence(self, name):
-        of_pksmd = consequence.measure(self._subject, name, self._seed, self._changes)
-        return of_pksmd | ksm.measure(self._subject, name, self._seed)
-
-    def _to_rest(self, name):
-        again = consequence.to_rest(self._subject, name, self._seed)
-        return again if again["cpu_ns_to_rest"] < self.rows[name].get("cpu_ns_to_rest", inf) else {}
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "profile": "pksm.profiler.run",
+    },
+)

@@ -4,8 +4,8 @@ from math import comb, sqrt
 
 import numpy as np
 
-from pksm import native
-from pksm.adaptive import Adaptive
+from pksm.engine import native
+from pksm.engine.checksums.adaptive import Adaptive
 
 WORDS = (1, 2, 4, 8, 16, 32, 64)  # changed at a time
 TRIALS_PAGES = 4096  # pages of the sample that are changed, each once a round

@@ -6,10 +6,11 @@ a copy of some pages of which a part changes, a word each, so that each becomes 
 
 import numpy as np
 
-from pksm import checksums, native
-from pksm.flat import FlatHost
-from pksm.pksmd import Pksmd
-from pksm.tunables import preset
+from pksm.engine import native
+from pksm.engine.checksums import strategies as checksums
+from pksm.hosts.flat import FlatHost
+from pksm.policies.pksmd.daemon import Pksmd
+from pksm.policies.pksmd.tunables import preset
 
 PUBLISHED = "v0.2"
 # The recheck of unshared pages depends on time, not on work: put off where work is measured.

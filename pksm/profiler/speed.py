@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from pksm import native
-from pksm.store import Store
+from pksm.engine import native
+from pksm.engine.store import Store
 
 HOT_PAGES, HOT_ROUNDS = 64, 32
 REPEATS = 3

@@ -4,11 +4,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from pksm import memory, native, scan
+from pksm.engine import memory, native
+from pksm.engine.store import Store
 from pksm.errors import UsageError
-from pksm.gather import Interrupts, gather
-from pksm.store import Store
-from pksm.workloads import make
+from pksm.scan import run as scan
+from pksm.scan.gather import Interrupts, gather
+from pksm.simulation.workloads import make
 
 SAMPLE_PAGES = 16384
 TABLE_CHECKSUM = "xxh3-64"

@@ -13,8 +13,9 @@ from types import NoneType
 import numpy as np
 
 from pksm.errors import PksmError, UsageError
-from pksm.sources import base, files
+from pksm.sources import base
 from pksm.sources.base import Mapping, Region, State
+from pksm.sources.images import files
 
 MAGIC, VERSION = b"pksmhash", 2
 HEADER = np.dtype(

@@ -4,12 +4,13 @@ import os
 import subprocess
 
 import pytest
-from cli_runs import Done, as_nobody, command, environment, is_one_line, run, run_apart
-from memory_sources import write_file
 
 from pksm import sources
-from pksm.cli import main
-from pksm.sources import raw
+from pksm.cli.main import main
+from pksm.sources.images import raw
+
+from support.cli_runs import Done, as_nobody, command, environment, is_one_line, run, run_apart
+from support.memory_sources import write_file
 
 SIZE = 4096
 

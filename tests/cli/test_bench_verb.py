@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pksm.cli import main
+from pksm.cli.main import main
 
 SMALL = ["bench", "--pages", "200", "--repeats", "1"]
 

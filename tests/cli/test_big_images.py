@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 
-from cli_runs import environment, run
+from support.cli_runs import environment, run
 
 PAGE = 4096
 MEASURE = """

@@ -9,8 +9,10 @@ import zlib
 import numpy as np
 import pytest
 
-from cli_runs import ROOT, command, environment, is_one_line, run
-from pksm import checksums, plugins
+from pksm.engine.checksums import plugins
+from pksm.engine.checksums import strategies as checksums
+
+from support.cli_runs import ROOT, command, environment, is_one_line, run
 
 FEW = ("--pages", "300", "--strategies", "xxh3-64,sampled")
 

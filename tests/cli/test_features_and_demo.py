@@ -8,13 +8,14 @@ import subprocess
 import sys
 
 import pytest
-from cli_runs import environment, is_one_line, run, run_apart
 
 import pksm
-from pksm import checksums
-from pksm.cli import demo
-from pksm.sources import pagemap
-from pksm.tunables import PRESETS
+from pksm.cli.verbs import demo
+from pksm.engine.checksums import strategies as checksums
+from pksm.linux.proc import pagemap
+from pksm.policies.pksmd.tunables import PRESETS
+
+from support.cli_runs import environment, is_one_line, run, run_apart
 
 
 def test_features_as_json(capfd):

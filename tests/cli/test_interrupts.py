@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_runs import is_one_line, run, start
-from memory_sources import GivenSource, data, write_file
 
 from pksm import __main__, sources
 from pksm.cli.interrupts import HeldInterrupts
+
+from support.cli_runs import is_one_line, run, start
+from support.memory_sources import GivenSource, data, write_file
 
 SIZE = 4096
 
@@ -130,6 +131,6 @@ def test_while_modules_are_loaded(monkeypatch, capfd):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pksm.cli.main", interrupted)
+    monkeypatch.setattr("pksm.cli.main.main", interrupted)
     assert __main__.main() == 130
     assert capfd.readouterr() == ("", "pksm: interrupted\n")

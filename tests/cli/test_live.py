@@ -10,13 +10,14 @@ import sys
 
 import numpy as np
 import pytest
-from cli_runs import as_nobody, run
-from model.oracle import answer
 
 from pksm import sources
-from pksm.scan import Settings, scan
-from pksm.sources import pagemap
+from pksm.linux.proc import pagemap
+from pksm.scan.run import Settings, scan
 from pksm.sources.base import State
+
+from model.oracle import answer
+from support.cli_runs import as_nobody, run
 
 PAGE = pagemap.PAGE_SIZE
 PAGES = 300

@@ -9,10 +9,11 @@ import sys
 import time
 
 import pytest
-from cli_runs import ROOT, as_nobody, environment, is_one_line, on_terminal, run, start
 
-from pksm.cli import main
-from pksm.sources import access, processes
+from pksm.cli.main import main
+from pksm.linux.proc import access, processes
+
+from support.cli_runs import ROOT, as_nobody, environment, is_one_line, on_terminal, run, start
 
 HOLD = "import sys; keep = [bytes(4096 * 200 - 1) + b'x', 'a' * 999999]; print('ready', flush=True); sys.stdin.read()"
 
@@ -78,8 +79,8 @@ def test_all(capfd, monkeypatch, kernel_threads):
 
 ALL_OF_THESE = """
 import sys
-from pksm import cli
-from pksm.sources import processes
+from pksm.cli import main as cli
+from pksm.linux.proc import processes
 pids = list(map(int, sys.argv[1].split(",")))
 processes.all_pids = lambda: pids
 sys.exit(cli.main(["scan", "--all"]))
@@ -104,7 +105,7 @@ def test_all_of_200_on_a_terminal():
 
 def test_many_are_told_by_command_and_user(capfd, monkeypatch):
     with holders(2) as pids:
-        monkeypatch.setattr("pksm.report.SOURCES_SHOWN", 1)
+        monkeypatch.setattr("pksm.report.scan.SOURCES_SHOWN", 1)
         these(monkeypatch, pids)
         done = run(capfd, "scan", "--all", "--matrix")
     assert done.code == 0 and "Command and user" in done.out and "Contents in common" in done.out

@@ -4,11 +4,12 @@ import io
 import sys
 
 import pytest
-from cli_runs import command, on_terminal
-from memory_sources import write_file
 
 from pksm.cli import output
 from pksm.errors import PksmError
+
+from support.cli_runs import command, on_terminal
+from support.memory_sources import write_file
 
 SIZE = 4096
 

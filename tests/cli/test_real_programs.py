@@ -11,8 +11,9 @@ import subprocess
 import sys
 
 import pytest
-from cli_runs import run
-from writers import programs
+
+from support.cli_runs import run
+from support.writers import programs
 
 PAGE = os.sysconf("SC_PAGESIZE")
 TOLERANCE = 0.005

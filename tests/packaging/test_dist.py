@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from support import ROOT
+
 VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "pksm" / "__init__.py").read_text(encoding="utf-8"), re.M)[1]
 
 USE = """
@@ -62,10 +63,10 @@ def run(bin_directory, tmp_path, *command):
 def test_sdist_has_all_that_a_build_and_a_test_run_need(dist):
     with tarfile.open(dist[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"pyproject.toml", "setup.py", "Makefile", "LICENSE", "README.md", "pksm/include/pksm.h"}
+    wanted = {"pyproject.toml", "setup.py", "Makefile", "LICENSE", "README.md", "csrc/include/pksm.h"}
     wanted |= {
         path.relative_to(ROOT).as_posix()
-        for pattern in ("csrc/*", "pksm/**/*.py", "ci/*", "docs/**/*", "tests/**/*", "benchmarks/**/*")
+        for pattern in ("csrc/**/*", "pksm/**/*.py", "ci/*", "docs/**/*", "tests/**/*", "benchmarks/**/*")
         for path in ROOT.glob(pattern)
         if path.is_file() and path.suffix != ".pyc"
     }
@@ -80,8 +81,8 @@ def test_wheel_is_for_every_cpython_from_3_11(dist):
 def test_wheel_has_header_and_sources_and_no_tests(dist):
     with zipfile.ZipFile(dist[1]) as archive:
         names = set(archive.namelist())
-    assert {"pksm/_core.abi3.so", "pksm/include/pksm.h", "pksm/cli/__init__.py"} <= names
-    assert {f"pksm/csrc/{path.name}" for path in (ROOT / "csrc").glob("*.[ch]")} <= names
+    assert {"pksm/engine/native/_core.abi3.so", "pksm/csrc/include/pksm.h", "pksm/cli/main.py"} <= names
+    assert {f"pksm/{path.relative_to(ROOT)}" for path in (ROOT / "csrc").rglob("*.[ch]")} <= names
     shared = {name for name in names if name.startswith(f"pksm-{VERSION}.data/data/share/")}
     assert {name.partition("/share/")[2] for name in shared} == {"man/man1/pksm.1", "bash-completion/completions/pksm"}
     assert {name.split("/")[0] for name in names - shared} == {"pksm", f"pksm-{VERSION}.dist-info"}
@@ -103,7 +104,7 @@ def test_sources_in_the_wheel_compile_alone(installed, tmp_path):
     package = Path(run(installed, tmp_path, "python", "-c", "import pksm; print(pksm.__path__[0])").strip())
     main = tmp_path / "main.c"
     main.write_text("#include <pksm.h>\nint main(void) { return pksm_page_is_zero((const uint8_t[8]){0}, 8) != 1; }\n")
-    sources = sorted(map(str, (package / "csrc").glob("*.c")))
-    strict = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{package / 'include'}"]
+    sources = sorted(map(str, (package / "csrc").rglob("*.c")))
+    strict = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{package / 'csrc' / 'include'}"]
     subprocess.run(["gcc", *strict, *sources, "main.c", "-o", "main"], cwd=tmp_path, check=True)
     subprocess.run([str(tmp_path / "main")], check=True)

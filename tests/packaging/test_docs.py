@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from support import ROOT
+
 MAKER = runpy.run_path(str(ROOT / "ci" / "make_docs.py"))
 COMPLETION = ROOT / "docs" / "bash-completion" / "pksm"
 COMPLETE = """

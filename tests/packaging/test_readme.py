@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+from support import ROOT
+
+README = ROOT / "README.md"
 SKIP = re.compile(r"<!-- not run: \S.* -->")
 RUN = ("console", "python")
 SHOWN = ("", "text", "json", "c")

@@ -1,0 +1,434 @@
+/* pksm.h: everything the C core offers, declared once.
+ *
+ * The part between the two cffi markers is read as it stands by csrc/build_ffi.py; it holds only types that
+ * cffi parses. The core allocates nothing, keeps no state and never calls Python: every array belongs to the
+ * caller, stays the caller's and must outlive the call. Item ids start at 1 (0 is nil), page numbers at 0.
+ * Functions return an enum pksm_status; when it is not PKSM_OK their outputs are as they were, unless said
+ * otherwise. Calls on different tables may run in parallel; calls on one table may not.
+ */
+#ifndef PKSM_H
+#define PKSM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* cffi: begin */
+enum pksm_status {
+    PKSM_OK = 0,
+    PKSM_EINVAL = 1, /* an argument that can't be right */
+    PKSM_EPAGE = 2,  /* page number outside the store */
+    PKSM_EITEM = 3,  /* item id outside the table */
+    PKSM_EBUS = 4,   /* bytes could not be read: a mapped file shrank */
+    PKSM_ETREE = 5   /* a tree breaks its invariants */
+};
+
+/* ---- the processor: cpu.c ------------------------------------------------------------------------------ */
+
+/* How wide the kernels work. Every level gives the same bits; scalar is the specification. */
+enum pksm_cpu {
+    PKSM_CPU_SCALAR = 0,
+    PKSM_CPU_SSE42 = 1,
+    PKSM_CPU_AVX2 = 2,
+    PKSM_CPU_AVX512 = 3 /* F, BW, VL and DQ */
+};
+
+/* The widest level that this processor and its operating system can do. */
+int pksm_cpu_best(void);
+/* Uses this level from now on, in all threads; PKSM_EINVAL if it is none or too wide for this machine.
+ * Before the first call: scalar. Not to be called while other calls run. */
+int pksm_cpu_select(int level);
+
+/* ---- pages: page.c ------------------------------------------------------------------------------------- */
+
+/* Pages in sections of 64: the bytes of page p start at sections[p >> 6] + (p & 63) * page_size. */
+typedef struct {
+    const uint64_t *sections; /* address of each section's first byte; no alignment needed */
+    uint64_t n_pages;         /* pages; C refuses page numbers from here on */
+    uint64_t page_size;       /* bytes, a power of two from 8 */
+} pksm_store;
+
+/* Order of two pages as memcmp gives it: -1, 0 or 1. *common (bytes) gets the length of their common prefix. */
+int pksm_page_compare(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t *common);
+/* 1 if all bytes are zero, else 0. */
+int pksm_page_is_zero(const uint8_t *page, size_t size_bytes);
+
+/* zero[i] = 1 if pages[i] is all zeros, else 0. */
+int pksm_pages_are_zero(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *zero);
+/* order[i] = order of a[i] and b[i] as in pksm_page_compare. */
+int pksm_pages_compare(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n, int8_t *order);
+/* Copies the bytes of n pages one behind the other to out (n * page_size bytes). */
+int pksm_pages_copy(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *out);
+
+/* ---- checksums: checksum/ ------------------------------------------------------------------------------ */
+
+/* The checksum of one page; state is whatever the strategy was made with. Plug-ins have this type too. */
+typedef uint64_t (*pksm_checksum_fn)(const uint8_t *page, size_t size_bytes, const void *state);
+
+/* The checksums of n pages at once. zero (may be null) gets 1 for a page of zeros, else 0; returns 1 if it has filled
+ * it, 0 if it can't tell on the way. */
+typedef int (*pksm_checksum_many_fn)(const uint8_t *const *pages, size_t n, size_t size_bytes, const void *state,
+                                     uint64_t *sums, uint8_t *zero);
+
+typedef struct {
+    pksm_checksum_fn sum;
+    const void *state;
+    pksm_checksum_many_fn many; /* null: sum is called page by page */
+} pksm_checksum;
+
+/* State of the strategies that look at some words only: `run` words from each of the positions on. */
+typedef struct {
+    uint64_t n_words;      /* positions */
+    const uint32_t *words; /* in 32-bit words from the start of the page, in order of use */
+    uint64_t run;          /* words */
+} pksm_sample;
+
+typedef struct {
+    const char *name;
+    uint32_t width;       /* bits of the result that can be set */
+    uint32_t takes_sample; /* 1: state is a pksm_sample; 0: state is ignored */
+    pksm_checksum_fn sum;
+    pksm_checksum_many_fn many;
+} pksm_strategy;
+
+/* Checksums that somebody computed beforehand, by the address of the page. */
+typedef struct {
+    uint64_t n;
+    const uint64_t *addresses; /* ascending */
+    const uint64_t *sums;
+} pksm_known;
+
+/* A checksum function (pksm_checksum_fn) whose state is a pksm_known; 0 for a page that is not known. */
+uint64_t pksm_known_sum(const uint8_t *page, size_t size_bytes, const void *state);
+
+/* The table of strategies at the level selected, *n entries; lives for ever, changes with pksm_cpu_select. */
+const pksm_strategy *pksm_strategies(size_t *n);
+
+/* sums[i] = checksum of pages[i]. */
+int pksm_checksum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
+                        uint64_t *sums);
+
+/* ---- items and trees: rbtree.c, page_tree.c ------------------------------------------------------------ */
+
+/* One rmap_item as C sees it: 32 bytes, two to a cache line. */
+typedef struct {
+    uint64_t checksum;
+    uint32_t child[2];      /* item ids: smaller, larger */
+    uint32_t parent_colour; /* parent's id << 1 | 1 if red */
+    uint32_t page;
+    uint16_t flags; /* enum pksm_flag */
+    uint8_t visits;
+    uint8_t skips;
+    uint32_t link; /* head of the item's stable_node_anon list, 0: none; C never follows it in a tree */
+} pksm_node;
+
+enum pksm_flag {
+    PKSM_UNSTABLE = 1,     /* in the unstable tree */
+    PKSM_STABLE = 2,       /* in the stable tree */
+    PKSM_INITCHECKSUM = 4, /* the checksum column is not valid: compute it at the next visit */
+    PKSM_NEWLIST = 8,      /* on the new list */
+    PKSM_RESCAN = 16,      /* on the rescan list */
+    PKSM_CHECKSUM_LIST = 32, /* on the update list */
+    PKSM_DELLIST = 64,       /* its page was freed: C never reads bytes through it */
+    PKSM_ZERO_REFUSED = 128, /* the host would not merge it with the zero page: leave the stage ZERO out */
+    /* KSM's, ksm.c */
+    PKSM_CHAIN = 256,  /* stands in the stable tree for several stable nodes of one content */
+    PKSM_DUP = 512,    /* a stable node in a chain */
+    PKSM_PASSED = 1024, /* was in the unstable tree of an earlier full scan, and not visited since */
+    PKSM_RETIRED = 2048 /* was a stable node; its page is gone, items still hang on it */
+};
+
+/* An item table: nodes[1 .. n_nodes-1]. nodes[0] is nil and stays zero. */
+typedef struct {
+    pksm_node *nodes;
+    uint64_t n_nodes;
+} pksm_table;
+
+/* The two trees of one table. */
+typedef struct {
+    uint32_t unstable_root;
+    uint32_t stable_root;
+    uint32_t n_unstable; /* items */
+    uint32_t n_stable;   /* items */
+    uint32_t collided;   /* 1 once two items of one checksum stood in a tree: descents in flight look twice */
+} pksm_trees;
+
+enum pksm_order {
+    PKSM_CONTENT = 0,         /* by the bytes, as memcmp */
+    PKSM_CHECKSUM = 1,        /* by checksum alone: one content a checksum */
+    PKSM_CHECKSUM_CONTENT = 2 /* by checksum, equal checksums by the bytes */
+};
+
+/* Work done; added to, never cleared. */
+typedef struct {
+    uint64_t pages_visited;
+    uint64_t bytes_hashed;
+    uint64_t bytes_compared;  /* bytes read of one of the two pages */
+    uint64_t futile_compares; /* compares of whole pages that found a difference */
+    uint64_t tree_steps;      /* nodes looked at */
+    uint64_t collisions;      /* equal checksums, other bytes, as found by a search or a merge */
+    uint64_t unlinked;        /* deleted or outdated items that a search took out of a tree */
+} pksm_cost;
+
+/* Takes items out of the tree they are in (by their flags; items in neither are left alone). */
+int pksm_unlink(const pksm_table *table, pksm_trees *trees, const uint32_t *ids, size_t n);
+/* Puts items, each once, back into the tree of which (PKSM_UNSTABLE or PKSM_STABLE) by their checksum column (and
+ * bytes, as order says), one by one. Deleted items met on the way are unlinked; an item whose equal is in the tree already is left out.
+ * PKSM_EINVAL, and nothing done, when one is in a tree or deleted. */
+int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_trees *trees, int order, int which,
+                const uint32_t *ids, size_t n, pksm_cost *cost);
+/* The items of one tree (PKSM_STABLE or PKSM_UNSTABLE) in order; out has room for all of it. */
+int pksm_tree_items(const pksm_table *table, const pksm_trees *trees, int which, uint32_t *out);
+/* PKSM_ETREE unless both trees are red-black trees in order with right flags, parents and counts.
+ * Order is checked by the checksum column only, and by bytes too when store is not null. */
+int pksm_trees_check(const pksm_store *store, const pksm_table *table, const pksm_trees *trees, int order);
+
+/* ---- settle: settle.c ---------------------------------------------------------------------------------- */
+
+/* What the host says of a page; settle asks only when it has found a match. */
+enum pksm_class {
+    PKSM_FREE = 0,       /* free to merge */
+    PKSM_BUSY_PAGE = 1,  /* locked or pinned: try later */
+    PKSM_WALK_FAILS = 2, /* the reverse walk can't reach every pte */
+    PKSM_NOT_KPAGE = 3,  /* may be merged into a page, may not be the one kept */
+    PKSM_NOT_ANON = 4,   /* no anonymous page at all */
+    PKSM_WALK_BREAKS = 5, /* the reverse walk fails after some of its ptes have moved */
+    PKSM_WALK_LOSES = 6,  /* it fails after all of them have: the page is lost to the merge all the same */
+    PKSM_MLOCKED = 16     /* a bit besides: a pte of the page lies in an mlocked vma */
+};
+
+enum pksm_stage {
+    PKSM_STAGE_END = 0,
+    PKSM_STAGE_UNCHANGED = 1, /* checksum as at the last visit? else remember it and stop: STALE */
+    PKSM_STAGE_ZERO = 2,      /* merge with the zero page */
+    PKSM_STAGE_STABLE = 3,    /* look in the stable tree */
+    PKSM_STAGE_UNSTABLE = 4   /* look in the unstable tree; insert */
+};
+
+enum pksm_choice {
+    PKSM_RETRY = 0,   /* on_differ: DIFFERENT, both stay candidates */
+    PKSM_SUCCESS = 1, /* on_differ: booked as merged though nothing is: LIMBO */
+    PKSM_SKIP = 2,    /* on_stale: unlink the node and search again */
+    PKSM_STOP = 3     /* on_stale: end the search there */
+};
+
+enum { PKSM_MAX_WINDOW = 64 };
+
+typedef struct {
+    uint8_t stages[8];  /* enum pksm_stage in order of work, ended by PKSM_STAGE_END */
+    uint8_t order;      /* enum pksm_order of both trees */
+    uint8_t zero_on_differ; /* a page with the zero page's checksum that is not zero: RETRY (goes on) or SUCCESS */
+    uint8_t on_differ;  /* order PKSM_CHECKSUM: equal checksum, other bytes: RETRY or SUCCESS */
+    uint8_t on_stale;   /* a search meets a deleted item: SKIP or STOP */
+    uint8_t window;     /* descents in flight, up to PKSM_MAX_WINDOW; 0 and 1: one by one */
+    uint8_t on_unusable; /* a search finds an item whose page is not anonymous: SKIP (unlink it, search again) or STOP */
+    uint8_t busy_waits;  /* 1: a busy page is not looked at; 0: it is BUSY when it matches */
+    uint8_t unfit_aside; /* 1: an unstable node that can't be merged makes room for a page that can */
+    uint8_t mlock_hangs; /* 1: an mlocked page to be merged into one that is not: HANGS */
+    uint8_t distrust;   /* 1: an unstable node that collides is summed anew and unlinked if its page has changed */
+    uint64_t zero_checksum; /* the strategy's checksum of a page of zeros */
+    pksm_checksum checksum; /* for items with PKSM_INITCHECKSUM, UNCHANGED and distrust; without a function, none of
+                               these may be there: the checksum column is filled already */
+} pksm_rules;
+
+enum pksm_verdict {
+    PKSM_WAITING = 0,   /* in the unstable tree now */
+    PKSM_ZERO = 1,      /* to be merged with the zero page */
+    PKSM_JOINED = 2,    /* to be merged into the page of stable item `other` */
+    PKSM_PAIRED = 3,    /* the page of item `other` is to be merged into this one; this item is in the stable tree,
+                           the other in no tree */
+    PKSM_SAME = 4,      /* found its own page in a tree: nothing to do */
+    PKSM_BUSY = 5,      /* matches `other`, but one of the two is busy */
+    PKSM_DIFFERENT = 6, /* equal checksum, other bytes than `other` (0: the zero page); in no tree */
+    PKSM_LIMBO = 7,     /* as DIFFERENT, but booked as merged with `other`: zero page (0), stable item, or former
+                           unstable item (then this item is in the stable tree) */
+    PKSM_DROP = 8,      /* can't be merged: forget it; `other` is the match, if there was one */
+    PKSM_STALE = 9,     /* changed since its last visit; its new checksum is stored; in no tree */
+    PKSM_ABORTED = 10,  /* a search ended at the deleted item `other` (on_stale STOP); in no tree */
+    PKSM_HANGS = 11,     /* matches `other` (unstable: that one is in no tree now), and merging would never end: settling
+                           stops behind this item; those behind it may have been summed */
+    PKSM_SKIPPED = 12,  /* KSM: left out by smart_scan */
+    PKSM_APPENDED = 13, /* KSM: its page is that of stable node `other`: hangs on it now, no pte moves */
+    PKSM_N_VERDICTS = 14
+};
+
+/* Takes items through the stages of the rules, one after the other, and says of each what is to be done.
+ *
+ * With a window above 1, that many items are searched at a time and then committed in order of arrival. The result is
+ * that of window 1 (cost counters, and when deleted items are unlinked, excepted) in keyed orders, and in order CONTENT
+ * as long as no page in a tree has changed since it was put there. Stages UNCHANGED and on_stale STOP work one by one.
+ *
+ * Items may be in the unstable tree already (they are taken out first); stable items get SAME, deleted ones DROP. classes (one
+ * enum pksm_class a page, indexed by page number) may be null: all free. verdicts[i] and others[i] belong to
+ * ids[i]. revisit (room for n ids) gets the items that a search unlinked because their page had changed (they
+ * carry PKSM_INITCHECKSUM now), *n_revisit their number. *done is the number of items settled: less than n when
+ * revisit is full (call again with the rest) or after PKSM_EBUS; then the trees are whole, the item after the
+ * last one done is not in the unstable tree, and those behind it are where they were (but may have been summed). */
+int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+                const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
+                uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost);
+
+/* The same with all answers in one block of 8 n entries: the rows of pksm_sort_verdicts (of *done entries each), and
+ * from 5 n on others, from 6 n on revisit, from 7 n on the verdicts as bytes; starts (PKSM_N_VERDICTS + 1) as there. After
+ * PKSM_EBUS too, for those that have a verdict. */
+int pksm_settle_batch(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+                      const uint8_t *classes, const uint32_t *ids, size_t n, uint32_t *rows, uint32_t *starts,
+                      size_t *n_revisit, size_t *done, pksm_cost *cost);
+
+/* ---- KSM's visits: ksm.c ------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint32_t n_spare; /* ids on the stack of spare ones */
+    uint32_t shared;  /* stable nodes that items hang on */
+    uint32_t sharing; /* items that hang on a stable node, beyond the first of each */
+    uint32_t passed;  /* items with PKSM_PASSED */
+    uint32_t chains;
+    uint32_t dups;    /* stable nodes in chains */
+} pksm_ksm_counts;
+
+/* What KSM keeps besides the item table and the trees, which are in order CONTENT. An item is a mapping; its link is
+ * the stable node it hangs on (0: none), visits its age, skips how many full scans still leave it out. Stable nodes and
+ * chains are items from the spare ids; a stable node's link is its chain. */
+typedef struct {
+    uint32_t *node_of_page; /* by page number: the stable node whose page it is, 0: none */
+    uint64_t n_pages;       /* of node_of_page */
+    uint32_t *sharers;      /* by item id: items that hang on a stable node; of a chain: ms when it was last pruned */
+    uint32_t *next;         /* by item id: next stable node of the chain; of a chain: the first */
+    uint32_t *spare;        /* blank ids, with room for all there ever were */
+    pksm_ksm_counts *counts;
+} pksm_ksm;
+
+typedef struct {
+    uint32_t max_page_sharing; /* items a stable node; 0: no limit */
+    uint32_t prune_millisecs;  /* from one pruning of a chain to the next */
+    uint32_t now_millisecs;
+    uint8_t smart_scan;
+} pksm_ksm_limits;
+
+/* Visits items in order until `limit` of them were visited: verdicts, others and done as in pksm_settle, which this is
+ * for KSM. mapped[i]: 1 when the item's page is filled in; 0 when there is none any more: it loses all it had (DROP), and
+ * does not count as a visit. Nor does SKIPPED. Others: SAME, APPENDED, STALE, ZERO, JOINED (to the page of stable node
+ * `other`), PAIRED (item `other` to the page of this item), WAITING, BUSY, ABORTED. Of rules, stages and checksum count.
+ * It stops, too, when there are less than two spare ids. After PKSM_EBUS the trees are whole. */
+int pksm_ksm_visit(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm,
+                   const pksm_rules *rules, const pksm_ksm_limits *limits, const uint8_t *classes, const uint32_t *ids,
+                   const uint8_t *mapped, size_t n, size_t limit, uint8_t *verdicts, uint32_t *others, size_t *done,
+                   pksm_cost *cost);
+/* Takes items out of the unstable tree, or off their stable nodes. */
+int pksm_ksm_drop(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm, const uint32_t *ids, size_t n,
+                  pksm_cost *cost);
+/* These pages are free: their stable nodes go when a search or a visit next meets them. */
+int pksm_ksm_bury(const pksm_table *table, const pksm_ksm *ksm, const uint32_t *pages, size_t n);
+/* Throws the unstable tree away: a new full scan begins. */
+int pksm_ksm_pass(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm);
+
+/* ---- integers: lists.c --------------------------------------------------------------------------------- */
+
+/* Sorts the verdicts of settle, stable: starts[v] .. starts[v+1] are the columns of verdict v in rows, which are five
+ * of n entries each: position, item, the item that the verdict names (0: none), and the page of either. */
+int pksm_sort_verdicts(const pksm_table *table, const uint32_t *ids, const uint8_t *verdicts, const uint32_t *others,
+                       size_t n, uint32_t *rows, uint32_t *starts);
+/* Copies to out (room for n) those of the ids whose flags under the mask are `flags`, *count of them. */
+int pksm_select(const pksm_table *table, const uint32_t *ids, size_t n, uint32_t mask, uint32_t flags, uint32_t *out,
+                size_t *count);
+/* Sets some flags of items, then clears some. */
+int pksm_mark(const pksm_table *table, const uint32_t *ids, size_t n, uint32_t set, uint32_t clear);
+/* counts[at[i]] += by; PKSM_EINVAL, and nothing done, if one is from n_counts on. */
+int pksm_tally(int64_t *counts, size_t n_counts, const uint32_t *at, size_t n, int64_t by);
+
+/* A list of items, first in, first out, as a ring of ids. The entry at position p is ids[p % size]; it is valid if the
+ * item's stamp is p and the item has the ring's flag, and void otherwise. Positions start at 1. */
+typedef struct {
+    uint32_t *ids;
+    uint32_t *stamps; /* by item id; rings that an item is never on at once may share them */
+    uint32_t size;    /* entries */
+    uint32_t head;    /* position of the first entry */
+    uint32_t tail;    /* position behind the last entry */
+    uint32_t length;  /* valid entries */
+    uint32_t flag;    /* enum pksm_flag */
+} pksm_ring;
+
+/* Appends ids, each once, which must be on no ring that shares the stamps; PKSM_EINVAL if there is no room. */
+int pksm_ring_push(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
+/* The same with those whose flags under the mask are `flags`: pksm_select and pksm_ring_push in one. */
+int pksm_ring_push_where(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n, uint32_t mask,
+                         uint32_t flags);
+/* Copies the first n valid ids (fewer if there are no more) to out, *count of them; takes them off unless peek. */
+int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count);
+/* Takes those of the ids that are on the ring off it, wherever they stand. */
+int pksm_ring_drop(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
+
+enum { PKSM_ZERO_FRAME = -1 }; /* as uint32_t in frame_of: the zero page */
+
+/* Points pages to the frames of other pages: frame_of[pages[i]] = frames[i], and counts in mapcount (both by page
+ * number, n_pages entries); frames null: all to the zero page, which is not counted. PKSM_EINVAL, and nothing done,
+ * unless each page has its own frame to itself and each of the frames is mapped and not among the pages. */
+int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uint32_t *pages, const uint32_t *frames,
+               size_t n);
+
+/* Parts pages from their items: ids gets the items of those that have one (room for n), *count their number;
+ * item_of_page, n_pages entries, becomes 0 for them. Pages from n_pages on have none. */
+int pksm_part(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids, size_t *count);
+/* pksm_part and pksm_ring_push in one; PKSM_EINVAL, and nothing done, if the ring has no room for n. */
+int pksm_part_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
+                   const uint32_t *pages, size_t n);
+/* Makes items blank again; PKSM_EITEM, and nothing done, if one is in a tree or on a list. */
+int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n);
+
+/* Values kept for items: a list of records for each, newest first, whose head is the item's link. */
+typedef struct {
+    uint32_t *values;
+    uint32_t *next;  /* 0: the last of its list */
+    uint32_t size;   /* of both arrays; record 0 is nil */
+    uint32_t top;    /* records from here on were never used; starts at 1 */
+    uint32_t free;   /* list of those given back */
+    uint32_t length; /* in use */
+} pksm_records;
+
+/* Adds value[i] for item ids[i], in this order; PKSM_EINVAL, and nothing done, if there is no room. */
+int pksm_records_append(const pksm_table *table, pksm_records *records, const uint32_t *ids, const uint32_t *values,
+                        size_t n);
+/* Gives the records of items (each named once) back; values, with room for so many, gets what they held, *count their
+ * number: above room, nothing was done. PKSM_EINVAL, and nothing done, when a list leads nowhere. */
+int pksm_records_release(const pksm_table *table, pksm_records *records, const uint32_t *ids, size_t n,
+                         uint32_t *values, size_t room, size_t *count);
+/* The same, and takes the items off all of these rings and out of their tree, and makes them blank as pksm_clear. */
+int pksm_let_go(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
+                pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room, size_t *count);
+/* Follows `next` from each head to 0; out (null: only count) gets the records met, *count their number.
+ * PKSM_EINVAL when a link is out of range or more than n_next records are met (a loop). */
+int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, size_t n, uint32_t *out, size_t *count);
+
+/* ---- bus errors: bus.c --------------------------------------------------------------------------------- */
+
+/* From now on a page of a mapped file that is gone makes calls return PKSM_EBUS instead of ending the process.
+ * Installs a SIGBUS handler; a bus error outside this core gets the default treatment. For programs: a library
+ * leaves signals alone. */
+int pksm_catch_bus_errors(void);
+
+/* ---- yardsticks: yardstick.c --------------------------------------------------------------------------- */
+
+/* What benchmarks hold the engine against; nothing here merges. */
+
+/* *sum = sum of all 64-bit words of the pages, modulo 2^64: reads them once, and does no more. */
+int pksm_yardstick_read(const pksm_store *store, const uint32_t *pages, size_t n, uint64_t *sum);
+/* *equal = number of pairs a[i], b[i] with equal bytes, by memcmp. */
+int pksm_yardstick_memcmp(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n, uint64_t *equal);
+
+typedef struct {
+    uint64_t checksum;
+    uint32_t page;
+    uint32_t used; /* 0: empty */
+} pksm_slot;
+
+/* kept[i] = the first of the pages with the bytes of pages[i]: by a hash table of checksums, confirmed by the bytes.
+ * slots: n_slots zeroed entries, a power of two above n. */
+int pksm_yardstick_table(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
+                         pksm_slot *slots, size_t n_slots, uint32_t *kept);
+/* kept[i] = the page that KSM's trees merge pages[i] into: each page is looked for in the stable tree, then in the
+ * unstable tree, with memcmp at every node and one search at a time. No checksum, no second scan, no page tables: it
+ * does less than ksmd. table: n + 1 zeroed nodes. */
+int pksm_yardstick_ksm(const pksm_store *store, const uint32_t *pages, size_t n, const pksm_table *table,
+                       uint32_t *kept);
+/* cffi: end */
+
+#endif

@@ -1,0 +1,239 @@
+"""What the engine is measured against, on the same bytes: limits of the machine, and other ways to find equal pages.
+
+A job is one thing to measure. Its answer is always checked: the figures of a wrong answer mean nothing.
+"""
+
+import contextlib
+import mmap
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat, starmap
+
+import numpy as np
+
+from pksm.engine import memory, native
+from pksm.engine.checksums import strategies as checksums
+from pksm.engine.store import Store
+from pksm.errors import PksmError, UsageError
+from pksm.simulation.workloads import make
+
+COPY_BYTES = 1 << 28  # as much is copied and compared, at most: far more than a cache holds
+CALLS = 100_000
+
+
+class WrongAnswer(PksmError):
+    """What was measured gave a wrong answer, so its figures mean nothing."""
+
+
+class Ground:
+    """Touched memory that holds one load at a time, and a copy of its first COPY_BYTES.
+
+    huge: on huge pages where the kernel has them, else on none.
+    bytes: uint8 (n_pages, page_size); pages: their page numbers, from first on; load: what is in it, None before the
+    first fill; copy, copy_pages: the same of the copy.
+    """
+
+    def __init__(self, n_pages, page_size=4096, huge=True):
+        if n_pages < 1:
+            raise UsageError(f"{n_pages} pages: there must be one at least to measure with")
+        self.store = Store(page_size)
+        allocate = self.store.allocate if huge else partial(_allocate_small, self.store)
+        self.first, self.bytes = allocate(n_pages)
+        self.pages = _numbers(self.first, n_pages)
+        n_copied = min(n_pages, max(1, COPY_BYTES // page_size))
+        first_copy, self.copy = allocate(n_copied)
+        self.copy_pages = _numbers(first_copy, n_copied)
+        self.load = None
+
+    def fill(self, name, seed=0):
+        """Write the load of this name over what was there."""
+        self.load = make(name, self.bytes, seed)
+        np.copyto(self.copy, self.bytes[: len(self.copy)])
+
+
+def _allocate_small(store, n_pages):
+    """As Store.allocate, but on pages of the ordinary size."""
+    mapping = mmap.mmap(-1, n_pages * store.page_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(AttributeError, OSError):  # a kernel without huge pages has no use for the advice
+        mapping.madvise(mmap.MADV_NOHUGEPAGE)
+    array = np.frombuffer(mapping, np.uint8).reshape(n_pages, store.page_size)
+    return store.add(array, writable=True), array
+
+
+def _numbers(first, n_pages):
+    return np.arange(first, first + n_pages, dtype=np.uint32)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to measure, as often as wanted.
+
+    prepare() makes what one run needs; work(that) is the run, and nothing else is timed; check(what work returned)
+    raises WrongAnswer, or returns the number of pages merged away (None where nothing is merged); steps(what work
+    returned) tells the seconds of its parts, {name: (wall, CPU)}.
+    """
+
+    engine: str
+    load: str
+    pages: int  # that a run goes through; for `call`, calls
+    prepare: Callable
+    work: Callable
+    check: Callable
+    order: str | None = None
+    batch: int | None = None  # pages a wake-up
+    threads: int = 1
+    steps: Callable = lambda answer: {}
+
+
+def limits(ground):
+    """Return the jobs that show the limits of this machine: read, memcpy, memcmp, and an empty call from Python."""
+    view, copied = ground.store.view, ground.pages[: len(ground.copy_pages)]
+    words = ground.bytes.reshape(len(ground.bytes), -1).view(np.uint64)
+
+    def job(engine, pages, work, is_right):
+        def check(answer):
+            if not is_right(answer):
+                raise WrongAnswer(f"{engine} of load {ground.load.name}: a wrong result")
+
+        return Job(engine, ground.load.name, pages, lambda: None, lambda _: work(), check)
+
+    return [
+        job(
+            "read",
+            len(ground.pages),
+            lambda: native.yardstick_read(view, ground.pages),
+            lambda total: total == int(np.add.reduce(np.add.reduce(words, axis=1))),
+        ),
+        job(
+            "memcpy",
+            len(copied),
+            lambda: native.yardstick_memcpy(view, copied, ground.copy),
+            lambda _: np.array_equal(ground.copy, ground.bytes[: len(copied)]),
+        ),
+        job(
+            "memcmp",
+            len(copied),
+            lambda: native.yardstick_memcmp(view, copied, ground.copy_pages),
+            lambda equal: equal == len(copied),
+        ),
+        job(
+            "call",
+            CALLS,
+            lambda: deque(starmap(native.lib.pksm_page_is_zero, repeat((native.ffi.NULL, 0), CALLS)), maxlen=1),
+            lambda last: list(last) == [1],
+        ),
+    ]
+
+
+def checksum_job(ground, name=checksums.DEFAULT, threads=1):
+    """Return the job that sums every page, in ascending order, and does no more; each thread sums a range."""
+    strategy = checksums.make(name, ground.store.page_size)
+    view, pages = ground.store.view, ground.pages
+    threads = min(threads, len(pages))
+    bounds = [len(pages) * part // threads for part in range(threads + 1)]
+    ranges = [slice(*pair) for pair in zip(bounds, bounds[1:], strict=False)]
+
+    def work(sums):
+        if threads == 1:
+            return native.checksum_pages(view, strategy, pages, out=sums)
+        with ThreadPoolExecutor(threads) as pool:
+            deque(pool.map(lambda part: native.checksum_pages(view, strategy, pages[part], out=sums[part]), ranges), 0)
+        return sums
+
+    return Job(
+        engine="checksum",
+        load=ground.load.name,
+        pages=len(pages),
+        prepare=lambda: np.full(len(pages), 1, np.uint64),  # touched
+        work=work,
+        check=lambda sums: check_sums(ground.load, sums, checksums.is_exact(name)),
+        threads=threads,
+    )
+
+
+def table_job(ground, name=checksums.DEFAULT):
+    """Return the job that finds equal pages by a hash table of checksums, confirmed by the bytes, all in C."""
+    strategy, n_pages = checksums.make(name, ground.store.page_size), len(ground.pages)
+
+    def prepare():
+        slots, kept = memory.zeros(1 << (2 * n_pages).bit_length(), native.SLOT), np.full(n_pages, 1, np.uint32)
+        slots["used"] = 0  # touched
+        return slots, kept
+
+    def work(prepared):
+        slots, kept = prepared
+        native.yardstick_table(ground.store.view, strategy, ground.pages, slots, kept)
+        return kept
+
+    return Job(
+        "hash table", ground.load.name, n_pages, prepare, work, lambda kept: check_kept(ground.load, kept, ground.first)
+    )
+
+
+def ksm_job(ground):
+    """Return the job of KSM's one-at-a-time twin: its two trees with memcmp at every node, all in C, on our nodes.
+
+    It does less than ksmd: no checksum, one scan for its two, and no page tables.
+    """
+    n_pages = len(ground.pages)
+
+    def prepare():
+        nodes, kept = memory.zeros(n_pages + 1, native.NODE), np.full(n_pages, 1, np.uint32)
+        nodes["page"] = 0  # touched
+        return native.TableView(nodes, np.zeros(1, native.TREES)), kept
+
+    def work(prepared):
+        table, kept = prepared
+        native.yardstick_ksm(ground.store.view, ground.pages, table, kept)
+        return kept
+
+    return Job(
+        engine="ksm twin",
+        load=ground.load.name,
+        pages=n_pages,
+        prepare=prepare,
+        work=work,
+        check=lambda kept: check_kept(ground.load, kept, ground.first),
+        order="content",
+    )
+
+
+def check_counts(load, **found):
+    """Raise WrongAnswer unless these counts are what the load expects."""
+    expected = load.expected()
+    for name, count in found.items():
+        if count != expected[name]:
+            raise WrongAnswer(f"load {load.name}: {name} should be {expected[name]}, found {count}")
+
+
+def check_sums(load, sums, exact):
+    """Raise WrongAnswer unless pages of equal content have equal sums, and, if exact, the others others."""
+    _, one_page_each, content = np.unique(load.contents, return_index=True, return_inverse=True)
+    if not np.array_equal(sums, sums[one_page_each][content]):
+        raise WrongAnswer(f"load {load.name}: equal pages have different checksums")
+    check_counts(load, pages=len(sums))
+    if exact:
+        check_counts(load, distinct=len(np.unique(sums)))
+
+
+def check_kept(load, kept, first):
+    """Return the number of pages merged away; WrongAnswer unless exactly the equal pages have the same kept page.
+
+    kept: page numbers, one for each page of the load, the first of which is page number `first`.
+    """
+    distinct = len(np.unique(kept))
+    check_counts(load, pages=len(kept), distinct=distinct)
+    check_same(load, kept, np.arange(first, first + len(kept)), first)
+    return len(kept) - distinct
+
+
+def check_same(load, kept, pages, first):
+    """Raise WrongAnswer unless kept[i] is a page of the load with the content of pages[i]."""
+    kept, pages = kept.astype(np.int64) - first, pages.astype(np.int64) - first
+    if len(kept) and not 0 <= kept.min() <= kept.max() < len(load.contents):
+        raise WrongAnswer(f"load {load.name}: a page was merged into one that is not of the load")
+    if not np.array_equal(load.contents[kept], load.contents[pages]):
+        raise WrongAnswer(f"load {load.name}: pages of different content share a frame")

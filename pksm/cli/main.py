@@ -1,0 +1,100 @@
+"""The command line: parsing and printing only. Each verb is a file here with HELP, add_arguments and run."""
+
+import argparse
+import sys
+import warnings
+
+from pksm import __version__
+from pksm.cli import output
+from pksm.cli.verbs import bench, checksum, demo, features, scan, simulate, truth, validate
+from pksm.errors import PksmError, UsageError
+from pksm.report import scan as report
+
+COMMANDS = {
+    "scan": scan,
+    "bench": bench,
+    "simulate": simulate,
+    "truth": truth,
+    "validate": validate,
+    "checksum": checksum,
+    "features": features,
+    "demo": demo,
+}
+INTERRUPTED, CLOSED_PIPE = 130, 141
+EXIT_CODES = """exit codes: 0 done, 1 error, 2 wrong usage, 3 partial result, 77 not supported here,
+130 interrupted, 141 nobody reads the output any more"""
+
+
+def main(argv=None):
+    """Run the command line (sys.argv by default) and return the exit code."""
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _remark
+            return _run(sys.argv[1:] if argv is None else list(argv))
+    except SystemExit as stop:  # --help and --version
+        return stop.code or 0
+    except PksmError as error:
+        output.remark(error)
+        return error.exit_code
+    except BrokenPipeError:
+        return CLOSED_PIPE
+    except KeyboardInterrupt:
+        output.remark("interrupted")
+        return INTERRUPTED
+
+
+def _remark(message, *where, **more):
+    """Show a warning of Python's as one line of ours."""
+    output.remark(message)
+
+
+def _run(argv):
+    if not argv or argv[0] not in COMMANDS:
+        return _no_verb(argv)
+    verb, module, command = argv[0], COMMANDS[argv[0]], None
+    if "--" in argv:
+        at = argv.index("--")
+        argv, command = argv[:at], argv[at + 1 :]
+        if verb != "scan":
+            raise UsageError(f"pksm {verb} takes no command behind --")
+    parser = _Parser(f"pksm {verb}", module.USAGE, module.DESCRIPTION)
+    module.add_arguments(parser)
+    options = parser.parse_intermixed_args(argv[1:])
+    options.command = command
+    return module.run(options)
+
+
+def _no_verb(argv):
+    verbs = "\n".join(f"  {name:<9} {module.HELP}" for name, module in COMMANDS.items())
+    parser = _Parser(
+        "pksm",
+        "pksm VERB [OPTION...] (pksm VERB --help tells more)",
+        f"Find out exactly what merging equal pages saves in real memory.\n\nverbs:\n{verbs}",
+        EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"pksm {__version__}")
+    parser.add_argument("verb", nargs="?", help=argparse.SUPPRESS)
+    verb = parser.parse_args(argv[:1]).verb
+    if verb is None:
+        raise UsageError("say what to do, for example: pksm demo (pksm --help tells more)")
+    raise UsageError(f"unknown verb {report.plain(verb)!r}: choose from {', '.join(COMMANDS)}")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line of ours, and all text goes where all output goes."""
+
+    def __init__(self, prog, usage, description, epilog=None):
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message):
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def _print_message(self, message, file=None):
+        output.write(message)

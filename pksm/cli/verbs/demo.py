@@ -1,0 +1,107 @@
+"""pksm demo: four live Python interpreters, what they have in common, and what merging it would save."""
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from pksm.cli import output
+from pksm.cli.verbs.scan import for_table
+from pksm.errors import PksmError
+from pksm.report import scan as report
+
+HELP = "scan four Python interpreters that are started for it; needs no root"
+USAGE = "pksm demo"
+DESCRIPTION = f"{HELP[0].upper()}{HELP[1:]}."
+CHILDREN, PARTIAL = 4, 3
+
+# What a small service holds: a dictionary of records, a text, tables of numbers. The text, one table and half of
+# another are the same in all of them, the rest is each one's own.
+PROGRAM = r"""
+import sys
+import numpy as np
+
+number = int(sys.argv[1])
+common = np.random.default_rng(0).standard_normal(1 << 19)
+own = np.random.default_rng(1 + number).standard_normal(1 << 19)
+half_empty = np.full(1 << 18, 0.0)
+half_empty[1 << 17 :] = np.arange(1 << 17)
+text = "\n".join(f"line {line:06} of a text that every one of these interpreters has read" for line in range(50_000))
+records = {f"user-{key}": {"id": key, "name": f"name {key * number}", "tags": [key, str(key)]} for key in range(10_000)}
+print("ready", flush=True)
+sys.stdin.read()
+"""
+HOLDS = "each with 10,000 records in a dictionary, a text and three numpy arrays, partly the same"
+
+
+def add_arguments(parser):
+    """Declare no options: a demonstration has none."""
+
+
+def run(options):
+    """Start the interpreters, scan them, print, and end them; return the exit code."""
+    from pksm import sources
+    from pksm.engine import native
+    from pksm.scan.run import Settings, opened, scan
+
+    native.catch_bus_errors()
+    output.remark(f"starting {CHILDREN} Python interpreters, {HOLDS}")
+    settings = for_table(Settings(threads=len(os.sched_getaffinity(0))))
+    progress = output.Progress()
+    with _children() as pids, opened([partial(sources.open_pid, pid) for pid in pids]) as (processes, errors):
+        try:
+            result = scan(processes, settings, progress, errors=errors)
+        finally:
+            progress.clear()
+    for warning in result["warnings"]:
+        output.remark(warning)
+    output.write(report.scan_table(result, output.width(), output.colour()) + "\n" + _next_steps(_own_name()))
+    return PARTIAL if result["partial"] else 0
+
+
+@contextmanager
+def _children():
+    """Run the interpreters and give their pids once all are ready; end them, whatever happens."""
+    with ExitStack() as stack:
+        children = [stack.enter_context(_child(number)) for number in range(CHILDREN)]
+        for child in children:
+            if child.stdout.readline() != b"ready\n":
+                raise PksmError("a Python interpreter of the demonstration ended before it was ready (see above)")
+        yield [child.pid for child in children]
+
+
+@contextmanager
+def _child(number):
+    # A group of its own: Ctrl-C is for us. Should we die, its input ends, and it with it.
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+    )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+
+def _own_name():
+    """What to type to run this command again."""
+    name = sys.argv[0]
+    if os.path.basename(name) == "__main__.py":
+        return f"{os.path.basename(sys.executable)} -m pksm"
+    found = shutil.which(os.path.basename(name))
+    if found and os.path.samefile(found, name):
+        return os.path.basename(name)
+    return os.path.relpath(name)
+
+
+def _next_steps(name):
+    lines = [
+        (f"{name} scan --pid $$", "a live process: this shell"),
+        (f"{name} scan -- python3 -m http.server", "a command: it is started, read after a second, and ended"),
+        (f"{name} scan ram.img", "a file of raw memory, such as a virtual machine's"),
+    ]
+    return "Now scan something of your own:\n" + "".join(f"  {line}\n" for line in report.columns(lines))

@@ -1,0 +1,79 @@
+"""pksm truth: what real PKSM kernels counted, and what the simulated machine counts."""
+
+import json
+
+from pksm.cli import output
+from pksm.errors import UsageError
+from pksm.policies.pksmd import tunables
+
+HELP = "compare the simulated machine with what real PKSM kernels counted"
+USAGE = "pksm truth [OPTION...] [W... | FILE.jsonl]"
+DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
+
+Plays the workloads that were run in booted kernels (all, or those named) on the simulated machine, or the random traces
+of a file, and shows every number that differs.
+
+examples:
+  pksm truth                      all workloads
+  pksm truth W2 W23_leak --json   two of them, all numbers
+  pksm truth traces.jsonl         random traces that a kernel executed, one a line"""
+
+
+def add_arguments(parser):
+    """Declare the options of this verb."""
+    what = parser.add_argument_group("what to compare")
+    what.add_argument("names", nargs="*", metavar="W|FILE.jsonl",
+                      help="workloads by name, or one file of random traces")  # fmt: skip
+    what.add_argument("--preset", metavar="NAME",
+                      help=f"settings in place of the kernel's own: {', '.join(tunables.PRESETS)}")  # fmt: skip
+    out = parser.add_argument_group("what to print")
+    out.add_argument("--all", action="store_true", help="every number, not only those that differ")
+    form = out.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="every number, as one JSON document (schema pksm.truth/1)")
+    form.add_argument("--csv", action="store_true", help="a line for every number")
+
+
+def run(options):
+    """Compare and print; return 1 if a number differs without a known reason."""
+    from pksm.report import truth as truth_report
+
+    preset = None if options.preset is None else tunables.preset(options.preset)
+    progress = output.Progress()
+    files = [name for name in options.names if name.endswith(".jsonl")]
+    if files and len(options.names) > 1:
+        raise UsageError("one file of traces at a time, and no workloads beside it")
+    try:
+        document = _file(files[0], preset, progress) if files else _workloads(options.names, preset, progress)
+    finally:
+        progress.clear()
+    if options.json:
+        output.write(json.dumps(document, indent=1) + "\n")
+    elif options.csv:
+        output.write(truth_report.truth_csv(document))
+    else:
+        output.write(truth_report.truth_table(document, output.colour(), options.all))
+    return int(any(row["kernel_value"] != row["ours"] and not row.get("note") for row in document["rows"]))
+
+
+def _workloads(names, preset, progress):
+    from pksm.validation.recorded import workloads as truth
+
+    def show(kernel, name):
+        progress.show(lambda: f"{kernel}: {name}")
+
+    rows = truth.compare(names, preset, show)
+    return {"schema": truth.SCHEMA, "rows": [row._asdict() for row in rows]}
+
+
+def _file(path, preset, progress):
+    from pksm.validation.recorded import traces as fuzz_truth
+    from pksm.validation.recorded import workloads as truth
+
+    traces, rows = fuzz_truth.read_traces(path), []
+    for number, trace in enumerate(traces, 1):
+        progress.show(lambda number=number: f"trace {number:,} of {len(traces):,}")
+        rows += fuzz_truth.replay(trace, preset)
+    if not rows:
+        raise UsageError(f"{path}: the traces have no rounds")
+    document = {"schema": truth.SCHEMA, "readings": fuzz_truth.agreement(rows)}
+    return document | {"rows": [row._asdict() for row in rows]}

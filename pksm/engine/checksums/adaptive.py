@@ -1,0 +1,56 @@
+"""Adaptive sampling, UKSM's idea: how many words a checksum looks at follows what that costs.
+
+Per period, cost = ns to sum a page + futile compares a page x ns of one of them. Twice as many words are tried, then
+half as many; the cheaper is kept, and the strength holds when neither is better by a twentieth.
+"""
+
+from pksm.engine import native
+
+BETTER = 0.95  # of the cost so far: what a change must come below to be kept
+
+
+class Adaptive(native.Checksum):
+    """The strategy `adaptive`: PKSM's sample, over the first `strength` of a permutation of all words of a page.
+
+    words: the permutation; strength: words to begin with. Whoever sums with it asks next_strength() once a period and,
+    when that differs, calls set_strength() and sums everything anew.
+    """
+
+    def __init__(self, words, strength):
+        super().__init__("sampled", words)
+        self.name = "adaptive"
+        self._costs = {}  # strength -> cost, of this round of trials
+        self._settled = strength  # the best so far; another strength is on trial
+        self._held_at = None  # its cost when the last round of trials ended
+        self.set_strength(strength)
+
+    @property
+    def strength(self):
+        """Words looked at."""
+        return int(self._sample.n_words)
+
+    def set_strength(self, strength):
+        """Look at this many words from now on; ValueError unless a page has them, and they are one at least."""
+        if not 1 <= strength <= len(self.words):
+            raise ValueError(f"strength {strength}: from 1 to the {len(self.words)} words of a page")
+        self._sample.n_words = strength
+
+    def next_strength(self, cost_ns):
+        """Return the strength for the next period; cost_ns: what a page cost in this one, at the strength in use.
+
+        While it holds, it tries again once the cost has moved by more than a twentieth.
+        """
+        now, best = self.strength, self._settled
+        if now == best and self._held_at is not None:
+            if BETTER * self._held_at <= cost_ns and BETTER * cost_ns <= self._held_at:
+                return now
+            self._held_at = None
+            self._costs.clear()
+        self._costs[now] = cost_ns
+        if now != best and cost_ns < BETTER * self._costs[best]:
+            best = self._settled = now
+        for other in (best * 2, best // 2):
+            if 1 <= other <= len(self.words) and other not in self._costs:
+                return other
+        self._held_at = self._costs[best]
+        return best

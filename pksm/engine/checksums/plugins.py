@@ -1,0 +1,150 @@
+"""Checksums of others: a C function by its address, or a Python callable over a batch of pages.
+
+Found by register() or by an entry point of the group `pksm.checksums`; a broken one is named in a warning and passed
+over.
+"""
+
+import ctypes
+import re
+import warnings
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from pksm.engine import native
+from pksm.errors import PksmError, UsageError
+
+ENTRY_POINTS = "pksm.checksums"
+AT_ONCE_BYTES = 4 << 20  # of pages that a Python callable gets at a time
+_registered = {}  # name -> Plugin
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A checksum of somebody else's.
+
+    function: the address of a C function `uint64_t (*)(const uint8_t *page, size_t size, const void *state)`, given as
+    an integer, a cffi or ctypes function pointer or a numba.cfunc; or a Python callable that takes a read-only uint8
+    array (n, page_size) and gives an array of n unsigned integers.
+    width: bits of the result that can be set; state: what a C function gets as third argument (an address, a cffi or
+    ctypes pointer, or an object with a buffer), kept alive; keep: what else has to live as long, such as cffi's
+    library; about: who uses it, a few words.
+    UsageError for what can't be that.
+    """
+
+    function: object
+    width: int = 64
+    state: object = None
+    keep: object = None
+    about: str = ""
+    name: str = ""
+
+    def __post_init__(self):
+        if not isinstance(self.width, int) or not 1 <= self.width <= 64:
+            raise UsageError(f"checksum plug-in {self.name}: width {self.width!r} is no number of bits from 1 to 64")
+        if _address(self.function) is None:
+            if not callable(self.function) or isinstance(self.function, (native.ffi.CData, ctypes._CFuncPtr)):  # NULL
+                raise UsageError(f"checksum plug-in {self.name}: neither the address of a C function nor a callable")
+            if self.state is not None:
+                raise UsageError(f"checksum plug-in {self.name}: only a C function takes a state")
+
+    def make(self):
+        """Return the checksum ready to use: a native.Function or a Batch."""
+        address = _address(self.function)
+        if address is None:
+            return Batch(self.name, self.width, self.function)
+        kept = native.ffi.from_buffer(self.state) if _has_buffer(self.state) else self.state
+        return native.Function(self.name, self.width, address, _address(kept) or 0, (self, kept))
+
+
+class Batch:
+    """A Python callable as a checksum. C can't call it, so the engine sums pages with it before it settles them."""
+
+    def __init__(self, name, width, function):
+        self.name, self.width, self._function = name, width, function
+
+    def of(self, data):
+        """Return the checksum (int) of one page given as bytes."""
+        return int(self._sums(np.frombuffer(data, np.uint8)[None])[0])
+
+    def fill(self, store, pages, out):
+        """Put the checksums of the pages of a StoreView into out (uint64). PksmError if the callable does not work."""
+        at_once = max(1, AT_ONCE_BYTES // store.page_size)
+        for start in range(0, len(pages), at_once):
+            part = pages[start : start + at_once]
+            out[start : start + at_once] = self._sums(native.pages_copy(store, part))
+
+    def _sums(self, rows):
+        rows.flags.writeable = False
+        try:
+            sums = self._function(rows)
+        except Exception as error:
+            raise PksmError(f"checksum plug-in {self.name} failed: {_reason(error)}") from error
+        if not isinstance(sums, np.ndarray) or sums.dtype.kind != "u" or sums.shape != (len(rows),):
+            got = f"{sums.dtype} {sums.shape}" if isinstance(sums, np.ndarray) else type(sums).__name__
+            raise PksmError(
+                f"checksum plug-in {self.name}: for {len(rows)} pages it must give an array of unsigned integers of "
+                f"shape ({len(rows)},), and gave {got}"
+            )
+        if self.width < 64 and (sums >> np.uint64(self.width)).any():
+            raise PksmError(f"checksum plug-in {self.name}: a checksum has more than the {self.width} bits it says")
+        return sums
+
+
+def register(name, function, *, width=64, state=None, keep=None, about=""):
+    """Make a checksum of your own known by this name, in place of an earlier one of that name; see Plugin.
+
+    UsageError for a name that is one of ours or no name, and for a function that can't be used.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise UsageError(f"checksum plug-in {name!r}: a name is letters, digits, and - _ . between them")
+    if name in native.strategy_widths() or name == "adaptive":
+        raise UsageError(f"checksum plug-in {name}: that is the name of one of pksm's own")
+    _registered[name] = Plugin(function, width, state, keep, about, name)
+
+
+def known():
+    """Return {name: Plugin}: those of entry points, and those registered."""
+    return {**_from_entry_points(), **_registered}
+
+
+@cache
+def _from_entry_points():
+    from importlib.metadata import entry_points
+
+    found = {}
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        try:
+            loaded = point.load()
+            one = replace(loaded, name=point.name) if isinstance(loaded, Plugin) else Plugin(loaded, name=point.name)
+            one.make().of(bytes(64))  # what does not work at all shows itself here
+            found[point.name] = one
+        except Exception as error:
+            text = f"the plug-in {point.name} (entry point of {ENTRY_POINTS}) does not work: {_reason(error)}"
+            warnings.warn(text, stacklevel=2)
+    return found
+
+
+def _address(thing):
+    """Return the address that a thing stands for as an int, None if it stands for none."""
+    if isinstance(thing, (int, np.integer)) and not isinstance(thing, bool):
+        return int(thing) or None
+    if isinstance(thing, native.ffi.CData):
+        return int(native.ffi.cast("uintptr_t", thing)) or None
+    if isinstance(thing, (ctypes._CFuncPtr, ctypes._Pointer, ctypes.c_void_p)):
+        return ctypes.cast(thing, ctypes.c_void_p).value
+    address = getattr(thing, "address", None)  # numba.cfunc
+    return address or None if isinstance(address, int) else None
+
+
+def _has_buffer(thing):
+    try:
+        memoryview(thing)
+    except TypeError:
+        return False
+    return not isinstance(thing, (ctypes._CFuncPtr, ctypes._Pointer, ctypes.c_void_p, native.ffi.CData))
+
+
+def _reason(error):
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,57 @@
+"""Cost counters: work done, kept apart from what the kernel's files would show."""
+
+import time
+from collections import defaultdict
+
+import numpy as np
+
+from pksm.engine import native
+
+_SHORT = 50e-6  # seconds
+
+
+class Cost:
+    """The core's counters and the seconds of each step of a wake-up.
+
+    Attributes: one int per field of native.COST; entries_asserted: list entries looked at by assertions; wall_s and
+    cpu_s: {step: seconds}.
+    """
+
+    def __init__(self):
+        self.counts = np.zeros(1, native.COST)
+        self.entries_asserted = 0
+        self.wall_s = defaultdict(float)
+        self.cpu_s = defaultdict(float)
+
+    def __getattr__(self, name):
+        if name in native.COST.names:
+            return int(self.counts[name][0])
+        raise AttributeError(name)
+
+    def add(self, **amounts):
+        """Add to the core's counters what was done outside of it."""
+        for name, amount in amounts.items():
+            self.counts[name] += np.uint64(amount)
+
+    def laps(self):
+        """Return a function lap(step) that books the seconds since the last lap, or since now, to a step.
+
+        To ask for CPU time takes longer than many a step of a small wake-up: a lap below _SHORT counts as all CPU time,
+        and the next long one takes what was wrong about that.
+        """
+        clock, wall_s, cpu_s = time.perf_counter, self.wall_s, self.cpu_s
+        last_wall, last_cpu = clock(), time.process_time()
+
+        def lap(step):
+            nonlocal last_wall, last_cpu
+            wall = clock()
+            cpu = last_cpu + wall - last_wall if wall - last_wall < _SHORT else time.process_time()
+            wall_s[step] += wall - last_wall
+            cpu_s[step] += cpu - last_cpu
+            last_wall, last_cpu = wall, cpu
+
+        return lap
+
+    def as_dict(self):
+        """Return all counters as {name: int}."""
+        return {name: int(self.counts[name][0]) for name in native.COST.names}

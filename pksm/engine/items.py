@@ -1,0 +1,233 @@
+"""The item table: one rmap_item per tracked page, as columns, and the ids that name them.
+
+The C node (32 bytes, native.NODE) holds what searches touch; policy columns lie beside it. Ids start at 1; an id is
+not a page number: a freed page's item may wait on the del list while the frame lives again. Columns are properties,
+never stored by users: growth reallocates them.
+"""
+
+import numpy as np
+
+from pksm.engine import native
+from pksm.engine.memory import grown, zeros
+from pksm.errors import ItemError
+
+_COLUMNS = {"list_stamp": np.uint32, "del_stamp": np.uint32}
+
+
+class ItemTable:
+    """Items 1 .. capacity-1 with both trees' roots, and the ids that are free.
+
+    columns: {name: dtype} of policy columns, by item id, beside the fields of native.NODE.
+    """
+
+    def __init__(self, columns, capacity=1024):
+        self._nodes = zeros(capacity, native.NODE)
+        self._columns = {name: zeros(capacity, kind) for name, kind in columns.items()}
+        self._trees = np.zeros(1, native.TREES)
+        self._free = np.empty(0, np.uint32)  # a stack of ids given back
+        self._n_free = 0
+        self._top = 1  # ids from here on were never used
+        self._table = None
+
+    def __len__(self):
+        return self._top - 1 - self._n_free
+
+    @property
+    def table(self):
+        """The table as the C core takes it."""
+        if self._table is None:
+            self._table = native.TableView(self._nodes, self._trees)
+        return self._table
+
+    @property
+    def page(self):
+        return self._nodes["page"]
+
+    @property
+    def flags(self):
+        return self._nodes["flags"]
+
+    @property
+    def checksum(self):
+        return self._nodes["checksum"]
+
+    @property
+    def visits(self):
+        return self._nodes["visits"]
+
+    @property
+    def link(self):
+        return self._nodes["link"]
+
+    @property
+    def left(self):
+        return self._nodes["left"]
+
+    @property
+    def right(self):
+        return self._nodes["right"]
+
+    @property
+    def unstable_root(self):
+        """The item at the unstable tree's root, 0 if it is empty."""
+        return int(self._trees["unstable_root"][0])
+
+    @property
+    def n_unstable(self):
+        """Items in the unstable tree."""
+        return int(self._trees["n_unstable"][0])
+
+    @property
+    def n_stable(self):
+        """Items in the stable tree."""
+        return int(self._trees["n_stable"][0])
+
+    @property
+    def nbytes(self):
+        """Bytes of all columns."""
+        return self._nodes.nbytes + sum(column.nbytes for column in self._columns.values()) + self._free.nbytes
+
+    def take(self, n):
+        """Return n ids that were free, uint32; all their fields are zero."""
+        reused = min(n, self._n_free)
+        fresh = n - reused
+        if self._top + fresh > len(self._nodes):
+            self._grow(self._top + fresh)
+        self._n_free -= reused
+        ids = np.concatenate(
+            (
+                self._free[self._n_free : self._n_free + reused][::-1],
+                np.arange(self._top, self._top + fresh, dtype=np.uint32),
+            )
+        )
+        self._top += fresh
+        return ids
+
+    def free(self, ids):
+        """Give ids back. ItemError if one is in a tree or on a list."""
+        native.clear(self.table, ids)
+        self.free_blank(ids)
+
+    def free_blank(self, ids):
+        """Give ids back whose items are blank already."""
+        n = len(ids)
+        if self._n_free + n > len(self._free):
+            self._free = grown(self._free, max(self._n_free + n, len(self._free) * 3 // 2))
+        self._free[self._n_free : self._n_free + n] = ids
+        self._n_free += n
+
+    def where(self, ids, mask, flags):
+        """Return those of the ids (uint32) whose flags under the mask are `flags`."""
+        return native.select(self.table, ids, mask, flags)
+
+    def set_flags(self, ids, flags):
+        """Set flags on the items."""
+        native.mark(self.table, native.ids_array(ids), flags, 0)
+
+    def clear_flags(self, ids, flags):
+        """Clear flags on the items."""
+        native.mark(self.table, native.ids_array(ids), 0, flags)
+
+    def _grow(self, needed, exact=False):
+        size = needed if exact else max(needed, len(self._nodes) * 3 // 2)
+        self._nodes = grown(self._nodes, size)
+        self._columns = {name: grown(column, size) for name, column in self._columns.items()}
+        self._table = None
+
+    def check_ids(self):
+        """Raise AssertionError unless free ids are blank and free once."""
+        assert not self._nodes[0].tobytes().strip(b"\0"), "nil was written to"
+        free = self._free[: self._n_free]
+        assert len(np.unique(free)) == len(free), "an id is free twice"
+        assert not free.size or 0 < free.min() <= free.max() < self._top
+        assert not self.flags[free].any(), "a free item has flags"
+
+
+class Items(ItemTable):
+    """pksmd's items: one a page.
+
+    Columns (by item id): the fields of native.NODE; list_stamp and del_stamp uint32 (see queues.py).
+    item_of(pages): page -> item. Ids are parted from their pages before they are freed.
+    """
+
+    def __init__(self, capacity=1024):
+        super().__init__(_COLUMNS, capacity)
+        self._item_of_page = np.zeros(0, np.uint32)
+        self._items_of_pages = None
+
+    @property
+    def list_stamp(self):
+        return self._columns["list_stamp"]
+
+    @property
+    def del_stamp(self):
+        return self._columns["del_stamp"]
+
+    @property
+    def nbytes(self):
+        """Bytes of all columns."""
+        return super().nbytes + self._item_of_page.nbytes
+
+    def item_of(self, pages):
+        """Return the items of those of the pages that have one, in order."""
+        try:
+            ids = self._item_of_page[pages]
+        except IndexError:  # pages beyond all that ever had an item
+            ids = self._item_of_page[pages[pages < len(self._item_of_page)]]
+        return ids[ids != 0]
+
+    def allocate(self, pages):
+        """Make an item for each page and return the ids, uint32; all other fields are zero.
+
+        ItemError when a page has an item already.
+        """
+        n = len(pages)
+        if n and int(pages.max()) >= len(self._item_of_page):
+            needed = int(pages.max()) + 1
+            self._item_of_page = grown(self._item_of_page, max(needed, len(self._item_of_page) * 3 // 2))
+            self._items_of_pages = None
+        at = native.span(pages)
+        if self._item_of_page[at].any():
+            raise ItemError("a page was born that is alive already")
+        ids = self.take(n)
+        self._item_of_page[at] = ids
+        if at is pages and (self._item_of_page[pages] != ids).any():
+            self._item_of_page[pages] = 0
+            self.free_blank(ids)
+            raise ItemError("a page was born twice at once")
+        self.page[native.span(ids)] = pages
+        return ids
+
+    def part(self, pages):
+        """Part pages from their items, which are returned: the frames are free, and may live again under others."""
+        return native.part(self.items_of_pages, native.ids_array(pages))
+
+    @property
+    def items_of_pages(self):
+        """The column page -> item as the C core takes it."""
+        if self._items_of_pages is None:
+            self._items_of_pages = native.ItemsOfPages(self._item_of_page)
+        return self._items_of_pages
+
+    def tracked(self):
+        """Return the items of all pages that have one, in order of page number: uint32."""
+        return self._item_of_page[self._item_of_page != 0]
+
+    def reserve(self, n):
+        """Make room for n items in all, so that growing by steps doesn't copy."""
+        if n + 1 > len(self._nodes):
+            self._grow(n + 1, exact=True)
+            self._item_of_page = grown(self._item_of_page, max(n, len(self._item_of_page)))
+            self._items_of_pages = None
+
+    def check(self, order, store=None):
+        """Raise TreeError or AssertionError unless trees, ids and pages agree."""
+        native.trees_check(self.table, order, store)
+        self.check_ids()
+        free = self._free[: self._n_free]
+        pages = np.flatnonzero(self._item_of_page)
+        ids = self._item_of_page[pages]
+        assert (self.page[ids] == pages).all(), "page -> item -> page goes elsewhere"
+        assert not np.isin(ids, free).any(), "a page has a free item"
+        deleted = np.flatnonzero(self.flags & native.DELLIST)
+        assert len(ids) + len(np.setdiff1d(deleted, ids)) == len(self), "an item has no page and is not deleted"

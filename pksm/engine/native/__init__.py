@@ -1,0 +1,80 @@
+"""The one door to the C core: checks arguments, calls, turns status into exceptions.
+
+Arrays are borrowed for the call. Page numbers and item ids are uint32 arrays. cffi drops the GIL round every call: an
+engine and its memory belong to one thread at a time. Only door.py imports the extension.
+"""
+
+from pksm.engine.native.checksums import Checksum, Function, Known, checksum_pages, strategy_widths, takes_sample
+from pksm.engine.native.door import CPU_LEVELS, catch_bus_errors, cpu_levels, ffi, ids_array, lib, select_cpu, span
+from pksm.engine.native.ksm import KsmView, ksm_bury, ksm_drop, ksm_pass, ksm_visit
+from pksm.engine.native.lists import (
+    FramesView,
+    ItemsOfPages,
+    RecordsView,
+    RingView,
+    clear,
+    collect,
+    let_go,
+    mark,
+    part,
+    records_append,
+    records_release,
+    remap,
+    rings_array,
+    select,
+    tally,
+)
+from pksm.engine.native.pages import StoreView, page_compare, page_is_zero, pages_are_zero, pages_compare, pages_copy
+from pksm.engine.native.trees import (
+    PackedRules,
+    TableView,
+    relink,
+    settle,
+    sorted_answers,
+    tree_items,
+    trees_check,
+    unlink,
+)
+from pksm.engine.native.types import (
+    BUSY_PAGE,
+    CHAIN,
+    CHECKSUM_LIST,
+    COST,
+    DELLIST,
+    DUP,
+    FREE,
+    INITCHECKSUM,
+    KSM_COUNTS,
+    MAX_WINDOW,
+    MLOCKED,
+    NEWLIST,
+    NO_PAGE,
+    NODE,
+    NOT_ANON,
+    NOT_KPAGE,
+    ORDERS,
+    PASSED,
+    RESCAN,
+    RETIRED,
+    RETRY,
+    SKIP,
+    STABLE,
+    STAGES,
+    STOP,
+    SUCCESS,
+    TREES,
+    UNSTABLE,
+    VERDICTS,
+    WALK_BREAKS,
+    WALK_FAILS,
+    WALK_LOSES,
+    ZERO_REFUSED,
+)
+from pksm.engine.native.yardstick import (
+    SLOT,
+    yardstick_ksm,
+    yardstick_memcmp,
+    yardstick_memcpy,
+    yardstick_read,
+    yardstick_table,
+)

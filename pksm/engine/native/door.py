@@ -1,0 +1,94 @@
+"""The door itself: the extension, arrays lent to it, its status as exceptions, and the width it works at."""
+
+import os
+
+import numpy as np
+
+from pksm import errors
+from pksm.engine.native._core import ffi, lib
+
+_ERRORS = {
+    lib.PKSM_EINVAL: (ValueError, "an argument that the C core can't use"),
+    lib.PKSM_EPAGE: (errors.PageError, "a page number outside the page store"),
+    lib.PKSM_EITEM: (errors.ItemError, "an item id outside the item table"),
+    lib.PKSM_EBUS: (errors.BusError, "a mapped file shrank while it was read: scan a copy, or leave the file alone"),
+    lib.PKSM_ETREE: (errors.TreeError, "a tree breaks its invariants"),
+}
+
+
+_IDS = np.dtype(np.uint32)
+
+
+def error_of(status):
+    """Return the exception that a status of the core stands for, or None."""
+    if not status:
+        return None
+    kind, message = _ERRORS[status]
+    return kind(message)
+
+
+def check(status):
+    if status:
+        raise error_of(status)
+
+
+# The few calls that every wake-up makes lend their arrays by these, which spares them a call of Python each.
+lend = ffi.from_buffer
+U8, U32, I64 = ffi.typeof("uint8_t[]"), ffi.typeof("uint32_t[]"), ffi.typeof("int64_t[]")
+
+
+def borrow(array, kind):
+    return ffi.from_buffer(kind, array)
+
+
+def borrow_writable(array, kind):
+    return ffi.from_buffer(kind, array, require_writable=True)
+
+
+def ids_array(values):
+    """Return values as a contiguous uint32 array, itself if it is one; ValueError if a value doesn't fit."""
+    if type(values) is np.ndarray and values.dtype is _IDS and values.ndim == 1 and values.flags.c_contiguous:
+        return values
+    array = np.asarray(values)
+    if array.dtype != np.uint32:
+        if array.size and (array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 0xFFFFFFFF):
+            raise ValueError("page numbers and item ids are integers from 0 to 2**32 - 1")
+        array = array.astype(np.uint32)
+    return np.ascontiguousarray(array).reshape(-1)
+
+
+def span(ids):
+    """Return ids as a slice if they are consecutive, else themselves: numpy indexes by a slice many times faster."""
+    n = len(ids)
+    if n > 64 and int(ids[-1]) - int(ids[0]) == n - 1 and (ids[1:] - ids[:-1] == 1).all():
+        return slice(int(ids[0]), int(ids[-1]) + 1)
+    return ids
+
+
+def catch_bus_errors():
+    """Make reads of a mapped file that shrank raise BusError; for programs, it installs a SIGBUS handler."""
+    check(lib.pksm_catch_bus_errors())
+
+
+CPU_LEVELS = {
+    "scalar": lib.PKSM_CPU_SCALAR,
+    "sse42": lib.PKSM_CPU_SSE42,
+    "avx2": lib.PKSM_CPU_AVX2,
+    "avx512": lib.PKSM_CPU_AVX512,
+}
+
+
+def cpu_levels():
+    """Return the names of the levels that this machine can do, narrow to wide."""
+    return [name for name, level in CPU_LEVELS.items() if level <= lib.pksm_cpu_best()]
+
+
+def select_cpu(name):
+    """Let the kernels work at this level; UsageError for an unknown one, UnsupportedError for one too wide."""
+    if name not in CPU_LEVELS:
+        raise errors.UsageError(f"PKSM_CPU={name}: must be one of {', '.join(CPU_LEVELS)}")
+    if lib.pksm_cpu_select(CPU_LEVELS[name]):
+        raise errors.UnsupportedError(f"PKSM_CPU={name}: this processor has {', '.join(cpu_levels())}")
+
+
+select_cpu(os.environ.get("PKSM_CPU") or cpu_levels()[-1])

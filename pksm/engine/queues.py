@@ -1,0 +1,126 @@
+"""IdQueue: a first-in-first-out list of item ids that are taken in batches and dropped from anywhere.
+
+Mirrors the kernel's linked lists (new_anon_page_list, the rescan list, unstabletree_checksum_list, del_list) without
+links: a ring holds ids, and an item's stamp column holds the position where its valid entry stands. An entry whose
+item has another stamp, or not the queue's flag, is void and passed over.
+"""
+
+import numpy as np
+
+from pksm.engine import memory, native
+
+_WRAP = 1 << 31  # positions are renumbered before they get here: stamps are 32 bit
+_KEPT = 1 << 8  # entries of a ring that is kept when it is empty
+# flags that say where an item is: on a list, in a tree
+PLACES = native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST | native.DELLIST | native.UNSTABLE | native.STABLE
+_NONE = np.empty(0, np.uint32)
+
+
+class IdQueue:
+    """Queue over an item table.
+
+    flag: the native flag that says an item is on this queue; stamp: the name of the stamp column. Queues that an item
+    is never on at once may share a column.
+    """
+
+    def __init__(self, items, flag, stamp):
+        self._items, self._stamp = items, stamp
+        self._table = items.table
+        self._ids = np.zeros(64, np.uint32)
+        self._ring = native.RingView(self._ids, getattr(items, stamp), flag)
+        self._c = self._ring.c
+
+    def _renew(self, room):
+        """Start over with an empty ring."""
+        self._ids = memory.zeros(max(64, room), np.uint32)
+        self._ring.renew(self._ids)
+
+    def _now(self):
+        """The item table, with the ring on its stamps: it may have grown."""
+        table = self._items.table
+        if table is not self._table:
+            self._table = table
+            self._ring.move_stamps(getattr(self._items, self._stamp))
+        return table
+
+    def __len__(self):
+        return self._c.length
+
+    @property
+    def nbytes(self):
+        """Bytes of the ring."""
+        return self._ids.nbytes
+
+    def push(self, ids):
+        """Append ids, in order. They must be on no queue that shares the stamp column. Amortised O(len(ids))."""
+        self._make_room(len(ids))
+        self._ring.push(self._now(), ids)
+
+    def push_where(self, ids, mask, flags):
+        """Append those of the ids whose flags under the mask are `flags`: items.where and push in one."""
+        self._make_room(len(ids))
+        self._ring.push_where(self._now(), ids, mask, flags)
+
+    def push_parted(self, pages):
+        """Part pages from their items, and append those that there are: items.part and push in one."""
+        self._make_room(len(pages))
+        self._ring.push_parted(self._now(), self._items.items_of_pages, pages)
+
+    def _make_room(self, n):
+        ring = self._c
+        end = ring.tail + n
+        if end - ring.head > ring.size or end >= _WRAP:
+            queued = self.take(len(self))
+            self._renew((len(queued) + n) * 3 // 2)
+            self._ring.push(self._now(), queued)
+
+    def take(self, n):
+        """Remove and return the first n ids (fewer if there are no more), oldest first."""
+        if not self._c.length:
+            return _NONE
+        ids = self._ring.take(self._now(), n)
+        if not self._c.length and len(self._ids) > _KEPT:
+            self._renew(0)
+        return ids
+
+    def peek(self, n):
+        """Return the first n ids, oldest first, and leave them on the queue."""
+        return self._ring.take(self._now(), n, peek=True)
+
+    def discard(self, ids):
+        """Remove those of the ids that are on this queue, wherever they stand. O(len(ids))."""
+        if self._c.length:
+            self._ring.drop(self._now(), ids)
+
+    def ids(self):
+        """Return all ids, oldest first."""
+        return self.peek(len(self))
+
+    def check(self):
+        """Raise AssertionError unless the flag, the stamps and the length agree with the ring."""
+        ids = self.ids()
+        assert len(ids) == len(self) == len(np.unique(ids))
+        flagged = np.flatnonzero(self._items.flags & self._c.flag)
+        assert np.array_equal(np.sort(ids), flagged), "flagged items and entries differ"
+
+
+class IdQueues:
+    """Several queues that items leave at once."""
+
+    def __init__(self, queues):
+        self._queues = queues
+        self._rings = native.rings_array([queue._ring for queue in queues])
+
+    def check(self, items, placed):
+        """Raise AssertionError unless each is sound, no item on two, and each id of `placed` on a list or in a tree."""
+        for queue in self._queues:
+            queue.check()
+        on = np.bitwise_or.reduce([queue._c.flag for queue in self._queues]) & items.flags
+        assert ((on & (on - 1)) == 0).all(), "an item is on two lists"
+        assert (items.flags[placed] & PLACES).all(), "an item is in no tree and on no list"
+
+    def rings(self):
+        """The rings as C takes them, each on the item table as it is now."""
+        for queue in self._queues:
+            queue._now()
+        return self._rings

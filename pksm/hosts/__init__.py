@@ -1,0 +1,1 @@
+"""Whose memory it is: pages that are mapped once each, and the simulated machine."""

@@ -1,0 +1,248 @@
+"""FlatHost: pages that are mapped once each. A dump, a copy of live memory, another simulator's pages.
+
+Page numbers stand for mappings and for the frames they were born with; merging makes a mapping point to the frame of
+another, whose page number is then its kpage.
+"""
+
+import numpy as np
+
+from pksm.engine import native
+from pksm.engine.memory import grown
+from pksm.engine.native import ids_array
+from pksm.errors import PageError
+from pksm.protocols import NO_FRAME, ZERO_FRAME
+
+FLAT_MM = 1
+
+
+class FlatHost:
+    """A PageHost and MappingHost over a store; each page mapped once.
+
+    static: promises that no page's bytes ever change, as in a dump.
+    frame_of: uint32 by page number: the page whose frame holds its bytes (itself while unmerged), ZERO_FRAME or
+    NO_FRAME.
+    """
+
+    def __init__(self, store, static=False):
+        self.store = store
+        self.static = static
+        self.classes = None
+        self.frame_of = np.empty(0, np.uint32)
+        self._mapcount = np.empty(0, np.uint32)  # by frame
+        self._anon_vma = np.empty(0, np.uint32)  # by page
+        self._view = native.FramesView(self.frame_of, self._mapcount)
+        self._references = np.zeros(1, np.int64)  # by anon_vma
+        self._mapped = self._frames = self._zero = 0
+        self._policy = None
+
+    def attach(self, policy):
+        """Tell this policy of births and deaths from now on."""
+        self._policy = policy
+
+    @property
+    def pages_sharing(self):
+        return self._mapped - self._frames
+
+    @property
+    def pages_zero_sharing(self):
+        return self._zero
+
+    @property
+    def frames_saved(self):
+        return self._mapped + self._zero - self._frames
+
+    @property
+    def nbytes(self):
+        """Bytes of the columns."""
+        return self.frame_of.nbytes + self._mapcount.nbytes + self._anon_vma.nbytes
+
+    def bear(self, pages, anon_vma=0):
+        """Make pages live, each with a frame of its own, and hand them to the policy.
+
+        pages: uint32, each in the store, none alive, none twice (PageError); anon_vma: one for all, or one for each
+        (ValueError for other numbers of them, or what is none).
+        """
+        pages, anon_vma = ids_array(pages), ids_array(anon_vma)
+        if len(anon_vma) not in (1, len(pages)):
+            raise ValueError(f"{len(pages)} pages with {len(anon_vma)} anon_vmas")
+        self.store.check_pages(pages)
+        self._grow()
+        at = native.span(pages)
+        taken = (self.frame_of[at] != NO_FRAME) | (self._mapcount[at] != 0)
+        if taken.any():
+            raise PageError(f"page {pages[taken][0]} is alive already")
+        if at is pages:
+            places = np.arange(len(pages), dtype=np.uint32)
+            self.frame_of[pages] = places
+            twice = self.frame_of[pages] != places
+            self.frame_of[pages] = NO_FRAME
+            if twice.any():
+                raise PageError(f"page {pages[twice][0]} is born twice")
+        highest = int(anon_vma.max(initial=0))
+        if highest >= len(self._references):
+            self._references = grown(self._references, highest * 3 // 2 + 1)
+        self.frame_of[at] = pages
+        self._mapcount[at] = 1
+        self._anon_vma[at] = anon_vma
+        self._mapped += len(pages)
+        self._frames += len(pages)
+        self._policy.on_new(pages)
+
+    def free(self, pages):
+        """Unmap live pages; frames that nobody maps any more are freed.
+
+        PageError if one is not alive, or named twice.
+        """
+        pages = ids_array(pages)
+        self._check_live(pages)
+        frames = self.frame_of[pages]
+        self.frame_of[pages] = NO_FRAME
+        zero = frames == ZERO_FRAME
+        self._zero -= int(zero.sum())
+        self._mapped -= len(pages) - int(zero.sum())
+        self._drop(frames[~zero])
+
+    def merge(self, pages, kpages):
+        """Point pages to the frames of kpages and free theirs.
+
+        PageError unless all are unmerged and the kpages live.
+        """
+        self._remap(pages, kpages)
+
+    def merge_zero(self, pages):
+        """Point unmerged pages to the zero page and free their frames. PageError unless all are unmerged."""
+        self._remap(pages, None)
+        self._zero += len(pages)
+        self._mapped -= len(pages)
+
+    def _remap(self, pages, kpages):
+        try:
+            native.remap(self._view, pages, kpages)
+        except ValueError:
+            raise PageError("only pages without sharers can be merged, and only into live frames") from None
+        self._frames -= len(pages)
+        self._policy.on_free(pages)
+
+    def split(self, pages):
+        """Give merged pages a frame of their own again, with the bytes they had; they are born anew.
+
+        PageError for a page that is not merged, or whose own frame still serves others.
+        """
+        pages = ids_array(pages)
+        self._check_live(pages)
+        frames = self.frame_of[pages]
+        if (frames == pages).any() or self._mapcount[pages].any():
+            raise PageError("a page to split is not merged, or its own frame still serves others")
+        zero = frames == ZERO_FRAME
+        self._zero -= int(zero.sum())
+        self._mapped -= len(pages) - int(zero.sum())
+        self.frame_of[pages] = NO_FRAME
+        self._drop(frames[~zero])
+        self.bear(pages, anon_vma=self._anon_vma[pages])
+
+    def set_quirks(self, ids):
+        """Nothing: none of the faults has an effect on pages that are mapped once each."""
+
+    def keep(self, pages):
+        """Nothing: any page can be kept."""
+
+    def hold(self, pages):
+        """Nothing: there are no references here."""
+
+    def forget(self, pages):
+        """Nothing: there is no count of it here."""
+
+    # ---- as mappings: one mm, whose virtual pages are the page numbers ----
+
+    pte_changes = 0  # a page that maps another frame has been merged
+
+    def mergeable_mms(self):
+        """Return the one mm there is."""
+        return [FLAT_MM]
+
+    def is_alive(self, mm):
+        """Return True: it never exits."""
+        return True
+
+    def next_mapped(self, mm, first, n):
+        """Return (virtual pages, frames, at_end) of up to n live pages from `first` on."""
+        self._grow()
+        pages, missing = [np.empty(0, np.int64)], n
+        while first < len(self.frame_of) and missing:
+            part = self.frame_of[first : first + missing]
+            pages.append(first + np.flatnonzero(part < NO_FRAME))
+            first += len(part)
+            missing -= len(pages[-1])
+        pages = np.concatenate(pages)
+        return pages, self.frame_of[pages], bool(missing)
+
+    def frames_at(self, mms, virtual_pages):
+        """Return the frame of each page, NO_FRAME where there is none."""
+        return np.minimum(self.frame_of[virtual_pages], np.uint32(NO_FRAME))
+
+    def merge_ptes(self, mms, virtual_pages, pages, kpages):
+        """As merge: pages have one pte each."""
+        self.merge(virtual_pages, kpages)
+
+    def merge_zero_ptes(self, mms, virtual_pages, pages):
+        """As merge_zero."""
+        self.merge_zero(ids_array(virtual_pages))
+
+    def unmerge_all(self):
+        """Give every merged page a frame of its own, born anew."""
+        pages = np.arange(len(self.frame_of), dtype=np.uint32)
+        self.split(pages[(self.frame_of != pages) & (self.frame_of != NO_FRAME)])
+
+    def zero_ptes_of(self, mm):
+        """Return how many pages are merged with the zero page."""
+        return self._zero
+
+    def anon_vma(self, pages):
+        return self._anon_vma[pages]
+
+    def get_anon_vma(self, anon_vmas):
+        native.tally(self._references, anon_vmas, 1)
+
+    def put_anon_vma(self, anon_vmas):
+        native.tally(self._references, anon_vmas, -1)
+
+    def _drop(self, frames):
+        """One pte of each frame is gone (frames may repeat); those without any are free."""
+        np.subtract.at(self._mapcount, frames, np.uint32(1))
+        dead = np.unique(frames[self._mapcount[frames] == 0])
+        if len(dead):
+            self._free_frames(dead)
+
+    def _free_frames(self, frames):
+        self._mapcount[frames] = 0
+        self._frames -= len(frames)
+        self._policy.on_free(frames)
+
+    def _check_live(self, pages):
+        if len(pages) and (int(pages.max()) >= len(self.frame_of) or (self.frame_of[pages] == NO_FRAME).any()):
+            raise PageError("a page that is not alive")
+        if len(np.unique(pages)) != len(pages):
+            raise PageError("a page is named twice")
+
+    def _grow(self):
+        n_pages = self.store.n_pages
+        if n_pages > len(self.frame_of):
+            self.frame_of = grown(self.frame_of, n_pages, NO_FRAME)
+            self._mapcount = grown(self._mapcount, n_pages)
+            self._anon_vma = grown(self._anon_vma, n_pages)
+            self._view = native.FramesView(self.frame_of, self._mapcount)
+
+    def check(self):
+        """Raise AssertionError unless mappings, frames and references agree, and no merge has changed a byte."""
+        pages = np.flatnonzero(self.frame_of != NO_FRAME).astype(np.uint32)
+        frames = self.frame_of[pages]
+        zero = frames == ZERO_FRAME
+        assert int(zero.sum()) == self._zero and len(pages) - self._zero == self._mapped
+        counts = np.bincount(frames[~zero], minlength=len(self._mapcount)).astype(np.uint32)
+        assert np.array_equal(counts, self._mapcount)
+        assert int((counts > 0).sum()) == self._frames
+        assert (self._references >= 0).all()
+        assert not self.store.bytes_of(pages[zero]).any(), "a page merged with the zero page is not zero"
+        merged = (frames != pages) & ~zero
+        own, kept = self.store.bytes_of(pages[merged]), self.store.bytes_of(frames[merged])
+        assert np.array_equal(own, kept), "a merged page differs from its kpage"

@@ -1,0 +1,15 @@
+"""The simulated machine: processes with page tables over frames, as a host for policies that merge pages."""
+
+from typing import TYPE_CHECKING
+
+from pksm.lazy import hand_on
+
+if TYPE_CHECKING:
+    from pksm.hosts.machine.machine import Machine
+
+__getattr__, __dir__, __all__ = hand_on(
+    __name__,
+    {
+        "Machine": "pksm.hosts.machine.machine",
+    },
+)

@@ -1,0 +1,202 @@
+"""Faults and the end of ptes: what a read or a write makes of a pte, and what becomes of a frame when a pte goes."""
+
+import numpy as np
+
+from pksm.hosts.machine import frames as flag
+from pksm.hosts.machine.mm import LOCKED, UNFIT_FOR_MERGING
+from pksm.hosts.machine.page_tables import (
+    DIRTY,
+    KERNEL_ZERO,
+    LEAF,
+    LEAVES_AT_ONCE,
+    ORIGIN,
+    PKSM_ZERO,
+    PRESENT,
+    SWAPPED,
+    WRITE,
+    YOUNG,
+    maps_frame,
+    pte_of,
+    value_of,
+)
+from pksm.hosts.machine.rmap import Walk
+from pksm.hosts.machine.swap import swap_in
+from pksm.hosts.machine.thp import split_compound
+
+PAGES_AT_ONCE = LEAVES_AT_ONCE * LEAF
+_ZERO_PTE = ~(YOUNG | DIRTY | ORIGIN)  # what of a zero page's pte says which it is
+
+
+def is_pksm_zero(ptes):
+    """Return a bool array: which ptes point to the page that zero pages are merged with."""
+    return (ptes & _ZERO_PTE) == PKSM_ZERO
+
+
+def in_parts(first, end):
+    """Yield (start, stop) of first .. end - 1 in parts of PAGES_AT_ONCE."""
+    for start in range(first, end, PAGES_AT_ONCE):
+        yield start, min(end, start + PAGES_AT_ONCE)
+
+
+def read_range(machine, mm, first, end):
+    """Let a range be read, part by part: yield (offset of the part, its ptes). All can be, or nothing is done."""
+    machine.vmas.covering(mm, first, end, machine.page_size)
+    machine.frames.require(frames_to_read(machine, mm, first, end))
+    for start, stop in in_parts(first, end):
+        yield start - first, read_fault(machine, mm, np.arange(start, stop))
+
+
+def write_range(machine, mm, first, end, whole=False):
+    """Let a range be written, part by part: yield (offset of the part, its frames). All can be, or nothing is done."""
+    machine.vmas.covering(mm, first, end, machine.page_size, writable=True)
+    machine.frames.require(frames_to_write(machine, mm, first, end))
+    for start, stop in in_parts(first, end):
+        yield start - first, write_fault(machine, mm, np.arange(start, stop), whole)
+
+
+def frames_to_read(machine, mm, first, end):
+    """How many new frames reading a range takes at most."""
+    places = machine.tables.existing(mm.root, first, end)
+    return sum(int(np.count_nonzero(machine.tables.ptes[slots] & SWAPPED)) for _, slots in places)
+
+
+def frames_to_write(machine, mm, first, end):
+    """How many new frames writing a range takes at most."""
+    needed = end - first
+    for _, slots in machine.tables.existing(mm.root, first, end):
+        needed += frames_needed(machine, machine.tables.ptes[slots]) - len(slots)
+    return needed
+
+
+def read_fault(machine, mm, pages):
+    """Let virtual pages (int64, ascending) be read: empty ptes get the kernel's zero page. Returns their ptes."""
+    spans = machine.vmas.spans(mm, pages, machine.page_size)
+    slots = machine.tables.make(mm.root, pages)
+    ptes = machine.tables.ptes[slots]
+    swapped = (ptes & SWAPPED) != 0
+    for vma, part in spans if swapped.any() else ():
+        back = np.flatnonzero(swapped[part]) + part.start
+        swap_in(machine, vma, pages[back], slots[back])
+    ptes = machine.tables.ptes[slots]
+    ptes[ptes == 0] = KERNEL_ZERO
+    ptes |= YOUNG
+    machine.tables.ptes[slots] = ptes
+    return ptes
+
+
+def write_fault(machine, mm, pages, whole=False):
+    """Give virtual pages (int64, ascending) frames that may be written, and return these (uint32).
+
+    whole: every byte is about to be written, so nobody needs the old ones. Mirrors do_anonymous_page and do_wp_page.
+    """
+    spans = machine.vmas.spans(mm, pages, machine.page_size, writable=True)
+    slots = machine.tables.make(mm.root, pages)
+    frames = np.empty(len(pages), np.uint32)
+    for vma, part in spans:
+        frames[part] = _write_span(machine, mm, vma, pages[part], slots[part], whole)
+    return frames
+
+
+def _may_reuse(machine, frames):
+    """Sole owners may write in place; a KSM frame is never written."""
+    return (machine.frames.mapcount[frames] == 1) & ~machine.frames.has(frames, flag.KSM | flag.SWAP_CACHE)
+
+
+def frames_needed(machine, ptes):
+    """How many new frames writing takes, given the ptes; one too many for each swapped page that others have too."""
+    mapped = maps_frame(ptes)
+    swapped = (ptes & SWAPPED) != 0
+    protected = np.flatnonzero(mapped & ((ptes & WRITE) == 0))
+    copies = len(protected) - int(np.count_nonzero(_may_reuse(machine, value_of(ptes[protected]))))
+    shared = np.count_nonzero(machine.swap.users[value_of(ptes[swapped])] > 1)
+    return copies + int(np.count_nonzero(~mapped)) + int(shared)
+
+
+def _write_span(machine, mm, vma, pages, slots, whole):
+    """write_fault within one vma."""
+    vmas, tables, table = machine.vmas, machine.tables, machine.frames
+    vmas.prepare_anon_vma(mm, vma)
+    ptes = tables.ptes[slots]
+    swapped = np.flatnonzero(ptes & SWAPPED)
+    if len(swapped):
+        swap_in(machine, vma, pages[swapped], slots[swapped])
+        ptes = tables.ptes[slots]
+    frames = value_of(ptes)
+    mapped = maps_frame(ptes)
+    fresh = ~mapped
+    protected = np.flatnonzero(mapped & ((ptes & WRITE) == 0))
+    if len(protected):
+        reused = _may_reuse(machine, frames[protected])
+        table.anon_vma[frames[protected[reused]]] = vmas.anon_vma[vma]
+        machine.rmap.touch_pages(frames[protected[reused]])
+        fresh[protected[~reused]] = True
+    tables.ptes[slots] = ptes | (WRITE | DIRTY | YOUNG)
+    fresh = np.flatnonzero(fresh)
+    if not len(fresh):
+        return frames
+    new = table.allocate(len(fresh))
+    index = pages[fresh] + int(vmas.pgoff[vma] - vmas.start[vma])
+    table.set_up(new, vmas.anon_vma[vma], index, birth_flags(vmas, vma))
+    machine.rmap.touch_born(int(vmas.anon_vma[vma]), new)
+    was_mapped, before = mapped[fresh], ptes[fresh]
+    copied = frames[fresh[was_mapped]]
+    if not whole:
+        table.clear(new[~was_mapped])
+        table.copy(copied, new[was_mapped])
+    tables.ptes[slots[fresh]] = pte_of(new, PRESENT | WRITE | DIRTY | YOUNG)
+    frames[fresh] = new
+    machine.lose_zero(int(np.count_nonzero(is_pksm_zero(before))))
+    machine.born(new, first_write=before == 0)
+    if len(copied):
+        drop_ptes(machine, copied, by_copy=True)
+    return frames
+
+
+def birth_flags(vmas, vma):
+    """Return the frame flags of a page born in a vma."""
+    return (flag.MLOCKED if vmas.has(vma, LOCKED) else 0) | (flag.UNFIT if vmas.has(vma, UNFIT_FOR_MERGING) else 0)
+
+
+def zap(machine, mm, first, end):
+    """Empty the ptes of virtual pages first .. end - 1; their leaves stay. Mirrors zap_page_range."""
+    for _, slots in machine.tables.existing(mm.root, first, end):
+        ptes = machine.tables.ptes[slots]
+        machine.tables.ptes[slots] = 0
+        machine.lose_zero(int(np.count_nonzero(is_pksm_zero(ptes))))
+        swapped = (ptes & SWAPPED) != 0
+        if swapped.any():
+            machine.swap.put(machine.frames, value_of(ptes[swapped]))
+        drop_ptes(machine, value_of(ptes[maps_frame(ptes)]))
+
+
+def drop_ptes(machine, frames, by_copy=False):
+    """One pte of each of the frames is gone (they may repeat). Those without any references are freed.
+
+    by_copy: on account of a write to a shared page.
+    """
+    table = machine.frames
+    machine.rmap.touch_pages(frames)
+    unmapped = table.drop_ptes(frames, by_copy)
+    states = table.flags[frames]
+    if (states & (flag.MLOCKED | flag.COMPOUND | flag.SWAP_CACHE)).any():
+        machine.swap.forget(table, unmapped[table.has(unmapped, flag.SWAP_CACHE)])
+        compound = np.unique(frames[(states & flag.COMPOUND) != 0])
+        split_compound(machine, compound)
+        refresh_mlocked(machine, np.unique(frames[(states & flag.MLOCKED) != 0]))
+    bury(machine, unmapped[table.count[unmapped] == 0])
+
+
+def bury(machine, frames):
+    """Free frames without references, and tell the policy."""
+    if len(frames):
+        machine.frames.free(frames)
+        machine.policy.on_free(frames)
+
+
+def refresh_mlocked(machine, frames):
+    """Frames (each once) are mlocked while one of their ptes lies in an mlocked vma."""
+    table = machine.frames
+    table.flags[frames] &= 0xFF ^ flag.MLOCKED
+    if machine.quirks.walks_nowhere:
+        frames = frames[~table.has(frames, flag.KSM)]
+    table.flags[frames[Walk(machine, frames).locked()]] |= flag.MLOCKED

@@ -1,0 +1,198 @@
+"""Memory as mappings, which is how KSM sees it: pte by pte, in opted-in vmas, mm by mm."""
+
+import numpy as np
+
+from pksm.engine.native import ids_array
+from pksm.errors import PageError
+from pksm.hosts.machine import frames as flag
+from pksm.hosts.machine.fault import drop_ptes, is_pksm_zero
+from pksm.hosts.machine.merge import can_keep, unmerge_slots
+from pksm.hosts.machine.mm import LOCKED, MERGEABLE
+from pksm.hosts.machine.page_tables import LEAF, LIMIT, PKSM_ZERO, PRESENT, YOUNG, maps_frame, pte_of, value_of
+from pksm.hosts.machine.thp import split_compound
+from pksm.protocols import NO_FRAME
+
+_LEAVES_AT_ONCE = 64
+
+
+def enter(machine, mm):
+    """Note that an mm has opted-in memory, once it has; ksmd visits mms in this order. Mirrors ksm_enter."""
+    if any(machine.vmas.has(vma, MERGEABLE) for vma in mm.vmas):
+        machine.opted_in.setdefault(mm.id)
+
+
+def mergeable_mms(machine):
+    """Return the ids of the mms that have opted-in memory, in the order in which they opted in."""
+    for mm_id in list(machine.opted_in):
+        mm = machine.mms.get(mm_id)
+        if mm is None or not any(machine.vmas.has(vma, MERGEABLE) for vma in mm.vmas):
+            del machine.opted_in[mm_id]
+    return list(machine.opted_in)
+
+
+def next_mapped(machine, mm_id, first, n):
+    """Return (virtual pages int64, frames uint32, at_end): up to n pages of an mm's opted-in memory from `first` on.
+
+    at_end: nothing is mapped behind them. An mm that has exited is at its end.
+    """
+    mm = machine.mms.get(mm_id)
+    pages, frames, missing = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], n
+    for vma in mm.vmas if mm else ():
+        start, end = machine.vmas.span(vma)
+        if end <= first or not machine.vmas.has(vma, MERGEABLE):
+            continue
+        for some, theirs in _mapped(machine, mm, max(first, start), end):
+            if not missing:
+                return np.concatenate(pages), np.concatenate(frames), False
+            pages.append(some[:missing])
+            frames.append(theirs[:missing])
+            cut = len(some) > missing
+            missing -= len(pages[-1])
+            if cut:
+                return np.concatenate(pages), np.concatenate(frames), False
+    return np.concatenate(pages), np.concatenate(frames), True
+
+
+def _mapped(machine, mm, first, end):
+    """Yield (virtual pages, frames) of the pages mapped in a range, a few leaves at a time."""
+    numbers, leaves = machine.tables.leaves(mm.root, first, end)
+    for start in range(0, len(leaves), _LEAVES_AT_ONCE):
+        part = slice(start, start + _LEAVES_AT_ONCE)
+        pages = (numbers[part, np.newaxis] * LEAF + np.arange(LEAF)).reshape(-1)
+        ptes = machine.tables.ptes.reshape(-1, LEAF)[leaves[part]].reshape(-1)
+        chosen = np.flatnonzero(maps_frame(ptes) & (pages >= first) & (pages < end))
+        if len(chosen):
+            yield pages[chosen], value_of(ptes[chosen])
+
+
+def frames_at(machine, mms, pages):
+    """Return the frame that each virtual page maps, NO_FRAME where there is none or the mm has exited: uint32."""
+    known, which = np.unique(mms, return_inverse=True)
+    roots = np.array([machine.mms[mm].root if mm in machine.mms else 0 for mm in known.tolist()], np.int64)
+    ptes = machine.tables.ptes[machine.tables.slots(roots[which], pages)]
+    return np.where(maps_frame(ptes), value_of(ptes), np.uint32(NO_FRAME))
+
+
+def _locate(machine, mms, pages):
+    """Return (slots, vmas) of virtual pages; PageError if an mm has exited or nothing is mapped there."""
+    slots, vmas = np.empty(len(pages), np.int64), np.empty(len(pages), np.int64)
+    for mm_id in np.unique(mms).tolist():
+        mine = np.flatnonzero(mms == mm_id)
+        mm = machine.mms.get(mm_id)
+        if mm is None or not mm.vmas:
+            raise PageError(f"mm {mm_id} has exited, or maps nothing")
+        ids = np.array(mm.vmas)
+        place = np.searchsorted(machine.vmas.start[ids], pages[mine], "right") - 1
+        if (place < 0).any() or (pages[mine] >= machine.vmas.end[ids[place]]).any():
+            raise PageError(f"a page of mm {mm_id} that is not mapped")
+        vmas[mine] = ids[place]
+        slots[mine] = machine.tables.slots(mm.root, pages[mine])
+    return slots, vmas
+
+
+def _chosen(machine, mms, pages, frames):
+    """Return (slots, vmas, mask) of virtual pages; mask: those that still map these frames, and are not busy."""
+    slots, vmas = _locate(machine, mms, pages)
+    split_compound(machine, np.unique(frames))
+    ptes = machine.tables.ptes[slots]
+    return slots, vmas, maps_frame(ptes) & (value_of(ptes) == frames) & ~machine.frames.is_busy(frames)
+
+
+def merge_ptes(machine, mms, pages, frames, kpages):
+    """Point these ptes to kpages, read-only, and no others; a frame is freed with its last pte.
+
+    mms, pages (virtual), frames (that they map), kpages: one each. Returns a bool array of the refused (busy, mapping
+    another frame meanwhile, or a kpage that can't be kept), or None. Mirrors try_to_merge_one_page.
+    """
+    slots, vmas, mask = _chosen(machine, mms, pages, frames)
+    table = machine.frames
+    mask[mask] = can_keep(machine, kpages[mask], stacks_too=True)
+    moved = np.flatnonzero(mask & (frames != kpages))
+    slots, vmas, pages, frames, targets = slots[moved], vmas[moved], pages[moved], frames[moved], kpages[moved]
+    machine.tables.ptes[slots] = pte_of(targets, PRESENT | YOUNG) | machine.origins.of_moved(slots, frames)
+    table.add_ptes(targets)
+    columns = machine.vmas
+    machine.sharers.append(targets, columns.anon_vma[vmas], pages - columns.start[vmas] + columns.pgoff[vmas])
+    table.flags[targets[columns.flags[vmas] & LOCKED != 0]] |= flag.MLOCKED
+    _give_up(machine, frames, targets)
+    return None if mask.all() else ~mask
+
+
+def _give_up(machine, frames, targets):
+    """Take one pte from each of the frames (they may repeat), which has gone to a target; some lose their last."""
+    _, first, times = np.unique(frames[::-1], return_index=True, return_counts=True)
+    last = len(frames) - 1 - first
+    freed = last[machine.frames.mapcount[frames[last]] == times]
+    machine.frames_merged(frames[freed], targets[freed])
+    drop_ptes(machine, frames)
+
+
+def unmerge_ptes(machine, mms, pages):
+    """Give these ptes frames of their own, if they point to a KSM frame or the merged zero page."""
+    slots, vmas = _locate(machine, mms, pages)
+    unmerge_slots(machine, slots, vmas, pages)
+
+
+def merge_zero_ptes(machine, mms, pages, frames):
+    """Point these ptes to the zero page, and no others; arguments and return as in merge_ptes."""
+    slots, _, mask = _chosen(machine, mms, pages, frames)
+    slots, frames = slots[mask], frames[mask]
+    machine.tables.ptes[slots] = PKSM_ZERO | YOUNG | machine.origins.of_moved(slots, frames)
+    machine.zero_ptes += len(frames)
+    _give_up(machine, frames, frames)
+    return None if mask.all() else ~mask
+
+
+def zero_ptes_of(machine, mm_id):
+    """Return how many ptes of an mm point to the merged zero page."""
+    if mm_id not in machine.mms:
+        return 0
+    places = machine.tables.existing(machine.mms[mm_id].root, 0, LIMIT)
+    return sum(int(np.count_nonzero(is_pksm_zero(machine.tables.ptes[slots]))) for _, slots in places)
+
+
+class Mappings:
+    """The part of a Machine that is a MappingHost: mms by id, virtual page numbers."""
+
+    def mergeable_mms(self):
+        """Return the ids of the mms that have opted-in memory, in the order in which they opted in."""
+        return mergeable_mms(self)
+
+    def is_alive(self, mm):
+        """Return whether an mm, by its id, has not exited."""
+        return mm in self.mms
+
+    def next_mapped(self, mm, first, n):
+        """Return (virtual pages, frames, at_end) of up to n pages of an mm's opted-in memory from `first` on.
+
+        int64 and uint32, ascending; at_end: there are none behind them.
+        """
+        return next_mapped(self, mm, first, n)
+
+    @property
+    def pte_changes(self):
+        """A number that changes when a pte that mapped a frame no longer does."""
+        return self.frames.pte_changes
+
+    def frames_at(self, mms, pages):
+        """Return the frame that each virtual page maps, or NO_FRAME: uint32."""
+        return frames_at(self, mms, pages)
+
+    def merge_ptes(self, mms, pages, frames, kpages):
+        """Let these ptes, which map `frames`, point to kpages, and no others.
+
+        Returns a bool array of the refused, or None.
+        """
+        return merge_ptes(self, np.asarray(mms), np.asarray(pages), ids_array(frames), ids_array(kpages))
+
+    def merge_zero_ptes(self, mms, pages, frames):
+        """Let these ptes, which map `frames`, point to the zero page. Returns a bool array of the refused, or None."""
+        return merge_zero_ptes(self, np.asarray(mms), np.asarray(pages), ids_array(frames))
+
+    def unmerge_ptes(self, mms, pages):
+        """Give those of these ptes that are merged frames of their own."""
+        unmerge_ptes(self, np.asarray(mms), np.asarray(pages))
+
+    def zero_ptes_of(self, mm):
+        """Return how many ptes of an mm, by its id, point to the merged zero page."""
+        return zero_ptes_of(self, mm)

@@ -1,0 +1,1 @@
+"""What Linux reports and takes: /proc, the files of KSM, facts about this machine."""

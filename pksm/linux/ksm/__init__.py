@@ -1,0 +1,1 @@
+"""The kernel's own KSM: its files, and ksmd borrowed and stepped."""

@@ -1,0 +1,1 @@
+"""/proc as numbers and arrays."""

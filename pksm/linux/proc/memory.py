@@ -1,0 +1,153 @@
+"""Copy pages of another process by process_vm_readv where that is harmless, else through /proc/PID/mem.
+
+process_vm_readv pins the pages it reads, and pinning an anonymous page that is mapped more than once makes the kernel
+give the process a copy of its own (since Linux 5.19). Frames shared after a fork or merged by KSM would be torn apart
+by looking at them; /proc/PID/mem, slower, leaves them as they are.
+"""
+
+import ctypes
+import errno
+import os
+
+import numpy as np
+
+from pksm.linux.proc.batches import work_off
+from pksm.sources.base import cut_runs
+
+READ_BYTES = 8 << 20  # a batch: smaller ones wait more for each other, of larger ones the last is without company
+COMPARE_BYTES = 4 << 20  # the same, but what is read anew has to stay in the cache until it is compared
+MAX_IOVECS = 1024  # the kernel takes no more at a time
+
+IOVEC = np.dtype([("base", "u8"), ("length", "u8")])
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_memcmp = _libc.memcmp
+_memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+_vm_readv = _libc.process_vm_readv
+_vm_readv.restype = ctypes.c_ssize_t
+_vm_readv.argtypes = [ctypes.c_int, *[ctypes.c_void_p, ctypes.c_ulong] * 2, ctypes.c_ulong]
+
+
+class ProcessMemory:
+    """The bytes of a process; /proc/PID/mem is bound to the memory it had when this was opened."""
+
+    def __init__(self, pid: int):
+        self._pid = pid
+        self._fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        self._use_readv = True
+
+    def close(self) -> None:
+        """Close the memory."""
+        os.close(self._fd)
+
+    def read_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
+        """Copy the pages of DATA runs into `buffer` (n_pages, page_size), batch by batch, in any order.
+
+        `exclusive` (bool, one a page) tells which are mapped once. Yields after each batch (first page, end page,
+        lost): `lost` is a bool array of the batch's pages, or None when all were read.
+        """
+        copies = _Copies(data, exclusive, buffer, READ_BYTES)
+
+        def read(head, end, *part):
+            return head, end, self._read(copies, part, buffer[head:end])
+
+        return work_off(read, copies.batches)
+
+    def compare_runs(self, data: np.ndarray, exclusive: np.ndarray, away: np.ndarray, buffer: np.ndarray):
+        """Look again at what read_runs copied and yield (first page, end page, changed) after each batch.
+
+        `changed` is a bool array of the batch's pages, or None when all are as they were. Pages that are `away` (bool,
+        one a page) are not touched, nor told as changed; what can't be read has changed.
+        """
+        copies = _Copies(data, exclusive, buffer, COMPARE_BYTES, away)
+        spare = []  # memory of batches that are done
+
+        def compare(head, end, *part):
+            try:
+                scratch = spare.pop()
+            except IndexError:
+                scratch = np.empty((copies.most_pages, buffer.shape[1]), np.uint8)
+            now, then, skip = scratch[: end - head], buffer[head:end], away[head:end]
+            lost, changed = self._read(copies, part, now), None
+            if lost is not None or skip.any() or _memcmp(_address(now), _address(then), then.size):
+                changed = (now.view(np.uint64) != then.view(np.uint64)).any(axis=1) & ~skip
+                changed = changed if lost is None else changed | lost
+            spare.append(scratch)
+            return head, end, changed
+
+        return work_off(compare, copies.batches)
+
+    def _read(self, copies, part, out: np.ndarray):
+        """Copy one batch to `out`; return None when all of it came, else which pages were lost."""
+        low, middle, high, n_bytes = part
+        if low < middle and self._use_readv and self._readv(copies, low, middle, out) == n_bytes:
+            low = middle
+        page_size, lost = out.shape[1], None
+        for address, length, at in copies.pieces(low, high):
+            rows = slice(at // page_size, (at + length) // page_size)
+            if not self._pread(address, out[rows]):
+                lost = np.zeros(len(out), bool) if lost is None else lost
+                lost[rows] = [not self._pread(address + n * page_size, row) for n, row in enumerate(out[rows])]
+        return lost
+
+    def _readv(self, copies, low, high, out: np.ndarray) -> int:
+        """Copy pieces by as few calls as the kernel allows; return the bytes that came."""
+        local = copies.offset[low:high].copy()
+        local["base"] += np.uint64(_address(out))
+        remote, came = copies.remote[low:high], 0
+        for at in range(0, high - low, MAX_IOVECS):
+            here, there = local[at : at + MAX_IOVECS], remote[at : at + MAX_IOVECS]
+            n_bytes = _vm_readv(self._pid, _address(here), len(here), _address(there), len(there), 0)
+            if n_bytes < 0:
+                if ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):  # a seccomp filter, mostly
+                    self._use_readv = False
+                return n_bytes
+            came += n_bytes
+        return came
+
+    def _pread(self, address: int, out: np.ndarray) -> bool:
+        """Copy one piece through /proc/PID/mem, which reads areas without access rights as well."""
+        try:
+            return os.preadv(self._fd, [out], address) == out.size
+        except OSError:
+            return False
+
+
+class _Copies:
+    """What to copy: `remote` and `offset` (IOVEC; the latter's base counts from the batch's first page on).
+
+    batches: [(first page, end page, low, middle, high, bytes)]: pieces [low, middle) are mapped once and have so many
+    bytes, [middle, high) are shared. No batch has pages that are `away`.
+    """
+
+    EXCLUSIVE, SHARED, AWAY = range(3)
+
+    def __init__(self, data, exclusive, buffer, batch_bytes, away=None):
+        n_pages, page_size = buffer.shape
+        batch = self.most_pages = max(1, batch_bytes // page_size)
+        heads = np.arange(0, n_pages, batch)
+        kind = np.where(exclusive, np.uint8(self.EXCLUSIVE), np.uint8(self.SHARED))
+        if away is not None:
+            kind[away] = self.AWAY
+        pieces = cut_runs(data, np.union1d(heads, np.flatnonzero(np.diff(kind)) + 1), page_size)
+        first = pieces["first"].astype(np.int64)
+        place = first // batch * 3 + kind[first]
+        order = np.argsort(place, kind="stable")
+        pieces, first, place = pieces[order], first[order], place[order]
+        self.remote, self.offset = np.empty(len(pieces), IOVEC), np.empty(len(pieces), IOVEC)
+        self.remote["base"], self.offset["base"] = pieces["address"], first % batch * page_size
+        self.remote["length"] = self.offset["length"] = pieces["pages"] * page_size
+        bounds = np.searchsorted(place, np.arange(len(heads))[:, None] * 3 + np.arange(3))
+        done = np.append(0, np.cumsum(self.remote["length"], dtype=np.int64))
+        n_bytes = done[bounds[:, 1]] - done[bounds[:, 0]]
+        ends = np.minimum(heads + batch, n_pages)
+        self.batches = list(zip(heads.tolist(), ends.tolist(), *bounds.T.tolist(), n_bytes.tolist(), strict=True))
+
+    def pieces(self, low, high):
+        """Give (remote address, bytes, offset in the batch) of the pieces [low, high)."""
+        columns = self.remote["base"], self.remote["length"], self.offset["base"]
+        return zip(*(column[low:high].tolist() for column in columns), strict=True)
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]

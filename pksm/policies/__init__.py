@@ -1,0 +1,1 @@
+"""Who merges: one file or folder per policy."""

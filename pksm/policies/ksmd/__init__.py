@@ -1,0 +1,1 @@
+"""KSM's ksmd: mapping by mapping."""

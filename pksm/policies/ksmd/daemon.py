@@ -1,0 +1,329 @@
+"""ksmd: KSM, the baseline. It visits the virtual pages of opted-in memory in turn, mm by mm, address by address.
+
+A visit: a page that has changed since the last one is left alone; an equal page in the stable tree is joined; one in
+the unstable tree makes a new stable page with it; else the page waits in the unstable tree, which each full scan
+begins anew. The counters follow the visits, as the kernel's do: what has been written or unmapped since is still
+counted until ksmd comes by.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from pksm.engine import native
+from pksm.engine.checksums import strategies as checksums
+from pksm.engine.cost import Cost
+from pksm.engine.settle import Rules, Settled, Verdict
+from pksm.engine.sysfs import Sysfs
+from pksm.errors import UsageError
+from pksm.policies.ksmd import tunables as ksm_tunables
+from pksm.policies.ksmd.advisor import Advisor
+from pksm.policies.ksmd.counters import COUNTERS, ITEM_BYTES
+from pksm.policies.ksmd.items import Mappings
+from pksm.protocols import NO_FRAME
+
+_ALONE = {"checksum", "stages"}  # can't change while items have sums and trees are in use
+_NONE, _NONE_8 = np.empty(0, np.uint32), np.empty(0, np.uint8)
+
+
+class Ksmd:
+    """Merges the opted-in memory of a MappingHost.
+
+    host: MappingHost; tunables: KsmTunables; checksum: a native.Function (or something with its
+    of() and fill()) in place of the one tunables name; the strength of an adaptive one stays as it is.
+    WORK_COUNTERS: those that never rest; smart_scan lets pages come and go between unshared and volatile.
+    MOVING: settings that it moves itself, when the advisor is on.
+    """
+
+    WORK_COUNTERS = ("pages_scanned", "pages_skipped", "full_scans", "pages_unshared", "pages_volatile")
+    MOVING = ("pages_to_scan",)
+
+    def __init__(self, host, tunables=None, *, checksum=None):
+        self._host = host
+        self._tunables = tunables or ksm_tunables.preset("ksm-6.11")
+        self._checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size)
+        self._known = None  # sums computed before a visit, by a checksum that C can't call
+        if not isinstance(self._checksum, native.Function):
+            self._checksum = self._known = native.Known(self._checksum)
+        self.items = Mappings()
+        self.cost = Cost()
+        self.fake_merges = 0  # merges that freed no frame: others map it still
+        self._freed = 0
+        self._advisor = Advisor()
+        self._scanned = self._skipped = 0  # these two count on when everything is unmerged
+        self._forget_everything()
+        self._set_rules()
+        host.attach(self)
+
+    def _forget_everything(self):
+        self._opted_in = []  # mms with mergeable memory, at the last wake-up
+        self._slots = []  # mms in order of visit
+        self._at = -1  # the one being visited; -1 between two full scans
+        self._first = 0  # the virtual page to go on from
+        self._full_scans = 0
+        self._pte_changes = -1  # of the host, when the unstable tree was last right
+        self._now_millisecs = 0
+        self._before = self._last = None  # counters at the end of the last two full scans
+
+    # ---- settings and counters ----
+
+    @property
+    def tunables(self):
+        return self._tunables
+
+    @tunables.setter
+    def tunables(self, tunables):
+        for name in _ALONE:
+            if getattr(tunables, name) != getattr(self._tunables, name):
+                raise UsageError(f"{name} can't change while the trees are in use: start another engine")
+        before = self._tunables
+        if tunables.run == 2 and before.run != 2:
+            self._unmerge()  # raises PksmError when there are too few frames: then nothing is set
+        self._tunables = tunables
+        self._set_rules()
+        if tunables.advisor_mode != before.advisor_mode:
+            self._advisor.restart()
+
+    def _set_rules(self):
+        stages = ksm_tunables.STAGE_ORDERS[self._tunables.stages]
+        if not self._tunables.use_zero_pages:
+            stages = tuple(stage for stage in stages if stage != "zero")
+        self._rules = Rules(self._checksum, stages=stages, order="content").pack(self._host.store.page_size)
+
+    def _unmerge(self):
+        """Every merged pte gets a page of its own, and nothing is known any more. Mirrors unmerge_and_remove_all."""
+        self._host.unmerge_all()
+        ids = np.concatenate([self.items.of(mm) for mm in self._slots] or [_NONE])
+        native.ksm_drop(self.items.table, self.items.view, ids, self.cost.counts)
+        self.items.forget(ids)
+        self._forget_everything()
+
+    @property
+    def sysfs(self):
+        """The counters to read and the tunables to read and set, under the kernel's names."""
+        return Sysfs(self, COUNTERS, ksm_tunables.SETTINGS)
+
+    def counters(self):
+        """Return the counters as {name: int}; meanings in ksm_stats.COUNTERS."""
+        items, zero = self.items, self._host.pages_zero_sharing
+        shared, sharing, unshared = items.shared, items.sharing, items.n_unshared
+        return {
+            "pages_shared": shared,
+            "pages_sharing": sharing,
+            "pages_unshared": unshared,
+            "pages_volatile": max(0, items.n_items - shared - sharing - unshared),
+            "pages_scanned": self._scanned,
+            "pages_skipped": self._skipped,
+            "full_scans": self._full_scans,
+            "ksm_zero_pages": zero,
+            "stable_node_chains": items.chains,
+            "stable_node_dups": items.dups,
+            "general_profit": (sharing + zero) * self._host.store.page_size - items.n_items * ITEM_BYTES,
+            "rmap_items": items.n_items,
+        }
+
+    def process_stat(self, mm):
+        """Return what /proc/PID/ksm_stat says of an mm, by its id: {name: int}."""
+        ids = self.items.of(mm)
+        nodes = self.items.link[ids]
+        merging = int(np.count_nonzero(nodes[(self.items.flags[nodes] & native.RETIRED) == 0]))
+        zero = self._host.zero_ptes_of(mm)
+        return {
+            "ksm_rmap_items": len(ids),
+            "ksm_zero_pages": zero,
+            "ksm_merging_pages": merging,
+            "ksm_process_profit": (merging + zero) * self._host.store.page_size - len(ids) * ITEM_BYTES,
+        }
+
+    @property
+    def metadata_bytes(self):
+        """Bytes of everything kept about mappings and stable pages."""
+        return self.items.nbytes
+
+    @property
+    def at_rest(self):
+        """True when the last two full scans ended with the same counts, those of work left out."""
+        return self._last is not None and self._last == self._before
+
+    def next_wake(self):
+        """Return the milliseconds from one wake-up to the next, None while it does not run."""
+        return self._tunables.sleep_millisecs if self._tunables.run == 1 else None
+
+    # ---- what the host tells ----
+
+    def on_new(self, pages):
+        """New pages are found when their addresses are visited."""
+
+    def on_free(self, pages):
+        """These frames are free: stable nodes whose pages they were go when they are next met."""
+        self._freed += len(pages)
+        native.ksm_bury(self.items.table, self.items.view, pages)
+
+    def moved(self, old, new):
+        """Stable nodes go with their pages. Mirrors folio_migrate_ksm."""
+        self.items.rename(old, new)
+
+    def written(self, pages):
+        """Written pages are found changed when they are visited."""
+
+    # ---- one wake-up ----
+
+    def wake(self):
+        """Work once, as ksmd does between two sleeps, and return the number of pages visited. Mirrors ksm_do_scan."""
+        if self._tunables.run != 1:
+            return 0
+        self._now_millisecs += self._tunables.sleep_millisecs
+        self._enter_mms()
+        self._refresh_unstable()
+        left = stride = self._tunables.pages_to_scan
+        visited, ended = 0, False
+        while left and self._slots:
+            if self._at < 0:
+                self._at = 0
+                native.ksm_pass(self.items.table, self.items.view)
+                self._advisor.begin(self._now_millisecs)
+            done, skipped = self._visit(self._slots[self._at], stride, left)
+            left -= done
+            visited += done
+            stride = stride * 2 if skipped else left
+            if self._at == len(self._slots):
+                self._end_full_scan()
+                ended = True
+                break
+        self._scanned += visited
+        self._advise(visited, ended)
+        self._pte_changes = self._host.pte_changes
+        return visited
+
+    def _enter_mms(self):
+        """mms that have opted in are visited last: their slots go before the one being visited. Those that have exited
+        come next, or are gone at once if they have no items. Mirrors ksm_enter and ksm_exit."""
+        known, self._opted_in = set(self._slots), self._host.mergeable_mms()
+        current = self._slots[self._at] if self._at >= 0 else None
+        gone = [mm for mm in self._slots if mm != current and not self._host.is_alive(mm)] if known else []
+        slots = [mm for mm in self._slots if mm not in set(gone)] if gone else self._slots
+        new = [mm for mm in self._opted_in if mm not in known]
+        at = 0 if current is None else slots.index(current)
+        with_items = [mm for mm in gone if mm in self.items.mms()]
+        before, after = ([], new) if current is None else (new, [])
+        ahead = slots[at:] if current is None else slots[at + 1 :]
+        now = [] if current is None else [current]
+        self._slots = [*slots[:at], *before, *now, *with_items, *ahead, *after]
+        self._at = -1 if current is None else at + len(before)
+
+    def _end_full_scan(self):
+        self._at, self._first = -1, 0
+        self._full_scans += 1
+        results = {name: count for name, count in self.counters().items() if name not in self.WORK_COUNTERS}
+        self._before, self._last = self._last, results
+
+    def _advise(self, visited, ended):
+        """Let the advisor know what was visited, and have it set pages_to_scan at the end of a full scan."""
+        self._advisor.visit(visited, self._tunables.visit_ns)
+        if ended and self._tunables.advisor_mode == "scan-time":
+            pages = self._advisor.end(self._now_millisecs, self._tunables)
+            self._tunables = replace(self._tunables, pages_to_scan=pages)
+
+    def _refresh_unstable(self):
+        """Let waiting items know the pages they map now, where ptes have changed since."""
+        items = self.items
+        if self._host.pte_changes == self._pte_changes or not items.n_unstable:
+            return
+        ids = np.flatnonzero(items.flags & native.UNSTABLE)
+        frames = self._host.frames_at(items.mm[ids], items.virtual_page[ids])
+        mapped = frames != NO_FRAME
+        items.page[ids[mapped]] = frames[mapped]
+        items.clear_flags(ids[mapped], native.DELLIST)
+        items.set_flags(ids[~mapped], native.DELLIST)
+
+    def _visit(self, mm, n, limit):
+        """Visit up to `limit` of the next n mapped pages of an mm, and merge. Returns (visited, skipped)."""
+        if not self._host.is_alive(mm):
+            self._first = 0  # all its items go, those visited already too
+        items, is_whole = self.items, self._first == 0
+        pages, frames, at_end = self._host.next_mapped(mm, self._first, n)
+        ids, mapped, fresh = items.meet(mm, self._first, pages, frames, at_end)
+        verdicts, others = self._visit_items(ids, mapped, limit)
+        done = len(verdicts)
+        if done < len(ids):
+            self._first = int(items.virtual_page[ids[done]])
+            items.forget(ids[done:][fresh[done:]])
+        answers = native.sorted_answers(items.table, ids[:done], verdicts, others, _NONE)
+        self._apply(Settled(ids[:done], answers))
+        skipped = int(np.count_nonzero(verdicts == Verdict.SKIPPED))
+        visited = int(np.count_nonzero(mapped[:done])) - skipped
+        self._skipped += skipped
+        if done == len(ids):
+            self._first = int(pages[-1]) + 1 if len(pages) else self._first
+            if at_end and visited < limit:
+                self._leave(mm, is_whole)
+        return visited, skipped
+
+    def _visit_items(self, ids, mapped, limit):
+        """Visit items until `limit` were visited; return their verdicts, and the items these name."""
+        limits = {
+            "max_page_sharing": self._tunables.max_page_sharing,
+            "prune_millisecs": self._tunables.stable_node_chains_prune_millisecs,
+            "now_millisecs": self._now_millisecs & 0xFFFFFFFF,
+            "smart_scan": self._tunables.smart_scan,
+        }
+        host, items, parts, start = self._host, self.items, [], 0
+        if self._known:
+            self._known.know(host.store.view, items.page[ids[mapped != 0]])
+        while start < len(ids) and limit:
+            if items.n_spare < 2:
+                items.add_spare()
+            verdicts, others, done = native.ksm_visit(
+                host.store.view,
+                items.table,
+                items.view,
+                self._rules,
+                limits,
+                host.classes,
+                ids[start:],
+                mapped[start:],
+                limit,
+                self.cost.counts,
+            )
+            parts.append((verdicts, others))
+            limit -= int(np.count_nonzero(mapped[start : start + done] & (verdicts != Verdict.SKIPPED)))
+            start += done
+        if len(parts) == 1:
+            return parts[0]
+        return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True)) if parts else (_NONE_8, _NONE)
+
+    def _leave(self, mm, was_whole):
+        """Go on to the next mm; one that was found, from its start, to have nothing mergeable loses its slot."""
+        self._first = 0
+        if was_whole and mm not in self._opted_in:
+            del self._slots[self._at]
+        else:
+            self._at += 1
+
+    def _apply(self, settled):
+        """Carry verdicts out."""
+        host, items = self._host, self.items
+        if settled.count(Verdict.ZERO):
+            ids = settled.of(Verdict.ZERO).ids
+            host.merge_zero_ptes(items.mm[ids], items.virtual_page[ids], items.page[ids])
+        joins, pairs = settled.of(Verdict.JOINED), settled.of(Verdict.PAIRED)
+        if len(joins) or len(pairs):
+            ids = np.concatenate((joins.ids, pairs.others))
+            kpages = np.concatenate((joins.other_pages, pairs.pages))
+            freed = self._freed
+            refused = host.merge_ptes(items.mm[ids], items.virtual_page[ids], items.page[ids], kpages)
+            merged = len(ids)
+            if refused is not None:
+                lone = refused[len(joins) :] & ~np.isin(pairs.pages, kpages[~refused])  # not kept, for nobody joined
+                dropped = np.concatenate((ids[refused], pairs.ids[lone]))
+                native.ksm_drop(items.table, items.view, dropped, self.cost.counts)
+                native.ksm_bury(items.table, items.view, pairs.pages[lone])
+                merged -= int(np.count_nonzero(refused))
+            self.fake_merges += merged - (self._freed - freed)
+        if settled.count(Verdict.DROP):
+            items.forget(settled.of(Verdict.DROP).ids)
+
+    def check(self):
+        """Raise AssertionError or TreeError unless trees, lists, stable nodes and counts agree."""
+        self.items.check()
+        assert set(self.items.mms()) <= set(self._slots), "items of an mm without a slot"

@@ -1,0 +1,213 @@
+"""KSM's item table: one rmap_item per virtual page of opted-in memory, and the lists that find them by address.
+
+A list has leaves of 512 entries, as page tables have, so that a batch touches one or two of them whatever the size of
+the memory. Stable nodes and chains are items too, from a stack of spare ids: no mapping is theirs.
+"""
+
+import numpy as np
+
+from pksm.engine import native
+from pksm.engine.items import ItemTable
+from pksm.engine.memory import grown
+
+LEAF, SHIFT = 512, 9
+LIMIT = 1 << 52  # virtual page numbers end here
+_COLUMNS = {"mm": np.uint32, "virtual_page": np.int64, "sharers": np.uint32, "next": np.uint32}
+_NO_LEAVES = np.empty(0, np.int64)
+
+
+class Mappings(ItemTable):
+    """KSM's items, stable nodes and chains.
+
+    Columns (by item id): the fields of native.NODE; mm, virtual_page of an item; sharers, next as in struct pksm_ksm.
+    counts: the fields of native.KSM_COUNTS.
+    """
+
+    def __init__(self):
+        super().__init__(_COLUMNS)
+        self._node_of_page = np.zeros(0, np.uint32)
+        self._spare = np.empty(0, np.uint32)
+        self._n_stable_ids = 0  # ids that are stable nodes or chains, or spare
+        self._counts = np.zeros(1, native.KSM_COUNTS)
+        self._numbers, self._places = {}, {}  # by mm: its leaves' numbers, ascending, and their rows
+        self._leaves = np.zeros((16, LEAF), np.uint32)
+        self._free_leaves = list(range(15, -1, -1))
+        self._ksm = None
+
+    def __getattr__(self, name):
+        columns = self.__dict__.get("_columns", {})
+        if name in columns:
+            return columns[name]
+        if name in native.KSM_COUNTS.names:
+            return int(self._counts[name][0])
+        raise AttributeError(name)
+
+    @property
+    def n_items(self):
+        """rmap_items: mappings that are tracked."""
+        return len(self) - self._n_stable_ids
+
+    @property
+    def n_unshared(self):
+        """Items in the unstable tree, or in that of an earlier full scan and not visited since."""
+        return self.n_unstable + self.passed
+
+    @property
+    def nbytes(self):
+        """Bytes of all columns, leaves and lists."""
+        lists = sum(array.nbytes for lists in (self._numbers, self._places) for array in lists.values())
+        return super().nbytes + self._node_of_page.nbytes + self._spare.nbytes + self._leaves.nbytes + lists
+
+    def add_spare(self):
+        """Make ids for more stable nodes and chains."""
+        ids = self.take(max(64, self.n_items // 8, self._n_stable_ids // 2))
+        self._n_stable_ids += len(ids)
+        self._spare = grown(self._spare, self._n_stable_ids)
+        self._spare[self.n_spare : self.n_spare + len(ids)] = ids
+        self._counts["n_spare"] += np.uint32(len(ids))
+        self._ksm = None
+
+    @property
+    def view(self):
+        """All of it as the C core takes it, besides the table."""
+        if self._ksm is None:
+            self._ksm = native.KsmView(
+                self._node_of_page, self._columns["sharers"], self._columns["next"], self._spare, self._counts
+            )
+        return self._ksm
+
+    def _cover(self, pages):
+        """Make room for page numbers."""
+        needed = int(pages.max(initial=0)) + 1
+        if needed > len(self._node_of_page):
+            self._node_of_page = grown(self._node_of_page, max(needed, len(self._node_of_page) * 3 // 2))
+            self._ksm = None
+
+    def _grow(self, needed):
+        super()._grow(needed)
+        self._ksm = None
+
+    def rename(self, old, new):
+        """Let the stable nodes of old pages be those of new ones, and chains that stand for them show these."""
+        self._cover(np.concatenate((old, new)))
+        nodes = self._node_of_page[old]
+        old, new, nodes = (column[nodes != 0] for column in (old, new, nodes))
+        self._node_of_page[old] = 0
+        self._node_of_page[new] = nodes
+        self.page[nodes] = new
+        in_chain = (self.flags[nodes] & native.DUP) != 0
+        chains = self.link[nodes[in_chain]]
+        shown = self.page[chains] == old[in_chain]
+        self.page[chains[shown]] = new[in_chain][shown]
+
+    # ---- items by address ----
+
+    def meet(self, mm, first, pages, frames, at_end):
+        """Return the items that a visit of an mm meets from virtual page `first` on, by address: (ids, mapped, fresh).
+
+        pages, frames: what is mapped there, ascending; a page without an item gets one. mapped: bool, False for items
+        whose page is not mapped any more, up to the last of the pages, or (at_end) all. fresh: bool, items just made.
+        """
+        self._make_leaves(mm, pages)
+        self._cover(frames)
+        end = LIMIT if at_end else int(pages[-1]) + 1
+        numbers, rows = self._span(mm, first, end)
+        block = self._leaves[rows].reshape(-1)
+        where = np.searchsorted(numbers, pages >> SHIFT) * LEAF + (pages & (LEAF - 1))
+        frame_at = np.full(len(block), native.NO_PAGE, np.uint32)
+        frame_at[where] = frames
+        at = np.flatnonzero((block != 0) | (frame_at != native.NO_PAGE))
+        virtual = numbers[at // LEAF] * LEAF + (at & (LEAF - 1))
+        inside = (virtual >= first) & (virtual < end)
+        at, virtual = at[inside], virtual[inside]
+        ids = block[at]
+        fresh = ids == 0
+        n_fresh = int(np.count_nonzero(fresh))
+        if n_fresh:
+            ids[fresh] = self.take(n_fresh)
+            new = ids[fresh]
+            self.mm[new], self.virtual_page[new] = mm, virtual[fresh]
+            self._leaves[rows[at[fresh] // LEAF], at[fresh] & (LEAF - 1)] = new
+        mapped = frame_at[at] != native.NO_PAGE
+        self.page[ids[mapped]] = frame_at[at[mapped]]
+        return ids, mapped, fresh
+
+    def forget(self, ids):
+        """Free items that are in no tree and hang on nothing."""
+        for mm in np.unique(self.mm[ids]).tolist():
+            mine = ids[self.mm[ids] == mm]
+            pages = self.virtual_page[mine]
+            rows = self._places[mm][np.searchsorted(self._numbers[mm], pages >> SHIFT)]
+            self._leaves[rows, pages & (LEAF - 1)] = 0
+            self._drop_empty_leaves(mm, np.unique(rows))
+        self.free(ids)
+
+    def mms(self):
+        """Return the mms that have items."""
+        return self._numbers.keys()
+
+    def of(self, mm):
+        """Return all items of an mm, by address."""
+        ids = self._leaves[self._places.get(mm, _NO_LEAVES)].reshape(-1)
+        return ids[ids != 0]
+
+    def _span(self, mm, first, end):
+        """Return (numbers, rows) of the leaves of an mm that overlap virtual pages first .. end - 1."""
+        numbers = self._numbers.get(mm, _NO_LEAVES)
+        start, stop = np.searchsorted(numbers, [first >> SHIFT, ((end - 1) >> SHIFT) + 1])
+        return numbers[start:stop], self._places.get(mm, _NO_LEAVES)[start:stop]
+
+    def _make_leaves(self, mm, pages):
+        needed = pages >> SHIFT
+        needed = needed[np.flatnonzero(np.diff(needed, prepend=-1))]
+        numbers = self._numbers.get(mm, _NO_LEAVES)
+        missing = np.setdiff1d(needed, numbers, assume_unique=True)
+        if not len(missing):
+            return
+        short = len(missing) - len(self._free_leaves)
+        if short > 0:
+            size = len(self._leaves)
+            bigger = max(size * 3 // 2, size + short)
+            self._leaves = grown(self._leaves.reshape(-1), bigger * LEAF).reshape(-1, LEAF)
+            self._free_leaves = [*range(bigger - 1, size - 1, -1), *self._free_leaves]
+        rows = np.array(self._free_leaves[len(self._free_leaves) - len(missing) :][::-1], np.int64)
+        del self._free_leaves[len(self._free_leaves) - len(missing) :]
+        at = np.searchsorted(numbers, missing)
+        self._numbers[mm] = np.insert(numbers, at, missing)
+        self._places[mm] = np.insert(self._places.get(mm, _NO_LEAVES), at, rows)
+
+    def _drop_empty_leaves(self, mm, rows):
+        empty = rows[~self._leaves[rows].any(axis=1)]
+        if not len(empty):
+            return
+        kept = ~np.isin(self._places[mm], empty)
+        self._free_leaves.extend(empty.tolist())
+        self._numbers[mm], self._places[mm] = self._numbers[mm][kept], self._places[mm][kept]
+        if not len(self._numbers[mm]):
+            del self._numbers[mm], self._places[mm]
+
+    def check(self):
+        """Raise TreeError or AssertionError unless trees, lists, stable nodes and counts agree."""
+        native.trees_check(self.table, "content")
+        self.check_ids()
+        ids = np.concatenate([self.of(mm) for mm in self._numbers] or [np.empty(0, np.uint32)])
+        assert len(np.unique(ids)) == len(ids) == self.n_items, "an item is lost, or on two lists"
+        for mm in self._numbers:
+            mine = self.of(mm)
+            assert (self.mm[mine] == mm).all() and (np.diff(self.virtual_page[mine]) > 0).all()
+        flags = self.flags
+        retired = (flags & native.RETIRED) != 0
+        sharers = np.bincount(self.link[ids], minlength=len(flags))[: len(flags)]
+        sharers[0] = 0
+        chains = np.flatnonzero(flags & native.CHAIN)
+        nodes = np.ones(len(flags), bool)
+        nodes[chains] = False
+        assert np.array_equal(sharers[nodes], self.sharers[nodes]), "a stable node counts other sharers than it has"
+        alive = sharers[~retired]
+        assert self.shared == np.count_nonzero(alive) and self.sharing == alive.sum() - self.shared
+        assert self.passed == np.count_nonzero(flags & native.PASSED)
+        assert self.chains == len(chains) and self.dups == np.count_nonzero(flags & native.DUP)
+        pages = np.flatnonzero(self._node_of_page)
+        at = self._node_of_page[pages]
+        assert (self.page[at] == pages).all(), "page -> stable node -> page goes elsewhere"
+        assert ((flags[at] & (native.STABLE | native.DUP)) != 0).all() and not (flags[at] & native.DELLIST).any()

@@ -1,0 +1,1 @@
+"""PKSM's pksmd: one item per physical page."""

@@ -1,0 +1,402 @@
+"""pksmd: the policy that merges physical pages, named after its kernel thread.
+
+A page's life: on_new puts it on the new list; a wake-up takes a batch, settles it, applies the verdicts, drains the
+items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life of a page", draws it.
+"""
+
+import numpy as np
+
+from pksm.engine import native
+from pksm.engine.checksums import strategies as checksums
+from pksm.engine.cost import Cost
+from pksm.engine.items import Items
+from pksm.engine.queues import PLACES, IdQueue, IdQueues
+from pksm.engine.settle import Rules, Verdict, settle
+from pksm.engine.summing import Summing
+from pksm.engine.sysfs import Sysfs
+from pksm.errors import PksmError, UsageError
+from pksm.policies.pksmd import on_search, published
+from pksm.policies.pksmd.merging import Merging, in_order, of_class
+from pksm.policies.pksmd.stable_anon import StableAnon
+from pksm.policies.pksmd.tunables import preset
+
+WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
+_IN_ITS_TREE = native.UNSTABLE | native.DELLIST  # where flags under this are UNSTABLE
+_NONE = np.empty(0, np.uint32)
+
+
+class Pksmd:
+    """Merges the pages of a PageHost.
+
+    host: PageHost, whose pages it is told of from now on; tunables: Tunables; checksum: a native.Checksum in place of
+    the one tunables name; seed: of the sampled checksum's positions; threads: that sum pages.
+    """
+
+    def __init__(self, host, tunables=None, *, checksum=None, seed=0, threads=1):
+        if threads < 1:
+            raise UsageError(f"threads {threads}: must be one at least")
+        self._host = host
+        self._tunables = tunables or preset("fixed")
+        self._quirks_so_far = frozenset()
+        self.cost = Cost()
+        checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size, seed)
+        self._summing = Summing(checksum, host.store, self.cost, threads)
+        self.items = Items()
+        self._new = self._queue(native.NEWLIST, "list_stamp")
+        self._rescan = self._queue(native.RESCAN, "list_stamp")
+        self._update = self._queue(native.CHECKSUM_LIST, "list_stamp")
+        self._deleted = self._queue(native.DELLIST, "del_stamp")
+        self._lists = IdQueues((self._new, self._rescan, self._update))
+        self._stable_anon = StableAnon()
+        self._merging = Merging(host, self.items, self._update, self._stable_anon, self.cost)
+        self._awake = False
+        self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
+        self._pages_to_scan = self._tunables.pages_to_scan
+        self._fruitless = 0  # visits since the last wake-up in which an item did not have to wait again
+        self._now_ms = 0  # of wake-ups so far
+        self._set_rules()
+        host.attach(self)
+
+    def _queue(self, flag, stamp):
+        if self._has("quadratic-assert"):
+            return published.AssertingQueue(self.items, flag, stamp, self.cost)
+        return IdQueue(self.items, flag, stamp)
+
+    # ---- settings and counters ----
+
+    @property
+    def tunables(self):
+        return self._tunables
+
+    @tunables.setter
+    def tunables(self, tunables):
+        for name in ("order", "checksum"):
+            if getattr(tunables, name) != getattr(self._tunables, name):
+                raise UsageError(f"{name} can't change while the trees are in use: start another engine")
+        before, self._tunables = self._tunables, tunables
+        if tunables.run == 2 != before.run and not self._has("no-unmerge"):
+            try:
+                self._unmerge()
+            except PksmError:  # too few frames, and nothing done
+                self._tunables = before
+                raise
+        if "on-search" in (tunables.update, before.update):
+            self._update.discard(self._update.ids())
+            self._wait(native.tree_items(self.items.table, native.UNSTABLE), _NONE)
+        self._set_rules()
+
+    def _set_rules(self):
+        quirks = self._tunables.quirks
+        self._quirks_so_far |= quirks
+        rules = Rules(
+            checksum=self._summing.checksum,
+            order=self._tunables.order,
+            zero_lost="sparse-zero-lost" in quirks,
+            differ_is_success="collision-is-success" in quirks,
+            stop_at_unusable="stale-node-aborts" in quirks,
+            unfit_aside="drop-is-final" not in quirks,
+            mlock_hangs="mlock-hang" in quirks,
+            distrust=self._distrust,
+            window=1 if self._tunables.order == "content" and not self._host.static else WINDOW,
+        )
+        self._rules = rules.pack(self._host.store.page_size)
+        self._again = self._new if self._tunables.retry == "new" else self._rescan
+        self._merging.quirks = quirks
+        self._host.set_quirks(quirks)
+
+    @property
+    def _distrust(self):
+        return not self._has("collision-is-success") and self._tunables.order != "content"
+
+    @property
+    def sysfs(self):
+        """The counters to read and the tunables to read and set, under the kernel's names."""
+        return Sysfs(self)
+
+    def _has(self, quirk):
+        return quirk in self._tunables.quirks
+
+    def counters(self):
+        """Return the sysfs counters as {name: int}; meanings in stats.COUNTERS."""
+        return {
+            "pages_shared": self.items.n_stable,
+            "pages_sharing": self._host.pages_sharing + self._host.pages_zero_sharing,
+            "pages_zero_sharing": self._host.pages_zero_sharing,
+            "pages_unshared": self.items.n_unstable,
+            "full_scans": 0,
+            "stable_nodes": len(self._stable_anon),
+            "rmap_items": len(self.items),
+            "new_len": len(self._new),
+            "rescan_len": len(self._rescan),
+            "del_len": len(self._deleted),
+        }
+
+    @property
+    def metadata_bytes(self):
+        """Bytes of everything kept about pages: item table, rings, stable_node_anon records."""
+        queues = (self._new, self._rescan, self._update, self._deleted)
+        return self.items.nbytes + sum(queue.nbytes for queue in queues) + self._stable_anon.nbytes
+
+    @property
+    def hung(self):
+        """Why it will never wake again, as published; "" while it does."""
+        return self._merging.hung
+
+    @property
+    def at_rest(self):
+        """True when no page waits, or all that wait have been visited once more without effect."""
+        if self._tunables.retry == "new":
+            return self._fruitless >= len(self._new)
+        return not len(self._new) and self._fruitless >= len(self._rescan)
+
+    def next_wake(self):
+        """Return the milliseconds from one wake-up to the next, None while it is stopped, or hangs."""
+        return self._tunables.sleep_millisecs if self._tunables.run == 1 and not self.hung else None
+
+    # ---- what the host tells ----
+
+    def on_new(self, pages):
+        """Track newly born pages (uint32): tail of the new list."""
+        ids = self.items.allocate(pages)
+        self.items.set_flags(ids, native.INITCHECKSUM)
+        self._new.push(ids)
+
+    def on_free(self, pages):
+        """Let freed pages (uint32) go; those not tracked are passed over. Mirrors pksm_del_anon_page."""
+        if self._awake:  # their verdicts may be under way: the drain step is soon enough
+            self._deleted.push_parted(native.ids_array(pages))
+            return
+        ids = self.items.part(pages)
+        if self._tunables.reclaim == "del-list":
+            visited = self.items.where(ids, native.NEWLIST | native.RESCAN, 0)
+            self._update.discard(visited)
+            self._deleted.push(visited)
+            ids = self.items.where(ids, native.DELLIST, 0)
+        self._reclaim(ids)
+
+    def _reclaim(self, ids):
+        """Off all lists, out of the tree, anon_vmas put, ids free."""
+        anon_vmas = self._stable_anon.release(self.items, ids, self._lists)
+        if len(anon_vmas):
+            self._host.put_anon_vma(anon_vmas)
+        self.items.free_blank(ids)
+
+    def _alive(self, ids):
+        """Those whose pages have not died during this wake-up."""
+        return self.items.where(ids, native.DELLIST, 0)
+
+    def written(self, pages):
+        """Visit unmerged pages (uint32) again whose bytes have changed, without waiting for the update period."""
+        ids = self.items.where(self.items.item_of(pages), native.UNSTABLE, native.UNSTABLE)
+        self._visit_again(ids, native.INITCHECKSUM)
+
+    def _visit_again(self, ids, flags):
+        """Unstable items leave tree and update list for the rescan list."""
+        if not len(ids):
+            return
+        native.unlink(self.items.table, ids)
+        self._update.discard(ids)
+        self.items.set_flags(ids, flags)
+        self._again.push(ids)
+        self._fruitless = 0  # these have not had their visit
+
+    def _unmerge(self):
+        """Give merged pages frames of their own and begin anew with every page, as run = 2 asks."""
+        self._host.unmerge_all()
+        self._drain_deleted()
+        ids = self.items.tracked()
+        ids = ids[(self.items.flags[ids] & native.NEWLIST) == 0]
+        for queue in (self._rescan, self._update):
+            queue.discard(ids)
+        native.unlink(self.items.table, ids)
+        self._host.put_anon_vma(self._stable_anon.release(self.items, ids))
+        self.items.set_flags(ids, native.INITCHECKSUM)
+        self._new.push(ids)
+        self._fruitless = 0
+
+    # ---- one wake-up ----
+
+    def wake(self):
+        """Work once, as pksmd does between two sleeps, and return the number of items visited.
+
+        Whatever ends it (BusError: bytes are gone): what was decided stands, the rest of the batch waits again.
+        """
+        if self._tunables.run != 1 or self.hung:
+            return 0
+        self._awake = True
+        self._pages_to_scan = self._scan_quota()
+        lap = self.cost.laps()
+        try:
+            batch = self._take_batch()
+            lap("take_batch")
+            self._settle(batch)
+            lap("settle")
+        finally:
+            if not self.hung:
+                self._drain_deleted()
+            self._awake = False
+        if self.hung:
+            return len(batch)
+        lap("drain_deleted")
+        self._refresh_checksums()
+        self._adapt()
+        lap("refresh_checksums")
+        return len(batch)
+
+    def _scan_quota(self):
+        """pages_to_scan, or what the later variant makes of it: so many visits a millisecond."""
+        by_list = self._has("ageing-defeated")
+        return published.list_quota(self._tunables, len(self._new)) if by_list else self._tunables.pages_to_scan
+
+    def _quota(self, pages):
+        return pages + 2 if self._has("batch-plus-two") else pages
+
+    def _take_batch(self):
+        n = self._quota(self._pages_to_scan)
+        if self._tunables.n == 1:
+            new = self._new.take(n)
+        elif self._has("ageing-defeated"):
+            new = published.take_counted(self._new, self.items.visits, self._tunables.n)
+        else:
+            new = published.visit_once(self._new, self.items.visits, self._tunables.n, n)
+        again = self._rescan.take(n)
+        if self._has("lifo-batch"):
+            new = np.ascontiguousarray(new[::-1])
+        return np.concatenate((new, again)) if len(again) else new
+
+    def _settle(self, batch):
+        try:
+            error = self._settle_all(batch)
+        except BaseException:
+            self._wait_unsettled(batch)
+            raise
+        if error:  # what it left waits already
+            self._fruitless = 0
+            raise error
+
+    def _settle_all(self, batch):
+        """Settle and apply until no verdict is void: one that a host refuses takes later ones with it."""
+        waiting, retried, not_zero, outdated = [], [], [], self._sum_beforehand(batch)
+        ids, places = batch, None  # what is left, and where in the batch it came; None: all of it, in order
+        while len(ids):
+            settled = settle(self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost)
+            if len(settled.revisit):
+                self._visit_again(settled.revisit, native.INITCHECKSUM)
+                outdated = True
+            retry, refused_zero, again = self._apply(settled)
+            waits = settled.of(Verdict.WAITING)
+            if places is None and not len(again) and not settled.error:  # as nearly always
+                self._end_visits(batch, waits.ids, batch[retry] if len(retry) else retry, outdated)
+                return None
+            places = np.arange(len(ids)) if places is None else places
+            waiting.append(places[waits.positions])
+            retried.append(places[retry])
+            not_zero.append(ids[refused_zero])
+            if settled.error:
+                retried += places[again], places[len(settled.ids) :]
+                break
+            ids, places = ids[again], places[again]
+            alive = (self.items.flags[ids] & native.DELLIST) == 0
+            ids, places = ids[alive], places[alive]
+        if not_zero:
+            self.items.clear_flags(np.concatenate(not_zero), native.ZERO_REFUSED)
+        self._end_visits(batch, batch[in_order(waiting)], batch[in_order(retried)], outdated)
+        return settled.error if len(batch) else None
+
+    def _wait_unsettled(self, batch):
+        """Let what an exception has left of a batch, and of items it was to be merged with, wait again."""
+        twins = self.items.where(self._update.ids(), _IN_ITS_TREE, 0)
+        self._update.discard(twins)
+        ids = np.concatenate((batch, twins))
+        ids = ids[np.isin(ids, self.items.item_of(self.items.page[ids]))]  # some may have died
+        self.items.clear_flags(ids, native.ZERO_REFUSED)
+        self._wait(self.items.where(ids, native.CHECKSUM_LIST, 0), self.items.where(ids, PLACES, 0))
+        self._fruitless = 0
+
+    def _sum_beforehand(self, batch):
+        """Sum what settle is not to sum; return True if items in the way of the batch are to be visited again."""
+        if self._tunables.update != "on-search" and self._summing.left_to_settle(batch):  # as nearly always
+            return False
+        self._summing.beforehand(self.items, batch)
+        outdated = self._summing.outdated(self.items, batch) if self._distrust else _NONE
+        if self._tunables.update == "on-search":
+            outdated = on_search.changed(self._host, self.items, self._summing, batch, outdated)
+        self._visit_again(outdated, native.INITCHECKSUM)
+        return len(outdated) > 0
+
+    def _end_visits(self, batch, waiting, retried, outdated):
+        self._wait(waiting, retried)
+        self._fruitless = 0 if outdated or len(retried) < len(batch) else self._fruitless + len(batch)
+
+    def _wait(self, waiting, retry):
+        """Unstable items go to the update list, those to try again to the rescan list."""
+        if len(waiting) and self._tunables.update != "on-search":
+            # some have been paired since, some may have died
+            self._update.push_where(waiting, _IN_ITS_TREE, native.UNSTABLE)
+        if len(retry):
+            retry = self._alive(retry)
+            self.items.set_flags(retry, native.INITCHECKSUM)
+            self._again.push(retry)
+
+    def _apply(self, settled):
+        """Carry verdicts out. Return positions: to visit again later; refused as zero pages; to settle again now."""
+        return self._merging.carry_out(settled, self._rules)
+
+    def _drain_deleted(self):
+        """Reclaim the items of freed pages."""
+        if len(self._deleted):
+            self._reclaim(self._deleted.take(len(self._deleted)))
+
+    def _refresh_checksums(self):
+        """Sum part of the unshared pages anew; those that changed are visited again.
+
+        Mirrors pksm_update_unstable_page_checksum; the quota is such that all are seen once in period_seconds.
+        """
+        quota = self._refresh_quota()
+        if not quota or not len(self._update):
+            return
+        ids = self._update.peek(quota)
+        free = ids[~of_class(self._host, native.BUSY_PAGE, self.items.page[ids])]
+        sums = self._summing.pages(self.items.page[free])
+        changed = sums != self.items.checksum[free]
+        self.items.checksum[free[changed]] = sums[changed]
+        self._visit_again(free[changed], 0 if self._has("stale-hash-reentry") else native.INITCHECKSUM)
+        if self._tunables.update == "rotate":
+            unchanged = ids[(self.items.flags[ids] & native.CHECKSUM_LIST) != 0]
+            published.rotate(self._update, ids, unchanged, quota if self._has("batch-plus-two") else 0)
+
+    def _refresh_quota(self):
+        unshared, tunables = self.items.n_unstable, self._tunables
+        period_ms = tunables.period_seconds * 1000
+        if self._has("period-not-kept"):
+            few = unshared < self._pages_to_scan
+            need = unshared if few else unshared * tunables.sleep_millisecs // period_ms
+            return self._quota(min(need, self._pages_to_scan)) if need else 0
+        need, self._refresh_carry = divmod(unshared * tunables.sleep_millisecs + self._refresh_carry, period_ms)
+        return need
+
+    def _adapt(self):
+        """Once a period, let an adaptive checksum choose its strength.
+
+        All unshared pages are visited with a new one.
+        """
+        self._now_ms += self._tunables.sleep_millisecs
+        if self._summing.strength_changes(self.items, self._now_ms, 1000 * self._tunables.period_seconds):
+            self.items.set_flags(self._again.peek(len(self._again)), native.INITCHECKSUM)
+            self._visit_again(native.tree_items(self.items.table, native.UNSTABLE), native.INITCHECKSUM)
+            self._summing.resum_stable(self.items, self._tunables.order)
+            self._set_rules()
+
+    def check(self):
+        """Raise AssertionError or TreeError unless trees, lists, records and pages agree."""
+        unchanged_since = self._host.store.view if self._tunables.order == "checksum" else None
+        self.items.check(self._tunables.order, unchanged_since)
+        self._deleted.check()
+        ids = self.items.tracked() if not self._quirks_so_far & published.LOSE_ITEMS else _NONE
+        busy = of_class(self._host, native.BUSY_PAGE, self.items.page[ids])  # it may be merged, and not yet free
+        self._lists.check(self.items, ids[~busy])
+        assert (self.items.flags[self._update.ids()] & _IN_ITS_TREE).all()  # a hang leaves the dead where they were
+        ids = native.tree_items(self.items.table, native.UNSTABLE)
+        alone = self.items.where(ids, native.CHECKSUM_LIST | native.DELLIST, 0)
+        assert not len(alone) or self._tunables.update == "on-search", "an unstable item is not on the update list"
+        self._stable_anon.check(self.items)

@@ -1,0 +1,56 @@
+"""stable_node_anon records: for each stable page, the anon_vmas of all that share it, each with a reference held.
+
+Mirrors stable_tree_append: a record a sharer, in a list whose head is the item's link field, newest first. 8 bytes a
+record. The references themselves are the host's; get and put are the caller's.
+"""
+
+import numpy as np
+
+from pksm.engine import native
+from pksm.engine.memory import grown
+
+
+class StableAnon:
+    """Records 1 .. capacity-1: anon_vma and next, uint32 each; those given back are a list too."""
+
+    def __init__(self):
+        self._anon_vma = np.zeros(64, np.uint32)
+        self._next = np.zeros(64, np.uint32)
+        self._records = native.RecordsView(self._anon_vma, self._next)
+
+    def __len__(self):
+        return self._records.c.length
+
+    @property
+    def nbytes(self):
+        """Bytes of the records."""
+        return self._anon_vma.nbytes + self._next.nbytes
+
+    def append(self, items, ids, anon_vmas):
+        """Add a record for each (id, anon_vma), in this order; ids may repeat."""
+        needed = len(self) + len(ids) + 1
+        if needed > len(self._next):
+            size = max(needed, len(self._next) * 3 // 2)
+            self._anon_vma, self._next = grown(self._anon_vma, size), grown(self._next, size)
+            self._records.move(self._anon_vma, self._next)
+        native.records_append(items.table, self._records, ids, anon_vmas)
+
+    def release(self, items, ids, queues=None):
+        """Drop all records of the items and return their anon_vmas, uint32.
+
+        queues: a queues.IdQueues that they are to leave too, together with their tree; they are blank then.
+        """
+        if queues is None:
+            return native.records_release(items.table, self._records, ids)
+        return native.let_go(items.table, queues.rings(), self._records, ids)
+
+    def of(self, items, item_id):
+        """Return the anon_vmas of one item's sharers, newest first."""
+        return self._anon_vma[native.collect(self._next, items.link[[item_id]])]
+
+    def check(self, items):
+        """Raise AssertionError unless every record is in one item's list or free."""
+        used = native.collect(self._next, items.link[items.link != 0])
+        free = native.collect(self._next, np.array([self._records.c.free], np.uint32))
+        assert len(used) == len(self)
+        assert len(np.unique(np.concatenate((used, free)))) == self._records.c.top - 1 == len(used) + len(free)

@@ -1,0 +1,1 @@
+"""How a document looks: pure functions of documents."""

@@ -1,0 +1,111 @@
+"""How strategies and their profiles look to people and to spreadsheets: pure functions of results."""
+
+import textwrap
+
+from pksm.report.scan import csv_text
+from pksm.report.text import BOLD, columns, many, plain, size
+
+_LISTED = ("name", "width", "bytes", "lines", "seed", "users")
+_SPEED = ("Speed, ns of CPU a page", "hot", "cold", "random", "GB/s cold", "x read")
+_TRUTH = ("Truth and blindness", "colliding", "expected", "false zero", "1 word", "8 words", "byte", "line", "tail")
+_CONSEQUENCE = (
+    "Consequence for pksmd", "ns to rest", "futile", "missed", "after change", "limbo", "lost", "ksmd ns", "missed",
+)  # fmt: skip
+
+
+def list_table(rows):
+    """Return the strategies for people."""
+    titles = ("strategy", "bits", "bytes", "lines", "seed", "who uses it")
+    cells = [["-" if row[key] is None else str(row[key]) for key in _LISTED] for row in rows]
+    return "\n".join(columns([titles, *cells], right=(1, 2, 3))) + "\n"
+
+
+def list_csv(rows):
+    """Return the strategies as CSV."""
+    return csv_text([{key: row[key] for key in _LISTED} for row in rows])
+
+
+def profile_table(document, width=80, colour=False):
+    """Return a profile for people: three tables and a recommendation for each subject."""
+    parts = []
+    for subject in document["subjects"]:
+        rows = [row for row in document["strategies"] if row["subject"] == subject["name"]]
+        parts += [
+            [line for text in _headline(subject, document) for line in textwrap.wrap(text, max(width, 60))],
+            _table(_SPEED, [_speed(row) for row in [*_yardsticks(subject), *rows]], colour),
+            _table(_TRUTH, [_truth(row) for row in rows], colour),
+            _table(_CONSEQUENCE, [_consequence(row) for row in rows], colour),
+            textwrap.wrap(f"Recommended: {subject['recommendation']['sentence']}", width),
+        ]
+    parts.append([f"{document['cost']['wall_s']:.1f} s"])
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def profile_csv(document):
+    """Return a profile as CSV: a row for each subject and strategy."""
+    rows = []
+    for row in document["strategies"]:
+        flat = {key: value for key, value in row.items() if not isinstance(value, dict)}
+        flat |= {f"cpu_ns_{step}": ns for step, ns in row["cpu_ns_steps"].items()}
+        flat |= {f"missed_{kind}": missed["measured"] for kind, missed in row["missed"].items()}
+        rows.append(flat)
+    names = dict.fromkeys(key for row in rows for key in row)
+    return csv_text([{key: row.get(key) for key in names} for row in rows])
+
+
+def _headline(subject, document):
+    pages, changes = subject["pages"], document["changes"]
+    return [
+        f"{plain(subject['name'])}: {many(pages, 'page')} of {size(document['page_size']).replace('.0', '')}, "
+        f"{size(subject['bytes'])}: {many(subject['contents'], 'content')}, "
+        f"{many(subject['zero_pages'], 'zero page')}, merging saves {subject['saving_pages']:,}",
+        f"After change: {100 * changes:g} % of the unshared pages of a sample change by a word, each to equal another.",
+        "Limbo, lost: pages booked as merged though they are not, and merges not made, under the published quirks.",
+    ]
+
+
+def _yardsticks(subject):
+    read = subject["yardsticks"]["read"]
+    return [
+        {
+            "name": f"({name})",
+            **{f"ns_{where}": ns[where] for where in ns},
+            "gb_s_cold": subject["bytes"] / subject["pages"] / ns["cold"] if ns["cold"] else None,
+            "times_read_cold": ns["cold"] / read["cold"] if read["cold"] else None,
+        }
+        for name, ns in subject["yardsticks"].items()
+    ]
+
+
+def _table(titles, rows, colour):
+    lines = columns([titles, *rows], right=range(1, len(titles)))
+    return [f"\033[{BOLD}m{lines[0]}\033[0m" if colour else lines[0], *lines[1:]]
+
+
+def _speed(row):
+    ns = [f"{row[f'ns_{where}']:.0f}" for where in ("hot", "cold", "random")]
+    return [f"  {row['name']}", *ns, _number(row["gb_s_cold"], ".1f"), _number(row["times_read_cold"], ".2f")]
+
+
+def _truth(row):
+    missed = [_share(row["missed"].get(kind)) for kind in ("1_word", "8_words", "byte", "line", "tail")]
+    expected = f"{row['expected_pairs']:.1g}" if row["expected_pairs"] >= 1e-6 else "0"
+    return [f"  {row['name']}", f"{row['colliding_pairs']:,}", expected, f"{row['false_zero']:,}", *missed]
+
+
+def _consequence(row):
+    counts = ("futile_compares", "missed_merges", "missed_after_change", "limbo_pages", "published_missed_merges")
+    after = f"{row['missed_after_change']:,}/{row['changes']:,}"
+    cells = [after if key == "missed_after_change" else f"{row[key]:,}" for key in counts]
+    ksmd = f"{row['ksmd_cpu_ns_to_rest']:.0f}", f"{row['ksmd_missed_merges']:,}"
+    return [f"  {row['name']}", f"{row['cpu_ns_to_rest']:.0f}", *cells, *ksmd]
+
+
+def _number(value, form):
+    return "-" if value is None else format(value, form)
+
+
+def _share(missed):
+    if missed is None:
+        return "-"
+    return "0" if missed["measured"] == 0 else f"{100 * missed['measured']:.1f} %"

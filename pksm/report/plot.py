@@ -1,0 +1,103 @@
+"""Pictures of results, by matplotlib: an extra, brought in only when a picture is asked for."""
+
+import importlib
+import os
+
+from pksm.errors import PksmError, UnsupportedError, UsageError
+from pksm.report.pareto import front
+
+FORMATS = (".png", ".svg", ".pdf")
+FAINT, STRONG = "#9aa5b1", "#0b5cad"
+DPI = 130
+TICKS_NS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
+LINE_POINTS, LETTER_POINTS = 11, 5.4  # of the names, in points: their height and a letter's width
+LEAST_MISSED = 1e-4  # what is drawn for a probability below that: the axis is logarithmic
+
+
+def check(path):
+    """Raise UsageError unless the path's ending names a format, UnsupportedError without matplotlib."""
+    if os.path.splitext(path)[1].lower() not in FORMATS:
+        raise UsageError(f"{path}: name a picture that ends in {', '.join(FORMATS)}")
+    _pyplot()
+
+
+def profile(document, path):
+    """Draw a profile of checksums into a file: for each subject, speed against blindness and against futile compares.
+
+    Strategies that no other one beats in both are on the Pareto front: they are joined by a line.
+    """
+    subjects = document["subjects"]
+    figure, axes = _pyplot().subplots(
+        len(subjects), 2, figsize=(13, 5.2 * len(subjects)), dpi=DPI, squeeze=False, layout="constrained"
+    )
+    named = []
+    for subject, (left, right) in zip(subjects, axes, strict=True):
+        rows = [row for row in document["strategies"] if row["subject"] == subject["name"]]
+        missed = [max(LEAST_MISSED, row["missed"]["1_word"]["measured"]) for row in rows]
+        named.append(_scatter(left, rows, missed, "changes of one word missed (below 0.0001: drawn there)"))
+        left.set_yscale("log")
+        left.set_ylim(LEAST_MISSED / 3, 5)
+        futile = [row["futile_compares"] / subject["pages"] for row in rows]
+        named.append(_scatter(right, rows, futile, "futile compares a page until pksmd is at rest"))
+        right.set_yscale("symlog", linthresh=1e-3)
+        right.set_ylim(-3e-4, max(1e-2, 5 * max(futile)))
+        for axis in (left, right):
+            read = subject["yardsticks"]["read"]["cold"]
+            axis.axvline(read, color=FAINT, linestyle=":", linewidth=1, label="reading alone")
+            axis.legend(loc="center right", frameon=False, fontsize=8)
+        left.set_title(f"{subject['name']}: {subject['pages']:,} pages", loc="left", fontsize=11)
+        right.set_title(f"recommended: {subject['recommendation']['strategy']}", loc="left", fontsize=11)
+    figure.canvas.draw()  # now it is known where the points are
+    for axis, names in named:
+        _name(axis, names)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise PksmError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _scatter(axis, rows, heights, label):
+    """Draw points, those on the Pareto front strong and joined; return the axis and what to write beside them."""
+    points = [(row["ns_cold"], height) for row, height in zip(rows, heights, strict=True)]
+    best = front(points)
+    line = sorted(point for point, is_best in zip(points, best, strict=True) if is_best)
+    axis.plot(*zip(*line, strict=True), color=STRONG, linewidth=1, zorder=1, label="Pareto front")
+    for (x, y), is_best in zip(points, best, strict=True):
+        axis.scatter(x, y, s=36, color=STRONG if is_best else FAINT, zorder=2)
+    axis.set_xscale("log")
+    axis.set_xlim(min(x for x, _ in points) / 1.4, max(x for x, _ in points) * 1.8)
+    axis.set_xticks([x for x in TICKS_NS if axis.get_xlim()[0] <= x <= axis.get_xlim()[1]])
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.minorticks_off()
+    axis.set_xlabel("ns of CPU a page, cold, pages in order")
+    axis.set_ylabel(label)
+    axis.grid(True, which="major", color="#e6e9ed", linewidth=0.6)
+    axis.set_axisbelow(True)
+    return axis, [(row["name"], point, is_best) for row, point, is_best in zip(rows, points, best, strict=True)]
+
+
+def _name(axis, names):
+    """Write names beside points, each at the first step up (in the upper half: down) where it hides no other."""
+    taken, middle = [], axis.transAxes.transform((0, 0.5))[1]
+    per_point = DPI / 72
+    for name, point, is_best in sorted(names, key=lambda entry: entry[1]):
+        x, y = axis.transData.transform(point)
+        up = 1 if y < middle else -1
+        for step in range(len(names)):
+            dy = up * (9 + LINE_POINTS * step) - (LINE_POINTS / 2 if up < 0 else 0)
+            box = x, y + dy * per_point, x + LETTER_POINTS * len(name) * per_point, y + (dy + LINE_POINTS) * per_point
+            if not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
+                break
+        taken.append(box)
+        axis.annotate(name, point, xytext=(3, dy), textcoords="offset points", fontsize=8,
+                      color=STRONG if is_best else "#52606d",
+                      arrowprops={"arrowstyle": "-", "color": "#cbd2d9", "linewidth": 0.5})  # fmt: skip
+
+
+def _pyplot():
+    try:
+        matplotlib = importlib.import_module("matplotlib")
+    except ImportError:
+        raise UnsupportedError("--plot takes matplotlib, which is not here: pip install matplotlib") from None
+    matplotlib.use("agg")
+    return importlib.import_module("matplotlib.pyplot")

@@ -1,0 +1,44 @@
+"""How a comparison with the kernel looks to people and to spreadsheets: pure functions of `pksm.validate/1`."""
+
+import textwrap
+
+from pksm.report.scan import csv_text
+from pksm.report.text import BOLD, columns, many
+
+
+def validate_csv(document):
+    """Return a line for each counter of each workload."""
+    return csv_text([{**row, "difference": row["ours"] - row["kernel"]} for row in document["rows"]])
+
+
+def validate_table(document, width=80, colour=False):
+    """Return a document for people: all counters that are not 0 on both sides."""
+    paint = (lambda text: f"\033[{BOLD}m{text}\033[0m") if colour else lambda text: text
+    title = f"ksmd of Linux {document['kernel']} beside ours, {document['pages']:,} pages a workload"
+    parts = [textwrap.wrap(title, width)]
+    for entry in document["workloads"]:
+        parts.append(_workload(document, entry, paint))
+    for entry in document["skipped"]:
+        parts.append(textwrap.wrap(f"{entry['workload']}: left out: {entry['reason']}", width))
+    parts.append(textwrap.wrap(_verdict(document), width))
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _workload(document, entry, paint):
+    rows = [("", "kernel", "ours", "difference")]
+    for row in document["rows"]:
+        if row["workload"] == entry["workload"] and (row["kernel"] or row["ours"]):
+            difference = row["ours"] - row["kernel"]
+            counts = (f"{row['kernel']:,}", f"{row['ours']:,}", f"{difference:+,}" if difference else "0")
+            rows.append((f"  {row['counter']}", *counts))
+    same = entry["scans"] - entry["scans_that_differ"]
+    title = f"{entry['workload']}: {entry['text']} ({many(entry['scans'], 'scan')}, {same} of them the same)"
+    return [paint(title), *columns(rows, right=(1, 2, 3))]
+
+
+def _verdict(document):
+    differ = [entry["workload"] for entry in document["workloads"] if not entry["equal"]]
+    if differ:
+        return f"Different: {', '.join(differ)}."
+    n = len(document["workloads"])
+    return f"The same in {many(n, 'workload')}: every counter, after every scan." if n else "Nothing was compared."

@@ -1,0 +1,115 @@
+"""Writing fingerprints: what was gathered, as two checksums a page. pksm.sources.fingerprints has the layout."""
+
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+
+import numpy as np
+
+from pksm.engine import native
+from pksm.engine.checksums import strategies as checksums
+from pksm.errors import PksmError, UsageError
+from pksm.sources import fingerprints as layout
+from pksm.sources.images import files
+
+AT_ONCE = 1 << 16  # pages
+
+
+@contextmanager
+def new_file(path):
+    """Give a function write(gathered, page_size, partial, warnings), which is what scan(keep=) takes.
+
+    The file is there, whole and for its owner only, when the block ends. Nothing is left of it, and what was there
+    stays, when the block fails or wrote nothing. Refuses to replace a file that holds something else.
+    """
+    path = os.fspath(path)
+    _refuse_others(path)
+    try:
+        file = tempfile.NamedTemporaryFile(dir=os.path.dirname(path) or ".", prefix=".pksm-", delete=False)  # 0600
+    except OSError as error:
+        raise PksmError(f"{path}: cannot be written: {error.strerror}") from None
+    done = False
+    try:
+        with file:
+
+            def write(gathered, page_size, partial=False, warnings=()):
+                nonlocal done
+                _write(file, gathered, page_size, _table(gathered, partial, warnings))
+                file.flush()
+                os.fsync(file.fileno())
+                done = True
+
+            yield write
+        if done:
+            os.replace(file.name, path)
+    except OSError as error:
+        done = False
+        raise PksmError(f"{path}: cannot be written: {error.strerror}") from None
+    except BaseException:
+        done = False
+        raise
+    finally:
+        if not done:
+            os.unlink(file.name)
+
+
+def _refuse_others(path):
+    if os.path.isdir(path):
+        raise UsageError(f"{path}: is a directory; name a file for the fingerprints")
+    if os.path.lexists(path) and (not os.path.isfile(path) or os.path.getsize(path)):
+        if not os.path.isfile(path) or not layout.sniff(path, files.read_head(path)):
+            raise UsageError(f"{path}: is there already and holds no fingerprints; name another file")
+
+
+def _write(file, gathered, page_size, table):
+    header = np.zeros(1, layout.HEADER)
+    header["magic"], header["version"], header["page_size"] = layout.MAGIC, layout.VERSION, page_size
+    header["records"], header["table_bytes"] = sum(len(taken.mapped) for taken in gathered.taken), len(table)
+    file.write(header.tobytes() + table)
+    times = np.zeros(gathered.store.n_pages, np.uint8)  # how often pages are mapped, 2 being many
+    for pages in _all_chunks(gathered):
+        again = times[pages] > 0
+        times[pages] = np.where(again, 2, 1)
+        pages = np.sort(pages)
+        times[pages[1:][pages[1:] == pages[:-1]]] = 2
+    for number, taken in enumerate(gathered.taken):
+        for start in range(0, len(taken.mapped), AT_ONCE):
+            file.write(_records(gathered.store, taken, number, start, times).tobytes())
+
+
+def _table(gathered, partial, warnings):
+    table = {"sources": [_about(taken) for taken in gathered.taken], "partial": partial, "warnings": list(warnings)}
+    text = json.dumps(table).encode()
+    return text.ljust(-(-len(text) // layout.RECORD.itemsize) * layout.RECORD.itemsize)
+
+
+def _about(taken):
+    return {
+        "name": taken.name, "kind": taken.kind, "mappings": taken.names, "records": len(taken.mapped),
+        "zero": taken.zero_of, "lost": taken.lost, "out_of_reach": taken.out_of_reach, "facts": taken.facts,
+        "warnings": taken.warnings,
+    }  # fmt: skip
+
+
+def _records(store, taken, number, start, times):
+    pages = taken.mapped.take(start, start + AT_ONCE)
+    records = np.zeros(len(pages), layout.RECORD)
+    records["frame"], records["source"] = pages, number
+    segments = np.searchsorted(taken.starts, np.arange(start, start + len(pages)), "right") - 1
+    records["mapping"] = taken.segments[segments]
+    zero = native.pages_are_zero(store.view, pages)
+    for name, field in (("xxh3-64", "xxh3"), ("xxh64", "xxh64")):
+        sums = native.checksum_pages(store.view, checksums.make(name, store.page_size), pages)
+        records[field] = np.where(zero, 0, sums)
+    records["xxh64"][~zero & (records["xxh3"] == 0) & (records["xxh64"] == 0)] = 1  # zero sums are for zero pages
+    records["flags"] = np.where(zero, layout.ZERO, 0) | np.where(times[pages] == 1, layout.ONCE, 0)
+    return records
+
+
+def _all_chunks(gathered):
+    return (
+        taken.mapped.take(start, start + AT_ONCE)
+        for taken in gathered.taken
+        for start in range(0, len(taken.mapped), AT_ONCE)
+    )

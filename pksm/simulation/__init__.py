@@ -1,0 +1,1 @@
+"""Memory in virtual time: clock, operations, traces, workloads."""

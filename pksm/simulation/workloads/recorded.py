@@ -1,0 +1,399 @@
+"""The workloads that were run in really booted PKSM kernels, as events; pksm.validation.recorded holds their counters beside ours.
+
+Each begins with an init process whose few pages are tracked too, as there: they count in pages_unshared and stand at
+the head of the list of pages to recheck. Readings have the labels of the recorded phases; before a series of wake-ups
+one is called "series".
+"""
+
+import numpy as np
+
+from pksm.simulation.operations import Event
+
+INIT_PAGES = 6
+SETTLED_MS = 2500
+INIT_CONTENT = 4_000_000  # ids that no workload uses
+MAKERS = {}  # name -> function(size) -> iterator of Events; size: of its main part, in its own unit
+SIZES = {}  # name -> the size that was recorded
+
+
+def _do(op, **fields):
+    return Event(None, op, fields)
+
+
+def _workload(name, size):
+    """Return a decorator for the maker of a workload; size: as it was recorded, in the maker's own unit."""
+
+    def register(maker):
+        def events(size):
+            yield _do("spawn", process="init")
+            yield from _filled("init", range(INIT_CONTENT, INIT_CONTENT + INIT_PAGES))
+            yield _do("until_settled", quiet_ms=SETTLED_MS)
+            yield _read("baseline")
+            yield from maker(size)
+            yield _read("after_exit_now")
+            yield from _settled("after_exit_settled")
+
+        MAKERS[name], SIZES[name] = events, size
+        return maker
+
+    return register
+
+
+# ---- words of which workloads are made ----
+
+
+def _read(label):
+    return _do("read", label=label)
+
+
+def _settled(label):
+    yield _do("until_settled", quiet_ms=SETTLED_MS)
+    yield _read(label)
+
+
+def _set(name, value):
+    return _do("set", name=name, value=value)
+
+
+def _mapped(process, n, name="all", **kind):
+    yield _do("mmap", process=process, n=n, name=name, **kind)
+
+
+def _written(process, name, ids, first=0):
+    yield _do("write", process=process, address=name, content=[int(id) for id in ids], first=first)
+
+
+def _filled(process, ids, name="all", **kind):
+    """A new mapping full of pages."""
+    yield from _mapped(process, len(ids), name, **kind)
+    yield from _written(process, name, ids)
+
+
+def _patched(process, pages, word=0, value=1, name="all"):
+    yield _do("patch", process=process, address=name, patches=[[int(page), int(word), value] for page in pages])
+
+
+def _run_from_rest(ids, label="settled", first_label="alloc_run0"):
+    """Fill while pksmd is stopped, and let it run."""
+    yield _do("spawn", process="p0")
+    yield _set("run", 0)
+    yield from _filled("p0", ids)
+    yield _read(first_label)
+    yield _read("series")
+    yield _set("run", 1)
+    yield from _settled(label)
+
+
+def _exit(*processes):
+    for process in processes:
+        yield _do("exit", process=process)
+
+
+def _pairs(n):
+    return np.repeat(np.arange(1, n + 1), 2)
+
+
+# ---- the workloads ----
+
+
+@_workload("W1", 2000)
+def _w1(size):
+    yield _do("spawn", process="p0")
+    yield _set("run", 0)
+    yield from _filled("p0", range(1, size + 1))
+    # what stands in a per-CPU list of new pages has a reference more: two pages here
+    yield _do("pin", process="p0", address="all", first=size - 2, n=2, name="pagevec")
+    yield _read("alloc")
+    yield _read("series")
+    yield _set("run", 1)
+    yield from _settled("settled_undrained")
+    yield _do("unpin", name="pagevec")
+    yield from _settled("settled_drained")
+    yield from _exit("p0")
+
+
+def _w2(size):
+    yield from _run_from_rest(np.arange(size) % (size // 2) + 1)
+    yield from _exit("p0")
+
+
+_workload("W2", 2000)(_w2)
+_workload("W2_onchange", 2000)(_w2)
+for _scan in (100, 200):
+
+    def _w2_tuned(size, scan=_scan):
+        yield _set("pages_to_scan", scan)
+        yield from _w2(size)
+
+    _workload(f"TUN_W2_scan{_scan}_sleep50", 2000)(_w2_tuned)
+
+
+@_workload("W2_adjacent", 2000)
+def _w2_adjacent(size):
+    yield from _run_from_rest(_pairs(size // 2))
+    yield from _exit("p0")
+
+
+@_workload("W3", 1600)
+def _w3(size):
+    yield from _run_from_rest(np.arange(size) % (size // 16) + 1)
+    yield from _exit("p0")
+
+
+@_workload("TUN_W3_scan100_sleep20", 1600)
+def _w3_tuned(size):
+    yield _set("sleep_millisecs", 20)
+    yield from _w3(size)
+
+
+@_workload("W4", 1000)
+def _w4(size):
+    half, quarter = size // 2, size // 4
+    yield from _run_from_rest(np.zeros(size, int))
+    yield from _written("p0", "all", range(1, half + 1))
+    yield _read("cow500_now")
+    yield from _settled("cow500_settled")
+    yield from _written("p0", "all", [0] * half)
+    yield from _settled("rezero_settled")
+    # half of the unmapped ones are still merged
+    yield _do("munmap", process="p0", address="all", first=half - quarter // 2, n=quarter)
+    yield _read("munmap250_now")
+    yield from _settled("munmap250_settled")
+    yield from _exit("p0")
+
+
+@_workload("W5a", 500)
+def _w5a(size):
+    yield _do("spawn", process="p0")
+    yield from _filled("p0", _pairs(size // 2))
+    yield from _settled("merged")
+    for kid in ("kid1", "kid2", "kid3"):
+        yield _do("fork", process="p0", child=kid)
+    yield _read("fork3_now")
+    yield from _settled("fork3_settled")
+    yield from _exit("kid1")
+    yield from _settled("kid1_dead")
+    yield from _exit("kid2", "kid3")
+    yield from _settled("kids_dead")
+    yield from _exit("p0")
+
+
+@_workload("W5b", 500)
+def _w5b(size):
+    yield _do("spawn", process="p0")
+    yield _set("run", 0)
+    yield from _filled("p0", _pairs(size // 2))
+    for kid in ("kid1", "kid2", "kid3"):
+        yield _do("fork", process="p0", child=kid)
+    yield _read("fork3_run0")
+    yield _set("run", 1)
+    yield from _settled("fork3_settled")
+    yield from _exit("kid1", "kid2", "kid3")
+    yield from _settled("kids_dead")
+    yield from _patched("p0", range(size))
+    yield from _settled("parent_wrote_all")
+    yield from _exit("p0")
+
+
+@_workload("W5c", 100)
+def _w5c(size):
+    yield _do("spawn", process="p0")
+    yield from _filled("p0", [0] * size)
+    yield from _settled("merged0")
+    for kid in ("kid1", "kid2", "kid3"):
+        yield _do("fork", process="p0", child=kid)
+    yield _read("fork3_now")
+    yield from _exit("kid1")
+    yield from _settled("kid1_dead")
+    yield from _exit("kid2", "kid3")
+    yield _read("kids_dead")
+    yield from _exit("p0")
+
+
+@_workload("W6", 2000)
+def _w6(size):
+    yield _do("spawn", process="p0")
+    yield from _filled("p0", _pairs(size // 2))
+    yield from _settled("merged")
+    yield from _patched("p0", range(0, size, 2))
+    yield _read("cow_even_now")
+    yield from _settled("cow_even_settled")
+    for page in range(0, size, 2):
+        yield from _written("p0", "all", [page // 2 + 1], first=page)
+    yield _read("restore_even_now")
+    yield from _settled("restore_even_settled")
+    yield from _patched("p0", range(1, size, 2))
+    yield _read("cow_odd_now")
+    yield from _settled("cow_odd_settled")
+    yield from _exit("p0")
+
+
+@_workload("W8_small", 2000)
+def _w8_small(size):
+    yield _do("spawn", process="p0")
+    yield from _filled("p0", _pairs(size // 2))
+    yield from _mapped("p0", 40, "volatile")
+    for turn in range(300):
+        yield from _written("p0", "volatile", range(10_000 + turn * 40, 10_040 + turn * 40))
+        for _ in range(2):
+            yield _do("wait", ms=50)
+            if turn >= 30:
+                yield _read("range_3s_to_30s")
+    yield _read("stop_writing")
+    yield from _settled("settled")
+    yield from _written("p0", "volatile", 1_000_000 + _pairs(20))
+    yield _do("wait", ms=5000)
+    yield _read("volatile_made_pairs")
+    yield from _exit("p0")
+
+
+@_workload("W9_mlock_both", 400)
+def _w9(size):
+    yield _do("spawn", process="p0")
+    yield _set("run", 0)
+    yield from _filled("p0", _pairs(size // 2))
+    yield _do("mlock", process="p0", address="all", n=size)
+    yield _read("mlocked_run0")
+    yield _set("run", 1)
+    yield from _settled("settled")
+    yield _do("munlock", process="p0", address="all", n=size)
+    yield from _settled("munlocked")
+    yield from _exit("p0")
+
+
+@_workload("W11", 2000)
+def _w11(size):
+    yield _do("spawn", process="p0")
+    yield _set("run", 0)
+    yield from _filled("p0", _pairs(size // 2))
+    for word in (1022, 1023):
+        yield from _patched("p0", range(1, size, 2), word)
+    yield _set("run", 1)
+    yield from _settled("settled")
+    yield from _exit("p0")
+
+
+@_workload("W12", 2048)
+def _w12(size):
+    yield _do("spawn", process="p0")
+    yield _set("run", 0)
+    yield from _filled("p0", _pairs(size // 2))
+    words = np.arange(size // 2) % 1024
+    yield _do("patch", process="p0", address="all", patches=[[2 * i + 1, int(word), 1] for i, word in enumerate(words)])
+    yield _read("alloc_run0")
+    yield _set("run", 1)
+    yield from _settled("settled")
+    yield from _patched("p0", range(size), word=1, value=7)
+    yield from _settled("wrote_all_settled")
+    yield from _exit("p0")
+
+
+@_workload("W12_triples", 1200)
+def _w12_triples(size):
+    third = size // 3
+    yield _do("spawn", process="p0")
+    yield _set("run", 0)
+    for name in ("A", "A1", "A2"):
+        yield from _filled("p0", range(1, third + 1), name)
+        if name != "A":
+            yield from _patched("p0", range(third), name=name)
+    yield _set("run", 1)
+    yield from _settled("settled")
+    yield from _exit("p0")
+
+
+@_workload("W13_stack", 400)
+def _w13_stack(size):
+    yield _do("spawn", process="p0")
+    yield from _filled("p0", np.arange(size) % (size // 2) + 1, stack=True)
+    yield from _settled("stack_settled")
+    yield from _exit("p0")
+
+
+@_workload("W13_heap", 400)
+def _w13_heap(size):
+    yield _do("spawn", process="p0")
+    yield from _filled("p0", np.arange(size) % (size // 2) + 1)
+    yield from _settled("heap_settled")
+    yield from _exit("p0")
+
+
+@_workload("W13_readfault", 400)
+def _w13_readfault(size):
+    yield _do("spawn", process="p0")
+    yield from _mapped("p0", size)
+    yield _do("touch", process="p0", address="all", n=size)
+    yield from _settled("readfault_zero_settled")
+    yield from _written("p0", "all", np.arange(size) % (size // 2) + 1)
+    yield from _settled("then_written_settled")
+    yield from _exit("p0")
+
+
+@_workload("W15_sparse", 2048)
+def _w15(size):
+    yield _do("spawn", process="p0")
+    yield _set("run", 0)
+    yield from _filled("p0", [0] * size)
+    yield _do("patch", process="p0", address="all", patches=[[i, i // 2 % 1024, 0x5A5A5A5A] for i in range(size)])
+    yield _read("alloc_run0")
+    yield _set("run", 1)
+    yield from _settled("settled")
+    yield from _exit("p0")
+
+
+def _w18(size):
+    yield _do("spawn", process="p0")
+    yield from _filled("p0", range(1, size + 1))
+    yield from _settled("unique_settled")
+    for page in range(1, size, 2):
+        yield from _written("p0", "all", [page], first=page)  # what the page before it has
+    yield _read("made_pairs_now")
+    yield _read("series")
+    yield _do("wait", ms=40_000)
+    yield _read("made_pairs_40s")
+    yield from _exit("p0")
+
+
+for _size in (50, 300):
+    _workload(f"W18_u{_size}_period10", _size)(_w18)
+
+
+@_workload("W20_groups", 100)
+def _w20(size):
+    groups = np.repeat(np.arange(1, 4 * size + 1), np.repeat([2, 3, 4, 5], size))
+    yield _do("spawn", process="p0")
+    yield from _filled("p0", groups)
+    yield from _settled("sizes2to5_x100_settled")
+    yield from _patched("p0", range(0, len(groups), 7))
+    yield from _settled("wrote_every7th")
+    yield from _patched("p0", range(len(groups)), word=2)
+    yield _read("wrote_all_now")
+    yield from _settled("wrote_all_settled")
+    yield from _exit("p0")
+
+
+@_workload("W23_leak", 200)
+def _w23(size):
+    yield _do("spawn", process="B")
+    yield from _filled("B", range(1, size + 1))
+    yield _do("fork", process="B", child="child")
+    yield from _written("child", "all", range(10_001, 10_001 + size))
+    yield from _settled("B_and_child_settled")
+    yield _do("spawn", process="A")
+    yield from _filled("A", range(1, size + 1))
+    yield from _settled("A_settled")
+    yield from _exit("A")
+    yield from _settled("A_dead")
+    yield from _exit("B", "child")
+    yield from _settled("all_dead")
+
+
+@_workload("W26_few_new", 4)
+def _w26(size):
+    yield _do("spawn", process="p0")
+    for n in range(1, size + 1):
+        yield _set("run", 0)
+        yield from _filled("p0", range(100 * n, 101 * n), f"new{n}")
+        yield _set("run", 1)
+        yield _do("until_settled", quiet_ms=SETTLED_MS)
+    yield from _exit("p0")

@@ -1,0 +1,46 @@
+"""Workloads by name: what a simulation plays."""
+
+from functools import partial
+
+import numpy as np
+
+from pksm.errors import UsageError
+from pksm.simulation.operations import Event
+from pksm.simulation.workloads import families
+from pksm.simulation.workloads import recorded as truth
+from pksm.simulation.workloads.loads import make
+from pksm.simulation.workloads.names import LOADS, WORKLOADS
+
+
+def events(name, pages=65536, seed=0, page_size=4096):
+    """Return an iterator of the Events of a workload. UsageError for an unknown name or number of pages.
+
+    pages: what it has to do with, about; a workload that was measured has its own. seed: of what is random in it.
+    """
+    if name not in MAKERS:
+        raise UsageError(f"unknown workload {name!r}: choose from {', '.join(WORKLOADS)}")
+    if not isinstance(pages, int) or pages < 1:
+        raise UsageError(f"workload {name} of {pages} pages: must be a whole number from 1")
+    return MAKERS[name](pages, seed, page_size)
+
+
+def _load(name, pages, seed, page_size):
+    """A static load, written by one process, until it has settled."""
+    contents = np.empty((pages, page_size), np.uint8)
+    make(name, contents, seed)
+    yield Event(0, "spawn", {"process": "p0"})
+    yield Event(0, "mmap", {"process": "p0", "n": pages, "name": "load", "mergeable": True})
+    yield Event(0, "write", {"process": "p0", "address": "load", "content": contents})
+    del contents
+    yield Event(None, "until_settled", {})
+    yield Event(None, "read", {"label": "settled"})
+
+
+def _recorded(name, pages, seed, page_size):
+    """A workload as it was recorded in a kernel, at its own size."""
+    return truth.MAKERS[name](truth.SIZES[name])
+
+
+# name -> function(pages, seed, page_size) -> iterator of Events; the names and a sentence for each: WORKLOADS
+MAKERS = {name: partial(_load, name) for name in LOADS} | families.MAKERS
+MAKERS |= {f"truth:{name}": partial(_recorded, name) for name in truth.MAKERS}

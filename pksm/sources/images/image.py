@@ -1,0 +1,82 @@
+"""What all readers of image files have in common: the open file, its bytes, and the lines said about it."""
+
+import os
+from abc import ABC, abstractmethod
+
+from pksm.errors import PksmError
+from pksm.sources import base
+from pksm.sources.images import files
+
+
+class Image(ABC):
+    """An open image file. Subclasses set `kind`, learn what it holds in _open(), and yield it from _regions().
+
+    `remarks` are warnings that hold however the file is read; read_at() is how headers are read: the file may shrink.
+    """
+
+    kind = ""
+
+    def __init__(self, path):
+        self.name = os.fspath(path)
+        self.mappings = []
+        self.lost = 0
+        self.partial = False
+        self.warnings = []
+        self.remarks = []
+        self.fd = files.open_regular(path)
+        try:
+            self.size = os.fstat(self.fd).st_size
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def regions(self, page_size, allocate, progress):
+        """Yield what the file holds. Raises UsageError for the page size, PksmError for a file that is damaged."""
+        base.check_page_size(page_size)
+        self.lost, self.warnings = 0, list(self.remarks)
+        empty = True
+        for region in self._regions(page_size, allocate, progress):
+            empty = False
+            yield region
+        if empty:
+            raise PksmError(f"{self.name}: holds no whole page of {page_size} bytes")
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, fewer at the end of the file."""
+        try:
+            return os.pread(self.fd, size, offset)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "an offset too large"
+            raise PksmError(f"{self.name}: cannot be read at byte {offset}: {reason}") from None
+
+    def damaged(self, what: str) -> PksmError:
+        """Make the error for content that can't be right."""
+        return PksmError(f"{self.name}: {what}: the file is damaged; copy it again from where it was made")
+
+    def say_cut_off(self, pages: int) -> None:
+        """Count `pages` that the headers promise and the file does not hold."""
+        if pages:
+            self.lost += pages
+            self.warnings.append(
+                f"{self.name}: the file is cut off: {pages} pages that its headers tell of are not in it"
+            )
+
+    def cut_off_in_header(self) -> str:
+        """Note that memory is missing, nobody knows how much, and return the line about it."""
+        self.partial = True
+        return f"{self.name}: the file ends in a header that is cut off; what follows it is not told"
+
+    def close(self) -> None:
+        """Close the file; a mapped buffer that is still in use stays valid."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Read and check the headers."""
+
+    @abstractmethod
+    def _regions(self, page_size, allocate, progress):
+        """Yield the regions, as Source.regions does."""

@@ -1,0 +1,267 @@
+"""kdump-compressed dumps of makedumpfile and QEMU, plain or with zlib; flattened ones, too."""
+
+import os
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from pksm.errors import PksmError, UsageError
+from pksm.sources import base
+from pksm.sources.base import Region, State
+from pksm.sources.images import files, flattened, inflate, mapped
+from pksm.sources.images.image import Image
+
+MAGIC = b"KDUMP   "
+FIELDS = struct.Struct("5I")  # status, block size, blocks of the sub header and of both bitmaps, page frames
+FIELDS_AT, FIELDS_AT_32BIT = 424, 412
+SUB_HEADER = struct.Struct("<Qii10QQ")  # phys_base, dump level, split, ten others, page frames (version 6)
+PAGE = np.dtype([("offset", "i8"), ("size", "u4"), ("flags", "u4"), ("page_flags", "u8")])
+ZLIB, INCOMPLETE = 0x1, 0x8
+OTHERS = {0x2: "lzo", 0x4: "snappy", 0x20: "zstd"}
+LEVELS = {1: "zero", 2: "cache", 4: "private cache", 8: "user", 16: "free"}
+MAX_FRAMES = 1 << 40
+WINDOW = 1 << 14  # page frames looked at together
+READ_BYTES, NEAR_BYTES = 8 << 20, 64 << 10
+
+
+def sniff(path, head: bytes) -> bool:
+    """Tell whether the file is a kdump-compressed dump, flattened or not."""
+    return head.startswith((MAGIC, flattened.MAGIC))
+
+
+def open_file(path) -> "KdumpImage":
+    """Open `path` as a kdump-compressed dump. Raises PksmError with the reason and the remedy."""
+    return KdumpImage(path)
+
+
+@dataclass
+class _Layout:
+    """Where the parts of a dump lie: sizes in bytes, offsets from the start of the file."""
+
+    status: int
+    block: int
+    sub_header: int
+    bitmap: int
+    bitmap_size: int
+    pages: int
+    n_frames: int
+
+
+class KdumpImage(Image):
+    """A dump, inflated in parts; pages that are not compressed are mapped where no other is.
+
+    DATA: its pages. ZERO: pages that share one place in the file that holds zeros, and what a dump of level 1 leaves
+    out. EXCLUDED: what another level leaves out, and what is cut off or damaged. Frames without memory are not told.
+    """
+
+    kind = "kdump"
+
+    def _open(self):
+        self._file = flattened.Flattened(self) if self.read_at(0, 16) == flattened.MAGIC else self
+        self._layout = self._read_layout()
+        status = self._layout.status
+        if status & INCOMPLETE:
+            self.remarks.append(f"{self.name}: the dump is marked as incomplete: there was no room for all of it")
+        self._refuse_others(status)
+        self.mappings = [base.Mapping(os.path.basename(self.name), 0, self._layout.n_frames * self._layout.block)]
+
+    def covers(self, offset, size):
+        """Tell for each of the ranges (int64 arrays) whether the file holds all of it."""
+        return offset + size <= self.size
+
+    def _read_layout(self):
+        head = self._file.read_at(0, 512)
+        if head[: len(MAGIC)] != MAGIC:
+            raise self.damaged("it does not begin as a kdump-compressed dump does")
+        layout = self._fields(head, "<", FIELDS_AT)
+        if layout is None:
+            for order, at in (("<", FIELDS_AT_32BIT), (">", FIELDS_AT), (">", FIELDS_AT_32BIT)):
+                if self._fields(head, order, at) is not None:
+                    raise PksmError(
+                        f"{self.name}: is a dump of a 32-bit or big-endian machine; "
+                        "pksm reads those of 64-bit little-endian ones"
+                    )
+            raise self.damaged("its header makes no sense, or it is cut off before its list of pages")
+        version = struct.unpack_from("<I", head, len(MAGIC))[0]
+        sub_header = SUB_HEADER.unpack(self._file.read_at(layout.sub_header, SUB_HEADER.size).ljust(SUB_HEADER.size))
+        self._level = sub_header[1] if version >= 1 else 0
+        if version >= 2 and sub_header[2]:
+            raise PksmError(f"{self.name}: is one part of a split dump; join the parts with makedumpfile --reassemble")
+        if version >= 6:
+            layout.n_frames = sub_header[-1]
+        if not 0 < layout.n_frames <= min(8 * layout.bitmap_size, MAX_FRAMES):
+            raise self.damaged(f"its bitmaps are too small for {layout.n_frames} page frames")
+        return layout
+
+    def _fields(self, head, order, at):
+        """Read the header as one of this byte order and word size; None where that makes no sense."""
+        if len(head) < at + FIELDS.size:
+            return None
+        status, block, sub_blocks, bitmap_blocks, n_frames = struct.unpack_from(order + FIELDS.format, head, at)
+        bitmap_size = bitmap_blocks // 2 * block
+        pages = (1 + sub_blocks + bitmap_blocks) * block
+        sane = base.MIN_PAGE_SIZE <= block <= base.MAX_PAGE_SIZE and not block & (block - 1)
+        if not sane or not sub_blocks or not bitmap_size or bitmap_blocks % 2 or pages > self._file.size:
+            return None
+        return _Layout(status, block, block, (1 + sub_blocks) * block, bitmap_size, pages, n_frames)
+
+    def _refuse_others(self, flags):
+        names = [name for flag, name in OTHERS.items() if flags & flag]
+        if names:
+            raise PksmError(
+                f"{self.name}: its pages are compressed with {names[0]}; convert it with: makedumpfile -c -d 0 "
+                f"{self.name} NEW (or dump again with zlib: makedumpfile -c, QEMU's kdump-zlib)"
+            )
+
+    def _regions(self, page_size, allocate, progress):
+        layout = self._layout
+        if page_size != layout.block:
+            raise UsageError(f"{self.name}: has pages of {layout.block} bytes: scan it with --page-size {layout.block}")
+        reading = _Reading(self, layout, self._file, allocate, progress)
+        for first in range(0, layout.n_frames, WINDOW):
+            stored, left_out = self._bitmaps(first)
+            yield from reading.regions(stored)
+            if len(left_out):
+                yield Region(None, _runs_of(left_out, self._state_left_out, page_size))
+                reading.left_out += len(left_out)
+        self.say_cut_off(reading.cut_off)
+        self._say_damaged(reading.damaged)
+        self._say_left_out(reading.left_out)
+
+    @property
+    def _state_left_out(self):
+        return State.ZERO if self._level == 1 else State.EXCLUDED
+
+    def _bitmaps(self, first):
+        """Return the page frames of the window from `first` that have a page in the file, and those left out."""
+        layout = self._layout
+        frames = min(WINDOW, layout.n_frames - first)
+        memory, dumped = (
+            np.frombuffer(self._file.read_at(start + first // 8, -(-frames // 8)), np.uint8)
+            for start in (layout.bitmap, layout.bitmap + layout.bitmap_size)
+        )
+        if len(memory) != -(-frames // 8) or len(dumped) != len(memory):
+            raise self.damaged("it became shorter while it was read")
+        memory, dumped = (np.unpackbits(bits, bitorder="little")[:frames] for bits in (memory, dumped))
+        return np.flatnonzero(dumped) + first, np.flatnonzero(memory & ~dumped) + first
+
+    def _say_damaged(self, pages):
+        if pages:
+            self.lost += pages
+            self.warnings.append(f"{self.name}: {pages} pages are damaged and were not read")
+
+    def _say_left_out(self, pages):
+        if not pages:
+            return
+        kinds = [name for bit, name in LEVELS.items() if self._level & bit]
+        told = f"its dump level {self._level} leaves out {', '.join(kinds) or 'some'} pages"
+        then = "are counted as zero pages" if self._level == 1 else "are in no count: dump with level 0 to count all"
+        self.warnings.append(f"{self.name}: {told}: {pages} pages, which {then}")
+
+
+class _Reading:
+    """One pass over the pages of a dump, which are listed in the order of their frames."""
+
+    def __init__(self, image, layout, file, allocate, progress):
+        self._image, self._layout, self._file = image, layout, file
+        self._allocate, self._progress = allocate, progress
+        self._next = 0  # page of the list
+        self._zero_at = set()  # places in the file that hold a page of zeros for many
+        self._view = None
+        self.cut_off = self.damaged = self.left_out = 0
+
+    def regions(self, frames):
+        """Yield the regions of these page frames (int64), the next ones of the list."""
+        pages = self._listed(len(frames))
+        self.cut_off += len(frames) - len(pages)
+        states = np.full(len(frames), State.EXCLUDED, np.uint8)
+        known = states[: len(pages)]
+        offset, size, compressed = pages["offset"], pages["size"].astype(np.int64), pages["flags"] == ZLIB
+        block = self._layout.block
+        sane = (offset > 0) & (offset < mapped.MAX_BYTES) & (size > 0) & (compressed | (pages["flags"] == 0))
+        sane &= (size == block) | (compressed & (size < block))
+        held = sane.copy()
+        held[sane] = self._file.covers(offset[sane], size[sane])
+        self.cut_off += int((sane & ~held).sum())
+        self.damaged += int((~sane).sum())
+        known[held] = State.DATA
+        known[self._zeros(offset, held & ~compressed)] = State.ZERO
+        data = np.flatnonzero(known == State.DATA)
+        if self._file is self._image and not compressed[data].any():
+            yield from self._mapped(frames[data], offset[data])
+        elif len(data):
+            yield self._inflated(frames[data], offset[data], size[data], compressed[data])
+        rest = states != State.DATA
+        if rest.any():
+            yield Region(None, _runs_of(frames[rest], states[rest], block))
+
+    def _listed(self, count):
+        """Return the next `count` entries of the list, fewer where it is cut off."""
+        start = self._layout.pages + self._next * PAGE.itemsize
+        self._next += count
+        data = self._file.read_at(start, count * PAGE.itemsize)
+        pages = np.frombuffer(data[: len(data) // PAGE.itemsize * PAGE.itemsize], PAGE)
+        for flag in OTHERS:
+            if (pages["flags"] == flag).any():
+                self._image._refuse_others(flag)
+        return pages
+
+    def _zeros(self, offset, plain):
+        """Tell which of the plain pages are at a place that many share and that holds zeros, as all writers do it."""
+        places, counts = np.unique(offset[plain], return_counts=True)
+        if len(places):
+            place = int(places[np.argmax(counts)])
+            if counts.max() > 1 and place not in self._zero_at:
+                if not any(self._file.read_at(place, self._layout.block)):
+                    self._zero_at.add(place)
+        return plain & np.isin(offset, list(self._zero_at))
+
+    def _mapped(self, frames, offset):
+        if not len(frames):
+            return
+        if self._view is None:
+            self._view = files.map_file(self._image.name, self._image.fd, self._image.size)
+        block = self._layout.block
+        heads = np.append(0, np.flatnonzero((np.diff(frames) != 1) | (np.diff(offset) != block)) + 1)
+        address = (frames[heads] * block).astype(np.uint64)
+        pieces = mapped.piece(0, address, offset[heads], np.diff(heads, append=len(frames)) * block)
+        extents = np.array([(0, self._image.size)])
+        yield from mapped.regions(self._view, pieces, extents, block, self._progress)
+
+    def _inflated(self, frames, offset, size, compressed):
+        block = self._layout.block
+        buffer = self._allocate(len(frames))
+        states = np.full(len(frames), State.EXCLUDED, np.uint8)
+        order = np.argsort(offset, kind="stable")
+        ends = np.maximum.accumulate(offset[order] + size[order])
+        begins = offset[order]
+        apart = (begins[1:] - ends[:-1] > NEAR_BYTES) | (np.diff(begins // READ_BYTES) != 0)
+        heads = np.append(0, np.flatnonzero(apart) + 1).tolist()
+        for head, stop in zip(heads, [*heads[1:], len(order)], strict=True):
+            begin = int(begins[head])
+            data = self._file.read_at(begin, int(ends[stop - 1]) - begin)
+            self._fill(buffer, states, order[head:stop], data, offset - begin, size, compressed)
+        lost = int((states != State.DATA).sum())
+        self.damaged += lost
+        self._progress(len(frames) - lost)
+        runs = _runs_of(frames, State.DATA, block)
+        return Region(buffer, base.mark_runs(runs, states, block) if lost else runs, allocated=True)
+
+    def _fill(self, buffer, states, pages, data, starts, sizes, compressed):
+        """Put the pages (indexes) that lie in `data` at `starts` into the buffer, and mark them as DATA."""
+        block = self._layout.block
+        whole = pages[starts[pages] + sizes[pages] <= len(data)]  # the file may shrink meanwhile
+        streams, plain = whole[compressed[whole]], whole[~compressed[whole]]
+        inflated, good = inflate.inflate(data, starts[streams], sizes[streams], block)
+        buffer[streams[good]] = inflated
+        buffer[plain] = inflate.plain(data, starts[plain], block)
+        states[streams[good]] = states[plain] = State.DATA
+
+
+def _runs_of(frames, states, block):
+    """Make runs of page frames (sorted), each in its state."""
+    states = np.broadcast_to(np.asarray(states, np.uint8), len(frames))
+    heads = np.append(0, np.flatnonzero((np.diff(frames) != 1) | (np.diff(states) != 0)) + 1)
+    address = (frames[heads] * block).astype(np.uint64)
+    return base.make_runs(states[heads], 0, address, np.diff(heads, append=len(frames)))

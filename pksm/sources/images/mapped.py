@@ -1,0 +1,155 @@
+"""Images that hold memory as it was: pieces of the file are mapped and given as views, which need no alignment."""
+
+import numpy as np
+
+from pksm.sources import base
+from pksm.sources.base import Region, State
+from pksm.sources.images import files
+from pksm.sources.images.image import Image
+
+# Bytes of the file from `offset` on that lay at `address`, all in one entry of Source.mappings; sizes in bytes.
+PIECE = np.dtype([("address", "u8"), ("offset", "i8"), ("size", "i8"), ("mapping", "u4")])
+# The same for memory that has no bytes in the file, in a State.
+GAP = np.dtype([("address", "u8"), ("size", "i8"), ("mapping", "u4"), ("state", "u1")])
+
+REGION_PAGES = 1 << 18
+MAX_BYTES = 1 << 57  # all that five levels of page tables reach; sums of these stay far below 2**63
+
+
+class MappedImage(Image):
+    """An image whose _open() calls hold() with what the file holds, checked.
+
+    `extents` (files.data_extents) is set where holes of the file are pages that are not resident; left None, they are
+    zeros that a copy left out.
+    """
+
+    extents = None
+
+    def hold(self, pieces, gaps=()):
+        """Take pieces (PIECE) and gaps (arrays of GAP), in any order."""
+        self.pieces = pieces[np.argsort(pieces["address"], kind="stable")]
+        self.gaps = np.concatenate([np.empty(0, GAP), *gaps])
+
+    def _regions(self, page_size, allocate, progress):
+        pieces, bytes_over = _whole_pages(self.pieces, page_size)
+        pieces, cut_off = _cut_at_end(pieces, self.size, page_size)
+        gaps = np.concatenate([_whole_pages(self.gaps, page_size)[0], cut_off])
+        gaps = gaps[np.argsort(gaps["address"], kind="stable")]
+        if bytes_over:
+            self.warnings.append(
+                f"{self.name}: {bytes_over} bytes that fill no page of {page_size} bytes are left out: "
+                "its pages have another size"
+            )
+        self.say_cut_off(int(cut_off["size"].sum()) // page_size)
+        view = files.map_file(self.name, self.fd, self.size)
+        extents = np.array([(0, self.size)]) if self.extents is None else self.extents
+        if len(gaps):
+            yield Region(None, _runs(gaps["state"], gaps, gaps["size"] // page_size))
+        yield from regions(view, pieces, extents, page_size, progress)
+
+
+def gap(state, mapping, address, size):
+    """Make a GAP array, without the rows of no size."""
+    gaps = np.empty(len(address), GAP)
+    gaps["state"], gaps["mapping"], gaps["address"], gaps["size"] = state, mapping, address, size
+    return gaps[gaps["size"] > 0]
+
+
+def piece(mapping, address, offset, size):
+    """Make a PIECE array, without the rows of no size."""
+    pieces = np.empty(len(address), PIECE)
+    pieces["mapping"], pieces["address"], pieces["offset"], pieces["size"] = mapping, address, offset, size
+    return pieces[pieces["size"] > 0]
+
+
+def overlap(start, size) -> bool:
+    """Tell whether any of the ranges (sizes above 0) meet."""
+    order = np.argsort(start, kind="stable")
+    start, size = start[order], size[order].astype(start.dtype)
+    return bool((start[:-1] + size[:-1] > start[1:]).any())
+
+
+def _cut_at_end(pieces, file_size, page_size):
+    """Return (the pages of each piece that the file holds, gaps for the rest)."""
+    held = np.clip((file_size - pieces["offset"]) // page_size * page_size, 0, pieces["size"])
+    address = pieces["address"] + held.astype(np.uint64)
+    cut_off = gap(State.EXCLUDED, pieces["mapping"], address, pieces["size"] - held)
+    pieces = pieces.copy()
+    pieces["size"] = held
+    return pieces[held > 0], cut_off
+
+
+def _whole_pages(pieces, page_size):
+    """Return (the part of each piece that is whole pages, the bytes that are over)."""
+    skipped = (-pieces["address"] % np.uint64(page_size)).astype(np.int64)
+    kept = np.maximum(pieces["size"] - skipped, 0) // page_size * page_size
+    whole = pieces.copy()
+    whole["address"] += skipped.astype(np.uint64)
+    whole["size"] = kept
+    if "offset" in pieces.dtype.names:
+        whole["offset"] += skipped
+    return whole[kept > 0], int((pieces["size"] - kept).sum())
+
+
+def regions(view, pieces, extents, page_size, progress):
+    """Yield the regions of whole-page pieces: what is not resident first, then at most REGION_PAGES at a time."""
+    edges, is_data, owner, within = _cut_at_holes(pieces, extents, page_size)
+    pages = np.diff(edges)
+    rows = pieces[owner]
+    rows["address"] += (within * page_size).astype(np.uint64)
+    rows["offset"] += within * page_size
+    if not is_data.all():
+        yield Region(None, _runs(State.HOLE, rows[~is_data], pages[~is_data]))
+    rows, pages = rows[is_data], pages[is_data]
+    if not len(rows):
+        return
+    place, residue = np.divmod(rows["offset"], page_size)
+    owner, within = _expand((place + pages - 1) // REGION_PAGES - place // REGION_PAGES + 1)
+    box = place[owner] // REGION_PAGES + within
+    start = np.maximum(place[owner], box * REGION_PAGES)
+    end = np.minimum(place[owner] + pages[owner], (box + 1) * REGION_PAGES)
+    rows, residue = rows[owner], residue[owner]
+    rows["address"] += ((start - place[owner]) * page_size).astype(np.uint64)
+    # A region is a view with one alignment in which pages lie in the order of their addresses.
+    apart = (np.diff(residue) != 0) | (np.diff(box) != 0) | (start[1:] < end[:-1])
+    heads = np.append(0, np.flatnonzero(apart) + 1)
+    for head, stop in zip(heads.tolist(), [*heads[1:].tolist(), len(rows)], strict=True):
+        first, last = int(start[head]), int(end[stop - 1])
+        runs = _runs(State.DATA, rows[head:stop], (end - start)[head:stop])
+        runs["first"] = start[head:stop] - first
+        progress(int(runs["pages"].sum()))
+        begin = int(residue[head])
+        yield Region(view[first * page_size + begin : last * page_size + begin], runs)
+
+
+def _cut_at_holes(pieces, extents, page_size):
+    """Cut pieces, counted in pages one after the other, where data and holes meet; a page with any data is data.
+
+    Returns (edges, is_data, piece, first page in the piece); pieces must not overlap in the file.
+    """
+    pages = pieces["size"] // page_size
+    stops = np.cumsum(pages)
+    bases = stops - pages
+    low = np.searchsorted(extents[:, 1], pieces["offset"], "right")
+    high = np.searchsorted(extents[:, 0], pieces["offset"] + pieces["size"], "left")
+    owner, within = _expand(np.maximum(high - low, 0))
+    found = extents[low[owner] + within] - pieces["offset"][owner, None]
+    begins = bases[owner] + np.maximum(found[:, 0], 0) // page_size
+    ends = bases[owner] + np.minimum(-(-found[:, 1] // page_size), pages[owner])
+    edges = np.unique(np.concatenate([bases, begins, ends, stops[-1:]]))
+    heads = edges[:-1]
+    # Extents that meet in a page overlap by it: the last one that begins at or before a page reaches farthest.
+    last = np.searchsorted(begins, heads, "right") - 1
+    is_data = (last >= 0) & (heads < np.append(ends, 0)[last])
+    piece = np.searchsorted(bases, heads, "right") - 1
+    return edges, is_data, piece, heads - bases[piece]
+
+
+def _expand(counts):
+    """Return (owner, number within it) of counts[i] rows for each i."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _runs(state, rows, pages):
+    return base.make_runs(state, rows["mapping"], rows["address"], pages)

@@ -1,0 +1,203 @@
+"""Processes that stand still while they are read, and go on whatever becomes of us.
+
+A watcher of its own lets them go on: when we say so, when we are gone (even by SIGKILL: its input ends with us), or
+when the time is up. It is there before the first process is stopped.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+from pksm.errors import PksmError, UsageError
+from pksm.linux.proc import access, processes
+
+STEP_SECONDS = 0.005
+LAST_SECONDS = 5.0  # for the watcher to end
+
+# Arguments: seconds, then the descriptors of cgroup.freeze files, a dash, and pidfds.
+_WATCHER = """
+import os, select, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+    signal.signal(number, signal.SIG_IGN)
+dash = sys.argv.index("-")
+os.write(1, b"+")
+select.select([0], [], [], float(sys.argv[1]))
+for fd in map(int, sys.argv[2:dash]):
+    try:
+        os.write(fd, b"0")
+    except OSError:
+        pass
+for fd in map(int, sys.argv[dash + 1:]):
+    try:
+        signal.pidfd_send_signal(fd, signal.SIGCONT)
+    except OSError:
+        pass
+"""
+
+
+class Freezer:
+    """Holds processes still while its block runs, `timeout_seconds` at most.
+
+    sources: open ProcessSources; cgroups: directories of control groups that are meant as a whole. Never stops
+    ourselves, our ancestors, or what stands still already. `warnings` tell of what went on.
+    """
+
+    def __init__(self, sources, cgroups=(), timeout_seconds: float = 10.0):
+        if not 0 < timeout_seconds < 86400:
+            raise UsageError(f"freeze time-out {timeout_seconds}: give seconds above 0, up to a day")
+        self.warnings = []
+        self._sources = [source for source in sources if hasattr(source, "frozen_until")]
+        self._cgroups, self._timeout = cgroups, timeout_seconds
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def has_processes(self):
+        """Tell whether there is anything to freeze."""
+        return bool(self._sources)
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            self._freeze(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_):
+        late = [source for source in self._sources if 0 < source.frozen_until < time.monotonic()]
+        if late:
+            self.warnings.append(
+                f"{len(late)} processes went on after {self._timeout:g} s, before all was read: give more time with "
+                "--freeze-timeout, or scan fewer at a time"
+            )
+        self._stack.close()
+        for source in self._sources:
+            source.frozen_until = 0.0
+
+    def _freeze(self, stack):
+        for source in self._sources:
+            source.wait_ready()
+        deadline = time.monotonic() + self._timeout
+        ours = processes.own_line()
+        groups, in_groups = self._whole_groups(ours)
+        spared = [source for source in self._sources if source.pid in ours]
+        if spared:
+            names = ", ".join(source.name for source in spared)
+            self.warnings.append(f"not stopped, for pksm runs under them: {names}")
+        single = [
+            source
+            for source in self._sources
+            if source.pid not in ours | in_groups and not _stands_still(source.pid)
+        ]
+        files = [stack.enter_context(_freeze_file(group)) for group in groups]
+        stack.enter_context(_watcher([file.fileno() for file in files], [source.pidfd for source in single],
+                                     self._timeout))  # fmt: skip
+        for file in files:
+            file.write(b"1")
+        stopped = [source for source in single if _stop(source.pidfd)]
+        in_time = all([_until(deadline, lambda group=group: _is_frozen(group)) for group in groups])
+        still = {source.pid for source in stopped if _until(deadline, lambda pid=source.pid: _stands_still(pid))}
+        if not in_time or len(still) < len(single):
+            self.warnings.append(f"not all processes stood still within {self._timeout:g} s: those were read running")
+        for source in self._sources:
+            if source.pid in still or (in_time and source.pid in in_groups):
+                source.frozen_until = deadline
+
+    def _whole_groups(self, ours):
+        """Return (directories to freeze as a whole, processes in them)."""
+        groups, pids = [], set()
+        for group in self._cgroups:
+            members = set(processes.cgroup_pids(group))
+            freezable = os.path.isfile(os.path.join(group, "cgroup.freeze"))
+            if _is_frozen(group):
+                pids |= members
+            elif freezable and not ours & (members | _members_of_us(group)):
+                groups.append(group)
+                pids |= members
+        return groups, pids
+
+
+def _members_of_us(group):
+    """Our own process, if it is in the group or below it; cgroup_pids() leaves it out."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as lines:
+            paths = [line.rstrip("\n").split(":", 2)[2] for line in lines if line.startswith("0::")]
+    except OSError:
+        return {os.getpid()}
+    inside = any(f"{mount}{path}/".startswith(f"{group}/") for path in paths for mount in processes.CGROUP_MOUNTS)
+    return {os.getpid()} if inside else set()
+
+
+def _freeze_file(group):
+    try:
+        return open(os.path.join(group, "cgroup.freeze"), "r+b", buffering=0)
+    except OSError as error:
+        raise PksmError(f"{group}: cannot be frozen: {error.strerror}; run pksm as root") from None
+
+
+@contextlib.contextmanager
+def _watcher(files, pidfds, timeout):
+    arguments = [f"{timeout:.3f}", *map(str, files), "-", *map(str, pidfds)]
+    watcher = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _WATCHER, *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[*files, *pidfds], start_new_session=True,
+    )  # fmt: skip
+    try:
+        if watcher.stdout.read(1) != b"+":
+            raise PksmError("the process that would end the freezing could not be started: nothing was frozen")
+        yield
+    finally:
+        watcher.stdin.close()
+        try:
+            status = watcher.wait(LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            watcher.kill()
+            status = watcher.wait()
+        watcher.stdout.close()
+        if status:
+            _thaw(files, pidfds)
+
+
+def _thaw(files, pidfds):
+    for file in files:
+        with contextlib.suppress(OSError):
+            os.write(file, b"0")
+    for pidfd in pidfds:
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+
+
+def _stop(pidfd):
+    with contextlib.suppress(OSError):
+        signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
+        return True
+    return False
+
+
+def _until(deadline, condition):
+    """Wait for the condition and tell whether it came."""
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        select.select([], [], [], STEP_SECONDS)
+    return True
+
+
+def _is_frozen(group):
+    try:
+        with open(os.path.join(group, "cgroup.events"), encoding="ascii") as events:
+            return "frozen 1" in events.read().splitlines()
+    except OSError:
+        return False
+
+
+def _stands_still(pid):
+    """Tell whether all threads of a process are stopped, or it has ended."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+        stats = [access.read_stat(f"{pid}/task/{thread}") for thread in threads]
+    except OSError:
+        return True
+    return all(stat[stat.rindex(")") + 2] in "TtZX" for stat in stats)

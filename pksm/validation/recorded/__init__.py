@@ -1,0 +1,1 @@
+"""Against kernels that were booted and recorded."""

@@ -1,0 +1,294 @@
+"""The scripts of benchmarks/: what they store and print, and what they say when something is wrong. No speeds here."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pksm.bench import yardsticks
+from pksm.errors import PksmError
+
+from support import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Returns a file of benchmarks/ as a module."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", (ROOT / "ci" if name == "make_tables" else BENCHMARKS) / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return load
+
+
+# ---- run, make_tables ----
+
+
+@pytest.fixture
+def result(script, tmp_path):
+    path = tmp_path / "deep" / "result.json"
+    arguments = ["--loads", "a,f", "--pages", "128", "--orders", "content,checksum", "--repeats", "1", "--json", path]
+    assert script("run").main(list(map(str, arguments))) == 0
+    return path
+
+
+def test_run_stores_the_result_with_its_command(capsys, result):
+    document = json.loads(result.read_text())
+    assert document["schema"] == "pksm.bench/1"
+    assert document["command"].startswith("python benchmarks/run.py --loads a,f --pages 128 --orders content,checksum")
+    assert {row["load"] for row in document["rows"]} == {"a", "f"}
+    assert {row["pages"] for row in document["rows"]} == {128, yardsticks.CALLS}
+    said = capsys.readouterr().out
+    assert "Load f, 128 pages" in said and str(result) in said
+
+
+@pytest.mark.parametrize(
+    "arguments, code, said",
+    [
+        (["--loads", "a,,b"], 2, "unknown load ''"),
+        (["--loads", "a", "--pages", "16", "--json", "/dev/null/x"], 1, "/dev/null"),
+    ],
+)
+def test_run_fails_in_one_line(script, arguments, code, said, capsys):
+    assert script("run").main(arguments) == code
+    error = capsys.readouterr().err
+    assert error.startswith("benchmarks/run.py: ") and said in error and error.count("\n") == 1
+
+
+def test_readme_gets_the_figures_of_the_result(script, result, tmp_path, capsys):
+    make_tables = script("make_tables")
+    readme = tmp_path / "README.md"
+    before, after = "# Title\n\ntext | text\n", "\n\nmore text\n"
+    readme.write_text(f"{before}<!-- bench:begin -->\nold figures\n<!-- bench:end -->{after}")
+    arguments = [str(result), "--readme", str(readme)]
+    assert make_tables.main([*arguments, "--check"]) == 1
+    assert "old figures" in readme.read_text()
+    assert make_tables.main(arguments) == 0
+    assert make_tables.main([*arguments, "--check"]) == 0
+    text = readme.read_text()
+    assert text.startswith(before) and text.endswith(after) and "old figures" not in text
+    document = json.loads(result.read_text())
+    assert document["command"] in text and document["machine"]["kernel"] in text
+    head, line, *table = [row for row in text.splitlines() if row.startswith("|")]
+    assert head.count("|") == line.count("|") and {row.count("|") for row in table} == {head.count("|")}
+    engines = [row for row in document["rows"] if row["engine"] == "pksmd"]
+    assert len(table) == len(engines) == 4
+    for shown, row in zip(table, engines, strict=True):
+        cells = [cell.strip() for cell in shown.strip("|").split("|")]
+        beside = {other["engine"]: other["ns_per_page"] for other in document["rows"] if other["load"] == row["load"]}
+        assert cells[0] == f"{row['load']} ({row['order']})"
+        assert cells[1:5] == [f"{beside[name]:.0f}" for name in ("read", "checksum", "hash table", "ksm twin")]
+        assert cells[5:7] == [f"{row['ns_per_page']:.0f}", f"{row['ns_per_page'] / beside['read']:.2f}"]
+        assert cells[7:] == [f"{row['pages_per_cpu_s'] / 1e6:.2f}", f"{row['merges_per_cpu_s']:.0f}"]
+
+
+@pytest.mark.parametrize("kind", ["bench", "against"])
+def test_readme_of_the_project_shows_a_stored_result(script, kind):
+    make_tables = script("make_tables")
+    readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
+    begin, end = (mark.format(kind) for mark in (make_tables.BEGIN, make_tables.END))
+    shown = readme.partition(begin)[2].partition(end)[0].strip()
+    stored = [json.loads(path.read_text(encoding="utf-8")) for path in (BENCHMARKS / "results").glob("*.json")]
+    results = [document for document in stored if document.get("schema") == "pksm.bench/1"]
+    tables = [make_tables.table(document) for document in results if make_tables.kind(document) == kind]
+    assert shown in tables, "make the table anew: python ci/make_tables.py RESULT"
+
+
+def test_readme_gets_the_kernel_s_figures(script):
+    """Each row of the table has one figure a load, and how many times the kernel's time it is under."""
+    rows = [
+        {"engine": engine, "load": load, "pages": 64, "ns_per_page": 1000 / (n + 1) / (1 + (load == "f"))}
+        for load in "bf"
+        for n, engine in enumerate(script("make_tables").RIVALS)
+    ]
+    machine = {"cpu": "a processor", "cpu_level": "avx2", "kernel": "6.18"}
+    document = {"schema": "pksm.bench/1", "against": "", "machine": machine, "repeats": 5, "rows": rows}
+    head, _, titles, _, *lines = script("make_tables").table(document).splitlines()
+    assert "`pksm bench --against kernel --load b --load f --pages 64 --repeats 5`" in head and "a processor" in head
+    assert titles.split("|")[2:4] == [" b ", " f "]
+    assert lines[0] == "| the kernel's ksmd, first scan | 1,000 | 500 |"
+    assert lines[2] == "| both | 333 | 167 |"
+    assert lines[6] == "| pksmd | 143 (2.3 ×) | 71 (2.3 ×) |"
+
+
+def test_readme_without_a_place_is_left_alone(script, result, tmp_path, capsys):
+    make_tables = script("make_tables")
+    readme = tmp_path / "README.md"
+    marks = ("<!-- bench:begin -->", "<!-- bench:end -->")
+    for text in ("", marks[0], marks[1] + marks[0], "".join(marks) * 2):
+        readme.write_text(text)
+        assert make_tables.main([str(result), "--readme", str(readme)]) == 1
+        assert readme.read_text() == text
+        assert "no place for the table" in capsys.readouterr().err
+    other = tmp_path / "other.json"
+    other.write_text('{"schema": "pksm.scan/1"}')
+    assert make_tables.main([str(other), "--readme", str(readme)]) == 1
+    assert "no result of benchmarks/run.py or pksm bench" in capsys.readouterr().err
+
+
+# ---- targets ----
+
+
+def test_targets_are_all_measured(script, tmp_path, capsys):
+    targets = script("targets")
+    stored = tmp_path / "targets.json"
+    arguments = ["--pages", "1500", "--repeats", "1", "--directory", str(tmp_path), "--json", str(stored)]
+    assert targets.main(arguments) == 0
+    document = json.loads(stored.read_text())
+    whats = [finding["what"] for finding in document["findings"]]
+    for load in targets.LOADS:
+        assert f"load {load}, first pass and merge to rest" in whats
+        assert f"load {load}, in wake-ups of 100 pages" in whats
+        assert f"load {load}, order content over the twin" in whats
+    others = ("sequential read", "growth", "metadata", "order content", "4 KiB", "huge", "jhash2", "idle", "RssAnon")
+    others += ("full machine over flat", "8 forks over once", "write fault", "fork of", "copy on write", "munmap")
+    others += ("idle wake-up on the machine", "asleep", "running")
+    for word in others:
+        assert any(word in what for what in whats), word
+    said = capsys.readouterr().out
+    assert all(what in said for what in whats)
+    short = sum(finding["verdict"].startswith("short") for finding in document["findings"])
+    assert f"{len(whats)} targets, {short} short" in said
+
+
+@pytest.mark.parametrize(
+    "more, value, verdict",
+    [
+        (True, 2.0, "aim"),
+        (True, 1.99, "must"),
+        (True, 1.0, "must"),
+        (True, 0.75, "short by 25 %"),
+        (False, 1.0, "aim"),
+        (False, 2.0, "must"),
+        (False, 2.5, "short by 25 %"),
+    ],
+)
+def test_verdicts(script, more, value, verdict):
+    must, aim = (1.0, 2.0) if more else (2.0, 1.0)
+    assert script("targets").Finding("speed", "x", must, aim, more, value, "").verdict == verdict
+
+
+@pytest.mark.parametrize("arguments", [["--only", "speed"], ["--loads", "f,z"], ["--pages", "0"], ["--repeats", "0"]])
+def test_targets_fail_in_one_line(script, arguments, capsys):
+    assert script("targets").main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("benchmarks/targets.py: ") and error.count("\n") == 1
+
+
+# ---- scan_image ----
+
+
+def test_image_is_scanned_and_the_answer_checked(script, tmp_path, capsys):
+    scan_image = script("scan_image")
+    [run] = scan_image.measure(300, "f", repeats=1, cpu=min(scan_image.os.sched_getaffinity(0)), directory=tmp_path)
+    assert run["wall_s"] > 0 and run["cpu_s"] > 0
+    assert list(tmp_path.iterdir()) == []
+    load = scan_image.make_image(tmp_path / "image", "f", 300)
+    result, _ = scan_image.scan(tmp_path / "image", min(scan_image.os.sched_getaffinity(0)))
+    scan_image.check(result, load)
+    result["totals"]["duplicates"] += 1
+    with pytest.raises(PksmError, match="duplicates should be"):
+        scan_image.check(result, load)
+
+
+def test_own_anonymous_memory_can_be_told(script):
+    scan_image = script("scan_image")
+    assert scan_image.rss_anon_kib(scan_image.os.getpid()) > 1024
+    assert scan_image.rss_anon_kib(1 << 30) == 0
+
+
+# ---- live_reading ----
+
+
+def test_live_reading_is_measured_and_checked(script, capsys):
+    live_reading = script("live_reading")
+    assert live_reading.main(["--pages", "600", "--repeats", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["asleep", "asleep", "running", "running"]
+    with live_reading.child(64, "asleep") as (pid, start):
+        buffer = live_reading.zeros((1 << 14, 4096))
+        regions, _ = live_reading.read_live(pid, buffer)
+        live_reading.check(regions, start, 64)
+        with pytest.raises(PksmError, match="64 pages were read, not 63"):
+            live_reading.check(regions, start, 63)
+        buffer ^= 1
+        with pytest.raises(PksmError, match="were not read as they are"):
+            live_reading.check(regions, start, 64)
+
+
+# ---- compare ----
+
+
+def test_revisions_are_measured_in_pairs(script, tmp_path, monkeypatch, capsys):
+    compare = script("compare")
+    monkeypatch.setattr(compare, "built", lambda revision: compare.contextmanager(lambda: iter([BENCHMARKS.parent]))())
+    assert compare.main(["old", "--head", "new", "--loads", "f,a", "--pages", "256", "--pairs", "2"]) == 0
+    head, *loads = capsys.readouterr().out.splitlines()
+    assert head.startswith("base old, head new: 256 pages")
+    assert [line.split(":")[0] for line in loads] == ["load f", "load a"]
+    assert all(len(line.partition(" of ")[2].split()) == 2 for line in loads)
+
+
+def test_unknown_revision_is_one_line(script, tmp_path, monkeypatch, capsys):
+    compare = script("compare")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    monkeypatch.setattr(compare, "ROOT", tmp_path)
+    assert compare.main(["nosuch", "--pages", "64"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("benchmarks/compare.py: git worktree add") and error.count("\n") == 1
+
+
+def test_a_process_that_imports_another_pksm_is_noticed(script, tmp_path, capsys):
+    compare = script("compare")
+    options = compare.argparse.Namespace(pages=64, order="content", batch=64, cpu=min(compare.os.sched_getaffinity(0)))
+    with pytest.raises(compare.Failure, match="has imported"):
+        compare.Side(tmp_path, options)
+
+
+# ---- checksums ----
+
+
+def test_checksums_are_measured_beside_their_libraries(script, monkeypatch, tmp_path, capsys):
+    checksums = script("checksums")
+    monkeypatch.setattr(checksums, "PAGES", 128)
+    monkeypatch.setattr(checksums, "ROUNDS", 1)
+    monkeypatch.setattr(checksums.checksums.plugins, "_registered", {})
+    monkeypatch.setattr(checksums, "missed", lambda document: document["differ"])  # no speeds here
+    path = tmp_path / "result.json"
+    assert checksums.main([str(path)]) == 0
+    document = json.loads(path.read_text())
+    assert document["differ"] == [] and set(document["twins"]) <= set(document["ns"])
+    assert {"read", "fused", "xxh3-64", "jhash2"} <= set(document["ns"])
+    assert all(ns > 0 for row in document["ns"].values() for ns in row.values())
+    assert "xxh3-64" in capsys.readouterr().out
+
+
+def test_a_checksum_that_is_slower_than_its_library_or_differs_is_told(script):
+    document = {
+        "ns": {"xxh64": {"hot": 106, "cold": 104}, "twin": {"hot": 100, "cold": 100}},
+        "twins": {"xxh64": "twin"},
+        "differ": ["xxh64"],
+        "times_read_fused_cold": 1.31,
+    }
+    assert script("checksums").missed(document) == [
+        "xxh64 gives other sums than its library",
+        "xxh64 hot: 106 ns a page, twin 100",
+        "the default with its zero test: 1.31 x read",
+    ]
+    assert script("checksums").missed({**document, "twins": {}, "differ": [], "times_read_fused_cold": 1.3}) == []
+
+
+def test_the_stored_checksums_meet_their_targets(script):
+    document = json.loads((BENCHMARKS / "results" / "checksums.json").read_text())
+    assert script("checksums").missed(document) == []
+    assert set(document["twins"]) == {"xxh32", "xxh64", "xxh3-64", "crc32c"}

@@ -1,0 +1,242 @@
+"""pksm simulate: what it prints, its document, and one line for whatever is wrong."""
+
+import csv
+import io
+import json
+import signal
+
+import pytest
+
+from pksm.cli.main import main
+from pksm.engine.sysfs import COUNTERS
+from pksm.simulation import workloads
+
+from support.cli_runs import is_one_line, run, start
+
+TRACE = """
+{"op": "spawn", "process": "p"}
+{"op": "mmap", "process": "p", "n": 4, "name": "a"}
+{"op": "write", "process": "p", "address": "a", "content": [1, 1, 2, 0]}
+{"op": "until_settled"}
+{"op": "read", "label": "settled"}
+{"op": "write", "process": "p", "address": "a", "content": 3}
+{"op": "read", "label": "written"}
+"""
+
+
+@pytest.fixture
+def trace(tmp_path):
+    path = tmp_path / "trace.jsonl"
+    path.write_text(TRACE)
+    return path
+
+
+def document(capfd, *arguments):
+    done = run(capfd, "simulate", "--json", *arguments)
+    assert done.code == 0 and done.err == "", done.err
+    return json.loads(done.out)
+
+
+def test_the_document(trace, capfd):
+    found = document(capfd, trace, "--frames", "50", "--sample", "1000")
+    assert found["schema"] == "pksm.simulate/1" and not found["interrupted"]
+    assert (found["workload"], found["page_size"], found["frames"]) == (str(trace), 4096, 50)
+    assert found["policy"] == "pksmd:fixed" and found["tunables"]["pages_to_scan"] == 1000
+    settled, written = found["readings"]
+    assert (settled["label"], settled["ms"]) == ("settled", 2500)
+    assert set(settled["counters"]) == {*COUNTERS, "frames_used", "frames_saved"}
+    assert {name: settled["counters"][name] for name in ("pages_shared", "pages_sharing", "pages_unshared")} == {
+        "pages_shared": 1, "pages_sharing": 2, "pages_unshared": 1}  # fmt: skip
+    assert (settled["counters"]["frames_used"], written["counters"]["frames_used"]) == (2, 3)
+    series, final = found["series"], found["final"]
+    assert series["columns"] == ["ms", *settled["counters"]]
+    assert [row[0] for row in series["rows"]] == [0, 1000, 2000, 2500]
+    assert series["rows"][-1][1:] == list(final["counters"].values()) == list(written["counters"].values())
+    assert final["ms"] == 2500 and final["wakes"] == 126 and final["metadata_bytes"] > 0
+    assert final["merges"] == {"count": 2, "wait_ms": {"p50": 0, "p90": 0, "p99": 0, "p100": 0}}
+    assert final["cost"]["pages_visited"] == 4
+
+
+def test_the_end_can_be_given(trace, capfd):
+    """Not at the last wake-up before, nor at the workload's end: exactly there."""
+    early = document(capfd, trace, "--until", "1010")
+    assert early["final"]["ms"] == 1010 and early["readings"] == []
+    late = document(capfd, trace, "--until", "9999")
+    assert late["final"]["ms"] == 9999 and len(late["readings"]) == 2
+
+
+def test_presets_and_settings(trace, capfd):
+    found = document(capfd, trace, "--preset", "android-3.4", "--set", "sleep_millisecs=7", "--set", "run=0")
+    assert found["policy"] == "pksmd:android-3.4" and found["tunables"]["sleep_millisecs"] == 7
+    assert "lifo-batch" in found["tunables"]["quirks"] and found["final"]["wakes"] == 0
+    assert found["final"]["counters"]["pages_sharing"] == 0 and found["final"]["merges"]["wait_ms"] is None
+
+
+@pytest.mark.parametrize("name", ["b", "d"])
+def test_loads_by_name(name, capfd):
+    found = document(capfd, name, "--pages", "200", "--seed", "3")
+    assert found["frames"] == 131072 and found["seed"] == 3
+    saved = found["readings"][0]["counters"]["frames_saved"]
+    assert saved == {"b": 50, "d": 60}[name] and found["final"]["merges"]["count"] == saved
+
+
+def test_csv(trace, capfd):
+    done = run(capfd, "simulate", "--csv", trace, "--sample", "1000")
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert [(row["label"], row["ms"]) for row in rows] == [
+        ("", "0"), ("", "1000"), ("", "2000"), ("", "2500"), ("settled", "2500"), ("written", "2500")]  # fmt: skip
+    assert rows[4]["pages_sharing"] == "2"
+
+
+def test_table_fits_and_tells(trace, capfd, monkeypatch):
+    for width in (60, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        done = run(capfd, "simulate", trace)
+        assert max(map(len, done.out.splitlines())) <= max(width, 70)
+        for words in ("settled", "written", "sharing", "Over time", "Merging saves", "wake-ups"):
+            assert words in done.out
+
+
+def test_a_hang_is_told(tmp_path, capfd):
+    """W9: a page of an mlocked mapping meets a kept page that is not mlocked; the published pksmd sleeps for ever."""
+    path = tmp_path / "mlock.jsonl"
+    path.write_text(
+        '{"op": "spawn", "process": "p"}\n'
+        '{"op": "mmap", "process": "p", "n": 2, "name": "a"}\n{"op": "mmap", "process": "p", "n": 2, "name": "b"}\n'
+        '{"op": "write", "process": "p", "address": "a", "content": [1, 2]}\n'
+        '{"op": "mlock", "process": "p", "address": "b", "n": 2}\n'
+        '{"op": "write", "process": "p", "address": "b", "content": [1, 3]}\n'
+        '{"op": "wait", "ms": 1000}\n'
+    )
+    assert document(capfd, path)["final"]["hung"] is None
+    found = document(capfd, path, "--preset", "android-3.4")
+    assert "pksmd hangs" in found["final"]["hung"] and found["final"]["wakes"] == 1
+    assert "pksmd hangs" in run(capfd, "simulate", path, "--preset", "android-3.4").out
+
+
+def test_scripts(tmp_path, capfd):
+    path = tmp_path / "work.py"
+    path.write_text("def workload(machine, sim):\n    sim.run(77)\n    sim.read('x')\n")
+    assert document(capfd, path)["readings"][0]["ms"] == 77
+
+
+@pytest.mark.parametrize(
+    "arguments, words, code",
+    [
+        ([], ["WORKLOAD", "pksm simulate --help"], 2),
+        (["zz"], ["no workload and no file 'zz'", "a, b, c"], 2),
+        (["b", "--pages", "0"], ["workload b of 0 pages"], 2),
+        (["b", "--seed", "-1"], ["seed -1"], 2),
+        (["b", "--frames", "0"], ["0 frames"], 2),
+        (["b", "--pages", "100", "--frames", "50"], ["write: out of frames: 100 needed"], 1),
+        (["b", "--until", "-5"], ["end_ms=-5"], 2),
+        (["b", "--sample", "0"], ["sample_ms=0"], 2),
+        (["b", "--preset", "v9"], ["v9", "fixed, v0.1"], 2),
+        (["b", "--set", "period_seconds=0"], ["period_seconds=0", "from 1"], 2),
+        (["b", "--set", "sleep_millisecs=-1"], ["sleep_millisecs=-1", "from 0"], 2),
+        (["b", "--json", "--csv"], ["--csv", "--json"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_usage(arguments, words, code, capfd):
+    done = run(capfd, "simulate", *arguments)
+    assert (done.code, done.out) == (code, "") and is_one_line(done.err, *words)
+
+
+def test_malformed_traces_and_scripts_are_one_line(tmp_path, capfd):
+    trace = tmp_path / "t.jsonl"
+    trace.write_text('{"op": "spawn", "process": "p"}\n{"op": "mmap", "process": "p", "n": 0}\n')
+    done = run(capfd, "simulate", trace)
+    assert done.code == 2 and is_one_line(done.err, f"{trace}, line 2: field n: must be a whole number from 1")
+    trace.write_text('{"op": "exit", "process": "p"}\n')
+    done = run(capfd, "simulate", trace)
+    assert done.code == 2 and is_one_line(done.err, "line 1: exit: no process 'p'")
+    script = tmp_path / "s.py"
+    script.write_text("def workload(machine, sim):\n    return 1 // 0\n")
+    done = run(capfd, "simulate", script)
+    assert done.code == 1 and is_one_line(done.err, f"{script}, line 2: ZeroDivisionError")
+
+
+def test_interrupted_it_prints_what_was_gathered(tmp_path):
+    path = tmp_path / "endless.py"
+    path.write_text(
+        "import sys\n"
+        "def workload(machine, sim):\n"
+        "    sim.read('begun')\n"
+        "    print('on', file=sys.stderr, flush=True)\n"
+        "    while True:\n"
+        "        sim.run(sim.now + 1000)\n"
+    )
+    with start("simulate", "--json", "--sample", "1000000", path) as process:
+        assert process.stderr.readline() == "on\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    found = json.loads(out)
+    assert found["interrupted"] and found["readings"][0]["label"] == "begun"
+
+
+def test_a_trace_may_set_what_only_one_of_the_policies_has(tmp_path, capfd):
+    """And nobody, who is played beside them, has nothing to set."""
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"op": "spawn", "process": "a"}\n{"op": "mmap", "process": "a", "n": 8, "name": "h", "mergeable": true}\n'
+        '{"op": "write", "process": "a", "address": "h", "content": {"base": 1, "mod": 4}, "n": 8}\n'
+        '{"op": "set", "name": "smart_scan", "value": 0}\n{"op": "set", "name": "pages_to_scan", "value": 5}\n'
+        '{"op": "until_settled"}\n'
+    )
+    assert main(["simulate", str(path), "--policy", "ksmd,pksmd", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["unmerged"] == [[None, 8]]
+    assert [run["final"]["counters"]["frames_used"] for run in document["runs"]] == [4, 4]
+    assert main(["simulate", str(path)]) == 2
+    assert "line 4: set: unknown tunable 'smart_scan'" in capfd.readouterr().err
+
+
+def test_several_policies_have_the_same_script(tmp_path, capfd):
+    """Its variables are new for each, and what it puts off happens to nobody's memory too."""
+    path = tmp_path / "s.py"
+    path.write_text(
+        "from __future__ import annotations\nimport random\nfrom dataclasses import dataclass\n"
+        "rng = random.Random(1)\n@dataclass\nclass Box:\n    n: int\n"
+        "def workload(machine, sim):\n    mm = machine.spawn(); at = machine.mmap(mm, 10, mergeable=True)\n"
+        "    machine.write(mm, at, list(range(1, Box(rng.randrange(2, 9)).n + 1))); sim.read('x')\n"
+        "    sim.at(500, lambda: machine.write(mm, at, list(range(20, 30))))\n"
+    )
+    assert main(["simulate", str(path), "--policy", "ksmd,pksmd", "--until", "1000", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    (label, used), last = document["unmerged"]
+    assert label == "x" and last == [None, 10]
+    for run in document["runs"]:
+        assert run["readings"][0]["counters"]["frames_used"] == used
+        assert run["final"]["counters"]["frames_used"] == 10
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ('{"op":"mmap","process":"a","n":4,"address":"heap"}', "mmap: address 'heap': must be a number"),
+        ('{"op":"set","name":"quirks","value":5}', "set: quirks=5: must be names of quirks"),
+        ('{"op":"write","process":"a","address":4096,"n":140737488355327,"content":1}', "write: 140737488355327 pages"),
+        ('{"op":"write","process":"a","address":"big","n":20000000000,"content":1}', "write: 20000000000 pages to"),
+        ('{"op":"write","process":"a","address":"big","n":20000000000,"content":{"base":1,"mod":2}}', "write: 20000000000 pages to"),
+    ],
+)
+def test_odd_values_in_traces_are_one_line(tmp_path, capfd, line, said):
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        f'{{"op":"spawn","process":"a"}}\n{{"op":"mmap","process":"a","n":30000000000,"name":"big"}}\n{line}\n'
+    )
+    assert main(["simulate", str(path)]) in (1, 2)
+    error = capfd.readouterr().err
+    assert f"line 3: {said}" in error and error.count("\n") == 1
+
+
+def test_a_workload_of_one_page(capfd):
+    assert main(["simulate", "opted-in", "--pages", "1"]) == 0
+
+
+def test_every_workload_has_a_sentence_and_a_maker():
+    from pksm.simulation.workloads.registry import MAKERS
+
+    assert list(MAKERS) == list(workloads.WORKLOADS) and all(workloads.WORKLOADS.values())

@@ -1,0 +1,271 @@
+"""What live sources compute from smaps and pagemap, against plain counting page by page."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pksm.linux.proc import pagemap
+from pksm.linux.proc import smaps as procmaps
+from pksm.sources import base
+from pksm.sources.base import State
+from pksm.sources.live import process as proc
+
+PAGE = pagemap.PAGE_SIZE
+
+SMAPS = """\
+55d0a0000000-55d0a0002000 r-xp 00000000 fe:00 1234                       /usr/lib/lib foo.so.6
+Size:                  8 kB
+Rss:                   8 kB
+Anonymous:             0 kB
+VmFlags: rd ex mr mw me
+55d0a0002000-55d0a0005000 rw-p 00000000 00:00 0
+Size:                 12 kB
+Rss:                   8 kB
+Anonymous:             8 kB
+VmFlags: rd wr mr mw me ac
+55d0a0005000-55d0a0006000 rw-p 00000000 00:00 0                          [heap]
+Rss:                   0 kB
+Anonymous:             0 kB
+VmFlags: rd wr mr mw me ac
+7f0000000000-7f0000400000 rw-p 00000000 00:00 0                          [anon:arena 1]
+Rss:                4096 kB
+Anonymous:          4096 kB
+VmFlags: rd wr mr mw me ac um
+7f0000400000-7f0000800000 rw-p 00000000 00:0f 99                         /anon_hugepage (deleted)
+Rss:                   0 kB
+Anonymous:             0 kB
+VmFlags: rd wr mr mw me ac ht
+7f0000800000-7f0000804000 rw-s 00000000 00:05 7                          /dev/dri/card0
+Rss:                   0 kB
+Anonymous:             0 kB
+VmFlags: rd wr sh mr mw me ms pf io dd
+7ffd00000000-7ffd00004000 r--p 00000000 00:00 0                          [vvar]
+Rss:                   4 kB
+Anonymous:             0 kB
+VmFlags: rd mr de dd
+ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]
+Rss:                   0 kB
+Anonymous:             0 kB
+VmFlags: ex
+"""
+
+
+def area(start, end, access, name=""):
+    """An entry of smaps, bounds in pages."""
+    return f"{start * PAGE:x}-{end * PAGE:x} {access} 00000000 00:00 0    {name}\nRss: 4 kB\nVmFlags: rd\n"
+
+
+def test_unnamed_areas_are_named_by_their_neighbours():
+    """A library's bss, a thread's stack behind its guard page, a heap in its 64 MiB; what is only alike is anon."""
+    arena = 5 * (64 << 20) // PAGE
+    whole = (64 << 20) // PAGE
+    stack = 1000 + (8 << 20) // PAGE
+    text = "".join(
+        [
+            area(10, 12, "r--p", "/lib/libm.so"), area(12, 13, "rw-p"),
+            area(20, 22, "rw-p", "/lib/libm.so"), area(22, 23, "rw-p"), area(24, 25, "rw-p"),
+            area(999, 1000, "---p"), area(1000, stack, "rw-p"),
+            area(stack + 9, stack + 10, "---p"), area(stack + 10, stack + 13, "rw-p"),
+            area(arena, arena + 33, "rw-p"), area(arena + 33, arena + whole, "---p"),
+            area(arena + 2 * whole, arena + 2 * whole + 33, "rw-p"),
+        ]
+    )  # fmt: skip
+    assert [mapping.name for mapping in procmaps.parse_smaps(text).mappings] == [
+        "libm.so", "anon", "libm.so", "libm.so (bss)", "anon", "anon", "[thread stack]", "anon", "anon",
+        "[arena]", "anon", "anon",
+    ]  # fmt: skip
+
+
+def test_smaps():
+    space = procmaps.parse_smaps(SMAPS)
+    assert [mapping.name for mapping in space.mappings] == [
+        "lib foo.so.6", "anon", "[heap]", "[anon:arena 1]", "anon_hugepage (deleted)", "card0", "[vvar]",
+    ]  # fmt: skip
+    assert space.mappings[1] == base.Mapping("anon", 0x55D0A0002000, 0x55D0A0005000)
+    assert space.vmas["start"].tolist() == [mapping.start for mapping in space.mappings]
+    assert space.vmas["end"].tolist() == [mapping.end for mapping in space.mappings]
+    reasons = [procmaps.REASONS[reason] for reason in space.vmas["reason"]]
+    assert reasons == ["file", "file", "file", "userfault", "huge", "device", "device"]
+    assert space.vmas["device"].tolist() == [False] * 5 + [True] * 2
+    assert space.vmas["barred"].tolist() == [False] * 3 + [True] * 2 + [False] * 2
+    assert space.vmas["resident"].tolist() == [True, True, False, True, True, False, True]
+    assert space.anonymous_bytes == 8 << 10 and space.userfault_bytes == 4 << 20
+    assert space.has_devices
+
+
+@pytest.mark.parametrize(
+    ("name", "is_device"),
+    [("", False), ("[heap]", False), ("/usr/lib/dev/lib.so", False), ("/dev/shm/x", False), ("/dev/zero (deleted)", False),
+     ("anon_inode:[io_uring]", True), ("/[aio] (deleted)", True), ("anon_inode:kvm-vcpu:0", True),
+     ("/dev/infiniband/uverbs0", True)],
+)  # fmt: skip
+def test_what_is_written_while_its_process_sleeps(name, is_device):
+    text = f"55d0a0000000-55d0a0002000 rw-p 00000000 00:00 0   {name}\nRss: 0 kB\nVmFlags: rd wr\n"
+    assert procmaps.parse_smaps(text).has_devices == is_device
+
+
+def test_smaps_of_nothing():
+    space = procmaps.parse_smaps("")
+    assert space.mappings == [] and len(space.vmas) == 0 and not space.has_devices
+
+
+def ranges(draw, kinds):
+    """Draw sorted, disjoint ranges of pages below 60, each with a kind."""
+    edges = sorted(draw(st.sets(st.integers(0, 60), max_size=16)))
+    return [(low, high, draw(kinds)) for low, high in zip(edges, edges[1:], strict=False) if draw(st.booleans())]
+
+
+def data_runs(ranges):
+    """DATA runs of [(first page, end page)]."""
+    low, high = np.array(ranges, np.int64).reshape(-1, 2).T
+    return base.make_runs(np.full(len(low), State.DATA, np.uint8), 0, low * PAGE, high - low)
+
+
+@st.composite
+def layouts(draw):
+    vmas = ranges(draw, st.sampled_from(["plain", "device", "barred"]))
+    resident = [(low, high) for low, high, _ in ranges(draw, st.none())]
+    start, end = sorted(draw(st.sets(st.integers(0, 60), min_size=2, max_size=2)))
+    return vmas, resident, start, end
+
+
+@given(layouts())
+def test_runs_between(layout):
+    vmas, resident, start, end = layout
+    vma_array = np.array(
+        [(low * PAGE, high * PAGE, kind == "device", kind == "barred", True, 0) for low, high, kind in vmas],
+        procmaps.VMA,
+    )
+    resident_array = np.array([(low * PAGE, high * PAGE) for low, high in resident], pagemap.RESIDENT)
+    expected, n_data = {}, 0
+    for index, (low, high, kind) in enumerate(vmas):
+        for page in range(max(low, start), min(high, end)):
+            state = State.HOLE
+            if kind == "device":
+                state = State.EXCLUDED
+            elif any(a <= page < b for a, b in resident):
+                state = State.EXCLUDED if kind == "barred" else State.DATA
+            expected[page] = (state, index, n_data if state == State.DATA else None)
+            n_data += state == State.DATA
+    runs = proc.runs_between(start * PAGE, end * PAGE, vma_array, resident_array)
+    found = {}
+    for state, mapping, address, pages, first in runs.tolist():
+        for page in range(pages):
+            found[address // PAGE + page] = (state, mapping, first + page if state == State.DATA else None)
+    assert found == expected
+    assert sum(runs["pages"].tolist()) == len(expected), "no page is told twice"
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 5)), max_size=8))
+def test_expand(runs):
+    first, pages = np.array(runs, np.int64).reshape(-1, 2).T
+    assert base.expand(first, pages).tolist() == [page for low, n in runs for page in range(low, low + n)]
+
+
+@st.composite
+def runs_and_states(draw):
+    states = draw(st.lists(st.sampled_from(list(State)), min_size=1, max_size=12))
+    pages = draw(st.lists(st.integers(1, 6), min_size=len(states), max_size=len(states)))
+    runs = base.make_runs(states, 0, np.cumsum([0, *pages[:-1]]) * PAGE, pages)
+    n_data = int(base.data_runs(runs)["pages"].sum())
+    new = draw(st.lists(st.sampled_from([State.DATA, State.HOLE, State.EXCLUDED]), min_size=n_data, max_size=n_data))
+    return runs, np.array(new, np.uint8)
+
+
+def by_page(runs):
+    return [
+        (address + page * PAGE, state, first + page if state == State.DATA else 0)
+        for state, _, address, pages, first in runs.tolist()
+        for page in range(pages)
+    ]
+
+
+@given(runs_and_states())
+def test_mark_runs(case):
+    runs, new = case
+    expected = [
+        (address, new[place] if state == State.DATA else state, place if new[place : place + 1] == [0] else 0)
+        if state == State.DATA
+        else (address, state, 0)
+        for address, state, place in by_page(runs)
+    ]
+    if len(new):
+        assert by_page(base.mark_runs(runs, new, PAGE)) == expected
+
+
+@given(runs_and_states(), st.integers(1, 9))
+def test_cut_runs(case, batch):
+    runs, new = case
+    data = base.data_runs(runs)
+    if len(data):
+        cut = base.cut_runs(data, np.arange(0, len(new), batch), PAGE)
+        assert by_page(cut) == by_page(data)
+        assert ((cut["first"] % batch + cut["pages"]) <= batch).all(), "no piece crosses a batch"
+
+
+ENTRIES = {"none": 0, "swapped": 1 << 62 | 77, "alone": 1 << 63 | 1 << 56 | 77, "shared": 1 << 63 | 78, "file": 1 << 63 | 1 << 61 | 79}
+
+
+class MadeUpPagemap(pagemap.Pagemap):
+    """A page map whose entries a function makes of page numbers; `spans` notes what is read at once."""
+
+    def __init__(self, entries):
+        self.spans, self._made_up = [], entries
+
+    def _read_entries(self, page, entries):
+        self.spans.append(len(entries))
+        entries[:] = self._made_up(np.arange(page, page + len(entries), dtype=np.uint64))
+
+
+@pytest.mark.parametrize("gap", [0, 1, pagemap.SPAN_GAP + 1, 3 * pagemap.SPAN_PAGES])
+@pytest.mark.parametrize("at_a_time", [2, 5, 1 << 14])
+def test_entries_of_scattered_runs(gap, at_a_time, monkeypatch):
+    """Each page has to get its own entry, whatever is read at once."""
+    monkeypatch.setattr(pagemap, "LOOK_UP_PAGES", at_a_time)
+    pages = np.array([3, 1, 7, 2])
+    starts = 1000 + np.cumsum(np.append(0, pages[:-1] + gap))
+    made_up = MadeUpPagemap(lambda page: page | np.uint64(1 << 63))
+    entries = made_up.entries(data_runs(list(zip(starts, starts + pages, strict=True)))) & pagemap.PM_PFN
+    assert entries.tolist() == [page for low, n in zip(starts, pages, strict=True) for page in range(low, low + n)]
+    if at_a_time > pages.sum():
+        assert len(made_up.spans) == (1 if gap <= pagemap.SPAN_GAP else 4)
+    assert len(made_up.entries(data_runs([]))) == 0
+
+
+def test_what_entries_tell():
+    flags = pagemap.flags_of(np.array(list(ENTRIES.values()), np.uint64))
+    told = {
+        name: [kind for kind, is_so in zip(ENTRIES, function(flags), strict=True) if is_so]
+        for name, function in vars(pagemap).items()
+        if name.startswith("is_")
+    }
+    assert told == {
+        "is_present": ["alone", "shared", "file"],
+        "is_anonymous": ["alone", "shared"],
+        "is_exclusive": ["alone"],
+        "is_swapped": ["swapped"],
+    }
+
+
+@given(
+    st.lists(st.sampled_from(list(ENTRIES)), min_size=1, max_size=40),
+    st.lists(st.integers(1, 12), max_size=4),
+    st.integers(1, 20),
+)
+def test_resident_runs_by_entries(kinds, lengths, max_pages):
+    """Without PAGEMAP_SCAN: what is present in areas where anything is, part by part."""
+    entries = np.array([ENTRIES[kind] for kind in kinds], np.uint64)
+    edges = [*(edge for edge in itertools.accumulate(lengths, initial=0) if edge < len(kinds)), len(kinds)]
+    areas = [(low, high, index % 3 != 1) for index, (low, high) in enumerate(itertools.pairwise(edges))]
+    vmas = np.array([(low * PAGE, high * PAGE, False, False, some, 0) for low, high, some in areas], procmaps.VMA)
+    found, reached = [], 0
+    for part, reached in MadeUpPagemap(lambda page: entries[page])._scan_entries(vmas, max_pages):
+        pages = [address // PAGE for low, high in part.tolist() for address in range(low, high, PAGE)]
+        assert len(pages) <= max(max_pages, 2) and all(page * PAGE < reached for page in pages)
+        found += pages
+    present = {"alone", "shared", "file"}
+    assert found == [page for low, high, some in areas if some for page in range(low, high) if kinds[page] in present]
+    assert reached == len(kinds) * PAGE

@@ -1,0 +1,425 @@
+"""scan(): its totals against brute force, its result document, its warnings, and rule 2 over the whole path."""
+
+import gc
+import json
+import os
+import random
+import tracemalloc
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+from pksm import sources
+from pksm.engine import native
+from pksm.errors import BusError, PksmError, UsageError
+from pksm.policies.pksmd import tunables
+from pksm.policies.pksmd.tunables import PRESETS
+from pksm.scan.counting import _Marks
+from pksm.scan.gather import Interrupts
+from pksm.scan.run import DEFAULTS, SCHEMA, Settings, opened, scan
+from pksm.simulation.workloads import LOADS, make
+from pksm.sources.base import State
+
+from model.oracle import answer
+from support.line_events import line_events
+from support.memory_sources import GivenSource, data, write_file
+
+SIZE = 512
+
+
+def page(text, size=SIZE):
+    return text.encode().ljust(size, b"\0")
+
+
+def scan_files(*paths, **settings):
+    progress = settings.pop("progress", None)
+    with opened([lambda path=path: sources.open_target(path) for path in paths]) as (found, errors):
+        return scan(found, Settings(**settings), progress, errors=errors)
+
+
+def random_pages(rng, n, size):
+    """Pages of few contents, zero pages and holes among them; contents that differ late or early, or look alike."""
+    contents = [bytes(size), bytes(size - 1) + b"\1", b"\1" + bytes(size - 1), rng.randbytes(size), None]
+    contents += [rng.randbytes(8) + bytes(size - 8) for _ in range(rng.randrange(1, 6))]
+    contents += [b"\7" * (size - 4) + rng.randbytes(4) for _ in range(rng.randrange(1, 6))]
+    return [rng.choice(contents) for _ in range(n)]
+
+
+def check_against_brute_force(result, files):
+    """files: {name: pages}, a page being bytes, or None for a hole."""
+    pages = [content for contents in files.values() for content in contents if content is not None]
+    truth, totals = answer(pages), result["totals"]
+    assert totals["pages"] == len(pages)
+    assert totals["zero"] == truth.zero_pages
+    assert totals["distinct"] == truth.distinct
+    assert totals["duplicates"] == len(pages) - truth.distinct
+    for source, contents in zip(result["sources"], files.values(), strict=True):
+        own = [content for content in contents if content is not None]
+        alone = answer(own)
+        assert source["pages"]["zero"] == alone.zero_pages
+        assert source["pages"]["data"] == len(own) - alone.zero_pages
+        assert source["pages"]["hole"] == len(contents) - len(own)
+        assert source["mappings"] == len(own)
+        assert source["duplicates"] == len(own) - alone.distinct
+    sizes = sorted(map(len, truth.groups), reverse=True)
+    assert result["groups_found"] == len(sizes)
+    assert [group["pages"] for group in result["groups"]] == sizes[: result["settings"]["top"]]
+    for group in result["groups"]:
+        assert sum(place["pages"] for place in group["where"]) == group["pages"]
+    return truth
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_files_against_brute_force(tmp_path, seed):
+    rng = random.Random(seed)
+    # A file's holes are told in blocks of the file system, so smaller pages can't be holes.
+    size = rng.choice([512, 1024, 4096, 16384])
+    files = {}
+    for name in "abc"[: rng.randrange(1, 4)]:
+        pages = random_pages(rng, rng.randrange(1, 200), size)
+        files[name] = [content if content or size >= 4096 else bytes(size) for content in pages]
+    paths = [write_file(tmp_path / name, pages, size) for name, pages in files.items()]
+    result = scan_files(*paths, page_size=size, top=rng.choice([0, 1, 5, 50]), preset=rng.choice(PRESETS))
+    check_against_brute_force(result, files)
+
+
+@pytest.mark.parametrize("order", ["content", "checksum", "checksum-content"])
+@pytest.mark.parametrize("pages_to_scan", [1, 7, 65536])
+def test_saving_of_exact_settings(tmp_path, order, pages_to_scan):
+    pages = random_pages(random.Random(99), 150, 4096)
+    changes = {"order": order, "pages_to_scan": pages_to_scan}
+    result = scan_files(write_file(tmp_path / "ram", pages, 4096), changes=changes, threads=2)
+    truth = check_against_brute_force(result, {"ram": pages})
+    totals, saving = result["totals"], result["saving"]
+    assert saving["zero_pages"] == truth.zero_pages == totals["pages_zero_sharing"]
+    assert saving["nonzero_pages"] == truth.pages_sharing
+    assert saving["pages"] == totals["duplicates"] + (truth.zero_pages > 0) == totals["pages_sharing"]
+    assert saving["bytes"] == saving["pages"] * 4096
+    assert saving["metadata_bytes"]["pksm"] == 116 * totals["pages"]
+    assert saving["metadata_bytes"]["ksm"] == 64 * totals["pages"]
+    assert saving["metadata_bytes"]["ours"] > 0
+    assert saving["net_bytes"] == saving["bytes"] - 116 * totals["pages"]
+    assert totals["pages_shared"] == truth.pages_shared
+    assert totals["pages_unshared"] == totals["pages"] - totals["pages_sharing"] - totals["pages_shared"]
+    assert result["warnings"] == [] and not result["partial"] and not result["interrupted"]
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_loads(load):
+    """The seven loads at 4096 pages, whose answer is known by construction."""
+    memory = np.empty((4096, 4096), np.uint8)
+    truth = make(load, memory, seed=5).expected()
+    source = GivenSource(load, data(*map(bytes, memory)))
+    totals = scan([source])["totals"]
+    assert {name: totals[name] for name in truth} == truth
+
+
+def test_the_document(tmp_path):
+    path = write_file(tmp_path / "two.raw", [page("a"), bytes(SIZE), page("a"), page("b")], SIZE)
+    result = scan_files(path, page_size=SIZE, seed=3)
+    assert json.loads(json.dumps(result)) == result
+    assert result["schema"] == SCHEMA == "pksm.scan/1"
+    assert (result["page_size"], result["view"]) == (SIZE, "frames")
+    assert result["sources"] == [
+        {
+            "name": path,
+            "kind": "raw",
+            "pages": {"data": 3, "zero": 1, "hole": 0, "excluded": 0},
+            "mappings": 4,
+            "duplicates": 1,
+            "lost": 0,
+            "saving_pages": 2,
+            "share_bytes": 2 * SIZE,
+            "out_of_reach": {},
+        }
+    ]
+    assert result["by_mapping"] == [
+        {"mapping": "two.raw", "pages": 4, "zero": 1, "merging": 3, "share_bytes": 2 * SIZE}
+    ]
+    assert result["by_command"] == result["by_user"] == result["unread"] == []
+    assert result["matrix"] is None and result["fingerprints"] is False
+    assert result["groups"] == [
+        {"pages": 2, "looks": "sparse", "where": [{"source": path, "mapping": "two.raw", "pages": 2}]}
+    ]
+    settings = result["settings"]
+    assert settings["preset"] == "fixed" and settings["seed"] == 3
+    assert {name: settings[name] for name in DEFAULTS} == DEFAULTS
+    cost = result["cost"]
+    assert cost["pages_visited"] >= 4 and cost["bytes_hashed"] >= 4 * SIZE
+    assert set(cost["steps"]) >= {"read", "merge", "count", "settle"}
+    assert all(step["wall_s"] >= 0 and step["cpu_s"] >= 0 for step in cost["steps"].values())
+
+
+def test_zero_pages_without_bytes_count():
+    pages = [(State.ZERO, None)] * 3 + data(page("a"), bytes(SIZE))
+    result = scan([GivenSource("one", pages)], Settings(page_size=SIZE))
+    assert result["sources"][0]["pages"] == {"data": 1, "zero": 4, "hole": 0, "excluded": 0}
+    assert result["totals"]["pages"] == 5 and result["totals"]["zero"] == 4
+    assert result["totals"]["distinct"] == 2 and result["totals"]["duplicates"] == 3
+    assert result["totals"]["pages_zero_sharing"] == result["saving"]["zero_pages"] == 4
+    assert result["saving"]["pages"] == result["totals"]["pages_sharing"] == 4
+
+
+def family():
+    """A fork server and a worker: frames 7 and 8 are shared, 9 and 10 are each one's own copy of the same bytes."""
+    parent = GivenSource("parent", data(page("a"), page("b"), page("c")), [7, 8, 9], [0, 0, 1])
+    worker = GivenSource("worker", data(page("a"), page("b"), page("c"), page("b")), [7, 8, 10, 8], [0, 0, 1, 0])
+    return [parent, worker]
+
+
+def test_frames_are_counted_once():
+    result = scan(family(), Settings(page_size=SIZE))
+    assert result["totals"]["pages"] == 4 and result["totals"]["duplicates"] == 1
+    assert [source["mappings"] for source in result["sources"]] == [3, 4]
+    assert [source["pages"]["data"] for source in result["sources"]] == [3, 3]
+    assert [source["duplicates"] for source in result["sources"]] == [0, 0]
+    assert result["saving"]["pages"] == 1 and result["saving"]["metadata_bytes"]["ksm"] == 64 * 7
+    assert [group["pages"] for group in result["groups"]] == [2]
+    assert [place["source"] for place in result["groups"][0]["where"]] == ["parent", "worker"]
+
+
+def test_mappings_are_counted_each():
+    result = scan(family(), Settings(page_size=SIZE, view="mappings"))
+    assert result["totals"]["pages"] == 7 and result["totals"]["duplicates"] == 4
+    assert [source["duplicates"] for source in result["sources"]] == [0, 1]
+    assert [group["pages"] for group in result["groups"]] == [3, 2, 2]
+
+
+def test_frames_that_are_not_told_are_warned_of_once():
+    sources_ = [GivenSource(name, data(page("a"), page("b")), [0, 0], [1, 0]) for name in ("one", "two")]
+    result = scan(sources_, Settings(page_size=SIZE))
+    assert result["totals"]["pages"] == 2 and [source["pages"]["excluded"] for source in result["sources"]] == [1, 1]
+    assert len(result["warnings"]) == 1
+    for word in ("2 pages", "CAP_SYS_ADMIN", "root", "--view mappings"):
+        assert word in result["warnings"][0]
+
+
+def test_where_and_how_groups_look(tmp_path):
+    noise = random.Random(1).randbytes(4096)
+    text = b"words and words\n" * 256
+    one = GivenSource("one", data(noise, text, noise, text, noise), names=["heap", "heap", "anon", "stack", "anon"])
+    two = GivenSource("two", data(text, noise, bytes(4096), bytes(4096)), names=["heap", "lib", "lib", "lib"])
+    groups = scan([one, two])["groups"]
+    assert [(group["pages"], group["looks"]) for group in groups] == [(4, "high entropy"), (3, "text")]
+    assert groups[0]["where"] == [
+        {"source": "one", "mapping": "anon", "pages": 2},
+        {"source": "one", "mapping": "heap", "pages": 1},
+        {"source": "two", "mapping": "lib", "pages": 1},
+    ]
+    assert {(place["source"], place["mapping"]) for place in groups[1]["where"]} == {
+        ("one", "heap"), ("one", "stack"), ("two", "heap"),
+    }  # fmt: skip
+
+
+def test_settings_that_miss_something_say_so():
+    """Pages that differ only where the checksum does not look: by checksum alone one content of them is found."""
+    sampled = pksm.checksums.make("sampled", 4096, seed=1)
+    blind = next(word for word in range(1024) if word not in sampled.words)
+    contents = [bytes(4 * blind) + bytes([number]) * 4 + bytes(4096 - 4 * blind - 4) for number in range(1, 9)]
+    contents = [b"\1" + content[1:] if blind else content for content in contents]
+    pages = data(*contents * 3)
+    result = scan([GivenSource("one", pages)], Settings(preset="v0.2", seed=1))
+    totals, saving = result["totals"], result["saving"]
+    assert (totals["pages"], totals["distinct"], totals["duplicates"]) == (24, 8, 16)
+    assert result["sources"][0]["duplicates"] == 16 and result["groups_found"] == 8
+    assert saving["pages"] < 16
+    assert any(f"save {saving['pages']} pages of the 16" in warning for warning in result["warnings"])
+    assert "exact" in result["cost"]["steps"]
+    exact = scan([GivenSource("one", pages)], Settings(changes={"checksum": "sampled"}, seed=1))
+    assert exact["saving"]["pages"] == 16 and exact["warnings"] == [] and "exact" not in exact["cost"]["steps"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_quirks_without_effect_are_warned_of(preset):
+    result = scan([GivenSource("one", data(page("a")))], Settings(page_size=SIZE, preset=preset))
+    without_effect = [quirk for quirk in result["settings"]["quirks"] if not tunables.QUIRKS[quirk][0]]
+    told = [warning for warning in result["warnings"] if "page tables" in warning]
+    assert len(told) == bool(without_effect)
+    assert all(warning.startswith(f"{len(without_effect)} quirks") and preset in warning for warning in told)
+
+
+def test_what_fails_is_told_and_the_rest_counts():
+    def fail():
+        raise PksmError("two: gone")
+
+    broken = GivenSource("two", data(page("a")), then=fail)
+    result = scan([GivenSource("one", data(page("a"))), broken], Settings(page_size=SIZE), errors=[PksmError("three")])
+    assert result["partial"] and result["warnings"] == ["three", "two: gone"]
+    assert result["totals"]["pages"] == 2
+    lost = GivenSource("lost", data(page("a")))
+    lost.lost = 5
+    assert scan([lost], Settings(page_size=SIZE))["partial"]
+
+
+def test_opened_closes_all_and_raises_the_first_error(tmp_path):
+    made = []
+
+    def make_source():
+        made.append(GivenSource("one", []))
+        return made[-1]
+
+    def missing():
+        return sources.open_target(tmp_path / "missing")
+
+    with opened([make_source, missing, make_source]) as (found, errors):
+        assert found == made and len(errors) == 1 and "missing" in str(errors[0])
+    assert [source.closed for source in made] == [True, True]
+    with pytest.raises(PksmError, match="missing"), opened([missing]):
+        pass
+    with pytest.raises(UsageError, match="directory"), opened([make_source, lambda: sources.open_target(tmp_path)]):
+        pass
+    assert made[-1].closed
+
+
+def test_a_file_that_shrinks_is_named(tmp_path):
+    native.catch_bus_errors()
+    path = write_file(tmp_path / "ram", [page(str(number), 4096) for number in range(64)], 4096)
+    other = write_file(tmp_path / "other", [page("a", 4096)], 4096)
+    shrinking = GivenSource("last", data(page("x", 4096)), then=lambda: os.truncate(path, 4096))
+    with opened([lambda: sources.open_target(path), lambda: sources.open_target(other)]) as (found, _):
+        with pytest.raises(BusError, match="ram: the file became shorter"):
+            scan([*found, shrinking])
+
+
+class InterruptAt:
+    """Raises KeyboardInterrupt the n-th time that a stage tells its progress."""
+
+    def __init__(self, stage, count):
+        self.stage, self.left = stage, count
+
+    def __call__(self, stage, pages, total):
+        if stage == self.stage:
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("stage", "reached"), [("exact", 0), ("exact", 20), ("merge", 0), ("merge", 30)])
+def test_an_interrupted_scan_is_exact_about_what_it_reached(monkeypatch, stage, reached):
+    monkeypatch.setitem(DEFAULTS, "pages_to_scan", 10)
+    rng = random.Random(3)
+    contents = [page(str(rng.randrange(12))) for _ in range(75)] + [bytes(SIZE)]
+    rng.shuffle(contents)
+    settings = Settings(page_size=SIZE, preset="v0.2", changes={"quirks": ["one-content-per-hash"]})
+    result = scan(
+        [GivenSource("one", data(*contents))],
+        settings,
+        InterruptAt(stage, reached // 10 + 1),
+        interrupts=Interrupts(nullcontext),
+    )
+    truth = answer(contents[:reached])
+    assert result["interrupted"] and any("interrupted" in warning for warning in result["warnings"])
+    assert result["totals"]["pages"] == result["sources"][0]["mappings"] == reached
+    assert result["totals"]["distinct"] == truth.distinct
+    assert result["saving"]["nonzero_pages"] == truth.pages_sharing
+    assert result["groups_found"] == truth.pages_shared
+
+
+def test_an_interrupt_goes_through_where_nobody_holds_it_back():
+    with pytest.raises(KeyboardInterrupt):
+        scan([GivenSource("one", data(page("a")))], Settings(page_size=SIZE), InterruptAt("merge", 1))
+
+
+def test_progress_is_told():
+    told = []
+    source = GivenSource("one", data(*[page(str(number)) for number in range(50)]), cuts=[20])
+    scan([source], Settings(page_size=SIZE, changes={"pages_to_scan": 20}), lambda *args: told.append(args))
+    assert told == [("read", 20, None), ("read", 50, None), ("merge", 0, 50), ("merge", 20, 50), ("merge", 40, 50)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"page_size": 1000}, "power of two"),
+        ({"page_size": 256}, "512"),
+        ({"page_size": 4 << 20}, "2097152"),
+        ({"view": "pages"}, "frames, mappings"),
+        ({"threads": 0}, "one at least"),
+        ({"top": -1}, "from 0"),
+        ({"preset": "new"}, "fixed, v0.1"),
+        ({"changes": {"checksum": "md5"}}, "xxh3-64"),
+        ({"changes": {"order": "random"}}, "checksum-content"),
+        ({"changes": {"run": 0}}, "run=0"),
+        ({"changes": {"run": 2}}, "run=2"),
+        ({"changes": {"pages_to_scan": 0}}, "from 1"),
+        ({"changes": {"speed": 1}}, "pages_to_scan"),
+    ],
+)
+def test_settings_that_cannot_be(wrong, words):
+    with pytest.raises(UsageError, match=words):
+        Settings(**wrong)
+
+
+def test_nothing_to_scan():
+    with pytest.raises(UsageError, match="nothing to scan"):
+        scan([])
+    result = scan([GivenSource("none", [(State.HOLE, None)] * 5)])
+    assert result["totals"]["pages"] == 0 and result["sources"][0]["pages"]["hole"] == 5
+    assert result["saving"]["pages"] == result["saving"]["net_bytes"] == 0 and result["groups"] == []
+
+
+def test_marks_survive_a_wrap():
+    marks = _Marks(10)
+    numbers = np.array([3, 4, 3], np.uint32)
+    marks.start()
+    assert marks.first_met(numbers).sum() == 2
+    marks._next = (1 << 32) - 2
+    assert marks.first_met(np.array([4, 5], np.uint32)).tolist() == [False, True]
+    marks.start()
+    assert marks.first_met(numbers).sum() == 2
+    assert marks.first_met(numbers).sum() == 0
+
+
+# ---- rule 2: batches, never pages ----
+
+
+def write_load(path, n_pages):
+    memory = np.empty((n_pages, 4096), np.uint8)
+    make("f", memory, seed=7)
+    memory.tofile(path)
+    return os.fspath(path)
+
+
+def test_no_python_per_page(tmp_path):
+    few, many = (write_load(tmp_path / str(n), n) for n in (1024, 16384))
+    scan_files(few)  # whatever is loaded late is loaded now
+    events = {path: line_events(lambda path=path: scan_files(path)) for path in (few, many)}
+    assert 0 < events[many] <= events[few] * 1.1, events
+
+
+def test_no_python_per_page_of_a_process():
+    def lines(n):
+        contents = np.random.Generator(np.random.PCG64(1)).integers(0, 200, (n, SIZE), np.uint8)
+        frames, exclusive = np.arange(1, n + 1) // 2, np.zeros(n, bool)
+
+        class Live(GivenSource):
+            def regions(self, page_size, allocate, progress):
+                buffer = allocate(n)
+                buffer[:] = contents
+                runs = sources.base.make_runs([State.DATA], [0], [0], [n])
+                yield sources.base.Region(buffer, runs, frames.astype(np.uint64), exclusive, allocated=True)
+
+        pair = [Live("one", [], names=["heap"]), Live("two", [], names=["heap"])]
+        return line_events(lambda: scan(pair, Settings(page_size=SIZE)))
+
+    lines(1024)
+    few, many = lines(1024), lines(16384)
+    assert 0 < many <= few * 1.1, (few, many)
+
+
+def test_memory_a_page(tmp_path):
+    batch = {"pages_to_scan": 4096}  # what a batch needs besides doesn't grow with the pages
+    few, many = (write_load(tmp_path / str(n), n) for n in (16384, 65536))
+    scan_files(few)
+    peaks = {}
+    for path in (few, many):
+        gc.collect()
+        tracemalloc.start()
+        try:
+            scan_files(path, changes=batch)
+            peaks[path] = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    a_page = (peaks[many] - peaks[few]) / (65536 - 16384)
+    assert a_page <= 64, f"{a_page:.1f} bytes a page beside the store"
