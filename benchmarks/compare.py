@@ -103,9 +103,7 @@ def worker(settings):
     store = Store()
     first, memory = store.allocate(settings["pages"])
     pages = np.arange(first, first + settings["pages"], dtype=np.uint32)
-    values = preset("fixed").with_(
-        order=settings["order"], pages_to_scan=settings["batch"], period_seconds=100_000_000
-    )
+    values = preset("fixed").with_(order=settings["order"], pages_to_scan=settings["batch"], period_seconds=100_000_000)
     promise = {"static": True} if "static" in inspect.signature(FlatHost).parameters else {}
     load = None
     for request in sys.stdin:

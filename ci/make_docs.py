@@ -89,13 +89,15 @@ def completion():
             options += action.option_strings
             words = action.choices or WORDS.get(action.option_strings[0], ())
             if words:
-                valued.append(f"            {'|'.join(action.option_strings)}) words=\"{' '.join(words)}\" ;;")
+                valued.append(f'            {"|".join(action.option_strings)}) words="{" ".join(words)}" ;;')
             elif action.nargs != 0 and action.option_strings[0] not in ("--fingerprints", "--cgroup"):
                 plain += action.option_strings
         if plain:
             valued.append(f"            {'|'.join(plain)}) return ;;")
         case = f'            case "$last" in\n{chr(10).join("    " + line for line in valued)}\n            esac\n'
-        cases.append(f'        {verb})\n            options="{" ".join(options)}"\n{case if valued else ""}            ;;\n')
+        cases.append(
+            f'        {verb})\n            options="{" ".join(options)}"\n{case if valued else ""}            ;;\n'
+        )
     return f"""# bash completion for pksm; made by ci/make_docs.py
 
 _pksm() {{

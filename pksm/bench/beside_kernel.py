@@ -79,6 +79,7 @@ def _machine_job(ground, engine, start, work, merged):
 
 def ksmd_job(ground):
     """Return the job of our ksmd on the machine: two full scans, as the kernel's."""
+
     def scans(ksmd):
         ksmd.wake()
         ksmd.wake()

@@ -71,9 +71,7 @@ class Part:
     """
 
     __slots__ = ("_rows",)
-    positions, ids, others, pages, other_pages = (
-        property(lambda part, row=row: part._rows[row]) for row in range(5)
-    )
+    positions, ids, others, pages, other_pages = (property(lambda part, row=row: part._rows[row]) for row in range(5))
 
     def __init__(self, rows):
         self._rows = rows

@@ -21,7 +21,9 @@ def script(monkeypatch):
     """Returns a file of benchmarks/ as a module."""
 
     def load(name):
-        spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", (ROOT / "ci" if name == "make_tables" else BENCHMARKS) / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(
+            f"benchmarks_{name}", (ROOT / "ci" if name == "make_tables" else BENCHMARKS) / f"{name}.py"
+        )
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)

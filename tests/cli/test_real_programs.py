@@ -36,9 +36,11 @@ def counted(pids):
     """Count frames of anonymous memory with plain sets: {pages, zero, distinct}. As slow as it is simple."""
     frames, alone = {}, []
     for pid in pids:
-        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/pagemap", "rb", 0) as pagemap, open(
-            f"/proc/{pid}/mem", "rb", 0
-        ) as memory:
+        with (
+            open(f"/proc/{pid}/maps") as maps,
+            open(f"/proc/{pid}/pagemap", "rb", 0) as pagemap,
+            open(f"/proc/{pid}/mem", "rb", 0) as memory,
+        ):
             for line in maps:
                 bounds, access = line.split()[:2]
                 start, end = (int(bound, 16) for bound in bounds.split("-"))
@@ -62,8 +64,9 @@ def interpreters(count):
     with contextlib.ExitStack() as stack:
         processes = [
             stack.enter_context(
-                subprocess.Popen([sys.executable, "-c", INTERPRETER, str(number)], stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE)  # fmt: skip
+                subprocess.Popen(
+                    [sys.executable, "-c", INTERPRETER, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )  # fmt: skip
             )
             for number in range(count)
         ]

@@ -69,9 +69,7 @@ def test_csv_has_a_row_for_each_source_and_one_for_all(tmp_path, capfd):
     for row, contents in zip(rows, [*files.values(), sum(files.values(), [])], strict=True):
         own = [page for page in contents if page is not None]
         truth = answer(own)
-        numbers = {
-            name: int(value) for name, value in row.items() if name not in ("name", "kind", "command", "user")
-        }
+        numbers = {name: int(value) for name, value in row.items() if name not in ("name", "kind", "command", "user")}
         shares.append(numbers.pop("share_bytes"))
         assert numbers == {
             "page_size": SIZE,
@@ -208,9 +206,7 @@ def test_bytes_that_are_shown_cut_nothing_off(tmp_path, capfd, monkeypatch, colu
     rows = [line.split(" pages", 1)[1] for line in lines if line.endswith("  ram")]
     assert len(rows) == 4 and all(line.endswith("  ram") for line in plain if " of 2 pages" in line)
     told = [line.removeprefix("    first bytes: ") for line in lines if line.startswith("    first bytes: ")]
-    assert sorted(told) == sorted(
-        [noise[16:32].hex(), noise[:16].hex(), text[:16].hex(), repr(quotes[:16].decode())]
-    )
+    assert sorted(told) == sorted([noise[16:32].hex(), noise[:16].hex(), text[:16].hex(), repr(quotes[:16].decode())])
     assert max(map(len, lines)) <= int(columns)
 
 

@@ -219,7 +219,10 @@ def test_several_policies_have_the_same_script(tmp_path, capfd):
         ('{"op":"set","name":"quirks","value":5}', "set: quirks=5: must be names of quirks"),
         ('{"op":"write","process":"a","address":4096,"n":140737488355327,"content":1}', "write: 140737488355327 pages"),
         ('{"op":"write","process":"a","address":"big","n":20000000000,"content":1}', "write: 20000000000 pages to"),
-        ('{"op":"write","process":"a","address":"big","n":20000000000,"content":{"base":1,"mod":2}}', "write: 20000000000 pages to"),
+        (
+            '{"op":"write","process":"a","address":"big","n":20000000000,"content":{"base":1,"mod":2}}',
+            "write: 20000000000 pages to",
+        ),
     ],
 )
 def test_odd_values_in_traces_are_one_line(tmp_path, capfd, line, said):

@@ -30,7 +30,11 @@ def test_workloads_as_json(capfd):
     assert found["schema"] == "pksm.truth/1"
     assert set(found["rows"][0]) == {"kernel", "w", "phase", "counter", "kernel_value", "ours", "note"}
     assert {(row["kernel"], row["w"]) for row in found["rows"]} == {("K1", "W4"), ("K1", "W23_leak"), ("K2", "W4")}
-    leak = {row["phase"]: row["ours"] for row in found["rows"] if row["w"] == "W23_leak" and row["counter"] == "pages_sharing"}
+    leak = {
+        row["phase"]: row["ours"]
+        for row in found["rows"]
+        if row["w"] == "W23_leak" and row["counter"] == "pages_sharing"
+    }
     assert leak["after_exit_settled"] == 200
     assert all(row["ours"] == row["kernel_value"] for row in found["rows"])
 

@@ -52,7 +52,7 @@ class Engine:
             for _ in range(how):
                 self.daemon.wake()
             return
-        frames = self.host.frame_of[: PAGES] if len(self.host.frame_of) else np.full(PAGES, 0xFFFFFFFE, np.uint32)
+        frames = self.host.frame_of[:PAGES] if len(self.host.frame_of) else np.full(PAGES, 0xFFFFFFFE, np.uint32)
         if what == "bear":
             pages = [page for page in pages if frames[page] == 0xFFFFFFFE and self.unused(page)]
             self.fill(pages, how)

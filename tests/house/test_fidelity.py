@@ -110,7 +110,9 @@ def test_choices_are_measured(tmp_path, capsys):
     script.REPEATS = 1
     assert script.main(["--pages", "200", "--to", str(tmp_path / "choices.json")]) == 0
     rows = json.loads((tmp_path / "choices.json").read_text())["rows"]
-    assert {name: tuple(row["value"] for row in rows if row["setting"] == name) for name in script.CHOICES} == script.CHOICES
+    assert {
+        name: tuple(row["value"] for row in rows if row["setting"] == name) for name in script.CHOICES
+    } == script.CHOICES
     assert all(row["value"] in tunables.SETTINGS[row["setting"]].metadata["choices"] for row in rows)
     saved = {(row["setting"], row["value"]): row["frames_saved_end"] for row in rows}
     assert saved["births", "anonymous"] < saved["births", "all"]

@@ -147,7 +147,9 @@ def test_every_arrow_is_used():
 @pytest.mark.xfail(reason="to be mended after the move")
 def test_only_native_touches_the_extension():
     native = PACKAGE / "engine" / "native"
-    importers = {path.relative_to(PACKAGE).as_posix() for path in MODULES for _, name in imports(path) if name == EXTENSION}
+    importers = {
+        path.relative_to(PACKAGE).as_posix() for path in MODULES for _, name in imports(path) if name == EXTENSION
+    }
     assert importers == {"engine/native/door.py"}
     wrong = []
     for path in MODULES:

@@ -206,7 +206,13 @@ def test_cut_runs(case, batch):
         assert ((cut["first"] % batch + cut["pages"]) <= batch).all(), "no piece crosses a batch"
 
 
-ENTRIES = {"none": 0, "swapped": 1 << 62 | 77, "alone": 1 << 63 | 1 << 56 | 77, "shared": 1 << 63 | 78, "file": 1 << 63 | 1 << 61 | 79}
+ENTRIES = {
+    "none": 0,
+    "swapped": 1 << 62 | 77,
+    "alone": 1 << 63 | 1 << 56 | 77,
+    "shared": 1 << 63 | 78,
+    "file": 1 << 63 | 1 << 61 | 79,
+}
 
 
 class MadeUpPagemap(pagemap.Pagemap):

@@ -55,7 +55,5 @@ def test_the_man_page_has_no_warnings():
     ],
 )
 def test_completion(words, completed):
-    done = subprocess.run(
-        ["bash", "-c", COMPLETE, "bash", str(COMPLETION), *words], capture_output=True, text=True
-    )
+    done = subprocess.run(["bash", "-c", COMPLETE, "bash", str(COMPLETION), *words], capture_output=True, text=True)
     assert (done.returncode, done.stderr, done.stdout.strip()) == (0, "", completed)

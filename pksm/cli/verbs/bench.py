@@ -51,15 +51,19 @@ def run(options):
     from pksm.bench import run as bench
 
     try:
-        document = _against_kernel(options) if options.against else bench.run(
-            loads=_names(options.load) or tuple(LOADS),
-            n_pages=options.pages,
-            orders=_names(options.order) or (tunables.SETTINGS["order"].default,),
-            batch=options.batch,
-            threads=options.threads,
-            checksum=options.checksum,
-            repeats=options.repeats,
-            progress=_progress,
+        document = (
+            _against_kernel(options)
+            if options.against
+            else bench.run(
+                loads=_names(options.load) or tuple(LOADS),
+                n_pages=options.pages,
+                orders=_names(options.order) or (tunables.SETTINGS["order"].default,),
+                batch=options.batch,
+                threads=options.threads,
+                checksum=options.checksum,
+                repeats=options.repeats,
+                progress=_progress,
+            )
         )
     finally:
         _redraw("")

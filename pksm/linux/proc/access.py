@@ -140,4 +140,3 @@ def tell_unread(errors) -> list[str]:
             more = f" and {len(found) - NAMED} more (--json names all)" if len(found) > NAMED else ""
             lines.append(f"{len(found)} {about}: {named}{more}")
     return lines
-

@@ -89,12 +89,8 @@ def parse_smaps(text: str) -> AddressSpace:
             anonymous_bytes += 0 if device or barred else anonymous
             userfault_bytes += rss if userfault else 0
     vmas = np.array(rows, VMA)
-    has_devices = any(
-        area[3].startswith(DEVICE_NAMES) and not area[3].startswith(PLAIN_NAMES) for area in areas
-    )
-    return AddressSpace(
-        _named(areas), vmas, anonymous_bytes, userfault_bytes, swapped_bytes, ksm_bytes, has_devices
-    )
+    has_devices = any(area[3].startswith(DEVICE_NAMES) and not area[3].startswith(PLAIN_NAMES) for area in areas)
+    return AddressSpace(_named(areas), vmas, anonymous_bytes, userfault_bytes, swapped_bytes, ksm_bytes, has_devices)
 
 
 def _kind(access: str) -> str:
@@ -104,9 +100,7 @@ def _kind(access: str) -> str:
 def _named(areas) -> list[Mapping]:
     """Make the mappings of (start, end, access, name) in order; the unnamed ones by what lies beside them."""
     around = zip([None, *areas], areas, [*areas[1:], None], strict=False)
-    return [
-        Mapping(_short_name(area[3] or _guess(before, area, after)), *area[:2]) for before, area, after in around
-    ]
+    return [Mapping(_short_name(area[3] or _guess(before, area, after)), *area[:2]) for before, area, after in around]
 
 
 def _guess(before, area, after) -> str:
@@ -127,7 +121,7 @@ def _guess(before, area, after) -> str:
 
 
 def _short_name(name: str) -> str:
-    """"anon" for no name, the last part of a path, anything in brackets as it is."""
+    """ "anon" for no name, the last part of a path, anything in brackets as it is."""
     if not name:
         return "anon"
     return os.path.basename(name) if name.startswith("/") else name

@@ -52,4 +52,3 @@ WORKLOADS = LOADS | {
     "churn": "A server and up to four workers for 30 s: pages rewritten in place, copied on write, freed.",
 }
 WORKLOADS |= {f"truth:{name}": f"Recorded in kernels: {text}." for name, text in RECORDED.items()}
-

@@ -87,9 +87,7 @@ class Freezer:
             names = ", ".join(source.name for source in spared)
             self.warnings.append(f"not stopped, for pksm runs under them: {names}")
         single = [
-            source
-            for source in self._sources
-            if source.pid not in ours | in_groups and not _stands_still(source.pid)
+            source for source in self._sources if source.pid not in ours | in_groups and not _stands_still(source.pid)
         ]
         files = [stack.enter_context(_freeze_file(group)) for group in groups]
         stack.enter_context(_watcher([file.fileno() for file in files], [source.pidfd for source in single],

@@ -60,9 +60,7 @@ class ProcessSource:
         was read.
         """
         if page_size != PAGE_SIZE:
-            raise UsageError(
-                f"{self.name}: page size {page_size}: live processes have pages of {PAGE_SIZE} bytes"
-            )
+            raise UsageError(f"{self.name}: page size {page_size}: live processes have pages of {PAGE_SIZE} bytes")
         self.lost, self.warnings, self._reading = 0, [], None
         with self._opened() as (pages, memory):
             space = access.guarded(self.pid, self.command, procmaps.read_address_space)

@@ -29,7 +29,8 @@ class LiveProcess:
             control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with other:
                 self._program = subprocess.Popen(
-                    [sys.executable, "-m", "pksm.validation.kernel.puppet", str(other.fileno())], pass_fds=[other.fileno()]
+                    [sys.executable, "-m", "pksm.validation.kernel.puppet", str(other.fileno())],
+                    pass_fds=[other.fileno()],
                 )
             pid = self._program.pid
         self._control, self.pid = control, pid

@@ -187,7 +187,7 @@ def _rows(kernel, name, chosen, lines):
                 values = dict(zip(line["cols"], row, strict=True))
                 values = {counter: values[counter] - baseline[counter] for counter in COUNTERS}
                 add(f"wake-up {wake}", values, boundaries[min(wake, len(boundaries) - 1)])
-        elif (counted := sim.census.get((phase, _CENSUS.get(line.get("census"), line.get("census"))))):
+        elif counted := sim.census.get((phase, _CENSUS.get(line.get("census"), line.get("census")))):
             names = "distinct_frames", "ptes_flagged_ksm"
             add(phase, {name: line[name] for name in names}, dict(zip(names, counted, strict=True)))
         elif "range_3s_to_30s" in line:

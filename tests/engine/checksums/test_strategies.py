@@ -226,8 +226,9 @@ def test_every_strategy_drives_pksmd_and_a_scan_in_every_order(name, order, tmp_
     settings = Settings(page_size=512, changes={"checksum": name, "order": order})
     with opened([lambda: open_target(tmp_path / "image")]) as (sources, _):
         result = scan(sources, settings)
-    tells_all_apart = len(np.unique(native.checksum_pages(store.view, checksums.make(name, 512), np.arange(400)))) == (
-        expected["distinct"]
+    tells_all_apart = (
+        len(np.unique(native.checksum_pages(store.view, checksums.make(name, 512), np.arange(400))))
+        == (expected["distinct"])
     )
     if order != "checksum" or (tells_all_apart and name != "adaptive"):
         assert daemon.at_rest

@@ -1,6 +1,5 @@
 """Rule 2 in the machine: no Python statement runs once a page. Counted as line events, at two sizes."""
 
-
 import numpy as np
 import pytest
 

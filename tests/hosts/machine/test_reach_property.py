@@ -37,7 +37,9 @@ def chain_of(machine, frame):
         start, end = machine.vmas.span(vma)
         page = int(machine.frames.index[frame]) - int(machine.vmas.pgoff[vma]) + start
         holds = start <= page < end
-        pte = machine.tables.ptes[machine.tables.slots(int(machine.vmas.root[vma]), np.array([page]))] if holds else None
+        pte = (
+            machine.tables.ptes[machine.tables.slots(int(machine.vmas.root[vma]), np.array([page]))] if holds else None
+        )
         maps = holds and bool(maps_frame(pte)[0]) and int(value_of(pte)[0]) == frame
         yield Vma(holds, maps, not machine.vmas.has(vma, GROWSDOWN))
 

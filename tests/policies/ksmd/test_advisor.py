@@ -52,7 +52,10 @@ def test_switching_sets_pages_to_scan_and_while_it_is_on_nobody_else_can():
     assert on.with_(advisor_mode="scan-time", advisor_min_pages_to_scan=40).pages_to_scan == 600  # on already
     assert on.with_(advisor_mode="none").pages_to_scan == 100
     assert on.with_(advisor_mode="none", pages_to_scan=5).pages_to_scan == 5
-    for change in (lambda: on.with_(pages_to_scan=5), lambda: tunables.with_(pages_to_scan=5, advisor_mode="scan-time")):
+    for change in (
+        lambda: on.with_(pages_to_scan=5),
+        lambda: tunables.with_(pages_to_scan=5, advisor_mode="scan-time"),
+    ):
         with pytest.raises(UsageError, match="pages_to_scan=5: advisor_mode=scan-time sets it"):
             change()
     for name, value in {"advisor_mode": "scan_time", "advisor_target_scan_time": 0, "advisor_max_cpu": -1}.items():
@@ -65,7 +68,9 @@ def test_a_scan_takes_the_sleeps_between_its_first_wake_up_and_its_last_and_the_
     mm = machine.spawn()
     machine.write(mm, machine.mmap(mm, 100, mergeable=True), list(range(1, 101)))
     settings = {"advisor_min_pages_to_scan": 20, "advisor_target_scan_time": 1, "sleep_millisecs": 700}
-    ksmd = Ksmd(machine, ksm_tunables.preset("ksm-6.11").with_(advisor_mode="scan-time", visit_ns=10_000_000, **settings))
+    ksmd = Ksmd(
+        machine, ksm_tunables.preset("ksm-6.11").with_(advisor_mode="scan-time", visit_ns=10_000_000, **settings)
+    )
     pages = []
     for _ in range(6):
         ksmd.wake()

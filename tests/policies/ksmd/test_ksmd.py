@@ -96,7 +96,9 @@ def test_run_2_unmerges_and_forgets_everything():
     scanned = ksmd.counters()["pages_scanned"]
     ksmd.sysfs["run"] = 2
     left = {name: count for name, count in ksmd.counters().items() if count and name in COUNTERS}
-    assert machine.frames_used == 4 and left == {"pages_scanned": scanned}, "what was scanned counts on, as in the kernel"
+    assert machine.frames_used == 4 and left == {"pages_scanned": scanned}, (
+        "what was scanned counts on, as in the kernel"
+    )
     ksmd.check()
     ksmd.sysfs["run"] = 1
     for _ in range(2):

@@ -18,7 +18,9 @@ CONTENTS = [bytes([kind]) * (PAGE_SIZE - 1) + bytes([end]) for kind in (0, 1, 20
 
 pages = st.integers(BASE, BASE + PAGES - 1)
 steps = st.one_of(
-    st.tuples(st.just("write"), st.integers(0, 9), pages, st.lists(st.integers(0, len(CONTENTS) - 1), min_size=1, max_size=16)),
+    st.tuples(
+        st.just("write"), st.integers(0, 9), pages, st.lists(st.integers(0, len(CONTENTS) - 1), min_size=1, max_size=16)
+    ),
     st.tuples(st.just("wake"), st.sampled_from([1, 3, 7, 1000])),
     st.tuples(st.just("wake"), st.just(1000)),
     st.tuples(st.just("fork"), st.integers(0, 9)),
@@ -37,7 +39,13 @@ class Twins:
         self.ksmd = Ksmd(self.machine, tunables)
         self.memory = Memory()
         stages = ksm_tunables.STAGE_ORDERS[tunables.stages]
-        names = ["sleep_millisecs", "pages_to_scan", "smart_scan", "max_page_sharing", "stable_node_chains_prune_millisecs"]
+        names = [
+            "sleep_millisecs",
+            "pages_to_scan",
+            "smart_scan",
+            "max_page_sharing",
+            "stable_node_chains_prune_millisecs",
+        ]
         names += [name for name in ksm_tunables.SETTINGS if name.startswith("advisor")] + ["visit_ns"]
         self.slow = SlowKsmd(
             self.memory,

@@ -231,7 +231,9 @@ class DyingHost(RefusingHost):
 
 @pytest.mark.parametrize("quirk", ["none", "drop-is-final"])
 @pytest.mark.parametrize("reclaim", ["immediate", "del-list"])
-@given(seed=st.integers(0, 1 << 32), pages=st.lists(st.integers(0, 8), min_size=10, max_size=PAGES), words=st.booleans())
+@given(
+    seed=st.integers(0, 1 << 32), pages=st.lists(st.integers(0, 8), min_size=10, max_size=PAGES), words=st.booleans()
+)
 def test_pages_may_die_while_others_are_merged(reclaim, quirk, seed, pages, words):
     store, memory = make_memory()
     host = DyingHost(store, Refusals(seed, rate=0.1, patience=20))

@@ -31,7 +31,9 @@ def test_run_2_unmerges_everything_and_pksmd_idles(reclaim, update):
     daemon.sysfs["run"] = 2
     check(machine, daemon)
     counters = daemon.counters()
-    assert [counters[name] for name in ("pages_shared", "pages_sharing", "pages_zero_sharing", "stable_nodes")] == [0] * 4
+    assert [counters[name] for name in ("pages_shared", "pages_sharing", "pages_zero_sharing", "stable_nodes")] == [
+        0
+    ] * 4
     assert counters["pages_unshared"] == 0 and n_used(machine) == 11, "6 each, but for the one they share by fork"
     assert counters["rmap_items"] == counters["new_len"] == 11, "tracked again, each as if it were new"
     assert daemon.wake() == 0 and daemon.next_wake() is None

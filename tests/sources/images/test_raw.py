@@ -149,6 +149,7 @@ def test_unreadable_names_the_remedy(tmp_path, monkeypatch):
     path.write_bytes(filled(1))
     path.chmod(0)
     if os.geteuid() == 0:  # root may read everything: let the system answer as it does to others
+
         def deny(*args, **kwargs):
             raise PermissionError(13, "Permission denied")
 

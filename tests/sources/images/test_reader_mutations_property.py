@@ -36,8 +36,15 @@ from support.writers import elf, kdump, lime, programs  # noqa: E402
 KINDS = ("core", "guest", "lime", "avml", "kdump", "flattened", "fingerprints")
 TRIES = 20_000
 # pyelftools takes 2 ms to read the headers of one core, and what QEMU flattens is large.
-QUICK_TRIES = {"core": 2_000, "guest": 2_000, "lime": 5_000, "avml": 5_000, "kdump": 4_000, "flattened": 2_000,
-               "fingerprints": 1_000}
+QUICK_TRIES = {
+    "core": 2_000,
+    "guest": 2_000,
+    "lime": 5_000,
+    "avml": 5_000,
+    "kdump": 4_000,
+    "flattened": 2_000,
+    "fingerprints": 1_000,
+}
 MEMORY_BYTES, SECONDS = 192 << 20, 5
 # What stands in the table of a file of fingerprints, where something else should.
 VALUES = [None, True, -1, 0, 1, 7, 2**31, 2**52 - 1, 2**52, 2**64, 1e300, float("inf"), "", "x", "\ud800\n", [], ["x"],

@@ -48,7 +48,9 @@ def test_command_is_read_and_ended():
     with contextlib.closing(sources.run_command([sys.executable, "-c", code], settle=0.5)) as source:
         regions = read(source)
         # the name is cut: where the interpreter lies may be long
-        assert source.kind == "process" and source.name.startswith(sys.executable[:40]) and str(source.pid) in source.name
+        assert (
+            source.kind == "process" and source.name.startswith(sys.executable[:40]) and str(source.pid) in source.name
+        )
         assert "\n" not in source.name
     marked = sum((region.buffer.tobytes().count(b"marked page.") for region in regions if region.allocated), 0)
     assert marked >= 299 * PAGE // 12

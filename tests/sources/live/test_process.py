@@ -123,9 +123,7 @@ def whole(text):
 
 
 def test_known_pages(child, way):
-    start = child.run(
-        f"put(1, b'pair'); put(2, b'pair'); put(3, b'unique'); put(5, bytes({PAGE})); memory[7 * {PAGE}]"
-    )
+    start = child.run(f"put(1, b'pair'); put(2, b'pair'); put(3, b'unique'); put(5, bytes({PAGE})); memory[7 * {PAGE}]")
     reported = []
     source, regions = read(child.pid, progress=reported.append)
     expected = dict.fromkeys(range(64), State.HOLE)  # never touched, or like page 7 only read: the zero page
@@ -254,8 +252,7 @@ def test_forked_processes_share_frames(child, way):
 def forked_from(child, line):
     """Let the child fork a process that runs `line` and pauses; give its pid."""
     child.run(
-        "pid = os.fork(); "
-        f"(os.dup2(os.open('/dev/null', os.O_RDWR), 1), {line}, signal.pause()) if pid == 0 else None"
+        f"pid = os.fork(); (os.dup2(os.open('/dev/null', os.O_RDWR), 1), {line}, signal.pause()) if pid == 0 else None"
     )
     with open(f"/proc/{child.pid}/task/{child.pid}/children") as children:
         forked = int(children.read())

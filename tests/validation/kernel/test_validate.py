@@ -56,7 +56,10 @@ def test_whatever_changes_between_scans_nothing_differs(seed):
 
 
 def test_a_difference_is_seen(monkeypatch, capsys):
-    monkeypatch.setattr("pksm.validation.kernel.both_sides.Ksmd", lambda machine, tunables: Ksmd(machine, tunables.with_(max_page_sharing=100)))
+    monkeypatch.setattr(
+        "pksm.validation.kernel.both_sides.Ksmd",
+        lambda machine, tunables: Ksmd(machine, tunables.with_(max_page_sharing=100)),
+    )
     assert main(["validate", "--workload", "crowds", "--pages", "1024", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "pksm.validate/1" and not document["equal"]
@@ -118,7 +121,9 @@ def test_all_is_put_back_however_it_ends(number):
     livekernel.write_knob("sleep_millisecs", 21)
     before = knobs()
     try:
-        run = subprocess.Popen([sys.executable, "-m", "pksm", "validate", "--pages", "30000"], stdout=subprocess.DEVNULL)
+        run = subprocess.Popen(
+            [sys.executable, "-m", "pksm", "validate", "--pages", "30000"], stdout=subprocess.DEVNULL
+        )
         end = time.monotonic() + 60
         while read_file("run") != 1 or read_file("full_scans") < 1:
             assert time.monotonic() < end and run.poll() is None

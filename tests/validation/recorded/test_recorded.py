@@ -86,7 +86,9 @@ def test_our_column_does_not_read_the_recording(traces):
 
 def test_lines_of_another_recording_do_not_change_ours(monkeypatch):
     before = truth.compare(["W3"])
-    lines = [{name: 0 if name in truth.COUNTERS else value for name, value in line.items()} for line in truth.recorded()]
+    lines = [
+        {name: 0 if name in truth.COUNTERS else value for name, value in line.items()} for line in truth.recorded()
+    ]
     monkeypatch.setattr(truth, "recorded", lambda: lines)
     ours = {row[1:4]: row.ours for row in truth.compare(["W3"]) if "wake-up" not in row.phase}
     assert ours == {row[1:4]: row.ours for row in before if "wake-up" not in row.phase}
