@@ -66,7 +66,7 @@ def check_saved(ground, host, frames):
 def flat(ground):
     host = FlatHost(ground.store, static=True)
     pksmd = Pksmd(host, bench.settings())
-    host.bear(ground.pages)
+    host.add(ground.pages)
     return host, pksmd, lambda: host.frame_of[ground.pages]
 
 

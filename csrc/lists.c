@@ -169,7 +169,7 @@ EXPORT int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, co
     return fits ? PKSM_OK : PKSM_EINVAL;
 }
 
-EXPORT int pksm_part(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids,
+EXPORT int pksm_detach(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids,
                      size_t *count)
 {
     size_t met = 0;
@@ -184,7 +184,7 @@ EXPORT int pksm_part(uint32_t *item_of_page, size_t n_pages, const uint32_t *pag
     return PKSM_OK;
 }
 
-EXPORT int pksm_part_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
+EXPORT int pksm_detach_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
                           const uint32_t *pages, size_t n)
 {
     if (!has_room(ring, n))
@@ -266,7 +266,7 @@ EXPORT int pksm_records_release(const pksm_table *table, pksm_records *records, 
     return PKSM_OK;
 }
 
-EXPORT int pksm_let_go(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
+EXPORT int pksm_release_items(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
                        pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room,
                        size_t *count)
 {

@@ -1,7 +1,7 @@
 """pksmd inside somebody else's simulator: the simulator owns the memory, the clock and the loop.
 
 Virtual machines boot one after the other, each with the same operating system and some memory of its own; after a while
-each changes a page. What the simulator has to do for pksmd: say which pages live (bear, free), say which bytes changed
+each changes a page. What the simulator has to do for pksmd: say which pages live (add, free), say which bytes changed
 (written, or let the update period find out), and call wake() when next_wake() milliseconds have passed.
 """
 
@@ -29,7 +29,7 @@ def main():
         if machine < MACHINES and since == 0:
             memory[first : first + SYSTEM] = system
             memory[first + SYSTEM : first + n] = rng.integers(0, 256, (OWN, PAGE_SIZE), np.uint8)
-            host.bear(np.arange(first, first + n, dtype=np.uint32))
+            host.add(np.arange(first, first + n, dtype=np.uint32))
         if machine < MACHINES and since == 300:
             page = np.uint32(first + n - 1)  # nobody else has it, so it may be written in place
             memory[page] = system[0]

@@ -9,17 +9,17 @@ _A, _B, _C, _ZERO = 1, 2, 3, 0  # contents
 _SCRIPT = [_A, _A, _A, _B, _ZERO, _ZERO, _C, _B, _A]
 
 
-def check_host(host, bear, read=None, seed=0, rounds=20):
+def check_host(host, add, read=None, seed=0, rounds=20):
     """Raise AssertionError, which says what is wrong, unless a PageHost keeps to the protocol.
 
-    host: with room for 64 pages and none alive; its policy is replaced. bear(contents): make pages live with these
+    host: with room for 64 pages and none alive; its policy is replaced. add(contents): make pages live with these
     bytes (uint8 array (n, page_size)), one mapping each, and return their page numbers (uint32). read(): what every
     mapping reads as, in the order of bearing (uint8 array); None leaves that unchecked. Ends with all pages unmerged.
 
     First each call by itself, watched by a policy that only keeps books; then `rounds` births at random under pksmd,
     until it rests, against brute force. seed: of those.
     """
-    _Proof(host, bear, read).run(np.random.default_rng(seed), rounds)
+    _Proof(host, add, read).run(np.random.default_rng(seed), rounds)
 
 
 class _Books:
@@ -49,15 +49,15 @@ class _Books:
 
 
 class _Proof:
-    def __init__(self, host, bear, read):
-        self.host, self._bear, self._read = host, bear, read
+    def __init__(self, host, add, read):
+        self.host, self._add, self._read = host, add, read
         self.size = host.store.page_size
         self.contents = np.zeros((0, self.size), np.uint8)  # what every mapping has to read as
 
     def run(self, rng, rounds):
         self.books = _Books(self.host)
-        pages = self.bear(_SCRIPT)
-        assert list(self.books.alive) == pages.tolist(), "bear: on_new did not tell of exactly these pages, in order"
+        pages = self.add(_SCRIPT)
+        assert list(self.books.alive) == pages.tolist(), "add: on_new did not tell of exactly these pages, in order"
         self.check_classes()
         self.check_references(pages)
         self.merges("merge", pages[[1, 2]], pages[[0, 0]])
@@ -67,10 +67,10 @@ class _Proof:
         self.unmerge()
         self.under_pksmd(rng, rounds)
 
-    def bear(self, ids):
+    def add(self, ids):
         """Make pages live: content id c is a page of bytes c, except for 0: zero."""
         contents = np.repeat(np.array(ids, np.uint8)[:, np.newaxis], self.size, axis=1)
-        pages = self._bear(contents)
+        pages = self._add(contents)
         assert isinstance(pages, np.ndarray) and pages.dtype == np.uint32 and len(pages) == len(ids)
         assert np.array_equal(self.host.store.bytes_of(pages), contents), "store: pages born with other bytes"
         self.contents = np.concatenate((self.contents, contents))
@@ -141,7 +141,7 @@ class _Proof:
             ids = rng.integers(0, 5, rng.integers(1, 4))
             if len(self.contents) + len(ids) > 64:
                 break
-            self.bear(ids.tolist())
+            self.add(ids.tolist())
             for _ in range(100):
                 daemon.wake()
                 self.check_reading("pksmd")

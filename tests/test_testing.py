@@ -14,15 +14,15 @@ SIZE = 64
 
 
 def flat(kind=FlatHost):
-    """Return (host, bear, read) of a flat host."""
+    """Return (host, add, read) of a flat host."""
     store = Store(SIZE)
     _, memory = store.allocate(64)
     host, born = kind(store), []
 
-    def bear(contents):
+    def add(contents):
         pages = np.arange(len(born), len(born) + len(contents), dtype=np.uint32)
         memory[pages] = contents
-        host.bear(pages)
+        host.add(pages)
         born.extend(pages.tolist())
         return pages
 
@@ -30,7 +30,7 @@ def flat(kind=FlatHost):
         frames = host.frame_of[born]
         return np.where((frames == ZERO_FRAME)[:, np.newaxis], 0, memory[frames % np.uint32(64)]).astype(np.uint8)
 
-    return host, bear, read
+    return host, add, read
 
 
 def machine(kind=Machine, children=0):
@@ -38,21 +38,21 @@ def machine(kind=Machine, children=0):
     mm = host.spawn()
     spans = []
 
-    def bear(contents):
+    def add(contents):
         at = host.mmap(mm, len(contents))
         host.write(mm, at, contents)
         spans.append((at, len(contents)))
         ptes = host.tables.ptes[host.tables.slots(mm.root, at // SIZE + np.arange(len(contents)))]
         return (ptes >> np.uint64(32)).astype(np.uint32)
 
-    return host, bear, lambda: np.concatenate([host.read(mm, at, n) for at, n in spans])
+    return host, add, lambda: np.concatenate([host.read(mm, at, n) for at, n in spans])
 
 
 @pytest.mark.parametrize("make", [flat, machine])
 @pytest.mark.parametrize("seed", range(3))
 def test_our_hosts_pass(make, seed):
-    host, bear, read = make()
-    check_host(host, bear, read, seed=seed)
+    host, add, read = make()
+    check_host(host, add, read, seed=seed)
     host.check()
 
 
@@ -67,9 +67,9 @@ def test_a_host_may_refuse():
             super().merge(pages[~refused], kpages[~refused])
             return refused
 
-    host, bear, read = flat(Refusing)
+    host, add, read = flat(Refusing)
     with pytest.raises(AssertionError, match="pksmd at rest"):  # it never lets go
-        check_host(host, bear, read)
+        check_host(host, add, read)
 
 
 def broken(name, work):
@@ -100,18 +100,18 @@ BROKEN = [
     (broken("unmerge_all", lambda self: None), "unmerge_all has left something merged"),
     (broken("frames_saved", property(lambda self: 0)), "frames_saved grew by"),
     (broken("anon_vma", lambda self, pages: [0] * len(pages)), "anon_vma gives a uint32 array"),
-    (broken("bear", lambda self, pages, anon_vma=0: FlatHost.bear(self, pages[:1], anon_vma)), "on_new did not tell"),
+    (broken("add", lambda self, pages, anon_vma=0: FlatHost.add(self, pages[:1], anon_vma)), "on_new did not tell"),
 ]
 
 
 @pytest.mark.parametrize("kind, said", BROKEN, ids=[said for _, said in BROKEN])
 def test_what_is_wrong_is_found(kind, said):
-    host, bear, _ = flat(kind)
+    host, add, _ = flat(kind)
     with pytest.raises(AssertionError, match=said):
-        check_host(host, bear)
+        check_host(host, add)
 
 
 def test_changed_reading_is_found():
-    host, bear, read = flat()
+    host, add, read = flat()
     with pytest.raises(AssertionError, match="has changed what somebody reads"):
-        check_host(host, bear, lambda: read() + np.uint8(host.frames_saved > 2))
+        check_host(host, add, lambda: read() + np.uint8(host.frames_saved > 2))

@@ -367,9 +367,9 @@ int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uin
 
 /* Parts pages from their items: ids gets the items of those that have one (room for n), *count their number;
  * item_of_page, n_pages entries, becomes 0 for them. Pages from n_pages on have none. */
-int pksm_part(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids, size_t *count);
-/* pksm_part and pksm_ring_push in one; PKSM_EINVAL, and nothing done, if the ring has no room for n. */
-int pksm_part_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
+int pksm_detach(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids, size_t *count);
+/* pksm_detach and pksm_ring_push in one; PKSM_EINVAL, and nothing done, if the ring has no room for n. */
+int pksm_detach_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
                    const uint32_t *pages, size_t n);
 /* Makes items blank again; PKSM_EITEM, and nothing done, if one is in a tree or on a list. */
 int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n);
@@ -392,7 +392,7 @@ int pksm_records_append(const pksm_table *table, pksm_records *records, const ui
 int pksm_records_release(const pksm_table *table, pksm_records *records, const uint32_t *ids, size_t n,
                          uint32_t *values, size_t room, size_t *count);
 /* The same, and takes the items off all of these rings and out of their tree, and makes them blank as pksm_clear. */
-int pksm_let_go(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
+int pksm_release_items(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
                 pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room, size_t *count);
 /* Follows `next` from each head to 0; out (null: only count) gets the records met, *count their number.
  * PKSM_EINVAL when a link is out of range or more than n_next records are met (a loop). */

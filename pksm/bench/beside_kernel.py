@@ -96,7 +96,7 @@ def ksmd_flat_job(ground):
         gc.collect()
         host = FlatHost(ground.store, static=True)
         ksmd = Ksmd(host, _TWO_SCANS)
-        host.bear(ground.pages)
+        host.add(ground.pages)
         return host, ksmd
 
     def work(prepared):

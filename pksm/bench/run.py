@@ -103,8 +103,8 @@ def pksmd_job(ground, tunables_, threads=1):
     def work(prepared):
         host, pksmd = prepared
         lap = pksmd.cost.laps()
-        host.bear(ground.pages)
-        lap("bear")
+        host.add(ground.pages)
+        lap("add")
         wakes = 0
         while not pksmd.at_rest and wakes < most_wakes:
             pksmd.wake()

@@ -21,7 +21,7 @@ class Targets:
 
     def __init__(self, options):
         self.openers, self.fingerprints, self.page_size = [], False, None
-        _check_settle(options)
+        _check_after(options)
         _check_racy(options)
         _refuse_twice([(_identity(path), path) for path in options.targets])
         _refuse_twice([(pid, f"pid {pid}") for pid in options.pid])
@@ -72,8 +72,8 @@ class Targets:
     def _add_command(self, options):
         from pksm import sources
 
-        settle = 1.0 if options.settle is None else options.settle
-        self.openers.append(partial(sources.run_command, options.command, settle, options.racy))
+        after = 1.0 if options.after is None else options.after
+        self.openers.append(partial(sources.run_command, options.command, after, options.racy))
 
 
 def _holds_fingerprints(path):
@@ -91,12 +91,12 @@ def _fail(error):
     raise error
 
 
-def _check_settle(options):
-    if options.settle is not None:
+def _check_after(options):
+    if options.after is not None:
         if options.command is None:
-            raise UsageError("--settle: there is no command to wait for; write it last, behind --")
-        if not 0 <= options.settle < DAY_S:
-            raise UsageError(f"--settle {options.settle}: give the seconds to wait, from 0, less than a day")
+            raise UsageError("--after: there is no command to wait for; write it last, behind --")
+        if not 0 <= options.after < DAY_S:
+            raise UsageError(f"--after {options.after}: give the seconds to wait, from 0, less than a day")
 
 
 def _check_racy(options):

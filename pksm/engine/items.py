@@ -198,9 +198,9 @@ class Items(ItemTable):
         self.page[native.span(ids)] = pages
         return ids
 
-    def part(self, pages):
+    def detach(self, pages):
         """Part pages from their items, which are returned: the frames are free, and may live again under others."""
-        return native.part(self.items_of_pages, native.ids_array(pages))
+        return native.detach(self.items_of_pages, native.ids_array(pages))
 
     @property
     def items_of_pages(self):

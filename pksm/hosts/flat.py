@@ -56,7 +56,7 @@ class FlatHost:
         """Bytes of the columns."""
         return self.frame_of.nbytes + self._mapcount.nbytes + self._anon_vma.nbytes
 
-    def bear(self, pages, anon_vma=0):
+    def add(self, pages, anon_vma=0):
         """Make pages live, each with a frame of its own, and hand them to the policy.
 
         pages: uint32, each in the store, none alive, none twice (PageError); anon_vma: one for all, or one for each
@@ -138,7 +138,7 @@ class FlatHost:
         self._mapped -= len(pages) - int(zero.sum())
         self.frame_of[pages] = NO_FRAME
         self._drop(frames[~zero])
-        self.bear(pages, anon_vma=self._anon_vma[pages])
+        self.add(pages, anon_vma=self._anon_vma[pages])
 
     def set_quirks(self, ids):
         """Nothing: none of the faults has an effect on pages that are mapped once each."""

@@ -103,7 +103,7 @@ def _run(store, pages, values, seed):
     """Bear pages and let pksmd work until it is at rest. Return (host, daemon, wake-ups)."""
     host = FlatHost(store)
     daemon = Pksmd(host, values, seed=seed)
-    host.bear(pages)
+    host.add(pages)
     return host, daemon, _rest(daemon)
 
 

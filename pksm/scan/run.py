@@ -204,12 +204,12 @@ def _merge(gathered, pages, values, settings, progress, interrupts):
     host = FlatHost(gathered.store)
     daemon = Pksmd(host, values, seed=settings.seed, threads=settings.threads)
     daemon.items.reserve(pages)
-    host.bear(gathered.born.take(0, 0))  # an interrupt may come before the first batch: the host knows the store
+    host.add(gathered.born.take(0, 0))  # an interrupt may come before the first batch: the host knows the store
     with interrupts.ending():
         for start in range(0, pages, values.pages_to_scan):
             progress(start, pages)
             with interrupts.hold():
-                host.bear(gathered.born.take(start, min(pages, start + values.pages_to_scan)))
+                host.add(gathered.born.take(start, min(pages, start + values.pages_to_scan)))
                 daemon.wake()
     with interrupts.ending(), interrupts.hold():
         while not daemon.at_rest:

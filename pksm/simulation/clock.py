@@ -153,7 +153,7 @@ class Simulation:
             self.step()
         self._go_to(until)
 
-    def run_until_settled(self, quiet_ms=QUIET_MS, limit_ms=None):
+    def run_until_rest(self, quiet_ms=QUIET_MS, limit_ms=None):
         """Run until no counter has changed for quiet_ms; returns whether that was so within limit_ms from now.
 
         Counters of work (policy.WORK_COUNTERS) always change; a policy that works in full scans makes two more at
@@ -235,7 +235,7 @@ class Simulation:
             raise UsageError(f"frames are held under the name {name!r} already")
         self._held[name] = take()
 
-    def let_go(self, name):
+    def release(self, name):
         """Return the frames held under a name, and forget them."""
         if name not in self._held:
             raise UsageError(f"no frames are held under the name {name!r}")

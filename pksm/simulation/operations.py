@@ -196,7 +196,7 @@ def lock_page(sim, process, address, name, n=1, first=0):
 
 @_operation
 def unlock_page(sim, name):
-    sim.machine.unlock_page(sim.let_go(name))
+    sim.machine.unlock_page(sim.release(name))
 
 
 @_operation
@@ -206,7 +206,7 @@ def pin(sim, process, address, name, n=1, first=0):
 
 @_operation
 def unpin(sim, name):
-    sim.machine.unpin(sim.let_go(name))
+    sim.machine.unpin(sim.release(name))
 
 
 @_operation
@@ -244,9 +244,9 @@ def wait(sim, ms):
 
 
 @_operation
-def until_settled(sim, quiet_ms=2500, limit_ms=3_600_000):
+def until_rest(sim, quiet_ms=2500, limit_ms=3_600_000):
     """Let time pass until no counter has changed for quiet_ms."""
-    if not sim.run_until_settled(quiet_ms, limit_ms):
+    if not sim.run_until_rest(quiet_ms, limit_ms):
         raise PksmError(f"not settled after {limit_ms} ms: some counter still changes (see limit_ms)")
 
 

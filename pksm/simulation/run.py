@@ -164,7 +164,7 @@ class _Watched(Simulation):
         return more
 
     def perform(self, event):
-        if event.op in ("wait", "until_settled"):  # many steps
+        if event.op in ("wait", "until_rest"):  # many steps
             super().perform(event)
             return
         with self.hold():

@@ -48,11 +48,11 @@ def open_pid(pid: int, racy: str = "keep"):
     return proc.ProcessSource(pid, racy)
 
 
-def run_command(argv, settle: float = 1.0, racy: str = "keep"):
-    """Start `argv` and open it as a process that is read `settle` seconds after its start and ended on close."""
+def run_command(argv, after: float = 1.0, racy: str = "keep"):
+    """Start `argv` and open it as a process that is read `after` seconds after its start and ended on close."""
     from pksm.sources.live import command
 
-    return command.CommandSource(argv, settle, racy)
+    return command.CommandSource(argv, after, racy)
 
 
 def _our_reader(name):

@@ -89,7 +89,7 @@ def test_steps_of_the_engine_stand_behind_it():
     document = bench.run(("f",), 300, page_size=64, repeats=1)
     engines = [row["engine"] for row in document["rows"]]
     behind = engines[engines.index("pksmd") + 1 :]
-    assert behind[:3] == ["pksmd: bear", "pksmd: take_batch", "pksmd: settle"]
+    assert behind[:3] == ["pksmd: add", "pksmd: take_batch", "pksmd: settle"]
     assert all(name.startswith("pksmd: ") for name in behind)
     whole = document["rows"][engines.index("pksmd")]
     steps = document["rows"][engines.index("pksmd") + 1 :]

@@ -238,7 +238,7 @@ static void test_records(uint32_t n_items, uint32_t room)
                     CHECK(pksm_ring_push(&table, &ring, &ids[k], 1) == PKSM_OK);
             }
             if (all)
-                CHECK(pksm_let_go(&table, &trees, rings, 1, &records, ids, n, values, expected, &count) == PKSM_OK);
+                CHECK(pksm_release_items(&table, &trees, rings, 1, &records, ids, n, values, expected, &count) == PKSM_OK);
             else
                 CHECK(pksm_records_release(&table, &records, ids, n, values, expected, &count) == PKSM_OK);
             CHECK(count == expected);
@@ -268,7 +268,7 @@ static void test_records(uint32_t n_items, uint32_t room)
     CHECK(pksm_records_release(&table, &records, ids, 1, values, room, &count) == PKSM_EINVAL);
     ids[0] = n_items + 1;
     CHECK(pksm_records_append(&table, &records, ids, values, held < room) == (held < room ? PKSM_EITEM : PKSM_OK));
-    CHECK(pksm_let_go(&table, &trees, rings, 1, &records, ids, 1, values, room, &count) == PKSM_EITEM);
+    CHECK(pksm_release_items(&table, &trees, rings, 1, &records, ids, 1, values, room, &count) == PKSM_EITEM);
     free(table.nodes);
     free(records.values);
     free(records.next);
@@ -295,14 +295,14 @@ static void test_part_onto(uint32_t n_pages)
             pages[n++] = page;
     }
     if (n > size) {
-        CHECK(pksm_part_onto(&table, &ring, item_of_page, n_pages, pages, n) == PKSM_EINVAL && !ring.length);
+        CHECK(pksm_detach_onto(&table, &ring, item_of_page, n_pages, pages, n) == PKSM_EINVAL && !ring.length);
         n = size;
     }
     if (n && n < size)
         pages[n++] = n_pages + below(3); /* has none */
     uint32_t *before = block(n_pages * 4);
     memcpy(before, item_of_page, n_pages * 4);
-    CHECK(pksm_part_onto(&table, &ring, item_of_page, n_pages, pages, n) == PKSM_OK);
+    CHECK(pksm_detach_onto(&table, &ring, item_of_page, n_pages, pages, n) == PKSM_OK);
     CHECK(pksm_ring_take(&table, &ring, size, 1, out, &count) == PKSM_OK);
     for (uint32_t i = 0; i < n; i++)
         if (pages[i] < n_pages && before[pages[i]])

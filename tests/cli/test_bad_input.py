@@ -47,16 +47,16 @@ def ram(tmp_path):
         (["--csv", "--show-bytes"], ["--show-bytes", "CSV", "--json"]),
         (["--racy", "drop"], ["--racy drop", "no live process"]),
         (["--racy", "unchecked"], ["--racy unchecked"]),
-        (["--settle", "1"], ["--settle", "--"]),
+        (["--after", "1"], ["--after", "--"]),
         (["--fast"], ["--fast", "pksm scan --help"]),
         (["--pid", "x"], ["--pid", "x"]),
         (["--pid", "0"], ["process id"]),
         (["--"], ["no command"]),
-        (["--settle", "-1", "--", "true"], ["--settle", "from 0"]),
-        (["--settle", "inf", "--", "true"], ["--settle"]),
-        (["--settle", "nan", "--", "true"], ["--settle"]),
-        (["--settle", "3000000", "--", "true"], ["--settle 3000000", "less than a day"]),
-        (["--settle", "1e10", "--", "true"], ["--settle 10000000000"]),
+        (["--after", "-1", "--", "true"], ["--after", "from 0"]),
+        (["--after", "inf", "--", "true"], ["--after"]),
+        (["--after", "nan", "--", "true"], ["--after"]),
+        (["--after", "3000000", "--", "true"], ["--after 3000000", "less than a day"]),
+        (["--after", "1e10", "--", "true"], ["--after 10000000000"]),
         (["--freeze", "--freeze-timeout", "1e10", "--", "sleep", "60"], ["freeze time-out", "up to a day"]),
         (["--freeze", "--freeze-timeout", "nan", "--", "sleep", "60"], ["freeze time-out"]),
         (["--", "no-such-command-anywhere"], ["no-such-command-anywhere", "not found"]),
@@ -180,7 +180,7 @@ def test_processes_have_pages_of_one_size(capfd):
 
 
 def test_a_command_that_ends_before_it_is_read(capfd):
-    done = run(capfd, "scan", "--settle", "30", "--", "true")
+    done = run(capfd, "scan", "--after", "30", "--", "true")
     assert (done.code, done.out) == (1, "") and is_one_line(done.err, "true", "ended with status 0")
 
 

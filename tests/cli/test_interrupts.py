@@ -104,7 +104,7 @@ def children_of(pid):
 
 def test_a_command_is_ended_with_us(tmp_path):
     """In a process of its own, while it waits for the command to settle."""
-    with start("scan", "--settle", "600", "--", "sleep", "601") as process:
+    with start("scan", "--after", "600", "--", "sleep", "601") as process:
         while not (children := children_of(process.pid)):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)
@@ -118,7 +118,7 @@ def test_a_background_job_is_not_interrupted(tmp_path):
     """Shells start background jobs with SIGINT ignored."""
     ram = write_file(tmp_path / "ram", [page(1)], SIZE)
     ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
-    with start("scan", "--json", ram, "--settle", "1", "--", "sleep", "600", **ignoring) as process:
+    with start("scan", "--json", ram, "--after", "1", "--", "sleep", "600", **ignoring) as process:
         while not children_of(process.pid):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)

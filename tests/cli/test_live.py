@@ -156,7 +156,7 @@ def test_through_the_command_line(capfd):
 
 def test_a_command(capfd):
     program = "import time; keep = [bytes(1 << 20) + b'x' for _ in range(8)]; time.sleep(600)"
-    done = run(capfd, "scan", "--json", "--settle", "0.5", "--", sys.executable, "-c", program)
+    done = run(capfd, "scan", "--json", "--after", "0.5", "--", sys.executable, "-c", program)
     result = json.loads(done.out)
     assert done.code == 0 and result["sources"][0]["pages"]["zero"] >= 8 * 250
     pid = int(result["sources"][0]["name"].rpartition("pid ")[2].rstrip(")"))

@@ -188,7 +188,7 @@ def test_frozen_on_the_command_line(capfd):
         result = json.loads(done.out)
         assert (done.code, done.err) == (0, "")
         assert all(source["frozen"] and source["racy"] == 0 for source in result["sources"])
-    done = run(capfd, "scan", "--freeze", "--json", "--settle", "0.2", "--", "sleep", "60")
+    done = run(capfd, "scan", "--freeze", "--json", "--after", "0.2", "--", "sleep", "60")
     assert done.code == 0 and json.loads(done.out)["sources"][0]["frozen"]
 
 

@@ -270,7 +270,7 @@ def test_help_and_version(capfd):
         assert word in done.out
     done = run(capfd, "scan", "--help")
     assert done.code == 0 and done.err == ""
-    for option in ("--pid", "--settle", "--checksum", "--order", "--preset", "--set", "--page-size", "--threads",
+    for option in ("--pid", "--after", "--checksum", "--order", "--preset", "--set", "--page-size", "--threads",
                    "--view", "--top", "--json", "--csv"):  # fmt: skip
         assert option in done.out
 

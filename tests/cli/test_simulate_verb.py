@@ -17,7 +17,7 @@ TRACE = """
 {"op": "spawn", "process": "p"}
 {"op": "mmap", "process": "p", "n": 4, "name": "a"}
 {"op": "write", "process": "p", "address": "a", "content": [1, 1, 2, 0]}
-{"op": "until_settled"}
+{"op": "until_rest"}
 {"op": "read", "label": "settled"}
 {"op": "write", "process": "p", "address": "a", "content": 3}
 {"op": "read", "label": "written"}
@@ -183,7 +183,7 @@ def test_a_trace_may_set_what_only_one_of_the_policies_has(tmp_path, capfd):
         '{"op": "spawn", "process": "a"}\n{"op": "mmap", "process": "a", "n": 8, "name": "h", "mergeable": true}\n'
         '{"op": "write", "process": "a", "address": "h", "content": {"base": 1, "mod": 4}, "n": 8}\n'
         '{"op": "set", "name": "smart_scan", "value": 0}\n{"op": "set", "name": "pages_to_scan", "value": 5}\n'
-        '{"op": "until_settled"}\n'
+        '{"op": "until_rest"}\n'
     )
     assert main(["simulate", str(path), "--policy", "ksmd,pksmd", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)

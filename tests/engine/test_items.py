@@ -38,7 +38,7 @@ def test_given_back_ids_live_again_blank():
     items.checksum[ids], items.link[ids] = 5, 6
     items.set_flags(ids, native.INITCHECKSUM | native.ZERO_REFUSED)
     gone = ids[2:5]
-    items.part(items.page[gone])
+    items.detach(items.page[gone])
     assert not len(items.item_of(uint32([2, 3, 4])))
     items.free(gone)
     assert len(items) == 7
@@ -54,7 +54,7 @@ def test_given_back_ids_live_again_blank():
 def test_a_page_may_live_again_before_its_old_item_is_gone():
     items = Items()
     (old,) = items.allocate(uint32([3]))
-    items.part(items.page[uint32([old])])
+    items.detach(items.page[uint32([old])])
     items.set_flags(uint32([old]), native.DELLIST)
     (new,) = items.allocate(uint32([3]))
     assert new != old and items.page[old] == items.page[new] == 3
@@ -112,7 +112,7 @@ def test_a_page_has_one_item():
 def test_what_is_in_a_tree_or_on_a_list_stays(flag):
     items = Items()
     ids = items.allocate(uint32([3, 4, 5]))
-    items.part(items.page[ids])
+    items.detach(items.page[ids])
     items.set_flags(ids[1:2], flag)
     with pytest.raises(ItemError):
         items.free(ids)
@@ -130,7 +130,7 @@ def test_flags_are_set_and_cleared_alone():
 def broken(what):
     items = Items()
     ids = items.allocate(uint32([0, 1, 2, 3]))
-    items.part(items.page[ids[3:]])
+    items.detach(items.page[ids[3:]])
     items.free(ids[3:])
     if what == "nil":
         items._nodes[0]["page"] = 1
@@ -145,7 +145,7 @@ def broken(what):
         items.page[ids[3]] = 3
         items._item_of_page[3] = ids[3]
     elif what == "no page and not deleted":
-        items.part(items.page[ids[:1]])
+        items.detach(items.page[ids[:1]])
     elif what == "flag without tree":
         items.set_flags(ids[:1], native.STABLE)
     return items

@@ -115,7 +115,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def free(self, data):
         gone = self.some(data, set(self.ids) - self.column("new") - self.column("deleted"))
-        self.items.part(self.items.page[uint32(gone)])
+        self.items.detach(self.items.page[uint32(gone)])
         self.items.free(uint32(gone))
         self.ids = [id for id in self.ids if id not in gone]
 

@@ -19,7 +19,7 @@ def daemon():
     store.add(np.repeat(np.array([1, 1, 0, 2], np.uint8), 64))
     host = FlatHost(store)
     daemon = Pksmd(host)
-    host.bear(range(4))
+    host.add(range(4))
     daemon.wake()
     return daemon
 
@@ -56,7 +56,7 @@ def test_stopped_means_stopped(daemon):
     daemon.sysfs["run"] = 0
     host = daemon._host
     first = host.store.add(bytes(64 * 3))
-    host.bear(range(first, first + 3))
+    host.add(range(first, first + 3))
     assert daemon.wake() == 0 and daemon.sysfs["new_len"] == 3
     daemon.sysfs["run"] = 1
     assert daemon.wake() == 3

@@ -15,7 +15,7 @@ WAYS = [(window, threads) for window in (1, 2, 16, 64) for threads in (1, 2)]
 pages_of = st.sets(st.integers(0, PAGES - 1), max_size=60)
 scripts = st.lists(
     st.one_of(
-        st.tuples(st.just("bear"), pages_of, st.integers(1, 40)),
+        st.tuples(st.just("add"), pages_of, st.integers(1, 40)),
         st.tuples(st.just("free"), pages_of, st.none()),
         st.tuples(st.just("change"), pages_of, st.integers(1, 40)),  # and tell
         st.tuples(st.just("change silently"), pages_of, st.integers(1, 40)),
@@ -53,10 +53,10 @@ class Engine:
                 self.daemon.wake()
             return
         frames = self.host.frame_of[:PAGES] if len(self.host.frame_of) else np.full(PAGES, 0xFFFFFFFE, np.uint32)
-        if what == "bear":
+        if what == "add":
             pages = [page for page in pages if frames[page] == 0xFFFFFFFE and self.unused(page)]
             self.fill(pages, how)
-            self.host.bear(np.array(pages, np.uint32))
+            self.host.add(np.array(pages, np.uint32))
         elif what == "free":
             self.host.free(np.array([page for page in pages if frames[page] != 0xFFFFFFFE], np.uint32))
         else:
@@ -92,7 +92,7 @@ def test_every_way_ends_alike(order, script, strategy, batch):
     summing.PARALLEL_PAGES = 1
     try:
         engines = [Engine(*way, order, strategy, batch) for way in WAYS]
-        for what, pages, how in [("bear", range(0, PAGES, 2), 30), *script, ("wake", None, 3)]:
+        for what, pages, how in [("add", range(0, PAGES, 2), 30), *script, ("wake", None, 3)]:
             if order == "content" and "change" in what:
                 continue  # in order of content, one by one is the only exact way while pages change
             for engine in engines:

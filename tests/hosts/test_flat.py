@@ -50,7 +50,7 @@ def counts(host):
 
 def test_pages_are_born_with_a_frame_of_their_own(world):
     host, listener = world
-    host.bear([3, 66, 1], anon_vma=7)
+    host.add([3, 66, 1], anon_vma=7)
     assert listener.take() == [("new", [3, 66, 1])]
     assert host.frame_of[[3, 66, 1]].tolist() == [3, 66, 1]
     assert (host.frame_of[[0, 2, 64, 65]] == NO_FRAME).all()
@@ -61,7 +61,7 @@ def test_pages_are_born_with_a_frame_of_their_own(world):
 
 def test_merging_frees_frames(world):
     host, listener = world
-    host.bear(range(10))
+    host.add(range(10))
     listener.take()
     assert host.merge(uint32(1, 2), uint32(6, 7)) is None
     assert listener.take() == [("free", [1, 2])]
@@ -76,7 +76,7 @@ def test_merging_frees_frames(world):
 
 def test_a_frame_lives_as_long_as_somebody_maps_it(world):
     host, listener = world
-    host.bear([1, 6, 66])
+    host.add([1, 6, 66])
     host.merge(uint32(1, 66), uint32(6, 6))
     listener.take()
     host.free([6])
@@ -85,19 +85,19 @@ def test_a_frame_lives_as_long_as_somebody_maps_it(world):
     assert counts(host) == (1, 0, 1)
     host.check()
     with pytest.raises(PageError, match="alive"):
-        host.bear([6])
+        host.add([6])
     host.free([1])
     host.free([66])
     assert listener.take() == [("free", [6])]
     assert counts(host) == (0, 0, 0)
-    host.bear([6])
+    host.add([6])
     assert listener.take() == [("new", [6])]
     host.check()
 
 
 def test_freeing_pages_of_all_kinds_at_once(world):
     host, listener = world
-    host.bear(range(10))
+    host.add(range(10))
     host.merge(uint32(1), uint32(6))
     host.merge_zero(uint32(0))
     listener.take()
@@ -106,14 +106,14 @@ def test_freeing_pages_of_all_kinds_at_once(world):
     assert (host.frame_of[[0, 1, 2, 6]] == NO_FRAME).all()
     assert counts(host) == (0, 0, 0)
     host.check()
-    host.bear([0, 1, 2, 6])
+    host.add([0, 1, 2, 6])
     host.check()
 
 
 @pytest.mark.parametrize("pages", [[], [1], [0, 1], [0, 1, 2]])
 def test_split_pages_are_born_anew(world, pages):
     host, listener = world
-    host.bear(range(10), anon_vma=3)
+    host.add(range(10), anon_vma=3)
     host.merge(uint32(1, 2), uint32(6, 7))
     host.merge_zero(uint32(0))
     listener.take()
@@ -127,7 +127,7 @@ def test_split_pages_are_born_anew(world, pages):
 
 def test_the_last_split_page_frees_the_frame(world):
     host, listener = world
-    host.bear([1, 6])
+    host.add([1, 6])
     host.merge(uint32(1), uint32(6))
     host.free([6])
     listener.take()
@@ -138,8 +138,8 @@ def test_the_last_split_page_frees_the_frame(world):
 
 def test_references_to_anon_vmas_are_counted(world):
     host, _ = world
-    host.bear([1], anon_vma=2)
-    host.bear([3], anon_vma=40)
+    host.add([1], anon_vma=2)
+    host.add([3], anon_vma=40)
     host.get_anon_vma(uint32(2, 40, 2, 0))
     host.put_anon_vma(uint32(2, 0))
     host.check()
@@ -157,21 +157,21 @@ def state(host):
 def test_births_that_can_not_be(world, pages):
     """Outside the store, twice, alive, or where a frame still serves others."""
     host, listener = world
-    host.bear([3, 5, 6])
+    host.add([3, 5, 6])
     host.merge_zero(uint32(5))
     listener.take()
     before = state(host)
     with pytest.raises((PageError, ValueError)):
-        host.bear(pages)
+        host.add(pages)
     assert state(host) == before and not listener.take()
-    host.bear([1, 2, 0])
+    host.add([1, 2, 0])
     host.check()
 
 
 @pytest.mark.parametrize("pages", [[1], [3, 3], [3, 1], [1 << 20], [63]])
 def test_deaths_that_can_not_be(world, pages):
     host, listener = world
-    host.bear([3, 5, 6])
+    host.add([3, 5, 6])
     listener.take()
     before = state(host)
     for call in (host.free, host.split):
@@ -198,7 +198,7 @@ def test_deaths_that_can_not_be(world, pages):
 )
 def test_merges_that_can_not_be(world, pages, kpages):
     host, listener = world
-    host.bear(range(10))
+    host.add(range(10))
     host.merge(uint32(1), uint32(6))
     host.merge_zero(uint32(0))
     host.free([7])
@@ -213,7 +213,7 @@ def test_merges_that_can_not_be(world, pages, kpages):
 @pytest.mark.parametrize("pages", [[1], [0], [7], [64], [5, 1]])
 def test_zero_merges_that_can_not_be(world, pages):
     host, listener = world
-    host.bear(range(10))
+    host.add(range(10))
     host.merge(uint32(1), uint32(6))
     host.merge_zero(uint32(0))
     host.free([7])
@@ -226,7 +226,7 @@ def test_zero_merges_that_can_not_be(world, pages):
 
 def test_splits_that_can_not_be(world):
     host, _ = world
-    host.bear(range(10))
+    host.add(range(10))
     host.merge(uint32(1), uint32(6))
     before = state(host)
     for pages in ([6], [2], [1, 2]):
@@ -237,9 +237,9 @@ def test_splits_that_can_not_be(world):
 
 def test_regions_may_come_later(world):
     host, _ = world
-    host.bear(range(10))
+    host.add(range(10))
     first = host.store.add(bytes(PAGE_SIZE * 70))
-    host.bear(range(first, first + 70))
+    host.add(range(first, first + 70))
     host.merge_zero(np.arange(first, first + 70, dtype=np.uint32))
     assert counts(host) == (0, 70, 70)
     host.check()
@@ -252,14 +252,14 @@ def test_a_long_run_of_births_that_can_not_be(alive, pages):
     store.add(bytes(201 * PAGE_SIZE))
     host = FlatHost(store)
     host.attach(listener)
-    host.bear(alive)
+    host.add(alive)
     listener.take()
     before = state(host)
     with pytest.raises(PageError):
-        host.bear(pages)
+        host.add(pages)
     assert state(host) == before and not listener.take()
     if not alive:
-        host.bear(range(101, 201), anon_vma=np.arange(100))
+        host.add(range(101, 201), anon_vma=np.arange(100))
         assert listener.take() == [("new", list(range(101, 201)))]
         assert host.anon_vma(uint32(101, 200)).tolist() == [0, 99]
         host.free(range(101, 201))
@@ -269,7 +269,7 @@ def test_a_long_run_of_births_that_can_not_be(alive, pages):
 
 def test_a_check_finds_a_merge_that_changed_bytes(world):
     host, _ = world
-    host.bear(range(10))
+    host.add(range(10))
     host.merge(uint32(1), uint32(6))
     host.check()
     host.merge(uint32(2), uint32(8))
@@ -279,7 +279,7 @@ def test_a_check_finds_a_merge_that_changed_bytes(world):
 
 def test_a_check_finds_a_page_that_was_not_zero(world):
     host, _ = world
-    host.bear(range(10))
+    host.add(range(10))
     host.merge_zero(uint32(3))
     with pytest.raises(AssertionError, match="zero"):
         host.check()
@@ -288,7 +288,7 @@ def test_a_check_finds_a_page_that_was_not_zero(world):
 @pytest.mark.parametrize("column, page", [("frame_of", 4), ("_mapcount", 4)])
 def test_a_check_finds_wrong_counts(world, column, page):
     host, _ = world
-    host.bear(range(10))
+    host.add(range(10))
     getattr(host, column)[page] += 1
     with pytest.raises(AssertionError):
         host.check()
@@ -298,17 +298,17 @@ def test_a_check_finds_wrong_counts(world, column, page):
 def test_anon_vmas_that_can_not_be_change_nothing(world, anon_vma):
     host, listener = world
     with pytest.raises(ValueError):
-        host.bear([1, 2, 3], anon_vma=anon_vma)
+        host.add([1, 2, 3], anon_vma=anon_vma)
     assert not listener.take() and (host.frame_of == NO_FRAME).all()
     host.check()
-    host.bear([1, 2, 3], anon_vma=[1, 2, 3])
+    host.add([1, 2, 3], anon_vma=[1, 2, 3])
     host.check()
 
 
 @pytest.mark.parametrize("kpages", [(6,), (6, 7, 6)])
 def test_a_kpage_for_each_page(world, kpages):
     host, listener = world
-    host.bear(range(10))
+    host.add(range(10))
     listener.take()
     with pytest.raises(PageError):
         host.merge(uint32(1, 2), uint32(*kpages))

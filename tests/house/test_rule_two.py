@@ -63,7 +63,7 @@ class World:
     # ---- the paths ----
 
     def birth(self):
-        self.host.bear(self.pages)
+        self.host.add(self.pages)
 
     def wake_to_rest(self):
         while not self.daemon.at_rest:
@@ -308,7 +308,7 @@ def test_metadata_is_64_bytes_a_page_at_most(content):
 def test_metadata_that_grows_by_steps_has_room_for_half_as_much_again():
     world = World(unique(MANY), tunables.preset("fixed"))
     for start in range(0, MANY, 1000):
-        world.host.bear(world.pages[start : start + 1000])
+        world.host.add(world.pages[start : start + 1000])
         world.daemon.wake()
         if start >= MANY // 4:
             assert world.daemon.metadata_bytes <= 1.5 * 64 * (start + 1000)

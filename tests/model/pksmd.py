@@ -54,7 +54,7 @@ class FlatHost:
         """Not alive, and nobody uses the frame it once had."""
         return page not in self.frame_of and not self.mapcount(page)
 
-    def bear(self, pages, anon_vma=0):
+    def add(self, pages, anon_vma=0):
         for page in pages:
             assert self.may_be_born(page)
             self.frame_of[page] = page

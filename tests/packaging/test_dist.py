@@ -24,7 +24,7 @@ pages[2:4] = 7
 pages[4, 0], pages[5, 0] = 1, 2
 host = pksm.FlatHost(store)
 pksmd = pksm.Pksmd(host)
-host.bear(numpy.arange(first, first + 6, dtype=numpy.uint32))
+host.add(numpy.arange(first, first + 6, dtype=numpy.uint32))
 while not pksmd.at_rest:
     pksmd.wake()
 print(pksm.__file__)

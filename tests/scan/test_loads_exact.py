@@ -32,7 +32,7 @@ def settled(store, pages, order, threads):
     """Return host and daemon at rest."""
     host = FlatHost(store)
     daemon = Pksmd(host, tunables.preset("fixed").with_(order=order, pages_to_scan=BATCH), threads=threads)
-    host.bear(pages)
+    host.add(pages)
     while not daemon.at_rest:
         daemon.wake()
     daemon.check()

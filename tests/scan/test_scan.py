@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from pksm import sources
+from pksm import checksums, sources
 from pksm.engine import native
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.policies.pksmd import tunables
@@ -214,7 +214,7 @@ def test_where_and_how_groups_look(tmp_path):
 
 def test_settings_that_miss_something_say_so():
     """Pages that differ only where the checksum does not look: by checksum alone one content of them is found."""
-    sampled = pksm.checksums.make("sampled", 4096, seed=1)
+    sampled = checksums.make("sampled", 4096, seed=1)
     blind = next(word for word in range(1024) if word not in sampled.words)
     contents = [bytes(4 * blind) + bytes([number]) * 4 + bytes(4096 - 4 * blind - 4) for number in range(1, 9)]
     contents = [b"\1" + content[1:] if blind else content for content in contents]

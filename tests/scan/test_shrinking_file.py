@@ -40,7 +40,7 @@ def test_what_was_decided_stands_and_the_rest_waits(image, left, threads, order,
         first = store.add(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
     host = FlatHost(store)
     daemon = Pksmd(host, preset("fixed").with_(order=order), threads=threads)
-    host.bear(np.arange(first, first + PAGES))
+    host.add(np.arange(first, first + PAGES))
     os.truncate(image, left * SIZE)
     with pytest.raises(BusError, match="shrank"):
         daemon.wake()

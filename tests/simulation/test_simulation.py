@@ -115,23 +115,23 @@ def test_settled_is_unchanged_for_so_long():
     """Three wake-ups of work, at 0, 20 and 40 ms, then nothing."""
     sim = world(pages_to_scan=4)
     written(sim, list(range(1, 13)))
-    assert sim.run_until_settled(2500)
+    assert sim.run_until_rest(2500)
     assert sim.now == 40 + 2500
     assert sim.counters()["pages_unshared"] == 12
 
 
 def test_settled_at_once_if_nothing_is_to_come():
     sim = Simulation(Machine(10, SIZE))
-    assert sim.run_until_settled(2500) and sim.now == 2500
+    assert sim.run_until_rest(2500) and sim.now == 2500
 
 
 def test_never_settled_is_said_at_the_limit():
     sim = alarm()
     sim.policy.wake = lambda: setattr(sim.policy, "counted", sim.policy.counted + 1)
-    assert not sim.run_until_settled(100, 1000)
+    assert not sim.run_until_rest(100, 1000)
     assert sim.now == 1000
-    with pytest.raises(PksmError, match="until_settled: not settled after 50 ms"):
-        sim.play([Event(None, "until_settled", {"limit_ms": 50})])
+    with pytest.raises(PksmError, match="until_rest: not settled after 50 ms"):
+        sim.play([Event(None, "until_rest", {"limit_ms": 50})])
 
 
 def test_stopped_and_set_going_again_it_wakes_at_once():
@@ -184,7 +184,7 @@ def test_the_end_is_never_passed():
         sim.run(100)
     assert sim.policy.woken == [0, 10, 20] and sim.now == 25
     with pytest.raises(Over):
-        sim.run_until_settled(2500)
+        sim.run_until_rest(2500)
 
 
 def test_waits_from_birth_to_merge():
@@ -257,7 +257,7 @@ def test_every_machine_operation_is_there():
         Event(0, "fork", {"process": "p", "child": "c"}),
         Event(0, "exit", {"process": "p"}),
         Event(0, "set", {"name": "pages_to_scan", "value": 3}),
-        Event(0, "until_settled", {"quiet_ms": 100}),
+        Event(0, "until_rest", {"quiet_ms": 100}),
         Event(0, "read", {"label": "end"}),
     ])  # fmt: skip
     sim.machine.check()

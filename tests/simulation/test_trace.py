@@ -30,7 +30,7 @@ TRACE = """
 
 {"t": 5, "op": "write", "process": "a", "address": "heap", "content": [1, 2, 3]}
 {"t": 5, "op": "write", "process": "b", "address": "heap", "n": 3, "content": {"base": 3, "mod": 2}, "patches": [[1, 0, 7]]}
-{"op": "until_settled"}
+{"op": "until_rest"}
 {"op": "read", "label": "settled"}
 {"op": "set", "name": "run", "value": 0}
 {"t": 9000, "op": "exit", "process": "b"}
@@ -142,7 +142,7 @@ def workload(machine, sim):
     mm = machine.spawn()
     at = machine.mmap(mm, 2)
     machine.write(mm, at, [1, 1])
-    sim.run_until_settled()
+    sim.run_until_rest()
     sim.read("settled")
     yield Event(None, "read", {"label": "played"})
 """)  # fmt: skip

@@ -99,9 +99,9 @@ class Daemons:
         self.model.written(pages)
         self.daemon.written(np.array(pages, np.uint32))
 
-    def bear(self, pages, anon_vma=0):
-        self.model_host.bear(pages, anon_vma)
-        self.host.bear(np.array(pages, np.uint32), anon_vma=anon_vma)
+    def add(self, pages, anon_vma=0):
+        self.model_host.add(pages, anon_vma)
+        self.host.add(np.array(pages, np.uint32), anon_vma=anon_vma)
 
     def free(self, pages):
         self.model_host.free(pages)

@@ -164,7 +164,7 @@ def _subjects(options, show, interrupts):
     named = options.what or ([] if options.pid else DEFAULT_LOADS)
     loads = [name for name in named if name in LOADS and not os.path.lexists(name)]
     options.targets = [name for name in named if name not in loads]
-    options.all, options.cgroup, options.settle, options.racy = False, [], None, "keep"
+    options.all, options.cgroup, options.after, options.racy = False, [], None, "keep"
     targets = Targets(options) if options.targets or options.pid else None
     for name in dict.fromkeys(loads):
         show(f"workload {name}", None, "filling memory")

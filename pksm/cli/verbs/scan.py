@@ -20,7 +20,7 @@ DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 examples:
   pksm scan ram.img                       a memory image: each page of the file a page of memory
   pksm scan --pid 1234 --pid 1240         two live processes together
-  pksm scan --settle 5 -- python3 app.py  a command: started, read after 5 s, ended
+  pksm scan --after 5 -- python3 app.py  a command: started, read after 5 s, ended
   pksm scan --all                         every process that may be read
   pksm scan --all --fingerprints a.fp     the same, and checksums of all pages to a file
   pksm scan a.fp b.fp                     two machines together, by their fingerprints"""
@@ -43,7 +43,7 @@ def add_arguments(parser):
     what.add_argument("--all", action="store_true", help="every live process but this one")
     what.add_argument("--cgroup", action="append", default=[], metavar="PATH",
                       help="the processes of a control group and of those below it; may be repeated")  # fmt: skip
-    what.add_argument("--settle", type=float, metavar="SECONDS",
+    what.add_argument("--after", type=float, metavar="SECONDS",
                       help="give COMMAND this long before its memory is read (default 1)")  # fmt: skip
     what.add_argument("--racy", choices=RACY, default="keep", metavar="WHAT",
                       help="pages written since they were read: keep (the default), drop, or leave unchecked, which "

@@ -64,7 +64,7 @@ class RingView:
     def push_parted(self, table, items_of_pages, pages):
         """Part pages from their items and append those; ValueError, and nothing done, if there is no room."""
         columns = items_of_pages.c, items_of_pages.n_pages, lend(U32, pages), len(pages)
-        check(lib.pksm_part_onto(table.c, self.c, *columns))
+        check(lib.pksm_detach_onto(table.c, self.c, *columns))
 
     def take(self, table, n, peek=False):
         """Take (or only look at) the first n ids: uint32, oldest first."""
@@ -107,11 +107,11 @@ def remap(frames_view, pages, frames):
     check(lib.pksm_remap(view.frame_of, view.mapcount, view.n_pages, lend(U32, pages), lent, len(pages)))
 
 
-def part(items_of_pages, pages):
+def detach(items_of_pages, pages):
     """Return the items of those pages that have one, in order, and make them have none."""
     ids, count = np.empty(len(pages), np.uint32), ffi.new("size_t *")
     columns = items_of_pages.c, items_of_pages.n_pages, lend(U32, pages), len(pages)
-    check(lib.pksm_part(*columns, lend(U32, ids), count))
+    check(lib.pksm_detach(*columns, lend(U32, ids), count))
     return ids[: count[0]]
 
 
@@ -149,13 +149,15 @@ def records_release(table, records, ids):
     return _released(ids, lambda *lent: release(table.c, records.c, *lent))
 
 
-def let_go(table, rings, records, ids):
+def release_items(table, rings, records, ids):
     """Take items off these rings, out of their tree, give their records back, and make the items blank.
 
     Returns the records' values, uint32. ItemError if an item is on another ring.
     """
     n_rings = len(rings)
-    return _released(ids, lambda *lent: lib.pksm_let_go(table.c, table.c_trees, rings, n_rings, records.c, *lent))
+    return _released(
+        ids, lambda *lent: lib.pksm_release_items(table.c, table.c_trees, rings, n_rings, records.c, *lent)
+    )
 
 
 def _released(ids, release):
@@ -171,7 +173,7 @@ def _released(ids, release):
 
 
 def rings_array(rings):
-    """Return RingViews as let_go takes them; the views must stay alive."""
+    """Return RingViews as release_items takes them; the views must stay alive."""
     return ffi.new("pksm_ring *[]", [ring.c for ring in rings])
 
 

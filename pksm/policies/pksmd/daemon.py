@@ -166,7 +166,7 @@ class Pksmd:
         if self._awake:  # their verdicts may be under way: the drain step is soon enough
             self._deleted.push_parted(native.ids_array(pages))
             return
-        ids = self.items.part(pages)
+        ids = self.items.detach(pages)
         if self._tunables.reclaim == "del-list":
             visited = self.items.where(ids, native.NEWLIST | native.RESCAN, 0)
             self._update.discard(visited)

@@ -128,7 +128,7 @@ class Merging:
     def _forget(self, ids):
         """Stop tracking live pages for good."""
         self._host.forget(self._items.page[ids])
-        self._items.part(self._items.page[ids])
+        self._items.detach(self._items.page[ids])
         self._update.discard(ids)
         self._items.free(ids)
 

@@ -42,7 +42,7 @@ class StableAnon:
         """
         if queues is None:
             return native.records_release(items.table, self._records, ids)
-        return native.let_go(items.table, queues.rings(), self._records, ids)
+        return native.release_items(items.table, queues.rings(), self._records, ids)
 
     def of(self, items, item_id):
         """Return the anon_vmas of one item's sharers, newest first."""

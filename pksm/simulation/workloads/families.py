@@ -26,7 +26,7 @@ def _at(ms, op, process, **fields):
 
 
 def _settled(label):
-    return Event(None, "until_settled", {}), Event(None, "read", {"label": label})
+    return Event(None, "until_rest", {}), Event(None, "read", {"label": label})
 
 
 def fork_family(pages, seed, page_size):

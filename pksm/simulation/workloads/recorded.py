@@ -27,7 +27,7 @@ def _workload(name, size):
         def events(size):
             yield _do("spawn", process="init")
             yield from _filled("init", range(INIT_CONTENT, INIT_CONTENT + INIT_PAGES))
-            yield _do("until_settled", quiet_ms=SETTLED_MS)
+            yield _do("until_rest", quiet_ms=SETTLED_MS)
             yield _read("baseline")
             yield from maker(size)
             yield _read("after_exit_now")
@@ -47,7 +47,7 @@ def _read(label):
 
 
 def _settled(label):
-    yield _do("until_settled", quiet_ms=SETTLED_MS)
+    yield _do("until_rest", quiet_ms=SETTLED_MS)
     yield _read(label)
 
 
@@ -395,5 +395,5 @@ def _w26(size):
         yield _set("run", 0)
         yield from _filled("p0", range(100 * n, 101 * n), f"new{n}")
         yield _set("run", 1)
-        yield _do("until_settled", quiet_ms=SETTLED_MS)
+        yield _do("until_rest", quiet_ms=SETTLED_MS)
     yield from _exit("p0")

@@ -32,7 +32,7 @@ def _load(name, pages, seed, page_size):
     yield Event(0, "mmap", {"process": "p0", "n": pages, "name": "load", "mergeable": True})
     yield Event(0, "write", {"process": "p0", "address": "load", "content": contents})
     del contents
-    yield Event(None, "until_settled", {})
+    yield Event(None, "until_rest", {})
     yield Event(None, "read", {"label": "settled"})
 
 

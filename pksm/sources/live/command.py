@@ -21,16 +21,16 @@ _prctl = ctypes.CDLL(None).prctl
 
 
 class CommandSource(ProcessSource):
-    """The memory of a command `settle` seconds after its start; close() ends it and all of its process group.
+    """The memory of a command `after` seconds after its start; close() ends it and all of its process group.
 
     Its stdout goes to stderr, its stdin is empty. The thread that makes this source has to outlive it: the kernel
     kills the command when that thread ends.
     """
 
-    def __init__(self, argv, settle: float = 1.0, racy: str = "keep"):
+    def __init__(self, argv, after: float = 1.0, racy: str = "keep"):
         self._command = " ".join(shlex.join(argv).split())[:NAME_LENGTH]
-        self._settle = settle
-        self._read_at = time.monotonic() + settle
+        self._after = after
+        self._read_at = time.monotonic() + after
         self._child = _start(argv)
         try:
             super().__init__(self._child.pid, racy)
@@ -41,20 +41,20 @@ class CommandSource(ProcessSource):
         self.name = f"{self._command} (pid {self.pid})"
 
     def regions(self, page_size, allocate, progress):
-        """Wait until the command has settled, then yield as ProcessSource does. Raises PksmError if it ended."""
+        """Wait for the time given, then yield as ProcessSource does. Raises PksmError if it ended."""
         self.wait_ready()
         yield from super().regions(page_size, allocate, progress)
 
     def wait_ready(self) -> None:
-        """Wait until the command has settled. Raises PksmError if it ended."""
+        """Wait for the time given. Raises PksmError if it ended."""
         if self.exited(max(0.0, self._read_at - time.monotonic())):
             raise PksmError(
-                f"{self._command}: ended with {_describe(_end(self._child))} before it was read, {self._settle:g} s "
+                f"{self._command}: ended with {_describe(_end(self._child))} before it was read, {self._after:g} s "
                 "after its start; give a command that keeps running, or a shorter time"
             )
 
     def _check(self) -> None:
-        """Refuse nothing yet: how the command started shows when it has settled."""
+        """Refuse nothing yet: how the command started shows then."""
 
     def close(self) -> None:
         """End the command and let go of it."""

@@ -206,7 +206,7 @@ def test_plug_ins_drive_pksmd(order, tmp_path):
         values = pksm.preset("fixed").with_(checksum=name, order=order, pages_to_scan=70, period_seconds=1)
         daemon = pksm.Pksmd(host, values)
         pages = np.arange(first, first + 300, dtype=np.uint32)
-        host.bear(pages)
+        host.add(pages)
         rest(daemon)
         assert host.frames_saved == 300 - len(np.unique(array, axis=0)) + (~array.any(axis=1)).any()
         unshared = daemon.items.page[native.tree_items(daemon.items.table, native.UNSTABLE)]
@@ -268,7 +268,7 @@ def test_a_plug_in_that_fails_in_a_wake_up_loses_no_page():
     host = pksm.FlatHost(store)
     daemon = pksm.Pksmd(host, pksm.preset("fixed"), checksum=plugins.Batch("zero", 64, lambda pages: pages[:, 0]))
     daemon._summing.checksum = checksums.make("sometimes", 64)
-    host.bear(np.arange(first, first + 10, dtype=np.uint32))
+    host.add(np.arange(first, first + 10, dtype=np.uint32))
     with pytest.raises(PksmError, match="sometimes failed: RuntimeError: not now"):
         daemon.wake()
     daemon.check()
@@ -291,7 +291,7 @@ def test_ctrl_c_in_a_wake_up_loses_no_page(update):
     store.add(np.arange(10, dtype=np.uint8).repeat(64) // 2)
     host = pksm.FlatHost(store)
     daemon = pksm.Pksmd(host, pksm.preset("fixed").with_(checksum="interrupted", update=update, order="checksum"))
-    host.bear(np.arange(10, dtype=np.uint32))
+    host.add(np.arange(10, dtype=np.uint32))
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             daemon.wake()
@@ -312,7 +312,7 @@ def test_whatever_a_host_raises_loses_no_page(at, born, monkeypatch):
     daemon = pksm.Pksmd(host, pksm.preset("fixed"))
     first = 0
     for n in born:
-        host.bear(np.arange(first, first + n, dtype=np.uint32))
+        host.add(np.arange(first, first + n, dtype=np.uint32))
         first += n
         with monkeypatch.context() as patched:
 
@@ -339,7 +339,7 @@ def test_a_check_finds_an_item_that_is_nowhere():
     store.add(np.zeros((10, 64), np.uint8))
     host = pksm.FlatHost(store)
     daemon = pksm.Pksmd(host)
-    host.bear(np.arange(10, dtype=np.uint32))
+    host.add(np.arange(10, dtype=np.uint32))
     daemon.check()
     daemon._new.take(1)
     with pytest.raises(AssertionError, match="no tree and on no list"):

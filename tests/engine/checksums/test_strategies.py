@@ -166,7 +166,7 @@ def test_pksmd_with_adaptive_strength_sums_anew_and_ends_where_others_do(order, 
     host = pksm.FlatHost(store)
     daemon = pksm.Pksmd(host, pksm.preset("fixed").with_(checksum="adaptive:words=2", order=order))
     adaptive = daemon._summing.checksum
-    host.bear(np.arange(first, first + 600, dtype=np.uint32))
+    host.add(np.arange(first, first + 600, dtype=np.uint32))
     strengths = set()
     for _ in range(200):
         daemon.wake()
@@ -192,7 +192,7 @@ def test_a_period_without_a_visit_goes_on(monkeypatch):
     host = pksm.FlatHost(store)
     values = pksm.preset("fixed").with_(checksum="adaptive:words=1:seed=3", pages_to_scan=12)
     daemon = pksm.Pksmd(host, values)
-    host.bear(np.arange(12))
+    host.add(np.arange(12))
     daemon.wake()
     assert daemon._summing.checksum.strength == 2, "another strength is on trial, and the stable tree sorted by it"
     assert daemon.cost.futile_compares
@@ -218,7 +218,7 @@ def test_every_strategy_drives_pksmd_and_a_scan_in_every_order(name, order, tmp_
     first = store.add(array)
     host = pksm.FlatHost(store, static=True)
     daemon = pksm.Pksmd(host, pksm.preset("fixed").with_(checksum=name, order=order, pages_to_scan=70))
-    host.bear(np.arange(first, first + 400, dtype=np.uint32))
+    host.add(np.arange(first, first + 400, dtype=np.uint32))
     for _ in range(100):
         daemon.wake()
     daemon.check(), host.check()

@@ -269,7 +269,7 @@ class MachineUnderPksmd(RuleBasedStateMachine):
             frame.locked, frame.pins = frame.locked or lock, frame.pins + (not lock)
             self.pair.twin.held.add(frame)
 
-    def let_go(self, held, lock):
+    def release(self, held, lock):
         numbers, frames = held
         (self.pair.machine.unlock_page if lock else self.pair.machine.unpin)(numbers)
         for frame in frames:
@@ -285,12 +285,12 @@ class MachineUnderPksmd(RuleBasedStateMachine):
     @precondition(lambda self: self.pair.locked)
     @rule()
     def unlock(self):
-        self.let_go(self.pair.locked.pop(), True)
+        self.release(self.pair.locked.pop(), True)
 
     @precondition(lambda self: self.pair.pinned)
     @rule()
     def unpin(self):
-        self.let_go(self.pair.pinned.pop(), False)
+        self.release(self.pair.pinned.pop(), False)
 
     @rule(data=st.data())
     def swap_out(self, data):

@@ -21,7 +21,7 @@ def test_saved_is_what_a_machine_without_merging_needs_more(name, seed, preset):
         machine = Machine(8000, SIZE)
         daemon = policy and Pksmd(machine, tunables.preset(policy).with_(quirks=QUIET & tunables.preset(policy).quirks))
         sim = Simulation(machine, daemon, sample_ms=487)
-        sim.play(event for event in events(name, pages=400, seed=seed, page_size=SIZE) if event.op != "until_settled")
+        sim.play(event for event in events(name, pages=400, seed=seed, page_size=SIZE) if event.op != "until_rest")
         used.append([dict(zip(sim.columns, row, strict=True)) for row in sim.samples])
         machine.check()
     without, merged = used

@@ -70,14 +70,14 @@ def test_pages_that_are_mapped_once_each():
     store.add(np.repeat(np.array([1, 1, 0, 2, 0, 1], np.uint8), SIZE))
     host = FlatHost(store, static=True)
     ksmd = Ksmd(host, ksm_tunables.preset("ksm-6.11").with_(use_zero_pages=1, pages_to_scan=4))
-    host.bear([0, 1, 2, 4, 5])
+    host.add([0, 1, 2, 4, 5])
     while not ksmd.at_rest:
         ksmd.wake()
         ksmd.check()
         host.check()
     counters = ksmd.counters()
     assert (counters["pages_sharing"], counters["ksm_zero_pages"], host.frames_saved) == (2, 2, 4)
-    host.bear([3])
+    host.add([3])
     host.free([0])
     for _ in range(6):
         ksmd.wake()
@@ -192,7 +192,7 @@ def test_run_2_that_finds_too_few_frames_changes_nothing():
 def test_pages_that_merge_with_the_zero_page_have_waited_too():
     machine, mm, at, ksmd = world([0, 0, 0, 1], use_zero_pages=1)
     sim = Simulation(machine, ksmd)
-    assert sim.run_until_settled(100, 10_000)
+    assert sim.run_until_rest(100, 10_000)
     assert ksmd.counters()["ksm_zero_pages"] == 3 and len(sim.merge_waits()) == 3
 
 
@@ -202,7 +202,7 @@ def test_settled_is_also_what_is_never_scanned(mergeable, run):
     sim = Simulation(machine, Ksmd(machine, ksm_tunables.preset("ksm-6.11").with_(run=run)), sample_ms=100)
     mm = machine.spawn()
     machine.write(mm, machine.mmap(mm, 4, mergeable=mergeable), [1, 1, 2, 3])
-    assert sim.run_until_settled(2500, 100_000) and sim.now <= 2600
+    assert sim.run_until_rest(2500, 100_000) and sim.now <= 2600
 
 
 def test_what_opts_in_late_is_scanned_before_it_is_settled():
@@ -212,7 +212,7 @@ def test_what_opts_in_late_is_scanned_before_it_is_settled():
     at = machine.mmap(mm, 4)
     machine.write(mm, at, [1, 1, 2, 3])
     sim.at(4100, lambda: machine.madvise(mm, at, 4, "MERGEABLE"))
-    assert sim.run_until_settled(4200, 1_000_000)
+    assert sim.run_until_rest(4200, 1_000_000)
     assert machine.frames_used == 3
 
 
@@ -271,7 +271,7 @@ def test_what_waits_is_held_against_the_page_it_maps_now():
 def test_a_simulation_settles_though_the_work_goes_on():
     machine, mm, at, ksmd = world([1, 1, 2, 3])
     sim = Simulation(machine, ksmd)
-    assert sim.run_until_settled(quiet_ms=100, limit_ms=10_000)
+    assert sim.run_until_rest(quiet_ms=100, limit_ms=10_000)
     assert machine.frames_used == 3 and ksmd.counters()["full_scans"] >= 4
 
 

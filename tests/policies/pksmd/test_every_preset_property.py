@@ -244,17 +244,17 @@ class EveryPreset(RuleBasedStateMachine):
             return
         process, first, n = drawn
         take = self.machine.lock_page if locking else self.machine.pin
-        let_go = self.machine.unlock_page if locking else self.machine.unpin
+        release = self.machine.unlock_page if locking else self.machine.unpin
         try:
-            self.held.append((let_go, take(self.mms[process], self.at(first), n)))
+            self.held.append((release, take(self.mms[process], self.at(first), n)))
         except PksmError as error:
             assert "has a frame" in str(error) or "locked already" in str(error)
 
     @precondition(lambda self: self.held)
     @rule()
-    def let_go(self):
-        let_go, held = self.held.pop()
-        let_go(held)
+    def release(self):
+        release, held = self.held.pop()
+        release(held)
 
     @rule(data=st.data(), what=st.sampled_from(["swap_out", "swap_in", "migrate", "thp_split"]))
     def move(self, data, what):
@@ -316,7 +316,7 @@ class EveryPreset(RuleBasedStateMachine):
     def rest(self):
         """What nobody holds is merged; and after everybody has exited nothing is left."""
         while self.held:
-            self.let_go()
+            self.release()
         self.attempt(lambda: self.sim.set("run", 1))
         self.wake(30)
         for mm in self.mms.values():

@@ -69,14 +69,14 @@ class PksmdMachine(RuleBasedStateMachine):
         self.silent = False  # has a page ever changed unannounced?
         for page, content in enumerate(pages):
             self.both.write(page, content)
-        self.both.bear(list(range(len(pages))))
+        self.both.add(list(range(len(pages))))
 
     @rule(data=st.data(), anon_vma=st.integers(0, 3))
-    def bear(self, data, anon_vma):
+    def add(self, data, anon_vma):
         pages = some_of(data, self.both.unborn())
         for page in pages:
             self.both.write(page, data.draw(self.contents))
-        self.both.bear(pages, anon_vma)
+        self.both.add(pages, anon_vma)
 
     @rule(data=st.data())
     def free(self, data):
@@ -186,7 +186,7 @@ def test_a_recheck_that_goes_round_the_list_several_times():
     both = Daemons(values.with_(period_seconds=10), checksum_of("xxh3-64"))
     for page in range(3):
         both.write(page, bytes([page + 1]) * PAGE_SIZE)
-    both.bear([0, 1, 2])
+    both.add([0, 1, 2])
     both.wake()
     both.wake()
     both.set_tunables(sleep_millisecs=1000, period_seconds=1)
@@ -202,7 +202,7 @@ def fixed_with_a_busy_page():
     for page, byte in enumerate([1, 1, 2, 3]):
         both.write(page, bytes([byte] * PAGE_SIZE))
     both.set_classes({0: Class.BUSY_PAGE})
-    both.bear([0, 1, 2, 3])
+    both.add([0, 1, 2, 3])
     for _ in range(5):
         both.wake()
     assert both.daemon.at_rest and both.daemon.counters()["rescan_len"] == 1
@@ -237,12 +237,12 @@ def test_pages_found_outdated_end_the_rest():
     both.write(0, one)
     both.write(1, other)
     both.write(2, other)
-    both.bear([0, 1])
+    both.add([0, 1])
     both.wake()
     both.set_classes({1: Class.BUSY_PAGE})
     assert both.daemon.at_rest
     both.write(0, bytes([8] * PAGE_SIZE))
-    both.bear([2])
+    both.add([2])
     both.wake()
     assert [verdict for _, verdict, _ in both.daemon.verdicts] == ["BUSY"]
     waiting = both.daemon.items.page[both.daemon._rescan.ids()].tolist()
@@ -268,7 +268,7 @@ def test_rest_is_reached_though_a_page_stays_busy():
     both.set_classes({0: Class.BUSY_PAGE})
     for page in range(3):
         both.write(page, b"\1" * PAGE_SIZE)
-    both.bear([1, 0, 2])
+    both.add([1, 0, 2])
     wakes = 0
     while not both.daemon.at_rest and wakes < WAKES_TO_REST:
         wakes += both.wake() > 0

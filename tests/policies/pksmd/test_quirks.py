@@ -53,7 +53,7 @@ class World:
         self.host = FlatHost(self.store)
         checksum = None if checksum is None else checksums.sampled_at(checksum)
         self.daemon = Pksmd(self.host, chosen, checksum=checksum)
-        self.host.bear(range(len(words)))
+        self.host.add(range(len(words)))
 
     def wake(self, times=1):
         for _ in range(times):
@@ -362,7 +362,7 @@ def test_ageing_defeated():
         assert world.wake(2).pages_unshared == 40
         world.words = np.concatenate((world.words, contents([100])))
         lone = world.store.add(contents([100]), writable=True)
-        world.host.bear([lone])
+        world.host.add([lone])
         assert world.wake(2).pages_unshared == 40
         assert world.wake().pages_unshared == 41
 
@@ -388,11 +388,11 @@ def test_stale_node_aborts():
         world.settle()
         more = world.store.add(contents([1, 1]), writable=True)
         not_anonymous(world, 0)
-        world.host.bear([more])
+        world.host.add([more])
         world.wake()
         not_anonymous(world)
         assert world.pages_unshared == 1
-        world.host.bear([more + 1])
+        world.host.add([more + 1])
         world.wake()
         assert world.pages_sharing == 1 + waiting
 

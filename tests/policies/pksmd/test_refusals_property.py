@@ -114,7 +114,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("wake"), st.integers(1, 3)),
         st.tuples(st.just("free"), st.sets(st.integers(0, PAGES - 1), max_size=10)),
-        st.tuples(st.just("bear"), st.dictionaries(st.integers(0, PAGES - 1), st.integers(0, 9), max_size=10)),
+        st.tuples(st.just("add"), st.dictionaries(st.integers(0, PAGES - 1), st.integers(0, 9), max_size=10)),
         st.tuples(st.just("write"), st.dictionaries(st.integers(0, PAGES - 1), st.integers(0, 9), max_size=5)),
         st.tuples(st.just("calm"), st.none()),
     ),
@@ -151,7 +151,7 @@ def worlds(draw, policy, order):
     pages = draw(st.lists(st.sampled_from(palette), min_size=20, max_size=PAGES))
     for page, content in enumerate(pages):
         both.write(page, content)
-    both.bear(list(range(len(pages))))
+    both.add(list(range(len(pages))))
     return both, palette
 
 
@@ -169,11 +169,11 @@ def test_refused_merges_leave_what_one_by_one_leaves(policy, order, data, steps)
                 both.check()
         elif what == "free":
             both.free([page for page in both.live() if page in how])
-        elif what == "bear":
+        elif what == "add":
             pages = [page for page in both.unborn() if page in how]
             for page in pages:
                 both.write(page, palette[how[page]])
-            both.bear(pages)
+            both.add(pages)
         elif what == "write":
             both.set_classes({})
             pages = [page for page in both.live() if page in how and both.may_be_written(page)]
@@ -191,7 +191,7 @@ def test_rest_is_reached_though_a_host_refuses_for_ever(kind):
     both = RefusedDaemons(WatchedPksmd, refuses, False, tunables.preset("fixed"), checksum_of("xxh3-64"))
     for page in range(10):
         both.write(page, bytes(PAGE_SIZE) if kind == "zero" else b"\1" * PAGE_SIZE)
-    both.bear(list(range(10)))
+    both.add(list(range(10)))
     wakes = 0
     while not both.daemon.at_rest and wakes < WAKES_TO_REST:
         both.wake()
@@ -242,7 +242,7 @@ def test_pages_may_die_while_others_are_merged(reclaim, quirk, seed, pages, word
     daemon = Pksmd(host, settings, checksum=checksum)
     for page, content in enumerate(pages):
         memory[page][20] = content
-    host.bear(np.arange(len(pages)))
+    host.add(np.arange(len(pages)))
     for at_peace in (False, False, False, False, True, True, True, True):
         host.at_peace = at_peace
         host.refuses.rate = 0 if at_peace else 0.1

@@ -45,7 +45,7 @@ def wait_for(condition):
 
 def test_command_is_read_and_ended():
     code = f"import time\ndata = bytearray(b'marked page.') * (300 * {PAGE} // 12)\ntime.sleep(99)"
-    with contextlib.closing(sources.run_command([sys.executable, "-c", code], settle=0.5)) as source:
+    with contextlib.closing(sources.run_command([sys.executable, "-c", code], after=0.5)) as source:
         regions = read(source)
         # the name is cut: where the interpreter lies may be long
         assert (
@@ -60,7 +60,7 @@ def test_command_is_read_and_ended():
 
 
 def test_stdout_goes_to_stderr(capfd):
-    with contextlib.closing(sources.run_command(["sh", "-c", "echo said; exec sleep 99"], settle=0.3)) as source:
+    with contextlib.closing(sources.run_command(["sh", "-c", "echo said; exec sleep 99"], after=0.3)) as source:
         read(source)
     out, err = capfd.readouterr()
     assert (out, err) == ("", "said\n")
@@ -75,7 +75,7 @@ def test_stdout_goes_to_stderr(capfd):
     ],
 )
 def test_command_that_ends_early(argv, words):
-    with contextlib.closing(sources.run_command(argv, settle=30)) as source:
+    with contextlib.closing(sources.run_command(argv, after=30)) as source:
         with pytest.raises(PksmError, match=words) as caught:
             read(source)
     assert argv[0] in str(caught.value) and "\n" not in str(caught.value)
@@ -106,7 +106,7 @@ def test_group_and_stubborn_commands_are_ended(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "GRACE_SECONDS", 0.1)
     noted = tmp_path / "pid"
     script = f"trap '' TERM; sleep 99 & echo $! > {noted}; while :; do sleep 0.05; done"
-    source = sources.run_command(["sh", "-c", script], settle=0)
+    source = sources.run_command(["sh", "-c", script], after=0)
     wait_for(lambda: noted.exists() and noted.read_text().strip())
     source.close()
     grandchild = int(noted.read_text())
@@ -120,7 +120,7 @@ def test_settling_counts_from_the_start(monkeypatch):
     now, waits = 1000.0, []
     monkeypatch.setattr(command, "time", types.SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(command.CommandSource, "exited", lambda self, timeout=0: waits.append(timeout))
-    with contextlib.closing(sources.run_command(["sleep", "99"], settle=3)) as source:
+    with contextlib.closing(sources.run_command(["sleep", "99"], after=3)) as source:
         for now in (1001.0, 1002.5, 1010.0):
             read(source)
     assert [wait for wait in waits if wait] == [2.0, 0.5] and waits.count(0) == 1 + 3
@@ -129,7 +129,7 @@ def test_settling_counts_from_the_start(monkeypatch):
 SCANNER = """
 import os, sys
 from pksm import sources
-source = sources.run_command(["sleep", "99"], settle=99)
+source = sources.run_command(["sleep", "99"], after=99)
 print(source.pid, flush=True)
 try:
     next(source.regions(4096, None, None))
