@@ -8,15 +8,23 @@ class PksmError(Exception):
 
 
 class UsageError(PksmError):
-    """What was asked for can't be right: an unknown name, a value out of range."""
+    """What was asked for can't be right: an unknown name, a value out of range.
+
+    Args:
+        message: one line, without the name of the argument.
+        argument: the argument that is wrong, by its name in Python ("page_size"), or None if it is not one alone. It
+            stands in front of the message, and on the command line its option does.
+    """
 
     exit_code = 2
 
+    def __init__(self, message: str, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.argument = argument
 
-class PartialError(PksmError):
-    """Some of what was asked for could be had, and the rest could not."""
-
-    exit_code = 3
+    def __str__(self) -> str:
+        return f"{self.argument}: {self.message}" if self.argument else self.message
 
 
 class UnsupportedError(PksmError):

@@ -61,7 +61,33 @@ def _run(argv):
     module.add_arguments(parser)
     options = parser.parse_intermixed_args(argv[1:])
     options.command = command
-    return module.run(options)
+    try:
+        return module.run(options)
+    except UsageError as error:
+        raise _named_as_typed(error, parser) from None
+
+
+# Arguments of the library whose options have other names than they.
+OPTIONS = {
+    "loads": "load",
+    "names": "workload",
+    "n_pages": "pages",
+    "orders": "order",
+    "changes": "set",
+    "timeout": "freeze_timeout",
+    "until_ms": "until",
+    "sample_ms": "sample",
+    "keep": "fingerprints",
+}
+
+
+def _named_as_typed(error, parser):
+    """Return a UsageError whose argument is the option of this verb, as it is typed; as it is if there is none."""
+    names = {error.argument, OPTIONS.get(error.argument)}
+    for action in parser._actions:
+        if action.dest in names:
+            error.argument = action.option_strings[-1] if action.option_strings else None
+    return error
 
 
 def _no_verb(argv):

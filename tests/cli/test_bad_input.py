@@ -1,12 +1,14 @@
 """Whatever is wrong with what was asked for: one line on stderr, nothing on stdout, the documented exit code."""
 
 import os
+import pickle
 import subprocess
 
 import pytest
 
 from pksm import sources
 from pksm.cli.main import main
+from pksm.errors import UsageError
 from pksm.sources.images import raw
 
 from support.cli_runs import Done, as_nobody, command, environment, is_one_line, run, run_apart
@@ -232,3 +234,29 @@ def test_a_bug_shows_itself(ram, monkeypatch):
     monkeypatch.setattr(sources, "open_target", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["scan", ram])
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("page_size", "pksm: --page-size: it is odd\n"),
+        ("n_pages", "pksm: n_pages: it is odd\n"),
+        ("changes", "pksm: --set: it is odd\n"),
+        ("targets", "pksm: it is odd\n"),
+        (None, "pksm: it is odd\n"),
+    ],
+)
+def test_an_argument_of_the_library_becomes_the_option_that_was_typed(ram, capfd, monkeypatch, argument, said):
+    def refuse(path):
+        raise UsageError("it is odd", argument)
+
+    monkeypatch.setattr(sources, "open_target", refuse)
+    done = run(capfd, "scan", ram)
+    assert (done.code, done.out, done.err) == (2, "", said)
+
+
+def test_a_usage_error_names_its_argument_to_who_calls_the_library():
+    assert str(UsageError("it is odd", "page_size")) == "page_size: it is odd"
+    assert str(UsageError("it is odd")) == "it is odd"
+    copy = pickle.loads(pickle.dumps(UsageError("it is odd", "page_size")))
+    assert (copy.message, copy.argument, str(copy)) == ("it is odd", "page_size", "page_size: it is odd")
