@@ -15,11 +15,12 @@ from statistics import median
 
 import numpy as np
 
+from pksm import extents
 from pksm.engine.memory import zeros
 from pksm.errors import PksmError
 from pksm.linux.proc import memory as readv
 from pksm.linux.proc import pagemap
-from pksm.sources import base, open_pid
+from pksm.sources import open_pid
 
 WORDS = pagemap.PAGE_SIZE // 8
 ALONE_BYTES = 4 << 20  # a call of process_vm_readv alone: with 1 MiB, a tenth more of the time goes to what calls cost
@@ -86,7 +87,7 @@ def check(regions, start, n_pages):
     """Raise PksmError unless all pages of the child were read as they are."""
     seen = 0
     for region in regions:
-        data = base.data_runs(region.runs)
+        data = extents.data_runs(region.runs)
         inside = (data["address"] >= start) & (data["address"] < start + n_pages * pagemap.PAGE_SIZE)
         for _, _, address, pages, first in data[inside].tolist():
             words = region.buffer[first : first + pages].view(np.uint64).reshape(-1)
@@ -115,7 +116,7 @@ def measure(n_pages, how="asleep", racy="keep", repeats=5):
             began = time.perf_counter()
             regions, facts = read_live(pid, buffer, racy)
             took = time.perf_counter() - began
-            n_read = sum(int(base.data_runs(region.runs)["pages"].sum()) for region in regions)
+            n_read = sum(int(extents.data_runs(region.runs)["pages"].sum()) for region in regions)
             live_ns.append(took / n_read * 1e9)
             check(regions, start, n_pages)
     alone, live = median(alone_ns), median(live_ns)

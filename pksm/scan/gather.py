@@ -11,42 +11,11 @@ import numpy as np
 from pksm.engine.memory import zeros
 from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
-from pksm.sources.base import State, data_runs, expand
+from pksm.extents import PageList, State, data_runs, expand, page_runs
 
 VIEWS = ("frames", "mappings")
 HOLE_PAGES = 1 << 9  # longer holes of a mapped file get no page numbers: these take more than another region does
 _NO_PAGE = np.uint32(0xFFFFFFFF)
-_RUN = np.dtype([("first", "u4"), ("pages", "i8")])
-
-
-def page_runs(pages):
-    """Return page numbers (uint32) as runs of consecutive ones, in the same order."""
-    heads = np.append(0, np.flatnonzero(np.diff(pages) != 1) + 1)[: len(pages)]
-    runs = np.empty(len(heads), _RUN)
-    runs["first"], runs["pages"] = pages[heads], np.diff(heads, append=len(pages))
-    return runs
-
-
-class PageList:
-    """A list of page numbers, kept as the runs of page_runs()."""
-
-    def __init__(self, parts=()):
-        runs = np.concatenate([np.empty(0, _RUN), *parts])
-        self._first = runs["first"].copy()
-        self._edges = np.append(0, np.cumsum(runs["pages"]))  # positions where the runs start, and the end
-
-    def __len__(self):
-        return int(self._edges[-1])
-
-    def take(self, start, stop):
-        """Return the page numbers at positions start .. stop-1 (or to the end), uint32."""
-        stop = min(stop, len(self))
-        if start >= stop:
-            return np.empty(0, np.uint32)
-        low, last = np.searchsorted(self._edges, [start, stop - 1], "right") - 1
-        offsets = self._first[low : last + 1] - self._edges[low : last + 1].astype(np.uint32)  # modulo 2**32
-        lengths = np.diff(np.clip(self._edges[low : last + 2], start, stop))
-        return np.arange(start, stop, dtype=np.uint32) + np.repeat(offsets, lengths)
 
 
 @dataclass

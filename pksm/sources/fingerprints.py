@@ -12,9 +12,12 @@ from types import NoneType
 
 import numpy as np
 
+from pksm import extents
 from pksm.errors import PksmError, UsageError
+from pksm.extents import State
+from pksm.linux.proc.smaps import Mapping
 from pksm.sources import base
-from pksm.sources.base import Mapping, Region, State
+from pksm.sources.base import Region
 from pksm.sources.images import files
 
 MAGIC, VERSION = b"pksmhash", 2
@@ -139,7 +142,7 @@ class FingerprintSource:
         zero = self._about["zero"]
         counts = [holes, sum(out.values()) - holes, *zero]
         states = [State.HOLE, State.EXCLUDED, *[State.ZERO] * len(zero)]
-        yield Region(None, base.make_runs(states, [0, 0, *range(len(zero))], 0, counts))
+        yield Region(None, extents.make_runs(states, [0, 0, *range(len(zero))], 0, counts))
         for start in range(0, len(self._records), AT_ONCE):
             records = self._records[start : start + AT_ONCE]
             self._file.check(records, self._index, len(self.mappings))
@@ -148,7 +151,7 @@ class FingerprintSource:
             sums[:, 0], sums[:, 1] = records["xxh3"], records["xxh64"]
             heads = np.append(0, np.flatnonzero(np.diff(records["mapping"])) + 1)
             pages = np.diff(heads, append=len(records))
-            runs = base.make_runs(State.DATA, records["mapping"][heads], heads + start, pages)
+            runs = extents.make_runs(State.DATA, records["mapping"][heads], heads + start, pages)
             progress(len(records))
             yield Region(buffer, runs, self._file.frames(records), records["flags"] & ONCE != 0, allocated=True)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from pksm import sources
+from pksm.extents import State
 from pksm.linux.proc import pagemap
 from pksm.scan.run import Settings, scan
-from pksm.sources.base import State
 
 from model.oracle import answer
 from support.cli_runs import as_nobody, run

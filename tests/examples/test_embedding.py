@@ -1,7 +1,6 @@
 """The examples of pksmd inside other simulators run, and come out as they must."""
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 

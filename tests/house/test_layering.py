@@ -19,7 +19,7 @@ ROOMS = {
     "engine": {"policies"},  # to be mended
     "hosts": {"engine", "protocols"},
     "policies": {"engine", "protocols"},
-    "linux": {"extents", "sources"},  # to be mended
+    "linux": {"extents"},
     "sources": {"linux", "extents"},
     "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents", "documents"},
     "simulation": {"hosts", "policies", "engine", "linux", "protocols", "documents"},

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pksm import extents
+from pksm.extents import State
 from pksm.linux.proc import memory as readv
-from pksm.sources import base
-from pksm.sources.base import State
 
 PAGE = mmap.PAGESIZE
 N_PAGES = 48
@@ -89,7 +89,7 @@ def test_reading_and_looking_again(area, case):
         return
     address = area.ctypes.data + pages * PAGE
     heads = np.flatnonzero(np.diff(address, prepend=-1) != PAGE)
-    data = base.make_runs(np.full(len(heads), State.DATA), 0, address[heads], np.diff(heads, append=len(pages)))
+    data = extents.make_runs(np.full(len(heads), State.DATA), 0, address[heads], np.diff(heads, append=len(pages)))
     exclusive, away, changed = exclusive[chosen], away[chosen], changed[chosen]
     buffer = np.full((len(pages), PAGE), 9, np.uint8)
     with contextlib.closing(Watched(refused)) as memory, mock.patch.multiple(readv, _vm_readv=memory.vm_readv, **sizes):
@@ -117,7 +117,7 @@ def test_lost_pages_are_told(alone):
     pages = own_pages(8)
     pages[:] = 5
     start = pages.ctypes.data
-    data = base.make_runs(np.full(1, State.DATA), 0, np.array([start]), np.array([8]))
+    data = extents.make_runs(np.full(1, State.DATA), 0, np.array([start]), np.array([8]))
     buffer, exclusive, away = np.zeros((8, PAGE), np.uint8), np.arange(8) % 4 != 3, np.zeros(8, bool)
     if alone:
         exclusive[:] = True

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pksm import extents
+from pksm.extents import State
 from pksm.linux.proc import pagemap
 from pksm.linux.proc import smaps as procmaps
-from pksm.sources import base
-from pksm.sources.base import State
+from pksm.linux.proc.smaps import Mapping
 from pksm.sources.live import process as proc
 
 PAGE = pagemap.PAGE_SIZE
@@ -84,7 +85,7 @@ def test_smaps():
     assert [mapping.name for mapping in space.mappings] == [
         "lib foo.so.6", "anon", "[heap]", "[anon:arena 1]", "anon_hugepage (deleted)", "card0", "[vvar]",
     ]  # fmt: skip
-    assert space.mappings[1] == base.Mapping("anon", 0x55D0A0002000, 0x55D0A0005000)
+    assert space.mappings[1] == Mapping("anon", 0x55D0A0002000, 0x55D0A0005000)
     assert space.vmas["start"].tolist() == [mapping.start for mapping in space.mappings]
     assert space.vmas["end"].tolist() == [mapping.end for mapping in space.mappings]
     reasons = [procmaps.REASONS[reason] for reason in space.vmas["reason"]]
@@ -121,7 +122,7 @@ def ranges(draw, kinds):
 def data_runs(ranges):
     """DATA runs of [(first page, end page)]."""
     low, high = np.array(ranges, np.int64).reshape(-1, 2).T
-    return base.make_runs(np.full(len(low), State.DATA, np.uint8), 0, low * PAGE, high - low)
+    return extents.make_runs(np.full(len(low), State.DATA, np.uint8), 0, low * PAGE, high - low)
 
 
 @st.composite
@@ -162,15 +163,15 @@ def test_runs_between(layout):
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 5)), max_size=8))
 def test_expand(runs):
     first, pages = np.array(runs, np.int64).reshape(-1, 2).T
-    assert base.expand(first, pages).tolist() == [page for low, n in runs for page in range(low, low + n)]
+    assert extents.expand(first, pages).tolist() == [page for low, n in runs for page in range(low, low + n)]
 
 
 @st.composite
 def runs_and_states(draw):
     states = draw(st.lists(st.sampled_from(list(State)), min_size=1, max_size=12))
     pages = draw(st.lists(st.integers(1, 6), min_size=len(states), max_size=len(states)))
-    runs = base.make_runs(states, 0, np.cumsum([0, *pages[:-1]]) * PAGE, pages)
-    n_data = int(base.data_runs(runs)["pages"].sum())
+    runs = extents.make_runs(states, 0, np.cumsum([0, *pages[:-1]]) * PAGE, pages)
+    n_data = int(extents.data_runs(runs)["pages"].sum())
     new = draw(st.lists(st.sampled_from([State.DATA, State.HOLE, State.EXCLUDED]), min_size=n_data, max_size=n_data))
     return runs, np.array(new, np.uint8)
 
@@ -193,15 +194,15 @@ def test_mark_runs(case):
         for address, state, place in by_page(runs)
     ]
     if len(new):
-        assert by_page(base.mark_runs(runs, new, PAGE)) == expected
+        assert by_page(extents.mark_runs(runs, new, PAGE)) == expected
 
 
 @given(runs_and_states(), st.integers(1, 9))
 def test_cut_runs(case, batch):
     runs, new = case
-    data = base.data_runs(runs)
+    data = extents.data_runs(runs)
     if len(data):
-        cut = base.cut_runs(data, np.arange(0, len(new), batch), PAGE)
+        cut = extents.cut_runs(data, np.arange(0, len(new), batch), PAGE)
         assert by_page(cut) == by_page(data)
         assert ((cut["first"] % batch + cut["pages"]) <= batch).all(), "no piece crosses a batch"
 

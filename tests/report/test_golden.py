@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from pksm import sources
+from pksm.extents import State
 from pksm.report import scan as report
 from pksm.report import simulate as simulate_report
 from pksm.scan.run import Settings, opened, scan
-from pksm.sources.base import State
 
 from support.memory_sources import GivenSource, data, write_file
 

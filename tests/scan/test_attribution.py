@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
+from pksm.extents import State
 from pksm.scan.run import Settings, scan
-from pksm.sources.base import State
 
 from support.memory_sources import GivenSource, Process, data
 

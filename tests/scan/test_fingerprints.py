@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from pksm.errors import PksmError, UsageError
+from pksm.extents import State
 from pksm.scan import fingerprints
 from pksm.scan.gather import Interrupts
 from pksm.scan.run import Settings, scan
 from pksm.sources import fingerprints as layout
-from pksm.sources.base import State
 
 from support.memory_sources import GivenSource, Process, data
 

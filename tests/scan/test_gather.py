@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pksm.errors import PksmError, UsageError
+from pksm.extents import PageList, State, page_runs
 from pksm.scan import gather as gathering
-from pksm.scan.gather import Interrupts, PageList, gather, page_runs
+from pksm.scan.gather import Interrupts, gather
 from pksm.sources import open_target
-from pksm.sources.base import State
 
 from support.memory_sources import GivenSource, data
 

@@ -10,16 +10,16 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from pksm import checksums, sources
+from pksm import checksums, extents, sources
 from pksm.engine import native
 from pksm.errors import BusError, PksmError, UsageError
+from pksm.extents import State
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.tunables import PRESETS
 from pksm.scan.counting import _Marks
 from pksm.scan.gather import Interrupts
 from pksm.scan.run import DEFAULTS, SCHEMA, Settings, opened, scan
 from pksm.simulation.workloads import LOADS, make
-from pksm.sources.base import State
 
 from model.oracle import answer
 from support.line_events import line_events
@@ -397,7 +397,7 @@ def test_no_python_per_page_of_a_process():
             def regions(self, page_size, allocate, progress):
                 buffer = allocate(n)
                 buffer[:] = contents
-                runs = sources.base.make_runs([State.DATA], [0], [0], [n])
+                runs = extents.make_runs([State.DATA], [0], [0], [n])
                 yield sources.base.Region(buffer, runs, frames.astype(np.uint64), exclusive, allocated=True)
 
         pair = [Live("one", [], names=["heap"]), Live("two", [], names=["heap"])]

@@ -6,7 +6,6 @@ import os
 import pty
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from pksm.cli.main import main

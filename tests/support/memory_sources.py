@@ -4,7 +4,9 @@ import os
 
 import numpy as np
 
-from pksm.sources.base import Mapping, Region, State, make_runs
+from pksm.extents import State, make_runs
+from pksm.linux.proc.smaps import Mapping
+from pksm.sources.base import Region
 
 
 class GivenSource:

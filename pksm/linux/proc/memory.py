@@ -11,8 +11,8 @@ import os
 
 import numpy as np
 
+from pksm.extents import cut_runs
 from pksm.linux.proc.batches import work_off
-from pksm.sources.base import cut_runs
 
 READ_BYTES = 8 << 20  # a batch: smaller ones wait more for each other, of larger ones the last is without company
 COMPARE_BYTES = 4 << 20  # the same, but what is read anew has to stay in the cache until it is compared

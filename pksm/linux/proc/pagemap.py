@@ -8,8 +8,8 @@ import os
 
 import numpy as np
 
+from pksm import extents
 from pksm.linux.proc.batches import work_off
-from pksm.sources import base
 
 PAGE_SIZE = mmap.PAGESIZE
 
@@ -72,7 +72,7 @@ class Pagemap:
     def entries(self, data: np.ndarray) -> np.ndarray:
         """Return the entries of the pages of DATA runs, uint64; 0 for those that cannot be had."""
         n_pages = int(data["pages"].sum())
-        pieces = base.cut_runs(data, np.arange(0, n_pages, LOOK_UP_PAGES), PAGE_SIZE)
+        pieces = extents.cut_runs(data, np.arange(0, n_pages, LOOK_UP_PAGES), PAGE_SIZE)
         first, pages = pieces["first"].astype(np.int64), pieces["pages"].astype(np.int64)
         start = pieces["address"].astype(np.int64) // PAGE_SIZE
         gap = start[1:] - (start + pages)[:-1]
@@ -88,7 +88,7 @@ class Pagemap:
                 return
             span = np.zeros(end - low, np.uint64)
             self._read_entries(low, span)
-            part[:] = span[base.expand(start[head:tail] - low, pages[head:tail])]
+            part[:] = span[extents.expand(start[head:tail] - low, pages[head:tail])]
 
         for _ in work_off(read, itertools.pairwise(heads)):
             pass

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pksm.sources.base import Mapping
-
 # `device`: no memory of the process's own, never read. `barred`: resident, but out of merging's reach (huge pages
 # of hugetlbfs) or another process's business to fill (userfaultfd: reading could wait for its handler for ever).
 # `reason`: an index into REASONS, why resident pages of it that are not anonymous, or any if barred, are out of reach.
@@ -34,6 +32,15 @@ _LINE = re.compile(
     r"|^Swap: +(?P<swap>\d+) kB$|^VmFlags: (?P<flags>.*)$",
     re.MULTILINE,
 )
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A named part of a source's address space, from `start` up to `end` (bytes)."""
+
+    name: str
+    start: int
+    end: int
 
 
 @dataclass

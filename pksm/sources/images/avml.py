@@ -4,8 +4,10 @@ import os
 
 import numpy as np
 
-from pksm.sources import base
-from pksm.sources.base import Region, State
+from pksm import extents
+from pksm.extents import State
+from pksm.linux.proc.smaps import Mapping
+from pksm.sources.base import Region
 from pksm.sources.images import extras, lime, snappy
 from pksm.sources.images.image import Image
 
@@ -41,13 +43,13 @@ class AvmlImage(Image):
                 raise self.damaged("its ranges overlap, or are not in order")
             gap_bytes += start - end if end and start - end >= SKIPPED_BYTES else 0
             end = start + size
-            self.mappings = [base.Mapping(name, 0, end)]
+            self.mappings = [Mapping(name, 0, end)]
             stream = snappy.Stream(self, self._library, at + lime.HEADER.size, size)
             pages = _Pages(start, page_size)
             yield from pages.regions(stream.parts(), allocate, progress)
             if stream.inflated < size:
                 missing = -(-(end - pages.address) // page_size)
-                yield Region(None, base.make_runs(State.EXCLUDED, 0, [pages.address], [missing]))
+                yield Region(None, extents.make_runs(State.EXCLUDED, 0, [pages.address], [missing]))
                 self.say_cut_off(missing)
             else:
                 bytes_over += pages.bytes_over
@@ -88,7 +90,7 @@ class _Pages:
                 buffer = allocate(pages)
                 buffer.reshape(-1)[:] = data[skipped:stop]
                 progress(pages)
-                yield Region(buffer, base.make_runs(State.DATA, 0, [self.address], [pages]), allocated=True)
+                yield Region(buffer, extents.make_runs(State.DATA, 0, [self.address], [pages]), allocated=True)
                 self.address += pages * size
             tail = data[stop:].copy()
         self.bytes_over += len(tail)

@@ -5,8 +5,8 @@ import struct
 
 import numpy as np
 
-from pksm.sources import base
-from pksm.sources.base import State
+from pksm.extents import State
+from pksm.linux.proc.smaps import Mapping
 from pksm.sources.images import elf, files, guest, mapped
 
 AT_RANDOM, AT_SYSINFO_EHDR = 25, 33
@@ -52,7 +52,7 @@ def _lay_out(image, core):
     number = np.arange(len(loads))
     names, of_file, shared = _look_up(image, core)
     image.mappings = [
-        base.Mapping(name, start, start + length)
+        Mapping(name, start, start + length)
         for name, start, length in zip(names, address.tolist(), size.tolist(), strict=True)
     ]
     # Of a file's mapping that is dumped in part it is the page with the ELF header, which is the file's own.

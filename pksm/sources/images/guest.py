@@ -5,8 +5,8 @@ import os
 import numpy as np
 
 from pksm.errors import PksmError
-from pksm.sources import base
-from pksm.sources.base import State
+from pksm.extents import State
+from pksm.linux.proc.smaps import Mapping
 from pksm.sources.images import mapped
 
 
@@ -21,6 +21,6 @@ def lay_out(image, core):
         )
     size, held = loads["memsz"].astype(np.int64), loads["filesz"].astype(np.int64)
     end = int(loads["paddr"][-1]) + int(size[-1])
-    image.mappings = [base.Mapping(os.path.basename(image.name), 0, end)]
+    image.mappings = [Mapping(os.path.basename(image.name), 0, end)]
     gaps = mapped.gap(State.EXCLUDED, 0, loads["paddr"] + loads["filesz"], size - held)
     image.hold(mapped.piece(0, loads["paddr"], loads["offset"], held), [gaps])

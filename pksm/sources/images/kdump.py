@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pksm.errors import PksmError, UsageError
+from pksm.extents import State, make_runs, mark_runs
+from pksm.linux.proc.smaps import Mapping
 from pksm.sources import base
-from pksm.sources.base import Region, State
+from pksm.sources.base import Region
 from pksm.sources.images import files, flattened, inflate, mapped
 from pksm.sources.images.image import Image
 
@@ -64,7 +66,7 @@ class KdumpImage(Image):
         if status & INCOMPLETE:
             self.remarks.append(f"{self.name}: the dump is marked as incomplete: there was no room for all of it")
         self._refuse_others(status)
-        self.mappings = [base.Mapping(os.path.basename(self.name), 0, self._layout.n_frames * self._layout.block)]
+        self.mappings = [Mapping(os.path.basename(self.name), 0, self._layout.n_frames * self._layout.block)]
 
     def covers(self, offset, size):
         """Tell for each of the ranges (int64 arrays) whether the file holds all of it."""
@@ -246,7 +248,7 @@ class _Reading:
         self.damaged += lost
         self._progress(len(frames) - lost)
         runs = _runs_of(frames, State.DATA, block)
-        return Region(buffer, base.mark_runs(runs, states, block) if lost else runs, allocated=True)
+        return Region(buffer, mark_runs(runs, states, block) if lost else runs, allocated=True)
 
     def _fill(self, buffer, states, pages, data, starts, sizes, compressed):
         """Put the pages (indexes) that lie in `data` at `starts` into the buffer, and mark them as DATA."""
@@ -264,4 +266,4 @@ def _runs_of(frames, states, block):
     states = np.broadcast_to(np.asarray(states, np.uint8), len(frames))
     heads = np.append(0, np.flatnonzero((np.diff(frames) != 1) | (np.diff(states) != 0)) + 1)
     address = (frames[heads] * block).astype(np.uint64)
-    return base.make_runs(states[heads], 0, address, np.diff(heads, append=len(frames)))
+    return make_runs(states[heads], 0, address, np.diff(heads, append=len(frames)))

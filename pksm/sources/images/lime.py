@@ -6,7 +6,7 @@ import struct
 import numpy as np
 
 from pksm.errors import PksmError
-from pksm.sources import base
+from pksm.linux.proc.smaps import Mapping
 from pksm.sources.images import mapped
 
 HEADER = struct.Struct("<4sIQQQ")  # magic, version, first and last address, reserved
@@ -48,7 +48,7 @@ class LimeImage(mapped.MappedImage):
         start = start.astype(np.uint64)
         if mapped.overlap(start, size):
             raise self.damaged("its ranges overlap")
-        self.mappings = [base.Mapping(os.path.basename(self.name), 0, max(low + length for low, _, length in ranges))]
+        self.mappings = [Mapping(os.path.basename(self.name), 0, max(low + length for low, _, length in ranges))]
         self.hold(mapped.piece(0, start, offset, size))
 
 

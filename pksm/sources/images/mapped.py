@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pksm.sources import base
-from pksm.sources.base import Region, State
+from pksm.extents import State, make_runs
+from pksm.sources.base import Region
 from pksm.sources.images import files
 from pksm.sources.images.image import Image
 
@@ -152,4 +152,4 @@ def _expand(counts):
 
 
 def _runs(state, rows, pages):
-    return base.make_runs(state, rows["mapping"], rows["address"], pages)
+    return make_runs(state, rows["mapping"], rows["address"], pages)

@@ -5,8 +5,9 @@ import os
 import numpy as np
 
 from pksm.errors import PksmError
+from pksm.extents import State, data_runs, make_runs
+from pksm.linux.proc.smaps import Mapping
 from pksm.sources import base
-from pksm.sources.base import State
 from pksm.sources.images import files
 
 
@@ -31,7 +32,7 @@ class RawSource:
         self.warnings = []
         self._fd = files.open_regular(path)
         self._size = os.fstat(self._fd).st_size
-        self.mappings = [base.Mapping(os.path.basename(self.name), 0, self._size)]
+        self.mappings = [Mapping(os.path.basename(self.name), 0, self._size)]
 
     def regions(self, page_size, allocate, progress):
         """Yield the file's one region. Raises UsageError for the page size, PksmError for a file below one page."""
@@ -47,7 +48,7 @@ class RawSource:
             )
         runs = _runs(files.data_extents(self._fd, self._size), n_pages, page_size)
         buffer = files.map_file(self.name, self._fd, n_pages * page_size)
-        data = base.data_runs(runs)
+        data = data_runs(runs)
         if len(data):
             progress(int(data["pages"].sum()))
         yield base.Region(buffer if len(data) else None, runs)
@@ -69,7 +70,7 @@ def _runs(extents: np.ndarray, n_pages: int, page_size: int) -> np.ndarray:
     edges = np.concatenate([[0], np.column_stack([starts, ends]).ravel(), [n_pages]])
     first_pages, pages = edges[:-1], np.diff(edges)
     states = np.where(np.arange(len(pages)) % 2, State.DATA, State.HOLE)
-    runs = base.make_runs(states, 0, first_pages * page_size, pages)
+    runs = make_runs(states, 0, first_pages * page_size, pages)
     runs = runs[pages > 0]
     # The buffer is the file itself, so a page's place in it is its place in the file.
     runs["first"] = np.where(runs["state"] == State.DATA, runs["address"] // page_size, 0)

@@ -7,13 +7,14 @@ import time
 
 import numpy as np
 
+from pksm import extents
 from pksm.errors import UsageError
+from pksm.extents import State
 from pksm.linux.proc import access, pagemap, stillness
 from pksm.linux.proc import memory as readv
 from pksm.linux.proc import smaps as procmaps
 from pksm.linux.proc.pagemap import PAGE_SIZE
-from pksm.sources import base
-from pksm.sources.base import Region, State
+from pksm.sources.base import Region
 
 REGION_PAGES = 1 << 17  # resident pages looked up and copied at a time
 ZERO_CHECK_PAGES = 1 << 10
@@ -171,10 +172,10 @@ class _Reading:
     def _copy(self, runs, allocate, progress) -> Region:
         look_again = not self.unchecked
         if look_again:
-            self.stillness.begin(int(base.data_runs(runs)["pages"].sum()))
+            self.stillness.begin(int(extents.data_runs(runs)["pages"].sum()))
         runs, frames, exclusive = self._look_up(runs)
         self._count_out_of_reach(runs)
-        data = base.data_runs(runs)
+        data = extents.data_runs(runs)
         if len(data) == 0:
             return Region(None, runs)
         buffer = allocate(len(frames))
@@ -198,19 +199,19 @@ class _Reading:
         read = states == State.DATA
         self.pages_read += int(read.sum())
         if not read.all():
-            runs = base.mark_runs(runs, states, PAGE_SIZE)
+            runs = extents.mark_runs(runs, states, PAGE_SIZE)
         return Region(buffer, runs, frames, exclusive, allocated=True)
 
     def _look_up(self, runs):
         """Return (runs, frames, exclusive): pages of files are EXCLUDED now, those gone since a HOLE."""
-        entries = self.pages.entries(base.data_runs(runs))
+        entries = self.pages.entries(extents.data_runs(runs))
         flags = pagemap.flags_of(entries)
         anonymous = pagemap.is_anonymous(flags)
         if not anonymous.all():
             states = np.where(pagemap.is_present(flags), np.uint8(State.EXCLUDED), np.uint8(State.HOLE))
             states[anonymous] = State.DATA
-            marked = base.mark_runs(runs, states, PAGE_SIZE)
-            runs = base.make_runs(*(marked[field] for field in ("state", "mapping", "address", "pages")))
+            marked = extents.mark_runs(runs, states, PAGE_SIZE)
+            runs = extents.make_runs(*(marked[field] for field in ("state", "mapping", "address", "pages")))
             entries, flags = entries[anonymous], flags[anonymous]
         return runs, entries & pagemap.PM_PFN, pagemap.is_exclusive(flags)
 
@@ -277,7 +278,7 @@ def runs_between(start: int, end: int, vmas: np.ndarray, resident: np.ndarray) -
     _, is_resident = _holder(resident, low)
     states = np.where(is_resident, np.uint8(State.DATA), np.uint8(State.HOLE))
     states[is_resident & vmas["barred"][vma] | vmas["device"][vma]] = State.EXCLUDED
-    return base.make_runs(states, vma, low, (high - low) // PAGE_SIZE)
+    return extents.make_runs(states, vma, low, (high - low) // PAGE_SIZE)
 
 
 def _holder(ranges: np.ndarray, address: np.ndarray):

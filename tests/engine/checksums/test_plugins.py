@@ -6,7 +6,6 @@ import struct
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import cffi
 import numpy as np

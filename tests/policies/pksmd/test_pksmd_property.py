@@ -4,7 +4,6 @@ from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pksm.engine import native
 from pksm.policies.pksmd import tunables
 
 from model.checksums import FULL_PAGE

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pksm import sources
 from pksm.errors import BusError, PksmError, UsageError
-from pksm.sources import base
-from pksm.sources.base import State
+from pksm.extents import State
+from pksm.linux.proc.smaps import Mapping
 from pksm.sources.images import files
 
 from support.line_events import line_events
@@ -42,7 +42,7 @@ def test_plain_file(tmp_path):
     assert rows(region) == [("DATA", 0, 5, 0)]
     assert region.buffer.tobytes() == filled(5) and not region.buffer.flags.writeable
     assert (source.kind, source.name, source.lost, source.warnings) == ("raw", str(path), 0, [])
-    assert source.mappings == [base.Mapping("memory.raw", 0, 5 * 4096)]
+    assert source.mappings == [Mapping("memory.raw", 0, 5 * 4096)]
     assert read_pages == 5 and not region.allocated and region.frames is None
 
 

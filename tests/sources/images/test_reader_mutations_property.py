@@ -26,10 +26,10 @@ from hypothesis import settings  # noqa: E402
 
 from pksm import sources  # noqa: E402
 from pksm.errors import PksmError  # noqa: E402
+from pksm.extents import State  # noqa: E402
 from pksm.report import scan as report
 from pksm.scan.run import Settings, scan  # noqa: E402
 from pksm.sources import fingerprints as layout  # noqa: E402
-from pksm.sources.base import State  # noqa: E402
 
 from support.writers import elf, kdump, lime, programs  # noqa: E402
 

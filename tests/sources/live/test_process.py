@@ -16,9 +16,9 @@ import pytest
 
 from pksm import sources
 from pksm.errors import PksmError, UsageError
+from pksm.extents import State
 from pksm.linux.proc import memory as readv
 from pksm.linux.proc import pagemap, stillness
-from pksm.sources.base import State
 from pksm.sources.live import process as proc
 
 from support.line_events import line_events

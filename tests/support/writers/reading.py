@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from pksm import sources
-from pksm.sources.base import State
+from pksm.extents import State
 
 
 def read(path, page_size=4096):

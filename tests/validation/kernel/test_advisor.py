@@ -4,7 +4,6 @@ import io
 import json
 import os
 import runpy
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest

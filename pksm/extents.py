@@ -1,0 +1,102 @@
+"""Runs of pages: those of a source, by address and by what is known of them, and lists of page numbers."""
+
+import enum
+
+import numpy as np
+
+
+class State(enum.IntEnum):
+    """What is known of a page: its bytes, that it is zero, that it is not resident, or that it was left out."""
+
+    DATA = 0
+    ZERO = 1
+    HOLE = 2
+    EXCLUDED = 3
+
+
+# `address` is in bytes in the source's own address space, `mapping` an index into Source.mappings,
+# `first` the page's index in the region's buffer: it means something for DATA only.
+RUN = np.dtype([("state", "u1"), ("mapping", "u4"), ("address", "u8"), ("pages", "u8"), ("first", "u8")])
+
+# Consecutive page numbers.
+PAGE_RUN = np.dtype([("first", "u4"), ("pages", "i8")])
+
+
+def make_runs(state, mapping, address, pages) -> np.ndarray:
+    """Make a RUN array; DATA runs take the buffer's pages one after the other."""
+    runs = np.empty(len(pages), RUN)
+    runs["state"], runs["mapping"], runs["address"], runs["pages"] = state, mapping, address, pages
+    data_pages = np.where(runs["state"] == State.DATA, runs["pages"], 0)
+    runs["first"] = np.cumsum(data_pages) - data_pages
+    return runs
+
+
+def data_runs(runs: np.ndarray) -> np.ndarray:
+    """Return the DATA runs of a RUN array (a copy)."""
+    return runs[runs["state"] == State.DATA]
+
+
+def expand(first: np.ndarray, pages: np.ndarray) -> np.ndarray:
+    """Return the numbers of all pages of runs, uint32: first[i] .. first[i] + pages[i] - 1."""
+    starts = np.cumsum(pages) - pages
+    numbers = np.repeat((first - starts).astype(np.uint32), pages)
+    numbers += np.arange(len(numbers), dtype=np.uint32)
+    return numbers
+
+
+def cut_runs(data: np.ndarray, cuts: np.ndarray, page_size: int) -> np.ndarray:
+    """Cut DATA runs that fill a buffer from page 0 on, at the buffer pages `cuts`; cuts past the end do nothing.
+
+    `cuts` are sorted and differ from one another.
+    """
+    first = data["first"].astype(np.int64)
+    total = int(data["pages"].sum())
+    at = np.searchsorted(first, cuts)
+    new = cuts < total
+    new[new] = first[np.minimum(at[new], len(first) - 1)] != cuts[new]
+    edges = np.insert(first, at[new], cuts[new])
+    owner = np.searchsorted(first, edges, "right") - 1
+    pieces = data[owner]
+    pieces["address"] += ((edges - first[owner]) * page_size).astype(np.uint64)
+    pieces["first"] = edges
+    pieces["pages"] = np.diff(edges, append=total)
+    return pieces
+
+
+def mark_runs(runs: np.ndarray, page_states: np.ndarray, page_size: int) -> np.ndarray:
+    """Return `runs` with each DATA page turned into its state of `page_states` (one a buffer page)."""
+    pieces = cut_runs(data_runs(runs), np.flatnonzero(np.diff(page_states)) + 1, page_size)
+    pieces["state"] = page_states[pieces["first"].astype(np.int64)]
+    pieces["first"][pieces["state"] != State.DATA] = 0
+    marked = np.concatenate([runs[runs["state"] != State.DATA], pieces])
+    return marked[np.argsort(marked["address"], kind="stable")]
+
+
+def page_runs(pages):
+    """Return page numbers (uint32) as runs of consecutive ones, in the same order."""
+    heads = np.append(0, np.flatnonzero(np.diff(pages) != 1) + 1)[: len(pages)]
+    runs = np.empty(len(heads), PAGE_RUN)
+    runs["first"], runs["pages"] = pages[heads], np.diff(heads, append=len(pages))
+    return runs
+
+
+class PageList:
+    """A list of page numbers, kept as the runs of page_runs()."""
+
+    def __init__(self, parts=()):
+        runs = np.concatenate([np.empty(0, PAGE_RUN), *parts])
+        self._first = runs["first"].copy()
+        self._edges = np.append(0, np.cumsum(runs["pages"]))  # positions where the runs start, and the end
+
+    def __len__(self):
+        return int(self._edges[-1])
+
+    def take(self, start, stop):
+        """Return the page numbers at positions start .. stop-1 (or to the end), uint32."""
+        stop = min(stop, len(self))
+        if start >= stop:
+            return np.empty(0, np.uint32)
+        low, last = np.searchsorted(self._edges, [start, stop - 1], "right") - 1
+        offsets = self._first[low : last + 1] - self._edges[low : last + 1].astype(np.uint32)  # modulo 2**32
+        lengths = np.diff(np.clip(self._edges[low : last + 2], start, stop))
+        return np.arange(start, stop, dtype=np.uint32) + np.repeat(offsets, lengths)
