@@ -2,11 +2,13 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 
 from pksm.engine import native
 
+_FIELDS: tuple[str, ...] = native.COST.names or ()
 _SHORT = 50e-6  # seconds
 
 
@@ -17,23 +19,23 @@ class Cost:
     cpu_s: {step: seconds}.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts = np.zeros(1, native.COST)
         self.entries_asserted = 0
-        self.wall_s = defaultdict(float)
-        self.cpu_s = defaultdict(float)
+        self.wall_s: defaultdict[str, float] = defaultdict(float)
+        self.cpu_s: defaultdict[str, float] = defaultdict(float)
 
-    def __getattr__(self, name):
-        if name in native.COST.names:
+    def __getattr__(self, name: str) -> int:
+        if name in _FIELDS:
             return int(self.counts[name][0])
         raise AttributeError(name)
 
-    def add(self, **amounts):
+    def add(self, **amounts: int) -> None:
         """Add to the core's counters what was done outside of it."""
         for name, amount in amounts.items():
             self.counts[name] += np.uint64(amount)
 
-    def laps(self):
+    def laps(self) -> Callable[[str], None]:
         """Return a function lap(step) that books the seconds since the last lap, or since now, to a step.
 
         To ask for CPU time takes longer than many a step of a small wake-up: a lap below _SHORT counts as all CPU time,
@@ -42,7 +44,7 @@ class Cost:
         clock, wall_s, cpu_s = time.perf_counter, self.wall_s, self.cpu_s
         last_wall, last_cpu = clock(), time.process_time()
 
-        def lap(step):
+        def lap(step: str) -> None:
             nonlocal last_wall, last_cpu
             wall = clock()
             cpu = last_cpu + wall - last_wall if wall - last_wall < _SHORT else time.process_time()
@@ -52,6 +54,6 @@ class Cost:
 
         return lap
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, int]:
         """Return all counters as {name: int}."""
-        return {name: int(self.counts[name][0]) for name in native.COST.names}
+        return {name: int(self.counts[name][0]) for name in _FIELDS}

@@ -5,15 +5,35 @@ links: a ring holds ids, and an item's stamp column holds the position where its
 item has another stamp, or not the queue's flag, is void and passed over.
 """
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import numpy as np
 
+from pksm.arrays import Ids, Pages, U16Array
 from pksm.engine import memory, native
+from pksm.engine.native.door import CData
+from pksm.engine.native.lists import ItemsOfPages
+from pksm.engine.native.trees import TableView
 
 _WRAP = 1 << 31  # positions are renumbered before they get here: stamps are 32 bit
 _KEPT = 1 << 8  # entries of a ring that is kept when it is empty
 # flags that say where an item is: on a list, in a tree
 PLACES = native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST | native.DELLIST | native.UNSTABLE | native.STABLE
 _NONE = np.empty(0, np.uint32)
+
+
+class Queued(Protocol):
+    """What queues need of an item table, beside their stamp columns."""
+
+    @property
+    def table(self) -> TableView: ...
+
+    @property
+    def flags(self) -> U16Array: ...
+
+    @property
+    def items_of_pages(self) -> ItemsOfPages: ...
 
 
 class IdQueue:
@@ -23,19 +43,19 @@ class IdQueue:
     is never on at once may share a column.
     """
 
-    def __init__(self, items, flag, stamp):
+    def __init__(self, items: Queued, flag: int, stamp: str) -> None:
         self._items, self._stamp = items, stamp
         self._table = items.table
         self._ids = np.zeros(64, np.uint32)
         self._ring = native.RingView(self._ids, getattr(items, stamp), flag)
         self._c = self._ring.c
 
-    def _renew(self, room):
+    def _renew(self, room: int) -> None:
         """Start over with an empty ring."""
         self._ids = memory.zeros(max(64, room), np.uint32)
         self._ring.renew(self._ids)
 
-    def _now(self):
+    def _now(self) -> TableView:
         """The item table, with the ring on its stamps: it may have grown."""
         table = self._items.table
         if table is not self._table:
@@ -43,30 +63,31 @@ class IdQueue:
             self._ring.move_stamps(getattr(self._items, self._stamp))
         return table
 
-    def __len__(self):
-        return self._c.length
+    def __len__(self) -> int:
+        length: int = self._c.length
+        return length
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of the ring."""
         return self._ids.nbytes
 
-    def push(self, ids):
+    def push(self, ids: Ids) -> None:
         """Append ids, in order. They must be on no queue that shares the stamp column. Amortised O(len(ids))."""
         self._make_room(len(ids))
         self._ring.push(self._now(), ids)
 
-    def push_where(self, ids, mask, flags):
+    def push_where(self, ids: Ids, mask: int, flags: int) -> None:
         """Append those of the ids whose flags under the mask are `flags`: items.where and push in one."""
         self._make_room(len(ids))
         self._ring.push_where(self._now(), ids, mask, flags)
 
-    def push_parted(self, pages):
+    def push_parted(self, pages: Pages) -> None:
         """Part pages from their items, and append those that there are: items.part and push in one."""
         self._make_room(len(pages))
         self._ring.push_parted(self._now(), self._items.items_of_pages, pages)
 
-    def _make_room(self, n):
+    def _make_room(self, n: int) -> None:
         ring = self._c
         end = ring.tail + n
         if end - ring.head > ring.size or end >= _WRAP:
@@ -74,7 +95,7 @@ class IdQueue:
             self._renew((len(queued) + n) * 3 // 2)
             self._ring.push(self._now(), queued)
 
-    def take(self, n):
+    def take(self, n: int) -> Ids:
         """Remove and return the first n ids (fewer if there are no more), oldest first."""
         if not self._c.length:
             return _NONE
@@ -83,20 +104,20 @@ class IdQueue:
             self._renew(0)
         return ids
 
-    def peek(self, n):
+    def peek(self, n: int) -> Ids:
         """Return the first n ids, oldest first, and leave them on the queue."""
         return self._ring.take(self._now(), n, peek=True)
 
-    def discard(self, ids):
+    def discard(self, ids: Ids) -> None:
         """Remove those of the ids that are on this queue, wherever they stand. O(len(ids))."""
         if self._c.length:
             self._ring.drop(self._now(), ids)
 
-    def ids(self):
+    def ids(self) -> Ids:
         """Return all ids, oldest first."""
         return self.peek(len(self))
 
-    def check(self):
+    def check(self) -> None:
         """Raise AssertionError unless the flag, the stamps and the length agree with the ring."""
         ids = self.ids()
         assert len(ids) == len(self) == len(np.unique(ids))
@@ -107,11 +128,11 @@ class IdQueue:
 class IdQueues:
     """Several queues that items leave at once."""
 
-    def __init__(self, queues):
+    def __init__(self, queues: Sequence[IdQueue]) -> None:
         self._queues = queues
         self._rings = native.rings_array([queue._ring for queue in queues])
 
-    def check(self, items, placed):
+    def check(self, items: Queued, placed: Ids) -> None:
         """Raise AssertionError unless each is sound, no item on two, and each id of `placed` on a list or in a tree."""
         for queue in self._queues:
             queue.check()
@@ -119,7 +140,7 @@ class IdQueues:
         assert ((on & (on - 1)) == 0).all(), "an item is on two lists"
         assert (items.flags[placed] & PLACES).all(), "an item is in no tree and on no list"
 
-    def rings(self):
+    def rings(self) -> CData:
         """The rings as C takes them, each on the item table as it is now."""
         for queue in self._queues:
             queue._now()

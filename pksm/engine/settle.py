@@ -4,15 +4,20 @@ A preset is data here: which stages in which order, which tree order, what happe
 work itself is csrc/settle.c.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
+from pksm.arrays import BoolArray, Ids, Pages, U8Array, U32Array
 from pksm.engine import native
+from pksm.engine.cost import Cost
+from pksm.engine.items import ItemTable
+from pksm.engine.native.trees import Answers, PackedRules
+from pksm.engine.store import Store
 
-Verdict = IntEnum("Verdict", {name: value for value, name in enumerate(native.VERDICTS)})
-Verdict.__doc__ = "What settle says of an item; meanings in enum pksm_verdict, pksm.h."
+Verdict = native.Verdict
 
 _FLAGS = ("busy_waits", "unfit_aside", "mlock_hangs", "distrust")
 
@@ -34,8 +39,8 @@ class Rules:
     window: searches in flight at a time, 1 to 64; in order `content` only 1 is exact while pages change.
     """
 
-    checksum: native.Function
-    stages: tuple = ("zero", "stable", "unstable")
+    checksum: native.AnyChecksum
+    stages: tuple[str, ...] = ("zero", "stable", "unstable")
     order: str = "checksum-content"
     zero_lost: bool = False
     differ_is_success: bool = False
@@ -47,13 +52,13 @@ class Rules:
     distrust: bool = True
     window: int = 32
 
-    def pack(self, page_size):
+    def pack(self, page_size: int) -> PackedRules:
         """Return the rules as the C core takes them, for pages of page_size bytes."""
-        in_c = isinstance(self.checksum, native.Function)
+        in_c = self.checksum if isinstance(self.checksum, native.Function) else None
         return native.PackedRules(
             stages=self.stages,
             order=self.order,
-            checksum=self.checksum if in_c else None,
+            checksum=in_c,
             zero_checksum=self.checksum.of(bytes(page_size)),
             zero_on_differ=native.SUCCESS if self.zero_lost else native.RETRY,
             on_differ=native.SUCCESS if self.differ_is_success else native.RETRY,
@@ -71,23 +76,48 @@ class Part:
     """
 
     __slots__ = ("_rows",)
-    positions, ids, others, pages, other_pages = (property(lambda part, row=row: part._rows[row]) for row in range(5))
 
-    def __init__(self, rows):
+    def __init__(self, rows: U32Array) -> None:
         self._rows = rows
 
-    def __len__(self):
-        return self._rows.shape[1]
+    @property
+    def positions(self) -> U32Array:
+        row: U32Array = self._rows[0]
+        return row
 
-    def twice(self):
+    @property
+    def ids(self) -> Ids:
+        row: Ids = self._rows[1]
+        return row
+
+    @property
+    def others(self) -> Ids:
+        row: Ids = self._rows[2]
+        return row
+
+    @property
+    def pages(self) -> Pages:
+        row: Pages = self._rows[3]
+        return row
+
+    @property
+    def other_pages(self) -> Pages:
+        row: Pages = self._rows[4]
+        return row
+
+    def __len__(self) -> int:
+        columns: int = self._rows.shape[1]
+        return columns
+
+    def twice(self) -> U32Array:
         """Return ids, and once more."""
         return np.concatenate((self.ids, self.ids))
 
-    def both_pages(self):
+    def both_pages(self) -> U32Array:
         """Return pages, and then other_pages."""
         return self._rows[3:].ravel()
 
-    def only(self, mask):
+    def only(self, mask: BoolArray | None) -> Part:
         """Return those where the bool mask is set; all when it is None."""
         return self if mask is None else Part(np.ascontiguousarray(self._rows[:, mask]))
 
@@ -100,46 +130,48 @@ class Settled:
     BusError that ended it, or None.
     """
 
-    def __init__(self, ids, answers):
+    def __init__(self, ids: Ids, answers: Answers) -> None:
         self.ids, self._answers = ids, answers
         self._rows, self._starts = answers.rows, answers.starts
         self.revisit, self.error = answers.revisit, answers.error
 
     @property
-    def verdicts(self):
+    def verdicts(self) -> U8Array:
         return self._answers.verdicts
 
     @property
-    def others(self):
+    def others(self) -> U32Array:
         return self._answers.others
 
     @property
-    def all_wait(self):
+    def all_wait(self) -> bool:
         """True if every item waits in the unstable tree: nothing is to be carried out."""
         return self._starts[Verdict.WAITING + 1] == len(self.ids)
 
     @property
-    def only_merges(self):
+    def only_merges(self) -> bool:
         """True if every item waits, or is to be merged."""
         return self._starts[Verdict.PAIRED + 1] == len(self.ids)
 
-    def of(self, verdict):
+    def of(self, verdict: Verdict) -> Part:
         """Return the Part of the batch that has this verdict."""
         return Part(self._rows[:, self._starts[verdict] : self._starts[verdict + 1]])
 
-    def count(self, verdict):
+    def count(self, verdict: Verdict) -> int:
         """Return how many items have this verdict."""
         return self._starts[verdict + 1] - self._starts[verdict]
 
-    def named_by(self, positions):
+    def named_by(self, positions: U32Array) -> U32Array:
         """Return the positions whose verdicts name an item at one of these, and so stand or fall with it."""
         return np.flatnonzero(np.isin(self.others, self.ids[positions])).astype(np.uint32)
 
 
-def settle(store, items, rules, ids, classes=None, *, cost):
+def settle(
+    store: Store, items: ItemTable, rules: PackedRules, ids: Ids, classes: U8Array | None = None, *, cost: Cost
+) -> Settled:
     """Settle items in order of arrival and return Settled.
 
-    store: Store; items: Items; rules: native.PackedRules; ids: uint32; classes: uint8 by page number or None;
+    store: Store; items: ItemTable; rules: native.PackedRules; ids: uint32; classes: uint8 by page number or None;
     cost: Cost, added to. If bytes are gone, the Settled is short and has the error; the item that met it is in no tree.
     It is short, too, when its last verdict is HANGS.
     """
@@ -150,12 +182,14 @@ def settle(store, items, rules, ids, classes=None, *, cost):
         parts.append(answers)
         done += answers.done
     if len(parts) > 1:
-        columns = zip(*((part.verdicts, part.others, part.revisit) for part in parts), strict=True)
-        answers = native.sorted_answers(items.table, ids[:done], *map(np.concatenate, columns), answers.error)
+        verdicts = np.concatenate([part.verdicts for part in parts])
+        others = np.concatenate([part.others for part in parts])
+        revisit = np.concatenate([part.revisit for part in parts])
+        answers = native.sorted_answers(items.table, ids[:done], verdicts, others, revisit, answers.error)
     return Settled(ids[:done], answers)
 
 
-def undo_pairs(store, items, rules, pairs, *, cost):
+def undo_pairs(store: Store, items: ItemTable, rules: PackedRules, pairs: Part, *, cost: Cost) -> None:
     """Take PAIRED verdicts back: the items leave the stable tree; twins that still live return to the unstable one."""
     twins = items.where(pairs.others, native.DELLIST, 0)
     native.unlink(items.table, pairs.ids)

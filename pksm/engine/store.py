@@ -6,10 +6,13 @@ alignment nor a place beside each other, and they are never moved.
 """
 
 import bisect
+from typing import NoReturn
 
 import numpy as np
 
+from pksm.arrays import Buffer, IdsLike, U8Array, U64Array
 from pksm.engine import memory, native
+from pksm.engine.native.pages import StoreView
 from pksm.errors import PageError, PksmError, UsageError
 
 SECTION_PAGES = 64
@@ -22,29 +25,29 @@ class Store:
     page_size: bytes, a power of two from 8 (a content id is a page) to 2 MiB; UsageError otherwise.
     """
 
-    def __init__(self, page_size=4096):
+    def __init__(self, page_size: int = 4096) -> None:
         if page_size & (page_size - 1) or not MIN_PAGE_SIZE <= page_size <= MAX_PAGE_SIZE:
             raise UsageError(
                 f"page size {page_size} is no power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}: try 4096"
             )
         self.page_size = page_size
-        self._sections = []  # one uint64 array a region
-        self._buffers = []  # keeps the memory alive
-        self._first = []  # first page of each region
-        self._pages = []  # pages of each region
+        self._sections: list[U64Array] = []  # one uint64 array a region
+        self._buffers: list[U8Array] = []  # keeps the memory alive
+        self._first: list[int] = []  # first page of each region
+        self._pages: list[int] = []  # pages of each region
         self._n_sections = 0
-        self._view = None
+        self._view: StoreView | None = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> NoReturn:
         raise TypeError("a store holds addresses of memory: it can be neither copied nor pickled, but its pages can")
 
     @property
-    def n_pages(self):
+    def n_pages(self) -> int:
         """Page numbers given out: those of the regions and the rest of their last sections."""
         return self._n_sections * SECTION_PAGES
 
     @property
-    def view(self):
+    def view(self) -> StoreView:
         """The store as the C core takes it."""
         if self._view is None:
             sections = np.concatenate(self._sections) if self._sections else np.empty(0, np.uint64)
@@ -52,7 +55,7 @@ class Store:
             self._view = native.StoreView(sections, self.n_pages, self.page_size)
         return self._view
 
-    def add(self, buffer, writable=False):
+    def add(self, buffer: Buffer, writable: bool = False) -> int:
         """Add a region and return the number of its first page.
 
         buffer: anything with the buffer interface, contiguous, a whole number of pages; not copied, kept alive.
@@ -81,7 +84,7 @@ class Store:
         self._view = None
         return first
 
-    def allocate(self, n_pages):
+    def allocate(self, n_pages: int) -> tuple[int, U8Array]:
         """Add a region of zeroed private memory, on huge pages where the kernel has them.
 
         Returns (first page, uint8 array (n_pages, page_size) to write into). PksmError when it doesn't fit into the
@@ -96,12 +99,12 @@ class Store:
         array = memory.zeros((n_pages, self.page_size))
         return self.add(array, writable=True), array
 
-    def bytes_of(self, pages):
+    def bytes_of(self, pages: IdsLike) -> U8Array:
         """Return a copy of the pages' bytes: uint8 array (n, page_size)."""
         self.check_pages(pages)
         return native.pages_copy(self.view, pages)
 
-    def check_pages(self, pages):
+    def check_pages(self, pages: IdsLike) -> None:
         """Raise PageError unless each page number lies in a region (not behind its end)."""
         pages = native.ids_array(pages)
         if not len(pages):
@@ -115,7 +118,7 @@ class Store:
         if not len(first) or (pages - first[region] >= count[region]).any():
             raise PageError(f"a page number outside the store's {int(count.sum())} pages")
 
-    def check(self):
+    def check(self) -> None:
         """Raise AssertionError unless sections, regions and memory agree."""
         assert len(self.view._sections) == self._n_sections
         for first, pages, data in zip(self._first, self._pages, self._buffers, strict=True):

@@ -4,12 +4,17 @@ settle sums by itself what a C function can sum; this module does what is better
 """
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from pksm.arrays import Ids, Pages, U32Array, U64Array
 from pksm.engine import native
 from pksm.engine.checksums.adaptive import Adaptive
+from pksm.engine.cost import Cost
+from pksm.engine.items import ItemTable
+from pksm.engine.store import Store
 from pksm.errors import BusError
 
 PARALLEL_PAGES = 1024  # below this, handing pages to threads costs more than summing them
@@ -24,21 +29,28 @@ class Summing:
     that sum pages; clock: ns, of the CPU time that `adaptive` goes by.
     """
 
-    def __init__(self, checksum, store, cost, threads=1, clock=time.thread_time_ns):
+    def __init__(
+        self,
+        checksum: native.AnyChecksum,
+        store: Store,
+        cost: Cost,
+        threads: int = 1,
+        clock: Callable[[], int] = time.thread_time_ns,
+    ) -> None:
         self.checksum, self._store, self._cost, self._threads, self._clock = checksum, store, cost, threads, clock
         self._in_c = isinstance(checksum, native.Function)
-        self._period = None  # (ms, pages visited, futile compares) when it began
+        self._period: tuple[int, int, int] | None = None  # (ms, pages visited, futile compares) when it began
 
-    def pages(self, pages):
+    def pages(self, pages: Pages) -> U64Array:
         """Return the checksums of the pages, uint64."""
         self._cost.add(bytes_hashed=len(pages) * self._store.page_size)
         return native.checksum_pages(self._store.view, self.checksum, pages)
 
-    def left_to_settle(self, ids):
+    def left_to_settle(self, ids: Ids) -> bool:
         """Return True if nothing is to be summed before these items (uint32) are settled."""
         return self._in_c and (self._threads == 1 or len(ids) < PARALLEL_PAGES)
 
-    def beforehand(self, items, ids):
+    def beforehand(self, items: ItemTable, ids: Ids) -> None:
         """Fill the checksum column of those items (uint32) that have none yet, if settle is not to do that."""
         if self.left_to_settle(ids):
             return
@@ -52,7 +64,7 @@ class Summing:
         items.checksum[ids] = sums
         items.clear_flags(ids, native.INITCHECKSUM)
 
-    def _in_threads(self, pages):
+    def _in_threads(self, pages: Pages) -> U64Array:
         sums, view = np.empty(len(pages), np.uint64), self._store.view
         threads = min(self._threads, len(pages))
         parts = [len(pages) * part // threads for part in range(threads + 1)]
@@ -66,7 +78,7 @@ class Summing:
         self._cost.add(bytes_hashed=len(pages) * self._store.page_size)
         return sums
 
-    def outdated(self, items, ids):
+    def outdated(self, items: ItemTable, ids: Ids) -> U32Array:
         """Return the unstable items (uint32) in the way of these whose pages have changed since they were summed.
 
         settle finds them by itself (rule `distrust`) where C can sum; without that, all that have a checksum of the
@@ -81,7 +93,7 @@ class Summing:
 
     # ---- adaptive ----
 
-    def strength_changes(self, items, now_ms, period_ms):
+    def strength_changes(self, items: ItemTable, now_ms: int, period_ms: int) -> bool:
         """At the end of a period, choose the strength of the next one; return True if it is another one.
 
         A period is over after period_ms, or when as many pages have been visited as are unshared; one in which none
@@ -100,10 +112,10 @@ class Summing:
         self.checksum.set_strength(self.checksum.next_strength(self._cost_ns(items, visited, futile)))
         return self.checksum.strength != before
 
-    def _cost_ns(self, items, visited, futile):
+    def _cost_ns(self, items: ItemTable, visited: int, futile: int) -> float:
         """What a page has cost: summing it, and the futile compares that its checksum led to."""
-        ids = [native.tree_items(items.table, which)[: MEASURED + 1] for which in (native.UNSTABLE, native.STABLE)]
-        ids = max(ids, key=len)
+        trees = [native.tree_items(items.table, which)[: MEASURED + 1] for which in (native.UNSTABLE, native.STABLE)]
+        ids = max(trees, key=len)
         pages, sums = items.page[ids], items.checksum[ids]
         began = self._clock()
         self.pages(pages)
@@ -118,11 +130,12 @@ class Summing:
         native.pages_compare(self._store.view, a, b)
         return ns_to_sum + futile / visited * (self._clock() - began) / len(a)
 
-    def resum_stable(self, items, order):
+    def resum_stable(self, items: ItemTable, order: str) -> None:
         """Sum the items of the stable tree anew and sort them in again; those in the way of others are left out."""
         ids = native.tree_items(items.table, native.STABLE)
         sums = self.pages(items.page[ids])
         native.unlink(items.table, ids)
         items.checksum[ids] = sums
         native.relink(self._store.view, items.table, order, ids, self._cost.counts, native.STABLE)
-        self._period = *self._period[:2], self._cost.futile_compares  # these are no page's that is visited
+        ms, visited, _ = self._period or (0, 0, 0)
+        self._period = ms, visited, self._cost.futile_compares  # these are no page's that is visited

@@ -4,15 +4,28 @@ Page numbers stand for mappings and for the frames they were born with; merging 
 another, whose page number is then its kpage.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 
+from pksm.arrays import I64Array, IdsLike, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.memory import grown
 from pksm.engine.native import ids_array
+from pksm.engine.store import Store
 from pksm.errors import PageError
-from pksm.protocols import NO_FRAME, ZERO_FRAME
+from pksm.protocols import NO_FRAME, ZERO_FRAME, Policy
 
 FLAT_MM = 1
+
+
+class _Nobody:
+    """In place of a policy, until one is attached."""
+
+    def on_new(self, pages: Pages) -> None: ...
+    def on_free(self, pages: Pages) -> None: ...
+    def written(self, pages: Pages) -> None: ...
+    def moved(self, old: Pages, new: Pages) -> None: ...
 
 
 class FlatHost:
@@ -23,48 +36,48 @@ class FlatHost:
     NO_FRAME.
     """
 
-    def __init__(self, store, static=False):
+    def __init__(self, store: Store, static: bool = False) -> None:
         self.store = store
         self.static = static
-        self.classes = None
+        self.classes: U8Array | None = None
         self.frame_of = np.empty(0, np.uint32)
         self._mapcount = np.empty(0, np.uint32)  # by frame
         self._anon_vma = np.empty(0, np.uint32)  # by page
         self._view = native.FramesView(self.frame_of, self._mapcount)
         self._references = np.zeros(1, np.int64)  # by anon_vma
         self._mapped = self._frames = self._zero = 0
-        self._policy = None
+        self._policy: Policy = _Nobody()
 
-    def attach(self, policy):
+    def attach(self, policy: Policy) -> None:
         """Tell this policy of births and deaths from now on."""
         self._policy = policy
 
     @property
-    def pages_sharing(self):
+    def pages_sharing(self) -> int:
         return self._mapped - self._frames
 
     @property
-    def pages_zero_sharing(self):
+    def pages_zero_sharing(self) -> int:
         return self._zero
 
     @property
-    def frames_saved(self):
+    def frames_saved(self) -> int:
         return self._mapped + self._zero - self._frames
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of the columns."""
         return self.frame_of.nbytes + self._mapcount.nbytes + self._anon_vma.nbytes
 
-    def add(self, pages, anon_vma=0):
+    def add(self, pages: IdsLike, anon_vma: IdsLike | int = 0) -> None:
         """Make pages live, each with a frame of its own, and hand them to the policy.
 
         pages: uint32, each in the store, none alive, none twice (PageError); anon_vma: one for all, or one for each
         (ValueError for other numbers of them, or what is none).
         """
-        pages, anon_vma = ids_array(pages), ids_array(anon_vma)
-        if len(anon_vma) not in (1, len(pages)):
-            raise ValueError(f"{len(pages)} pages with {len(anon_vma)} anon_vmas")
+        pages, anon_vmas = ids_array(pages), ids_array([anon_vma] if isinstance(anon_vma, int) else anon_vma)
+        if len(anon_vmas) not in (1, len(pages)):
+            raise ValueError(f"{len(pages)} pages with {len(anon_vmas)} anon_vmas")
         self.store.check_pages(pages)
         self._grow()
         at = native.span(pages)
@@ -78,17 +91,17 @@ class FlatHost:
             self.frame_of[pages] = NO_FRAME
             if twice.any():
                 raise PageError(f"page {pages[twice][0]} is born twice")
-        highest = int(anon_vma.max(initial=0))
+        highest = int(anon_vmas.max(initial=0))
         if highest >= len(self._references):
             self._references = grown(self._references, highest * 3 // 2 + 1)
         self.frame_of[at] = pages
         self._mapcount[at] = 1
-        self._anon_vma[at] = anon_vma
+        self._anon_vma[at] = anon_vmas
         self._mapped += len(pages)
         self._frames += len(pages)
         self._policy.on_new(pages)
 
-    def free(self, pages):
+    def free(self, pages: IdsLike) -> None:
         """Unmap live pages; frames that nobody maps any more are freed.
 
         PageError if one is not alive, or named twice.
@@ -102,20 +115,20 @@ class FlatHost:
         self._mapped -= len(pages) - int(zero.sum())
         self._drop(frames[~zero])
 
-    def merge(self, pages, kpages):
+    def merge(self, pages: Pages, kpages: Pages) -> None:
         """Point pages to the frames of kpages and free theirs.
 
         PageError unless all are unmerged and the kpages live.
         """
         self._remap(pages, kpages)
 
-    def merge_zero(self, pages):
+    def merge_zero(self, pages: Pages) -> None:
         """Point unmerged pages to the zero page and free their frames. PageError unless all are unmerged."""
         self._remap(pages, None)
         self._zero += len(pages)
         self._mapped -= len(pages)
 
-    def _remap(self, pages, kpages):
+    def _remap(self, pages: Pages, kpages: Pages | None) -> None:
         try:
             native.remap(self._view, pages, kpages)
         except ValueError:
@@ -123,7 +136,7 @@ class FlatHost:
         self._frames -= len(pages)
         self._policy.on_free(pages)
 
-    def split(self, pages):
+    def split(self, pages: IdsLike) -> None:
         """Give merged pages a frame of their own again, with the bytes they had; they are born anew.
 
         PageError for a page that is not merged, or whose own frame still serves others.
@@ -140,91 +153,91 @@ class FlatHost:
         self._drop(frames[~zero])
         self.add(pages, anon_vma=self._anon_vma[pages])
 
-    def set_quirks(self, ids):
+    def set_quirks(self, ids: Collection[str]) -> None:
         """Nothing: none of the faults has an effect on pages that are mapped once each."""
 
-    def keep(self, pages):
+    def keep(self, pages: Pages) -> None:
         """Nothing: any page can be kept."""
 
-    def hold(self, pages):
+    def hold(self, pages: Pages) -> None:
         """Nothing: there are no references here."""
 
-    def forget(self, pages):
+    def forget(self, pages: Pages) -> None:
         """Nothing: there is no count of it here."""
 
     # ---- as mappings: one mm, whose virtual pages are the page numbers ----
 
     pte_changes = 0  # a page that maps another frame has been merged
 
-    def mergeable_mms(self):
+    def mergeable_mms(self) -> list[int]:
         """Return the one mm there is."""
         return [FLAT_MM]
 
-    def is_alive(self, mm):
+    def is_alive(self, mm: int) -> bool:
         """Return True: it never exits."""
         return True
 
-    def next_mapped(self, mm, first, n):
+    def next_mapped(self, mm: int, first: int, n: int) -> tuple[I64Array, Pages, bool]:
         """Return (virtual pages, frames, at_end) of up to n live pages from `first` on."""
         self._grow()
-        pages, missing = [np.empty(0, np.int64)], n
+        parts, missing = [np.empty(0, np.int64)], n
         while first < len(self.frame_of) and missing:
             part = self.frame_of[first : first + missing]
-            pages.append(first + np.flatnonzero(part < NO_FRAME))
+            parts.append(first + np.flatnonzero(part < NO_FRAME))
             first += len(part)
-            missing -= len(pages[-1])
-        pages = np.concatenate(pages)
+            missing -= len(parts[-1])
+        pages = np.concatenate(parts)
         return pages, self.frame_of[pages], bool(missing)
 
-    def frames_at(self, mms, virtual_pages):
+    def frames_at(self, mms: I64Array, virtual_pages: I64Array) -> Pages:
         """Return the frame of each page, NO_FRAME where there is none."""
         return np.minimum(self.frame_of[virtual_pages], np.uint32(NO_FRAME))
 
-    def merge_ptes(self, mms, virtual_pages, pages, kpages):
-        """As merge: pages have one pte each."""
-        self.merge(virtual_pages, kpages)
+    def merge_ptes(self, mms: I64Array, virtual_pages: I64Array, pages: Pages, kpages: Pages) -> None:
+        """Merge as merge does: pages have one pte each."""
+        self.merge(ids_array(virtual_pages), kpages)
 
-    def merge_zero_ptes(self, mms, virtual_pages, pages):
-        """As merge_zero."""
+    def merge_zero_ptes(self, mms: I64Array, virtual_pages: I64Array, pages: Pages) -> None:
+        """Merge as merge_zero does."""
         self.merge_zero(ids_array(virtual_pages))
 
-    def unmerge_all(self):
+    def unmerge_all(self) -> None:
         """Give every merged page a frame of its own, born anew."""
         pages = np.arange(len(self.frame_of), dtype=np.uint32)
         self.split(pages[(self.frame_of != pages) & (self.frame_of != NO_FRAME)])
 
-    def zero_ptes_of(self, mm):
+    def zero_ptes_of(self, mm: int) -> int:
         """Return how many pages are merged with the zero page."""
         return self._zero
 
-    def anon_vma(self, pages):
+    def anon_vma(self, pages: Pages) -> U32Array:
         return self._anon_vma[pages]
 
-    def get_anon_vma(self, anon_vmas):
+    def get_anon_vma(self, anon_vmas: U32Array) -> None:
         native.tally(self._references, anon_vmas, 1)
 
-    def put_anon_vma(self, anon_vmas):
+    def put_anon_vma(self, anon_vmas: U32Array) -> None:
         native.tally(self._references, anon_vmas, -1)
 
-    def _drop(self, frames):
+    def _drop(self, frames: Pages) -> None:
         """One pte of each frame is gone (frames may repeat); those without any are free."""
         np.subtract.at(self._mapcount, frames, np.uint32(1))
         dead = np.unique(frames[self._mapcount[frames] == 0])
         if len(dead):
             self._free_frames(dead)
 
-    def _free_frames(self, frames):
+    def _free_frames(self, frames: Pages) -> None:
         self._mapcount[frames] = 0
         self._frames -= len(frames)
         self._policy.on_free(frames)
 
-    def _check_live(self, pages):
+    def _check_live(self, pages: Pages) -> None:
         if len(pages) and (int(pages.max()) >= len(self.frame_of) or (self.frame_of[pages] == NO_FRAME).any()):
             raise PageError("a page that is not alive")
         if len(np.unique(pages)) != len(pages):
             raise PageError("a page is named twice")
 
-    def _grow(self):
+    def _grow(self) -> None:
         n_pages = self.store.n_pages
         if n_pages > len(self.frame_of):
             self.frame_of = grown(self.frame_of, n_pages, NO_FRAME)
@@ -232,7 +245,7 @@ class FlatHost:
             self._anon_vma = grown(self._anon_vma, n_pages)
             self._view = native.FramesView(self.frame_of, self._mapcount)
 
-    def check(self):
+    def check(self) -> None:
         """Raise AssertionError unless mappings, frames and references agree, and no merge has changed a byte."""
         pages = np.flatnonzero(self.frame_of != NO_FRAME).astype(np.uint32)
         frames = self.frame_of[pages]

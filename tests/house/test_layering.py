@@ -14,7 +14,7 @@ from support import ROOT
 
 PACKAGE = ROOT / "pksm"
 
-# The rooms, and the vocabulary that they share. `errors` and `lazy` are for everybody.
+# The rooms, and the vocabulary that they share. `errors`, `lazy` and `arrays` are for everybody.
 ROOMS = {
     "engine": {"policies"},  # to be mended
     "hosts": {"engine", "protocols"},
@@ -37,8 +37,9 @@ ROOMS = {
     "documents": set(),
     "errors": set(),
     "lazy": set(),
+    "arrays": set(),
 }
-EVERYBODY = {"errors", "lazy"}
+EVERYBODY = {"errors", "lazy", "arrays"}
 POLICIES = sorted(path for path in (PACKAGE / "policies").iterdir() if path.is_dir() and path.name != "__pycache__")
 RUN_TIME_DEPENDENCIES = {"numpy", "cffi"}
 EXTENSION = "pksm.engine.native._core"

@@ -4,6 +4,7 @@ Per period, cost = ns to sum a page + futile compares a page x ns of one of them
 half as many; the cheaper is kept, and the strength holds when neither is better by a twentieth.
 """
 
+from pksm.arrays import IdsLike
 from pksm.engine import native
 
 BETTER = 0.95  # of the cost so far: what a change must come below to be kept
@@ -16,26 +17,27 @@ class Adaptive(native.Checksum):
     when that differs, calls set_strength() and sums everything anew.
     """
 
-    def __init__(self, words, strength):
+    def __init__(self, words: IdsLike, strength: int) -> None:
         super().__init__("sampled", words)
+        self._n_words = len(words)
         self.name = "adaptive"
-        self._costs = {}  # strength -> cost, of this round of trials
+        self._costs: dict[int, float] = {}  # strength -> cost, of this round of trials
         self._settled = strength  # the best so far; another strength is on trial
-        self._held_at = None  # its cost when the last round of trials ended
+        self._held_at: float | None = None  # its cost when the last round of trials ended
         self.set_strength(strength)
 
     @property
-    def strength(self):
+    def strength(self) -> int:
         """Words looked at."""
         return int(self._sample.n_words)
 
-    def set_strength(self, strength):
+    def set_strength(self, strength: int) -> None:
         """Look at this many words from now on; ValueError unless a page has them, and they are one at least."""
-        if not 1 <= strength <= len(self.words):
-            raise ValueError(f"strength {strength}: from 1 to the {len(self.words)} words of a page")
+        if not 1 <= strength <= self._n_words:
+            raise ValueError(f"strength {strength}: from 1 to the {self._n_words} words of a page")
         self._sample.n_words = strength
 
-    def next_strength(self, cost_ns):
+    def next_strength(self, cost_ns: float) -> int:
         """Return the strength for the next period; cost_ns: what a page cost in this one, at the strength in use.
 
         While it holds, it tries again once the cost has moved by more than a twentieth.
@@ -50,7 +52,7 @@ class Adaptive(native.Checksum):
         if now != best and cost_ns < BETTER * self._costs[best]:
             best = self._settled = now
         for other in (best * 2, best // 2):
-            if 1 <= other <= len(self.words) and other not in self._costs:
+            if 1 <= other <= self._n_words and other not in self._costs:
                 return other
         self._held_at = self._costs[best]
         return best

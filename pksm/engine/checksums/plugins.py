@@ -7,17 +7,23 @@ over.
 import ctypes
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any, cast
 
 import numpy as np
 
+from pksm.arrays import AnyArray, Buffer, Pages, U8Array, U64Array
 from pksm.engine import native
+from pksm.engine.native.checksums import Function
+from pksm.engine.native.pages import StoreView
 from pksm.errors import PksmError, UsageError
 
+_C_FUNCTION = ctypes._CFuncPtr  # type: ignore[attr-defined]
 ENTRY_POINTS = "pksm.checksums"
 AT_ONCE_BYTES = 4 << 20  # of pages that a Python callable gets at a time
-_registered = {}  # name -> Plugin
+_registered: dict[str, "Plugin"] = {}  # by name
 
 
 @dataclass(frozen=True)
@@ -40,20 +46,20 @@ class Plugin:
     about: str = ""
     name: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.width, int) or not 1 <= self.width <= 64:
             raise UsageError(f"checksum plug-in {self.name}: width {self.width!r} is no number of bits from 1 to 64")
         if _address(self.function) is None:
-            if not callable(self.function) or isinstance(self.function, (native.ffi.CData, ctypes._CFuncPtr)):  # NULL
+            if not callable(self.function) or isinstance(self.function, (native.ffi.CData, _C_FUNCTION)):  # NULL
                 raise UsageError(f"checksum plug-in {self.name}: neither the address of a C function nor a callable")
             if self.state is not None:
                 raise UsageError(f"checksum plug-in {self.name}: only a C function takes a state")
 
-    def make(self):
+    def make(self) -> "Function | Batch":
         """Return the checksum ready to use: a native.Function or a Batch."""
         address = _address(self.function)
         if address is None:
-            return Batch(self.name, self.width, self.function)
+            return Batch(self.name, self.width, cast(Callable[[U8Array], AnyArray], self.function))
         kept = native.ffi.from_buffer(self.state) if _has_buffer(self.state) else self.state
         return native.Function(self.name, self.width, address, _address(kept) or 0, (self, kept))
 
@@ -61,21 +67,21 @@ class Plugin:
 class Batch:
     """A Python callable as a checksum. C can't call it, so the engine sums pages with it before it settles them."""
 
-    def __init__(self, name, width, function):
+    def __init__(self, name: str, width: int, function: Callable[[U8Array], AnyArray]) -> None:
         self.name, self.width, self._function = name, width, function
 
-    def of(self, data):
+    def of(self, data: Buffer) -> int:
         """Return the checksum (int) of one page given as bytes."""
         return int(self._sums(np.frombuffer(data, np.uint8)[None])[0])
 
-    def fill(self, store, pages, out):
+    def fill(self, store: StoreView, pages: Pages, out: U64Array) -> None:
         """Put the checksums of the pages of a StoreView into out (uint64). PksmError if the callable does not work."""
         at_once = max(1, AT_ONCE_BYTES // store.page_size)
         for start in range(0, len(pages), at_once):
             part = pages[start : start + at_once]
             out[start : start + at_once] = self._sums(native.pages_copy(store, part))
 
-    def _sums(self, rows):
+    def _sums(self, rows: U8Array) -> AnyArray:
         rows.flags.writeable = False
         try:
             sums = self._function(rows)
@@ -92,7 +98,15 @@ class Batch:
         return sums
 
 
-def register(name, function, *, width=64, state=None, keep=None, about=""):
+def register(
+    name: str,
+    function: object,
+    *,
+    width: int = 64,
+    state: object = None,
+    keep: object = None,
+    about: str = "",
+) -> None:
     """Make a checksum of your own known by this name, in place of an earlier one of that name; see Plugin.
 
     UsageError for a name that is one of ours or no name, and for a function that can't be used.
@@ -104,16 +118,16 @@ def register(name, function, *, width=64, state=None, keep=None, about=""):
     _registered[name] = Plugin(function, width, state, keep, about, name)
 
 
-def known():
+def known() -> dict[str, Plugin]:
     """Return {name: Plugin}: those of entry points, and those registered."""
     return {**_from_entry_points(), **_registered}
 
 
 @cache
-def _from_entry_points():
+def _from_entry_points() -> dict[str, Plugin]:
     from importlib.metadata import entry_points
 
-    found = {}
+    found: dict[str, Plugin] = {}
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
         try:
             loaded = point.load()
@@ -126,25 +140,25 @@ def _from_entry_points():
     return found
 
 
-def _address(thing):
+def _address(thing: object) -> int | None:
     """Return the address that a thing stands for as an int, None if it stands for none."""
     if isinstance(thing, (int, np.integer)) and not isinstance(thing, bool):
         return int(thing) or None
     if isinstance(thing, native.ffi.CData):
         return int(native.ffi.cast("uintptr_t", thing)) or None
-    if isinstance(thing, (ctypes._CFuncPtr, ctypes._Pointer, ctypes.c_void_p)):
+    if isinstance(thing, (_C_FUNCTION, ctypes._Pointer, ctypes.c_void_p)):
         return ctypes.cast(thing, ctypes.c_void_p).value
     address = getattr(thing, "address", None)  # numba.cfunc
     return address or None if isinstance(address, int) else None
 
 
-def _has_buffer(thing):
+def _has_buffer(thing: Any) -> bool:
     try:
         memoryview(thing)
     except TypeError:
         return False
-    return not isinstance(thing, (ctypes._CFuncPtr, ctypes._Pointer, ctypes.c_void_p, native.ffi.CData))
+    return not isinstance(thing, (_C_FUNCTION, ctypes._Pointer, ctypes.c_void_p, native.ffi.CData))
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -5,13 +5,16 @@ they are registered, by register() or by an entry point of the group `pksm.check
 """
 
 from math import comb
+from typing import Any
 
 import numpy as np
 
+from pksm.arrays import IdsLike
 from pksm.engine import native
 from pksm.engine.checksums import plugins
 from pksm.engine.checksums.adaptive import Adaptive
-from pksm.engine.checksums.plugins import Plugin, register
+from pksm.engine.checksums.plugins import Batch, Plugin, register
+from pksm.engine.native.checksums import Checksum, Function
 from pksm.errors import UsageError
 
 __all__ = ["ABOUT", "DEFAULT", "Plugin", "describe", "is_exact", "make", "names", "register", "sampled_at", "widths"]
@@ -41,9 +44,9 @@ ABOUT = {
     "partial": ("17", "CKSM: jhash2 of 256 bytes"),
     "adaptive": ("0xdeadbeef", "UKSM's idea: the strength follows what it costs"),
 }
-_SAMPLING = {"words": SAMPLED_WORDS, "order": "permutation", "seed": None}
+_SAMPLING: dict[str, int | str | None] = {"words": SAMPLED_WORDS, "order": "permutation", "seed": None}
 # name -> {option: default}
-_OPTIONS = {
+_OPTIONS: dict[str, dict[str, int | str | None]] = {
     "sampled": _SAMPLING,
     "sampled-lines": _SAMPLING,
     "partial": {"bytes": PARTIAL_BYTES, "at": 0},
@@ -53,17 +56,17 @@ _MOST_DIGITS = 40  # of a number in a name: as many as a seed of 128 bits takes,
 _ORDERS = ("permutation", "sorted")
 
 
-def widths():
+def widths() -> dict[str, int]:
     """Return {name: bits} of all strategies, the default first, plug-ins last."""
     return {**native.strategy_widths(), "adaptive": 32, **{name: one.width for name, one in plugins.known().items()}}
 
 
-def names():
+def names() -> list[str]:
     """Return the names of all strategies, the default first, plug-ins last."""
     return list(widths())
 
 
-def make(name, page_size, seed=0):
+def make(name: str, page_size: int, seed: int = 0) -> Function | Batch:
     """Return the strategy `name` for pages of page_size bytes: a native.Function, or a plugins.Batch.
 
     seed: which permutation of the words those that sample look at (mirrors the random sample table that PKSM draws at
@@ -86,24 +89,24 @@ def make(name, page_size, seed=0):
     return native.Checksum(base, np.sort(words) if options["order"] == "sorted" else words, run)
 
 
-def check_seed(seed):
+def check_seed(seed: int) -> None:
     """Raise UsageError unless a generator can start from this seed."""
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise UsageError(f"seed {seed!r}: must be a whole number from 0")
 
 
-def sampled_at(words):
+def sampled_at(words: IdsLike) -> Checksum:
     """Return the strategy `sampled` looking at these word positions, in this order."""
     return native.Checksum("sampled", words)
 
 
-def is_exact(name):
+def is_exact(name: str) -> bool:
     """Return True if equal sums of this strategy mean equal pages in practice: it sums all words, to 64 bits."""
     base, _ = _parse(name)
     return base not in _OPTIONS and base not in plugins.known() and widths()[base] == 64
 
 
-def describe(name, page_size):
+def describe(name: str, page_size: int) -> dict[str, Any]:
     """Return what there is to know of a strategy, a dict ready for json.
 
     name, width (bits), bytes (read of a page), lines (cache lines touched, the number expected over all seeds), seed,
@@ -113,19 +116,19 @@ def describe(name, page_size):
     if base in plugins.known():
         one = plugins.known()[base]
         return {"name": name, "width": one.width, "bytes": None, "lines": None, "seed": None, "users": one.about}
-    bytes_read, lines = page_size, max(1, page_size // LINE_BYTES)
-    if base in _OPTIONS:
-        bytes_read, lines = _looks_at(base, options, page_size)
+    bytes_read, lines = _looks_at(base, options, page_size)
     seed, users = ABOUT[base]
     return {"name": name, "width": widths()[base], "bytes": bytes_read, "lines": lines, "seed": seed, "users": users}
 
 
-def _looks_at(base, options, page_size):
-    """Bytes read and cache lines touched by a strategy that looks at a part of the page."""
+def _looks_at(base: str, options: dict[str, Any], page_size: int) -> tuple[int, float]:
+    """Bytes read of a page and cache lines touched, the number that is expected."""
+    if base not in _OPTIONS:
+        return page_size, max(1, page_size // LINE_BYTES)
     n_words = page_size // 4
     if base == "partial":
         part = _part(options["bytes"], options["at"], page_size)
-        first = int(part.words[0]) * 4
+        first = options["at"]
         return part.run * 4, (first + part.run * 4 - 1) // LINE_BYTES - first // LINE_BYTES + 1
     looked_at, in_line = min(options["words"], n_words), min(_LINE_WORDS, n_words)
     if base == "sampled-lines":
@@ -136,18 +139,18 @@ def _looks_at(base, options, page_size):
     return looked_at * 4, round(n_words // in_line * (1 - left_out), 1)
 
 
-def _part(n_bytes, at, page_size):
+def _part(n_bytes: int, at: int, page_size: int) -> Checksum:
     if n_bytes % 4 or at % 4 or not 4 <= n_bytes or at + min(n_bytes, page_size) > page_size:
         raise UsageError(f"partial:bytes={n_bytes}:at={at}: whole words within a page of {page_size} bytes, please")
     return native.Checksum("partial", [at // 4], min(n_bytes, page_size) // 4)
 
 
-def _parse(text):
+def _parse(text: str) -> tuple[str, dict[str, Any]]:
     """Return (name, options) of a name with options. UsageError if there is no such thing."""
     name, *given = str(text).split(":")
     if name not in widths():
         raise UsageError(f"unknown checksum {name!r}: choose from {', '.join(names())}")
-    options = dict(_OPTIONS.get(name, {}))
+    options: dict[str, Any] = dict(_OPTIONS.get(name, {}))
     for part in given:
         option, _, value = part.partition("=")
         if option not in options:
@@ -157,7 +160,7 @@ def _parse(text):
     return name, options
 
 
-def _value(text, option, value):
+def _value(text: str, option: str, value: str) -> int | str:
     if option == "order":
         if value not in _ORDERS:
             raise UsageError(f"checksum {text}: order is one of {', '.join(_ORDERS)}")

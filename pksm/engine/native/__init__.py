@@ -4,7 +4,16 @@ Arrays are borrowed for the call. Page numbers and item ids are uint32 arrays. c
 engine and its memory belong to one thread at a time. Only door.py imports the extension.
 """
 
-from pksm.engine.native.checksums import Checksum, Function, Known, checksum_pages, strategy_widths, takes_sample
+from pksm.engine.native.checksums import (
+    AnyChecksum,
+    Batched,
+    Checksum,
+    Function,
+    Known,
+    checksum_pages,
+    strategy_widths,
+    takes_sample,
+)
 from pksm.engine.native.door import CPU_LEVELS, catch_bus_errors, cpu_levels, ffi, ids_array, lib, select_cpu, span
 from pksm.engine.native.ksm import KsmView, ksm_bury, ksm_drop, ksm_pass, ksm_visit
 from pksm.engine.native.lists import (
@@ -69,6 +78,7 @@ from pksm.engine.native.types import (
     WALK_FAILS,
     WALK_LOSES,
     ZERO_REFUSED,
+    Verdict,
 )
 from pksm.engine.native.yardstick import (
     SLOT,

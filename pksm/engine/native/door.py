@@ -1,10 +1,12 @@
 """The door itself: the extension, arrays lent to it, its status as exceptions, and the width it works at."""
 
 import os
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pksm import errors
+from pksm.arrays import AnyArray, Ids, IdsLike, IntArray, U32Array
 from pksm.engine.native._core import ffi, lib
 
 _ERRORS = {
@@ -15,19 +17,18 @@ _ERRORS = {
     lib.PKSM_ETREE: (errors.TreeError, "a tree breaks its invariants"),
 }
 
+CData: TypeAlias = Any  # what cffi hands out: the extension says nothing of its types
 
 _IDS = np.dtype(np.uint32)
 
 
-def error_of(status):
-    """Return the exception that a status of the core stands for, or None."""
-    if not status:
-        return None
+def error_of(status: int) -> Exception:
+    """Return the exception that a status of the core, not 0, stands for."""
     kind, message = _ERRORS[status]
     return kind(message)
 
 
-def check(status):
+def check(status: int) -> None:
     if status:
         raise error_of(status)
 
@@ -37,27 +38,27 @@ lend = ffi.from_buffer
 U8, U32, I64 = ffi.typeof("uint8_t[]"), ffi.typeof("uint32_t[]"), ffi.typeof("int64_t[]")
 
 
-def borrow(array, kind):
+def borrow(array: IntArray, kind: str) -> CData:
     return ffi.from_buffer(kind, array)
 
 
-def borrow_writable(array, kind):
+def borrow_writable(array: AnyArray, kind: str) -> CData:
     return ffi.from_buffer(kind, array, require_writable=True)
 
 
-def ids_array(values):
+def ids_array(values: IdsLike) -> U32Array:
     """Return values as a contiguous uint32 array, itself if it is one; ValueError if a value doesn't fit."""
     if type(values) is np.ndarray and values.dtype is _IDS and values.ndim == 1 and values.flags.c_contiguous:
-        return values
+        return values  # type: ignore[return-value]  # the dtype says so
     array = np.asarray(values)
     if array.dtype != np.uint32:
         if array.size and (array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 0xFFFFFFFF):
             raise ValueError("page numbers and item ids are integers from 0 to 2**32 - 1")
         array = array.astype(np.uint32)
-    return np.ascontiguousarray(array).reshape(-1)
+    return np.ascontiguousarray(array, np.uint32).reshape(-1)
 
 
-def span(ids):
+def span(ids: Ids) -> U32Array | slice:
     """Return ids as a slice if they are consecutive, else themselves: numpy indexes by a slice many times faster."""
     n = len(ids)
     if n > 64 and int(ids[-1]) - int(ids[0]) == n - 1 and (ids[1:] - ids[:-1] == 1).all():
@@ -65,7 +66,7 @@ def span(ids):
     return ids
 
 
-def catch_bus_errors():
+def catch_bus_errors() -> None:
     """Make reads of a mapped file that shrank raise BusError; for programs, it installs a SIGBUS handler."""
     check(lib.pksm_catch_bus_errors())
 
@@ -78,12 +79,12 @@ CPU_LEVELS = {
 }
 
 
-def cpu_levels():
+def cpu_levels() -> list[str]:
     """Return the names of the levels that this machine can do, narrow to wide."""
     return [name for name, level in CPU_LEVELS.items() if level <= lib.pksm_cpu_best()]
 
 
-def select_cpu(name):
+def select_cpu(name: str) -> None:
     """Let the kernels work at this level; UsageError for an unknown one, UnsupportedError for one too wide."""
     if name not in CPU_LEVELS:
         raise errors.UsageError(f"PKSM_CPU={name}: must be one of {', '.join(CPU_LEVELS)}")

@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from pksm.arrays import BoolArray, Ids, IdsLike, StructArray, U8Array, U32Array
 from pksm.engine.native.door import borrow, borrow_writable, check, ffi, ids_array, lib
+from pksm.engine.native.pages import StoreView
+from pksm.engine.native.trees import PackedRules, TableView
 from pksm.engine.native.types import KSM_COUNTS
 
 
@@ -13,7 +16,9 @@ class KsmView:
     counts: KSM_COUNTS array of one entry.
     """
 
-    def __init__(self, node_of_page, sharers, following, spare, counts):
+    def __init__(
+        self, node_of_page: U32Array, sharers: U32Array, following: U32Array, spare: U32Array, counts: StructArray
+    ) -> None:
         if counts.dtype != KSM_COUNTS or len(counts) != 1:
             raise ValueError("counts must be one native.KSM_COUNTS")
         self._arrays = [borrow_writable(array, "uint32_t[]") for array in (node_of_page, sharers, following, spare)]
@@ -23,7 +28,18 @@ class KsmView:
         self.c.n_pages, self.c.counts = len(node_of_page), self._counts
 
 
-def ksm_visit(store, table, ksm, rules, limits, classes, ids, mapped, limit, cost):
+def ksm_visit(
+    store: StoreView,
+    table: TableView,
+    ksm: KsmView,
+    rules: PackedRules,
+    limits: dict[str, int],
+    classes: U8Array | None,
+    ids: Ids,
+    mapped: BoolArray,
+    limit: int,
+    cost: StructArray,
+) -> tuple[U8Array, U32Array, int]:
     """Visit items in order until `limit` were visited; see pksm_ksm_visit in pksm.h.
 
     mapped: bool, one an id; limits: {field of pksm_ksm_limits: int}. Returns (verdicts uint8, others uint32, done int).
@@ -53,7 +69,7 @@ def ksm_visit(store, table, ksm, rules, limits, classes, ids, mapped, limit, cos
     return verdicts[: done[0]], others[: done[0]], done[0]
 
 
-def ksm_drop(table, ksm, ids, cost):
+def ksm_drop(table: TableView, ksm: KsmView, ids: IdsLike, cost: StructArray) -> None:
     """Take items out of the unstable tree, or off their stable nodes."""
     ids = ids_array(ids)
     check(
@@ -63,12 +79,12 @@ def ksm_drop(table, ksm, ids, cost):
     )
 
 
-def ksm_bury(table, ksm, pages):
+def ksm_bury(table: TableView, ksm: KsmView, pages: IdsLike) -> None:
     """Tell that these pages are free."""
     pages = ids_array(pages)
     check(lib.pksm_ksm_bury(table.c, ksm.c, borrow(pages, "uint32_t[]"), len(pages)))
 
 
-def ksm_pass(table, ksm):
+def ksm_pass(table: TableView, ksm: KsmView) -> None:
     """Throw the unstable tree away."""
     check(lib.pksm_ksm_pass(table.c, table.c_trees, ksm.c))

@@ -1,11 +1,15 @@
 """Lists: loops over integers that Python would have to run one by one."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from pksm.engine.native.door import I64, U32, borrow, borrow_writable, check, ffi, ids_array, lend, lib
+from pksm.arrays import I64Array, Ids, IdsLike, Pages, U32Array
+from pksm.engine.native.door import I64, U32, CData, borrow, borrow_writable, check, ffi, ids_array, lend, lib
+from pksm.engine.native.trees import TableView
 
 
-def select(table, ids, mask, flags):
+def select(table: TableView, ids: Ids, mask: int, flags: int) -> U32Array:
     """Return those of the ids whose flags under the mask are `flags`."""
     ids = ids_array(ids)
     out, count = np.empty(len(ids), np.uint32), ffi.new("size_t *")
@@ -13,17 +17,24 @@ def select(table, ids, mask, flags):
     return out[: count[0]]
 
 
-def mark(table, ids, set_flags, clear_flags):
+def mark(table: TableView, ids: Ids, set_flags: int, clear_flags: int) -> None:
     """Set flags of items, then clear some."""
     check(lib.pksm_mark(table.c, lend(U32, ids), len(ids), set_flags, clear_flags))
 
 
-def tally(counts, at, by):
+def tally(counts: I64Array, at: IdsLike, by: int) -> None:
     """Add `by` to counts (int64) at each of these places (uint32), which may repeat; ValueError if one is beyond."""
     at = ids_array(at)
     status = lib.pksm_tally(lend(I64, counts), len(counts), lend(U32, at), len(at), by)
     if status:
         check(status)
+
+
+class ItemsOfPages:
+    """The column page -> item (uint32, 0: none) as C sees it."""
+
+    def __init__(self, column: U32Array) -> None:
+        self.n_pages, self.c = len(column), borrow_writable(column, "uint32_t[]")
 
 
 class RingView:
@@ -32,48 +43,48 @@ class RingView:
     ids: uint32 ring; stamps: uint32 by item id; flag: the native flag of the ring.
     """
 
-    def __init__(self, ids, stamps, flag):
+    def __init__(self, ids: Ids, stamps: U32Array, flag: int) -> None:
         self.c = ffi.new("pksm_ring *")
         self.c.flag = flag
         self._count = ffi.new("size_t *")
         self.move_stamps(stamps)
         self.renew(ids)
 
-    def renew(self, ids):
+    def renew(self, ids: Ids) -> None:
         """Start over as an empty ring of these entries."""
         self._ids = borrow_writable(ids, "uint32_t[]")
         self.c.ids, self.c.size = self._ids, len(ids)
         self.c.head = self.c.tail = 1
         self.c.length = 0
 
-    def move_stamps(self, stamps):
+    def move_stamps(self, stamps: U32Array) -> None:
         """Use another stamp column: the table has grown."""
         self._stamps = borrow_writable(stamps, "uint32_t[]")
         self.c.stamps = self._stamps
 
-    def push(self, table, ids):
+    def push(self, table: TableView, ids: Ids) -> None:
         """Append ids; ValueError if there is no room."""
         ids = ids_array(ids)
         check(lib.pksm_ring_push(table.c, self.c, lend(U32, ids), len(ids)))
 
-    def push_where(self, table, ids, mask, flags):
+    def push_where(self, table: TableView, ids: Ids, mask: int, flags: int) -> None:
         """Append those of the ids whose flags under the mask are `flags`; ValueError if there is no room for all."""
         ids = ids_array(ids)
         check(lib.pksm_ring_push_where(table.c, self.c, lend(U32, ids), len(ids), mask, flags))
 
-    def push_parted(self, table, items_of_pages, pages):
+    def push_parted(self, table: TableView, items_of_pages: ItemsOfPages, pages: Pages) -> None:
         """Part pages from their items and append those; ValueError, and nothing done, if there is no room."""
         columns = items_of_pages.c, items_of_pages.n_pages, lend(U32, pages), len(pages)
         check(lib.pksm_detach_onto(table.c, self.c, *columns))
 
-    def take(self, table, n, peek=False):
+    def take(self, table: TableView, n: int, peek: bool = False) -> U32Array:
         """Take (or only look at) the first n ids: uint32, oldest first."""
         ring, count = self.c, self._count
         out = np.empty(min(n, ring.length), np.uint32)
         check(lib.pksm_ring_take(table.c, ring, len(out), peek, lend(U32, out), count))
         return out[: count[0]]
 
-    def drop(self, table, ids):
+    def drop(self, table: TableView, ids: Ids) -> None:
         """Take those of the ids that are on the ring off it."""
         ids = ids_array(ids)
         check(lib.pksm_ring_drop(table.c, self.c, lend(U32, ids), len(ids)))
@@ -82,19 +93,12 @@ class RingView:
 class FramesView:
     """Two columns by page number, alive together: frame_of and mapcount, uint32."""
 
-    def __init__(self, frame_of, mapcount):
+    def __init__(self, frame_of: U32Array, mapcount: U32Array) -> None:
         self.n_pages = len(frame_of)
         self.frame_of, self.mapcount = borrow_writable(frame_of, "uint32_t[]"), borrow_writable(mapcount, "uint32_t[]")
 
 
-class ItemsOfPages:
-    """The column page -> item (uint32, 0: none) as C sees it."""
-
-    def __init__(self, column):
-        self.n_pages, self.c = len(column), borrow_writable(column, "uint32_t[]")
-
-
-def remap(frames_view, pages, frames):
+def remap(frames_view: FramesView, pages: IdsLike, frames: IdsLike | None) -> None:
     """Point pages with a frame to themselves to other, mapped frames (None: to the zero page).
 
     ValueError, and nothing done, if they don't fit.
@@ -107,7 +111,7 @@ def remap(frames_view, pages, frames):
     check(lib.pksm_remap(view.frame_of, view.mapcount, view.n_pages, lend(U32, pages), lent, len(pages)))
 
 
-def detach(items_of_pages, pages):
+def detach(items_of_pages: ItemsOfPages, pages: Pages) -> U32Array:
     """Return the items of those pages that have one, in order, and make them have none."""
     ids, count = np.empty(len(pages), np.uint32), ffi.new("size_t *")
     columns = items_of_pages.c, items_of_pages.n_pages, lend(U32, pages), len(pages)
@@ -115,7 +119,7 @@ def detach(items_of_pages, pages):
     return ids[: count[0]]
 
 
-def clear(table, ids):
+def clear(table: TableView, ids: Ids) -> None:
     """Make items blank again; ItemError, and nothing done, if one is in a tree or on a list."""
     ids = ids_array(ids)
     check(lib.pksm_clear(table.c, lend(U32, ids), len(ids)))
@@ -124,18 +128,18 @@ def clear(table, ids):
 class RecordsView:
     """A pksm_records over two uint32 arrays of one length, alive together."""
 
-    def __init__(self, values, next_):
+    def __init__(self, values: U32Array, next_: U32Array) -> None:
         self.c = ffi.new("pksm_records *")
         self.c.top = 1
         self.move(values, next_)
 
-    def move(self, values, next_):
+    def move(self, values: U32Array, next_: U32Array) -> None:
         """Use other arrays: they have grown."""
         self._values, self._next = borrow_writable(values, "uint32_t[]"), borrow_writable(next_, "uint32_t[]")
         self.c.values, self.c.next, self.c.size = self._values, self._next, len(values)
 
 
-def records_append(table, records, ids, values):
+def records_append(table: TableView, records: RecordsView, ids: Ids, values: U32Array) -> None:
     """Add a record with values[i] to the list of item ids[i], in this order; ValueError if there is no room."""
     ids, values = ids_array(ids), ids_array(values)
     if len(ids) != len(values):
@@ -143,13 +147,13 @@ def records_append(table, records, ids, values):
     check(lib.pksm_records_append(table.c, records.c, lend(U32, ids), lend(U32, values), len(ids)))
 
 
-def records_release(table, records, ids):
+def records_release(table: TableView, records: RecordsView, ids: Ids) -> U32Array:
     """Give all records of the items back and return their values, uint32."""
     release = lib.pksm_records_release
     return _released(ids, lambda *lent: release(table.c, records.c, *lent))
 
 
-def release_items(table, rings, records, ids):
+def release_items(table: TableView, rings: CData, records: RecordsView, ids: Ids) -> U32Array:
     """Take items off these rings, out of their tree, give their records back, and make the items blank.
 
     Returns the records' values, uint32. ItemError if an item is on another ring.
@@ -160,7 +164,7 @@ def release_items(table, rings, records, ids):
     )
 
 
-def _released(ids, release):
+def _released(ids: Ids, release: Callable[..., int]) -> U32Array:
     """What release gives back; once more if it is more than can be expected."""
     ids, count = ids_array(ids), ffi.new("size_t *")
     count[0] = 2 * len(ids)
@@ -172,12 +176,12 @@ def _released(ids, release):
             return values[: count[0]]
 
 
-def rings_array(rings):
+def rings_array(rings: list[RingView]) -> CData:
     """Return RingViews as release_items takes them; the views must stay alive."""
     return ffi.new("pksm_ring *[]", [ring.c for ring in rings])
 
 
-def collect(next_, heads):
+def collect(next_: U32Array, heads: Ids) -> U32Array:
     """Follow `next_` (uint32, 0 ends) from every head: return all records met, list by list."""
     heads, count = ids_array(heads), ffi.new("size_t *")
     lists = borrow(next_, "uint32_t[]"), len(next_), borrow(heads, "uint32_t[]"), len(heads)

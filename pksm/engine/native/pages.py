@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pksm.engine.native.door import U8, borrow, borrow_writable, check, ffi, ids_array, lend, lib
+from pksm.arrays import BoolArray, Buffer, I8Array, IdsLike, U8Array, U64Array
+from pksm.engine.native.door import U8, CData, borrow, borrow_writable, check, ffi, ids_array, lend, lib
 
 
 class StoreView:
@@ -11,7 +12,7 @@ class StoreView:
     sections: uint64 addresses, one for every 64 pages; n_pages in pages; page_size in bytes.
     """
 
-    def __init__(self, sections, n_pages, page_size):
+    def __init__(self, sections: U64Array, n_pages: int, page_size: int) -> None:
         self._sections = np.ascontiguousarray(sections, np.uint64)
         if len(self._sections) * 64 < n_pages:
             raise ValueError(f"{len(self._sections)} sections hold fewer than {n_pages} pages")
@@ -20,13 +21,14 @@ class StoreView:
         self.c.sections = borrow(self._sections, "uint64_t[]")
         self.c.n_pages, self.c.page_size = n_pages, page_size
 
-    def addresses(self, pages):
+    def addresses(self, pages: IdsLike) -> U64Array:
         """Return where the bytes of the pages start: uint64."""
-        pages = ids_array(pages).astype(np.uint64)
-        return self._sections[pages >> np.uint64(6)] + (pages & np.uint64(63)) * np.uint64(self.page_size)
+        numbers = ids_array(pages).astype(np.uint64)
+        starts: U64Array = self._sections[numbers >> np.uint64(6)]
+        return starts + (numbers & np.uint64(63)) * np.uint64(self.page_size)
 
 
-def page_bytes(data):
+def page_bytes(data: Buffer) -> CData:
     """Return the bytes of one page, anything contiguous with the buffer interface, as C takes them.
 
     ValueError unless they are as many as a page can have: a power of two from 8.
@@ -37,7 +39,7 @@ def page_bytes(data):
     return data
 
 
-def page_compare(a, b):
+def page_compare(a: Buffer, b: Buffer) -> tuple[int, int]:
     """Return (order, common): -1, 0 or 1 as memcmp, and the length in bytes of the common prefix."""
     a, b, common = page_bytes(a), page_bytes(b), ffi.new("size_t *")
     if len(a) != len(b):
@@ -45,13 +47,13 @@ def page_compare(a, b):
     return lib.pksm_page_compare(a, b, len(a), common), common[0]
 
 
-def page_is_zero(data):
+def page_is_zero(data: Buffer) -> bool:
     """Return True if all bytes are zero."""
     data = page_bytes(data)
     return bool(lib.pksm_page_is_zero(data, len(data)))
 
 
-def pages_are_zero(store, pages):
+def pages_are_zero(store: StoreView, pages: IdsLike) -> BoolArray:
     """Return a bool array: which of the pages are all zeros."""
     pages = ids_array(pages)
     zero = np.empty(len(pages), np.uint8)
@@ -59,7 +61,7 @@ def pages_are_zero(store, pages):
     return zero.view(bool)
 
 
-def pages_compare(store, a, b):
+def pages_compare(store: StoreView, a: IdsLike, b: IdsLike) -> I8Array:
     """Return an int8 array: the order of page a[i] and page b[i]."""
     a, b = ids_array(a), ids_array(b)
     if len(a) != len(b):
@@ -73,7 +75,7 @@ def pages_compare(store, a, b):
     return order
 
 
-def pages_copy(store, pages):
+def pages_copy(store: StoreView, pages: IdsLike) -> U8Array:
     """Return the bytes of the pages: a uint8 array (n, page_size)."""
     pages = ids_array(pages)
     out = np.empty((len(pages), store.page_size), np.uint8)

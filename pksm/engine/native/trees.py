@@ -1,11 +1,15 @@
 """Trees: the item table as C sees it, taking items out and putting them back, and settling a batch."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from pksm import errors
+from pksm.arrays import Ids, IdsLike, StructArray, U8Array, U32Array
+from pksm.engine.native.checksums import Function
 from pksm.engine.native.door import U8, U32, borrow, borrow_writable, check, error_of, ffi, ids_array, lend, lib
+from pksm.engine.native.pages import StoreView
 from pksm.engine.native.types import NODE, ORDERS, STABLE, STAGES, TREES, UNSTABLE, VERDICTS
 
 _HANGS = VERDICTS.index("HANGS")
@@ -19,7 +23,7 @@ class TableView:
     nodes: NODE array, entry 0 is nil; trees: TREES array of one entry.
     """
 
-    def __init__(self, nodes, trees):
+    def __init__(self, nodes: StructArray, trees: StructArray) -> None:
         if nodes.dtype != NODE or trees.dtype != TREES or len(trees) != 1:
             raise ValueError("nodes and trees must be arrays of native.NODE and one native.TREES")
         self.nodes, self.trees = nodes, trees
@@ -29,13 +33,15 @@ class TableView:
         self.c_trees = borrow_writable(trees, "pksm_trees *")
 
 
-def unlink(table, ids):
+def unlink(table: TableView, ids: IdsLike) -> None:
     """Take the items out of the tree they are in."""
     ids = ids_array(ids)
     check(lib.pksm_unlink(table.c, table.c_trees, borrow(ids, "uint32_t[]"), len(ids)))
 
 
-def relink(store, table, order, ids, cost, which=UNSTABLE):
+def relink(
+    store: StoreView, table: TableView, order: str, ids: IdsLike, cost: StructArray, which: int = UNSTABLE
+) -> None:
     """Put items back into the tree of which (UNSTABLE or STABLE) by the checksum column; equals are left out."""
     ids = ids_array(ids)
     check(
@@ -52,14 +58,14 @@ def relink(store, table, order, ids, cost, which=UNSTABLE):
     )
 
 
-def tree_items(table, which):
+def tree_items(table: TableView, which: int) -> U32Array:
     """Return the ids in the tree of which (UNSTABLE or STABLE), in its order: a uint32 array."""
     out = np.empty(int(table.trees["n_stable" if which == STABLE else "n_unstable"][0]), np.uint32)
     check(lib.pksm_tree_items(table.c, table.c_trees, which, borrow_writable(out, "uint32_t[]")))
     return out
 
 
-def trees_check(table, order, store=None):
+def trees_check(table: TableView, order: str, store: StoreView | None = None) -> None:
     """Raise TreeError unless both trees are sound; with a store, by the bytes too."""
     check(lib.pksm_trees_check(store.c if store else ffi.NULL, table.c, table.c_trees, ORDERS[order]))
 
@@ -71,8 +77,18 @@ class PackedRules:
     """
 
     def __init__(
-        self, stages, order, checksum, zero_checksum, zero_on_differ, on_differ, on_stale, on_unusable, flags, window=1
-    ):
+        self,
+        stages: Iterable[str],
+        order: str,
+        checksum: Function | None,
+        zero_checksum: int,
+        zero_on_differ: int,
+        on_differ: int,
+        on_stale: int,
+        on_unusable: int,
+        flags: Iterable[str],
+        window: int = 1,
+    ) -> None:
         self._checksum = checksum
         self.order = order
         self.c = ffi.new("pksm_rules *")
@@ -87,7 +103,32 @@ class PackedRules:
             self.c.checksum = checksum.c[0]
 
 
-def settle(store, table, rules, classes, ids, cost):
+class Answers(NamedTuple):
+    """What settle says of the first `done` of a batch.
+
+    verdicts: uint8; others: uint32, the item each names (0: none); both in order of arrival. revisit: uint32, unlinked
+    because their page had changed. rows: uint32 (5, done), sorted by verdict: position, item, the item named, the page
+    of either; columns starts[v] to starts[v + 1] are of verdict v. error: a BusError when the bytes of the first item
+    without a verdict, or of one compared with it, are gone, else None.
+    """
+
+    done: int
+    verdicts: np.ndarray
+    others: np.ndarray
+    revisit: np.ndarray
+    rows: np.ndarray
+    starts: list[int]
+    error: Exception | None
+
+    @property
+    def hangs(self) -> bool:
+        """True if the search of the last item has no end."""
+        return self.done > 0 and bool(self.verdicts[-1] == _HANGS)
+
+
+def settle(
+    store: StoreView, table: TableView, rules: PackedRules, classes: U8Array | None, ids: IdsLike, cost: StructArray
+) -> Answers:
     """Settle items in order of arrival; see pksm_settle_batch in pksm.h.
 
     classes: uint8 array, one entry a page number, or None; cost: COST array of one entry, added to.
@@ -121,30 +162,9 @@ def settle(store, table, rules, classes, ids, cost):
     return Answers(done, verdicts.view(np.uint8)[:done], others, revisit, rows, ffi.unpack(starts, len(starts)), error)
 
 
-class Answers(NamedTuple):
-    """What settle says of the first `done` of a batch.
-
-    verdicts: uint8; others: uint32, the item each names (0: none); both in order of arrival. revisit: uint32, unlinked
-    because their page had changed. rows: uint32 (5, done), sorted by verdict: position, item, the item named, the page
-    of either; columns starts[v] to starts[v + 1] are of verdict v. error: a BusError when the bytes of the first item
-    without a verdict, or of one compared with it, are gone, else None.
-    """
-
-    done: int
-    verdicts: np.ndarray
-    others: np.ndarray
-    revisit: np.ndarray
-    rows: np.ndarray
-    starts: list
-    error: Exception | None
-
-    @property
-    def hangs(self):
-        """True if the search of the last item has no end."""
-        return self.done > 0 and self.verdicts[-1] == _HANGS
-
-
-def sorted_answers(table, ids, verdicts, others, revisit, error=None):
+def sorted_answers(
+    table: TableView, ids: IdsLike, verdicts: U8Array, others: Ids, revisit: Ids, error: Exception | None = None
+) -> Answers:
     """Return the Answers that these verdicts (uint8) and what they name (uint32) are."""
     rows, starts = np.empty((5, len(ids)), np.uint32), ffi.new(_STARTS)
     columns = lend(U32, ids), lend(U8, verdicts), lend(U32, others)

@@ -3,6 +3,8 @@
 Structs are numpy records, so that whatever lives longer than a call can be copied, pickled and inspected.
 """
 
+from enum import IntEnum
+
 import numpy as np
 
 from pksm.engine.native.door import ffi, lib
@@ -63,20 +65,26 @@ STAGES = {
 }
 MAX_WINDOW = lib.PKSM_MAX_WINDOW  # searches in flight
 RETRY, SUCCESS, SKIP, STOP = lib.PKSM_RETRY, lib.PKSM_SUCCESS, lib.PKSM_SKIP, lib.PKSM_STOP
-VERDICTS = (
-    "WAITING",
-    "ZERO",
-    "JOINED",
-    "PAIRED",
-    "SAME",
-    "BUSY",
-    "DIFFERENT",
-    "LIMBO",
-    "DROP",
-    "STALE",
-    "ABORTED",
-    "HANGS",
-    "SKIPPED",
-    "APPENDED",
-)
+
+
+class Verdict(IntEnum):
+    """What settle says of an item; meanings in enum pksm_verdict, pksm.h."""
+
+    WAITING = 0
+    ZERO = 1
+    JOINED = 2
+    PAIRED = 3
+    SAME = 4
+    BUSY = 5
+    DIFFERENT = 6
+    LIMBO = 7
+    DROP = 8
+    STALE = 9
+    ABORTED = 10
+    HANGS = 11
+    SKIPPED = 12
+    APPENDED = 13
+
+
+VERDICTS = tuple(Verdict.__members__)
 assert [getattr(lib, f"PKSM_{name}") for name in VERDICTS] == list(range(lib.PKSM_N_VERDICTS))

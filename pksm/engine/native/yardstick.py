@@ -2,21 +2,25 @@
 
 import numpy as np
 
+from pksm.arrays import IdsLike, StructArray, U8Array, U32Array
+from pksm.engine.native.checksums import Function
 from pksm.engine.native.door import borrow, borrow_writable, check, ffi, ids_array, lib
+from pksm.engine.native.pages import StoreView
+from pksm.engine.native.trees import TableView
 
 # ---- yardsticks: what benchmarks hold the engine against ----
 SLOT = np.dtype([("checksum", "u8"), ("page", "u4"), ("used", "u4")])
 assert SLOT.itemsize == ffi.sizeof("pksm_slot")
 
 
-def yardstick_read(store, pages):
+def yardstick_read(store: StoreView, pages: IdsLike) -> int:
     """Return the sum of all 64-bit words of the pages, modulo 2**64."""
     pages, total = ids_array(pages), ffi.new("uint64_t *")
     check(lib.pksm_yardstick_read(store.c, borrow(pages, "uint32_t[]"), len(pages), total))
-    return total[0]
+    return int(total[0])
 
 
-def yardstick_memcpy(store, pages, out):
+def yardstick_memcpy(store: StoreView, pages: IdsLike, out: U8Array) -> None:
     """Copy the pages' bytes to out: uint8 (n, page_size)."""
     pages = ids_array(pages)
     if out.dtype != np.uint8 or out.shape != (len(pages), store.page_size):
@@ -24,16 +28,16 @@ def yardstick_memcpy(store, pages, out):
     check(lib.pksm_pages_copy(store.c, borrow(pages, "uint32_t[]"), len(pages), borrow_writable(out, "uint8_t[]")))
 
 
-def yardstick_memcmp(store, a, b):
+def yardstick_memcmp(store: StoreView, a: IdsLike, b: IdsLike) -> int:
     """Return how many pairs of pages a[i], b[i] have equal bytes."""
     a, b, equal = ids_array(a), ids_array(b), ffi.new("uint64_t *")
     if len(a) != len(b):
         raise ValueError(f"{len(a)} pages against {len(b)}")
     check(lib.pksm_yardstick_memcmp(store.c, borrow(a, "uint32_t[]"), borrow(b, "uint32_t[]"), len(a), equal))
-    return equal[0]
+    return int(equal[0])
 
 
-def yardstick_table(store, checksum, pages, slots, kept):
+def yardstick_table(store: StoreView, checksum: Function, pages: IdsLike, slots: StructArray, kept: U32Array) -> None:
     """Fill kept (uint32) with the first page of the bytes of each; slots: zeroed SLOT array, a power of two above n."""
     pages = ids_array(pages)
     if slots.dtype != SLOT or kept.dtype != np.uint32 or len(kept) != len(pages):
@@ -44,7 +48,7 @@ def yardstick_table(store, checksum, pages, slots, kept):
     check(lib.pksm_yardstick_table(store.c, checksum.c, *given, *taken))
 
 
-def yardstick_ksm(store, pages, table, kept):
+def yardstick_ksm(store: StoreView, pages: IdsLike, table: TableView, kept: U32Array) -> None:
     """Fill kept (uint32) with the page that KSM merges each into; table: a TableView of n + 1 zeroed nodes."""
     pages = ids_array(pages)
     if kept.dtype != np.uint32 or len(kept) != len(pages):
