@@ -30,7 +30,8 @@ def measure(changes, pages):
     from pksm.simulation.run import Settings, pksmd_maker, simulate
 
     settings = Settings(WORKLOAD, pages=pages, sample_ms=SAMPLE_MS)
-    runs = [simulate(settings, [pksmd_maker("fixed", changes)]) for _ in range(REPEATS)]
+    documents = [simulate(settings, [pksmd_maker("fixed", changes)]) for _ in range(REPEATS)]
+    runs = [document["runs"][0] for document in documents]
     columns, rows = runs[0]["series"]["columns"], runs[0]["series"]["rows"]
     series = {name: [row[place] for row in rows] for place, name in enumerate(columns)}
     final = runs[0]["final"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pksm.bench import run as bench
 from pksm.errors import PksmError
-from pksm.report.bench import bench_table
+from pksm.report.bench import table
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -54,7 +54,7 @@ def main(argv):
         return getattr(error, "exit_code", 1)
     except KeyboardInterrupt:
         return 130
-    print(bench_table(document), end="")
+    print(table(document), end="")
     print(f"\nstored in {path}; for the README: python ci/make_tables.py {path}")
     return 0
 

@@ -152,6 +152,7 @@ def run(loads=tuple(LOADS), n_pages=65536, batch=65536, repeats=3, seed=0, progr
         "against": NOT_ALIKE,
         "pksm": pksm.__version__,
         "machine": where,
+        "loads": {load: LOADS[load] for load in loads},
         "page_size": ground.store.page_size,
         "repeats": repeats,
         "seed": seed,

@@ -242,6 +242,7 @@ def run(
         "schema": SCHEMA,
         "pksm": pksm.__version__,
         "machine": where,
+        "loads": {load: LOADS[load] for load in loads},
         "page_size": page_size,
         "checksum": checksum,
         "period_seconds": PERIOD_SECONDS,

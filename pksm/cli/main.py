@@ -8,7 +8,7 @@ from pksm import __version__
 from pksm.cli import output
 from pksm.cli.verbs import bench, checksum, demo, features, scan, simulate, truth, validate
 from pksm.errors import PksmError, UsageError
-from pksm.report import scan as report
+from pksm.report.text import plain
 
 COMMANDS = {
     "scan": scan,
@@ -103,7 +103,7 @@ def _no_verb(argv):
     verb = parser.parse_args(argv[:1]).verb
     if verb is None:
         raise UsageError("say what to do, for example: pksm demo (pksm --help tells more)")
-    raise UsageError(f"unknown verb {report.plain(verb)!r}: choose from {', '.join(COMMANDS)}")
+    raise UsageError(f"unknown verb {plain(verb)!r}: choose from {', '.join(COMMANDS)}")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,13 +1,14 @@
 """Where words go: results to stdout, remarks and progress to stderr."""
 
 import errno
+import json
 import os
 import shutil
 import sys
 import time
 
 from pksm.errors import PksmError
-from pksm.report import scan as report
+from pksm.report.text import plain, rate
 
 REDRAW_S = 0.1
 MIN_WIDTH, DEFAULT_WIDTH = 60, 100  # columns; the second where there is no terminal to ask
@@ -26,6 +27,19 @@ def write(text):
     except OSError as error:
         _drop_rest(stream)
         raise PksmError(f"cannot write the result: {error.strerror}") from None
+
+
+def document(document, options, **more):
+    """Write a document in the form that options ask for: JSON, CSV, or a table; more: what such a table takes."""
+    if options.json:
+        write(json.dumps(document, indent=2) + "\n")
+        return
+    from pksm import report
+
+    if getattr(options, "csv", False):
+        write(report.csv(document))
+    else:
+        write(report.table(document, width(), colour(), **more))
 
 
 def _write_all(stream, text):
@@ -61,7 +75,7 @@ def _drop_rest(stream):
 
 def remark(text):
     """Say one line on stderr, if there is anybody to hear it."""
-    _say(f"pksm: {report.plain(str(text))}\n")
+    _say(f"pksm: {plain(str(text))}\n")
 
 
 def _say(text):
@@ -112,7 +126,7 @@ class Progress:
         now = time.monotonic()
         if self._on and now - self._drawn_at >= REDRAW_S:
             self._drawn_at, self._shown = now, True
-            _say("\r\033[K" + line()[: width() - 1])
+            _say("\r\033[K" + plain(line())[: width() - 1])
 
     def clear(self):
         """Take the line away."""
@@ -126,8 +140,8 @@ def progress_line(stage, pages, total, seconds):
     doing = {"read": "reading", "exact": "merging, exactly", "merge": "merging"}[stage]
     speed = pages / seconds
     if total is None:
-        return f"{doing}: {pages:,} pages, {report.rate(speed)} pages/s"
+        return f"{doing}: {pages:,} pages, {rate(speed)} pages/s"
     line = f"{doing}: {100 * pages // max(1, total)} % of {total:,} pages"
     if not pages:
         return line
-    return f"{line}, {report.rate(speed)} pages/s, {(total - pages) / speed:.0f} s left"
+    return f"{line}, {rate(speed)} pages/s, {(total - pages) / speed:.0f} s left"

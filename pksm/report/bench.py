@@ -1,7 +1,7 @@
 """How a benchmark looks to people and to spreadsheets: pure functions of the document `pksm.bench/1`."""
 
-from pksm.report.scan import columns, csv_text, rate, size
-from pksm.simulation.workloads import LOADS
+from pksm.documents import BenchDocument
+from pksm.report.text import columns, csv_text, page, rate, size
 
 YARDSTICK, TWIN = "read", "ksm twin"
 MEANINGS = {
@@ -17,19 +17,19 @@ MEANINGS = {
 }
 
 
-def bench_csv(document):
+def csv(document: BenchDocument) -> str:
     """Return the rows of a document as CSV with a header line."""
     return csv_text(document["rows"])
 
 
-def bench_table(document):
-    """Return a document for people: a table a load, each row with its ratio to the yardstick of the same load."""
+def table(document: BenchDocument, width: int = 80, colour: bool = False) -> str:
+    """Return a document for people: a table per load, each row with its ratio to the yardstick of the same load."""
     if "against" in document:
         return _against(document)
     loads = list(dict.fromkeys(row["load"] for row in document["rows"]))
     parts = [_load(document, load) for load in loads]
     parts.append(_remarks(document))
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+    return page(parts)
 
 
 def _against(document):
@@ -38,7 +38,7 @@ def _against(document):
     for load in dict.fromkeys(row["load"] for row in document["rows"]):
         rows = [row for row in document["rows"] if row["load"] == load]
         kernel = next(row for row in rows if row["engine"] == "kernel's ksmd")
-        cells = [("", "ns a page", "kernel/row", "pages/s", "merges/s")]
+        cells = [("", "ns per page", "kernel/row", "pages/s", "merges/s")]
         for row in rows:
             name, _, scan = row["engine"].partition(": ")
             merges = "" if row["merges_per_cpu_s"] is None else rate(row["merges_per_cpu_s"])
@@ -46,7 +46,7 @@ def _against(document):
             label = f"  {scan}" if scan else name
             cells.append((label, f"{row['ns_per_page']:.0f}", ratio, rate(row["pages_per_cpu_s"]), merges))
         title = f"Load {load}, {kernel['pages']:,} pages of {size(document['page_size'])}"
-        parts.append([title, LOADS[load], "", *columns(cells, right=range(1, 5))])
+        parts.append([title, *_about(document, load), "", *columns(cells, right=range(1, 5))])
     machine = document["machine"]
     parts.append(
         [
@@ -55,7 +55,12 @@ def _against(document):
             document["against"],
         ]
     )
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+    return page(parts)
+
+
+def _about(document, load):
+    """The sentence about a load, which older documents do not have."""
+    return [document["loads"][load]] if load in document.get("loads", {}) else []
 
 
 def over(row, yardstick):
@@ -66,8 +71,8 @@ def over(row, yardstick):
 def _load(document, load):
     rows = [row for row in document["rows"] if row["load"] == load]
     yardstick, twin = ([row for row in rows if row["engine"] == name][0] for name in (YARDSTICK, TWIN))
-    lines = [f"Load {load}, {yardstick['pages']:,} pages of {size(document['page_size'])}", LOADS[load], ""]
-    cells = [("", "order", "ns a page", "x read", "twin/row", "pages/s", "merges/s", "wall/CPU", "")]
+    lines = [f"Load {load}, {yardstick['pages']:,} pages of {size(document['page_size'])}", *_about(document, load), ""]
+    cells = [("", "order", "ns per page", "x read", "twin/row", "pages/s", "merges/s", "wall/CPU", "")]
     for row in rows:
         cells.append(_cells(row, yardstick, twin))
         if row["engine"] == "pksmd":

@@ -1,47 +1,32 @@
-"""How strategies and their profiles look to people and to spreadsheets: pure functions of results."""
+"""How a profile of checksum strategies looks to people and to spreadsheets: pure functions of `pksm.checksum/1`."""
 
-import textwrap
+from pksm.documents import ProfileDocument
+from pksm.report.text import columns, csv_text, many, page, painting, paragraph, size
 
-from pksm.report.scan import csv_text
-from pksm.report.text import BOLD, columns, many, plain, size
-
-_LISTED = ("name", "width", "bytes", "lines", "seed", "users")
-_SPEED = ("Speed, ns of CPU a page", "hot", "cold", "random", "GB/s cold", "x read")
+_SPEED = ("Speed, ns of CPU per page", "hot", "cold", "random", "GB/s cold", "x read")
 _TRUTH = ("Truth and blindness", "colliding", "expected", "false zero", "1 word", "8 words", "byte", "line", "tail")
 _CONSEQUENCE = (
     "Consequence for pksmd", "ns to rest", "futile", "missed", "after change", "limbo", "lost", "ksmd ns", "missed",
 )  # fmt: skip
 
 
-def list_table(rows):
-    """Return the strategies for people."""
-    titles = ("strategy", "bits", "bytes", "lines", "seed", "who uses it")
-    cells = [["-" if row[key] is None else str(row[key]) for key in _LISTED] for row in rows]
-    return "\n".join(columns([titles, *cells], right=(1, 2, 3))) + "\n"
-
-
-def list_csv(rows):
-    """Return the strategies as CSV."""
-    return csv_text([{key: row[key] for key in _LISTED} for row in rows])
-
-
-def profile_table(document, width=80, colour=False):
+def table(document: ProfileDocument, width: int = 80, colour: bool = False) -> str:
     """Return a profile for people: three tables and a recommendation for each subject."""
-    parts = []
+    parts, paint = [], painting(colour)
     for subject in document["subjects"]:
         rows = [row for row in document["strategies"] if row["subject"] == subject["name"]]
         parts += [
-            [line for text in _headline(subject, document) for line in textwrap.wrap(text, max(width, 60))],
-            _table(_SPEED, [_speed(row) for row in [*_yardsticks(subject), *rows]], colour),
-            _table(_TRUTH, [_truth(row) for row in rows], colour),
-            _table(_CONSEQUENCE, [_consequence(row) for row in rows], colour),
-            textwrap.wrap(f"Recommended: {subject['recommendation']['sentence']}", width),
+            [line for text in _headline(subject, document) for line in paragraph(text, max(width, 60))],
+            _table(_SPEED, [_speed(row) for row in [*_yardsticks(subject), *rows]], paint),
+            _table(_TRUTH, [_truth(row) for row in rows], paint),
+            _table(_CONSEQUENCE, [_consequence(row) for row in rows], paint),
+            paragraph(f"Recommended: {subject['recommendation']['sentence']}", width),
         ]
     parts.append([f"{document['cost']['wall_s']:.1f} s"])
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+    return page(parts)
 
 
-def profile_csv(document):
+def csv(document: ProfileDocument) -> str:
     """Return a profile as CSV: a row for each subject and strategy."""
     rows = []
     for row in document["strategies"]:
@@ -56,7 +41,7 @@ def profile_csv(document):
 def _headline(subject, document):
     pages, changes = subject["pages"], document["changes"]
     return [
-        f"{plain(subject['name'])}: {many(pages, 'page')} of {size(document['page_size']).replace('.0', '')}, "
+        f"{subject['name']}: {many(pages, 'page')} of {size(document['page_size']).replace('.0', '')}, "
         f"{size(subject['bytes'])}: {many(subject['contents'], 'content')}, "
         f"{many(subject['zero_pages'], 'zero page')}, merging saves {subject['saving_pages']:,}",
         f"After change: {100 * changes:g} % of the unshared pages of a sample change by a word, each to equal another.",
@@ -77,9 +62,9 @@ def _yardsticks(subject):
     ]
 
 
-def _table(titles, rows, colour):
+def _table(titles, rows, paint):
     lines = columns([titles, *rows], right=range(1, len(titles)))
-    return [f"\033[{BOLD}m{lines[0]}\033[0m" if colour else lines[0], *lines[1:]]
+    return [paint(lines[0]), *lines[1:]]
 
 
 def _speed(row):

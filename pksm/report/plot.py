@@ -2,9 +2,9 @@
 
 import importlib
 import os
+from collections.abc import Sequence
 
 from pksm.errors import PksmError, UnsupportedError, UsageError
-from pksm.report.pareto import front
 
 FORMATS = (".png", ".svg", ".pdf")
 FAINT, STRONG = "#9aa5b1", "#0b5cad"
@@ -56,6 +56,19 @@ def profile(document, path):
         raise PksmError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+def front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Return which points are on the Pareto front: no other point matches them in both x and y and beats them in one.
+
+    The smaller the better, in both.
+
+    Of points that are the same all are on the front or none.
+    """
+    return [
+        not any(other != point and other[0] <= point[0] and other[1] <= point[1] for other in points)
+        for point in points
+    ]
+
+
 def _scatter(axis, rows, heights, label):
     """Draw points, those on the Pareto front strong and joined; return the axis and what to write beside them."""
     points = [(row["ns_cold"], height) for row, height in zip(rows, heights, strict=True)]
@@ -98,6 +111,6 @@ def _pyplot():
     try:
         matplotlib = importlib.import_module("matplotlib")
     except ImportError:
-        raise UnsupportedError("--plot takes matplotlib, which is not here: pip install matplotlib") from None
+        raise UnsupportedError("pictures take matplotlib, which is not installed: pip install matplotlib") from None
     matplotlib.use("agg")
     return importlib.import_module("matplotlib.pyplot")

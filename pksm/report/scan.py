@@ -1,54 +1,79 @@
-"""How results look to people and to spreadsheets: pure functions of results, no page bytes in them."""
+"""How a scan looks to people and to spreadsheets: pure functions of the document `pksm.scan/1`.
 
-import csv
-import io
-import textwrap
+The tables are a function each: lists of lines of at most `width` characters, where names allow it.
+"""
 
-from pksm.report import scan_tables as tables
-from pksm.report.text import BOLD, columns, cut, many, plain, rate, size
+from collections import Counter
 
-DIM, GREEN = "2", "32"
+from pksm.documents import ScanDocument
+from pksm.report.text import (
+    BOLD,
+    DIM,
+    GREEN,
+    columns,
+    csv_text,
+    cut,
+    many,
+    page,
+    painting,
+    paragraph,
+    plain,
+    rate,
+    size,
+)
+
 SOURCES_SHOWN = 12  # of more processes only commands and users are listed; files always
 SHORTEST_S = 0.05  # of less a speed means nothing
+NAME_WIDTH = 44  # characters of a source's name in a table, at most
+SHOWN = 16  # bytes of a page, where they may be shown
+ROWS = 12  # commands or users
+MAPPINGS = 5
+AMOUNTS = ("resident", "saves", "of all")
+REASONS = {
+    "not_resident": "not resident", "swapped": "swapped out", "file": "of files", "shared": "shared memory",
+    "huge": "huge pages of hugetlbfs", "userfault": "under userfaultfd", "device": "of devices",
+    "racy": "dropped as written since they were read", "unreadable": "not readable",
+    "left_out": "left out of the image", "untold": "mapped more than once, frames not told",
+}  # fmt: skip
 
 
-def scan_table(result, width=80, colour=False, top=10, matrix=False):
+def table(result: ScanDocument, width: int = 80, colour: bool = False, top: int = 10, matrix: bool = False) -> str:
     """Return the result of a scan for people, in lines of at most `width` characters where names allow it.
 
     top: rows about groups of equal pages, at most; rows about groups that look and live alike are one. matrix: tell
     what every two sources have in common.
     """
-    paint = _paint if colour else _keep
+    paint = painting(colour)
     parts = [_headline(result, width)]
     if result["totals"]["pages"]:
         parts.append(_savings(result, paint))
         crowd = sum("command" in source for source in result["sources"]) > SOURCES_SHOWN
         alone = [source for source in result["sources"] if not (crowd and "command" in source)]
         if alone:
-            parts.append(tables.sources({**result, "sources": alone}, width, paint))
+            parts.append(_sources({**result, "sources": alone}, width, paint))
         if crowd:
-            parts.append(tables.commands(result, width, paint))
+            parts.append(_commands(result, width, paint))
         if crowd and len(result["by_user"]) > 1:
-            parts.append(tables.users(result, width, paint))
+            parts.append(_users(result, width, paint))
         if len(result["by_mapping"]) > 1:
-            parts.append(tables.mappings(result, width, paint))
+            parts.append(_mappings(result, width, paint))
         if matrix and result["matrix"]:
-            parts.append(tables.matrix(result, width, paint))
+            parts.append(_matrix(result, width, paint))
     if result["groups"] and top:
-        parts.append(tables.groups(result, width, paint, top))
-    parts.append(tables.out_of_reach(result, width, paint))
-    parts.append([paint(line, DIM) for line in textwrap.wrap(_effort(result), width)])
-    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+        parts.append(_groups(result, width, paint, top))
+    parts.append(_out_of_reach(result, width, paint))
+    parts.append([paint(line, DIM) for line in paragraph(_effort(result), width)])
+    return page(parts)
 
 
-def scan_csv(result):
+def csv(result: ScanDocument) -> str:
     """Return the result of a scan as CSV: a row for each source, looked at alone, then one for all together."""
     page_size, totals, saving = result["page_size"], result["totals"], result["saving"]
     rows = []
     for source in result["sources"]:
         pages = source["pages"]
         resident = pages["data"] + pages["zero"]
-        nonzero = tables.nonzero_duplicates(source)
+        nonzero = _nonzero_duplicates(source)
         saved = nonzero + pages["zero"]
         rows.append({
             "name": source["name"], "kind": source["kind"], "command": source.get("command", ""),
@@ -70,59 +95,6 @@ def scan_csv(result):
         "share_bytes": sum(row["share_bytes"] for row in rows),
     })  # fmt: skip
     return csv_text(rows)
-
-
-def features(facts):
-    """Return the facts of pksm features for people."""
-    machine = facts["machine"]
-    rows = [
-        ("checksums", ", ".join(_checksum(facts, name, bits) for name, bits in facts["checksums"].items())),
-        ("orders", ", ".join(facts["orders"])),
-        ("presets", ", ".join(facts["presets"])),
-        ("sources", ", ".join(facts["sources"])),
-        ("processor", f"{machine['cpus']} CPUs; instruction sets in use up to {facts['cpu_levels'][-1]}"),
-        ("frame numbers", _choice(machine["frame_numbers"], "told", "not told to this user: that takes root")),
-        ("PAGEMAP_SCAN", _choice(machine["pagemap_scan"], "there", "not there (Linux 6.7): slower on sparse memory")),
-        ("process_vm_readv", _choice(machine["process_vm_readv"], "there", "not there: /proc/PID/mem is used, slower")),
-        ("whose memory", _PTRACE_SCOPES.get(machine["ptrace_scope"], _PTRACE_SCOPES[3])),
-        ("huge pages", machine["huge_pages"] or "not there"),
-        ("kernel's own KSM", _choice(machine["kernel_ksm"], "there", "not there")),
-    ]
-    return "\n".join([f"pksm {facts['version']}", *columns(rows)]) + "\n"
-
-
-_PTRACE_SCOPES = {
-    None: "processes of the same user; all as root",
-    0: "processes of the same user; all as root",
-    1: "children, such as pksm scan -- COMMAND; all as root",
-    2: "all as root, none otherwise",
-    3: "none: kernel.yama.ptrace_scope forbids it",
-}
-
-
-def _checksum(facts, name, bits):
-    return f"{name} ({bits} bits{', default' if name == facts['default_checksum'] else ''})"
-
-
-def _choice(is_so, yes, no):
-    return yes if is_so else no
-
-
-def csv_text(rows):
-    """Return dicts with the same keys as CSV with a header line."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _keep(text, _):
-    return text
-
-
-def _paint(text, code):
-    return f"\033[{code}m{text}\033[0m"
 
 
 def _headline(result, width):
@@ -157,7 +129,7 @@ def _savings(result, paint):
         row("  zero pages", saving["zero_pages"], saving["zero_pages"] * page_size),
         row("  duplicates", saving["nonzero_pages"], saving["nonzero_pages"] * page_size),
         row("  together", saving["pages"], saving["bytes"]),
-        row("  PKSM's own needs", None, -metadata, f"{metadata // totals['pages']} B a page"),
+        row("  PKSM's own needs", None, -metadata, f"{metadata // totals['pages']} B per page"),
         row("  left over", None, saving["net_bytes"]),
     ]
     lines = columns(rows, right=(1, 2, 3))
@@ -171,3 +143,159 @@ def _effort(result):
     if result["totals"]["pages"] and cost["steps"]["merge"]["wall_s"] >= SHORTEST_S:
         done = f"merging {rate(cost['pages_per_s'])} pages/s, {done}"
     return f"{cost['wall_s']:.2f} s; {done}"
+
+
+def _nonzero_duplicates(source):
+    """Pages a source alone would save besides its zero pages."""
+    return source["duplicates"] - max(0, source["pages"]["zero"] - 1)
+
+
+def _sources(result, width, paint):
+    """A row for each source, looked at alone."""
+    page_size = result["page_size"]
+    amounts = {
+        "resident": lambda source: source["pages"]["data"] + source["pages"]["zero"],
+        "zero": lambda source: source["pages"]["zero"],
+        "duplicates": _nonzero_duplicates,
+        "not resident": lambda source: source["pages"]["hole"],
+        "excluded": lambda source: source["pages"]["excluded"],
+        "lost": lambda source: source["lost"],
+    }
+    told = [
+        name
+        for name, amount in amounts.items()
+        if name in ("resident", "zero", "duplicates") or any(map(amount, result["sources"]))
+    ]
+    title = "Source, by itself"
+    rows = [told] + [[size(amounts[name](source) * page_size) for name in told] for source in result["sources"]]
+    while len(told) > 3 and len(title) + sum(2 + max(map(len, column)) for column in zip(*rows, strict=True)) > width:
+        told, *rows = ([*row[:-1]] for row in (told, *rows))
+    taken = sum(2 + max(map(len, column)) for column in zip(*rows, strict=True))
+    room = max(len(title), min(NAME_WIDTH, width - taken))
+    names = [title, *(cut(plain(source["name"]), room) for source in result["sources"])]
+    lines = columns([(name, *row) for name, row in zip(names, rows, strict=True)], right=range(1, len(told) + 1))
+    return [paint(lines[0], BOLD), *lines[1:]]
+
+
+def _groups(result, width, paint, n_rows):
+    """The largest groups, those alike in one row; the rows that save most first."""
+    alike = Counter(
+        (group["pages"], group["looks"], _where(group, result), _bytes(group)) for group in result["groups"]
+    )
+    saving = {key: count * (key[0] - 1) for key, count in alike.items()}
+    shown = sorted(alike, key=saving.get, reverse=True)[:n_rows]
+    rows = [
+        (f"{alike[key]:,} of {key[0]:,} pages", size(saving[key] * result["page_size"]), key[1], key[2])
+        for key in shown
+    ]
+    head, *told = columns([("groups", "save", "look like", "live in"), *rows], right=(1,))
+    lines = [head]
+    for line, (*_, first) in zip(told, shown, strict=True):
+        lines += [line, f"  {first}"] if first else [line]  # bytes on a line of their own cut nothing off
+    return [paint(_groups_title(result), BOLD), *("  " + line[: width - 2].rstrip() for line in lines)]
+
+
+def _bytes(group):
+    """The first bytes of a group where they may be shown: text as it is, all else in hexadecimal."""
+    if "bytes" not in group:
+        return ""
+    first = bytes.fromhex(group["bytes"]["hex"])[:SHOWN]
+    text = first.decode("latin-1")
+    return f"first bytes: {repr(text) if text.isascii() and text.isprintable() else first.hex()}"
+
+
+def _groups_title(result):
+    n_groups = result["groups_found"]
+    if n_groups > len(result["groups"]):
+        return f"The {len(result['groups']):,} largest of {n_groups:,} groups of equal pages"
+    return f"The {n_groups:,} groups of equal pages" if n_groups > 1 else "The one group of equal pages"
+
+
+def _where(group, result):
+    """Tell where a group lives: mapping by mapping, with the sources by name if they are few."""
+    sources = {}
+    for place in group["where"]:
+        sources.setdefault(place["mapping"], []).append(place["source"])
+    if len(result["sources"]) == 1:
+        return plain(", ".join(sources))
+    return plain(", ".join(_place(mapping, names) for mapping, names in sources.items()))
+
+
+def _place(mapping, names):
+    if len(names) > 1:
+        return f"{mapping} of {len(names)} sources"
+    is_file = mapping == names[0].rpartition("/")[2]
+    return names[0] if is_file else f"{mapping} of {names[0]}"
+
+
+def _commands(result, width, paint):
+    """A row for each command and user, together."""
+    rows = [
+        (cut(plain(f"{row['command']} of {row['user']}"), NAME_WIDTH), f"{row['processes']:,}", *_amounts(row, result))
+        for row in result["by_command"]
+    ]
+    return _with_title(("Command and user, by themselves", "processes", *AMOUNTS), rows, paint)
+
+
+def _users(result, width, paint):
+    """A row for each user, together."""
+    rows = [
+        (cut(plain(row["user"]), NAME_WIDTH), f"{row['processes']:,}", *_amounts(row, result))
+        for row in result["by_user"]
+    ]
+    return _with_title(("User, by themselves", "processes", *AMOUNTS), rows, paint)
+
+
+def _amounts(row, result):
+    page_size = result["page_size"]
+    return size(row["pages"] * page_size), size(row["saving_pages"] * page_size), size(row["share_bytes"])
+
+
+def _mappings(result, width, paint):
+    """The mappings that have the largest shares of the saving."""
+    page_size = result["page_size"]
+    rows = [
+        (cut(plain(row["mapping"]), NAME_WIDTH), size(row["pages"] * page_size), size(row["share_bytes"]))
+        for row in result["by_mapping"]
+        if row["share_bytes"]
+    ]
+    return _with_title(("Mapping", "resident", "of what is saved"), rows, paint, MAPPINGS) if rows else []
+
+
+def _with_title(title, rows, paint, most=ROWS):
+    """Lines of the first rows, and one that tells how many more there are."""
+    lines = columns([title, *rows[:most]], right=range(1, len(title)))
+    rest = [f"... and {len(rows) - most:,} more (JSON has all)"] if len(rows) > most else []
+    return [paint(lines[0], BOLD), *lines[1:], *rest]
+
+
+def _matrix(result, width, paint):
+    """Contents that every two sources both have, zero pages apart; a source beside itself: all it has."""
+    names = [cut(plain(source["name"]), NAME_WIDTH // 2) for source in result["sources"]]
+    numbers = [str(number) for number in range(1, len(names) + 1)]
+    rows = [
+        (number, name, *(f"{contents:,}" for contents in row))
+        for number, name, row in zip(numbers, names, result["matrix"], strict=True)
+    ]
+    lines = columns([("", "Contents in common", *numbers), *rows], right=(0, *range(2, len(names) + 2)))
+    return [paint(lines[0], BOLD), *lines[1:]]
+
+
+def _out_of_reach(result, width, paint):
+    """What was not looked at, and what was written meanwhile."""
+    told = Counter()
+    for source in result["sources"]:
+        told.update(source["out_of_reach"])
+    parts = [
+        f"{size(pages * result['page_size'])} {REASONS.get(reason, plain(reason))}"
+        for reason, pages in told.most_common()
+        if pages
+    ]
+    racy = sum(source.get("racy") or 0 for source in result["sources"])
+    lines = [f"Out of reach: {', '.join(parts)}."] if parts else []
+    if racy > told["racy"]:
+        lines.append(f"Written since they were read, and kept: {many(racy - told['racy'], 'page')}.")
+    merged = sum(source.get("ksm_merged") or 0 for source in result["sources"])
+    if merged:
+        lines.append(f"Merged by the kernel's KSM already: {many(merged, 'mapping')}.")
+    return paragraph(" ".join(lines), width)

@@ -1,9 +1,7 @@
 """How a simulation looks to people and to spreadsheets: pure functions of the document `pksm.simulate/1`."""
 
-import textwrap
-
-from pksm.report.scan import csv_text, size
-from pksm.report.text import BOLD, columns, cut, many, plain
+from pksm.documents import Run, SimulateDocument
+from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, plain, size
 
 ROWS = 12  # of the series, in a table
 LABEL_WIDTH = 30
@@ -24,46 +22,41 @@ SHOWN = {
 ALWAYS = ("pages_shared", "pages_sharing", "pages_unshared", "frames_used", "frames_saved")
 
 
-def simulate_csv(document):
-    """Return samples and readings as CSV, by time; samples have no label. Of several policies, each with its name."""
-    if "runs" in document:
-        names = list(dict.fromkeys(name for run in document["runs"] for name in run["series"]["columns"]))
-        blank = {"policy": "", "label": "", **dict.fromkeys(names, "")}
-        rows = [blank | {"policy": run["policy"], **row} for run in document["runs"] for row in _csv_rows(run)]
-        return csv_text(rows)
-    return csv_text(_csv_rows(document))
+def csv(document: SimulateDocument) -> str:
+    """Return samples and readings as CSV, by policy and time; samples have no label."""
+    names = list(dict.fromkeys(name for run in document["runs"] for name in run["series"]["columns"]))
+    blank = {"policy": "", "label": "", **dict.fromkeys(names, "")}
+    return csv_text([blank | {"policy": run["policy"], **row} for run in document["runs"] for row in _csv_rows(run)])
 
 
-def _csv_rows(document):
-    rows = [dict(zip(document["series"]["columns"], row, strict=True)) for row in document["series"]["rows"]]
-    rows = [{"label": "", **row} for row in rows]
-    rows += [
-        {"label": reading["label"], "ms": reading["ms"], **reading["counters"]} for reading in document["readings"]
-    ]
+def _csv_rows(run: Run) -> list[dict]:
+    rows = [{"label": "", **dict(zip(run["series"]["columns"], row, strict=True))} for row in run["series"]["rows"]]
+    rows += [{"label": reading["label"], "ms": reading["ms"], **reading["counters"]} for reading in run["readings"]]
     return sorted(rows, key=lambda row: row["ms"])
 
 
-def simulate_table(document, width=80, colour=False):
-    """Return a document for people."""
-    paint = (lambda text: f"\033[{BOLD}m{text}\033[0m") if colour else lambda text: text
-    if "runs" in document:
+def table(document: SimulateDocument, width: int = 80, colour: bool = False) -> str:
+    """Return a document for people: one policy over time, or several side by side."""
+    paint = painting(colour)
+    if len(document["runs"]) > 1:
         return _side_by_side(document, width, paint)
-    final = document["final"]
-    parts = [textwrap.wrap(_headline(document), width)]
-    if document["readings"]:
-        rows = [(reading["label"], reading["ms"], reading["counters"]) for reading in document["readings"]]
+    [run] = document["runs"]
+    final = run["final"]
+    parts = [paragraph(_headline(document, run), width)]
+    if run["readings"]:
+        rows = [(reading["label"], reading["ms"], reading["counters"]) for reading in run["readings"]]
         parts.append(_counters("Readings", rows, width, paint))
-    columns_, rows = document["series"]["columns"], document["series"]["rows"]
+    columns_, rows = run["series"]["columns"], run["series"]["rows"]
     if len(rows) > 1:
         samples = [("", row[0], dict(zip(columns_[1:], row[1:], strict=True))) for row in _spread(rows)]
         parts.append(_counters("Over time", samples, width, paint))
-    elif not document["readings"]:
+    elif not run["readings"]:
         parts.append(_counters("In the end", [("", final["ms"], final["counters"])], width, paint))
     if final["hung"]:
-        parts.append(textwrap.wrap(f"{final['hung']}; nothing is merged any more.", width))
-    parts.append(textwrap.wrap(_savings(document), width))
-    parts.append(textwrap.wrap(_effort(final), width))
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+        parts.append(paragraph(f"{final['hung']}; nothing is merged any more.", width))
+    parts.append(paragraph(_savings(final, document["page_size"]), width))
+    parts.append(paragraph(_effort(final), width))
+    return page(parts)
 
 
 def _side_by_side(document, width, paint):
@@ -71,7 +64,7 @@ def _side_by_side(document, width, paint):
     runs, page_size = document["runs"], document["page_size"]
     names = [run["policy"] for run in runs]
     title = f"{cut(plain(document['workload']), LABEL_WIDTH * 2)} under {' and '.join(names)}"
-    parts = [textwrap.wrap(title + (", interrupted" if document["interrupted"] else ""), width)]
+    parts = [paragraph(title + (", interrupted" if document["interrupted"] else ""), width)]
     unmerged = document["unmerged"]
     if unmerged:
         rows = [("Frames in use", "nobody", *names)]
@@ -86,7 +79,7 @@ def _side_by_side(document, width, paint):
     if unmerged:
         rows.append(("saved, less metadata", *(_net(unmerged[-1][1], run["final"], page_size) for run in runs)))
     parts.append(_lines(rows, paint))
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+    return page(parts)
 
 
 def _lines(rows, paint):
@@ -117,13 +110,13 @@ def _merged(counters):
     return counters["pages_sharing"] + counters.get("ksm_zero_pages", 0)
 
 
-def _headline(document):
-    tunables = document["tunables"]
+def _headline(document, run):
+    tunables = run["tunables"]
     pace = f"{tunables['pages_to_scan']:,} pages every {tunables['sleep_millisecs']} ms"
     pace = f"at first {pace}" if tunables.get("advisor_mode", "none") != "none" else pace
     ended = ", interrupted" if document["interrupted"] else ""
     workload = cut(plain(document["workload"]), LABEL_WIDTH * 2)
-    return f"{workload} under {document['policy']}, {pace}: {_time(document['final']['ms'])} of virtual time{ended}"
+    return f"{workload} under {run['policy']}, {pace}: {_time(run['final']['ms'])} of virtual time{ended}"
 
 
 def _time(ms):
@@ -159,8 +152,7 @@ def _counters(title, rows, width, paint):
         names.remove(optional[-1])
 
 
-def _savings(document):
-    final, page_size = document["final"], document["page_size"]
+def _savings(final, page_size):
     saved = final["counters"]["frames_saved"] * page_size
     metadata = final["metadata_bytes"]
     text = (

@@ -1,9 +1,19 @@
-"""Numbers, names and columns as people read them."""
+"""Numbers, names, columns and paragraphs as people read them, and rows as spreadsheets do.
 
-BOLD = "1"
+Names come from strangers: what would steer a terminal or start a formula leaves this file as harmless text.
+"""
+
+import csv
+import io
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+BOLD, DIM, GREEN = "1", "2", "32"
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is no text to a spreadsheet
 
 
-def size(n_bytes):
+def size(n_bytes: float) -> str:
     """Return bytes as people read them: "640 B", "12.0 KiB", "1.50 GiB"."""
     amount, units = float(n_bytes), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
     while abs(amount) >= 1023.95 and len(units) > 1:
@@ -13,20 +23,23 @@ def size(n_bytes):
     return f"{amount:.{digits}f} {units[0]}"
 
 
-def rate(per_second):
-    """Return a number a second as people read it: "850", "12.3 k", "1.42 M"."""
+def rate(per_second: float) -> str:
+    """Return a number per second as people read it: "850", "12.3 k", "1.42 M"."""
     if per_second < 1000:
         return f"{per_second:.0f}"
     return f"{per_second / 1e3:.1f} k" if per_second < 999_950 else f"{per_second / 1e6:.2f} M"
 
 
-def plain(text):
+def plain(text: str) -> str:
     """Return text on one line and without what would steer a terminal: such characters as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
-                   for char in text)  # fmt: skip
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
+    )
 
 
-def cut(text, width):
+def cut(text: str, width: int) -> str:
     """Return text in at most `width` characters, its middle left out if need be."""
     if len(text) <= width:
         return text
@@ -34,8 +47,9 @@ def cut(text, width):
     return text[: kept - kept // 2] + "..."[:width] + text[len(text) - kept // 2 :]
 
 
-def columns(rows, right=()):
+def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
     """Return rows of cells as lines with aligned columns; those numbered in `right` are flush right."""
+    rows = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -46,6 +60,39 @@ def columns(rows, right=()):
     ]
 
 
-def many(number, noun):
+def paragraph(text: str, width: int) -> list[str]:
+    """Return text as lines of at most `width` characters."""
+    return textwrap.wrap(plain(text), width)
+
+
+def page(parts: Iterable[Sequence[str]]) -> str:
+    """Return parts, each some lines, with an empty line between two; empty parts are left out."""
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def painting(colour: bool) -> Callable[..., str]:
+    """Return paint(text, code=BOLD), which puts colour on text, or does not."""
+    if colour:
+        return lambda text, code=BOLD: f"\033[{code}m{text}\033[0m"
+    return lambda text, code=BOLD: text
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return dicts with the same keys as CSV with a header line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_cell, rows[0]))
+    writer.writerows(map(_cell, row.values()) for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as spreadsheets may have it: text without escapes for terminals, and never as a formula."""
+    if not isinstance(value, str):
+        return value
+    return ("'" if value.startswith(FORMULAS) else "") + plain(value)
+
+
+def many(number: int, noun: str) -> str:
     """Return a number and its noun: "1 page", "2,304 pages"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

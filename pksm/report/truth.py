@@ -1,19 +1,19 @@
 """How a comparison with real kernels looks to people and to spreadsheets: pure functions of its document."""
 
-from pksm.report.scan import csv_text
-from pksm.report.text import BOLD, columns, cut, plain
+from pksm.documents import TruthDocument
+from pksm.report.text import columns, csv_text, cut, page, painting, plain
 
 SHOWN = 40  # numbers that differ, in a table
 
 
-def truth_csv(document):
+def csv(document: TruthDocument) -> str:
     """Return all rows as CSV."""
     return csv_text(document["rows"])
 
 
-def truth_table(document, colour=False, everything=False):
+def table(document: TruthDocument, width: int = 80, colour: bool = False, everything: bool = False) -> str:
     """Return a document for people; everything: all rows, not only those that differ."""
-    paint = (lambda text: f"\033[{BOLD}m{text}\033[0m") if colour else lambda text: text
+    paint = painting(colour)
     of = "w" if "w" in document["rows"][0] else "id"
     lines = columns([_HEAD, *_summary(document["rows"], of)], right=range(2, len(_HEAD)))
     parts = [[paint(lines[0]), *lines[1:]]]
@@ -24,9 +24,9 @@ def truth_table(document, colour=False, everything=False):
         lines = columns([(head, "phase", "counter", "kernel", "ours", "why"), *map(_line, shown)], right=(3, 4))
         parts.append([paint(lines[0]), *(line.rstrip() for line in lines[1:])])
         if len(shown) < len(differing):
-            parts[-1].append(f"and {len(differing) - len(shown):,} more (--csv has all)")
+            parts[-1].append(f"and {len(differing) - len(shown):,} more (CSV has all)")
     parts.append([_verdict(document)])
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+    return page(parts)
 
 
 _HEAD = ("Kernel", "did", "numbers", "equal", "explained", "not")

@@ -1,27 +1,25 @@
 """How a comparison with the kernel looks to people and to spreadsheets: pure functions of `pksm.validate/1`."""
 
-import textwrap
-
-from pksm.report.scan import csv_text
-from pksm.report.text import BOLD, columns, many
+from pksm.documents import ValidateDocument
+from pksm.report.text import columns, csv_text, many, page, painting, paragraph
 
 
-def validate_csv(document):
+def csv(document: ValidateDocument) -> str:
     """Return a line for each counter of each workload."""
     return csv_text([{**row, "difference": row["ours"] - row["kernel"]} for row in document["rows"]])
 
 
-def validate_table(document, width=80, colour=False):
+def table(document: ValidateDocument, width: int = 80, colour: bool = False) -> str:
     """Return a document for people: all counters that are not 0 on both sides."""
-    paint = (lambda text: f"\033[{BOLD}m{text}\033[0m") if colour else lambda text: text
-    title = f"ksmd of Linux {document['kernel']} beside ours, {document['pages']:,} pages a workload"
-    parts = [textwrap.wrap(title, width)]
+    paint = painting(colour)
+    title = f"ksmd of Linux {document['kernel']} beside ours, {document['pages']:,} pages per workload"
+    parts = [paragraph(title, width)]
     for entry in document["workloads"]:
         parts.append(_workload(document, entry, paint))
     for entry in document["skipped"]:
-        parts.append(textwrap.wrap(f"{entry['workload']}: left out: {entry['reason']}", width))
-    parts.append(textwrap.wrap(_verdict(document), width))
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+        parts.append(paragraph(f"{entry['workload']}: left out: {entry['reason']}", width))
+    parts.append(paragraph(_verdict(document), width))
+    return page(parts)
 
 
 def _workload(document, entry, paint):

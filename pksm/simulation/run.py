@@ -91,8 +91,7 @@ def simulate(settings, makers, progress=None, hold=nullcontext):
 
     progress(policy name, now, wake-ups): called after every step. hold: a factory of context managers that hold
     interrupts back for the length of a step; a KeyboardInterrupt in between ends the work, and the document tells of
-    what was done by then. With several makers the results are in `runs`, and `unmerged` has the frames used if nobody
-    merges.
+    what was done by then. The results are in `runs`; with several makers `unmerged` has the frames used if nobody merges.
     """
     play = _player(settings)
     runs, interrupted = [], False
@@ -110,9 +109,8 @@ def simulate(settings, makers, progress=None, hold=nullcontext):
         "seed": settings.seed,
         "interrupted": interrupted,
     }
-    if len(makers) == 1:
-        return document | runs[0]
-    return document | {"unmerged": [] if interrupted else _unmerged(settings, play, names), "runs": runs}
+    alone = interrupted or len(makers) == 1
+    return document | {"unmerged": [] if alone else _unmerged(settings, play, names), "runs": runs}
 
 
 def _unmerged(settings, play, names):

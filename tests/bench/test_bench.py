@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pksm import report
 from pksm.bench import run as bench
 from pksm.bench import yardsticks
 from pksm.engine import native
 from pksm.errors import PageError, UsageError
 from pksm.protocols import NO_FRAME, ZERO_FRAME
-from pksm.report import bench as bench_report
 from pksm.simulation.workloads import LOADS
 from pksm.simulation.workloads.loads import Load
 
@@ -349,7 +349,7 @@ def document():
 
 
 def test_table_shows_ratios_to_the_read_of_the_same_load(document):
-    text = bench_report.bench_table(document)
+    text = report.table(document)
     for load in ("a", "f"):
         assert f"Load {load}, 300 pages of 64 B\n{LOADS[load]}\n" in text
         lines = text.partition(f"Load {load}, ")[2].partition("\n\nLoad ")[0].splitlines()
@@ -367,7 +367,7 @@ def test_table_shows_ratios_to_the_read_of_the_same_load(document):
 
 
 def test_csv_has_all_rows(document):
-    read = list(csv.DictReader(bench_report.bench_csv(document).splitlines()))
+    read = list(csv.DictReader(report.csv(document).splitlines()))
     assert len(read) == len(document["rows"])
     assert set(read[0]) == FIELDS
     assert [float(row["ns_per_page"]) for row in read] == [row["ns_per_page"] for row in document["rows"]]

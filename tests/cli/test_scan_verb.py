@@ -199,7 +199,7 @@ def test_bytes_that_are_shown_cut_nothing_off(tmp_path, capfd, monkeypatch, colu
     monkeypatch.setenv("COLUMNS", columns)
     noise = random.Random(1).randbytes(SIZE)
     text, quotes = b"one line\tand more" * 240, b"'\"\\" * 1365 + b"."
-    path = write_file(tmp_path / "ram", [bytes(16) + noise[16:], noise, text[:SIZE], quotes] * 2, SIZE)
+    write_file(tmp_path / "ram", [bytes(16) + noise[16:], noise, text[:SIZE], quotes] * 2, SIZE)
     monkeypatch.chdir(tmp_path)
     lines = run(capfd, "scan", "--show-bytes", "ram").out.splitlines()
     plain = run(capfd, "scan", "ram").out.splitlines()

@@ -32,9 +32,13 @@ def trace(tmp_path):
 
 
 def document(capfd, *arguments):
+    """The document of one policy, and the fields of its run beside those of the whole."""
     done = run(capfd, "simulate", "--json", *arguments)
     assert done.code == 0 and done.err == "", done.err
-    return json.loads(done.out)
+    found = json.loads(done.out)
+    [only] = found["runs"]
+    assert found["unmerged"] == []
+    return found | only
 
 
 def test_the_document(trace, capfd):
@@ -173,7 +177,7 @@ def test_interrupted_it_prints_what_was_gathered(tmp_path):
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     found = json.loads(out)
-    assert found["interrupted"] and found["readings"][0]["label"] == "begun"
+    assert found["interrupted"] and found["runs"][0]["readings"][0]["label"] == "begun"
 
 
 def test_a_trace_may_set_what_only_one_of_the_policies_has(tmp_path, capfd):
@@ -207,9 +211,9 @@ def test_several_policies_have_the_same_script(tmp_path, capfd):
     document = json.loads(capfd.readouterr().out)
     (label, used), last = document["unmerged"]
     assert label == "x" and last == [None, 10]
-    for run in document["runs"]:
-        assert run["readings"][0]["counters"]["frames_used"] == used
-        assert run["final"]["counters"]["frames_used"] == 10
+    for one in document["runs"]:
+        assert one["readings"][0]["counters"]["frames_used"] == used
+        assert one["final"]["counters"]["frames_used"] == 10
 
 
 @pytest.mark.parametrize(

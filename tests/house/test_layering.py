@@ -26,7 +26,7 @@ ROOMS = {
     "bench": {"simulation", "hosts", "policies", "engine", "linux", "protocols", "documents", "validation"},
     "profiler": {"simulation", "scan", "bench", "hosts", "policies", "engine", "linux", "documents"},
     "validation": {"simulation", "hosts", "policies", "engine", "linux", "protocols", "documents"},
-    "report": {"documents", "simulation"},
+    "report": {"documents"},
     "cli": {"*"},
     "__main__": {"cli"},
     "__init__": {"*"},  # names handed on, loaded when they are first used

@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from pksm import profiler
+from pksm import profiler, report
 from pksm.engine.checksums import plugins
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.store import Store
@@ -15,8 +15,7 @@ from pksm.errors import PksmError, UsageError
 from pksm.profiler import advice, blindness, consequence
 from pksm.profiler import collisions as truth
 from pksm.profiler.subject import Subject, of_load
-from pksm.report import checksum as checksum_report
-from pksm.report.pareto import front
+from pksm.report.plot import front
 
 SOME = ("xxh3-64", "jhash2", "sampled", "partial")
 
@@ -207,10 +206,10 @@ def test_the_document_has_what_its_schema_says(documents):
         assert {"1_word", "2_words", "4_words", "64_words", "byte", "line", "tail"} <= set(row["missed"])
         assert row["contents"] == 600 and row["merges"] == 0
         assert sum(row["cpu_ns_steps"].values()) == pytest.approx(row["cpu_ns_to_rest"])
-    table = checksum_report.profile_table(document)
+    table = report.table(document)
     assert all(len(line) <= 100 for line in table.splitlines())
     assert "Recommended: " in table
-    header, *lines = checksum_report.profile_csv(document).splitlines()
+    header, *lines = report.csv(document).splitlines()
     assert len(lines) == len(SOME) and "missed_1_word" in header and "cpu_ns_settle" in header
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pksm import sources
+from pksm import report, sources
 from pksm.extents import State
-from pksm.report import scan as report
-from pksm.report import simulate as simulate_report
+from pksm.report import text
 from pksm.scan.run import Settings, opened, scan
 
 from support.memory_sources import GivenSource, data, write_file
@@ -23,12 +22,12 @@ ACCEPT = "PKSM_ACCEPT"
 SIZE = 4096
 
 
-def compare(name, text):
+def compare(name, shown):
     path = GOLDEN / name
     if os.environ.get(ACCEPT):
-        path.write_text(text, encoding="utf-8")
+        path.write_text(shown, encoding="utf-8")
     assert path.exists(), f"no {path}: make it with {ACCEPT}=1 python -m pytest {__file__}"
-    assert text == path.read_text(encoding="utf-8"), (
+    assert shown == path.read_text(encoding="utf-8"), (
         f"the output is not that of {path}; if it should be new: {ACCEPT}=1 python -m pytest {__file__}"
     )
 
@@ -85,21 +84,21 @@ def results(tmp_path_factory):
 @pytest.mark.parametrize("name", ["one", "several", "nothing"])
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_scan_table(results, name, width):
-    table = report.scan_table(results[name], width)
+    table = report.table(results[name], width)
     assert max(map(len, table.splitlines())) <= width
     compare(f"scan-{name}-{width}.txt", table)
 
 
 def test_scan_table_in_colour(results):
-    colourful = report.scan_table(results["several"], 80, colour=True)
+    colourful = report.table(results["several"], 80, colour=True)
     plain = colourful
-    for code in (report.BOLD, report.DIM, report.GREEN, "0"):
+    for code in (text.BOLD, text.DIM, text.GREEN, "0"):
         plain = plain.replace(f"\x1b[{code}m", "")
-    assert plain == report.scan_table(results["several"], 80) and plain != colourful
+    assert plain == report.table(results["several"], 80) and plain != colourful
 
 
 def test_scan_csv(results):
-    compare("scan-several.csv", report.scan_csv(results["several"]))
+    compare("scan-several.csv", report.csv(results["several"]))
 
 
 def test_features():
@@ -108,11 +107,11 @@ def test_features():
         "process_vm_readv": True, "ptrace_scope": 1, "kernel_ksm": True,
     }  # fmt: skip
     facts = {
-        "version": "1.2.3", "cpu_levels": ["scalar", "avx2"], "checksums": {"xxh3-64": 64, "jhash2": 32},
+        "schema": "pksm.features/1", "version": "1.2.3", "cpu_levels": ["scalar", "avx2"], "checksums": {"xxh3-64": 64, "jhash2": 32},
         "default_checksum": "xxh3-64", "orders": ["content", "checksum"], "presets": ["fixed", "v0.1"],
         "sources": {"raw": "files", "process": "live"}, "machine": machine,
     }  # fmt: skip
-    compare("features.txt", report.features(facts))
+    compare("features.txt", report.table(facts))
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +120,12 @@ def simulated():
 
     settings = Settings("fork-family", pages=300, seed=1, sample_ms=20)
     document = simulate(settings, [pksmd_maker("fixed", {"pages_to_scan": 50})])
-    document["final"]["steps"] = {}  # the one thing that is never twice the same
+    document["runs"][0]["final"]["steps"] = {}  # the one thing that is never twice the same
     return document
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_simulate_table(simulated, width):
-    table = simulate_report.simulate_table(simulated, width)
+    table = report.table(simulated, width)
     assert max(map(len, table.splitlines())) <= max(width, 75)
     compare(f"simulate-{width}.txt", table)

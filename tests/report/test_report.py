@@ -6,14 +6,16 @@ import io
 
 import pytest
 
-from pksm.report import scan as report
+from pksm import report
+from pksm.report import text
+from pksm.report.scan import SOURCES_SHOWN
 from pksm.scan.run import Settings, scan
 
 from support.memory_sources import GivenSource, data
 
 
 @pytest.mark.parametrize(
-    ("n_bytes", "text"),
+    ("n_bytes", "said"),
     [
         (0, "0 B"),
         (640, "640 B"),
@@ -29,32 +31,32 @@ from support.memory_sources import GivenSource, data
         (5000 << 50, "5000.00 PiB"),
     ],
 )
-def test_size(n_bytes, text):
-    assert report.size(n_bytes) == text
+def test_size(n_bytes, said):
+    assert text.size(n_bytes) == said
 
 
 @pytest.mark.parametrize(
-    ("per_second", "text"),
+    ("per_second", "said"),
     [(0.4, "0"), (850, "850"), (12_340, "12.3 k"), (999_940, "999.9 k"), (999_960, "1.00 M"), (1_423_000, "1.42 M")],
 )
-def test_rate(per_second, text):
-    assert report.rate(per_second) == text
+def test_rate(per_second, said):
+    assert text.rate(per_second) == said
 
 
 def test_plain_text_steers_no_terminal():
-    assert report.plain("a\x1b[2Jb\nc\td\x00\x9b") == "a\\x1b[2Jb\\nc\\td\\x00\\x9b"
-    assert report.plain("ünï\udcff") == "ünï\\udcff"
-    assert report.plain("/ram.img (pid 5)") == "/ram.img (pid 5)"
+    assert text.plain("a\x1b[2Jb\nc\td\x00\x9b") == "a\\x1b[2Jb\\nc\\td\\x00\\x9b"
+    assert text.plain("ünï\udcff") == "ünï\\udcff"
+    assert text.plain("/ram.img (pid 5)") == "/ram.img (pid 5)"
 
 
 def test_cut_keeps_both_ends():
-    assert report.cut("abcdefghij", 10) == "abcdefghij"
-    assert report.cut("abcdefghijk", 10) == "abcd...ijk"
-    assert [len(report.cut("abcdefghijk", width)) for width in range(3, 12)] == list(range(3, 12))
+    assert text.cut("abcdefghij", 10) == "abcdefghij"
+    assert text.cut("abcdefghijk", 10) == "abcd...ijk"
+    assert [len(text.cut("abcdefghijk", width)) for width in range(3, 12)] == list(range(3, 12))
 
 
 def test_columns_are_aligned():
-    lines = report.columns([("name", "n", "note"), ("a", "100", ""), ("long name", "5", "x")], right=(1,))
+    lines = text.columns([("name", "n", "note"), ("a", "100", ""), ("long name", "5", "x")], right=(1,))
     assert lines == ["name         n  note", "a          100", "long name    5  x"]
 
 
@@ -65,10 +67,10 @@ def result():
 
 
 def test_groups_that_look_and_live_alike_are_one_row(result):
-    table = report.scan_table(result)
-    assert "39 of 2 pages" in table and table.count("one byte repeated") == 1
-    assert "The 39 groups of equal pages" in table
-    assert "39 of 2" not in report.scan_table(result, top=0)
+    shown = report.table(result)
+    assert "39 of 2 pages" in shown and shown.count("one byte repeated") == 1
+    assert "The 39 groups of equal pages" in shown
+    assert "39 of 2" not in report.table(result, top=0)
 
 
 def test_no_more_rows_than_wanted(result):
@@ -76,9 +78,9 @@ def test_no_more_rows_than_wanted(result):
     for number, group in enumerate(several["groups"]):
         group["looks"] = f"kind {number % 5}"
     several["groups_found"] = 5000
-    table = report.scan_table(several, top=3)
-    assert sum("kind" in line for line in table.splitlines()) == 3
-    assert "The 39 largest of 5,000 groups" in table
+    shown = report.table(several, top=3)
+    assert sum("kind" in line for line in shown.splitlines()) == 3
+    assert "The 39 largest of 5,000 groups" in shown
 
 
 class Process(GivenSource):
@@ -91,15 +93,15 @@ def test_files_are_told_however_many_processes_there_are(files, processes):
     page = data(b"a" * 512)
     sources = [GivenSource(f"/ram{number}.img", page) for number in range(files)]
     sources += [Process(f"pid {number} (worker)", page) for number in range(processes)]
-    table = report.scan_table(scan(sources, Settings(page_size=512, top=0)))
-    assert all(f"/ram{number}.img " in table for number in range(files))
-    crowd = processes > report.SOURCES_SHOWN
-    assert ("worker of someone" in table) == crowd and ("pid 0 (worker)" in table) != crowd
-    assert ("Source, by itself" in table) == (files > 0 or not crowd)
+    shown = report.table(scan(sources, Settings(page_size=512, top=0)))
+    assert all(f"/ram{number}.img " in shown for number in range(files))
+    crowd = processes > SOURCES_SHOWN
+    assert ("worker of someone" in shown) == crowd and ("pid 0 (worker)" in shown) != crowd
+    assert ("Source, by itself" in shown) == (files > 0 or not crowd)
 
 
 def test_savings_stand_apart(result):
-    lines = report.scan_table(result).splitlines()
+    lines = report.table(result).splitlines()
     row = {line.split("  ")[1]: line.split() for line in lines if line.startswith("  ")}
     assert row["zero pages"][2:5] == ["2", "1.0", "KiB"]
     assert row["duplicates"][1:4] == ["39", "19.5", "KiB"]
@@ -108,18 +110,18 @@ def test_savings_stand_apart(result):
     assert row["left over"][2:4] == ["11.4", "KiB"]
 
 
-def test_names_are_cut_and_made_plain_in_tables_but_whole_in_csv(result):
+def test_names_are_made_plain_and_cut_in_tables_but_whole_in_csv(result):
     odd = copy.deepcopy(result)
     name = "/very/long/" + "directory/" * 20 + "\x1b[31m.img"
     odd["sources"][0]["name"] = name
-    table = report.scan_table(odd, 80)
-    assert "\x1b" not in table and max(map(len, table.splitlines())) <= 80 and "\\x1b[31m.img" in table
-    rows = list(csv.DictReader(io.StringIO(report.scan_csv(odd))))
-    assert [row["name"] for row in rows] == [name, "total"]
+    shown = report.table(odd, 80)
+    assert "\x1b" not in shown and max(map(len, shown.splitlines())) <= 80 and "\\x1b[31m.img" in shown
+    rows = list(csv.DictReader(io.StringIO(report.csv(odd))))
+    assert [row["name"] for row in rows] == [name.replace("\x1b", "\\x1b"), "total"]
 
 
 def test_a_scan_that_loses_is_not_praised(result):
     losing = copy.deepcopy(result)
     losing["saving"]["net_bytes"] = -5
-    coloured = report.scan_table(losing, colour=True)
-    assert f"\x1b[{report.GREEN}m" not in coloured and f"\x1b[{report.GREEN}m" in report.scan_table(result, colour=True)
+    coloured = report.table(losing, colour=True)
+    assert f"\x1b[{text.GREEN}m" not in coloured and f"\x1b[{text.GREEN}m" in report.table(result, colour=True)

@@ -1,11 +1,7 @@
 """pksm bench: how fast the engine is on this machine, beside the limits and the rivals."""
 
-import json
-import sys
-
 from pksm.cli import output
 from pksm.policies.pksmd import tunables
-from pksm.report import bench as bench_report
 from pksm.simulation.workloads import LOADS
 
 HELP = "measure the engine on this machine, beside its limits and its rivals"
@@ -50,9 +46,14 @@ def run(options):
     """Measure and print; return the exit code."""
     from pksm.bench import run as bench
 
+    progress = output.Progress()
+
+    def show(load, engine):
+        progress.show(lambda: f"load {load}: {engine}")
+
     try:
         document = (
-            _against_kernel(options)
+            _against_kernel(options, show)
             if options.against
             else bench.run(
                 loads=_names(options.load) or tuple(LOADS),
@@ -62,21 +63,16 @@ def run(options):
                 threads=options.threads,
                 checksum=options.checksum,
                 repeats=options.repeats,
-                progress=_progress,
+                progress=show,
             )
         )
     finally:
-        _redraw("")
-    if options.json:
-        output.write(json.dumps(document, indent=2) + "\n")
-    elif options.csv:
-        output.write(bench_report.bench_csv(document))
-    else:
-        output.write(bench_report.bench_table(document))
+        progress.clear()
+    output.document(document, options)
     return 0
 
 
-def _against_kernel(options):
+def _against_kernel(options, show):
     from pksm.bench import beside_kernel as rivals
 
     return rivals.run(
@@ -84,21 +80,10 @@ def _against_kernel(options):
         n_pages=options.pages,
         batch=options.batch,
         repeats=options.repeats,
-        progress=_progress,
+        progress=show,
     )
 
 
 def _names(options):
     """The names of several options, each once."""
     return tuple(dict.fromkeys(name for option in options for name in option.split(",")))
-
-
-def _progress(load, engine):
-    _redraw(f"load {load}: {engine}")
-
-
-def _redraw(line):
-    """Show this line on stderr instead of the last one, if there is a terminal."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{line}")
-        sys.stderr.flush()

@@ -1,7 +1,6 @@
 """pksm checksum: the strategies, their sums, and a profile of them on evidence."""
 
 import argparse
-import json
 import os
 
 from pksm.cli import output
@@ -79,13 +78,9 @@ def run(options):
 
 def _list(options):
     from pksm.engine.checksums import strategies as checksums
-    from pksm.report import checksum as checksum_report
 
     rows = [checksums.describe(name, options.page_size) for name in checksums.names()]
-    if options.json:
-        output.write(json.dumps({"schema": "pksm.checksum.list/1", "strategies": rows}, indent=2) + "\n")
-    else:
-        output.write((checksum_report.list_csv if options.csv else checksum_report.list_table)(rows))
+    output.document({"schema": "pksm.checksum.list/1", "strategies": rows}, options)
     return 0
 
 
@@ -103,14 +98,15 @@ def _sum(options):
     if options.json:
         document = {"schema": "pksm.checksum.sum/1", "strategy": name, "page_size": options.page_size}
         texts = [text for _, part in file.parts(AT_ONCE) for text in sums.hexadecimal(part, file.width)]
-        output.write(json.dumps({**document, "sums": texts}) + "\n")
+        output.document({**document, "sums": texts}, options)
         return 0
+    from pksm.report import checksum_sum
+
     if options.csv:
-        output.write("page,sum\n")
-    for first, part in file.parts(AT_ONCE):
-        lines = map(("{},{}\n" if options.csv else "{} {}\n").format, range(first, first + len(part)),
-                    sums.hexadecimal(part, file.width))  # fmt: skip
-        output.write("".join(lines))
+        output.write(checksum_sum.HEADER)
+    for first, part in file.parts(AT_ONCE):  # as it comes: a file may have many pages
+        texts = sums.hexadecimal(part, file.width)
+        output.write(checksum_sum.lines(texts, checksum_sum.COMMA if options.csv else checksum_sum.SPACE, first))
     return 0
 
 
@@ -121,7 +117,6 @@ def _profile(options):
         plot.check(options.plot)
     from pksm import profiler
     from pksm.engine import native
-    from pksm.report import checksum as checksum_report
 
     native.catch_bus_errors()
     progress, interrupts = output.Progress(), HeldInterrupts()
@@ -146,12 +141,7 @@ def _profile(options):
         output.remark(warning)
     if options.plot:
         plot.profile(document, options.plot)
-    if options.json:
-        output.write(json.dumps(document, indent=2) + "\n")
-    elif options.csv:
-        output.write(checksum_report.profile_csv(document))
-    else:
-        output.write(checksum_report.profile_table(document, output.width(), output.colour()))
+    output.document(document, options)
     return PARTIAL if document["partial"] else 0
 
 

@@ -10,7 +10,8 @@ from functools import partial
 from pksm.cli import output
 from pksm.cli.verbs.scan import for_table
 from pksm.errors import PksmError
-from pksm.report import scan as report
+from pksm.report import scan as scan_report
+from pksm.report.text import columns
 
 HELP = "scan four Python interpreters that are started for it; needs no root"
 USAGE = "pksm demo"
@@ -57,7 +58,7 @@ def run(options):
             progress.clear()
     for warning in result["warnings"]:
         output.remark(warning)
-    output.write(report.scan_table(result, output.width(), output.colour()) + "\n" + _next_steps(_own_name()))
+    output.write(scan_report.table(result, output.width(), output.colour()) + "\n" + _next_steps(_own_name()))
     return PARTIAL if result["partial"] else 0
 
 
@@ -104,4 +105,4 @@ def _next_steps(name):
         (f"{name} scan -- python3 -m http.server", "a command: it is started, read after a second, and ended"),
         (f"{name} scan ram.img", "a file of raw memory, such as a virtual machine's"),
     ]
-    return "Now scan something of your own:\n" + "".join(f"  {line}\n" for line in report.columns(lines))
+    return "Now scan something of your own:\n" + "".join(f"  {line}\n" for line in columns(lines))

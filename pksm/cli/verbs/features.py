@@ -3,29 +3,28 @@
 import contextlib
 import ctypes
 import importlib
-import json
 import mmap
 import os
 
 from pksm import __version__
 from pksm.cli import output
 from pksm.policies.pksmd import tunables
-from pksm.report import scan as report
 
 HELP = "tell what this build and this machine can do"
-USAGE = "pksm features [--json]"
+USAGE = "pksm features [--json|--csv]"
 DESCRIPTION = f"{HELP[0].upper()}{HELP[1:]}."
 
 
 def add_arguments(parser):
     """Declare the options of this verb."""
-    parser.add_argument("--json", action="store_true", help="as one JSON document (schema pksm.features/1)")
+    form = parser.add_argument_group("what to print").add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as one JSON document (schema pksm.features/1)")
+    form.add_argument("--csv", action="store_true", help="a line for each fact")
 
 
 def run(options):
     """Look, print and return the exit code."""
-    facts = gather_facts()
-    output.write(json.dumps(facts, indent=2) + "\n" if options.json else report.features(facts))
+    output.document(gather_facts(), options)
     return 0
 
 

@@ -1,7 +1,6 @@
 """pksm scan: what merging saves in files and live processes."""
 
 import argparse
-import json
 import os
 from contextlib import nullcontext
 from dataclasses import replace
@@ -11,7 +10,6 @@ from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import Targets
 from pksm.errors import UsageError
 from pksm.policies.pksmd import tunables
-from pksm.report import scan as report
 
 HELP = "find out what merging saves in memory images and live processes"
 USAGE = "pksm scan [OPTION...] [TARGET...] [--pid N]... [--all] [--cgroup PATH]... [-- COMMAND...]"
@@ -116,7 +114,7 @@ def run(options):
         output.remark(warning)
     if options.matrix and result["matrix"] is None:
         output.remark(f"--matrix: takes 2 to {MOST_SOURCES} sources, not {len(result['sources'])}")
-    output.write(_text(result, options))
+    output.document(result, options, top=options.top, matrix=options.matrix)
     return INTERRUPTED if result["interrupted"] else PARTIAL if result["partial"] else 0
 
 
@@ -147,14 +145,6 @@ def _freezer(options, sources, targets):
     if not freezer.has_processes:
         raise UsageError("--freeze: there is no live process to freeze")
     return freezer
-
-
-def _text(result, options):
-    if options.json:
-        return json.dumps(result, indent=2) + "\n"
-    if options.csv:
-        return report.scan_csv(result)
-    return report.scan_table(result, output.width(), output.colour(), options.top, options.matrix)
 
 
 def for_table(settings):

@@ -1,7 +1,5 @@
 """pksm simulate: a workload in virtual time, and what pksmd makes of its memory."""
 
-import json
-
 from pksm.cli import output
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
@@ -58,7 +56,6 @@ def add_arguments(parser):
 
 def run(options):
     """Simulate and print; return the exit code."""
-    from pksm.report import simulate as simulate_report
     from pksm.simulation.run import Settings, makers_of, simulate
 
     if options.policy and options.preset:
@@ -82,10 +79,5 @@ def run(options):
             document = simulate(settings, makers, show, interrupts.hold)
     finally:
         progress.clear()
-    if options.json:
-        output.write(json.dumps(document, indent=2) + "\n")
-    elif options.csv:
-        output.write(simulate_report.simulate_csv(document))
-    else:
-        output.write(simulate_report.simulate_table(document, output.width(), output.colour()))
+    output.document(document, options)
     return INTERRUPTED if document["interrupted"] else 0

@@ -1,7 +1,5 @@
 """pksm truth: what real PKSM kernels counted, and what the simulated machine counts."""
 
-import json
-
 from pksm.cli import output
 from pksm.errors import UsageError
 from pksm.policies.pksmd import tunables
@@ -35,8 +33,6 @@ def add_arguments(parser):
 
 def run(options):
     """Compare and print; return 1 if a number differs without a known reason."""
-    from pksm.report import truth as truth_report
-
     preset = None if options.preset is None else tunables.preset(options.preset)
     progress = output.Progress()
     files = [name for name in options.names if name.endswith(".jsonl")]
@@ -46,12 +42,7 @@ def run(options):
         document = _file(files[0], preset, progress) if files else _workloads(options.names, preset, progress)
     finally:
         progress.clear()
-    if options.json:
-        output.write(json.dumps(document, indent=1) + "\n")
-    elif options.csv:
-        output.write(truth_report.truth_csv(document))
-    else:
-        output.write(truth_report.truth_table(document, output.colour(), options.all))
+    output.document(document, options, everything=options.all)
     return int(any(row["kernel_value"] != row["ours"] and not row.get("note") for row in document["rows"]))
 
 

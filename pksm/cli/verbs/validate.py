@@ -1,7 +1,5 @@
 """pksm validate: our ksmd beside the running kernel's own, counter by counter."""
 
-import json
-
 from pksm.cli import output
 
 HELP = "hold the simulated KSM against the running kernel's ksmd, counter by counter"
@@ -33,7 +31,6 @@ def add_arguments(parser):
 
 def run(options):
     """Compare and print; return the exit code: 0 if all that must be equal is."""
-    from pksm.report import validate as validate_report
     from pksm.validation.kernel.validate import WORKLOADS, validate
 
     if options.list:
@@ -46,10 +43,5 @@ def run(options):
         )
     finally:
         progress.clear()
-    if options.json:
-        output.write(json.dumps(document, indent=2) + "\n")
-    elif options.csv:
-        output.write(validate_report.validate_csv(document))
-    else:
-        output.write(validate_report.validate_table(document, output.width(), output.colour()))
+    output.document(document, options)
     return 0 if document["equal"] else DIFFERENT

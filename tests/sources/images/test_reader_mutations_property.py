@@ -24,10 +24,9 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-from pksm import sources  # noqa: E402
+from pksm import report, sources  # noqa: E402
 from pksm.errors import PksmError  # noqa: E402
 from pksm.extents import State  # noqa: E402
-from pksm.report import scan as report
 from pksm.scan.run import Settings, scan  # noqa: E402
 from pksm.sources import fingerprints as layout  # noqa: E402
 
@@ -222,8 +221,8 @@ def check_fingerprints(path):
     if result:
         totals = result["totals"]
         assert 0 <= totals["zero"] <= totals["pages"] and totals["distinct"] <= totals["pages"]
-        assert json.loads(json.dumps(result, allow_nan=False)) and report.scan_csv(result)
-        report.scan_table(result, matrix=True)
+        assert json.loads(json.dumps(result, allow_nan=False)) and report.csv(result)
+        report.table(result, matrix=True)
     return "runs"
 
 

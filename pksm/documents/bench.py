@@ -1,0 +1,38 @@
+"""The document of a benchmark, pksm.bench/1."""
+
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+from pksm.documents.common import Bytes, Count, MachineFacts, Nanoseconds, Pages, Seconds
+
+
+class BenchRow(TypedDict):
+    """One engine, or one step of it, on one load: medians."""
+
+    load: str
+    pages: Pages
+    engine: Annotated[str, "", "NAME, or NAME: STEP"]
+    order: Annotated[str | None, "", "what trees are ordered by; null where there are none"]
+    batch: Annotated[int | None, "pages per wake-up"]
+    threads: Count
+    wall_s: Seconds
+    cpu_s: Seconds
+    pages_per_cpu_s: Annotated[float | None, "pages per second of CPU", "null: too quick for the clock"]
+    merges_per_cpu_s: Annotated[float | None, "merges per second of CPU", "null where nothing is merged"]
+    ns_per_page: Nanoseconds
+
+
+class BenchDocument(TypedDict):
+    """How fast the engine is on this machine: what `pksm.bench.bench` returns."""
+
+    schema: Literal["pksm.bench/1"]
+    pksm: Annotated[str, "", "version"]
+    machine: MachineFacts
+    loads: NotRequired[Annotated[dict[str, str], "", "each load with a sentence about it"]]
+    page_size: Bytes
+    checksum: NotRequired[str]
+    period_seconds: NotRequired[Annotated[int, "seconds", "between two rechecks of unshared pages"]]
+    repeats: Count
+    seed: int
+    rows: list[BenchRow]
+    against: NotRequired[Annotated[str, "", "only beside the kernel's ksmd: what is not like for like"]]
+    command: NotRequired[Annotated[str, "", "only in recorded results: what made them"]]

@@ -1,0 +1,125 @@
+"""The documents about checksums, pksm.checksum/1, pksm.checksum.list/1 and pksm.checksum.sum/1."""
+
+from typing import Annotated, Literal, TypedDict
+
+from pksm.documents.common import Bytes, Count, MachineFacts, Milliseconds, Nanoseconds, Pages, StepTime
+
+
+class Timing(TypedDict):
+    """What one page takes, on average."""
+
+    hot: Annotated[Nanoseconds, "in the caches"]
+    cold: Annotated[Nanoseconds, "pages in order, out of the caches"]
+    random: Annotated[Nanoseconds, "pages at random, out of the caches"]
+
+
+class Recommendation(TypedDict):
+    """The strategy to take, and why."""
+
+    strategy: Annotated[str | None, "", "null: every one missed merges"]
+    sentence: str
+
+
+class ProfileSubject(TypedDict):
+    """Pages that strategies are profiled on."""
+
+    name: str
+    pages: Pages
+    bytes: Bytes
+    contents: Annotated[Count, "different contents, the zero page among them"]
+    zero_pages: Pages
+    saving_pages: Annotated[Pages, "that merging saves"]
+    yardsticks: Annotated[dict[str, Timing], "", "read and memcmp: what strategies are held against"]
+    recommendation: Recommendation
+
+
+class Missed(TypedDict):
+    """How probable it is that a strategy misses a change of one kind."""
+
+    measured: Annotated[float, "share", "of the trials"]
+    low: Annotated[float, "share", "end of the 95 % interval"]
+    high: Annotated[float, "share", "end of the 95 % interval"]
+    trials: Count
+    analytic: Annotated[float | None, "share", "by calculation; null: not known"]
+
+
+class StrategyAbout(TypedDict):
+    """A checksum strategy as such."""
+
+    name: str
+    width: Annotated[int, "bits"]
+    bytes: Annotated[int | None, "bytes", "of a page that it reads; null: not known"]
+    lines: Annotated[float | None, "cache lines of 64 B", "that it reads of a page, on average; null: not known"]
+    seed: Annotated[str | None, "", "what the seed is or comes from"]
+    users: Annotated[str | None, "", "who uses it"]
+
+
+class StrategyRow(StrategyAbout):
+    """A checksum strategy on the pages of one subject."""
+
+    subject: str
+    ns_hot: Nanoseconds
+    ns_cold: Nanoseconds
+    ns_random: Nanoseconds
+    gb_s_hot: Annotated[float | None, "GB/s", "null: too quick for the clock"]
+    gb_s_cold: Annotated[float | None, "GB/s"]
+    gb_s_random: Annotated[float | None, "GB/s"]
+    times_read_hot: Annotated[float | None, "times as long as reading"]
+    times_read_cold: Annotated[float | None, "times as long as reading"]
+    times_read_random: Annotated[float | None, "times as long as reading"]
+    contents: Annotated[Count, "different contents"]
+    checksums: Annotated[Count, "different checksums"]
+    colliding_pairs: Annotated[Count, "pairs of contents with one checksum"]
+    expected_pairs: Annotated[float, "count", "of colliding pairs, of an ideal checksum of that width"]
+    false_zero: Annotated[Pages, "not zero, with the checksum of the zero page"]
+    missed: Annotated[dict[str, Missed], "", "kind of change: whether it is noticed"]
+    cpu_ns_to_rest: Annotated[Nanoseconds, "of pksmd until it is at rest"]
+    cpu_ns_steps: Annotated[dict[str, float], "ns of CPU per page", "its steps"]
+    virtual_ms_to_rest: Milliseconds
+    bytes_hashed: Bytes
+    bytes_compared: Bytes
+    futile_compares: Count
+    merges: Pages
+    missed_merges: Annotated[Pages, "equal to others and not merged"]
+    changes: Annotated[Pages, "changed by a word, each to equal another"]
+    missed_changes: Annotated[Pages, "whose checksum stayed the same"]
+    missed_after_change: Annotated[Pages, "changed and not merged"]
+    limbo_pages: Annotated[Pages, "booked as merged by the published PKSM and not merged"]
+    published_missed_merges: Annotated[Pages, "not merged by the published PKSM"]
+    ksmd_cpu_ns_to_rest: Annotated[Nanoseconds, "of ksmd"]
+    ksmd_full_scans: Count
+    ksmd_futile_compares: Count
+    ksmd_merges: Pages
+    ksmd_missed_merges: Pages
+
+
+class ProfileDocument(TypedDict):
+    """Checksum strategies on evidence: what `pksm.profiler.profile` returns."""
+
+    schema: Literal["pksm.checksum/1"]
+    pksm: Annotated[str, "", "version"]
+    machine: MachineFacts
+    page_size: Bytes
+    seed: int
+    changes: Annotated[float, "share", "of the unshared pages of a sample that change by a word"]
+    subjects: list[ProfileSubject]
+    strategies: list[StrategyRow]
+    warnings: list[str]
+    partial: bool
+    cost: StepTime
+
+
+class ChecksumListDocument(TypedDict):
+    """The strategies that there are."""
+
+    schema: Literal["pksm.checksum.list/1"]
+    strategies: list[StrategyAbout]
+
+
+class ChecksumSumDocument(TypedDict):
+    """The checksums of a file."""
+
+    schema: Literal["pksm.checksum.sum/1"]
+    strategy: str
+    page_size: Bytes
+    sums: Annotated[list[str], "", "of each page, in hexadecimal"]

@@ -1,0 +1,32 @@
+"""The document of what this build and this machine can do, pksm.features/1."""
+
+from typing import Annotated, Literal, TypedDict
+
+from pksm.documents.common import Bytes, Count
+
+
+class MachineAbilities(TypedDict):
+    """What this machine lets this user do."""
+
+    cpus: Annotated[Count, "CPUs that this process may use"]
+    page_size: Bytes
+    huge_pages: Annotated[str | None, "", "transparent huge pages: always, madvise or never; null: the kernel has none"]
+    frame_numbers: Annotated[bool, "", "whether /proc/PID/pagemap shows them to this user"]
+    pagemap_scan: Annotated[bool, "", "whether the kernel has PAGEMAP_SCAN (Linux 6.7)"]
+    process_vm_readv: bool
+    ptrace_scope: Annotated[int | None, "", "kernel.yama.ptrace_scope; null: no Yama"]
+    kernel_ksm: Annotated[bool, "", "whether the kernel has KSM"]
+
+
+class FeaturesDocument(TypedDict):
+    """What this build and this machine can do."""
+
+    schema: Literal["pksm.features/1"]
+    version: str
+    cpu_levels: Annotated[list[str], "", "instruction sets, the widest last"]
+    checksums: Annotated[dict[str, int], "bits", "strategies by name"]
+    default_checksum: str
+    orders: list[str]
+    presets: list[str]
+    sources: Annotated[dict[str, str], "", "readers by name, with a sentence about each"]
+    machine: MachineAbilities

@@ -1,0 +1,154 @@
+"""The document of a scan, pksm.scan/1."""
+
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+from pksm.documents.common import Bytes, Count, Pages, Seconds, Setting, StepTime, Work
+
+
+class SourcePages(TypedDict):
+    """The pages of a source by kind; together they are all of its address space that it has."""
+
+    data: Annotated[Pages, "resident and not zero"]
+    zero: Annotated[Pages, "resident and zero"]
+    hole: Annotated[Pages, "not resident"]
+    excluded: Annotated[Pages, "that merging can't have: see out_of_reach"]
+
+
+class SourceRow(TypedDict):
+    """One source by itself. Processes have a pid, a command and a user, and what was met while they were read."""
+
+    name: Annotated[str, "", "a path, or a process with its command"]
+    kind: Annotated[str, "", "the reader's name, such as raw or process"]
+    pages: SourcePages
+    mappings: Annotated[Count, "mappings of its resident pages"]
+    duplicates: Annotated[Pages, "resident beyond the first of each content"]
+    lost: Annotated[Pages, "that could not be read"]
+    saving_pages: Annotated[Pages, "that merging this source alone saves"]
+    share_bytes: Annotated[Bytes, "its share of the saving of all sources together"]
+    out_of_reach: Annotated[dict[str, int], "pages", "of hole and excluded, by reason"]
+    pid: NotRequired[Annotated[int, "", "process id"]]
+    command: NotRequired[str]
+    user: NotRequired[str]
+    racy: NotRequired[Annotated[Pages | None, "written since they were read; null: unchecked"]]
+    frozen: NotRequired[Annotated[bool, "", "whether all its threads stood still while it was read"]]
+    ksm_merged: NotRequired[Annotated[int | None, "mappings", "merged by the kernel's KSM; null: the kernel is silent"]]
+
+
+class Unread(TypedDict):
+    """A process that could not be read."""
+
+    pid: Annotated[int, "", "process id"]
+    command: Annotated[str | None, "", "its command, if even that could be read"]
+    cause: str
+
+
+class ScanTotals(TypedDict):
+    """Counts of all sources together, and the kernel's counters."""
+
+    pages: Annotated[Pages, "resident, data and zero"]
+    zero: Annotated[Pages, "resident and zero"]
+    distinct: Annotated[Count, "contents, the zero page among them if there is one"]
+    duplicates: Annotated[Pages, "pages less distinct"]
+    pages_shared: Annotated[Count, "frames that are kept for others, as the kernel counts them"]
+    pages_sharing: Annotated[Count, "pages merged into these, and zero pages"]
+    pages_zero_sharing: Annotated[Pages, "merged with the zero page"]
+    pages_unshared: Annotated[Pages, "that no other equals"]
+
+
+class MetadataBytes(TypedDict):
+    """What keeping track of pages takes."""
+
+    ours: Annotated[Bytes, "of pksm itself, measured"]
+    pksm: Annotated[Bytes, "of the kernel's PKSM: 116 B per page"]
+    ksm: Annotated[Bytes, "of the kernel's KSM: 64 B per mapping"]
+
+
+class ScanSaving(TypedDict):
+    """What merging saves, and what it needs for that."""
+
+    pages: Annotated[Pages, "zero_pages and nonzero_pages"]
+    zero_pages: Pages
+    nonzero_pages: Annotated[Pages, "frames saved besides the zero ones"]
+    bytes: Bytes
+    metadata_bytes: MetadataBytes
+    net_bytes: Annotated[Bytes, "bytes less what PKSM needs"]
+
+
+class Family(TypedDict):
+    """Processes of one user, and of one command where rows are by command, taken together."""
+
+    command: NotRequired[str]
+    user: str
+    processes: Count
+    pages: Annotated[Pages, "resident"]
+    zero: Pages
+    duplicates: Annotated[Pages, "resident beyond the first of each content"]
+    saving_pages: Annotated[Pages, "that merging these processes alone saves"]
+    share_bytes: Annotated[Bytes, "their share of the saving of all sources together"]
+
+
+class MappingRow(TypedDict):
+    """The mappings of one name in all sources."""
+
+    mapping: str
+    pages: Annotated[Pages, "resident, as often as they are mapped"]
+    zero: Pages
+    merging: Annotated[Pages, "zero, or with an equal somewhere"]
+    share_bytes: Annotated[Bytes, "their share of the saving"]
+
+
+class Place(TypedDict):
+    """Where pages of a group are mapped."""
+
+    source: str
+    mapping: str
+    pages: Annotated[Pages, "as often as the group is mapped there"]
+
+
+class FirstBytes(TypedDict):
+    """The first bytes of a group that are not zero; only if they were asked for."""
+
+    offset: Annotated[Bytes, "from the start of the page"]
+    hex: Annotated[str, "", "in hexadecimal"]
+
+
+class Group(TypedDict):
+    """Pages that are equal."""
+
+    pages: Pages
+    looks: Annotated[str, "", "what the bytes look like; empty where nothing is known of them"]
+    where: list[Place]
+    bytes: NotRequired[FirstBytes]
+
+
+class ScanCost(Work):
+    """What a scan took. The steps of the engine are parts of `merge`."""
+
+    wall_s: Seconds
+    cpu_s: Seconds
+    pages_per_s: Annotated[float, "pages per second", "while merging"]
+    steps: dict[str, StepTime]
+
+
+class ScanDocument(TypedDict):
+    """What merging saves in some memory: what `pksm.scan.scan` returns."""
+
+    schema: Literal["pksm.scan/1"]
+    page_size: Bytes
+    view: Annotated[Literal["frames", "mappings"], "", "whether a frame counts once or as often as it is mapped"]
+    settings: Annotated[dict[str, Setting], "", "the policy's settings by name, and those of the scan"]
+    sources: list[SourceRow]
+    unread: list[Unread]
+    totals: ScanTotals
+    saving: ScanSaving
+    by_command: list[Family]
+    by_user: list[Family]
+    by_mapping: list[MappingRow]
+    matrix: Annotated[list[list[int]] | None, "contents", "not zero, that every two of 2 to 32 sources both have"]
+    fingerprints: Annotated[bool, "", "whether fingerprints were scanned, not memory"]
+    groups: Annotated[list[Group], "", "the largest ones"]
+    groups_found: Count
+    cost: ScanCost
+    partial: Annotated[bool, "", "whether something is missing; warnings say what"]
+    interrupted: bool
+    warnings: list[str]

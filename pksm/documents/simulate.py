@@ -1,0 +1,66 @@
+"""The document of a simulation, pksm.simulate/1."""
+
+from typing import Annotated, Literal, TypedDict
+
+from pksm.documents.common import Bytes, Count, Counters, Milliseconds, Pages, Setting, StepTime, Work
+
+
+class Reading(TypedDict):
+    """All counters at a point that the workload names."""
+
+    label: str
+    ms: Milliseconds
+    counters: Counters
+
+
+class Series(TypedDict):
+    """All counters in even steps of virtual time; the first column is `ms`."""
+
+    columns: list[str]
+    rows: list[list[int]]
+
+
+class Merges(TypedDict):
+    """How many pages merged, and how long they waited for it since there were two of them."""
+
+    count: Pages
+    wait_ms: Annotated[dict[str, int] | None, "ms of virtual time", "percentiles p50, p90, p99, p100; null: no merges"]
+
+
+class Final(TypedDict):
+    """How a run ended."""
+
+    ms: Milliseconds
+    wakes: Annotated[Count, "wake-ups of the policy"]
+    hung: Annotated[str | None, "", "why the policy will never wake again, or null"]
+    counters: Counters
+    merges: Merges
+    cost: Work
+    steps: dict[str, StepTime]
+    metadata_bytes: Annotated[Bytes, "of the policy's own records"]
+    fake_merges: Annotated[Count, "merges that freed no frame"]
+
+
+class Run(TypedDict):
+    """One policy on the memory of a workload."""
+
+    policy: Annotated[str, "", "NAME:PRESET"]
+    tunables: dict[str, Setting]
+    readings: list[Reading]
+    series: Series
+    final: Final
+
+
+class SimulateDocument(TypedDict):
+    """A workload in virtual time, under one policy or several: what `pksm.simulation.simulate` returns."""
+
+    schema: Literal["pksm.simulate/1"]
+    workload: str
+    page_size: Bytes
+    frames: Annotated[Count, "frames of the machine"]
+    seed: int
+    interrupted: bool
+    unmerged: Annotated[
+        list[list[str | int | None]], "frames", "label and frames in use where nobody merges; last: null"
+    ]
+    runs: list[Run]

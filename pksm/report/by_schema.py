@@ -1,0 +1,49 @@
+"""The two forms of every document, found by its schema."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from pksm.errors import UsageError
+
+# Each module has table(document, width, colour) and csv(document).
+MODULES = {
+    "pksm.scan/1": "scan",
+    "pksm.simulate/1": "simulate",
+    "pksm.bench/1": "bench",
+    "pksm.checksum/1": "checksum",
+    "pksm.checksum.list/1": "checksum_list",
+    "pksm.checksum.sum/1": "checksum_sum",
+    "pksm.truth/1": "truth",
+    "pksm.validate/1": "validate",
+    "pksm.features/1": "features",
+}
+
+
+def table(document: Mapping[str, Any], width: int = 80, colour: bool = False, **more: Any) -> str:
+    """Return a document as a table for people.
+
+    Args:
+        document: one of pksm.documents.
+        width: characters per line, where names allow it.
+        colour: with the escapes that terminals show as colours.
+        more: what the tables of some schemas take besides: `top` and `matrix` of a scan, `everything` of pksm.truth/1.
+
+    Raises:
+        UsageError: an unknown schema.
+    """
+    text: str = _module(document).table(document, width, colour, **more)
+    return text
+
+
+def csv(document: Mapping[str, Any]) -> str:
+    """Return a document as CSV with a header line. UsageError for an unknown schema."""
+    text: str = _module(document).csv(document)
+    return text
+
+
+def _module(document: Mapping[str, Any]) -> Any:
+    schema = document.get("schema")
+    if schema not in MODULES:
+        raise UsageError(f"unknown schema {schema!r}: choose from {', '.join(MODULES)}")
+    return importlib.import_module(f"pksm.report.{MODULES[schema]}")

@@ -1,0 +1,18 @@
+"""How the list of checksum strategies looks: pure functions of the document `pksm.checksum.list/1`."""
+
+from pksm.documents import ChecksumListDocument
+from pksm.report.text import columns, csv_text
+
+LISTED = ("name", "width", "bytes", "lines", "seed", "users")
+
+
+def table(document: ChecksumListDocument, width: int = 80, colour: bool = False) -> str:
+    """Return the strategies for people."""
+    titles = ("strategy", "bits", "bytes", "lines", "seed", "who uses it")
+    cells = [["-" if row[key] is None else str(row[key]) for key in LISTED] for row in document["strategies"]]
+    return "\n".join(columns([titles, *cells], right=(1, 2, 3))) + "\n"
+
+
+def csv(document: ChecksumListDocument) -> str:
+    """Return the strategies as CSV."""
+    return csv_text([{key: row[key] for key in LISTED} for row in document["strategies"]])
