@@ -90,15 +90,15 @@ typedef struct {
     pksm_trees *trees;
     pksm_cost *cost;
     int order;
-    int distrust;            /* sum unstable nodes that collide anew */
-    pksm_checksum checksum;  /* for distrust */
+    int distrust;           /* sum unstable nodes that collide anew */
+    pksm_checksum checksum; /* for distrust */
 } page_tree;
 
 enum find {
-    FIND_NOTHING,  /* place holds where it would go */
-    FIND_MATCH,    /* place.node is the match */
-    FIND_DELETED,  /* place.node is a deleted item in the way */
-    FIND_OUTDATED  /* place.node is an unstable item whose page has changed since it was summed */
+    FIND_NOTHING, /* place holds where it would go */
+    FIND_MATCH,   /* place.node is the match */
+    FIND_DELETED, /* place.node is a deleted item in the way */
+    FIND_OUTDATED /* place.node is an unstable item whose page has changed since it was summed */
 };
 
 typedef struct {
@@ -132,9 +132,9 @@ typedef struct {
 typedef struct {
     uint64_t checksum;
     uint32_t page;
-    int flies;      /* 0: left to search alone */
-    int zero;       /* 1, 0; -1: not known */
-    sight seen[2];  /* in the unstable tree, in the stable tree */
+    int flies;     /* 0: left to search alone */
+    int zero;      /* 1, 0; -1: not known */
+    sight seen[2]; /* in the unstable tree, in the stable tree */
 } lane;
 
 /* Descends both trees with all lanes that fly. */

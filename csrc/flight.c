@@ -7,8 +7,8 @@
 /* One descent: of one lane, in one tree. */
 typedef struct {
     uint64_t checksum;
-    uint32_t node;      /* where it is; 0: it has landed */
-    uint32_t bound[2];  /* where it went right last, and left: the neighbours of the gap */
+    uint32_t node;     /* where it is; 0: it has landed */
+    uint32_t bound[2]; /* where it went right last, and left: the neighbours of the gap */
     uint32_t page;
     uint32_t common[2]; /* bytes shared with either of them; order CONTENT only */
     sight *seen;
@@ -134,8 +134,10 @@ void fly(const page_tree *tree, lane *lanes, size_t n)
                 continue;
             l->seen[side] = (sight){.what = SIGHT_GAP};
             if (root)
-                flying[flyers++] =
-                    (descent){.checksum = l->checksum, .page = l->page, .node = root, .seen = &l->seen[side]};
+                flying[flyers++] = (descent){.checksum = l->checksum,
+                                             .page = l->page,
+                                             .node = root,
+                                             .seen = &l->seen[side]};
         }
     }
     if (tree->order == PKSM_CONTENT)

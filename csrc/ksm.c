@@ -134,7 +134,7 @@ static void drop(const scan *s, uint32_t id)
     tree_erase(s->tree.table, s->trees, id);
     if (item->flags & PKSM_PASSED)
         s->counts->passed--;
-    item->flags &= (uint16_t)~(PKSM_PASSED | PKSM_DELLIST);
+    item->flags &= (uint16_t) ~(PKSM_PASSED | PKSM_DELLIST);
     if (item->link)
         detach(s, id);
 }
@@ -412,8 +412,8 @@ EXPORT int pksm_ksm_visit(const pksm_store *store, const pksm_table *table, pksm
     return status;
 }
 
-EXPORT int pksm_ksm_drop(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm, const uint32_t *ids,
-                         size_t n, pksm_cost *cost)
+EXPORT int pksm_ksm_drop(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm, const uint32_t *ids, size_t n,
+                         pksm_cost *cost)
 {
     int status = check_items(NULL, table, ids, n);
     scan s;

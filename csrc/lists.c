@@ -97,8 +97,8 @@ static void put_on(const pksm_table *table, pksm_ring *ring, uint32_t id)
     ring->length++;
 }
 
-EXPORT int pksm_ring_push_where(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n,
-                                uint32_t mask, uint32_t flags)
+EXPORT int pksm_ring_push_where(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n, uint32_t mask,
+                                uint32_t flags)
 {
     int status = check_items(NULL, table, ids, n);
 
@@ -170,7 +170,7 @@ EXPORT int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, co
 }
 
 EXPORT int pksm_detach(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids,
-                     size_t *count)
+                       size_t *count)
 {
     size_t met = 0;
 
@@ -185,7 +185,7 @@ EXPORT int pksm_detach(uint32_t *item_of_page, size_t n_pages, const uint32_t *p
 }
 
 EXPORT int pksm_detach_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
-                          const uint32_t *pages, size_t n)
+                            const uint32_t *pages, size_t n)
 {
     if (!has_room(ring, n))
         return PKSM_EINVAL;
@@ -267,8 +267,8 @@ EXPORT int pksm_records_release(const pksm_table *table, pksm_records *records, 
 }
 
 EXPORT int pksm_release_items(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
-                       pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room,
-                       size_t *count)
+                              pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room,
+                              size_t *count)
 {
     int status = pksm_records_release(table, records, ids, n, values, room, count);
 

@@ -133,8 +133,7 @@ static void add_black(pksm_node *nodes, uint32_t *root, uint32_t id, uint32_t pa
             rotate(nodes, root, sibling, !side);
             sibling = nodes[parent].child[!side];
         }
-        nodes[sibling].parent_colour =
-            (nodes[sibling].parent_colour & ~1u) | (nodes[parent].parent_colour & 1u);
+        nodes[sibling].parent_colour = (nodes[sibling].parent_colour & ~1u) | (nodes[parent].parent_colour & 1u);
         paint_black(nodes, parent);
         paint_black(nodes, nodes[sibling].child[!side]);
         rotate(nodes, root, parent, side);
@@ -232,8 +231,7 @@ int rb_check(const pksm_table *table, uint32_t root, uint32_t count)
         int height = 0;
 
         seen++;
-        if (rb_is_red(nodes, id) &&
-            (rb_is_red(nodes, nodes[id].child[0]) || rb_is_red(nodes, nodes[id].child[1])))
+        if (rb_is_red(nodes, id) && (rb_is_red(nodes, nodes[id].child[0]) || rb_is_red(nodes, nodes[id].child[1])))
             return PKSM_ETREE;
         if (nodes[id].child[0] && nodes[id].child[1])
             continue;

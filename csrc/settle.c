@@ -10,7 +10,7 @@ typedef struct {
     const uint8_t *classes;
     uint32_t *revisit;
     size_t *n_revisit;
-    size_t room;     /* of revisit */
+    size_t room; /* of revisit */
     size_t window;
     int sum_at_once; /* a search may come before the stage UNCHANGED, or there is no such stage */
 } batch;

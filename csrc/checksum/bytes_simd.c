@@ -106,18 +106,18 @@ static inline WIDE_CLMUL int crc_many_wide(const uint8_t *const *pages, size_t n
     return 1;
 }
 
-#define WIDE_CRC(name, constants)                                                                                   \
-    static WIDE_CLMUL int name##_many_wide(const uint8_t *const *pages, size_t n, size_t size, const void *state,   \
-                                           uint64_t *sums, uint8_t *zero)                                           \
-    {                                                                                                               \
-        (void)state;                                                                                                \
-        return crc_many_wide(pages, n, size, sums, zero, &(constants));                                             \
-    }                                                                                                               \
-    static WIDE_CLMUL uint64_t name##_wide(const uint8_t *page, size_t size, const void *state)                     \
-    {                                                                                                               \
-        uint64_t sum;                                                                                               \
-        name##_many_wide(&page, 1, size, state, &sum, NULL);                                                        \
-        return sum;                                                                                                 \
+#define WIDE_CRC(name, constants)                                                                                 \
+    static WIDE_CLMUL int name##_many_wide(const uint8_t *const *pages, size_t n, size_t size, const void *state, \
+                                           uint64_t *sums, uint8_t *zero)                                         \
+    {                                                                                                             \
+        (void)state;                                                                                              \
+        return crc_many_wide(pages, n, size, sums, zero, &(constants));                                           \
+    }                                                                                                             \
+    static WIDE_CLMUL uint64_t name##_wide(const uint8_t *page, size_t size, const void *state)                   \
+    {                                                                                                             \
+        uint64_t sum;                                                                                             \
+        name##_many_wide(&page, 1, size, state, &sum, NULL);                                                      \
+        return sum;                                                                                               \
     }
 WIDE_CRC(crc32c, castagnoli)
 WIDE_CRC(crc32, ethernet)

@@ -89,8 +89,8 @@ static NOINLINE int sum_into(const pksm_store *store, const pksm_checksum *check
     return PKSM_OK;
 }
 
-EXPORT int pksm_checksum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages,
-                               size_t n, uint64_t *sums)
+EXPORT int pksm_checksum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
+                               uint64_t *sums)
 {
     int status = checksum && checksum->sum ? check_pages(store, pages, n) : PKSM_EINVAL;
 

@@ -47,29 +47,28 @@ static inline AVX2 void store_eight(__m256i h, uint64_t *sums)
 }
 
 /* A kernel of eight pages at a time as one of many; below `least` bytes, and what is left over, goes alone. */
-#define MANY(name, eight, least, scalar)                                                                            \
-    static AVX2 int name(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums,     \
-                         uint8_t *zero)                                                                             \
-    {                                                                                                               \
-        size_t i = 0;                                                                                               \
-                                                                                                                    \
-        (void)zero;                                                                                                 \
-        if (size >= (least))                                                                                        \
-            for (; i + 8 <= n; i += 8)                                                                              \
-                eight(pages + i, n - i, size, state, sums + i);                                                     \
-        for (; i < n; i++)                                                                                          \
-            sums[i] = scalar(pages[i], size, state);                                                                \
-        return 0;                                                                                                   \
+#define MANY(name, eight, least, scalar)                                                                        \
+    static AVX2 int name(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums, \
+                         uint8_t *zero)                                                                         \
+    {                                                                                                           \
+        size_t i = 0;                                                                                           \
+                                                                                                                \
+        (void)zero;                                                                                             \
+        if (size >= (least))                                                                                    \
+            for (; i + 8 <= n; i += 8)                                                                          \
+                eight(pages + i, n - i, size, state, sums + i);                                                 \
+        for (; i < n; i++)                                                                                      \
+            sums[i] = scalar(pages[i], size, state);                                                            \
+        return 0;                                                                                               \
     }
 
 /* ---- jhash2 ---- */
-#define STEP_MIX(x, y, z, bits)                                                                                     \
+#define STEP_MIX(x, y, z, bits) \
     (x = _mm256_xor_si256(_mm256_sub_epi32(x, z), rotl_avx2(z, bits)), z = _mm256_add_epi32(z, y))
 #define STEP_END(x, y, bits) (x = _mm256_sub_epi32(_mm256_xor_si256(x, y), rotl_avx2(y, bits)))
 
 /* The first eight of n pages. */
-static AVX2 void jhash2_eight(const uint8_t *const *pages, size_t n, size_t size, const void *state,
-                              uint64_t *sums)
+static AVX2 void jhash2_eight(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums)
 {
     size_t words = size / 4, used = 0, have = 0;
     __m256i a = _mm256_set1_epi32((int)(0xdeadbeefu + (uint32_t)size + 17)), b = a, c = a;

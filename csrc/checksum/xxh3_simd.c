@@ -21,12 +21,12 @@ static inline void fetch_block(const uint8_t *block)
 }
 
 /* ---- XXH3 ---- */
-#define XXH3_SUM_AND_MANY(level, TARGET)                                                                      \
-    static TARGET uint64_t xxh3_##level(const uint8_t *page, size_t size, const void *state)                 \
-    {                                                                                                         \
-        uint64_t sum;                                                                                         \
-        xxh3_many_##level(&page, 1, size, state, &sum, NULL);                                                 \
-        return sum;                                                                                           \
+#define XXH3_SUM_AND_MANY(level, TARGET)                                                     \
+    static TARGET uint64_t xxh3_##level(const uint8_t *page, size_t size, const void *state) \
+    {                                                                                        \
+        uint64_t sum;                                                                        \
+        xxh3_many_##level(&page, 1, size, state, &sum, NULL);                                \
+        return sum;                                                                          \
     }
 
 /* Stripes of the block at `at`: the last one of a page is summed by itself, with a key of its own. */

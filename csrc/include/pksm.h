@@ -84,7 +84,7 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    uint32_t width;       /* bits of the result that can be set */
+    uint32_t width;        /* bits of the result that can be set */
     uint32_t takes_sample; /* 1: state is a pksm_sample; 0: state is ignored */
     pksm_checksum_fn sum;
     pksm_checksum_many_fn many;
@@ -122,17 +122,17 @@ typedef struct {
 } pksm_node;
 
 enum pksm_flag {
-    PKSM_UNSTABLE = 1,     /* in the unstable tree */
-    PKSM_STABLE = 2,       /* in the stable tree */
-    PKSM_INITCHECKSUM = 4, /* the checksum column is not valid: compute it at the next visit */
-    PKSM_NEWLIST = 8,      /* on the new list */
-    PKSM_RESCAN = 16,      /* on the rescan list */
+    PKSM_UNSTABLE = 1,       /* in the unstable tree */
+    PKSM_STABLE = 2,         /* in the stable tree */
+    PKSM_INITCHECKSUM = 4,   /* the checksum column is not valid: compute it at the next visit */
+    PKSM_NEWLIST = 8,        /* on the new list */
+    PKSM_RESCAN = 16,        /* on the rescan list */
     PKSM_CHECKSUM_LIST = 32, /* on the update list */
     PKSM_DELLIST = 64,       /* its page was freed: C never reads bytes through it */
     PKSM_ZERO_REFUSED = 128, /* the host would not merge it with the zero page: leave the stage ZERO out */
     /* KSM's, ksm.c */
-    PKSM_CHAIN = 256,  /* stands in the stable tree for several stable nodes of one content */
-    PKSM_DUP = 512,    /* a stable node in a chain */
+    PKSM_CHAIN = 256,   /* stands in the stable tree for several stable nodes of one content */
+    PKSM_DUP = 512,     /* a stable node in a chain */
     PKSM_PASSED = 1024, /* was in the unstable tree of an earlier full scan, and not visited since */
     PKSM_RETIRED = 2048 /* was a stable node; its page is gone, items still hang on it */
 };
@@ -186,11 +186,11 @@ int pksm_trees_check(const pksm_store *store, const pksm_table *table, const pks
 
 /* What the host says of a page; settle asks only when it has found a match. */
 enum pksm_class {
-    PKSM_FREE = 0,       /* free to merge */
-    PKSM_BUSY_PAGE = 1,  /* locked or pinned: try later */
-    PKSM_WALK_FAILS = 2, /* the reverse walk can't reach every pte */
-    PKSM_NOT_KPAGE = 3,  /* may be merged into a page, may not be the one kept */
-    PKSM_NOT_ANON = 4,   /* no anonymous page at all */
+    PKSM_FREE = 0,        /* free to merge */
+    PKSM_BUSY_PAGE = 1,   /* locked or pinned: try later */
+    PKSM_WALK_FAILS = 2,  /* the reverse walk can't reach every pte */
+    PKSM_NOT_KPAGE = 3,   /* may be merged into a page, may not be the one kept */
+    PKSM_NOT_ANON = 4,    /* no anonymous page at all */
     PKSM_WALK_BREAKS = 5, /* the reverse walk fails after some of its ptes have moved */
     PKSM_WALK_LOSES = 6,  /* it fails after all of them have: the page is lost to the merge all the same */
     PKSM_MLOCKED = 16     /* a bit besides: a pte of the page lies in an mlocked vma */
@@ -214,17 +214,18 @@ enum pksm_choice {
 enum { PKSM_MAX_WINDOW = 64 };
 
 typedef struct {
-    uint8_t stages[8];  /* enum pksm_stage in order of work, ended by PKSM_STAGE_END */
-    uint8_t order;      /* enum pksm_order of both trees */
+    uint8_t stages[8];      /* enum pksm_stage in order of work, ended by PKSM_STAGE_END */
+    uint8_t order;          /* enum pksm_order of both trees */
     uint8_t zero_on_differ; /* a page with the zero page's checksum that is not zero: RETRY (goes on) or SUCCESS */
-    uint8_t on_differ;  /* order PKSM_CHECKSUM: equal checksum, other bytes: RETRY or SUCCESS */
-    uint8_t on_stale;   /* a search meets a deleted item: SKIP or STOP */
-    uint8_t window;     /* descents in flight, up to PKSM_MAX_WINDOW; 0 and 1: one by one */
-    uint8_t on_unusable; /* a search finds an item whose page is not anonymous: SKIP (unlink it, search again) or STOP */
-    uint8_t busy_waits;  /* 1: a busy page is not looked at; 0: it is BUSY when it matches */
-    uint8_t unfit_aside; /* 1: an unstable node that can't be merged makes room for a page that can */
-    uint8_t mlock_hangs; /* 1: an mlocked page to be merged into one that is not: HANGS */
-    uint8_t distrust;   /* 1: an unstable node that collides is summed anew and unlinked if its page has changed */
+    uint8_t on_differ;      /* order PKSM_CHECKSUM: equal checksum, other bytes: RETRY or SUCCESS */
+    uint8_t on_stale;       /* a search meets a deleted item: SKIP or STOP */
+    uint8_t window;         /* descents in flight, up to PKSM_MAX_WINDOW; 0 and 1: one by one */
+    uint8_t
+        on_unusable;    /* a search finds an item whose page is not anonymous: SKIP (unlink it, search again) or STOP */
+    uint8_t busy_waits; /* 1: a busy page is not looked at; 0: it is BUSY when it matches */
+    uint8_t unfit_aside;    /* 1: an unstable node that can't be merged makes room for a page that can */
+    uint8_t mlock_hangs;    /* 1: an mlocked page to be merged into one that is not: HANGS */
+    uint8_t distrust;       /* 1: an unstable node that collides is summed anew and unlinked if its page has changed */
     uint64_t zero_checksum; /* the strategy's checksum of a page of zeros */
     pksm_checksum checksum; /* for items with PKSM_INITCHECKSUM, UNCHANGED and distrust; without a function, none of
                                these may be there: the checksum column is filled already */
@@ -244,7 +245,7 @@ enum pksm_verdict {
     PKSM_DROP = 8,      /* can't be merged: forget it; `other` is the match, if there was one */
     PKSM_STALE = 9,     /* changed since its last visit; its new checksum is stored; in no tree */
     PKSM_ABORTED = 10,  /* a search ended at the deleted item `other` (on_stale STOP); in no tree */
-    PKSM_HANGS = 11,     /* matches `other` (unstable: that one is in no tree now), and merging would never end: settling
+    PKSM_HANGS = 11,    /* matches `other` (unstable: that one is in no tree now), and merging would never end: settling
                            stops behind this item; those behind it may have been summed */
     PKSM_SKIPPED = 12,  /* KSM: left out by smart_scan */
     PKSM_APPENDED = 13, /* KSM: its page is that of stable node `other`: hangs on it now, no pte moves */
@@ -282,7 +283,7 @@ typedef struct {
     uint32_t sharing; /* items that hang on a stable node, beyond the first of each */
     uint32_t passed;  /* items with PKSM_PASSED */
     uint32_t chains;
-    uint32_t dups;    /* stable nodes in chains */
+    uint32_t dups; /* stable nodes in chains */
 } pksm_ksm_counts;
 
 /* What KSM keeps besides the item table and the trees, which are in order CONTENT. An item is a mapping; its link is
@@ -370,7 +371,7 @@ int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uin
 int pksm_detach(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids, size_t *count);
 /* pksm_detach and pksm_ring_push in one; PKSM_EINVAL, and nothing done, if the ring has no room for n. */
 int pksm_detach_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
-                   const uint32_t *pages, size_t n);
+                     const uint32_t *pages, size_t n);
 /* Makes items blank again; PKSM_EITEM, and nothing done, if one is in a tree or on a list. */
 int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n);
 
@@ -393,7 +394,8 @@ int pksm_records_release(const pksm_table *table, pksm_records *records, const u
                          uint32_t *values, size_t room, size_t *count);
 /* The same, and takes the items off all of these rings and out of their tree, and makes them blank as pksm_clear. */
 int pksm_release_items(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
-                pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room, size_t *count);
+                       pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room,
+                       size_t *count);
 /* Follows `next` from each head to 0; out (null: only count) gets the records met, *count their number.
  * PKSM_EINVAL when a link is out of range or more than n_next records are met (a loop). */
 int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, size_t n, uint32_t *out, size_t *count);

@@ -145,9 +145,9 @@ static pksm_sample sample_for(const pksm_strategy *strategy, size_t size, uint32
 
 static void test_table(void)
 {
-    static const char *const names[] = {"xxh3-64", "aes", "xxh64", "xxh64-trunc32", "xxh32", "crc32c", "crc32",
-                                        "jhash2", "murmur3-32", "superfast", "fnv1a-64", "adler32", "sampled",
-                                        "sampled-lines", "partial"};
+    static const char *const names[] = {"xxh3-64",  "aes",     "xxh64",   "xxh64-trunc32", "xxh32",
+                                        "crc32c",   "crc32",   "jhash2",  "murmur3-32",    "superfast",
+                                        "fnv1a-64", "adler32", "sampled", "sampled-lines", "partial"};
     const pksm_strategy *strategies;
     size_t n = 0, known = 0;
 

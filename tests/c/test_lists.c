@@ -199,7 +199,8 @@ static void test_records(uint32_t n_items, uint32_t room)
 {
     pksm_table table = {block((n_items + 1) * sizeof *table.nodes), n_items + 1};
     pksm_records records = {block((room + 1) * 4), block((room + 1) * 4), room + 1, 1, 0, 0};
-    uint32_t *ids = block((room + n_items + 1) * 4), *values = block((room + 1) * 4), *stamps = block((n_items + 1) * 4);
+    uint32_t *ids = block((room + n_items + 1) * 4), *values = block((room + 1) * 4),
+             *stamps = block((n_items + 1) * 4);
     uint32_t *whose = block((room + 1) * 4), *what = block((room + 1) * 4), held = 0;
     pksm_ring ring = {block(n_items * 4), stamps, n_items, 1, 1, 0, PKSM_CHECKSUM_LIST}, *rings[] = {&ring};
     pksm_trees trees = {0};
@@ -238,7 +239,8 @@ static void test_records(uint32_t n_items, uint32_t room)
                     CHECK(pksm_ring_push(&table, &ring, &ids[k], 1) == PKSM_OK);
             }
             if (all)
-                CHECK(pksm_release_items(&table, &trees, rings, 1, &records, ids, n, values, expected, &count) == PKSM_OK);
+                CHECK(pksm_release_items(&table, &trees, rings, 1, &records, ids, n, values, expected, &count) ==
+                      PKSM_OK);
             else
                 CHECK(pksm_records_release(&table, &records, ids, n, values, expected, &count) == PKSM_OK);
             CHECK(count == expected);

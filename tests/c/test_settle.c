@@ -374,9 +374,9 @@ static void test_refused_arguments(void)
     uint8_t verdict;
     size_t n_revisit, done;
 
-#define SETTLE(rules)                                                                                       \
-    pksm_settle(&w.store, &w.table, &w.trees, rules, NULL, &id, 1, &verdict, &other, &revisit, &n_revisit, \
-                &done, &w.cost)
+#define SETTLE(rules)                                                                                             \
+    pksm_settle(&w.store, &w.table, &w.trees, rules, NULL, &id, 1, &verdict, &other, &revisit, &n_revisit, &done, \
+                &w.cost)
     make_world(&w, 2, 3, 8, 2);
     good = random_rules(&w);
     id = 0;

@@ -5,12 +5,12 @@
 #include "check.h"
 
 typedef struct {
-    size_t size;        /* bytes a page */
-    uint32_t n;         /* pages */
-    uint32_t n_items;   /* items 1 .. n have the pages in order, those behind them any page */
-    uint64_t modulus;   /* of the weak checksum */
-    uint8_t *bytes;     /* n pages */
-    uint8_t *contents;  /* n_contents pages to draw from; the first is zero */
+    size_t size;       /* bytes a page */
+    uint32_t n;        /* pages */
+    uint32_t n_items;  /* items 1 .. n have the pages in order, those behind them any page */
+    uint64_t modulus;  /* of the weak checksum */
+    uint8_t *bytes;    /* n pages */
+    uint8_t *contents; /* n_contents pages to draw from; the first is zero */
     uint32_t n_contents;
     uint64_t *sections;
     pksm_store store;
