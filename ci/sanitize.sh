@@ -20,16 +20,15 @@ fi
 fixed=
 if setarch -R true 2>/dev/null; then fixed="setarch -R"; fi
 
-build() {
-    "$cc" -std=c11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
-        -Wall -Wextra -Werror -Icsrc/include -Icsrc "$@"
-}
+flags="-std=c11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+    -Wall -Wextra -Werror -pedantic -Icsrc/include -Icsrc"
+export cc flags out
 
 echo "C tests under ASan and UBSan, seed $PKSM_SEED (repeat with PKSM_SEED=$PKSM_SEED make sanitize)"
-build -r csrc/*.c csrc/checksum/*.c -o "$out/core.o"
+find csrc -name "*.c" | xargs -n 1 -P "$(nproc)" sh -c '"$cc" $flags -c "$0" -o "$out/$(basename "$0" .c).o"'
+printf '%s\n' "$@" | xargs -n 1 -P "$(nproc)" sh -c '"$cc" $flags "$0" "$out"/*.o -o "$out/$(basename "$0" .c)"'
 for test in "$@"; do
     name=$(basename "$test" .c)
-    build "$test" "$out/core.o" -o "$out/$name"
     if $fixed "$out/$name" "$PKSM_SEED" >"$out/$name.log" 2>&1; then
         echo "  $name: ok"
     else

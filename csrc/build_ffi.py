@@ -1,15 +1,15 @@
-"""cffi recipe of pksm.engine.native._core (API mode): the cdef is the fenced part of csrc/include/pksm.h as it stands."""
+"""cffi recipe of pksm.engine.native._core (API mode): the cdef is the fenced parts of our headers as they stand."""
 
 from pathlib import Path
 
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADER = ROOT / "csrc" / "include" / "pksm.h"
+HEADERS = [ROOT / "csrc" / "include" / "pksm.h", ROOT / "csrc" / "yardstick.h"]
 BEGIN, END = "/* cffi: begin */", "/* cffi: end */"
 
 
-def declarations(header=HEADER):
+def declarations(header):
     """Return the text between the two cffi markers of the header."""
     before, begin, rest = header.read_text(encoding="utf-8").partition(BEGIN)
     fenced, end, after = rest.partition(END)
@@ -24,13 +24,14 @@ def relative(pattern):
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations())
+for header in HEADERS:
+    ffibuilder.cdef(declarations(header))
 ffibuilder.set_source(
     "pksm.engine.native._core",
-    '#include "pksm.h"',
+    '#include "pksm.h"\n#include "yardstick.h"',
     sources=relative("csrc/**/*.c"),
     depends=relative("csrc/**/*.h"),
-    include_dirs=["csrc/include"],
+    include_dirs=["csrc/include", "csrc"],
     # cffi's wrappers never use `self`; our own sources are held to -Wunused-parameter by ci/sanitize.sh.
     extra_compile_args=["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"],
 )

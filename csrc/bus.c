@@ -6,12 +6,12 @@
 
 #include <signal.h>
 
-_Thread_local sigjmp_buf *bus_jump;
+_Thread_local sigjmp_buf *pksm_bus_jump;
 
 static void on_bus_error(int signum)
 {
-    if (bus_jump)
-        siglongjmp(*bus_jump, 1);
+    if (pksm_bus_jump)
+        siglongjmp(*pksm_bus_jump, 1);
     /* not ours: let it end the process as if we weren't here */
     signal(signum, SIG_DFL);
 }

@@ -38,27 +38,27 @@ typedef struct {
     int (*is_zero)(const uint8_t *page, size_t size_bytes);
 } page_kernels;
 
-extern page_kernels kernels; /* of the level selected; cpu.c */
+extern page_kernels pksm_kernels; /* page.c; of the level that dispatch.c has selected */
 
-int page_compare_scalar(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
-int page_compare_avx2(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
-int page_compare_avx512(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
-int page_is_zero_scalar(const uint8_t *page, size_t size_bytes);
-int page_is_zero_avx2(const uint8_t *page, size_t size_bytes);
-int page_is_zero_avx512(const uint8_t *page, size_t size_bytes);
+int pksm_page_compare_scalar(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
+int pksm_page_compare_avx2(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
+int pksm_page_compare_avx512(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
+int pksm_page_is_zero_scalar(const uint8_t *page, size_t size_bytes);
+int pksm_page_is_zero_avx2(const uint8_t *page, size_t size_bytes);
+int pksm_page_is_zero_avx512(const uint8_t *page, size_t size_bytes);
 
 /* ---- checksum/table.c; checksum/checksum.h has what its files share ---- */
 /* Fills the table of strategies for this level. */
-void checksum_select(int level);
+void pksm_checksum_select(int level);
 /* The checksums of pages of the store, many at a time where the strategy can; zero as in pksm_checksum_many_fn. */
-int sum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n, uint64_t *sums,
-              uint8_t *zero);
+int pksm_sum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
+                   uint64_t *sums, uint8_t *zero);
 
-/* ---- arguments ---- */
+/* ---- arguments.c ---- */
 /* PKSM_OK if all of pages[0 .. n-1] are in the store. */
-int check_pages(const pksm_store *store, const uint32_t *pages, size_t n);
+int pksm_check_pages(const pksm_store *store, const uint32_t *pages, size_t n);
 /* PKSM_OK if all ids are items of the table (and, when store is given, their pages are in it). */
-int check_items(const pksm_store *store, const pksm_table *table, const uint32_t *ids, size_t n);
+int pksm_check_items(const pksm_store *store, const pksm_table *table, const uint32_t *ids, size_t n);
 
 /* ---- rbtree.c: links and colours, no keys ---- */
 static inline uint32_t rb_parent(const pksm_node *nodes, uint32_t id)
@@ -72,21 +72,21 @@ static inline int rb_is_red(const pksm_node *nodes, uint32_t id)
 }
 
 /* Hangs id below parent (0: as the root) on side 0 or 1, where there must be room, and rebalances. */
-void rb_insert(pksm_node *nodes, uint32_t *root, uint32_t id, uint32_t parent, int side);
+void pksm_rb_insert(pksm_node *nodes, uint32_t *root, uint32_t id, uint32_t parent, int side);
 /* Takes id out and rebalances; its links are zero afterwards. */
-void rb_erase(pksm_node *nodes, uint32_t *root, uint32_t id);
+void pksm_rb_erase(pksm_node *nodes, uint32_t *root, uint32_t id);
 /* Lets `in` hang where `out` hangs, with its colour and children; out has no links afterwards. */
-void rb_replace(pksm_node *nodes, uint32_t *root, uint32_t out, uint32_t in);
+void pksm_rb_replace(pksm_node *nodes, uint32_t *root, uint32_t out, uint32_t in);
 /* The first item in order, and the one behind id; 0 if there is none. */
-uint32_t rb_first(const pksm_node *nodes, uint32_t root);
-uint32_t rb_next(const pksm_node *nodes, uint32_t id);
+uint32_t pksm_rb_first(const pksm_node *nodes, uint32_t root);
+uint32_t pksm_rb_next(const pksm_node *nodes, uint32_t id);
 /* PKSM_OK if it is a red-black tree of exactly `count` items with consistent links. */
-int rb_check(const pksm_table *table, uint32_t root, uint32_t count);
+int pksm_rb_check(const pksm_table *table, uint32_t root, uint32_t count);
 
 /* ---- page_tree.c: trees whose keys are pages ---- */
 typedef struct {
     const pksm_store *store;
-    const pksm_table *table;
+    pksm_table *table;
     pksm_trees *trees;
     pksm_cost *cost;
     int order;
@@ -108,15 +108,15 @@ typedef struct {
 } place;
 
 /* Looks for a page with this checksum (and these bytes, as order says) in the tree of `which`. */
-enum find tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_t page, place *at);
-/* Puts id where tree_find found nothing; flags and counts too. */
-void tree_insert(const page_tree *tree, int which, uint32_t id, const place *at);
+enum find pksm_tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_t page, place *at);
+/* Puts id where pksm_tree_find found nothing; flags and counts too. */
+void pksm_tree_insert(const page_tree *tree, int which, uint32_t id, const place *at);
 /* Takes id out of the tree that its flags name, if any. */
-void tree_erase(const pksm_table *table, pksm_trees *trees, uint32_t id);
+void pksm_tree_erase(pksm_table *table, pksm_trees *trees, uint32_t id);
 /* Compares the pages of two equal checksums, counting; 0 if they are equal. */
-int tree_compare(const page_tree *tree, uint32_t page, uint32_t other);
+int pksm_tree_compare(const page_tree *tree, uint32_t page, uint32_t other);
 /* 1 if the page of id no longer has the checksum in its column. */
-int tree_is_outdated(const page_tree *tree, uint32_t id);
+int pksm_tree_is_outdated(const page_tree *tree, uint32_t id);
 
 /* ---- flight.c: many searches at a time ---- */
 enum { SIGHT_NONE, SIGHT_MATCH, SIGHT_GAP };
@@ -138,27 +138,27 @@ typedef struct {
 } lane;
 
 /* Descends both trees with all lanes that fly. */
-void fly(const page_tree *tree, lane *lanes, size_t n);
+void pksm_fly(const page_tree *tree, lane *lanes, size_t n);
 /* Fetches the first bytes of a page; and those that a lane will be compared with. */
-void fetch_bytes(const page_tree *tree, uint32_t page);
-void fetch_match(const page_tree *tree, const lane *l);
-/* 1 if what was seen is true of the tree as it is now; then *found and *at are as from tree_find. */
-int sight_holds(const page_tree *tree, int which, const sight *seen, uint32_t page, place *at, enum find *found);
+void pksm_fetch_bytes(const page_tree *tree, uint32_t page);
+void pksm_fetch_match(const page_tree *tree, const lane *l);
+/* 1 if what was seen is true of the tree as it is now; then *found and *at are as from pksm_tree_find. */
+int pksm_sight_holds(const page_tree *tree, int which, const sight *seen, uint32_t page, place *at, enum find *found);
 
 /* ---- bus.c: a jump back to where the core was entered, when mapped bytes are gone ---- */
-extern _Thread_local sigjmp_buf *bus_jump;
+extern _Thread_local sigjmp_buf *pksm_bus_jump;
 
 /* status = call, or PKSM_EBUS when a byte could not be read. The mask is not saved: the handler is SA_NODEFER. */
-#define READING(status, call)                 \
-    do {                                      \
-        sigjmp_buf here_, *outer_ = bus_jump; \
-        if (sigsetjmp(here_, 0) == 0) {       \
-            bus_jump = &here_;                \
-            status = (call);                  \
-        } else {                              \
-            status = PKSM_EBUS;               \
-        }                                     \
-        bus_jump = outer_;                    \
+#define READING(status, call)                      \
+    do {                                           \
+        sigjmp_buf here_, *outer_ = pksm_bus_jump; \
+        if (sigsetjmp(here_, 0) == 0) {            \
+            pksm_bus_jump = &here_;                \
+            status = (call);                       \
+        } else {                                   \
+            status = PKSM_EBUS;                    \
+        }                                          \
+        pksm_bus_jump = outer_;                    \
     } while (0)
 
 #endif

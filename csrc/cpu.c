@@ -1,7 +1,9 @@
-/* cpu.c: which width the kernels work at. Chosen once by the program; scalar until then. */
+/* cpu.c: what this processor, and the operating system on it, can do. */
 #include "checksum/checksum.h"
 
-page_kernels kernels = {page_compare_scalar, page_is_zero_scalar};
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 EXPORT int pksm_cpu_best(void)
 {
@@ -19,30 +21,22 @@ EXPORT int pksm_cpu_best(void)
     return PKSM_CPU_SCALAR;
 }
 
-int cpu_has(int needs)
+/* Asks the processor itself: not every compiler has builtins for these. Whether the operating system saves the
+ * registers is a question of the level, which comes first. */
+int pksm_cpu_has(int needs)
 {
     int has = 0;
 #ifdef __x86_64__
-    __builtin_cpu_init();
-    has |= __builtin_cpu_supports("aes") ? HAS_AES : 0;
-    has |= __builtin_cpu_supports("pclmul") ? HAS_CLMUL : 0;
-    has |= __builtin_cpu_supports("vaes") ? HAS_WIDE_AES : 0;
-    has |= __builtin_cpu_supports("vpclmulqdq") ? HAS_WIDE_CLMUL : 0;
+    unsigned eax, ebx, ecx, edx;
+
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) {
+        has |= ecx & bit_AES ? HAS_AES : 0;
+        has |= ecx & bit_PCLMUL ? HAS_CLMUL : 0;
+    }
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+        has |= ecx & bit_VAES ? HAS_WIDE_AES : 0;
+        has |= ecx & bit_VPCLMULQDQ ? HAS_WIDE_CLMUL : 0;
+    }
 #endif
     return (has & needs) == needs;
-}
-
-EXPORT int pksm_cpu_select(int level)
-{
-    if (level < PKSM_CPU_SCALAR || level > pksm_cpu_best())
-        return PKSM_EINVAL;
-    kernels = (page_kernels){page_compare_scalar, page_is_zero_scalar};
-    checksum_select(level);
-#ifdef __x86_64__
-    if (level >= PKSM_CPU_AVX2)
-        kernels = (page_kernels){page_compare_avx2, page_is_zero_avx2};
-    if (level >= PKSM_CPU_AVX512)
-        kernels = (page_kernels){page_compare_avx512, page_is_zero_avx512};
-#endif
-    return PKSM_OK;
 }

@@ -102,8 +102,8 @@ static void fly_by_content(const page_tree *tree, descent *flying, size_t n)
             int flies, order = 0;
 
             if (!(node->flags & PKSM_DELLIST) && node->page != d->page)
-                order = kernels.compare(page_bytes(tree->store, d->page), page_bytes(tree->store, node->page), size,
-                                        from, &common);
+                order = pksm_kernels.compare(page_bytes(tree->store, d->page), page_bytes(tree->store, node->page),
+                                             size, from, &common);
             tree->cost->bytes_compared += common - from;
             tree->cost->futile_compares += order != 0;
             d->common[order < 0] = (uint32_t)common;
@@ -119,7 +119,7 @@ static void fly_by_content(const page_tree *tree, descent *flying, size_t n)
     }
 }
 
-void fly(const page_tree *tree, lane *lanes, size_t n)
+void pksm_fly(const page_tree *tree, lane *lanes, size_t n)
 {
     descent flying[2 * PKSM_MAX_WINDOW];
     size_t flyers = 0;
@@ -148,7 +148,7 @@ void fly(const page_tree *tree, lane *lanes, size_t n)
 
 enum { FETCHED = 4096 }; /* bytes of a page that are fetched ahead: of a longer one, the processor sees a stream */
 
-void fetch_bytes(const page_tree *tree, uint32_t page)
+void pksm_fetch_bytes(const page_tree *tree, uint32_t page)
 {
     const uint8_t *bytes = page_bytes(tree->store, page);
     size_t size = tree->store->page_size < FETCHED ? tree->store->page_size : FETCHED;
@@ -158,12 +158,12 @@ void fetch_bytes(const page_tree *tree, uint32_t page)
         __builtin_prefetch(bytes + at, 0, 2);
 }
 
-void fetch_match(const page_tree *tree, const lane *l)
+void pksm_fetch_match(const page_tree *tree, const lane *l)
 {
     const sight *seen = l->seen[1].what == SIGHT_MATCH ? &l->seen[1] : &l->seen[0];
 
     if (l->flies && seen->what == SIGHT_MATCH && tree->order != PKSM_CONTENT)
-        fetch_bytes(tree, tree->table->nodes[seen->match].page);
+        pksm_fetch_bytes(tree, tree->table->nodes[seen->match].page);
 }
 
 /* The gap is still one if its two sides are in the tree and neighbours. */
@@ -175,7 +175,7 @@ static int still_a_gap(const page_tree *tree, int which, const sight *seen, plac
 
     if ((low && !(nodes[low].flags & which)) || (high && !(nodes[high].flags & which)))
         return 0;
-    if ((low ? rb_next(nodes, low) : rb_first(nodes, root)) != high)
+    if ((low ? pksm_rb_next(nodes, low) : pksm_rb_first(nodes, root)) != high)
         return 0;
     at->node = 0;
     at->parent = gap_parent(nodes, seen->bound);
@@ -183,7 +183,7 @@ static int still_a_gap(const page_tree *tree, int which, const sight *seen, plac
     return 1;
 }
 
-int sight_holds(const page_tree *tree, int which, const sight *seen, uint32_t page, place *at, enum find *found)
+int pksm_sight_holds(const page_tree *tree, int which, const sight *seen, uint32_t page, place *at, enum find *found)
 {
     const pksm_node *match;
 
@@ -198,7 +198,7 @@ int sight_holds(const page_tree *tree, int which, const sight *seen, uint32_t pa
         return 0;
     /* with several contents of one checksum the first met need not be the right one */
     if (tree->order == PKSM_CHECKSUM_CONTENT &&
-        (tree->trees->collided || (match->page != page && tree_compare(tree, page, match->page))))
+        (tree->trees->collided || (match->page != page && pksm_tree_compare(tree, page, match->page))))
         return 0;
     *found = FIND_MATCH;
     at->node = seen->match;

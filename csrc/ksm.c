@@ -8,7 +8,7 @@ typedef struct {
     page_tree tree;
     pksm_node *nodes;
     pksm_trees *trees;
-    const pksm_ksm *ksm;
+    pksm_ksm *ksm;
     pksm_ksm_counts *counts;
     const pksm_rules *rules;
     const pksm_ksm_limits *limits;
@@ -75,7 +75,7 @@ static void chain_first(const scan *s, uint32_t chain, uint32_t dup)
 /* Lets one item stand in the stable tree where another stood. */
 static void take_place(const scan *s, uint32_t out, uint32_t in)
 {
-    rb_replace(s->nodes, &s->trees->stable_root, out, in);
+    pksm_rb_replace(s->nodes, &s->trees->stable_root, out, in);
     s->nodes[out].flags &= (uint16_t)~PKSM_STABLE;
     s->nodes[in].flags |= PKSM_STABLE;
 }
@@ -86,7 +86,7 @@ static void remove_dead(const scan *s, uint32_t node)
     if (s->nodes[node].flags & PKSM_CHAIN) {
         while (s->ksm->next[node])
             remove_dead(s, s->ksm->next[node]);
-        tree_erase(s->tree.table, s->trees, node);
+        pksm_tree_erase(s->tree.table, s->trees, node);
         s->counts->chains--;
         give_back(s, node);
         return;
@@ -94,7 +94,7 @@ static void remove_dead(const scan *s, uint32_t node)
     if (s->nodes[node].flags & PKSM_DUP)
         unchain(s, node);
     else
-        tree_erase(s->tree.table, s->trees, node);
+        pksm_tree_erase(s->tree.table, s->trees, node);
     s->tree.cost->unlinked++;
     retire(s, node);
 }
@@ -131,7 +131,7 @@ static void drop(const scan *s, uint32_t id)
 {
     pksm_node *item = &s->nodes[id];
 
-    tree_erase(s->tree.table, s->trees, id);
+    pksm_tree_erase(s->tree.table, s->trees, id);
     if (item->flags & PKSM_PASSED)
         s->counts->passed--;
     item->flags &= (uint16_t) ~(PKSM_PASSED | PKSM_DELLIST);
@@ -184,8 +184,8 @@ static uint32_t pick(const scan *s, uint32_t *stands, int may_prune)
 
 /* ---- stages ---- */
 
-/* As tree_find in the stable tree; *room: the node of a match that can take one more, 0: none. What is dead on the way
- * goes, and then it looks again; chains on the way are kept in order. */
+/* As pksm_tree_find in the stable tree; *room: the node of a match that can take one more, 0: none. What is dead on the
+ * way goes, and then it looks again; chains on the way are kept in order. */
 static int find_stable(const scan *s, uint32_t page, int may_prune, place *at, uint32_t *room)
 {
     const pksm_store *store = s->tree.store;
@@ -202,8 +202,8 @@ again:
             goto again;
         }
         s->tree.cost->tree_steps++;
-        order = kernels.compare(page_bytes(store, page), page_bytes(store, s->nodes[id].page), store->page_size, 0,
-                                &common);
+        order = pksm_kernels.compare(page_bytes(store, page), page_bytes(store, s->nodes[id].page), store->page_size, 0,
+                                     &common);
         s->tree.cost->bytes_compared += common;
         if (!order) {
             at->node = id;
@@ -232,7 +232,7 @@ static int stage_zero(const scan *s, const pksm_node *item)
 
     if (item->checksum != s->rules->zero_checksum || is_busy(s, item->page))
         return NEXT;
-    if (kernels.is_zero(page_bytes(store, item->page), store->page_size))
+    if (pksm_kernels.is_zero(page_bytes(store, item->page), store->page_size))
         return PKSM_ZERO;
     s->tree.cost->collisions++;
     return NEXT;
@@ -260,7 +260,7 @@ static uint32_t make_stable(const scan *s, uint32_t page)
     s->nodes[node].page = page;
     s->ksm->node_of_page[page] = node;
     if (find_stable(s, page, 0, &at, &room) == FIND_NOTHING) {
-        tree_insert(&s->tree, PKSM_STABLE, node, &at);
+        pksm_tree_insert(&s->tree, PKSM_STABLE, node, &at);
         return node;
     }
     chain = at.node;
@@ -281,10 +281,10 @@ static int stage_unstable(const scan *s, uint32_t id, uint32_t *other)
 {
     uint32_t page = s->nodes[id].page, node;
     place at;
-    int found = tree_find(&s->tree, PKSM_UNSTABLE, 0, page, &at);
+    int found = pksm_tree_find(&s->tree, PKSM_UNSTABLE, 0, page, &at);
 
     if (found == FIND_NOTHING) {
-        tree_insert(&s->tree, PKSM_UNSTABLE, id, &at);
+        pksm_tree_insert(&s->tree, PKSM_UNSTABLE, id, &at);
         return PKSM_WAITING;
     }
     *other = at.node;
@@ -376,8 +376,7 @@ static NOINLINE int visit_all(const scan *s, const uint32_t *ids, const uint8_t 
 
 /* ---- entries ---- */
 
-static scan new_scan(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm,
-                     pksm_cost *cost)
+static scan new_scan(const pksm_store *store, pksm_table *table, pksm_trees *trees, pksm_ksm *ksm, pksm_cost *cost)
 {
     return (scan){.tree = {.store = store, .table = table, .trees = trees, .cost = cost, .order = PKSM_CONTENT},
                   .nodes = table->nodes,
@@ -386,17 +385,17 @@ static scan new_scan(const pksm_store *store, const pksm_table *table, pksm_tree
                   .counts = ksm->counts};
 }
 
-EXPORT int pksm_ksm_visit(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm,
+EXPORT int pksm_ksm_visit(const pksm_store *store, pksm_table *table, pksm_trees *trees, pksm_ksm *ksm,
                           const pksm_rules *rules, const pksm_ksm_limits *limits, const uint8_t *classes,
                           const uint32_t *ids, const uint8_t *mapped, size_t n, size_t limit, uint8_t *verdicts,
                           uint32_t *others, size_t *done, pksm_cost *cost)
 {
-    int status = check_pages(store, NULL, 0);
+    int status = pksm_check_pages(store, NULL, 0);
     scan s;
 
     *done = 0;
     if (status == PKSM_OK)
-        status = check_items(store, table, ids, n);
+        status = pksm_check_items(store, table, ids, n);
     if (status == PKSM_OK && !rules->checksum.sum)
         status = PKSM_EINVAL;
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
@@ -412,10 +411,10 @@ EXPORT int pksm_ksm_visit(const pksm_store *store, const pksm_table *table, pksm
     return status;
 }
 
-EXPORT int pksm_ksm_drop(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm, const uint32_t *ids, size_t n,
+EXPORT int pksm_ksm_drop(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm, const uint32_t *ids, size_t n,
                          pksm_cost *cost)
 {
-    int status = check_items(NULL, table, ids, n);
+    int status = pksm_check_items(NULL, table, ids, n);
     scan s;
 
     if (status != PKSM_OK)
@@ -427,7 +426,7 @@ EXPORT int pksm_ksm_drop(const pksm_table *table, pksm_trees *trees, const pksm_
 }
 
 /* A chain has the page of one of its nodes: when that is gone, of another. */
-EXPORT int pksm_ksm_bury(const pksm_table *table, const pksm_ksm *ksm, const uint32_t *pages, size_t n)
+EXPORT int pksm_ksm_bury(pksm_table *table, pksm_ksm *ksm, const uint32_t *pages, size_t n)
 {
     pksm_node *nodes = table->nodes;
 
@@ -451,7 +450,7 @@ EXPORT int pksm_ksm_bury(const pksm_table *table, const pksm_ksm *ksm, const uin
     return PKSM_OK;
 }
 
-EXPORT int pksm_ksm_pass(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm)
+EXPORT int pksm_ksm_pass(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm)
 {
     for (uint64_t id = 1; id < table->n_nodes && trees->n_unstable; id++) {
         pksm_node *item = &table->nodes[id];

@@ -5,7 +5,7 @@ EXPORT int pksm_sort_verdicts(const pksm_table *table, const uint32_t *ids, cons
                               const uint32_t *others, size_t n, uint32_t *rows, uint32_t *starts)
 {
     uint32_t next[PKSM_N_VERDICTS];
-    int status = n > UINT32_MAX ? PKSM_EINVAL : check_items(NULL, table, ids, n);
+    int status = n > UINT32_MAX ? PKSM_EINVAL : pksm_check_items(NULL, table, ids, n);
 
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
         if (verdicts[i] >= PKSM_N_VERDICTS || others[i] >= table->n_nodes)
@@ -34,7 +34,7 @@ EXPORT int pksm_sort_verdicts(const pksm_table *table, const uint32_t *ids, cons
 EXPORT int pksm_select(const pksm_table *table, const uint32_t *ids, size_t n, uint32_t mask, uint32_t flags,
                        uint32_t *out, size_t *count)
 {
-    int status = check_items(NULL, table, ids, n);
+    int status = pksm_check_items(NULL, table, ids, n);
     size_t selected = 0;
 
     if (status != PKSM_OK)
@@ -49,9 +49,9 @@ EXPORT int pksm_select(const pksm_table *table, const uint32_t *ids, size_t n, u
     return PKSM_OK;
 }
 
-EXPORT int pksm_mark(const pksm_table *table, const uint32_t *ids, size_t n, uint32_t set, uint32_t clear)
+EXPORT int pksm_mark(pksm_table *table, const uint32_t *ids, size_t n, uint32_t set, uint32_t clear)
 {
-    int status = check_items(NULL, table, ids, n);
+    int status = pksm_check_items(NULL, table, ids, n);
 
     for (size_t i = 0; status == PKSM_OK && i < n; i++) {
         uint16_t *flags = &table->nodes[ids[i]].flags;
@@ -77,7 +77,7 @@ static int is_valid(const pksm_table *table, const pksm_ring *ring, uint32_t pos
     return id < table->n_nodes && ring->stamps[id] == position && (table->nodes[id].flags & ring->flag);
 }
 
-static void take_off(const pksm_table *table, pksm_ring *ring, uint32_t id)
+static void take_off(pksm_table *table, pksm_ring *ring, uint32_t id)
 {
     ring->stamps[id] = 0;
     table->nodes[id].flags &= (uint16_t)~ring->flag;
@@ -89,7 +89,7 @@ static int has_room(const pksm_ring *ring, size_t n)
     return n <= ring->size && ring->tail - ring->head <= ring->size - n && n <= UINT32_MAX - ring->tail;
 }
 
-static void put_on(const pksm_table *table, pksm_ring *ring, uint32_t id)
+static void put_on(pksm_table *table, pksm_ring *ring, uint32_t id)
 {
     ring->ids[ring->tail % ring->size] = id;
     ring->stamps[id] = ring->tail++;
@@ -97,10 +97,10 @@ static void put_on(const pksm_table *table, pksm_ring *ring, uint32_t id)
     ring->length++;
 }
 
-EXPORT int pksm_ring_push_where(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n, uint32_t mask,
+EXPORT int pksm_ring_push_where(pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n, uint32_t mask,
                                 uint32_t flags)
 {
-    int status = check_items(NULL, table, ids, n);
+    int status = pksm_check_items(NULL, table, ids, n);
 
     if (status == PKSM_OK && !has_room(ring, n))
         status = PKSM_EINVAL;
@@ -110,12 +110,12 @@ EXPORT int pksm_ring_push_where(const pksm_table *table, pksm_ring *ring, const 
     return status;
 }
 
-EXPORT int pksm_ring_push(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n)
+EXPORT int pksm_ring_push(pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n)
 {
     return pksm_ring_push_where(table, ring, ids, n, 0, 0);
 }
 
-EXPORT int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count)
+EXPORT int pksm_ring_take(pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count)
 {
     uint32_t position = ring->head;
     size_t taken = 0;
@@ -135,9 +135,9 @@ EXPORT int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, in
     return PKSM_OK;
 }
 
-EXPORT int pksm_ring_drop(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n)
+EXPORT int pksm_ring_drop(pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n)
 {
-    int status = check_items(NULL, table, ids, n);
+    int status = pksm_check_items(NULL, table, ids, n);
 
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
         if (table->nodes[ids[i]].flags & ring->flag)
@@ -184,7 +184,7 @@ EXPORT int pksm_detach(uint32_t *item_of_page, size_t n_pages, const uint32_t *p
     return PKSM_OK;
 }
 
-EXPORT int pksm_detach_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
+EXPORT int pksm_detach_onto(pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
                             const uint32_t *pages, size_t n)
 {
     if (!has_room(ring, n))
@@ -202,10 +202,10 @@ EXPORT int pksm_detach_onto(const pksm_table *table, pksm_ring *ring, uint32_t *
     return PKSM_OK;
 }
 
-EXPORT int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n)
+EXPORT int pksm_clear(pksm_table *table, const uint32_t *ids, size_t n)
 {
     const int busy = PKSM_STABLE | PKSM_UNSTABLE | PKSM_NEWLIST | PKSM_RESCAN | PKSM_CHECKSUM_LIST | PKSM_DELLIST;
-    int status = check_items(NULL, table, ids, n);
+    int status = pksm_check_items(NULL, table, ids, n);
 
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
         if (table->nodes[ids[i]].flags & busy)
@@ -215,10 +215,10 @@ EXPORT int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n)
     return status;
 }
 
-EXPORT int pksm_records_append(const pksm_table *table, pksm_records *records, const uint32_t *ids,
-                               const uint32_t *values, size_t n)
+EXPORT int pksm_records_append(pksm_table *table, pksm_records *records, const uint32_t *ids, const uint32_t *values,
+                               size_t n)
 {
-    int status = check_items(NULL, table, ids, n);
+    int status = pksm_check_items(NULL, table, ids, n);
 
     if (status == PKSM_OK && n > records->size - 1 - records->length)
         status = PKSM_EINVAL;
@@ -237,10 +237,10 @@ EXPORT int pksm_records_append(const pksm_table *table, pksm_records *records, c
     return status;
 }
 
-EXPORT int pksm_records_release(const pksm_table *table, pksm_records *records, const uint32_t *ids, size_t n,
+EXPORT int pksm_records_release(pksm_table *table, pksm_records *records, const uint32_t *ids, size_t n,
                                 uint32_t *values, size_t room, size_t *count)
 {
-    int status = check_items(NULL, table, ids, n);
+    int status = pksm_check_items(NULL, table, ids, n);
     size_t met = 0, released = 0;
 
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
@@ -266,7 +266,7 @@ EXPORT int pksm_records_release(const pksm_table *table, pksm_records *records, 
     return PKSM_OK;
 }
 
-EXPORT int pksm_release_items(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
+EXPORT int pksm_release_items(pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
                               pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room,
                               size_t *count)
 {
@@ -276,7 +276,7 @@ EXPORT int pksm_release_items(const pksm_table *table, pksm_trees *trees, pksm_r
         for (size_t r = 0; r < n_rings; r++)
             if (table->nodes[ids[i]].flags & rings[r]->flag)
                 take_off(table, rings[r], ids[i]);
-        tree_erase(table, trees, ids[i]);
+        pksm_tree_erase(table, trees, ids[i]);
     }
     return status == PKSM_OK && *count <= room ? pksm_clear(table, ids, n) : status;
 }

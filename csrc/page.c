@@ -1,7 +1,9 @@
 /* page.c: compare pages, test them for zero, copy them; one and in batches. */
 #include "core.h"
 
-int page_compare_scalar(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common)
+page_kernels pksm_kernels = {pksm_page_compare_scalar, pksm_page_is_zero_scalar};
+
+int pksm_page_compare_scalar(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common)
 {
     size_t at = from & ~(size_t)7;
 
@@ -31,7 +33,7 @@ int page_compare_scalar(const uint8_t *a, const uint8_t *b, size_t size_bytes, s
     return 0;
 }
 
-int page_is_zero_scalar(const uint8_t *page, size_t size_bytes)
+int pksm_page_is_zero_scalar(const uint8_t *page, size_t size_bytes)
 {
     size_t at = 0;
 
@@ -50,35 +52,24 @@ int page_is_zero_scalar(const uint8_t *page, size_t size_bytes)
 
 EXPORT int pksm_page_compare(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t *common)
 {
-    return kernels.compare(a, b, size_bytes, 0, common);
+    return pksm_kernels.compare(a, b, size_bytes, 0, common);
 }
 
 EXPORT int pksm_page_is_zero(const uint8_t *page, size_t size_bytes)
 {
-    return kernels.is_zero(page, size_bytes);
-}
-
-int check_pages(const pksm_store *store, const uint32_t *pages, size_t n)
-{
-    uint32_t highest = 0;
-
-    if (!store || !store->page_size || (store->page_size & (store->page_size - 1)) || store->page_size < 8)
-        return PKSM_EINVAL;
-    for (size_t i = 0; i < n; i++)
-        highest = pages[i] > highest ? pages[i] : highest;
-    return n && highest >= store->n_pages ? PKSM_EPAGE : PKSM_OK;
+    return pksm_kernels.is_zero(page, size_bytes);
 }
 
 static NOINLINE int are_zero(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *zero)
 {
     for (size_t i = 0; i < n; i++)
-        zero[i] = (uint8_t)kernels.is_zero(page_bytes(store, pages[i]), store->page_size);
+        zero[i] = (uint8_t)pksm_kernels.is_zero(page_bytes(store, pages[i]), store->page_size);
     return PKSM_OK;
 }
 
 EXPORT int pksm_pages_are_zero(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *zero)
 {
-    int status = check_pages(store, pages, n);
+    int status = pksm_check_pages(store, pages, n);
 
     if (status == PKSM_OK)
         READING(status, are_zero(store, pages, n, zero));
@@ -90,17 +81,17 @@ static NOINLINE int compare(const pksm_store *store, const uint32_t *a, const ui
     size_t common;
 
     for (size_t i = 0; i < n; i++)
-        order[i] = (int8_t)kernels.compare(page_bytes(store, a[i]), page_bytes(store, b[i]), store->page_size, 0,
-                                           &common);
+        order[i] = (int8_t)pksm_kernels.compare(page_bytes(store, a[i]), page_bytes(store, b[i]), store->page_size, 0,
+                                                &common);
     return PKSM_OK;
 }
 
 EXPORT int pksm_pages_compare(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n, int8_t *order)
 {
-    int status = check_pages(store, a, n);
+    int status = pksm_check_pages(store, a, n);
 
     if (status == PKSM_OK)
-        status = check_pages(store, b, n);
+        status = pksm_check_pages(store, b, n);
     if (status == PKSM_OK)
         READING(status, compare(store, a, b, n, order));
     return status;
@@ -115,7 +106,7 @@ static NOINLINE int copy(const pksm_store *store, const uint32_t *pages, size_t 
 
 EXPORT int pksm_pages_copy(const pksm_store *store, const uint32_t *pages, size_t n, uint8_t *out)
 {
-    int status = check_pages(store, pages, n);
+    int status = pksm_check_pages(store, pages, n);
 
     if (status == PKSM_OK)
         READING(status, copy(store, pages, n, out));

@@ -4,8 +4,8 @@
 #ifdef __x86_64__
 #include <immintrin.h>
 
-__attribute__((target("avx2"))) int page_compare_avx2(const uint8_t *a, const uint8_t *b, size_t size, size_t from,
-                                                      size_t *common)
+__attribute__((target("avx2"))) int pksm_page_compare_avx2(const uint8_t *a, const uint8_t *b, size_t size, size_t from,
+                                                           size_t *common)
 {
     size_t at = from & ~(size_t)31;
 
@@ -28,10 +28,10 @@ __attribute__((target("avx2"))) int page_compare_avx2(const uint8_t *a, const ui
             return a[at] < b[at] ? -1 : 1;
         }
     }
-    return page_compare_scalar(a, b, size, at, common);
+    return pksm_page_compare_scalar(a, b, size, at, common);
 }
 
-__attribute__((target("avx2"))) int page_is_zero_avx2(const uint8_t *page, size_t size)
+__attribute__((target("avx2"))) int pksm_page_is_zero_avx2(const uint8_t *page, size_t size)
 {
     size_t at = 0;
 
@@ -42,12 +42,12 @@ __attribute__((target("avx2"))) int page_is_zero_avx2(const uint8_t *page, size_
         if (!_mm256_testz_si256(any, any))
             return 0;
     }
-    return page_is_zero_scalar(page + at, size - at);
+    return pksm_page_is_zero_scalar(page + at, size - at);
 }
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 
-AVX512 int page_compare_avx512(const uint8_t *a, const uint8_t *b, size_t size, size_t from, size_t *common)
+AVX512 int pksm_page_compare_avx512(const uint8_t *a, const uint8_t *b, size_t size, size_t from, size_t *common)
 {
     size_t at = from & ~(size_t)63;
 
@@ -67,10 +67,10 @@ AVX512 int page_compare_avx512(const uint8_t *a, const uint8_t *b, size_t size, 
             return a[at] < b[at] ? -1 : 1;
         }
     }
-    return page_compare_scalar(a, b, size, at, common);
+    return pksm_page_compare_scalar(a, b, size, at, common);
 }
 
-AVX512 int page_is_zero_avx512(const uint8_t *page, size_t size)
+AVX512 int pksm_page_is_zero_avx512(const uint8_t *page, size_t size)
 {
     size_t at = 0;
 
@@ -81,6 +81,6 @@ AVX512 int page_is_zero_avx512(const uint8_t *page, size_t size)
         if (_mm512_test_epi64_mask(any, any))
             return 0;
     }
-    return page_is_zero_scalar(page + at, size - at);
+    return pksm_page_is_zero_scalar(page + at, size - at);
 }
 #endif

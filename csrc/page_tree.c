@@ -1,19 +1,6 @@
 /* page_tree.c: red-black trees whose keys are pages: search by content, by checksum, or by both. */
 #include "core.h"
 
-int check_items(const pksm_store *store, const pksm_table *table, const uint32_t *ids, size_t n)
-{
-    if (!table || !table->nodes || !table->n_nodes)
-        return PKSM_EINVAL;
-    for (size_t i = 0; i < n; i++) {
-        if (!ids[i] || ids[i] >= table->n_nodes)
-            return PKSM_EITEM;
-        if (store && table->nodes[ids[i]].page >= store->n_pages)
-            return PKSM_EPAGE;
-    }
-    return PKSM_OK;
-}
-
 static uint32_t *root_of(pksm_trees *trees, int which)
 {
     return which == PKSM_STABLE ? &trees->stable_root : &trees->unstable_root;
@@ -24,17 +11,17 @@ static uint32_t *count_of(pksm_trees *trees, int which)
     return which == PKSM_STABLE ? &trees->n_stable : &trees->n_unstable;
 }
 
-int tree_compare(const page_tree *tree, uint32_t page, uint32_t other)
+int pksm_tree_compare(const page_tree *tree, uint32_t page, uint32_t other)
 {
     size_t size = tree->store->page_size, common;
-    int order = kernels.compare(page_bytes(tree->store, page), page_bytes(tree->store, other), size, 0, &common);
+    int order = pksm_kernels.compare(page_bytes(tree->store, page), page_bytes(tree->store, other), size, 0, &common);
 
     tree->cost->bytes_compared += order ? common + 1 : size;
     tree->cost->futile_compares += order != 0;
     return order;
 }
 
-int tree_is_outdated(const page_tree *tree, uint32_t id)
+int pksm_tree_is_outdated(const page_tree *tree, uint32_t id)
 {
     const pksm_node *node = &tree->table->nodes[id];
 
@@ -43,7 +30,7 @@ int tree_is_outdated(const page_tree *tree, uint32_t id)
            node->checksum;
 }
 
-enum find tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_t page, place *at)
+enum find pksm_tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_t page, place *at)
 {
     const pksm_node *nodes = tree->table->nodes;
     uint32_t id = *root_of(tree->trees, which);
@@ -61,11 +48,11 @@ enum find tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_
         if (tree->order != PKSM_CONTENT)
             order = checksum < node->checksum ? -1 : checksum > node->checksum;
         if (!order && tree->order != PKSM_CHECKSUM && node->page != page) {
-            order = tree_compare(tree, page, node->page);
+            order = pksm_tree_compare(tree, page, node->page);
             if (order && tree->order == PKSM_CHECKSUM_CONTENT) {
                 tree->cost->collisions++;
                 tree->trees->collided = 1;
-                if (which == PKSM_UNSTABLE && tree->distrust && tree_is_outdated(tree, id))
+                if (which == PKSM_UNSTABLE && tree->distrust && pksm_tree_is_outdated(tree, id))
                     return FIND_OUTDATED;
             }
         }
@@ -79,31 +66,31 @@ enum find tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_
     return FIND_NOTHING;
 }
 
-void tree_insert(const page_tree *tree, int which, uint32_t id, const place *at)
+void pksm_tree_insert(const page_tree *tree, int which, uint32_t id, const place *at)
 {
-    rb_insert(tree->table->nodes, root_of(tree->trees, which), id, at->parent, at->side);
+    pksm_rb_insert(tree->table->nodes, root_of(tree->trees, which), id, at->parent, at->side);
     tree->table->nodes[id].flags |= (uint16_t)which;
     ++*count_of(tree->trees, which);
 }
 
-void tree_erase(const pksm_table *table, pksm_trees *trees, uint32_t id)
+void pksm_tree_erase(pksm_table *table, pksm_trees *trees, uint32_t id)
 {
     int which = table->nodes[id].flags & (PKSM_STABLE | PKSM_UNSTABLE);
 
     if (!which)
         return;
-    rb_erase(table->nodes, root_of(trees, which), id);
+    pksm_rb_erase(table->nodes, root_of(trees, which), id);
     table->nodes[id].flags &= (uint16_t)~which;
     --*count_of(trees, which);
 }
 
-EXPORT int pksm_unlink(const pksm_table *table, pksm_trees *trees, const uint32_t *ids, size_t n)
+EXPORT int pksm_unlink(pksm_table *table, pksm_trees *trees, const uint32_t *ids, size_t n)
 {
-    int status = check_items(NULL, table, ids, n);
+    int status = pksm_check_items(NULL, table, ids, n);
 
     if (status == PKSM_OK)
         for (size_t i = 0; i < n; i++)
-            tree_erase(table, trees, ids[i]);
+            pksm_tree_erase(table, trees, ids[i]);
     return status;
 }
 
@@ -114,24 +101,24 @@ static NOINLINE int relink(const page_tree *tree, int which, const uint32_t *ids
         enum find found;
         place at;
 
-        while ((found = tree_find(tree, which, node->checksum, node->page, &at)) == FIND_DELETED) {
-            tree_erase(tree->table, tree->trees, at.node);
+        while ((found = pksm_tree_find(tree, which, node->checksum, node->page, &at)) == FIND_DELETED) {
+            pksm_tree_erase(tree->table, tree->trees, at.node);
             tree->cost->unlinked++;
         }
         if (found == FIND_NOTHING)
-            tree_insert(tree, which, ids[i], &at);
+            pksm_tree_insert(tree, which, ids[i], &at);
     }
     return PKSM_OK;
 }
 
-EXPORT int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_trees *trees, int order, int which,
+EXPORT int pksm_relink(const pksm_store *store, pksm_table *table, pksm_trees *trees, int order, int which,
                        const uint32_t *ids, size_t n, pksm_cost *cost)
 {
     page_tree tree = {.store = store, .table = table, .trees = trees, .cost = cost, .order = order};
-    int status = check_pages(store, NULL, 0);
+    int status = pksm_check_pages(store, NULL, 0);
 
     if (status == PKSM_OK)
-        status = check_items(store, table, ids, n);
+        status = pksm_check_items(store, table, ids, n);
     if (status == PKSM_OK && which != PKSM_UNSTABLE && which != PKSM_STABLE)
         status = PKSM_EINVAL;
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
@@ -146,32 +133,31 @@ EXPORT int pksm_tree_items(const pksm_table *table, const pksm_trees *trees, int
 {
     uint32_t root = which == PKSM_STABLE ? trees->stable_root : trees->unstable_root;
 
-    for (uint32_t id = rb_first(table->nodes, root); id; id = rb_next(table->nodes, id))
+    for (uint32_t id = pksm_rb_first(table->nodes, root); id; id = pksm_rb_next(table->nodes, id))
         *out++ = id;
     return PKSM_OK;
 }
 
-static NOINLINE int check_keys(const page_tree *tree, int which)
+static NOINLINE int check_keys(const pksm_store *store, const pksm_node *nodes, uint32_t root, int which, int by)
 {
-    const pksm_node *nodes = tree->table->nodes;
-    uint32_t id = rb_first(nodes, *root_of(tree->trees, which)), next;
+    uint32_t id = pksm_rb_first(nodes, root), next;
 
     for (; id; id = next) {
         size_t common;
         int order = 0;
 
-        next = rb_next(nodes, id);
+        next = pksm_rb_next(nodes, id);
         if ((nodes[id].flags & (PKSM_STABLE | PKSM_UNSTABLE)) != which)
             return PKSM_ETREE;
         if (!next)
             break;
-        if (tree->order != PKSM_CONTENT)
+        if (by != PKSM_CONTENT)
             order = nodes[id].checksum < nodes[next].checksum ? -1 : nodes[id].checksum > nodes[next].checksum;
-        if (order > 0 || (order == 0 && tree->order == PKSM_CHECKSUM))
+        if (order > 0 || (order == 0 && by == PKSM_CHECKSUM))
             return PKSM_ETREE;
-        if (order == 0 && tree->store && !((nodes[id].flags | nodes[next].flags) & PKSM_DELLIST)) {
-            order = pksm_page_compare(page_bytes(tree->store, nodes[id].page),
-                                      page_bytes(tree->store, nodes[next].page), tree->store->page_size, &common);
+        if (order == 0 && store && !((nodes[id].flags | nodes[next].flags) & PKSM_DELLIST)) {
+            order = pksm_page_compare(page_bytes(store, nodes[id].page), page_bytes(store, nodes[next].page),
+                                      store->page_size, &common);
             if (order >= 0)
                 return PKSM_ETREE;
         }
@@ -181,19 +167,17 @@ static NOINLINE int check_keys(const page_tree *tree, int which)
 
 EXPORT int pksm_trees_check(const pksm_store *store, const pksm_table *table, const pksm_trees *trees, int order)
 {
-    pksm_trees copy = *trees;
-    page_tree tree = {.store = store, .table = table, .trees = &copy, .order = order};
     uint32_t flagged[2] = {0, 0};
-    int status = store ? check_pages(store, NULL, 0) : PKSM_OK;
+    int status = store ? pksm_check_pages(store, NULL, 0) : PKSM_OK;
 
     if (status == PKSM_OK)
-        status = rb_check(table, trees->unstable_root, trees->n_unstable);
+        status = pksm_rb_check(table, trees->unstable_root, trees->n_unstable);
     if (status == PKSM_OK)
-        status = rb_check(table, trees->stable_root, trees->n_stable);
+        status = pksm_rb_check(table, trees->stable_root, trees->n_stable);
     if (status == PKSM_OK)
-        READING(status, check_keys(&tree, PKSM_UNSTABLE));
+        READING(status, check_keys(store, table->nodes, trees->unstable_root, PKSM_UNSTABLE, order));
     if (status == PKSM_OK)
-        READING(status, check_keys(&tree, PKSM_STABLE));
+        READING(status, check_keys(store, table->nodes, trees->stable_root, PKSM_STABLE, order));
     for (uint64_t id = 1; id < table->n_nodes; id++) {
         flagged[0] += !!(table->nodes[id].flags & PKSM_UNSTABLE);
         flagged[1] += !!(table->nodes[id].flags & PKSM_STABLE);

@@ -56,7 +56,7 @@ static void rotate(pksm_node *nodes, uint32_t *root, uint32_t down, int side)
         set_parent(nodes, middle, down);
 }
 
-void rb_replace(pksm_node *nodes, uint32_t *root, uint32_t out, uint32_t in)
+void pksm_rb_replace(pksm_node *nodes, uint32_t *root, uint32_t out, uint32_t in)
 {
     nodes[in].parent_colour = nodes[out].parent_colour;
     for (int side = 0; side < 2; side++) {
@@ -69,7 +69,7 @@ void rb_replace(pksm_node *nodes, uint32_t *root, uint32_t out, uint32_t in)
     nodes[out].parent_colour = 0;
 }
 
-void rb_insert(pksm_node *nodes, uint32_t *root, uint32_t id, uint32_t parent, int side)
+void pksm_rb_insert(pksm_node *nodes, uint32_t *root, uint32_t id, uint32_t parent, int side)
 {
     nodes[id].child[0] = nodes[id].child[1] = 0;
     nodes[id].parent_colour = parent << 1 | 1;
@@ -143,7 +143,7 @@ static void add_black(pksm_node *nodes, uint32_t *root, uint32_t id, uint32_t pa
         paint_black(nodes, id);
 }
 
-void rb_erase(pksm_node *nodes, uint32_t *root, uint32_t id)
+void pksm_rb_erase(pksm_node *nodes, uint32_t *root, uint32_t id)
 {
     uint32_t low = nodes[id].child[0], high = nodes[id].child[1];
     uint32_t moved, parent; /* what hangs where a node left, and below whom */
@@ -184,19 +184,19 @@ void rb_erase(pksm_node *nodes, uint32_t *root, uint32_t id)
         add_black(nodes, root, moved, parent, side);
 }
 
-uint32_t rb_first(const pksm_node *nodes, uint32_t root)
+uint32_t pksm_rb_first(const pksm_node *nodes, uint32_t root)
 {
     while (root && nodes[root].child[0])
         root = nodes[root].child[0];
     return root;
 }
 
-uint32_t rb_next(const pksm_node *nodes, uint32_t id)
+uint32_t pksm_rb_next(const pksm_node *nodes, uint32_t id)
 {
     uint32_t parent;
 
     if (nodes[id].child[1])
-        return rb_first(nodes, nodes[id].child[1]);
+        return pksm_rb_first(nodes, nodes[id].child[1]);
     for (parent = rb_parent(nodes, id); parent && nodes[parent].child[1] == id; parent = rb_parent(nodes, id))
         id = parent;
     return parent;
@@ -219,7 +219,7 @@ static int links_agree(const pksm_table *table)
     return 1;
 }
 
-int rb_check(const pksm_table *table, uint32_t root, uint32_t count)
+int pksm_rb_check(const pksm_table *table, uint32_t root, uint32_t count)
 {
     const pksm_node *nodes = table->nodes;
     uint32_t seen = 0;
@@ -227,7 +227,7 @@ int rb_check(const pksm_table *table, uint32_t root, uint32_t count)
 
     if (!links_agree(table) || root >= table->n_nodes || nodes[root].parent_colour)
         return PKSM_ETREE;
-    for (uint32_t id = rb_first(nodes, root); id; id = rb_next(nodes, id)) {
+    for (uint32_t id = pksm_rb_first(nodes, root); id; id = pksm_rb_next(nodes, id)) {
         int height = 0;
 
         seen++;

@@ -56,14 +56,14 @@ static int unlink_outdated(const batch *b, uint32_t id)
 {
     if (*b->n_revisit == b->room)
         return FULL;
-    tree_erase(b->tree.table, b->tree.trees, id);
+    pksm_tree_erase(b->tree.table, b->tree.trees, id);
     b->tree.table->nodes[id].flags |= PKSM_INITCHECKSUM;
     b->revisit[(*b->n_revisit)++] = id;
     b->tree.cost->unlinked++;
     return NEXT;
 }
 
-/* As tree_find, but with what is in the way taken out: only FIND_NOTHING, FIND_MATCH or (on_stale STOP)
+/* As pksm_tree_find, but with what is in the way taken out: only FIND_NOTHING, FIND_MATCH or (on_stale STOP)
  * FIND_DELETED come back; -1 when revisit is full. */
 static int find(const batch *b, int which, const pksm_node *item, const lane *l, place *at)
 {
@@ -71,13 +71,13 @@ static int find(const batch *b, int which, const pksm_node *item, const lane *l,
 
     /* an item found outdated while it waited for its turn has been summed again since it flew */
     if (l->flies && l->checksum == item->checksum &&
-        sight_holds(&b->tree, which, &l->seen[which == PKSM_STABLE], item->page, at, &seen))
+        pksm_sight_holds(&b->tree, which, &l->seen[which == PKSM_STABLE], item->page, at, &seen))
         return seen;
     for (;;) {
-        int found = tree_find(&b->tree, which, item->checksum, item->page, at);
+        int found = pksm_tree_find(&b->tree, which, item->checksum, item->page, at);
 
         if (found == FIND_DELETED && b->rules->on_stale == PKSM_SKIP) {
-            tree_erase(b->tree.table, b->tree.trees, at->node);
+            pksm_tree_erase(b->tree.table, b->tree.trees, at->node);
             b->tree.cost->unlinked++;
         } else if (found == FIND_OUTDATED) {
             if (unlink_outdated(b, at->node) == FULL)
@@ -111,7 +111,7 @@ static int stage_zero(const batch *b, const pksm_node *item, const lane *l, int 
 
     if (item->checksum != b->rules->zero_checksum || (item->flags & (PKSM_INITCHECKSUM | PKSM_ZERO_REFUSED)))
         return NEXT;
-    if (l->zero < 0 ? kernels.is_zero(page_bytes(store, item->page), store->page_size) : l->zero) {
+    if (l->zero < 0 ? pksm_kernels.is_zero(page_bytes(store, item->page), store->page_size) : l->zero) {
         if (*class == PKSM_BUSY_PAGE)
             return PKSM_BUSY;
         if (!walk_fails(*class))
@@ -160,7 +160,7 @@ static int stage_stable(const batch *b, const pksm_node *item, const lane *l, in
     refused = refuse(b, PKSM_STABLE, class, kept->page);
     if (refused != NEXT)
         return refused;
-    if (b->tree.order == PKSM_CHECKSUM && tree_compare(&b->tree, item->page, kept->page)) {
+    if (b->tree.order == PKSM_CHECKSUM && pksm_tree_compare(&b->tree, item->page, kept->page)) {
         b->tree.cost->collisions++;
         return b->rules->on_differ == PKSM_SUCCESS ? PKSM_LIMBO : PKSM_DIFFERENT;
     }
@@ -177,8 +177,8 @@ static int promote(const batch *b, uint32_t id, const lane *l, uint32_t match, i
         *other = at.node;
         return PKSM_BUSY;
     }
-    tree_erase(b->tree.table, b->tree.trees, match);
-    tree_insert(&b->tree, PKSM_STABLE, id, &at);
+    pksm_tree_erase(b->tree.table, b->tree.trees, match);
+    pksm_tree_insert(&b->tree, PKSM_STABLE, id, &at);
     return verdict;
 }
 
@@ -203,7 +203,7 @@ again:
     if (found == FIND_NOTHING && class == GONE)
         return PKSM_DROP;
     if (found == FIND_NOTHING) {
-        tree_insert(&b->tree, PKSM_UNSTABLE, id, &at);
+        pksm_tree_insert(&b->tree, PKSM_UNSTABLE, id, &at);
         return PKSM_WAITING;
     }
     *other = at.node;
@@ -222,13 +222,13 @@ again:
         return PKSM_ABORTED;
     refused = refuse(b, PKSM_UNSTABLE, class, nodes[at.node].page);
     if (refused == PKSM_DROP && class == PKSM_FREE && others == PKSM_WALK_LOSES &&
-        !tree_compare(&b->tree, item->page, nodes[at.node].page))
-        tree_erase(b->tree.table, b->tree.trees, at.node);
+        !pksm_tree_compare(&b->tree, item->page, nodes[at.node].page))
+        pksm_tree_erase(b->tree.table, b->tree.trees, at.node);
     if (refused != NEXT)
         return refused;
-    if (b->tree.order == PKSM_CHECKSUM && tree_compare(&b->tree, item->page, nodes[at.node].page)) {
+    if (b->tree.order == PKSM_CHECKSUM && pksm_tree_compare(&b->tree, item->page, nodes[at.node].page)) {
         b->tree.cost->collisions++;
-        if (b->tree.distrust && tree_is_outdated(&b->tree, at.node)) {
+        if (b->tree.distrust && pksm_tree_is_outdated(&b->tree, at.node)) {
             if (unlink_outdated(b, at.node) == FULL)
                 return FULL;
             *other = 0;
@@ -239,7 +239,7 @@ again:
         return promote(b, id, l, at.node, PKSM_LIMBO, other);
     }
     if (hangs(b, nodes[at.node].page, item->page)) {
-        tree_erase(b->tree.table, b->tree.trees, at.node);
+        pksm_tree_erase(b->tree.table, b->tree.trees, at.node);
         return PKSM_HANGS;
     }
     return promote(b, id, l, at.node, PKSM_PAIRED, other);
@@ -253,7 +253,7 @@ static int settle_one(const batch *b, uint32_t id, const lane *l, uint32_t *othe
     *other = 0;
     if (item->flags & PKSM_STABLE)
         return PKSM_SAME;
-    tree_erase(b->tree.table, b->tree.trees, id);
+    pksm_tree_erase(b->tree.table, b->tree.trees, id);
     if ((item->flags & PKSM_DELLIST) || class == PKSM_NOT_ANON)
         return PKSM_DROP;
     if (stays(b, class))
@@ -300,7 +300,7 @@ static void sum_window(const batch *b, const uint32_t *ids, size_t n, lane *lane
     }
     if (!n_unsummed)
         return;
-    told = sum_pages(b->tree.store, &b->rules->checksum, pages, n_unsummed, sums, zero);
+    told = pksm_sum_pages(b->tree.store, &b->rules->checksum, pages, n_unsummed, sums, zero);
     b->tree.cost->bytes_hashed += n_unsummed * b->tree.store->page_size;
     for (size_t k = 0; k < n_unsummed; k++) {
         pksm_node *item = &nodes[ids[unsummed[k]]];
@@ -321,9 +321,9 @@ static void fly_window(const batch *b, const uint32_t *ids, size_t n, lane *lane
         lanes[i].seen[0].what = lanes[i].seen[1].what = SIGHT_NONE;
         lanes[i].flies &= !(item->flags & PKSM_INITCHECKSUM) && item->checksum != b->rules->zero_checksum;
     }
-    fly(&b->tree, lanes, n);
+    pksm_fly(&b->tree, lanes, n);
     for (size_t i = 0; i < n; i++)
-        fetch_match(&b->tree, &lanes[i]);
+        pksm_fetch_match(&b->tree, &lanes[i]);
 }
 
 /* Items of the next window: of n that are left, so that none is much smaller than the others. And whether they can work
@@ -356,7 +356,7 @@ static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_
             if (!summed)
                 sum_window(b, ids + start, part, now);
             if (start + part < n)
-                fetch_bytes(&b->tree, b->tree.table->nodes[ids[start + part]].page);
+                pksm_fetch_bytes(&b->tree, b->tree.table->nodes[ids[start + part]].page);
             fly_window(b, ids + start, part, now);
         }
         next_part = window_at(b, ids + start + part, n - start - part, &next_together);
@@ -402,15 +402,15 @@ static int nothing_to_sum(const pksm_table *table, const pksm_rules *rules, cons
     return 1;
 }
 
-EXPORT int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+EXPORT int pksm_settle(const pksm_store *store, pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
                        const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
                        uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost)
 {
     batch b = {.rules = rules, .classes = classes, .revisit = revisit, .n_revisit = n_revisit, .room = n};
-    int unchanged, status = check_pages(store, NULL, 0);
+    int unchanged, status = pksm_check_pages(store, NULL, 0);
 
     if (status == PKSM_OK)
-        status = check_items(store, table, ids, n);
+        status = pksm_check_items(store, table, ids, n);
     if (status == PKSM_OK && !rules_are_sound(rules))
         status = PKSM_EINVAL;
     if (status == PKSM_OK && !rules->checksum.sum && !nothing_to_sum(table, rules, ids, n))
@@ -432,9 +432,9 @@ EXPORT int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_tr
     return status;
 }
 
-EXPORT int pksm_settle_batch(const pksm_store *store, const pksm_table *table, pksm_trees *trees,
-                             const pksm_rules *rules, const uint8_t *classes, const uint32_t *ids, size_t n,
-                             uint32_t *rows, uint32_t *starts, size_t *n_revisit, size_t *done, pksm_cost *cost)
+EXPORT int pksm_settle_batch(const pksm_store *store, pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+                             const uint8_t *classes, const uint32_t *ids, size_t n, uint32_t *rows, uint32_t *starts,
+                             size_t *n_revisit, size_t *done, pksm_cost *cost)
 {
     uint32_t *others = rows + 5 * n, *revisit = rows + 6 * n;
     uint8_t *verdicts = (uint8_t *)(rows + 7 * n);

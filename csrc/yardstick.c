@@ -3,6 +3,7 @@
  * Three limits of the machine (read, and libc's memcpy and memcmp), and two other ways to find equal pages: a hash
  * table, and KSM's two trees with one search at a time. The engine itself uses nothing of this. */
 #include "core.h"
+#include "yardstick.h"
 
 typedef uint64_t wide __attribute__((vector_size(16))); /* wider ones, and prefetching, read no faster from DRAM */
 
@@ -34,7 +35,7 @@ static NOINLINE int read_all(const pksm_store *store, const uint32_t *pages, siz
 
 EXPORT int pksm_yardstick_read(const pksm_store *store, const uint32_t *pages, size_t n, uint64_t *sum)
 {
-    int status = check_pages(store, pages, n);
+    int status = pksm_check_pages(store, pages, n);
 
     if (status == PKSM_OK)
         READING(status, read_all(store, pages, n, sum));
@@ -55,10 +56,10 @@ static NOINLINE int compare_all(const pksm_store *store, const uint32_t *a, cons
 EXPORT int pksm_yardstick_memcmp(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n,
                                  uint64_t *equal)
 {
-    int status = check_pages(store, a, n);
+    int status = pksm_check_pages(store, a, n);
 
     if (status == PKSM_OK)
-        status = check_pages(store, b, n);
+        status = pksm_check_pages(store, b, n);
     if (status == PKSM_OK)
         READING(status, compare_all(store, a, b, n, equal));
     return status;
@@ -94,7 +95,7 @@ static NOINLINE int fill_table(const pksm_store *store, const pksm_checksum *che
     for (size_t start = 0; start < n; start += WINDOW) {
         size_t part = n - start < WINDOW ? n - start : WINDOW;
 
-        sum_pages(store, checksum, pages + start, part, sums, NULL);
+        pksm_sum_pages(store, checksum, pages + start, part, sums, NULL);
         for (size_t i = 0; i < part; i++)
             __builtin_prefetch(&slots[slot_of(sums[i], n_slots)]);
         for (size_t i = 0; i < part; i++)
@@ -119,7 +120,7 @@ static NOINLINE int fill_table(const pksm_store *store, const pksm_checksum *che
 EXPORT int pksm_yardstick_table(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
                                 pksm_slot *slots, size_t n_slots, uint32_t *kept)
 {
-    int status = checksum && checksum->sum ? check_pages(store, pages, n) : PKSM_EINVAL;
+    int status = checksum && checksum->sum ? pksm_check_pages(store, pages, n) : PKSM_EINVAL;
 
     if (status == PKSM_OK && (n_slots <= n || (n_slots & (n_slots - 1))))
         status = PKSM_EINVAL;
@@ -165,21 +166,21 @@ static NOINLINE int merge_as_ksm(const pksm_store *store, const uint32_t *pages,
         kept[id - 1] = pages[id - 1];
         twin = search(store, nodes, unstable, id, &parent, &side);
         if (!twin) {
-            rb_insert(nodes, &unstable, id, parent, side);
+            pksm_rb_insert(nodes, &unstable, id, parent, side);
             continue;
         }
-        rb_erase(nodes, &unstable, twin);
+        pksm_rb_erase(nodes, &unstable, twin);
         kept[twin - 1] = pages[id - 1];
         search(store, nodes, stable, id, &parent, &side);
-        rb_insert(nodes, &stable, id, parent, side);
+        pksm_rb_insert(nodes, &stable, id, parent, side);
     }
     return PKSM_OK;
 }
 
-EXPORT int pksm_yardstick_ksm(const pksm_store *store, const uint32_t *pages, size_t n, const pksm_table *table,
+EXPORT int pksm_yardstick_ksm(const pksm_store *store, const uint32_t *pages, size_t n, pksm_table *table,
                               uint32_t *kept)
 {
-    int status = check_pages(store, pages, n);
+    int status = pksm_check_pages(store, pages, n);
 
     if (status == PKSM_OK && (!table || table->n_nodes <= n || n >= UINT32_MAX >> 1))
         status = PKSM_EINVAL;

@@ -11,7 +11,7 @@ enum { LANES = 8, BLOCK = 16 };
 /* Lane k starts as the k-th block of XXH3's secret with the size of the page in it; the last rounds' keys follow. */
 static inline const uint8_t *secret_block(size_t k)
 {
-    return xxh3_secret + BLOCK * k;
+    return pksm_xxh3_secret + BLOCK * k;
 }
 
 /* ---- plain C ---- */
@@ -67,7 +67,7 @@ static void aes_round(uint32_t block[4], const uint8_t *key)
     memcpy(block, out, sizeof out);
 }
 
-uint64_t aes_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_aes_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     uint32_t lanes[LANES][4];
     uint8_t whole[BLOCK] = {0}, block[BLOCK];
@@ -196,11 +196,11 @@ static WIDE_AES uint64_t aes_wide(const uint8_t *page, size_t size, const void *
     return sum;
 }
 
-const twin aes_twins[] = {
+const twin pksm_aes_twins[] = {
     {AES, PKSM_CPU_SSE42, HAS_AES, aes_ni, aes_ni_many},
     {AES, PKSM_CPU_AVX2, HAS_AES | HAS_WIDE_AES, aes_wide, aes_wide_many},
     {.strategy = N_STRATEGIES},
 };
 #else
-const twin aes_twins[] = {{.strategy = N_STRATEGIES}};
+const twin pksm_aes_twins[] = {{.strategy = N_STRATEGIES}};
 #endif

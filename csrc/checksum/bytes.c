@@ -18,30 +18,30 @@
         SIXTY_FOUR(OF, 0), SIXTY_FOUR(OF, 64), SIXTY_FOUR(OF, 128), SIXTY_FOUR(OF, 192) \
     }
 
-const uint32_t crc32c_table[256] = TABLE(CASTAGNOLI);
-const uint32_t crc32_table[256] = TABLE(ETHERNET);
+const uint32_t pksm_crc32c_table[256] = TABLE(CASTAGNOLI);
+const uint32_t pksm_crc32_table[256] = TABLE(ETHERNET);
 
-uint32_t crc_bytes(const uint32_t table[256], uint32_t crc, const uint8_t *bytes, size_t n)
+uint32_t pksm_crc_bytes(const uint32_t table[256], uint32_t crc, const uint8_t *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         crc = crc >> 8 ^ table[(crc ^ bytes[i]) & 0xff];
     return crc;
 }
 
-uint64_t crc32c_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_crc32c_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     (void)state;
-    return (uint32_t)~crc_bytes(crc32c_table, 0xffffffff, page, size_bytes);
+    return (uint32_t)~pksm_crc_bytes(pksm_crc32c_table, 0xffffffff, page, size_bytes);
 }
 
-uint64_t crc32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_crc32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     (void)state;
-    return (uint32_t)~crc_bytes(crc32_table, 0xffffffff, page, size_bytes);
+    return (uint32_t)~pksm_crc_bytes(pksm_crc32_table, 0xffffffff, page, size_bytes);
 }
 
 /* ---- adler32: two sums modulo a prime, as zlib has them ---- */
-uint64_t adler32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_adler32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     const uint8_t *end = page + size_bytes;
     uint64_t sum = 1, weighted = 0;
@@ -58,7 +58,7 @@ uint64_t adler32_scalar(const uint8_t *page, size_t size_bytes, const void *stat
 }
 
 /* ---- fnv1a-64: Fowler, Noll and Vo ---- */
-uint64_t fnv1a_64_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_fnv1a_64_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     uint64_t h = FNV_BASIS;
 

@@ -14,18 +14,12 @@ typedef struct {
 } crc_constants;
 
 static const crc_constants castagnoli = {
-    {0x0dcb17aa4, 0x0b9e02b86},
-    {0x0740eef02, 0x09e4addf8},
-    {0x1384aa63a, 0x0ba4fc28e},
-    {0x0f20c0dfe, 0x14cd00bd6},
-    crc32c_table,
+    {0x0dcb17aa4, 0x0b9e02b86}, {0x0740eef02, 0x09e4addf8}, {0x1384aa63a, 0x0ba4fc28e},
+    {0x0f20c0dfe, 0x14cd00bd6}, pksm_crc32c_table,
 };
 static const crc_constants ethernet = {
-    {0x11542778a, 0x1322d1430},
-    {0x154442bd4, 0x1c6e41596},
-    {0x0f1da05aa, 0x15a546366},
-    {0x1751997d0, 0x0ccaa009e},
-    crc32_table,
+    {0x11542778a, 0x1322d1430}, {0x154442bd4, 0x1c6e41596}, {0x0f1da05aa, 0x15a546366},
+    {0x1751997d0, 0x0ccaa009e}, pksm_crc32_table,
 };
 
 static inline CLMUL __m128i fold(__m128i acc, __m128i k, __m128i data)
@@ -40,7 +34,7 @@ static inline CLMUL uint64_t crc_last(__m128i last, const crc_constants *c)
     uint8_t bytes[16];
 
     _mm_storeu_si128((__m128i *)bytes, last);
-    return (uint32_t)~crc_bytes(c->table, 0, bytes, sizeof bytes);
+    return (uint32_t)~pksm_crc_bytes(c->table, 0, bytes, sizeof bytes);
 }
 
 static inline CLMUL uint64_t crc_folded(const uint8_t *page, size_t size, const crc_constants *c)
@@ -48,7 +42,7 @@ static inline CLMUL uint64_t crc_folded(const uint8_t *page, size_t size, const 
     __m128i k = _mm_loadu_si128((const __m128i *)c->near), next = _mm_loadu_si128((const __m128i *)c->next), acc[4];
 
     if (size < 64)
-        return (uint32_t)~crc_bytes(c->table, 0xffffffff, page, size);
+        return (uint32_t)~pksm_crc_bytes(c->table, 0xffffffff, page, size);
     for (int i = 0; i < 4; i++)
         acc[i] = _mm_loadu_si128((const __m128i *)page + i);
     acc[0] = _mm_xor_si128(acc[0], _mm_cvtsi32_si128(-1));
@@ -80,7 +74,7 @@ static inline WIDE_CLMUL int crc_many_wide(const uint8_t *const *pages, size_t n
         if (size < 256) {
             sums[i] = crc_folded(pages[i], size, c);
             if (zero)
-                zero[i] = (uint8_t)page_is_zero_scalar(pages[i], size);
+                zero[i] = (uint8_t)pksm_page_is_zero_scalar(pages[i], size);
             continue;
         }
         for (int k = 0; k < 8; k++) {
@@ -195,7 +189,7 @@ static AVX2 uint64_t adler32_avx2(const uint8_t *page, size_t size, const void *
     uint64_t sum = 1, weighted = 0, more, more_weighted;
 
     if (size < 32)
-        return adler32_scalar(page, size, state);
+        return pksm_adler32_scalar(page, size, state);
     for (size_t at = 0; at < size; at += ADLER_CHUNK) {
         size_t n = size - at < ADLER_CHUNK ? size - at : ADLER_CHUNK;
         adler_chunk(page + at, n, &more, &more_weighted);
@@ -253,11 +247,11 @@ static AVX2 int fnv1a_64_many(const uint8_t *const *pages, size_t n, size_t size
     for (; i + FNV_PAGES <= n; i += FNV_PAGES)
         fnv_sixteen(pages + i, n - i, size, sums + i);
     for (; i < n; i++)
-        sums[i] = fnv1a_64_scalar(pages[i], size, state);
+        sums[i] = pksm_fnv1a_64_scalar(pages[i], size, state);
     return 0;
 }
 
-const twin byte_twins[] = {
+const twin pksm_byte_twins[] = {
     {CRC32C, PKSM_CPU_SSE42, 0, crc32c_sse42, crc32c_many_sse42},
     {CRC32C, PKSM_CPU_AVX2, HAS_CLMUL | HAS_WIDE_CLMUL, crc32c_wide, NULL},
     {CRC32, PKSM_CPU_SSE42, HAS_CLMUL, crc32_clmul, NULL},
@@ -267,5 +261,5 @@ const twin byte_twins[] = {
     {.strategy = N_STRATEGIES},
 };
 #else
-const twin byte_twins[] = {{.strategy = N_STRATEGIES}};
+const twin pksm_byte_twins[] = {{.strategy = N_STRATEGIES}};
 #endif

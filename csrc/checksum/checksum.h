@@ -48,36 +48,36 @@ typedef struct {
 } twin;
 
 /* Narrow before wide; ended by strategy N_STRATEGIES. */
-extern const twin xxh3_twins[], xxh_twins[], word_twins[], byte_twins[], aes_twins[];
+extern const twin pksm_xxh3_twins[], pksm_xxh_twins[], pksm_word_twins[], pksm_byte_twins[], pksm_aes_twins[];
 
 /* 1 if the processor has all of this, an or of HAS_...: cpu.c. */
-int cpu_has(int needs);
+int pksm_cpu_has(int needs);
 
 /* ---- plain C ---- */
-uint64_t xxh3_64_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t xxh64_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t xxh64_trunc32_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t xxh32_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t aes_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t crc32c_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t crc32_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t adler32_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t fnv1a_64_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t jhash2_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t murmur3_32_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t superfast_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t sampled_scalar(const uint8_t *page, size_t size_bytes, const void *state);
-uint64_t partial_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_xxh3_64_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_xxh64_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_xxh64_trunc32_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_xxh32_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_aes_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_crc32c_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_crc32_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_adler32_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_fnv1a_64_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_jhash2_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_murmur3_32_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_superfast_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_sampled_scalar(const uint8_t *page, size_t size_bytes, const void *state);
+uint64_t pksm_partial_scalar(const uint8_t *page, size_t size_bytes, const void *state);
 
 /* ---- bytes ---- */
 enum { ADLER_PRIME = 65521, ADLER_CHUNK = 4096 }; /* so many bytes' sums fit in 32 bits */
 #define FNV_BASIS 0xcbf29ce484222325u
 #define FNV_PRIME 0x100000001b3u
 
-extern const uint32_t crc32c_table[256], crc32_table[256];
+extern const uint32_t pksm_crc32c_table[256], pksm_crc32_table[256];
 
 /* A CRC, not yet inverted, carried on over n bytes. */
-uint32_t crc_bytes(const uint32_t table[256], uint32_t crc, const uint8_t *bytes, size_t n);
+uint32_t pksm_crc_bytes(const uint32_t table[256], uint32_t crc, const uint8_t *bytes, size_t n);
 
 /* ---- XXH ---- */
 #define XXH32_1 0x9E3779B1u
@@ -95,14 +95,14 @@ uint32_t crc_bytes(const uint32_t table[256], uint32_t crc, const uint8_t *bytes
         XXH32_3, XXH64_1, XXH64_2, XXH64_3, XXH64_4, XXH32_2, XXH64_5, XXH32_1 \
     }
 
-extern const uint8_t xxh3_secret[192];
+extern const uint8_t pksm_xxh3_secret[192];
 
 /* What is left to do with the lanes of a page, when all of its bytes are in them. */
-uint64_t xxh3_finish(const uint64_t acc[8], size_t size_bytes);
-uint64_t xxh64_finish(const uint64_t acc[4], size_t size_bytes);
-uint64_t xxh32_finish(const uint32_t acc[4], size_t size_bytes);
+uint64_t pksm_xxh3_finish(const uint64_t acc[8], size_t size_bytes);
+uint64_t pksm_xxh64_finish(const uint64_t acc[4], size_t size_bytes);
+uint64_t pksm_xxh32_finish(const uint32_t acc[4], size_t size_bytes);
 /* All of XXH3 for pages too short for lanes. */
-uint64_t xxh3_short(const uint8_t *page, size_t size_bytes);
+uint64_t pksm_xxh3_short(const uint8_t *page, size_t size_bytes);
 
 /* ---- what twins share ---- */
 #ifdef __x86_64__

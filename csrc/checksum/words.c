@@ -2,7 +2,7 @@
 #include "checksum.h"
 
 /* ---- sampled, sampled-lines: PKSM's own; some words of the page, mixed one by one ---- */
-uint64_t sampled_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_sampled_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     const pksm_sample *sample = state;
     uint32_t h = 0xdeadbeef;
@@ -20,7 +20,7 @@ uint64_t sampled_scalar(const uint8_t *page, size_t size_bytes, const void *stat
 }
 
 /* ---- jhash2: Bob Jenkins' lookup3 over words, initial value 17 as KSM had it before 4.20 ---- */
-uint64_t jhash2_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_jhash2_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     size_t left = size_bytes / 4;
     uint32_t a = 0xdeadbeef + (uint32_t)(left << 2) + 17, b = a, c = a;
@@ -52,16 +52,16 @@ uint64_t jhash2_scalar(const uint8_t *page, size_t size_bytes, const void *state
 }
 
 /* jhash2 of a part of the page. */
-uint64_t partial_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_partial_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     const pksm_sample *part = state;
 
     (void)size_bytes;
-    return jhash2_scalar(page + (size_t)part->words[0] * 4, part->run * 4, NULL);
+    return pksm_jhash2_scalar(page + (size_t)part->words[0] * 4, part->run * 4, NULL);
 }
 
 /* ---- murmur3-32: Austin Appleby's, seed 0 ---- */
-uint64_t murmur3_32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_murmur3_32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     uint32_t h = 0;
 
@@ -77,7 +77,7 @@ uint64_t murmur3_32_scalar(const uint8_t *page, size_t size_bytes, const void *s
 }
 
 /* ---- superfast: Paul Hsieh's SuperFastHash, which Difference Engine used ---- */
-uint64_t superfast_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_superfast_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     uint32_t h = (uint32_t)size_bytes;
 

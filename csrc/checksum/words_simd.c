@@ -106,7 +106,7 @@ static AVX2 void jhash2_eight(const uint8_t *const *pages, size_t n, size_t size
     STEP_END(c, b, 24);
     store_eight(c, sums);
 }
-MANY(jhash2_many, jhash2_eight, 32, jhash2_scalar)
+MANY(jhash2_many, jhash2_eight, 32, pksm_jhash2_scalar)
 
 /* ---- murmur3-32 ---- */
 static AVX2 void murmur3_eight(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums)
@@ -129,7 +129,7 @@ static AVX2 void murmur3_eight(const uint8_t *const *pages, size_t n, size_t siz
     h = _mm256_mullo_epi32(_mm256_xor_si256(h, _mm256_srli_epi32(h, 13)), _mm256_set1_epi32((int)0xc2b2ae35u));
     store_eight(_mm256_xor_si256(h, _mm256_srli_epi32(h, 16)), sums);
 }
-MANY(murmur3_many, murmur3_eight, 32, murmur3_32_scalar)
+MANY(murmur3_many, murmur3_eight, 32, pksm_murmur3_32_scalar)
 
 /* ---- superfast ---- */
 static AVX2 void superfast_eight(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums)
@@ -154,7 +154,7 @@ static AVX2 void superfast_eight(const uint8_t *const *pages, size_t n, size_t s
     h = _mm256_xor_si256(h, _mm256_slli_epi32(h, 25));
     store_eight(_mm256_add_epi32(h, _mm256_srli_epi32(h, 6)), sums);
 }
-MANY(superfast_many, superfast_eight, 32, superfast_scalar)
+MANY(superfast_many, superfast_eight, 32, pksm_superfast_scalar)
 
 /* ---- partial: jhash2 of the same part of each page ---- */
 static AVX2 void partial_eight(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums)
@@ -165,7 +165,7 @@ static AVX2 void partial_eight(const uint8_t *const *pages, size_t n, size_t siz
     (void)size;
     if (part->run % 8) {
         for (int k = 0; k < 8; k++)
-            sums[k] = partial_scalar(pages[k], size, state);
+            sums[k] = pksm_partial_scalar(pages[k], size, state);
         return;
     }
     for (size_t k = 8; k < 16 && k < n; k++)
@@ -175,7 +175,7 @@ static AVX2 void partial_eight(const uint8_t *const *pages, size_t n, size_t siz
         parts[k] = pages[k] + (size_t)part->words[0] * 4;
     jhash2_eight(parts, 8, part->run * 4, NULL, sums);
 }
-MANY(partial_many, partial_eight, 8, partial_scalar)
+MANY(partial_many, partial_eight, 8, pksm_partial_scalar)
 
 /* ---- sampled, sampled-lines ---- */
 static inline AVX2 __m256i sample_mix(__m256i h, __m256i words)
@@ -214,9 +214,9 @@ static AVX2 void sampled_eight(const uint8_t *const *pages, size_t n, size_t siz
     }
     store_eight(h, sums);
 }
-MANY(sampled_many, sampled_eight, 8, sampled_scalar)
+MANY(sampled_many, sampled_eight, 8, pksm_sampled_scalar)
 
-const twin word_twins[] = {
+const twin pksm_word_twins[] = {
     {JHASH2, PKSM_CPU_AVX2, 0, NULL, jhash2_many},
     {MURMUR3_32, PKSM_CPU_AVX2, 0, NULL, murmur3_many},
     {SUPERFAST, PKSM_CPU_AVX2, 0, NULL, superfast_many},
@@ -226,5 +226,5 @@ const twin word_twins[] = {
     {.strategy = N_STRATEGIES},
 };
 #else
-const twin word_twins[] = {{.strategy = N_STRATEGIES}};
+const twin pksm_word_twins[] = {{.strategy = N_STRATEGIES}};
 #endif

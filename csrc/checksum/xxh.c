@@ -14,14 +14,14 @@ static uint32_t xxh32_avalanche(uint32_t h)
     return h ^ h >> 16;
 }
 
-uint64_t xxh32_finish(const uint32_t acc[4], size_t size_bytes)
+uint64_t pksm_xxh32_finish(const uint32_t acc[4], size_t size_bytes)
 {
     uint32_t h = rotl32(acc[0], 1) + rotl32(acc[1], 7) + rotl32(acc[2], 12) + rotl32(acc[3], 18);
 
     return xxh32_avalanche(h + (uint32_t)size_bytes);
 }
 
-uint64_t xxh32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_xxh32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     const uint8_t *end = page + size_bytes;
     uint32_t acc[4] = {XXH32_1 + XXH32_2, XXH32_2, 0, 0 - XXH32_1}, h = XXH32_5 + (uint32_t)size_bytes;
@@ -31,7 +31,7 @@ uint64_t xxh32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
         for (; page < end; page += 16)
             for (int i = 0; i < 4; i++)
                 acc[i] = xxh32_round(acc[i], load32(page + 4 * i));
-        return xxh32_finish(acc, size_bytes);
+        return pksm_xxh32_finish(acc, size_bytes);
     }
     for (; page < end; page += 4)
         h = rotl32(h + load32(page) * XXH32_3, 17) * XXH32_4;
@@ -51,7 +51,7 @@ static uint64_t xxh64_avalanche(uint64_t h)
     return h ^ h >> 32;
 }
 
-uint64_t xxh64_finish(const uint64_t acc[4], size_t size_bytes)
+uint64_t pksm_xxh64_finish(const uint64_t acc[4], size_t size_bytes)
 {
     uint64_t h = rotl64(acc[0], 1) + rotl64(acc[1], 7) + rotl64(acc[2], 12) + rotl64(acc[3], 18);
 
@@ -60,7 +60,7 @@ uint64_t xxh64_finish(const uint64_t acc[4], size_t size_bytes)
     return xxh64_avalanche(h + size_bytes);
 }
 
-uint64_t xxh64_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_xxh64_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     const uint8_t *end = page + size_bytes;
     uint64_t acc[4] = {XXH64_1 + XXH64_2, XXH64_2, 0, 0 - XXH64_1}, h = XXH64_5 + size_bytes;
@@ -70,7 +70,7 @@ uint64_t xxh64_scalar(const uint8_t *page, size_t size_bytes, const void *state)
         for (; page < end; page += 32)
             for (int i = 0; i < 4; i++)
                 acc[i] = xxh64_round(acc[i], load64(page + 8 * i));
-        return xxh64_finish(acc, size_bytes);
+        return pksm_xxh64_finish(acc, size_bytes);
     }
     for (; page < end; page += 8)
         h = rotl64(h ^ xxh64_round(0, load64(page)), 27) * XXH64_1 + XXH64_4;
@@ -78,13 +78,13 @@ uint64_t xxh64_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 }
 
 /* KSM since 4.20 keeps the low half. */
-uint64_t xxh64_trunc32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_xxh64_trunc32_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
-    return xxh64_scalar(page, size_bytes, state) & 0xffffffff;
+    return pksm_xxh64_scalar(page, size_bytes, state) & 0xffffffff;
 }
 
 /* ---- XXH3 ---- */
-const uint8_t xxh3_secret[192] = {
+const uint8_t pksm_xxh3_secret[192] = {
     0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x01, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c, 0xde, 0xd4,
     0x6d, 0xe9, 0x83, 0x90, 0x97, 0xdb, 0x72, 0x40, 0xa4, 0xa4, 0xb7, 0xb3, 0x67, 0x1f, 0xcb, 0x79, 0xe6, 0x4e,
     0xcc, 0xc0, 0xe5, 0x78, 0x82, 0x5a, 0xd0, 0x7d, 0xcc, 0xff, 0x72, 0x21, 0xb8, 0x08, 0x46, 0x74, 0xf7, 0x43,
@@ -98,9 +98,11 @@ const uint8_t xxh3_secret[192] = {
     0x95, 0x16, 0x04, 0x28, 0xaf, 0xd7, 0xfb, 0xca, 0xbb, 0x4b, 0x40, 0x7e,
 };
 
+__extension__ typedef unsigned __int128 uint128;
+
 static inline uint64_t multiply_fold(uint64_t a, uint64_t b)
 {
-    unsigned __int128 product = (unsigned __int128)a * b;
+    uint128 product = (uint128)a * b;
 
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
@@ -117,9 +119,9 @@ static inline uint64_t xxh3_mix16(const uint8_t *page, const uint8_t *secret)
 }
 
 /* Pages of 8 to 128 bytes. */
-uint64_t xxh3_short(const uint8_t *page, size_t size)
+uint64_t pksm_xxh3_short(const uint8_t *page, size_t size)
 {
-    const uint8_t *end = page + size, *secret = xxh3_secret;
+    const uint8_t *end = page + size, *secret = pksm_xxh3_secret;
 
     if (size == 8) {
         uint64_t h = (uint64_t)load32(page) << 32 | load32(page + 4);
@@ -151,30 +153,31 @@ static inline void xxh3_accumulate(uint64_t acc[8], const uint8_t *stripe, const
     }
 }
 
-uint64_t xxh3_finish(const uint64_t acc[8], size_t size_bytes)
+uint64_t pksm_xxh3_finish(const uint64_t acc[8], size_t size_bytes)
 {
     uint64_t h = size_bytes * XXH64_1;
 
     for (int i = 0; i < 8; i += 2)
-        h += multiply_fold(acc[i] ^ load64(xxh3_secret + 11 + 8 * i), acc[i + 1] ^ load64(xxh3_secret + 19 + 8 * i));
+        h += multiply_fold(acc[i] ^ load64(pksm_xxh3_secret + 11 + 8 * i),
+                           acc[i + 1] ^ load64(pksm_xxh3_secret + 19 + 8 * i));
     return xxh3_avalanche(h);
 }
 
 /* Our default: reads the page once, 64 bytes a step, in eight lanes that SIMD holds in one or two registers. */
-uint64_t xxh3_64_scalar(const uint8_t *page, size_t size_bytes, const void *state)
+uint64_t pksm_xxh3_64_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     uint64_t acc[8] = XXH3_LANES;
     size_t stripes = (size_bytes - 1) / 64;
 
     (void)state;
     if (size_bytes < 256)
-        return xxh3_short(page, size_bytes);
+        return pksm_xxh3_short(page, size_bytes);
     for (size_t s = 0; s < stripes; s++) {
-        xxh3_accumulate(acc, page + 64 * s, xxh3_secret + 8 * (s & 15));
+        xxh3_accumulate(acc, page + 64 * s, pksm_xxh3_secret + 8 * (s & 15));
         if ((s & 15) == 15)
             for (int i = 0; i < 8; i++)
-                acc[i] = (acc[i] ^ acc[i] >> 47 ^ load64(xxh3_secret + 128 + 8 * i)) * XXH32_1;
+                acc[i] = (acc[i] ^ acc[i] >> 47 ^ load64(pksm_xxh3_secret + 128 + 8 * i)) * XXH32_1;
     }
-    xxh3_accumulate(acc, page + size_bytes - 64, xxh3_secret + 121);
-    return xxh3_finish(acc, size_bytes);
+    xxh3_accumulate(acc, page + size_bytes - 64, pksm_xxh3_secret + 121);
+    return pksm_xxh3_finish(acc, size_bytes);
 }

@@ -60,9 +60,9 @@ static SSE42 int xxh3_many_sse42(const uint8_t *const *pages, size_t n, size_t s
         uint64_t out[8];
 
         if (size < 256) {
-            sums[i] = xxh3_short(pages[i], size);
+            sums[i] = pksm_xxh3_short(pages[i], size);
             if (zero)
-                zero[i] = (uint8_t)page_is_zero_scalar(pages[i], size);
+                zero[i] = (uint8_t)pksm_page_is_zero_scalar(pages[i], size);
             continue;
         }
         for (int k = 0; k < 4; k++)
@@ -72,21 +72,21 @@ static SSE42 int xxh3_many_sse42(const uint8_t *const *pages, size_t n, size_t s
             if (ahead)
                 fetch_block(ahead + at);
             for (size_t s = 0; s < stripes; s++)
-                any = xxh3_stripe_sse42(acc, pages[i] + at + 64 * s, xxh3_secret + 8 * s, any);
+                any = xxh3_stripe_sse42(acc, pages[i] + at + 64 * s, pksm_xxh3_secret + 8 * s, any);
             if (stripes == 16) {
                 const __m128i prime = _mm_set1_epi32((int)0x9E3779B1u);
                 for (int k = 0; k < 4; k++) {
                     __m128i a = _mm_xor_si128(acc[k], _mm_srli_epi64(acc[k], 47));
-                    a = _mm_xor_si128(a, _mm_loadu_si128((const __m128i *)(xxh3_secret + 128) + k));
+                    a = _mm_xor_si128(a, _mm_loadu_si128((const __m128i *)(pksm_xxh3_secret + 128) + k));
                     acc[k] = _mm_add_epi64(_mm_mul_epu32(a, prime),
                                            _mm_slli_epi64(_mm_mul_epu32(_mm_srli_epi64(a, 32), prime), 32));
                 }
             }
         }
-        any = xxh3_stripe_sse42(acc, pages[i] + size - 64, xxh3_secret + 121, any);
+        any = xxh3_stripe_sse42(acc, pages[i] + size - 64, pksm_xxh3_secret + 121, any);
         for (int k = 0; k < 4; k++)
             _mm_storeu_si128((__m128i *)out + k, acc[k]);
-        sums[i] = xxh3_finish(out, size);
+        sums[i] = pksm_xxh3_finish(out, size);
         if (zero)
             zero[i] = (uint8_t)_mm_testz_si128(any, any);
     }
@@ -126,20 +126,20 @@ static AVX2 int xxh3_many_avx2(const uint8_t *const *pages, size_t n, size_t siz
             if (ahead)
                 fetch_block(ahead + at);
             for (size_t s = 0; s < stripes; s++)
-                any = xxh3_stripe_avx2(acc, pages[i] + at + 64 * s, xxh3_secret + 8 * s, any);
+                any = xxh3_stripe_avx2(acc, pages[i] + at + 64 * s, pksm_xxh3_secret + 8 * s, any);
             if (stripes == 16) {
                 for (int k = 0; k < 2; k++) {
                     __m256i a = _mm256_xor_si256(acc[k], _mm256_srli_epi64(acc[k], 47));
-                    a = _mm256_xor_si256(a, _mm256_loadu_si256((const __m256i *)(xxh3_secret + 128) + k));
+                    a = _mm256_xor_si256(a, _mm256_loadu_si256((const __m256i *)(pksm_xxh3_secret + 128) + k));
                     acc[k] = _mm256_add_epi64(_mm256_mul_epu32(a, prime),
                                               _mm256_slli_epi64(_mm256_mul_epu32(_mm256_srli_epi64(a, 32), prime), 32));
                 }
             }
         }
-        any = xxh3_stripe_avx2(acc, pages[i] + size - 64, xxh3_secret + 121, any);
+        any = xxh3_stripe_avx2(acc, pages[i] + size - 64, pksm_xxh3_secret + 121, any);
         for (int k = 0; k < 2; k++)
             _mm256_storeu_si256((__m256i *)out + k, acc[k]);
-        sums[i] = xxh3_finish(out, size);
+        sums[i] = pksm_xxh3_finish(out, size);
         if (zero)
             zero[i] = (uint8_t)_mm256_testz_si256(any, any);
     }
@@ -162,7 +162,7 @@ static AVX512 int xxh3_many_avx512(const uint8_t *const *pages, size_t n, size_t
 {
     static const uint64_t lanes[8] = XXH3_LANES;
     const __m512i prime = _mm512_set1_epi32((int)0x9E3779B1u);
-    const __m512i scramble = _mm512_loadu_si512(xxh3_secret + 128);
+    const __m512i scramble = _mm512_loadu_si512(pksm_xxh3_secret + 128);
 
     if (size < 256)
         return xxh3_many_sse42(pages, n, size, state, sums, zero);
@@ -176,16 +176,16 @@ static AVX512 int xxh3_many_avx512(const uint8_t *const *pages, size_t n, size_t
             if (ahead)
                 fetch_block(ahead + at);
             for (size_t s = 0; s < stripes; s++)
-                any = xxh3_stripe_avx512(&acc, pages[i] + at + 64 * s, xxh3_secret + 8 * s, any);
+                any = xxh3_stripe_avx512(&acc, pages[i] + at + 64 * s, pksm_xxh3_secret + 8 * s, any);
             if (stripes == 16) {
                 __m512i a = _mm512_ternarylogic_epi64(acc, _mm512_srli_epi64(acc, 47), scramble, 0x96);
                 acc = _mm512_add_epi64(_mm512_mul_epu32(a, prime),
                                        _mm512_slli_epi64(_mm512_mul_epu32(_mm512_srli_epi64(a, 32), prime), 32));
             }
         }
-        any = xxh3_stripe_avx512(&acc, pages[i] + size - 64, xxh3_secret + 121, any);
+        any = xxh3_stripe_avx512(&acc, pages[i] + size - 64, pksm_xxh3_secret + 121, any);
         _mm512_storeu_si512(out, acc);
-        sums[i] = xxh3_finish(out, size);
+        sums[i] = pksm_xxh3_finish(out, size);
         if (zero)
             zero[i] = !_mm512_test_epi64_mask(any, any);
     }
@@ -193,12 +193,12 @@ static AVX512 int xxh3_many_avx512(const uint8_t *const *pages, size_t n, size_t
 }
 XXH3_SUM_AND_MANY(avx512, AVX512)
 
-const twin xxh3_twins[] = {
+const twin pksm_xxh3_twins[] = {
     {XXH3_64, PKSM_CPU_SSE42, 0, xxh3_sse42, xxh3_many_sse42},
     {XXH3_64, PKSM_CPU_AVX2, 0, xxh3_avx2, xxh3_many_avx2},
     {XXH3_64, PKSM_CPU_AVX512, 0, xxh3_avx512, xxh3_many_avx512},
     {.strategy = N_STRATEGIES},
 };
 #else
-const twin xxh3_twins[] = {{.strategy = N_STRATEGIES}};
+const twin pksm_xxh3_twins[] = {{.strategy = N_STRATEGIES}};
 #endif

@@ -30,8 +30,8 @@ static AVX2 void xxh32_eight(const uint8_t *const *pages, size_t n, size_t size,
     }
     for (int k = 0; k < PAIRS; k++) {
         _mm256_storeu_si256((__m256i *)lanes, acc[k]);
-        sums[2 * k] = xxh32_finish(lanes, size);
-        sums[2 * k + 1] = xxh32_finish(lanes + 4, size);
+        sums[2 * k] = pksm_xxh32_finish(lanes, size);
+        sums[2 * k + 1] = pksm_xxh32_finish(lanes + 4, size);
     }
 }
 
@@ -45,7 +45,7 @@ static AVX2 int xxh32_many(const uint8_t *const *pages, size_t n, size_t size, c
         for (; i + PAGES <= n; i += PAGES)
             xxh32_eight(pages + i, n - i, size, sums + i);
     for (; i < n; i++)
-        sums[i] = xxh32_scalar(pages[i], size, state);
+        sums[i] = pksm_xxh32_scalar(pages[i], size, state);
     return 0;
 }
 
@@ -72,8 +72,8 @@ static AVX512 void xxh64_eight(const uint8_t *const *pages, size_t n, size_t siz
     }
     for (int k = 0; k < PAIRS; k++) {
         _mm512_storeu_si512(lanes, acc[k]);
-        sums[2 * k] = xxh64_finish(lanes, size);
-        sums[2 * k + 1] = xxh64_finish(lanes + 4, size);
+        sums[2 * k] = pksm_xxh64_finish(lanes, size);
+        sums[2 * k + 1] = pksm_xxh64_finish(lanes + 4, size);
     }
 }
 
@@ -87,7 +87,7 @@ static AVX512 int xxh64_many(const uint8_t *const *pages, size_t n, size_t size,
         for (; i + PAGES <= n; i += PAGES)
             xxh64_eight(pages + i, n - i, size, sums + i);
     for (; i < n; i++)
-        sums[i] = xxh64_scalar(pages[i], size, state);
+        sums[i] = pksm_xxh64_scalar(pages[i], size, state);
     return 0;
 }
 
@@ -101,12 +101,12 @@ static AVX512 int xxh64_trunc32_many(const uint8_t *const *pages, size_t n, size
     return told;
 }
 
-const twin xxh_twins[] = {
+const twin pksm_xxh_twins[] = {
     {XXH32, PKSM_CPU_AVX2, 0, NULL, xxh32_many},
     {XXH64, PKSM_CPU_AVX512, 0, NULL, xxh64_many},
     {XXH64_TRUNC32, PKSM_CPU_AVX512, 0, NULL, xxh64_trunc32_many},
     {.strategy = N_STRATEGIES},
 };
 #else
-const twin xxh_twins[] = {{.strategy = N_STRATEGIES}};
+const twin pksm_xxh_twins[] = {{.strategy = N_STRATEGIES}};
 #endif

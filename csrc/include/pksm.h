@@ -1,16 +1,30 @@
 /* pksm.h: everything the C core offers, declared once.
  *
- * The part between the two cffi markers is read as it stands by csrc/build_ffi.py; it holds only types that
- * cffi parses. The core allocates nothing, keeps no state and never calls Python: every array belongs to the
- * caller, stays the caller's and must outlive the call. Item ids start at 1 (0 is nil), page numbers at 0.
- * Functions return an enum pksm_status; when it is not PKSM_OK their outputs are as they were, unless said
- * otherwise. Calls on different tables may run in parallel; calls on one table may not.
+ * The core allocates nothing and never calls Python: every array belongs to the caller, stays the caller's and must
+ * outlive the call. Item ids start at 1 (0 is nil), page numbers at 0. Functions return an enum pksm_status; when it is
+ * not PKSM_OK their outputs are as they were, unless said otherwise.
+ *
+ * Threads: two functions change state of the whole process, pksm_cpu_select and pksm_catch_bus_errors; call them before
+ * other threads call anything here. All other functions keep no state: any of them may run at the same time in several
+ * threads, as long as what one of them writes (what it gets a pointer to non-const of, and what such a struct points
+ * to) is used by no other. What they only read may be shared. The bytes of pages may change while they are read; the
+ * answer is then that of bytes old or new.
+ *
+ * The part between the two cffi markers is read as it stands by csrc/build_ffi.py; it holds only types that cffi
+ * parses.
  */
 #ifndef PKSM_H
 #define PKSM_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#define PKSM_VERSION "0.1.0"
+#define PKSM_VERSION_NUMBER 100 /* major * 10000 + minor * 100 + patch */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* cffi: begin */
 enum pksm_status {
@@ -22,7 +36,7 @@ enum pksm_status {
     PKSM_ETREE = 5   /* a tree breaks its invariants */
 };
 
-/* ---- the processor: cpu.c ------------------------------------------------------------------------------ */
+/* ---- the processor: cpu.c, dispatch.c ------------------------------------------------------------------ */
 
 /* How wide the kernels work. Every level gives the same bits; scalar is the specification. */
 enum pksm_cpu {
@@ -170,11 +184,11 @@ typedef struct {
 } pksm_cost;
 
 /* Takes items out of the tree they are in (by their flags; items in neither are left alone). */
-int pksm_unlink(const pksm_table *table, pksm_trees *trees, const uint32_t *ids, size_t n);
+int pksm_unlink(pksm_table *table, pksm_trees *trees, const uint32_t *ids, size_t n);
 /* Puts items, each once, back into the tree of which (PKSM_UNSTABLE or PKSM_STABLE) by their checksum column (and
- * bytes, as order says), one by one. Deleted items met on the way are unlinked; an item whose equal is in the tree already is left out.
- * PKSM_EINVAL, and nothing done, when one is in a tree or deleted. */
-int pksm_relink(const pksm_store *store, const pksm_table *table, pksm_trees *trees, int order, int which,
+ * bytes, as order says), one by one. Deleted items met on the way are unlinked; an item whose equal is in the tree
+ * already is left out. PKSM_EINVAL, and nothing done, when one is in a tree or deleted. */
+int pksm_relink(const pksm_store *store, pksm_table *table, pksm_trees *trees, int order, int which,
                 const uint32_t *ids, size_t n, pksm_cost *cost);
 /* The items of one tree (PKSM_STABLE or PKSM_UNSTABLE) in order; out has room for all of it. */
 int pksm_tree_items(const pksm_table *table, const pksm_trees *trees, int which, uint32_t *out);
@@ -220,12 +234,11 @@ typedef struct {
     uint8_t on_differ;      /* order PKSM_CHECKSUM: equal checksum, other bytes: RETRY or SUCCESS */
     uint8_t on_stale;       /* a search meets a deleted item: SKIP or STOP */
     uint8_t window;         /* descents in flight, up to PKSM_MAX_WINDOW; 0 and 1: one by one */
-    uint8_t
-        on_unusable;    /* a search finds an item whose page is not anonymous: SKIP (unlink it, search again) or STOP */
-    uint8_t busy_waits; /* 1: a busy page is not looked at; 0: it is BUSY when it matches */
-    uint8_t unfit_aside;    /* 1: an unstable node that can't be merged makes room for a page that can */
-    uint8_t mlock_hangs;    /* 1: an mlocked page to be merged into one that is not: HANGS */
-    uint8_t distrust;       /* 1: an unstable node that collides is summed anew and unlinked if its page has changed */
+    uint8_t on_unusable; /* a search finds an item whose page is not anonymous: SKIP (unlink, search again) or STOP */
+    uint8_t busy_waits;  /* 1: a busy page is not looked at; 0: it is BUSY when it matches */
+    uint8_t unfit_aside; /* 1: an unstable node that can't be merged makes room for a page that can */
+    uint8_t mlock_hangs; /* 1: an mlocked page to be merged into one that is not: HANGS */
+    uint8_t distrust;    /* 1: an unstable node that collides is summed anew and unlinked if its page has changed */
     uint64_t zero_checksum; /* the strategy's checksum of a page of zeros */
     pksm_checksum checksum; /* for items with PKSM_INITCHECKSUM, UNCHANGED and distrust; without a function, none of
                                these may be there: the checksum column is filled already */
@@ -245,8 +258,8 @@ enum pksm_verdict {
     PKSM_DROP = 8,      /* can't be merged: forget it; `other` is the match, if there was one */
     PKSM_STALE = 9,     /* changed since its last visit; its new checksum is stored; in no tree */
     PKSM_ABORTED = 10,  /* a search ended at the deleted item `other` (on_stale STOP); in no tree */
-    PKSM_HANGS = 11,    /* matches `other` (unstable: that one is in no tree now), and merging would never end: settling
-                           stops behind this item; those behind it may have been summed */
+    PKSM_HANGS = 11,    /* matches `other` (unstable: that one is in no tree now), and merging would never end:
+                           settling stops behind this item; those behind it may have been summed */
     PKSM_SKIPPED = 12,  /* KSM: left out by smart_scan */
     PKSM_APPENDED = 13, /* KSM: its page is that of stable node `other`: hangs on it now, no pte moves */
     PKSM_N_VERDICTS = 14
@@ -258,20 +271,20 @@ enum pksm_verdict {
  * that of window 1 (cost counters, and when deleted items are unlinked, excepted) in keyed orders, and in order CONTENT
  * as long as no page in a tree has changed since it was put there. Stages UNCHANGED and on_stale STOP work one by one.
  *
- * Items may be in the unstable tree already (they are taken out first); stable items get SAME, deleted ones DROP. classes (one
- * enum pksm_class a page, indexed by page number) may be null: all free. verdicts[i] and others[i] belong to
- * ids[i]. revisit (room for n ids) gets the items that a search unlinked because their page had changed (they
+ * Items may be in the unstable tree already (they are taken out first); stable items get SAME, deleted ones DROP.
+ * classes (one enum pksm_class a page, indexed by page number) may be null: all free. verdicts[i] and others[i] belong
+ * to ids[i]. revisit (room for n ids) gets the items that a search unlinked because their page had changed (they
  * carry PKSM_INITCHECKSUM now), *n_revisit their number. *done is the number of items settled: less than n when
  * revisit is full (call again with the rest) or after PKSM_EBUS; then the trees are whole, the item after the
  * last one done is not in the unstable tree, and those behind it are where they were (but may have been summed). */
-int pksm_settle(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+int pksm_settle(const pksm_store *store, pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
                 const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
                 uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost);
 
 /* The same with all answers in one block of 8 n entries: the rows of pksm_sort_verdicts (of *done entries each), and
- * from 5 n on others, from 6 n on revisit, from 7 n on the verdicts as bytes; starts (PKSM_N_VERDICTS + 1) as there. After
- * PKSM_EBUS too, for those that have a verdict. */
-int pksm_settle_batch(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+ * from 5 n on others, from 6 n on revisit, from 7 n on the verdicts as bytes; starts (PKSM_N_VERDICTS + 1) as there.
+ * After PKSM_EBUS too, for those that have a verdict. */
+int pksm_settle_batch(const pksm_store *store, pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
                       const uint8_t *classes, const uint32_t *ids, size_t n, uint32_t *rows, uint32_t *starts,
                       size_t *n_revisit, size_t *done, pksm_cost *cost);
 
@@ -306,21 +319,20 @@ typedef struct {
 } pksm_ksm_limits;
 
 /* Visits items in order until `limit` of them were visited: verdicts, others and done as in pksm_settle, which this is
- * for KSM. mapped[i]: 1 when the item's page is filled in; 0 when there is none any more: it loses all it had (DROP), and
- * does not count as a visit. Nor does SKIPPED. Others: SAME, APPENDED, STALE, ZERO, JOINED (to the page of stable node
- * `other`), PAIRED (item `other` to the page of this item), WAITING, BUSY, ABORTED. Of rules, stages and checksum count.
- * It stops, too, when there are less than two spare ids. After PKSM_EBUS the trees are whole. */
-int pksm_ksm_visit(const pksm_store *store, const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm,
+ * for KSM. mapped[i]: 1 when the item's page is filled in; 0 when there is none any more: it loses all it had (DROP),
+ * and does not count as a visit. Nor does SKIPPED. Others: SAME, APPENDED, STALE, ZERO, JOINED (to the page of stable
+ * node `other`), PAIRED (item `other` to the page of this item), WAITING, BUSY, ABORTED. Of rules, stages and checksum
+ * count. It stops, too, when there are less than two spare ids. After PKSM_EBUS the trees are whole. */
+int pksm_ksm_visit(const pksm_store *store, pksm_table *table, pksm_trees *trees, pksm_ksm *ksm,
                    const pksm_rules *rules, const pksm_ksm_limits *limits, const uint8_t *classes, const uint32_t *ids,
                    const uint8_t *mapped, size_t n, size_t limit, uint8_t *verdicts, uint32_t *others, size_t *done,
                    pksm_cost *cost);
 /* Takes items out of the unstable tree, or off their stable nodes. */
-int pksm_ksm_drop(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm, const uint32_t *ids, size_t n,
-                  pksm_cost *cost);
+int pksm_ksm_drop(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm, const uint32_t *ids, size_t n, pksm_cost *cost);
 /* These pages are free: their stable nodes go when a search or a visit next meets them. */
-int pksm_ksm_bury(const pksm_table *table, const pksm_ksm *ksm, const uint32_t *pages, size_t n);
+int pksm_ksm_bury(pksm_table *table, pksm_ksm *ksm, const uint32_t *pages, size_t n);
 /* Throws the unstable tree away: a new full scan begins. */
-int pksm_ksm_pass(const pksm_table *table, pksm_trees *trees, const pksm_ksm *ksm);
+int pksm_ksm_pass(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm);
 
 /* ---- integers: lists.c --------------------------------------------------------------------------------- */
 
@@ -332,7 +344,7 @@ int pksm_sort_verdicts(const pksm_table *table, const uint32_t *ids, const uint8
 int pksm_select(const pksm_table *table, const uint32_t *ids, size_t n, uint32_t mask, uint32_t flags, uint32_t *out,
                 size_t *count);
 /* Sets some flags of items, then clears some. */
-int pksm_mark(const pksm_table *table, const uint32_t *ids, size_t n, uint32_t set, uint32_t clear);
+int pksm_mark(pksm_table *table, const uint32_t *ids, size_t n, uint32_t set, uint32_t clear);
 /* counts[at[i]] += by; PKSM_EINVAL, and nothing done, if one is from n_counts on. */
 int pksm_tally(int64_t *counts, size_t n_counts, const uint32_t *at, size_t n, int64_t by);
 
@@ -349,14 +361,14 @@ typedef struct {
 } pksm_ring;
 
 /* Appends ids, each once, which must be on no ring that shares the stamps; PKSM_EINVAL if there is no room. */
-int pksm_ring_push(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
+int pksm_ring_push(pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
 /* The same with those whose flags under the mask are `flags`: pksm_select and pksm_ring_push in one. */
-int pksm_ring_push_where(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n, uint32_t mask,
+int pksm_ring_push_where(pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n, uint32_t mask,
                          uint32_t flags);
 /* Copies the first n valid ids (fewer if there are no more) to out, *count of them; takes them off unless peek. */
-int pksm_ring_take(const pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count);
+int pksm_ring_take(pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count);
 /* Takes those of the ids that are on the ring off it, wherever they stand. */
-int pksm_ring_drop(const pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
+int pksm_ring_drop(pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n);
 
 enum { PKSM_ZERO_FRAME = -1 }; /* as uint32_t in frame_of: the zero page */
 
@@ -370,10 +382,10 @@ int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uin
  * item_of_page, n_pages entries, becomes 0 for them. Pages from n_pages on have none. */
 int pksm_detach(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids, size_t *count);
 /* pksm_detach and pksm_ring_push in one; PKSM_EINVAL, and nothing done, if the ring has no room for n. */
-int pksm_detach_onto(const pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages,
-                     const uint32_t *pages, size_t n);
+int pksm_detach_onto(pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages, const uint32_t *pages,
+                     size_t n);
 /* Makes items blank again; PKSM_EITEM, and nothing done, if one is in a tree or on a list. */
-int pksm_clear(const pksm_table *table, const uint32_t *ids, size_t n);
+int pksm_clear(pksm_table *table, const uint32_t *ids, size_t n);
 
 /* Values kept for items: a list of records for each, newest first, whose head is the item's link. */
 typedef struct {
@@ -386,14 +398,14 @@ typedef struct {
 } pksm_records;
 
 /* Adds value[i] for item ids[i], in this order; PKSM_EINVAL, and nothing done, if there is no room. */
-int pksm_records_append(const pksm_table *table, pksm_records *records, const uint32_t *ids, const uint32_t *values,
+int pksm_records_append(pksm_table *table, pksm_records *records, const uint32_t *ids, const uint32_t *values,
                         size_t n);
 /* Gives the records of items (each named once) back; values, with room for so many, gets what they held, *count their
  * number: above room, nothing was done. PKSM_EINVAL, and nothing done, when a list leads nowhere. */
-int pksm_records_release(const pksm_table *table, pksm_records *records, const uint32_t *ids, size_t n,
-                         uint32_t *values, size_t room, size_t *count);
+int pksm_records_release(pksm_table *table, pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values,
+                         size_t room, size_t *count);
 /* The same, and takes the items off all of these rings and out of their tree, and makes them blank as pksm_clear. */
-int pksm_release_items(const pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
+int pksm_release_items(pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
                        pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room,
                        size_t *count);
 /* Follows `next` from each head to 0; out (null: only count) gets the records met, *count their number.
@@ -406,31 +418,10 @@ int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, siz
  * Installs a SIGBUS handler; a bus error outside this core gets the default treatment. For programs: a library
  * leaves signals alone. */
 int pksm_catch_bus_errors(void);
-
-/* ---- yardsticks: yardstick.c --------------------------------------------------------------------------- */
-
-/* What benchmarks hold the engine against; nothing here merges. */
-
-/* *sum = sum of all 64-bit words of the pages, modulo 2^64: reads them once, and does no more. */
-int pksm_yardstick_read(const pksm_store *store, const uint32_t *pages, size_t n, uint64_t *sum);
-/* *equal = number of pairs a[i], b[i] with equal bytes, by memcmp. */
-int pksm_yardstick_memcmp(const pksm_store *store, const uint32_t *a, const uint32_t *b, size_t n, uint64_t *equal);
-
-typedef struct {
-    uint64_t checksum;
-    uint32_t page;
-    uint32_t used; /* 0: empty */
-} pksm_slot;
-
-/* kept[i] = the first of the pages with the bytes of pages[i]: by a hash table of checksums, confirmed by the bytes.
- * slots: n_slots zeroed entries, a power of two above n. */
-int pksm_yardstick_table(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
-                         pksm_slot *slots, size_t n_slots, uint32_t *kept);
-/* kept[i] = the page that KSM's trees merge pages[i] into: each page is looked for in the stable tree, then in the
- * unstable tree, with memcmp at every node and one search at a time. No checksum, no second scan, no page tables: it
- * does less than ksmd. table: n + 1 zeroed nodes. */
-int pksm_yardstick_ksm(const pksm_store *store, const uint32_t *pages, size_t n, const pksm_table *table,
-                       uint32_t *kept);
 /* cffi: end */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

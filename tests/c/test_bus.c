@@ -85,7 +85,7 @@ static void test_settle(int order, uint8_t window, int unlinked)
                         .order = (uint8_t)order,
                         .window = window,
                         .zero_checksum = 0,
-                        .checksum = {first_word, NULL}};
+                        .checksum = {first_word, NULL, NULL}};
     uint32_t ids[N], others[N], revisit[N], left = 0;
     size_t n_revisit = 0, done = 0;
 

@@ -1,5 +1,6 @@
 /* Yardsticks: sums, pairs and kept pages against plain loops over the bytes; wrong arguments leave outputs alone. */
 #include "world.h"
+#include "yardstick.h"
 
 enum { PAGES = 90 };
 

@@ -1,0 +1,26 @@
+/* arguments.c: page numbers and item ids that callers pass are where they must be. */
+#include "core.h"
+
+int pksm_check_pages(const pksm_store *store, const uint32_t *pages, size_t n)
+{
+    uint32_t highest = 0;
+
+    if (!store || !store->page_size || (store->page_size & (store->page_size - 1)) || store->page_size < 8)
+        return PKSM_EINVAL;
+    for (size_t i = 0; i < n; i++)
+        highest = pages[i] > highest ? pages[i] : highest;
+    return n && highest >= store->n_pages ? PKSM_EPAGE : PKSM_OK;
+}
+
+int pksm_check_items(const pksm_store *store, const pksm_table *table, const uint32_t *ids, size_t n)
+{
+    if (!table || !table->nodes || !table->n_nodes)
+        return PKSM_EINVAL;
+    for (size_t i = 0; i < n; i++) {
+        if (!ids[i] || ids[i] >= table->n_nodes)
+            return PKSM_EITEM;
+        if (store && table->nodes[ids[i]].page >= store->n_pages)
+            return PKSM_EPAGE;
+    }
+    return PKSM_OK;
+}
