@@ -27,10 +27,11 @@ HEAD = (
 
 def measure(changes, pages):
     """Return the figures of one run; cpu_ms is the best of REPEATS."""
-    from pksm.simulation.run import Settings, pksmd_maker, simulate
+    from pksm.policies.registry import choose
+    from pksm.simulation.run import Settings, simulate
 
     settings = Settings(WORKLOAD, pages=pages, sample_ms=SAMPLE_MS)
-    documents = [simulate(settings, [pksmd_maker("fixed", changes)]) for _ in range(REPEATS)]
+    documents = [simulate(settings, choose("pksmd:fixed", changes)) for _ in range(REPEATS)]
     runs = [document["runs"][0] for document in documents]
     columns, rows = runs[0]["series"]["columns"], runs[0]["series"]["rows"]
     series = {name: [row[place] for row in rows] for place, name in enumerate(columns)}

@@ -11,17 +11,17 @@ NO_FRAME = 0xFFFFFFFE  # not alive
 
 
 class Policy(Protocol):
-    """What a host calls. on_free may come while the policy is inside host.merge."""
+    """What a host calls. on_free may come while the policy is inside host.merge.
+
+    A class that derives from this need only have the calls that concern it. What else a policy has is
+    policies.Policy.
+    """
 
     def on_new(self, pages): ...  # each a live anonymous page from now on
 
     def on_free(self, pages): ...  # their frames are free; the numbers may be born again
 
     def written(self, pages): ...  # unmerged pages whose bytes have changed
-
-
-class MappingPolicy(Policy, Protocol):
-    """What a host of mappings calls besides."""
 
     def moved(self, old, new): ...  # merged pages that are in other frames now, with the same bytes
 
@@ -50,7 +50,7 @@ class PageHost(Protocol):
 
     def forget(self, pages): ...  # the policy tracks these live pages no more
 
-    def set_quirks(self, ids): ...  # which of tunables.QUIRKS to have, as far as they are the host's
+    def set_quirks(self, ids): ...  # which of pksmd.quirks.QUIRKS to have, as far as they are the host's
 
     def split(self, pages): ...  # each merged page gets a frame of its own again, born anew
 

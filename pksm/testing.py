@@ -4,6 +4,7 @@ import numpy as np
 
 from pksm.engine import native
 from pksm.policies.pksmd.daemon import Pksmd
+from pksm.protocols import Policy
 
 _A, _B, _C, _ZERO = 1, 2, 3, 0  # contents
 _SCRIPT = [_A, _A, _A, _B, _ZERO, _ZERO, _C, _B, _A]
@@ -22,7 +23,7 @@ def check_host(host, add, read=None, seed=0, rounds=20):
     _Proof(host, add, read).run(np.random.default_rng(seed), rounds)
 
 
-class _Books:
+class _Books(Policy):
     """A policy that keeps books of what it is told."""
 
     def __init__(self, host):

@@ -28,12 +28,12 @@ from pksm.bench.yardsticks import (
 )
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
-from pksm.engine.items import Items
 from pksm.engine.settle import Rules, Verdict
 from pksm.errors import UsageError
 from pksm.hosts.flat import FlatHost
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import WINDOW, Pksmd
+from pksm.policies.pksmd.items import Items
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 from pksm.simulation.workloads import LOADS
 

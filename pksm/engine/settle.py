@@ -189,6 +189,18 @@ def settle(
     return Settled(ids[:done], answers)
 
 
+def class_of(classes: U8Array | None, pages: Pages) -> U8Array:
+    """Return the class of each of the pages, uint8, without the bit that says it is mlocked.
+
+    Args:
+        classes: as of a host: by page number, or None: all are native.FREE.
+        pages: page numbers.
+    """
+    if classes is None:
+        return np.zeros(len(pages), np.uint8)
+    return classes[pages] & np.uint8(native.MLOCKED - 1)
+
+
 def undo_pairs(store: Store, items: ItemTable, rules: PackedRules, pairs: Part, *, cost: Cost) -> None:
     """Take PAIRED verdicts back: the items leave the stable tree; twins that still live return to the unstable one."""
     twins = items.where(pairs.others, native.DELLIST, 0)

@@ -3,7 +3,7 @@
 import time
 
 from pksm.linux.proc.access import UnreadError, tell_unread
-from pksm.policies.pksmd import tunables
+from pksm.policies.pksmd.quirks import QUIRKS
 
 PKSM_BYTES_A_PAGE = 116  # what the kernel's PKSM keeps for each page it tracks
 KSM_BYTES_A_MAPPING = 64  # and KSM for each mapping of one
@@ -139,7 +139,7 @@ def _untold(gathered):
 def warnings(result, settings, gathered, errors, n_sources):
     """Lines about all that a reader of the result should know."""
     warnings = tell_unread(errors) + gathered.warnings + _untold(gathered)
-    idle = sorted(quirk for quirk in settings.tunables.quirks if not tunables.QUIRKS[quirk][0])
+    idle = sorted(quirk for quirk in settings.tunables.quirks if not QUIRKS[quirk][0])
     if idle:
         warnings.append(
             f"{len(idle)} quirks of these settings need page tables and have no effect on memory that is only read: "

@@ -32,7 +32,6 @@ DEFAULTS = {
     "pages_to_scan": 65536,  # few big batches: nobody waits for a page
     "sleep_millisecs": 0,  # no time passes between two, so there is nothing to check again
 }
-_LOSSY = {"collision-is-success", "sparse-zero-lost", "one-content-per-hash"}
 
 
 @dataclass(frozen=True)
@@ -227,7 +226,7 @@ def _merge(gathered, pages, values, settings, progress, interrupts):
 
 def _is_lossy(values):
     """Tell whether these settings may leave equal pages unmerged, so that contents have to be counted apart."""
-    return values.order == "checksum" or not _LOSSY.isdisjoint(values.quirks)
+    return values.order == "checksum" or values.faults.lossy
 
 
 def _contents(exact, merged):

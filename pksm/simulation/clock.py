@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pksm.errors import UsageError
+from pksm.policies.nobody import Nobody
 from pksm.simulation.operations import perform
 
 QUIET_MS = 2500
@@ -31,7 +32,7 @@ class Over(BaseException):
 class Simulation:
     """A machine and the policy that merges its pages, in virtual time.
 
-    machine: Machine; policy: attached to it, or None for memory that nobody merges; sample_ms: milliseconds between two
+    machine: Machine; policy: attached to it, None for nobody.Nobody; sample_ms: milliseconds between two
     samples of all counters, None for no samples; end_ms: time that is never passed: Over is raised there.
 
     now: virtual ms; readings: [Reading]; samples: [(ms, *counters)], in the order of columns; processes: name -> Mm;
@@ -43,7 +44,7 @@ class Simulation:
             _check_ms("sample_ms", sample_ms, 1)
         if end_ms is not None:
             _check_ms("end_ms", end_ms)
-        self.machine, self.policy = machine, policy
+        self.machine, self.policy = machine, policy or Nobody(machine)
         self.now = machine.now = 0
         self.processes, self.mappings, self._held = {}, {}, {}
         self.readings, self.samples = [], []
@@ -57,16 +58,19 @@ class Simulation:
     # ---- counters ----
 
     def counters(self):
-        """Return all counters as {name: int}: the policy's sysfs counters, settings of its own that it moves itself
-        (its MOVING), and the frames in use and saved."""
-        counters = {} if self.policy is None else self.policy.counters()
-        moving = {name: getattr(self.policy.tunables, name) for name in getattr(self.policy, "MOVING", ())}
-        return counters | moving | {"frames_used": self.machine.frames_used, "frames_saved": self.machine.frames_saved}
+        """Return all counters as {name: int}: the policy's sysfs counters, settings that it moves itself, and the
+        frames in use and saved."""
+        moving = {name: getattr(self.policy.tunables, name) for name in sorted(self.policy.spec.moving)}
+        return (
+            self.policy.counters()
+            | moving
+            | {"frames_used": self.machine.frames_used, "frames_saved": self.machine.frames_saved}
+        )
 
     def _changing(self):
         """What has to stay the same for things to be settled: frames_saved follows from it, and takes long to count."""
-        counters, work = self.policy.counters() if self.policy else {}, getattr(self.policy, "WORK_COUNTERS", ())
-        results = {name: count for name, count in counters.items() if name not in work}
+        work = self.policy.spec.work
+        results = {name: count for name, count in self.policy.counters().items() if name not in work}
         return self.machine.frames_used, self.machine.pages_sharing, results
 
     @property
@@ -81,8 +85,8 @@ class Simulation:
 
     def set(self, name, value):
         """Set a tunable of the policy. UsageError for an unknown name or a value out of range."""
-        if self.policy is None:
-            raise UsageError(f"{name} can't be set: there is no policy")
+        if not self.policy.sysfs:
+            raise UsageError(f"{name} can't be set: {self.policy.spec.name} has no settings")
         try:
             self.policy.sysfs[name] = value
         except KeyError:
@@ -99,7 +103,7 @@ class Simulation:
 
     def _upcoming(self):
         """Return (ms, kind) of what comes next, or None."""
-        if self._wake_at is None and self.policy is not None and self.policy.next_wake() is not None:
+        if self._wake_at is None and self.policy.next_wake() is not None:
             self._wake_at = self.now  # started, or set going again: it wakes at once
         times = (self._timed[0][0] if self._timed else None, self._wake_at, self._sample_at)
         return min(((ms, kind) for kind, ms in enumerate(times) if ms is not None), default=None)
@@ -134,8 +138,8 @@ class Simulation:
 
     def _wake(self):
         self.wakes += 1
-        scans = self._full_scans()
-        self._is_idle = not self.policy.wake() and self._full_scans() == scans
+        scans = self.policy.full_scans
+        self._is_idle = not self.policy.wake() and self.policy.full_scans == scans
         pause = self.policy.next_wake()
         self._wake_at = None if pause is None else self.now + max(1, pause)  # a pause of 0 ms still takes a tick
 
@@ -156,11 +160,11 @@ class Simulation:
     def run_until_rest(self, quiet_ms=QUIET_MS, limit_ms=None):
         """Run until no counter has changed for quiet_ms; returns whether that was so within limit_ms from now.
 
-        Counters of work (policy.WORK_COUNTERS) always change; a policy that works in full scans makes two more at
+        Counters of work (policy.spec.work) always change; a policy that works in full scans makes two more at
         least, unless it is stopped or finds nothing to look at.
         """
         _check_ms("quiet_ms", quiet_ms)
-        last, since, scans = self._changing(), self.now, self._full_scans()
+        last, since, scans = self._changing(), self.now, self.policy.full_scans
         self._is_idle = False
         end = None if limit_ms is None else self.now + _check_ms("limit_ms", limit_ms)
         while True:
@@ -175,16 +179,12 @@ class Simulation:
             self.step()
             changing = self._changing()
             if changing != last:
-                last, since, scans = changing, self.now, self._full_scans()
-
-    def _full_scans(self):
-        """The full scans of a policy that works in such, 0 of others."""
-        return self.policy.counters()["full_scans"] if hasattr(self.policy, "WORK_COUNTERS") else 0
+                last, since, scans = changing, self.now, self.policy.full_scans
 
     def _has_looked(self, scans):
         """Whether the policy, since it had made so many full scans, has looked at everything, as far as it ever will."""
-        works_in_scans = hasattr(self.policy, "WORK_COUNTERS") and self.policy.next_wake() is not None
-        return not works_in_scans or self._is_idle or self._full_scans() >= scans + 2
+        works_in_scans = scans is not None and self.policy.next_wake() is not None
+        return not works_in_scans or self._is_idle or self.policy.full_scans >= scans + 2
 
     # ---- workloads ----
 

@@ -1,18 +1,14 @@
 """Simulating: what a policy does to the memory of a workload, millisecond by millisecond of virtual time."""
 
 import os
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
-from typing import NamedTuple
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
-from pksm.policies.ksmd import tunables as ksm_tunables
-from pksm.policies.ksmd.daemon import Ksmd
-from pksm.policies.pksmd import tunables
-from pksm.policies.pksmd.daemon import Pksmd
+from pksm.policies.registry import choose_one
 from pksm.simulation import workloads
 from pksm.simulation.clock import Over, Simulation
 from pksm.simulation.trace import load_script, read_trace
@@ -40,67 +36,27 @@ class Settings:
     sample_ms: int | None = 100
 
 
-class Maker(NamedTuple):
-    """How to make a policy: its name, its tunables as {name: value}, and make(machine) -> policy."""
+def simulate(settings, choices, progress=None, hold=nullcontext):
+    """Play a workload once for each policy and return the document, ready for json; README.md tells its fields.
 
-    name: str
-    tunables: dict
-    make: object
-
-
-def pksmd_maker(preset="fixed", changes=None, seed=0):
-    """Return the Maker of pksmd with a preset and changes of it. UsageError for what can't be."""
-    chosen = tunables.preset(preset).with_(**(changes or {}))
-    values = {name: getattr(chosen, name) for name in tunables.SETTINGS}
-    values["quirks"] = sorted(chosen.quirks)
-    return Maker(f"pksmd:{preset}", values, lambda machine: Pksmd(machine, chosen, seed=seed))
-
-
-def ksmd_maker(preset="ksm-6.11", changes=None):
-    """Return the Maker of ksmd with a preset and changes of it. UsageError for what can't be."""
-    chosen = ksm_tunables.preset(preset).with_(**(changes or {}))
-    values = {name: getattr(chosen, name) for name in ksm_tunables.SETTINGS}
-    return Maker(f"ksmd:{preset}", values, lambda machine: Ksmd(machine, chosen))
-
-
-def makers_of(policies, changes=(), seed=0):
-    """Return the Makers of "ksmd:ksm-6.11,pksmd:fixed". UsageError for what can't be.
-
-    changes: texts "name=value", for all policies that have a setting of this name.
-    """
-    parts = [part.partition(":") for part in policies.split(",")]
-    kinds = {"pksmd": (tunables.SETTINGS, "fixed"), "ksmd": (ksm_tunables.SETTINGS, "ksm-6.11")}
-    for name, _, _ in parts:
-        if name not in kinds:
-            raise UsageError(
-                f"unknown policy {name!r}: choose from {', '.join(kinds)}, as in ksmd:ksm-6.11,pksmd:fixed"
-            )
-    known = {setting: entry for name, _, _ in parts for setting, entry in kinds[name][0].items()}
-    values = dict(tunables.parse_setting(text, known) for text in changes)
-    makers = []
-    for name, _, preset in parts:
-        settings, default = kinds[name]
-        mine = {setting: value for setting, value in values.items() if setting in settings}
-        preset = preset or default
-        makers.append(pksmd_maker(preset, mine, seed) if name == "pksmd" else ksmd_maker(preset, mine))
-    return makers
-
-
-def simulate(settings, makers, progress=None, hold=nullcontext):
-    """Play a workload once for each maker and return the document, ready for json; README.md tells its fields.
-
+    choices: policies.registry.Choice, one or more, which pickle: what registry.choose() returns.
     progress(policy name, now, wake-ups): called after every step. hold: a factory of context managers that hold
     interrupts back for the length of a step; a KeyboardInterrupt in between ends the work, and the document tells of
-    what was done by then. The results are in `runs`; with several makers `unmerged` has the frames used if nobody merges.
+    what was done by then. The results are in `runs`; with several policies `unmerged` has the frames used if nobody
+    merges.
     """
     play = _player(settings)
     runs, interrupted = [], False
-    names = {name for maker in makers for name in maker.tunables}
-    for maker in makers:
-        run, interrupted = _run(settings, maker, play, progress, hold, names - maker.tunables.keys())
-        runs.append({"policy": maker.name, "tunables": maker.tunables, **run})
+    known = {name for choice in choices for name in choice.settings.entries()}
+    for choice in choices:
+        run, interrupted = _run(settings, choice, play, progress, hold, known)
+        runs.append({"policy": choice.name, "tunables": choice.settings.as_dict(), **run})
         if interrupted:
             break
+    unmerged = []
+    if len(choices) > 1 and not interrupted:
+        run, interrupted = _run(replace(settings, sample_ms=None), choose_one("nobody"), play, None, hold, known)
+        unmerged = [] if interrupted else _frames_used(run)
     document = {
         "schema": SCHEMA,
         "workload": settings.workload,
@@ -109,18 +65,13 @@ def simulate(settings, makers, progress=None, hold=nullcontext):
         "seed": settings.seed,
         "interrupted": interrupted,
     }
-    alone = interrupted or len(makers) == 1
-    return document | {"unmerged": [] if alone else _unmerged(settings, play, names), "runs": runs}
+    return document | {"unmerged": unmerged, "runs": runs}
 
 
-def _unmerged(settings, play, names):
-    """Play the workload with nobody merging: [(label, frames used)] of its readings, and a last one."""
-    sim = _Watched(Machine(_frames(settings), settings.page_size), end_ms=settings.until_ms)
-    sim.of_others = names
-    with suppress(Over):
-        _play(sim, play, settings)
-    used = [(reading.label, reading.counters["frames_used"]) for reading in sim.readings]
-    return [*used, (None, sim.machine.frames_used)]
+def _frames_used(run):
+    """Return [(label, frames used)] of a run's readings, and a last one of its end."""
+    used = [(reading["label"], reading["counters"]["frames_used"]) for reading in run["readings"]]
+    return [*used, (None, run["final"]["counters"]["frames_used"])]
 
 
 def _player(settings):
@@ -175,13 +126,16 @@ def _play(sim, play, settings):
         sim.run(settings.until_ms)
 
 
-def _run(settings, maker, play, progress, hold, of_others):
-    """Play the workload for one policy. Return ({readings, series, final}, was it interrupted)."""
+def _run(settings, choice, play, progress, hold, known):
+    """Play the workload for one policy. Return ({readings, series, final}, was it interrupted).
+
+    known: the settings of all policies that play it; those that are not this one's do nothing here.
+    """
     machine = Machine(_frames(settings), settings.page_size)
-    policy = maker.make(machine)
+    policy = choice.make(machine)
     sim = _Watched(machine, policy, sample_ms=settings.sample_ms, end_ms=settings.until_ms)
-    sim.hold, sim.of_others = hold, of_others
-    sim.tell = progress and (lambda now, wakes: progress(maker.name, now, wakes))
+    sim.hold, sim.of_others = hold, known - choice.settings.entries().keys()
+    sim.tell = progress and (lambda now, wakes: progress(choice.name, now, wakes))
     interrupted = False
     try:
         _play(sim, play, settings)
@@ -197,7 +151,7 @@ def _run(settings, maker, play, progress, hold, of_others):
         "final": {
             "ms": sim.now,
             "wakes": sim.wakes,
-            "hung": getattr(policy, "hung", "") or None,
+            "hung": policy.hung or None,
             "counters": sim.counters(),
             "merges": _merges(sim.merge_waits()),
             "cost": policy.cost.as_dict(),
@@ -206,7 +160,7 @@ def _run(settings, maker, play, progress, hold, of_others):
                 for step, wall in policy.cost.wall_s.items()
             },
             "metadata_bytes": policy.metadata_bytes,
-            "fake_merges": getattr(policy, "fake_merges", 0),
+            "fake_merges": policy.fake_merges,
         },
     }, interrupted
 

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from pksm.cli.main import main
-from pksm.engine.sysfs import COUNTERS
+from pksm.policies.pksmd.counters import COUNTERS
 from pksm.simulation import workloads
 
 from support.cli_runs import is_one_line, run, start

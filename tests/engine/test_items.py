@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pksm.engine import native
-from pksm.engine.items import Items
 from pksm.errors import ItemError, TreeError
+from pksm.policies.pksmd.items import Items
 
 
 def uint32(values):

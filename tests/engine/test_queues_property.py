@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pksm.engine import native, queues
-from pksm.engine.items import Items
 from pksm.engine.queues import IdQueue
+from pksm.policies.pksmd.items import Items
 
 # name -> (flag, stamp column); an item is on at most one queue of a column
 QUEUES = {

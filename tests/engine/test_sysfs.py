@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pksm.engine.store import Store
-from pksm.engine.sysfs import COUNTERS
 from pksm.errors import UsageError
 from pksm.hosts.flat import FlatHost
 from pksm.policies.pksmd import tunables
+from pksm.policies.pksmd.counters import COUNTERS
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.policies.pksmd.tunables import SETTINGS
 

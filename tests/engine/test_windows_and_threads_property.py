@@ -36,8 +36,7 @@ class Engine:
         self.host = FlatHost(self.store, static=True)
         settings = preset("fixed").with_(order=order, pages_to_scan=batch, sleep_millisecs=1000)
         checksum = checksums.sampled_at([0]) if strategy == "weak" else checksums.make(strategy, PAGE_SIZE)
-        self.daemon = Pksmd(self.host, settings, checksum=checksum, threads=threads)
-        self.daemon._rules.c.window = window
+        self.daemon = Pksmd(self.host, settings, checksum=checksum, threads=threads, window=window)
 
     def fill(self, pages, spread):
         """Contents by page: the same for all that are equal modulo spread; 0 is the zero page."""

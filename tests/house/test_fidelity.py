@@ -7,6 +7,7 @@ import re
 import pytest
 
 from pksm.policies.pksmd import tunables
+from pksm.policies.pksmd.quirks import QUIRKS
 
 from support import ROOT
 
@@ -25,19 +26,19 @@ def ledger():
 
 
 def test_every_quirk_has_its_row_and_no_other():
-    assert list(ledger()) == list(tunables.QUIRKS)
+    assert list(ledger()) == list(QUIRKS)
 
 
-@pytest.mark.parametrize("quirk", tunables.QUIRKS)
+@pytest.mark.parametrize("quirk", QUIRKS)
 def test_row_says_what_the_quirk_is(quirk):
     published, marks, seen = ledger()[quirk]
-    _, text = tunables.QUIRKS[quirk]
+    _, text = QUIRKS[quirk]
     assert published == text
     assert marks == [quirk in tunables.preset(name).quirks for name in PRESETS]
     assert re.fullmatch(r"`tests/[^`]+`", seen)
 
 
-@pytest.mark.parametrize("quirk", tunables.QUIRKS)
+@pytest.mark.parametrize("quirk", QUIRKS)
 def test_the_test_named_there_is_about_the_quirk(quirk):
     """It toggles that switch, and a test there has its name."""
     text = (ROOT / ledger()[quirk][2].strip("`")).read_text(encoding="utf-8")

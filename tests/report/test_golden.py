@@ -116,10 +116,11 @@ def test_features():
 
 @pytest.fixture(scope="module")
 def simulated():
-    from pksm.simulation.run import Settings, pksmd_maker, simulate
+    from pksm.policies.registry import choose
+    from pksm.simulation.run import Settings, simulate
 
     settings = Settings("fork-family", pages=300, seed=1, sample_ms=20)
-    document = simulate(settings, [pksmd_maker("fixed", {"pages_to_scan": 50})])
+    document = simulate(settings, choose("pksmd:fixed", {"pages_to_scan": 50}))
     document["runs"][0]["final"]["steps"] = {}  # the one thing that is never twice the same
     return document
 

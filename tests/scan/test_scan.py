@@ -15,6 +15,7 @@ from pksm.engine import native
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.extents import State
 from pksm.policies.pksmd import tunables
+from pksm.policies.pksmd.quirks import QUIRKS
 from pksm.policies.pksmd.tunables import PRESETS
 from pksm.scan.counting import _Marks
 from pksm.scan.gather import Interrupts
@@ -233,7 +234,7 @@ def test_settings_that_miss_something_say_so():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_quirks_without_effect_are_warned_of(preset):
     result = scan([GivenSource("one", data(page("a")))], Settings(page_size=SIZE, preset=preset))
-    without_effect = [quirk for quirk in result["settings"]["quirks"] if not tunables.QUIRKS[quirk][0]]
+    without_effect = [quirk for quirk in result["settings"]["quirks"] if not QUIRKS[quirk][0]]
     told = [warning for warning in result["warnings"] if "page tables" in warning]
     assert len(told) == bool(without_effect)
     assert all(warning.startswith(f"{len(without_effect)} quirks") and preset in warning for warning in told)

@@ -1,12 +1,14 @@
 """Virtual time: what happens when, and in which order; traces by name of their operations."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import Machine
+from pksm.policies import Policy, nobody
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.simulation import workloads
@@ -18,8 +20,10 @@ from support.line_events import line_events
 SIZE = 64
 
 
-class Alarm:
+class Alarm(Policy):
     """A policy that only notes when it is woken."""
+
+    spec = replace(nobody.SPEC, name="alarm", counters={"pages": "alive"})
 
     def __init__(self, machine, pause=10):
         self.machine, self.pause, self.woken, self.counted = machine, pause, [], 0
@@ -91,7 +95,7 @@ def test_nothing_ever_happens_without_policy_and_events():
     assert sim.peek() is None and sim.step() is False
     sim.run(1000)
     assert sim.now == 1000 and sim.counters() == {"frames_used": 0, "frames_saved": 0}
-    with pytest.raises(UsageError, match="no policy"):
+    with pytest.raises(UsageError, match="nobody has no settings"):
         sim.set("run", 0)
 
 

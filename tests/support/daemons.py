@@ -27,27 +27,6 @@ def checksum_of(which):
     return (native.Checksum(which), FULL_PAGE[which]) if isinstance(which, str) else weak(which)
 
 
-class WatchedPksmd(Pksmd):
-    """Remembers the verdicts of the last wake-up: (page, verdict, page of the other item or None)."""
-
-    verdicts, window = (), None
-
-    def _set_rules(self):
-        super()._set_rules()
-        if self.window is not None:
-            self._rules.c.window = self.window
-
-    def wake(self):
-        self.verdicts = []
-        return super().wake()
-
-    def _apply(self, settled, *more):
-        page = self.items.page
-        for id, verdict, other in zip(settled.ids, settled.verdicts, settled.others, strict=True):
-            self.verdicts.append((int(page[id]), Verdict(verdict).name, int(page[other]) if other else None))
-        return super()._apply(settled, *more)
-
-
 def make_memory(regions=REGIONS, page_size=PAGE_SIZE):
     """Return a store of writable regions and {page: its bytes as an array}."""
     store, memory = Store(page_size), {}
@@ -69,16 +48,21 @@ class Daemons:
     def __init__(self, tunables, checksum, window=1, regions=REGIONS):
         self.store, self.memory = make_memory(regions)
         self.host, self.model_host = self.new_hosts(dict.fromkeys(self.memory, bytes(PAGE_SIZE)))
+        self.window, self.verdicts = window, []
         self.daemon = self.new_daemon(tunables, checksum[0])
-        self.daemon.window = self.window = window
-        self.daemon._set_rules()
         self.model = ModelPksmd(self.model_host, tunables, checksum[1])
 
     def new_hosts(self, pages):
         return FlatHost(self.store), ModelHost(pages)
 
     def new_daemon(self, tunables, checksum):
-        return WatchedPksmd(self.host, tunables, checksum=checksum)
+        return Pksmd(self.host, tunables, checksum=checksum, window=self.window, observe=self.observe)
+
+    def observe(self, settled):
+        """Remember verdicts: (page, verdict, page of the other item or None)."""
+        page = self.daemon.items.page
+        for id, verdict, other in zip(settled.ids, settled.verdicts, settled.others, strict=True):
+            self.verdicts.append((int(page[id]), Verdict(verdict).name, int(page[other]) if other else None))
 
     # ---- what happens ----
 
@@ -113,8 +97,9 @@ class Daemons:
 
     def wake(self):
         visited = self.model.wake()
+        self.verdicts = []
         assert self.daemon.wake() == visited
-        assert not self.as_worked or self.daemon.verdicts == self.model.verdicts
+        assert not self.as_worked or self.verdicts == self.model.verdicts
         return visited
 
     # ---- which pages it can happen to ----

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pksm.cli import output
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import Targets
+from pksm.engine.settings import parse_setting
 from pksm.errors import UsageError
 from pksm.policies.pksmd import tunables
 
@@ -156,7 +157,7 @@ def for_table(settings):
 def _changes(options):
     given = {"checksum": options.checksum, "order": options.order}
     changes = {name: value for name, value in given.items() if value is not None}
-    return changes | dict(map(tunables.parse_setting, options.set))
+    return changes | dict(parse_setting(text, tunables.SETTINGS) for text in options.set)
 
 
 def _choices(name):

@@ -56,11 +56,12 @@ def add_arguments(parser):
 
 def run(options):
     """Simulate and print; return the exit code."""
-    from pksm.simulation.run import Settings, makers_of, simulate
+    from pksm.policies.registry import choose
+    from pksm.simulation.run import Settings, simulate
 
     if options.policy and options.preset:
         raise UsageError("--policy names presets itself: leave --preset out")
-    makers = makers_of(options.policy or f"pksmd:{options.preset or 'fixed'}", options.set, options.seed)
+    choices = choose(options.policy or f"pksmd:{options.preset or 'fixed'}", options.set, options.seed)
     settings = Settings(
         workload=options.workload,
         pages=options.pages,
@@ -76,7 +77,7 @@ def run(options):
 
     try:
         with interrupts.installed():
-            document = simulate(settings, makers, show, interrupts.hold)
+            document = simulate(settings, choices, show, interrupts.hold)
     finally:
         progress.clear()
     output.document(document, options)

@@ -24,18 +24,13 @@ from pksm.hosts.machine.pagevec import Pagevec
 from pksm.hosts.machine.quirks import Quirks
 from pksm.hosts.machine.rmap import Rmap, Sharers
 from pksm.hosts.machine.swap import Swap
+from pksm.protocols import Policy
 
 BIRTHS = ("all", "anonymous")
 
 
-class _NoPolicy:
+class _NoPolicy(Policy):
     """Nobody to tell."""
-
-    def on_new(self, pages):
-        pass
-
-    def on_free(self, pages):
-        pass
 
 
 class Machine(ksm.Mappings, hold.Holding):
@@ -261,7 +256,7 @@ class Machine(ksm.Mappings, hold.Holding):
             policy.on_new(np.flatnonzero(there).astype(np.uint32))
 
     def set_quirks(self, ids):
-        """Have these faults of the published kernels, of tunables.QUIRKS; those that need no page tables do nothing."""
+        """Have these faults of the published kernels, of pksmd.quirks.QUIRKS; those that need no page tables do nothing."""
         quirks = Quirks.of(ids)
         if quirks == self.quirks:
             return

@@ -72,8 +72,7 @@ def _migrate(machine, walk):
     machine.tables.ptes[walk.slots] = pte_of(new[walk.positions], ptes & ((np.uint64(1) << VALUE) - np.uint64(1)))
     if ksm.any():
         machine.sharers.rename(old[ksm], new[ksm])
-        if hasattr(machine.policy, "moved"):
-            machine.policy.moved(old[ksm], new[ksm])
+        machine.policy.moved(old[ksm], new[ksm])
     table.take_over(old, new)
     machine.born(new)
     bury(machine, old)

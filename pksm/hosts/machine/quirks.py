@@ -6,7 +6,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Quirks:
-    """Which faults the machine has; a field each, named after what it does. The ids are those of tunables.QUIRKS."""
+    """Which faults the machine has; a field each, named after what it does. The ids are those of pksmd.quirks.QUIRKS."""
 
     walk_stops: bool = False  # the reverse walk ends at the first vma that it does not like
     walks_lists: bool = False  # it visits every vma of the anon_vma, not only those that hold the index

@@ -14,40 +14,39 @@ from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
 from pksm.engine.settle import Rules, Settled, Verdict
-from pksm.engine.sysfs import Sysfs
-from pksm.errors import UsageError
-from pksm.policies.ksmd import tunables as ksm_tunables
+from pksm.policies.daemon import Daemon
 from pksm.policies.ksmd.advisor import Advisor
-from pksm.policies.ksmd.counters import COUNTERS, ITEM_BYTES
+from pksm.policies.ksmd.counters import ITEM_BYTES
 from pksm.policies.ksmd.items import Mappings
+from pksm.policies.ksmd.spec import SPEC
+from pksm.policies.ksmd.tunables import STAGE_ORDERS, preset
 from pksm.protocols import NO_FRAME
 
-_ALONE = {"checksum", "stages"}  # can't change while items have sums and trees are in use
 _NONE, _NONE_8 = np.empty(0, np.uint32), np.empty(0, np.uint8)
 
 
-class Ksmd:
+class Ksmd(Daemon):
     """Merges the opted-in memory of a MappingHost.
 
     host: MappingHost; tunables: KsmTunables; checksum: a native.Function (or something with its
     of() and fill()) in place of the one tunables name; the strength of an adaptive one stays as it is.
-    WORK_COUNTERS: those that never rest; smart_scan lets pages come and go between unshared and volatile.
-    MOVING: settings that it moves itself, when the advisor is on.
+    full_scans: times that all opted-in memory was visited. fake_merges: merges that freed no frame, since others map
+    it still.
     """
 
-    WORK_COUNTERS = ("pages_scanned", "pages_skipped", "full_scans", "pages_unshared", "pages_volatile")
-    MOVING = ("pages_to_scan",)
+    spec = SPEC
+    full_scans = 0
+    fake_merges = 0
 
     def __init__(self, host, tunables=None, *, checksum=None):
         self._host = host
-        self._tunables = tunables or ksm_tunables.preset("ksm-6.11")
+        self._tunables = tunables or preset(SPEC.default)
         self._checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size)
         self._known = None  # sums computed before a visit, by a checksum that C can't call
         if not isinstance(self._checksum, native.Function):
             self._checksum = self._known = native.Known(self._checksum)
         self.items = Mappings()
         self.cost = Cost()
-        self.fake_merges = 0  # merges that freed no frame: others map it still
         self._freed = 0
         self._advisor = Advisor()
         self._scanned = self._skipped = 0  # these two count on when everything is unmerged
@@ -60,37 +59,25 @@ class Ksmd:
         self._slots = []  # mms in order of visit
         self._at = -1  # the one being visited; -1 between two full scans
         self._first = 0  # the virtual page to go on from
-        self._full_scans = 0
+        self.full_scans = 0
         self._pte_changes = -1  # of the host, when the unstable tree was last right
         self._now_millisecs = 0
         self._before = self._last = None  # counters at the end of the last two full scans
 
     # ---- settings and counters ----
 
-    @property
-    def tunables(self):
-        return self._tunables
-
-    @tunables.setter
-    def tunables(self, tunables):
-        for name in _ALONE:
-            if getattr(tunables, name) != getattr(self._tunables, name):
-                raise UsageError(f"{name} can't change while the trees are in use: start another engine")
-        before = self._tunables
-        if tunables.run == 2 and before.run != 2:
-            self._unmerge()  # raises PksmError when there are too few frames: then nothing is set
-        self._tunables = tunables
+    def _retuned(self, before):
         self._set_rules()
-        if tunables.advisor_mode != before.advisor_mode:
+        if self._tunables.advisor_mode != before.advisor_mode:
             self._advisor.restart()
 
     def _set_rules(self):
-        stages = ksm_tunables.STAGE_ORDERS[self._tunables.stages]
+        stages = STAGE_ORDERS[self._tunables.stages]
         if not self._tunables.use_zero_pages:
             stages = tuple(stage for stage in stages if stage != "zero")
         self._rules = Rules(self._checksum, stages=stages, order="content").pack(self._host.store.page_size)
 
-    def _unmerge(self):
+    def _unmerge(self, tunables):
         """Every merged pte gets a page of its own, and nothing is known any more. Mirrors unmerge_and_remove_all."""
         self._host.unmerge_all()
         ids = np.concatenate([self.items.of(mm) for mm in self._slots] or [_NONE])
@@ -98,13 +85,8 @@ class Ksmd:
         self.items.forget(ids)
         self._forget_everything()
 
-    @property
-    def sysfs(self):
-        """The counters to read and the tunables to read and set, under the kernel's names."""
-        return Sysfs(self, COUNTERS, ksm_tunables.SETTINGS)
-
     def counters(self):
-        """Return the counters as {name: int}; meanings in ksm_stats.COUNTERS."""
+        """Return the counters as {name: int}; meanings in ksmd.counters.COUNTERS."""
         items, zero = self.items, self._host.pages_zero_sharing
         shared, sharing, unshared = items.shared, items.sharing, items.n_unshared
         return {
@@ -114,7 +96,7 @@ class Ksmd:
             "pages_volatile": max(0, items.n_items - shared - sharing - unshared),
             "pages_scanned": self._scanned,
             "pages_skipped": self._skipped,
-            "full_scans": self._full_scans,
+            "full_scans": self.full_scans,
             "ksm_zero_pages": zero,
             "stable_node_chains": items.chains,
             "stable_node_dups": items.dups,
@@ -145,10 +127,6 @@ class Ksmd:
         """True when the last two full scans ended with the same counts, those of work left out."""
         return self._last is not None and self._last == self._before
 
-    def next_wake(self):
-        """Return the milliseconds from one wake-up to the next, None while it does not run."""
-        return self._tunables.sleep_millisecs if self._tunables.run == 1 else None
-
     # ---- what the host tells ----
 
     def on_new(self, pages):
@@ -162,9 +140,6 @@ class Ksmd:
     def moved(self, old, new):
         """Stable nodes go with their pages. Mirrors folio_migrate_ksm."""
         self.items.rename(old, new)
-
-    def written(self, pages):
-        """Written pages are found changed when they are visited."""
 
     # ---- one wake-up ----
 
@@ -213,8 +188,8 @@ class Ksmd:
 
     def _end_full_scan(self):
         self._at, self._first = -1, 0
-        self._full_scans += 1
-        results = {name: count for name, count in self.counters().items() if name not in self.WORK_COUNTERS}
+        self.full_scans += 1
+        results = {name: count for name, count in self.counters().items() if name not in SPEC.work}
         self._before, self._last = self._last, results
 
     def _advise(self, visited, ended):

@@ -1,10 +1,11 @@
-"""Settings of KSM: what each means, its range, and presets of kernel versions. Values only; ksmd.py acts on them."""
+"""Settings of KSM: what each means, its range, and presets of kernel versions. Values only."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
+from pksm.engine.settings import Settings, preset_of, setting
 from pksm.errors import UsageError
 from pksm.policies.ksmd.advisor import FIRST_PAGES
-from pksm.policies.pksmd.tunables import check_setting, setting
 
 STAGE_ORDERS = {  # until 6.11 the stable tree was searched before anything was known of the page
     "unchanged-first": ("unchanged", "zero", "stable", "unstable"),
@@ -13,7 +14,7 @@ STAGE_ORDERS = {  # until 6.11 the stable tree was searched before anything was 
 
 
 @dataclass(frozen=True)
-class KsmTunables:
+class KsmTunables(Settings):
     """Values of ksmd, under the kernel's names. Make one with preset(), change it with with_(); both check ranges."""
 
     pages_to_scan: int = setting(100, "pages a wake-up visits", 1, 1 << 31)
@@ -35,21 +36,17 @@ class KsmTunables:
     checksum: str = setting("xxh64-trunc32", "name of the checksum that tells whether a page has changed")
     stages: str = setting("unchanged-first", "what is done with a page in which order", choices=tuple(STAGE_ORDERS))
 
-    def __post_init__(self):
-        for name, entry in SETTINGS.items() if SETTINGS else ():
-            check_setting(name, getattr(self, name), entry)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_page_sharing == 1:
+            raise UsageError("max_page_sharing=1: must be 0 (no limit), or 2 and more")
 
-    def with_(self, **changes):
+    def with_(self, **changes: Any) -> Self:
         """Return a copy with changes. UsageError if unfit.
 
         A change of advisor_mode sets pages_to_scan; while it is scan-time nobody else can.
         """
-        unknown = set(changes) - set(SETTINGS)
-        if unknown:
-            raise UsageError(f"unknown setting {sorted(unknown)[0]!r}: choose from {', '.join(SETTINGS)}")
-        if changes.get("max_page_sharing") == 1:
-            raise UsageError("max_page_sharing=1: must be 0 (no limit), or 2 and more")
-        changed = replace(self, **changes)
+        changed = super().with_(**changes)
         if changed.advisor_mode != self.advisor_mode:
             first = changed.advisor_min_pages_to_scan if changed.advisor_mode == "scan-time" else FIRST_PAGES
             changed = replace(changed, **{"pages_to_scan": first, **changes})
@@ -58,20 +55,16 @@ class KsmTunables:
         return changed
 
 
-SETTINGS = {}  # name -> dataclass field; empty while the class is made
-SETTINGS.update({entry.name: entry for entry in fields(KsmTunables)})
+SETTINGS = KsmTunables.entries()
 
 _NEWEST = KsmTunables()
-_PRESETS = {
+PRESETS = {
     "ksm-6.11": _NEWEST,
     "ksm-4.20": _NEWEST.with_(stages="stable-first", smart_scan=0),
     "ksm-3.x": _NEWEST.with_(stages="stable-first", smart_scan=0, max_page_sharing=0, checksum="jhash2"),
 }
-PRESETS = tuple(_PRESETS)
 
 
-def preset(name):
+def preset(name: str) -> KsmTunables:
     """Return the KsmTunables of a kernel: ksm-6.11 and later, ksm-4.20, ksm-3.x. UsageError if unknown."""
-    if name not in _PRESETS:
-        raise UsageError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}")
-    return _PRESETS[name]
+    return preset_of(PRESETS, name)

@@ -9,14 +9,15 @@ import numpy as np
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
-from pksm.engine.items import Items
 from pksm.engine.queues import PLACES, IdQueue, IdQueues
-from pksm.engine.settle import Rules, Verdict, settle
+from pksm.engine.settle import Rules, Verdict, class_of, settle
 from pksm.engine.summing import Summing
-from pksm.engine.sysfs import Sysfs
-from pksm.errors import PksmError, UsageError
+from pksm.errors import UsageError
+from pksm.policies.daemon import Daemon
 from pksm.policies.pksmd import on_search, published
-from pksm.policies.pksmd.merging import Merging, in_order, of_class
+from pksm.policies.pksmd.items import Items
+from pksm.policies.pksmd.merging import Merging, in_order
+from pksm.policies.pksmd.spec import SPEC
 from pksm.policies.pksmd.stable_anon import StableAnon
 from pksm.policies.pksmd.tunables import preset
 
@@ -25,19 +26,23 @@ _IN_ITS_TREE = native.UNSTABLE | native.DELLIST  # where flags under this are UN
 _NONE = np.empty(0, np.uint32)
 
 
-class Pksmd:
+class Pksmd(Daemon):
     """Merges the pages of a PageHost.
 
     host: PageHost, whose pages it is told of from now on; tunables: Tunables; checksum: a native.Checksum in place of
-    the one tunables name; seed: of the sampled checksum's positions; threads: that sum pages.
+    the one tunables name; seed: of the sampled checksum's positions; threads: that sum pages; window: searches in
+    flight at a time. observe(settled): called with each settle.Settled before its verdicts are carried out.
     """
 
-    def __init__(self, host, tunables=None, *, checksum=None, seed=0, threads=1):
+    spec = SPEC
+
+    def __init__(self, host, tunables=None, *, checksum=None, seed=0, threads=1, window=WINDOW, observe=None):
         if threads < 1:
             raise UsageError(f"threads {threads}: must be one at least")
         self._host = host
-        self._tunables = tunables or preset("fixed")
-        self._quirks_so_far = frozenset()
+        self._tunables = tunables or preset(SPEC.default)
+        self._faults = self._tunables.faults
+        self._may_have_lost = False  # items, to a fault it has or had
         self.cost = Cost()
         checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size, seed)
         self._summing = Summing(checksum, host.store, self.cost, threads)
@@ -49,6 +54,7 @@ class Pksmd:
         self._lists = IdQueues((self._new, self._rescan, self._update))
         self._stable_anon = StableAnon()
         self._merging = Merging(host, self.items, self._update, self._stable_anon, self.cost)
+        self._window, self._observe = window, observe
         self._awake = False
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
         self._pages_to_scan = self._tunables.pages_to_scan
@@ -58,66 +64,43 @@ class Pksmd:
         host.attach(self)
 
     def _queue(self, flag, stamp):
-        if self._has("quadratic-assert"):
+        if self._faults.quadratic_assert:
             return published.AssertingQueue(self.items, flag, stamp, self.cost)
         return IdQueue(self.items, flag, stamp)
 
     # ---- settings and counters ----
 
-    @property
-    def tunables(self):
-        return self._tunables
-
-    @tunables.setter
-    def tunables(self, tunables):
-        for name in ("order", "checksum"):
-            if getattr(tunables, name) != getattr(self._tunables, name):
-                raise UsageError(f"{name} can't change while the trees are in use: start another engine")
-        before, self._tunables = self._tunables, tunables
-        if tunables.run == 2 != before.run and not self._has("no-unmerge"):
-            try:
-                self._unmerge()
-            except PksmError:  # too few frames, and nothing done
-                self._tunables = before
-                raise
-        if "on-search" in (tunables.update, before.update):
+    def _retuned(self, before):
+        if "on-search" in (self._tunables.update, before.update):
             self._update.discard(self._update.ids())
             self._wait(native.tree_items(self.items.table, native.UNSTABLE), _NONE)
         self._set_rules()
 
     def _set_rules(self):
-        quirks = self._tunables.quirks
-        self._quirks_so_far |= quirks
+        self._faults = faults = self._tunables.faults
+        self._may_have_lost |= faults.loses_items
         rules = Rules(
             checksum=self._summing.checksum,
             order=self._tunables.order,
-            zero_lost="sparse-zero-lost" in quirks,
-            differ_is_success="collision-is-success" in quirks,
-            stop_at_unusable="stale-node-aborts" in quirks,
-            unfit_aside="drop-is-final" not in quirks,
-            mlock_hangs="mlock-hang" in quirks,
+            zero_lost=faults.sparse_zero_lost,
+            differ_is_success=faults.collision_is_success,
+            stop_at_unusable=faults.stale_node_aborts,
+            unfit_aside=not faults.drop_is_final,
+            mlock_hangs=faults.mlock_hang,
             distrust=self._distrust,
-            window=1 if self._tunables.order == "content" and not self._host.static else WINDOW,
+            window=1 if self._tunables.order == "content" and not self._host.static else self._window,
         )
         self._rules = rules.pack(self._host.store.page_size)
         self._again = self._new if self._tunables.retry == "new" else self._rescan
-        self._merging.quirks = quirks
-        self._host.set_quirks(quirks)
+        self._merging.faults = faults
+        self._host.set_quirks(self._tunables.quirks)
 
     @property
     def _distrust(self):
-        return not self._has("collision-is-success") and self._tunables.order != "content"
-
-    @property
-    def sysfs(self):
-        """The counters to read and the tunables to read and set, under the kernel's names."""
-        return Sysfs(self)
-
-    def _has(self, quirk):
-        return quirk in self._tunables.quirks
+        return not self._faults.collision_is_success and self._tunables.order != "content"
 
     def counters(self):
-        """Return the sysfs counters as {name: int}; meanings in stats.COUNTERS."""
+        """Return the sysfs counters as {name: int}; meanings in pksmd.counters.COUNTERS."""
         return {
             "pages_shared": self.items.n_stable,
             "pages_sharing": self._host.pages_sharing + self._host.pages_zero_sharing,
@@ -148,10 +131,6 @@ class Pksmd:
         if self._tunables.retry == "new":
             return self._fruitless >= len(self._new)
         return not len(self._new) and self._fruitless >= len(self._rescan)
-
-    def next_wake(self):
-        """Return the milliseconds from one wake-up to the next, None while it is stopped, or hangs."""
-        return self._tunables.sleep_millisecs if self._tunables.run == 1 and not self.hung else None
 
     # ---- what the host tells ----
 
@@ -200,8 +179,10 @@ class Pksmd:
         self._again.push(ids)
         self._fruitless = 0  # these have not had their visit
 
-    def _unmerge(self):
+    def _unmerge(self, tunables):
         """Give merged pages frames of their own and begin anew with every page, as run = 2 asks."""
+        if tunables.faults.no_unmerge:
+            return
         self._host.unmerge_all()
         self._drain_deleted()
         ids = self.items.tracked()
@@ -245,22 +226,22 @@ class Pksmd:
 
     def _scan_quota(self):
         """pages_to_scan, or what the later variant makes of it: so many visits a millisecond."""
-        by_list = self._has("ageing-defeated")
+        by_list = self._faults.ageing_defeated
         return published.list_quota(self._tunables, len(self._new)) if by_list else self._tunables.pages_to_scan
 
     def _quota(self, pages):
-        return pages + 2 if self._has("batch-plus-two") else pages
+        return pages + 2 if self._faults.batch_plus_two else pages
 
     def _take_batch(self):
         n = self._quota(self._pages_to_scan)
         if self._tunables.n == 1:
             new = self._new.take(n)
-        elif self._has("ageing-defeated"):
+        elif self._faults.ageing_defeated:
             new = published.take_counted(self._new, self.items.visits, self._tunables.n)
         else:
             new = published.visit_once(self._new, self.items.visits, self._tunables.n, n)
         again = self._rescan.take(n)
-        if self._has("lifo-batch"):
+        if self._faults.lifo_batch:
             new = np.ascontiguousarray(new[::-1])
         return np.concatenate((new, again)) if len(again) else new
 
@@ -283,7 +264,9 @@ class Pksmd:
             if len(settled.revisit):
                 self._visit_again(settled.revisit, native.INITCHECKSUM)
                 outdated = True
-            retry, refused_zero, again = self._apply(settled)
+            if self._observe:
+                self._observe(settled)
+            retry, refused_zero, again = self._merging.carry_out(settled, self._rules)
             waits = settled.of(Verdict.WAITING)
             if places is None and not len(again) and not settled.error:  # as nearly always
                 self._end_visits(batch, waits.ids, batch[retry] if len(retry) else retry, outdated)
@@ -338,10 +321,6 @@ class Pksmd:
             self.items.set_flags(retry, native.INITCHECKSUM)
             self._again.push(retry)
 
-    def _apply(self, settled):
-        """Carry verdicts out. Return positions: to visit again later; refused as zero pages; to settle again now."""
-        return self._merging.carry_out(settled, self._rules)
-
     def _drain_deleted(self):
         """Reclaim the items of freed pages."""
         if len(self._deleted):
@@ -356,19 +335,19 @@ class Pksmd:
         if not quota or not len(self._update):
             return
         ids = self._update.peek(quota)
-        free = ids[~of_class(self._host, native.BUSY_PAGE, self.items.page[ids])]
+        free = ids[class_of(self._host.classes, self.items.page[ids]) != native.BUSY_PAGE]
         sums = self._summing.pages(self.items.page[free])
         changed = sums != self.items.checksum[free]
         self.items.checksum[free[changed]] = sums[changed]
-        self._visit_again(free[changed], 0 if self._has("stale-hash-reentry") else native.INITCHECKSUM)
+        self._visit_again(free[changed], 0 if self._faults.stale_hash_reentry else native.INITCHECKSUM)
         if self._tunables.update == "rotate":
             unchanged = ids[(self.items.flags[ids] & native.CHECKSUM_LIST) != 0]
-            published.rotate(self._update, ids, unchanged, quota if self._has("batch-plus-two") else 0)
+            published.rotate(self._update, ids, unchanged, quota if self._faults.batch_plus_two else 0)
 
     def _refresh_quota(self):
         unshared, tunables = self.items.n_unstable, self._tunables
         period_ms = tunables.period_seconds * 1000
-        if self._has("period-not-kept"):
+        if self._faults.period_not_kept:
             few = unshared < self._pages_to_scan
             need = unshared if few else unshared * tunables.sleep_millisecs // period_ms
             return self._quota(min(need, self._pages_to_scan)) if need else 0
@@ -392,9 +371,9 @@ class Pksmd:
         unchanged_since = self._host.store.view if self._tunables.order == "checksum" else None
         self.items.check(self._tunables.order, unchanged_since)
         self._deleted.check()
-        ids = self.items.tracked() if not self._quirks_so_far & published.LOSE_ITEMS else _NONE
-        busy = of_class(self._host, native.BUSY_PAGE, self.items.page[ids])  # it may be merged, and not yet free
-        self._lists.check(self.items, ids[~busy])
+        ids = self.items.tracked() if not self._may_have_lost else _NONE
+        classes = class_of(self._host.classes, self.items.page[ids])
+        self._lists.check(self.items, ids[classes != native.BUSY_PAGE])  # a busy one may be merged, and not yet free
         assert (self.items.flags[self._update.ids()] & _IN_ITS_TREE).all()  # a hang leaves the dead where they were
         ids = native.tree_items(self.items.table, native.UNSTABLE)
         alone = self.items.where(ids, native.CHECKSUM_LIST | native.DELLIST, 0)

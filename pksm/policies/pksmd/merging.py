@@ -7,8 +7,9 @@ though nothing was merged.
 import numpy as np
 
 from pksm.engine import native
-from pksm.engine.settle import Verdict, undo_pairs
+from pksm.engine.settle import Verdict, class_of, undo_pairs
 from pksm.policies.pksmd import published
+from pksm.policies.pksmd.quirks import Faults
 
 _NONE = np.empty(0, np.uint32)
 
@@ -16,24 +17,21 @@ _NONE = np.empty(0, np.uint32)
 class Merging:
     """Carries out the verdicts of batches.
 
-    host: PageHost; items: Items; update: IdQueue of unshared items; stable_anon: StableAnon; cost: Cost. quirks: those
-    of the tunables, to be set; hung: why nothing is merged any more, "" while it is.
+    host: PageHost; items: Items; update: IdQueue of unshared items; stable_anon: StableAnon; cost: Cost.
+    faults: those of the tunables, to be set; hung: why nothing is merged any more, "" while it is.
     """
 
     def __init__(self, host, items, update, stable_anon, cost):
         self._host, self._items, self._update, self._stable_anon, self._cost = host, items, update, stable_anon, cost
-        self.quirks = frozenset()
+        self.faults = Faults()
         self.hung = ""
-
-    def _has(self, quirk):
-        return quirk in self.quirks
 
     def carry_out(self, settled, rules):
         """Carry verdicts out. Return positions: to visit again later; refused as zero pages; to settle again now.
 
         rules: native.PackedRules, that they were made by.
         """
-        if self._has("partial-merge-leak") and self._host.classes is not None:
+        if self.faults.partial_merge_leak and self._host.classes is not None:
             published.try_zero(self._host, self._items, rules.c, settled)
         if settled.all_wait:
             return _NONE, _NONE, _NONE
@@ -47,7 +45,7 @@ class Merging:
             if settled.count(verdict):
                 part = _without(settled.of(verdict), void)
                 retried.append(part.positions if verdict != Verdict.DROP else self._drop(part))
-        if settled.count(Verdict.ABORTED) and self._has("ref-leak"):
+        if settled.count(Verdict.ABORTED) and self.faults.ref_leak:
             self._host.hold(settled.of(Verdict.ABORTED).other_pages)
         if settled.count(Verdict.HANGS):
             self._hang(settled.of(Verdict.HANGS))
@@ -78,7 +76,7 @@ class Merging:
                 pairs, taken = pairs.only(~refused), np.tile(~refused, 2)
                 sharers, anon_vmas = sharers[taken], anon_vmas[taken]
             self._share(sharers, anon_vmas)
-            if self._has("walk-stops"):  # what is left of a twin is on no list
+            if self.faults.walk_stops:  # what is left of a twin is on no list
                 self._update.discard(pairs.others)
         if settled.count(Verdict.JOINED):
             joins = _without(settled.of(Verdict.JOINED), void)
@@ -107,12 +105,12 @@ class Merging:
 
     def _drop(self, drops):
         """Carry DROP out. Return the positions of those to visit again."""
-        vanished = of_class(self._host, native.NOT_ANON, drops.pages)
-        again = drops.only(vanished) if not self._has("skipped-vanish") else drops.only(vanished & False)
+        vanished = class_of(self._host.classes, drops.pages) == native.NOT_ANON
+        again = drops.only(vanished) if not self.faults.skipped_vanish else drops.only(vanished & False)
         drops = drops.only(~vanished)
-        if self._has("half-made-kpage") or self._has("partial-merge-leak"):
+        if self.faults.half_made_kpage or self.faults.partial_merge_leak:
             published.fail_merges(self._host, self._items, drops)
-        if self._has("drop-is-final"):
+        if self.faults.drop_is_final:
             self._forget(self._items.where(drops.ids, native.DELLIST, 0))
             return again.positions
         return in_order([again.positions, drops.positions])
@@ -131,13 +129,6 @@ class Merging:
         self._items.detach(self._items.page[ids])
         self._update.discard(ids)
         self._items.free(ids)
-
-
-def of_class(host, kind, pages):
-    """Return a bool for each of the pages: the host says that it is of this class."""
-    if host.classes is None:
-        return np.zeros(len(pages), bool)
-    return host.classes[pages] & (native.MLOCKED - 1) == kind
 
 
 def _refused(part, mask):

@@ -7,6 +7,7 @@ tree, and whatever has changed is visited again. Pages that no search passes are
 import numpy as np
 
 from pksm.engine import native
+from pksm.engine.settle import class_of
 
 
 def changed(host, items, summing, ids, known):
@@ -21,7 +22,7 @@ def changed(host, items, summing, ids, known):
     met = _met(items, items.checksum[ids])
     met = met[(items.flags[met] & native.DELLIST) == 0]
     if host.classes is not None:
-        met = met[host.classes[items.page[met]] & (native.MLOCKED - 1) != native.BUSY_PAGE]
+        met = met[class_of(host.classes, items.page[met]) != native.BUSY_PAGE]
     found = np.union1d(known, met[summing.pages(items.page[met]) != items.checksum[met]])
     return found[np.argsort(items.page[found])]
 

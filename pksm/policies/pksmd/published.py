@@ -7,11 +7,8 @@ import numpy as np
 
 from pksm.engine import native
 from pksm.engine.queues import IdQueue
+from pksm.engine.settle import class_of
 
-# the quirks with which items are in no tree and on no list: taken for merged, given up or left behind
-LOSE_ITEMS = frozenset(
-    ("collision-is-success", "sparse-zero-lost", "stale-node-aborts", "skipped-vanish", "walk-stops", "mlock-hang")
-)
 _NONE = np.empty(0, np.uint32)
 
 
@@ -41,7 +38,7 @@ def fail_merges(host, items, drops):
     joins = _equal(host, joins.only(_breaks(host, joins.pages)))
     if len(joins):
         host.merge(joins.pages, joins.other_pages)
-    classes, breaks = host.classes[pairs.pages] & (native.MLOCKED - 1), _breaks(host, pairs.other_pages)
+    classes, breaks = class_of(host.classes, pairs.pages), _breaks(host, pairs.other_pages)
     host.keep(pairs.pages[classes != native.WALK_FAILS])
     pairs = _equal(host, pairs.only((classes == native.FREE) & breaks))
     _, first = np.unique(pairs.others, return_index=True)
@@ -52,7 +49,7 @@ def fail_merges(host, items, drops):
 
 def _breaks(host, pages):
     """Return a bool for each page: a walk over it moves ptes and fails."""
-    return np.isin(host.classes[pages] & (native.MLOCKED - 1), (native.WALK_BREAKS, native.WALK_LOSES))
+    return np.isin(class_of(host.classes, pages), (native.WALK_BREAKS, native.WALK_LOSES))
 
 
 def _equal(host, part):

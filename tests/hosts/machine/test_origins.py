@@ -6,6 +6,7 @@ import pytest
 from pksm.hosts.machine import Machine, origins
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
+from pksm.policies.pksmd.quirks import QUIRKS
 from pksm.simulation.clock import Simulation
 from pksm.simulation.workloads import events
 
@@ -30,7 +31,7 @@ def test_saved_is_what_a_machine_without_merging_needs_more(name, seed, preset):
 
 
 # quirks that keep frames, or lose pages, for ever would make the two differ in what they use
-QUIET = frozenset(tunables.QUIRKS) - {"ref-leak", "mlock-hang"}
+QUIET = frozenset(QUIRKS) - {"ref-leak", "mlock-hang"}
 
 
 def test_a_family_that_shares_and_shrinks():

@@ -9,6 +9,7 @@ from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.quirks import Quirks
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
+from pksm.policies.pksmd.quirks import QUIRKS
 
 PAGE_SIZE, WORDS = 4096, 1024
 COLUMNS = ("pages_shared", "pages_sharing", "pages_unshared", "stable_nodes", "rmap_items")
@@ -234,8 +235,8 @@ def test_ref_leak():
 
 
 def test_every_quirk_of_the_machine_is_a_quirk():
-    assert set(Quirks.IDS) <= set(tunables.QUIRKS)
-    assert {quirk for quirk, (anywhere, _) in tunables.QUIRKS.items() if not anywhere} == set(Quirks.IDS) | {"ref-leak"}
+    assert set(Quirks.IDS) <= set(QUIRKS)
+    assert {quirk for quirk, (anywhere, _) in QUIRKS.items() if not anywhere} == set(Quirks.IDS) | {"ref-leak"}
 
 
 def test_quirks_can_change_while_it_runs():

@@ -11,8 +11,9 @@ from pksm.hosts.machine import Machine
 from pksm.policies.ksmd import tunables as ksm_tunables
 from pksm.policies.ksmd.counters import COUNTERS
 from pksm.policies.ksmd.daemon import Ksmd
+from pksm.policies.registry import choose
 from pksm.simulation.clock import Simulation
-from pksm.simulation.run import Settings, makers_of, simulate
+from pksm.simulation.run import Settings, simulate
 
 SIZE = 64
 
@@ -155,7 +156,7 @@ def test_merged_pages_that_migrate_keep_their_nodes(limit):
             ksmd.wake()
         ksmd.check()
         after = ksmd.counters()
-        same = before.keys() - ksmd.WORK_COUNTERS
+        same = before.keys() - ksmd.spec.work
         assert {name: after[name] for name in same} == {name: before[name] for name in same}
     machine.write(mm, at, [1])
     machine.write(mm, at + 13 * SIZE, [1, 2][:1])
@@ -276,15 +277,15 @@ def test_a_simulation_settles_though_the_work_goes_on():
 
 
 def test_policies_side_by_side_get_the_same_memory():
-    makers = makers_of("ksmd:ksm-6.11,pksmd:fixed", ["sleep_millisecs=10", "max_page_sharing=0"])
-    assert [maker.name for maker in makers] == ["ksmd:ksm-6.11", "pksmd:fixed"]
-    assert makers[0].tunables["max_page_sharing"] == 0 and makers[1].tunables["sleep_millisecs"] == 10
-    document = simulate(Settings("fork-family", pages=600, page_size=SIZE), makers)
+    choices = choose("ksmd:ksm-6.11,pksmd:fixed", ["sleep_millisecs=10", "max_page_sharing=0"])
+    assert [choice.name for choice in choices] == ["ksmd:ksm-6.11", "pksmd:fixed"]
+    assert choices[0].settings.max_page_sharing == 0 and choices[1].settings.sleep_millisecs == 10
+    document = simulate(Settings("fork-family", pages=600, page_size=SIZE), choices)
     ksm, pksm = (run["final"] for run in document["runs"])
     assert dict(document["unmerged"])["forked"] == 600
     assert 0 < pksm["counters"]["frames_used"] <= ksm["counters"]["frames_used"] < 600
     assert ksm["fake_merges"] > 300 and pksm["fake_merges"] == 0
-    document = simulate(Settings("opted-in", pages=2000, page_size=SIZE), makers)
+    document = simulate(Settings("opted-in", pages=2000, page_size=SIZE), choices)
     ksm, pksm = (run["final"] for run in document["runs"])
     assert ksm["counters"]["frames_used"] == pksm["counters"]["frames_used"] == 1950
     assert ksm["metadata_bytes"] < pksm["metadata_bytes"]

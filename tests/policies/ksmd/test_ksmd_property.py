@@ -143,7 +143,7 @@ def play(tunables, steps):
 
 
 @given(
-    st.sampled_from(ksm_tunables.PRESETS),
+    st.sampled_from(list(ksm_tunables.PRESETS)),
     st.sampled_from([0, 1]),
     st.sampled_from([0, 1]),
     st.sampled_from([0, 2, 3, 4]),

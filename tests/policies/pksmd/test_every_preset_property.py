@@ -47,7 +47,7 @@ class EveryPreset(RuleBasedStateMachine):
     """memory: {(process, page): bytes}, what must be read; areas: {process: {page: may be written}}."""
 
     @initialize(
-        preset=st.sampled_from(tunables.PRESETS),
+        preset=st.sampled_from(list(tunables.PRESETS)),
         changes=variations,
         pages_to_scan=st.sampled_from([2, 7, 100]),
         sampled=st.integers(0, 3),

@@ -5,13 +5,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pksm.policies.pksmd import tunables
+from pksm.policies.pksmd.quirks import QUIRKS
 
 from model.checksums import FULL_PAGE
 from model.settle import Class
 from support.daemons import WAKES_TO_REST, Daemons, checksum_of
 from support.twins import ORDERS, PAGE_SIZE, contents
 
-ANY_HOST = sorted(quirk for quirk, (any_host, _) in tunables.QUIRKS.items() if any_host)
+ANY_HOST = sorted(quirk for quirk, (any_host, _) in QUIRKS.items() if any_host)
 HONEST = {"lifo-batch", "batch-plus-two"}  # quirks that change when pages are merged, but not which
 
 which_checksum = st.one_of(
@@ -33,7 +34,7 @@ class PksmdMachine(RuleBasedStateMachine):
     """Any preset, changed in some ways."""
 
     def draw_tunables(self, data):
-        chosen = data.draw(st.sampled_from(tunables.PRESETS).map(tunables.preset))
+        chosen = data.draw(st.sampled_from(list(tunables.PRESETS)).map(tunables.preset))
         quirks = data.draw(st.sets(st.sampled_from(ANY_HOST), max_size=3))
         return self.draw_changes(data, chosen.with_(quirks=chosen.quirks ^ quirks))
 
@@ -243,7 +244,7 @@ def test_pages_found_outdated_end_the_rest():
     both.write(0, bytes([8] * PAGE_SIZE))
     both.add([2])
     both.wake()
-    assert [verdict for _, verdict, _ in both.daemon.verdicts] == ["BUSY"]
+    assert [verdict for _, verdict, _ in both.verdicts] == ["BUSY"]
     waiting = both.daemon.items.page[both.daemon._rescan.ids()].tolist()
     assert waiting == [0, 2] and not both.daemon.at_rest
 

@@ -15,6 +15,7 @@ from pksm.engine.store import Store
 from pksm.hosts.flat import FlatHost
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
+from pksm.policies.pksmd.quirks import QUIRKS
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 
 PUBLISHED = tunables.preset("android-3.4")
@@ -408,7 +409,7 @@ def test_skipped_vanish():
         assert world.pages_sharing == seen
 
 
-ON_ANY_HOST = {quirk for quirk, (on_any_host, _) in tunables.QUIRKS.items() if on_any_host}
+ON_ANY_HOST = {quirk for quirk, (on_any_host, _) in QUIRKS.items() if on_any_host}
 
 
 def test_every_quirk_of_any_host_is_tested():
@@ -418,7 +419,7 @@ def test_every_quirk_of_any_host_is_tested():
 @pytest.mark.parametrize("name", tunables.PRESETS)
 def test_quirks_that_need_page_tables_do_nothing_to_pages_mapped_once(name):
     preset, seen = tunables.preset(name), []
-    needing = set(tunables.QUIRKS) - ON_ANY_HOST
+    needing = set(QUIRKS) - ON_ANY_HOST
     for quirks in (preset.quirks - needing, preset.quirks | needing):
         words = alike(0, 1, 1, 2, 3, 3, 3, 0, *range(100, 400), unsampled=[4, 20])
         world = World(preset.with_(quirks=quirks), words)

@@ -19,7 +19,7 @@ from pksm.protocols import NO_FRAME, ZERO_FRAME
 
 from model.pksmd import FlatHost as ModelHost
 from model.settle import Class
-from support.daemons import WAKES_TO_REST, Daemons, WatchedPksmd, checksum_of, make_memory
+from support.daemons import WAKES_TO_REST, Daemons, checksum_of, make_memory
 from support.twins import ORDERS, PAGE_SIZE, contents
 
 PAGES = 70
@@ -80,7 +80,7 @@ class BusyModelHost(ModelHost):
         return done
 
 
-class OneByOne(WatchedPksmd):
+class OneByOne(Pksmd):
     """Settles and applies a batch item by item."""
 
     def _settle(self, ids):
@@ -103,7 +103,7 @@ class RefusedDaemons(Daemons):
         return RefusingHost(self.store, self.refuses, self.busy), model_host
 
     def new_daemon(self, tunables, checksum):
-        return self.policy(self.host, tunables, checksum=checksum)
+        return self.policy(self.host, tunables, checksum=checksum, window=self.window)
 
     def check(self):
         super().check()
@@ -156,7 +156,7 @@ def worlds(draw, policy, order):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("policy", [WatchedPksmd, OneByOne], ids=["batch", "one by one"])
+@pytest.mark.parametrize("policy", [Pksmd, OneByOne], ids=["batch", "one by one"])
 @given(data=st.data(), steps=steps)
 def test_refused_merges_leave_what_one_by_one_leaves(policy, order, data, steps):
     both, palette = data.draw(worlds(policy, order))
@@ -188,7 +188,7 @@ def test_refused_merges_leave_what_one_by_one_leaves(policy, order, data, steps)
 @pytest.mark.parametrize("kind", ["merge", "zero"])
 def test_rest_is_reached_though_a_host_refuses_for_ever(kind):
     refuses = Refusals(0, rate=1)
-    both = RefusedDaemons(WatchedPksmd, refuses, False, tunables.preset("fixed"), checksum_of("xxh3-64"))
+    both = RefusedDaemons(Pksmd, refuses, False, tunables.preset("fixed"), checksum_of("xxh3-64"))
     for page in range(10):
         both.write(page, bytes(PAGE_SIZE) if kind == "zero" else b"\1" * PAGE_SIZE)
     both.add(list(range(10)))

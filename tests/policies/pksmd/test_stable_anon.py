@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pksm.engine.items import Items
+from pksm.policies.pksmd.items import Items
 from pksm.policies.pksmd.stable_anon import StableAnon
 
 

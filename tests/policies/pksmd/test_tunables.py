@@ -5,9 +5,11 @@ import dataclasses
 import pytest
 
 from pksm.engine.checksums import strategies as checksums
+from pksm.engine.settings import parse_setting
 from pksm.errors import UsageError
 from pksm.policies.pksmd import tunables
-from pksm.policies.pksmd.tunables import IMPLIED, PRESETS, QUIRKS, SETTINGS, Tunables, parse_setting, preset
+from pksm.policies.pksmd.quirks import IMPLIED, QUIRKS
+from pksm.policies.pksmd.tunables import PRESETS, SETTINGS, Tunables, preset
 
 # preset -> pages_to_scan, sleep_millisecs, period_seconds, order: the published values
 PUBLISHED = {
@@ -143,7 +145,7 @@ def test_names_that_can_not_be():
     ],
 )
 def test_settings_as_text(text, expected):
-    name, value = parse_setting(text)
+    name, value = parse_setting(text, SETTINGS)
     assert (name, value) == expected
     assert getattr(preset("fixed").with_(**{name: value}), name) == value
 
@@ -151,7 +153,7 @@ def test_settings_as_text(text, expected):
 @pytest.mark.parametrize("text", ["", "=", "pages_to_scan", "=5", "pages=5", "pages_to_scan=", "pages_to_scan=many"])
 def test_text_that_is_no_setting(text):
     with pytest.raises(UsageError) as refused:
-        parse_setting(text)
+        parse_setting(text, SETTINGS)
     assert "\n" not in str(refused.value)
 
 
@@ -164,7 +166,7 @@ def test_every_setting_says_what_it_is():
 
 
 def test_counters_have_other_names_than_settings():
-    from pksm.engine.sysfs import COUNTERS
+    from pksm.policies.pksmd.counters import COUNTERS
 
     assert not set(COUNTERS) & set(SETTINGS)
     assert tunables.SETTINGS is SETTINGS

@@ -1,0 +1,112 @@
+"""The contract of a policy: what a host calls, what a simulation asks, and what is known of it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pksm import protocols
+from pksm.engine.settings import Settings
+from pksm.engine.sysfs import Sysfs
+
+if TYPE_CHECKING:
+    from pksm.engine.cost import Cost
+
+
+class Policy(protocols.Policy, Protocol):
+    """Who merges the pages of a host, in virtual time.
+
+    A class that derives from this has to have those members that raise NotImplementedError here; the others have an
+    answer already. It tells its host of itself by host.attach(self).
+    """
+
+    spec: ClassVar[Spec]
+    cost: Cost  # of all work so far
+
+    @property
+    def tunables(self) -> Settings:
+        """Its settings, of the class spec.settings; they can be set, too."""
+        raise NotImplementedError
+
+    @tunables.setter
+    def tunables(self, tunables: Settings) -> None:
+        raise NotImplementedError
+
+    def wake(self) -> int:
+        """Work once, as between two sleeps, and return the number of pages visited."""
+        raise NotImplementedError
+
+    def next_wake(self) -> int | None:
+        """Return the milliseconds from one wake-up to the next, None while it is stopped."""
+        raise NotImplementedError
+
+    def counters(self) -> dict[str, int]:
+        """Return {name: count}, with the names of spec.counters."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise AssertionError or PksmError unless all that it keeps is consistent."""
+        raise NotImplementedError
+
+    @property
+    def at_rest(self) -> bool:
+        """True when more wake-ups would merge nothing, unless the memory changes."""
+        raise NotImplementedError
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Bytes of everything kept about pages."""
+        raise NotImplementedError
+
+    @property
+    def hung(self) -> str:
+        """Why it will never wake again; "" while it does."""
+        return ""
+
+    @property
+    def full_scans(self) -> int | None:
+        """How many times all memory was visited; None of a policy that does not work in scans."""
+        return None
+
+    @property
+    def fake_merges(self) -> int:
+        """Merges that freed no frame."""
+        return 0
+
+    @property
+    def sysfs(self) -> Sysfs:
+        """The counters to read and the settings to read and set, under the kernel's names."""
+        return Sysfs(self, self.spec.counters, self.spec.settings.entries())
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is known of a policy by name. Data: it pickles, documents itself, and completes on the command line.
+
+    Args:
+        name: letters, digits, - and _.
+        about: who it is, a few words.
+        settings: the class of its settings.
+        presets: settings to start from, by name.
+        default: the preset that is meant when none is named.
+        counters: {name: meaning} of what its counters() returns.
+        make: make(host, settings, seed) returns the policy, attached to a host; seed: of what is random in it. A
+            function or class of a module, so that it pickles.
+        shown: counters that a table shows, in order.
+        work: counters of work, which never come to rest.
+        moving: settings that it moves itself.
+        fixed: settings that can't change once it is made.
+    """
+
+    name: str
+    about: str
+    settings: type[Settings]
+    presets: Mapping[str, Settings]
+    default: str
+    counters: Mapping[str, str]
+    make: Callable[[Any, Any, int], Policy]
+    shown: tuple[str, ...] = ()
+    work: frozenset[str] = frozenset()
+    moving: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()

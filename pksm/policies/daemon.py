@@ -1,0 +1,42 @@
+"""What policies share that are a kernel thread: settings to run, stop and unmerge, and a pause between two wake-ups."""
+
+from typing import Any
+
+from pksm.errors import UsageError
+from pksm.policies.base import Policy
+
+
+class Daemon(Policy):
+    """A policy whose settings have `run` (0 stop, 1 merge, 2 stop and unmerge) and `sleep_millisecs`.
+
+    A class that derives from this sets _tunables, and has _unmerge and _retuned if there is something to do.
+    """
+
+    _tunables: Any
+
+    @property
+    def tunables(self) -> Any:
+        """Its settings; setting them takes effect at once. UsageError for one that can't change any more."""
+        return self._tunables
+
+    @tunables.setter
+    def tunables(self, tunables: Any) -> None:
+        before = self._tunables
+        for name in sorted(self.spec.fixed):
+            if getattr(tunables, name) != getattr(before, name):
+                raise UsageError(f"{name} can't change while the trees are in use: start another engine")
+        if tunables.run == 2 != before.run:
+            self._unmerge(tunables)  # raises PksmError when there are too few frames: then nothing is set
+        self._tunables = tunables
+        self._retuned(before)
+
+    def _unmerge(self, tunables: Any) -> None:
+        """Give every merged page a frame of its own, and begin anew. tunables: those that ask for it."""
+        raise NotImplementedError
+
+    def _retuned(self, before: Any) -> None:
+        """Settings have changed: these were those before."""
+
+    def next_wake(self) -> int | None:
+        """Return the milliseconds from one wake-up to the next, None while it is stopped, or hangs."""
+        return self._tunables.sleep_millisecs if self._tunables.run == 1 and not self.hung else None

@@ -1,0 +1,30 @@
+"""ksmd, by name."""
+
+from typing import Any
+
+from pksm.policies.base import Policy, Spec
+from pksm.policies.ksmd.counters import COUNTERS
+from pksm.policies.ksmd.tunables import PRESETS, KsmTunables
+
+
+def make(host: Any, settings: KsmTunables, seed: int = 0) -> Policy:
+    """Return a Ksmd, in which nothing is random."""
+    from pksm.policies.ksmd.daemon import Ksmd
+
+    return Ksmd(host, settings)
+
+
+SPEC = Spec(
+    name="ksmd",
+    about="KSM: mappings that have opted in, address by address",
+    settings=KsmTunables,
+    presets=PRESETS,
+    default="ksm-6.11",
+    counters=COUNTERS,
+    make=make,
+    shown=("pages_shared", "pages_sharing", "pages_unshared", "rmap_items"),
+    # smart_scan lets pages come and go between unshared and volatile
+    work=frozenset({"pages_scanned", "pages_skipped", "full_scans", "pages_unshared", "pages_volatile"}),
+    moving=frozenset({"pages_to_scan"}),  # by the advisor, when it is on
+    fixed=frozenset({"checksum", "stages"}),
+)

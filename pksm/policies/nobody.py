@@ -1,0 +1,72 @@
+"""nobody: memory that is not merged. The measure that all policies are held against."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pksm.engine.settings import Settings
+from pksm.policies.base import Policy, Spec
+
+
+@dataclass(frozen=True)
+class NoSettings(Settings):
+    """Nothing to set."""
+
+
+class Nobody(Policy):
+    """Merges nothing, whatever its host says."""
+
+    def __init__(self, host: Any) -> None:
+        from pksm.engine.cost import Cost
+
+        self.cost = Cost()
+        host.attach(self)
+
+    @property
+    def tunables(self) -> NoSettings:
+        """Nothing to set."""
+        return NoSettings()
+
+    @tunables.setter
+    def tunables(self, tunables: Settings) -> None:
+        pass
+
+    def wake(self) -> int:
+        """Do nothing."""
+        return 0
+
+    def next_wake(self) -> None:
+        """It never wakes."""
+
+    def counters(self) -> dict[str, int]:
+        """Return no counters."""
+        return {}
+
+    def check(self) -> None:
+        """There is nothing to be wrong."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Nothing is kept."""
+        return 0
+
+
+def make(host: Any, settings: NoSettings, seed: int = 0) -> Policy:
+    """Return a Nobody."""
+    return Nobody(host)
+
+
+SPEC = Spec(
+    name="nobody",
+    about="memory that is not merged",
+    settings=NoSettings,
+    presets={"none": NoSettings()},
+    default="none",
+    counters={},
+    make=make,
+)
+Nobody.spec = SPEC

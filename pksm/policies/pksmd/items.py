@@ -1,0 +1,100 @@
+"""pksmd's item table: one rmap_item per tracked page, and page -> item."""
+
+import numpy as np
+
+from pksm.engine import native
+from pksm.engine.items import ItemTable
+from pksm.engine.memory import grown
+from pksm.errors import ItemError
+
+_COLUMNS = {"list_stamp": np.uint32, "del_stamp": np.uint32}
+
+
+class Items(ItemTable):
+    """pksmd's items: one a page.
+
+    Columns (by item id): the fields of native.NODE; list_stamp and del_stamp uint32 (see queues.py).
+    item_of(pages): page -> item. Ids are parted from their pages before they are freed.
+    """
+
+    def __init__(self, capacity=1024):
+        super().__init__(_COLUMNS, capacity)
+        self._item_of_page = np.zeros(0, np.uint32)
+        self._items_of_pages = None
+
+    @property
+    def list_stamp(self):
+        return self._columns["list_stamp"]
+
+    @property
+    def del_stamp(self):
+        return self._columns["del_stamp"]
+
+    @property
+    def nbytes(self):
+        """Bytes of all columns."""
+        return super().nbytes + self._item_of_page.nbytes
+
+    def item_of(self, pages):
+        """Return the items of those of the pages that have one, in order."""
+        try:
+            ids = self._item_of_page[pages]
+        except IndexError:  # pages beyond all that ever had an item
+            ids = self._item_of_page[pages[pages < len(self._item_of_page)]]
+        return ids[ids != 0]
+
+    def allocate(self, pages):
+        """Make an item for each page and return the ids, uint32; all other fields are zero.
+
+        ItemError when a page has an item already.
+        """
+        n = len(pages)
+        if n and int(pages.max()) >= len(self._item_of_page):
+            needed = int(pages.max()) + 1
+            self._item_of_page = grown(self._item_of_page, max(needed, len(self._item_of_page) * 3 // 2))
+            self._items_of_pages = None
+        at = native.span(pages)
+        if self._item_of_page[at].any():
+            raise ItemError("a page was born that is alive already")
+        ids = self.take(n)
+        self._item_of_page[at] = ids
+        if at is pages and (self._item_of_page[pages] != ids).any():
+            self._item_of_page[pages] = 0
+            self.free_blank(ids)
+            raise ItemError("a page was born twice at once")
+        self.page[native.span(ids)] = pages
+        return ids
+
+    def detach(self, pages):
+        """Part pages from their items, which are returned: the frames are free, and may live again under others."""
+        return native.detach(self.items_of_pages, native.ids_array(pages))
+
+    @property
+    def items_of_pages(self):
+        """The column page -> item as the C core takes it."""
+        if self._items_of_pages is None:
+            self._items_of_pages = native.ItemsOfPages(self._item_of_page)
+        return self._items_of_pages
+
+    def tracked(self):
+        """Return the items of all pages that have one, in order of page number: uint32."""
+        return self._item_of_page[self._item_of_page != 0]
+
+    def reserve(self, n):
+        """Make room for n items in all, so that growing by steps doesn't copy."""
+        if n + 1 > len(self._nodes):
+            self._grow(n + 1, exact=True)
+            self._item_of_page = grown(self._item_of_page, max(n, len(self._item_of_page)))
+            self._items_of_pages = None
+
+    def check(self, order, store=None):
+        """Raise TreeError or AssertionError unless trees, ids and pages agree."""
+        native.trees_check(self.table, order, store)
+        self.check_ids()
+        free = self._free[: self._n_free]
+        pages = np.flatnonzero(self._item_of_page)
+        ids = self._item_of_page[pages]
+        assert (self.page[ids] == pages).all(), "page -> item -> page goes elsewhere"
+        assert not np.isin(ids, free).any(), "a page has a free item"
+        deleted = np.flatnonzero(self.flags & native.DELLIST)
+        assert len(ids) + len(np.setdiff1d(deleted, ids)) == len(self), "an item has no page and is not deleted"

@@ -1,0 +1,37 @@
+"""pksmd, by name."""
+
+from typing import Any
+
+from pksm.policies.base import Policy, Spec
+from pksm.policies.pksmd.counters import COUNTERS
+from pksm.policies.pksmd.tunables import PRESETS, Tunables
+
+
+def make(host: Any, settings: Tunables, seed: int = 0) -> Policy:
+    """Return a Pksmd. seed: of the positions that a sampled checksum looks at."""
+    from pksm.policies.pksmd.daemon import Pksmd
+
+    return Pksmd(host, settings, seed=seed)
+
+
+SPEC = Spec(
+    name="pksmd",
+    about="PKSM: physical pages, from their birth on",
+    settings=Tunables,
+    presets=PRESETS,
+    default="fixed",
+    counters=COUNTERS,
+    make=make,
+    shown=(
+        "pages_shared",
+        "pages_sharing",
+        "pages_zero_sharing",
+        "pages_unshared",
+        "stable_nodes",
+        "rmap_items",
+        "new_len",
+        "rescan_len",
+        "del_len",
+    ),
+    fixed=frozenset({"order", "checksum"}),
+)
