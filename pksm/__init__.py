@@ -5,40 +5,66 @@ Nothing heavy is loaded here; the names below come in when they are first used.
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from pksm.engine.store import Store
-    from pksm.errors import PksmError
-    from pksm.hosts.flat import FlatHost
-    from pksm.hosts.machine.machine import Machine
-    from pksm.policies.pksmd.daemon import Pksmd
-    from pksm.policies.pksmd.tunables import Tunables, preset
-    from pksm.simulation.clock import Simulation
+    from pksm import bench as bench
+    from pksm import checksums as checksums
+    from pksm import errors as errors
+    from pksm import extents as extents
+    from pksm import linux as linux
+    from pksm import policies as policies
+    from pksm import profiler as profiler
+    from pksm import protocols as protocols
+    from pksm import report as report
+    from pksm import scan as scan
+    from pksm import simulation as simulation
+    from pksm import sources as sources
+    from pksm import testing as testing
+    from pksm import validation as validation
+    from pksm.engine.checksums.plugins import Plugin as Plugin
+    from pksm.engine.store import Store as Store
+    from pksm.errors import BusError as BusError
+    from pksm.errors import PksmError as PksmError
+    from pksm.errors import UnsupportedError as UnsupportedError
+    from pksm.errors import UsageError as UsageError
+    from pksm.hosts.flat import FlatHost as FlatHost
+    from pksm.hosts.machine.machine import Machine as Machine
+    from pksm.policies.ksmd.daemon import Ksmd as Ksmd
+    from pksm.policies.pksmd.daemon import Pksmd as Pksmd
+    from pksm.policies.pksmd.tunables import preset as preset
+    from pksm.simulation.clock import Simulation as Simulation
+else:
+    from pksm.lazy import hand_on
 
-__version__ = "0.1.0"
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "Store": "pksm.engine.store",
-        "FlatHost": "pksm.hosts.flat",
-        "Machine": "pksm.hosts.machine.machine",
-        "Simulation": "pksm.simulation.clock",
-        "Pksmd": "pksm.policies.pksmd.daemon",
-        "Tunables": "pksm.policies.pksmd.tunables",
-        "preset": "pksm.policies.pksmd.tunables",
-        "PksmError": "pksm.errors",
-        "bench": "pksm.bench",
-        "checksums": "pksm.checksums",
-        "errors": "pksm.errors",
-        "policies": "pksm.policies",
-        "profiler": "pksm.profiler",
-        "protocols": "pksm.protocols",
-        "report": "pksm.report",
-        "scan": "pksm.scan",
-        "simulation": "pksm.simulation",
-        "sources": "pksm.sources",
-        "testing": "pksm.testing",
-        "validation": "pksm.validation",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "BusError": "pksm.errors",
+            "FlatHost": "pksm.hosts.flat",
+            "Ksmd": "pksm.policies.ksmd.daemon",
+            "Machine": "pksm.hosts.machine.machine",
+            "PksmError": "pksm.errors",
+            "Pksmd": "pksm.policies.pksmd.daemon",
+            "Plugin": "pksm.engine.checksums.plugins",
+            "Simulation": "pksm.simulation.clock",
+            "Store": "pksm.engine.store",
+            "UnsupportedError": "pksm.errors",
+            "UsageError": "pksm.errors",
+            "preset": "pksm.policies.pksmd.tunables",
+            "bench": "pksm.bench",
+            "checksums": "pksm.checksums",
+            "errors": "pksm.errors",
+            "extents": "pksm.extents",
+            "linux": "pksm.linux",
+            "policies": "pksm.policies",
+            "profiler": "pksm.profiler",
+            "protocols": "pksm.protocols",
+            "report": "pksm.report",
+            "scan": "pksm.scan",
+            "simulation": "pksm.simulation",
+            "sources": "pksm.sources",
+            "testing": "pksm.testing",
+            "validation": "pksm.validation",
+        },
+    )

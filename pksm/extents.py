@@ -1,8 +1,12 @@
 """Runs of pages: those of a source, by address and by what is known of them, and lists of page numbers."""
 
 import enum
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from pksm.arrays import IntArray, Pages, StructArray, U8Array
 
 
 class State(enum.IntEnum):
@@ -22,7 +26,9 @@ RUN = np.dtype([("state", "u1"), ("mapping", "u4"), ("address", "u8"), ("pages",
 PAGE_RUN = np.dtype([("first", "u4"), ("pages", "i8")])
 
 
-def make_runs(state, mapping, address, pages) -> np.ndarray:
+def make_runs(
+    state: ArrayLike, mapping: ArrayLike, address: ArrayLike, pages: np.ndarray | Sequence[int]
+) -> StructArray:
     """Make a RUN array; DATA runs take the buffer's pages one after the other."""
     runs = np.empty(len(pages), RUN)
     runs["state"], runs["mapping"], runs["address"], runs["pages"] = state, mapping, address, pages
@@ -31,12 +37,12 @@ def make_runs(state, mapping, address, pages) -> np.ndarray:
     return runs
 
 
-def data_runs(runs: np.ndarray) -> np.ndarray:
+def data_runs(runs: StructArray) -> StructArray:
     """Return the DATA runs of a RUN array (a copy)."""
     return runs[runs["state"] == State.DATA]
 
 
-def expand(first: np.ndarray, pages: np.ndarray) -> np.ndarray:
+def expand(first: IntArray, pages: IntArray) -> Pages:
     """Return the numbers of all pages of runs, uint32: first[i] .. first[i] + pages[i] - 1."""
     starts = np.cumsum(pages) - pages
     numbers = np.repeat((first - starts).astype(np.uint32), pages)
@@ -44,7 +50,7 @@ def expand(first: np.ndarray, pages: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def cut_runs(data: np.ndarray, cuts: np.ndarray, page_size: int) -> np.ndarray:
+def cut_runs(data: StructArray, cuts: IntArray, page_size: int) -> StructArray:
     """Cut DATA runs that fill a buffer from page 0 on, at the buffer pages `cuts`; cuts past the end do nothing.
 
     `cuts` are sorted and differ from one another.
@@ -63,7 +69,7 @@ def cut_runs(data: np.ndarray, cuts: np.ndarray, page_size: int) -> np.ndarray:
     return pieces
 
 
-def mark_runs(runs: np.ndarray, page_states: np.ndarray, page_size: int) -> np.ndarray:
+def mark_runs(runs: StructArray, page_states: U8Array, page_size: int) -> StructArray:
     """Return `runs` with each DATA page turned into its state of `page_states` (one a buffer page)."""
     pieces = cut_runs(data_runs(runs), np.flatnonzero(np.diff(page_states)) + 1, page_size)
     pieces["state"] = page_states[pieces["first"].astype(np.int64)]
@@ -72,7 +78,7 @@ def mark_runs(runs: np.ndarray, page_states: np.ndarray, page_size: int) -> np.n
     return marked[np.argsort(marked["address"], kind="stable")]
 
 
-def page_runs(pages):
+def page_runs(pages: Pages) -> StructArray:
     """Return page numbers (uint32) as runs of consecutive ones, in the same order."""
     heads = np.append(0, np.flatnonzero(np.diff(pages) != 1) + 1)[: len(pages)]
     runs = np.empty(len(heads), PAGE_RUN)
@@ -83,15 +89,15 @@ def page_runs(pages):
 class PageList:
     """A list of page numbers, kept as the runs of page_runs()."""
 
-    def __init__(self, parts=()):
+    def __init__(self, parts: Iterable[StructArray] = ()) -> None:
         runs = np.concatenate([np.empty(0, PAGE_RUN), *parts])
         self._first = runs["first"].copy()
         self._edges = np.append(0, np.cumsum(runs["pages"]))  # positions where the runs start, and the end
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self._edges[-1])
 
-    def take(self, start, stop):
+    def take(self, start: int, stop: int) -> Pages:
         """Return the page numbers at positions start .. stop-1 (or to the end), uint32."""
         stop = min(stop, len(self))
         if start >= stop:

@@ -9,6 +9,8 @@ from typing import Any
 def hand_on(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return `__getattr__`, `__dir__` and `__all__` for the `__init__` of a package.
 
+    Type checkers do not see these names: the `__init__` imports them besides, each `as` itself, under TYPE_CHECKING.
+
     Args:
         package: the package's own name, `__name__`.
         homes: {name: module that defines it}; a module of the package itself is its own home.
@@ -22,4 +24,7 @@ def hand_on(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any
         setattr(sys.modules[package], name, value)
         return value
 
-    return load, lambda: sorted({*vars(sys.modules[package]), *homes}), sorted(homes)
+    def names() -> list[str]:
+        return sorted({*homes, *(name for name in vars(sys.modules[package]) if name.startswith("__"))})
+
+    return load, names, sorted(homes)

@@ -54,14 +54,17 @@ class FlatHost:
 
     @property
     def pages_sharing(self) -> int:
+        """Ptes that point to a kept page, beyond the first of each."""
         return self._mapped - self._frames
 
     @property
     def pages_zero_sharing(self) -> int:
+        """Ptes that point to the zero page."""
         return self._zero
 
     @property
     def frames_saved(self) -> int:
+        """Frames that merging has freed and that are still saved."""
         return self._mapped + self._zero - self._frames
 
     @property
@@ -211,12 +214,15 @@ class FlatHost:
         return self._zero
 
     def anon_vma(self, pages: Pages) -> U32Array:
+        """Return the anon_vma of each page."""
         return self._anon_vma[pages]
 
     def get_anon_vma(self, anon_vmas: U32Array) -> None:
+        """Take a reference on each anon_vma; one may repeat."""
         native.tally(self._references, anon_vmas, 1)
 
     def put_anon_vma(self, anon_vmas: U32Array) -> None:
+        """Drop a reference on each anon_vma; one may repeat."""
         native.tally(self._references, anon_vmas, -1)
 
     def _drop(self, frames: Pages) -> None:

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
-
 if TYPE_CHECKING:
-    from pksm.profiler.run import profile
+    from pksm.profiler.run import profile as profile
+else:
+    from pksm.lazy import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "profile": "pksm.profiler.run",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "profile": "pksm.profiler.run",
+        },
+    )

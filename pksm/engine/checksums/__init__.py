@@ -2,20 +2,24 @@
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
-
 if TYPE_CHECKING:
-    from pksm.engine.checksums.plugins import Plugin
-    from pksm.engine.checksums.strategies import describe, is_exact, make, names, register
+    from pksm.engine.checksums.plugins import Plugin as Plugin
+    from pksm.engine.checksums.strategies import describe as describe
+    from pksm.engine.checksums.strategies import is_exact as is_exact
+    from pksm.engine.checksums.strategies import make as make
+    from pksm.engine.checksums.strategies import names as names
+    from pksm.engine.checksums.strategies import register as register
+else:
+    from pksm.lazy import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "describe": "pksm.engine.checksums.strategies",
-        "is_exact": "pksm.engine.checksums.strategies",
-        "make": "pksm.engine.checksums.strategies",
-        "names": "pksm.engine.checksums.strategies",
-        "register": "pksm.engine.checksums.strategies",
-        "Plugin": "pksm.engine.checksums.plugins",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "describe": "pksm.engine.checksums.strategies",
+            "is_exact": "pksm.engine.checksums.strategies",
+            "make": "pksm.engine.checksums.strategies",
+            "names": "pksm.engine.checksums.strategies",
+            "register": "pksm.engine.checksums.strategies",
+            "Plugin": "pksm.engine.checksums.plugins",
+        },
+    )

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
-
 if TYPE_CHECKING:
-    from pksm.hosts.machine.machine import Machine
+    from pksm.hosts.machine.machine import Machine as Machine
+else:
+    from pksm.lazy import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "Machine": "pksm.hosts.machine.machine",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "Machine": "pksm.hosts.machine.machine",
+        },
+    )

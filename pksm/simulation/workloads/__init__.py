@@ -2,21 +2,24 @@
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
-
 if TYPE_CHECKING:
-    from pksm.simulation.workloads.loads import Load, make
-    from pksm.simulation.workloads.names import LOADS, RECORDED, WORKLOADS
-    from pksm.simulation.workloads.registry import events
+    from pksm.simulation.workloads.loads import Load as Load
+    from pksm.simulation.workloads.loads import make as make
+    from pksm.simulation.workloads.names import LOADS as LOADS
+    from pksm.simulation.workloads.names import RECORDED as RECORDED
+    from pksm.simulation.workloads.names import WORKLOADS as WORKLOADS
+    from pksm.simulation.workloads.registry import events as events
+else:
+    from pksm.lazy import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "LOADS": "pksm.simulation.workloads.names",
-        "RECORDED": "pksm.simulation.workloads.names",
-        "WORKLOADS": "pksm.simulation.workloads.names",
-        "Load": "pksm.simulation.workloads.loads",
-        "make": "pksm.simulation.workloads.loads",
-        "events": "pksm.simulation.workloads.registry",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "LOADS": "pksm.simulation.workloads.names",
+            "RECORDED": "pksm.simulation.workloads.names",
+            "WORKLOADS": "pksm.simulation.workloads.names",
+            "Load": "pksm.simulation.workloads.loads",
+            "make": "pksm.simulation.workloads.loads",
+            "events": "pksm.simulation.workloads.registry",
+        },
+    )
