@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pksm import sources as sources
     from pksm import testing as testing
     from pksm import validation as validation
+    from pksm.embedding import get_include as get_include
+    from pksm.embedding import get_sources as get_sources
     from pksm.engine.checksums.plugins import Plugin as Plugin
     from pksm.engine.store import Store as Store
     from pksm.errors import BusError as BusError
@@ -51,6 +53,8 @@ else:
             "Store": "pksm.engine.store",
             "UnsupportedError": "pksm.errors",
             "UsageError": "pksm.errors",
+            "get_include": "pksm.embedding",
+            "get_sources": "pksm.embedding",
             "preset": "pksm.policies.pksmd.tunables",
             "bench": "pksm.bench",
             "checksums": "pksm.checksums",

@@ -35,6 +35,7 @@ ROOMS = {
     "protocols": set(),
     "extents": set(),
     "documents": set(),
+    "embedding": set(),
     "errors": set(),
     "lazy": set(),
     "arrays": set(),

@@ -12,6 +12,7 @@ import pytest
 MODULES = {
     "pksm": [
         *("Store", "FlatHost", "Machine", "Simulation", "Pksmd", "Ksmd", "preset", "Plugin"),
+        *("get_include", "get_sources"),
         *("PksmError", "UsageError", "UnsupportedError", "BusError"),
         # modules
         *("bench", "checksums", "errors", "extents", "linux", "policies", "profiler", "protocols"),
