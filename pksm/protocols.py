@@ -1,10 +1,14 @@
-"""The two protocols between a policy and whoever owns the memory. Nothing else.
+"""The protocols between a policy and whoever owns the memory. Nothing else.
 
 All pages, kpages and anon_vmas are uint32 arrays, handled in batches. A host never changes the bytes of a merged page
 without giving the writer a new page; unmerged pages may change silently, or be announced with policy.written(pages).
 """
 
+from collections.abc import Collection
 from typing import Protocol
+
+from pksm.arrays import BoolArray, I64Array, IntArray, Pages, U8Array, U32Array
+from pksm.engine.store import Store
 
 ZERO_FRAME = 0xFFFFFFFF  # in place of a frame's page number: the zero page
 NO_FRAME = 0xFFFFFFFE  # not alive
@@ -17,71 +21,117 @@ class Policy(Protocol):
     policies.Policy.
     """
 
-    def on_new(self, pages): ...  # each a live anonymous page from now on
+    def on_new(self, pages: Pages) -> None:
+        """Take notice of pages that are live and anonymous from now on."""
+        return
 
-    def on_free(self, pages): ...  # their frames are free; the numbers may be born again
+    def on_free(self, pages: Pages) -> None:
+        """Forget pages whose frames are free; the numbers may be born again."""
+        return
 
-    def written(self, pages): ...  # unmerged pages whose bytes have changed
+    def written(self, pages: Pages) -> None:
+        """Take notice of unmerged pages whose bytes have changed."""
+        return
 
-    def moved(self, old, new): ...  # merged pages that are in other frames now, with the same bytes
+    def moved(self, old: Pages, new: Pages) -> None:
+        """Take notice of merged pages that are in other frames now, with the same bytes."""
+        return
 
 
 class PageHost(Protocol):
     """Memory as frames: all that pksmd needs."""
 
-    store: object  # pksm.engine.store.Store
-    static: bool  # unmerged pages never change either: searches by content may then be in flight together
-    classes: object  # uint8 array by page number (native.FREE, BUSY_PAGE, ...), or None: all free to merge
-    pages_sharing: int  # ptes that point to a kept page, beyond the first of each
-    pages_zero_sharing: int  # ptes that point to the zero page
-    frames_saved: int  # frames that merging has freed and that are still saved
+    @property
+    def store(self) -> Store:
+        """The store whose page numbers its pages are."""
 
-    def attach(self, policy): ...  # the policy to tell of births and deaths
+    @property
+    def static(self) -> bool:
+        """True if unmerged pages never change either: searches by content may then be in flight together."""
 
-    # The three below return a bool array (which of the pages the host refused, and left as they were), or None.
-    # A host that refuses a page sets its class to BUSY_PAGE, so that later matches see it.
-    def merge(self, pages, kpages): ...  # every pte of page[i] now points to kpage[i]; frees the frame
+    @property
+    def classes(self) -> U8Array | None:
+        """The class of each page (native.FREE, BUSY_PAGE, ...) by number, None if all are free to merge."""
 
-    def merge_zero(self, pages): ...  # every pte now points to the zero page
+    @property
+    def pages_sharing(self) -> int:
+        """Ptes that point to a kept page, beyond the first of each."""
 
-    def keep(self, pages): ...  # they become kept pages, though nothing is merged into them; as for merge
+    @property
+    def pages_zero_sharing(self) -> int:
+        """Ptes that point to the zero page."""
 
-    def hold(self, pages): ...  # take a reference on each that nobody will ever drop
+    @property
+    def frames_saved(self) -> int:
+        """Frames that merging has freed and that are still saved."""
 
-    def forget(self, pages): ...  # the policy tracks these live pages no more
+    def attach(self, policy: Policy) -> None:
+        """Report births and deaths to this policy from now on."""
 
-    def set_quirks(self, ids): ...  # which of pksmd.quirks.QUIRKS to have, as far as they are the host's
+    # The three below return which of the pages the host refused and left as they were; None if none. A host that
+    # refuses a page sets its class to BUSY_PAGE, so that later matches see it.
+    def merge(self, pages: Pages, kpages: Pages) -> BoolArray | None:
+        """Point every pte of pages[i] to kpages[i], and free the frame."""
 
-    def split(self, pages): ...  # each merged page gets a frame of its own again, born anew
+    def merge_zero(self, pages: Pages) -> BoolArray | None:
+        """Point every pte of the pages to the zero page, and free the frames."""
 
-    def unmerge_all(self): ...  # every merged page gets a frame of its own again, zero pages too; born anew
+    def keep(self, pages: Pages) -> BoolArray | None:
+        """Make kept pages of them, though nothing is merged into them."""
 
-    def anon_vma(self, pages): ...  # the anon_vma of each page
+    def hold(self, pages: Pages) -> None:
+        """Take a reference on each page that nobody will ever drop."""
 
-    def get_anon_vma(self, anon_vmas): ...  # take a reference on each (may repeat)
+    def forget(self, pages: Pages) -> None:
+        """Take notice of live pages that the policy tracks no more."""
 
-    def put_anon_vma(self, anon_vmas): ...  # drop them
+    def set_quirks(self, ids: Collection[str]) -> None:
+        """Have these of the faults of pksmd.quirks.QUIRKS, as far as they are the host's."""
+
+    def split(self, pages: Pages) -> None:
+        """Give each merged page a frame of its own again, born anew."""
+
+    def unmerge_all(self) -> None:
+        """Give every merged page a frame of its own again, zero pages too; born anew."""
+
+    def anon_vma(self, pages: Pages) -> U32Array:
+        """Return the anon_vma of each page."""
+
+    def get_anon_vma(self, anon_vmas: U32Array) -> None:
+        """Take a reference on each anon_vma; one may repeat."""
+
+    def put_anon_vma(self, anon_vmas: U32Array) -> None:
+        """Drop a reference on each anon_vma; one may repeat."""
 
 
 class MappingHost(PageHost, Protocol):
-    """Memory as mappings, which is how KSM sees it."""
+    """Memory as mappings, which is how KSM sees it: mms by id, addresses as virtual page numbers."""
 
-    # mms by id, addresses as virtual page numbers (int64).
-    pte_changes: int  # changes when a pte that mapped a frame no longer does
+    @property
+    def pte_changes(self) -> int:
+        """A number that changes when a pte that mapped a frame no longer does."""
 
-    def mergeable_mms(self): ...  # those with opted-in memory, in the order in which they opted in
+    def mergeable_mms(self) -> list[int]:
+        """Return the mms with opted-in memory, in the order in which they opted in."""
 
-    def is_alive(self, mm): ...  # has it not exited?
+    def is_alive(self, mm: int) -> bool:
+        """Return True while the mm has not exited."""
 
-    def next_mapped(self, mm, first, n): ...  # up to n (virtual pages, pages) from `first` on; if they are the last
+    def next_mapped(self, mm: int, first: int, n: int) -> tuple[I64Array, Pages, bool]:
+        """Return up to n virtual pages from `first` on that map a page, the pages, and whether they are the last."""
 
-    def frames_at(self, mms, virtual_pages): ...  # the page that each maps, or NO_FRAME
+    def frames_at(self, mms: IntArray, virtual_pages: I64Array) -> Pages:
+        """Return the page that each of these maps, or NO_FRAME."""
 
-    # The two below say which ptes, by mm and virtual page, and which page each maps. Return as merge.
-    def merge_ptes(self, mms, virtual_pages, pages, kpages): ...  # these ptes now point to the kpages, and no others
+    # The two below say which ptes, by mm and virtual page, and which page each maps. They return what merge does.
+    def merge_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages, kpages: Pages) -> BoolArray | None:
+        """Point these ptes, and no others, to the kpages."""
 
-    def merge_zero_ptes(self, mms, virtual_pages, pages): ...  # these ptes now point to the zero page
+    def merge_zero_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages) -> BoolArray | None:
+        """Point these ptes, and no others, to the zero page."""
 
-    def unmerge_all(self): ...  # every merged pte gets a page of its own
+    def unmerge_all(self) -> None:
+        """Give every merged pte a page of its own."""
 
-    def zero_ptes_of(self, mm): ...  # how many ptes of an mm point to the zero page
+    def zero_ptes_of(self, mm: int) -> int:
+        """Return how many ptes of an mm point to the zero page."""

@@ -5,10 +5,14 @@ not a page number: a freed page's item may wait on the del list while the frame 
 never stored by users: growth reallocates them.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from pksm.arrays import AnyArray, Ids, IdsLike, Pages, U8Array, U16Array, U32Array, U64Array
 from pksm.engine import native
 from pksm.engine.memory import grown, zeros
+from pksm.engine.native.trees import TableView
 
 
 class ItemTable:
@@ -17,74 +21,74 @@ class ItemTable:
     columns: {name: dtype} of policy columns, by item id, beside the fields of native.NODE.
     """
 
-    def __init__(self, columns, capacity=1024):
+    def __init__(self, columns: Mapping[str, type[np.generic]], capacity: int = 1024) -> None:
         self._nodes = zeros(capacity, native.NODE)
-        self._columns = {name: zeros(capacity, kind) for name, kind in columns.items()}
+        self._columns: dict[str, AnyArray] = {name: zeros(capacity, kind) for name, kind in columns.items()}
         self._trees = np.zeros(1, native.TREES)
         self._free = np.empty(0, np.uint32)  # a stack of ids given back
         self._n_free = 0
         self._top = 1  # ids from here on were never used
-        self._table = None
+        self._table: TableView | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._top - 1 - self._n_free
 
     @property
-    def table(self):
+    def table(self) -> TableView:
         """The table as the C core takes it."""
         if self._table is None:
             self._table = native.TableView(self._nodes, self._trees)
         return self._table
 
     @property
-    def page(self):
+    def page(self) -> Pages:
         return self._nodes["page"]
 
     @property
-    def flags(self):
+    def flags(self) -> U16Array:
         return self._nodes["flags"]
 
     @property
-    def checksum(self):
+    def checksum(self) -> U64Array:
         return self._nodes["checksum"]
 
     @property
-    def visits(self):
+    def visits(self) -> U8Array:
         return self._nodes["visits"]
 
     @property
-    def link(self):
+    def link(self) -> U32Array:
         return self._nodes["link"]
 
     @property
-    def left(self):
+    def left(self) -> U32Array:
         return self._nodes["left"]
 
     @property
-    def right(self):
+    def right(self) -> U32Array:
         return self._nodes["right"]
 
     @property
-    def unstable_root(self):
+    def unstable_root(self) -> int:
         """The item at the unstable tree's root, 0 if it is empty."""
         return int(self._trees["unstable_root"][0])
 
     @property
-    def n_unstable(self):
+    def n_unstable(self) -> int:
         """Items in the unstable tree."""
         return int(self._trees["n_unstable"][0])
 
     @property
-    def n_stable(self):
+    def n_stable(self) -> int:
         """Items in the stable tree."""
         return int(self._trees["n_stable"][0])
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of all columns."""
         return self._nodes.nbytes + sum(column.nbytes for column in self._columns.values()) + self._free.nbytes
 
-    def take(self, n):
+    def take(self, n: int) -> Ids:
         """Return n ids that were free, uint32; all their fields are zero."""
         reused = min(n, self._n_free)
         fresh = n - reused
@@ -100,12 +104,12 @@ class ItemTable:
         self._top += fresh
         return ids
 
-    def free(self, ids):
+    def free(self, ids: Ids) -> None:
         """Give ids back. ItemError if one is in a tree or on a list."""
         native.clear(self.table, ids)
         self.free_blank(ids)
 
-    def free_blank(self, ids):
+    def free_blank(self, ids: Ids) -> None:
         """Give ids back whose items are blank already."""
         n = len(ids)
         if self._n_free + n > len(self._free):
@@ -113,25 +117,25 @@ class ItemTable:
         self._free[self._n_free : self._n_free + n] = ids
         self._n_free += n
 
-    def where(self, ids, mask, flags):
+    def where(self, ids: Ids, mask: int, flags: int) -> Ids:
         """Return those of the ids (uint32) whose flags under the mask are `flags`."""
         return native.select(self.table, ids, mask, flags)
 
-    def set_flags(self, ids, flags):
+    def set_flags(self, ids: Ids, flags: int) -> None:
         """Set flags on the items."""
         native.mark(self.table, native.ids_array(ids), flags, 0)
 
-    def clear_flags(self, ids, flags):
+    def clear_flags(self, ids: IdsLike, flags: int) -> None:
         """Clear flags on the items."""
         native.mark(self.table, native.ids_array(ids), 0, flags)
 
-    def _grow(self, needed, exact=False):
+    def _grow(self, needed: int, exact: bool = False) -> None:
         size = needed if exact else max(needed, len(self._nodes) * 3 // 2)
         self._nodes = grown(self._nodes, size)
         self._columns = {name: grown(column, size) for name, column in self._columns.items()}
         self._table = None
 
-    def check_ids(self):
+    def check_ids(self) -> None:
         """Raise AssertionError unless free ids are blank and free once."""
         assert not self._nodes[0].tobytes().strip(b"\0"), "nil was written to"
         free = self._free[: self._n_free]

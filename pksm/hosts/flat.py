@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from pksm.arrays import I64Array, IdsLike, Pages, U8Array, U32Array
+from pksm.arrays import I64Array, IntArray, IdsLike, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.memory import grown
 from pksm.engine.native import ids_array
@@ -19,13 +19,8 @@ from pksm.protocols import NO_FRAME, ZERO_FRAME, Policy
 FLAT_MM = 1
 
 
-class _Nobody:
+class _Nobody(Policy):
     """In place of a policy, until one is attached."""
-
-    def on_new(self, pages: Pages) -> None: ...
-    def on_free(self, pages: Pages) -> None: ...
-    def written(self, pages: Pages) -> None: ...
-    def moved(self, old: Pages, new: Pages) -> None: ...
 
 
 class FlatHost:
@@ -192,15 +187,15 @@ class FlatHost:
         pages = np.concatenate(parts)
         return pages, self.frame_of[pages], bool(missing)
 
-    def frames_at(self, mms: I64Array, virtual_pages: I64Array) -> Pages:
+    def frames_at(self, mms: IntArray, virtual_pages: I64Array) -> Pages:
         """Return the frame of each page, NO_FRAME where there is none."""
         return np.minimum(self.frame_of[virtual_pages], np.uint32(NO_FRAME))
 
-    def merge_ptes(self, mms: I64Array, virtual_pages: I64Array, pages: Pages, kpages: Pages) -> None:
+    def merge_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages, kpages: Pages) -> None:
         """Merge as merge does: pages have one pte each."""
         self.merge(ids_array(virtual_pages), kpages)
 
-    def merge_zero_ptes(self, mms: I64Array, virtual_pages: I64Array, pages: Pages) -> None:
+    def merge_zero_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages) -> None:
         """Merge as merge_zero does."""
         self.merge_zero(ids_array(virtual_pages))
 

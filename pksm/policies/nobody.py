@@ -1,10 +1,11 @@
 """nobody: memory that is not merged. The measure that all policies are held against."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 from pksm.engine.settings import Settings
 from pksm.policies.base import Policy, Spec
+from pksm.protocols import PageHost
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,9 @@ class NoSettings(Settings):
 class Nobody(Policy):
     """Merges nothing, whatever its host says."""
 
-    def __init__(self, host: Any) -> None:
+    spec: ClassVar[Spec]
+
+    def __init__(self, host: PageHost) -> None:
         from pksm.engine.cost import Cost
 
         self.cost = Cost()
@@ -55,7 +58,7 @@ class Nobody(Policy):
         return 0
 
 
-def make(host: Any, settings: NoSettings, seed: int = 0) -> Policy:
+def make(host: PageHost, settings: NoSettings, seed: int = 0) -> Policy:
     """Return a Nobody."""
     return Nobody(host)
 

@@ -32,7 +32,7 @@ ROOMS = {
     "__init__": {"*"},  # names handed on, loaded when they are first used
     "checksums": {"engine"},  # the public name of engine.checksums
     "testing": {"policies", "hosts", "sources", "engine", "protocols"},
-    "protocols": set(),
+    "protocols": {"engine"},
     "extents": set(),
     "documents": set(),
     "embedding": set(),

@@ -1,13 +1,12 @@
 """ksmd, by name."""
 
-from typing import Any
-
 from pksm.policies.base import Policy, Spec
 from pksm.policies.ksmd.counters import COUNTERS
 from pksm.policies.ksmd.tunables import PRESETS, KsmTunables
+from pksm.protocols import MappingHost
 
 
-def make(host: Any, settings: KsmTunables, seed: int = 0) -> Policy:
+def make(host: MappingHost, settings: KsmTunables, seed: int = 0) -> Policy:
     """Return a Ksmd, in which nothing is random."""
     from pksm.policies.ksmd.daemon import Ksmd
 

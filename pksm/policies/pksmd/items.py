@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pksm.arrays import Ids, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.items import ItemTable
 from pksm.engine.memory import grown
@@ -17,25 +18,25 @@ class Items(ItemTable):
     item_of(pages): page -> item. Ids are parted from their pages before they are freed.
     """
 
-    def __init__(self, capacity=1024):
+    def __init__(self, capacity: int = 1024) -> None:
         super().__init__(_COLUMNS, capacity)
         self._item_of_page = np.zeros(0, np.uint32)
-        self._items_of_pages = None
+        self._items_of_pages: native.ItemsOfPages | None = None
 
     @property
-    def list_stamp(self):
+    def list_stamp(self) -> U32Array:
         return self._columns["list_stamp"]
 
     @property
-    def del_stamp(self):
+    def del_stamp(self) -> U32Array:
         return self._columns["del_stamp"]
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of all columns."""
         return super().nbytes + self._item_of_page.nbytes
 
-    def item_of(self, pages):
+    def item_of(self, pages: Pages) -> Ids:
         """Return the items of those of the pages that have one, in order."""
         try:
             ids = self._item_of_page[pages]
@@ -43,7 +44,7 @@ class Items(ItemTable):
             ids = self._item_of_page[pages[pages < len(self._item_of_page)]]
         return ids[ids != 0]
 
-    def allocate(self, pages):
+    def allocate(self, pages: Pages) -> Ids:
         """Make an item for each page and return the ids, uint32; all other fields are zero.
 
         ItemError when a page has an item already.
@@ -65,29 +66,29 @@ class Items(ItemTable):
         self.page[native.span(ids)] = pages
         return ids
 
-    def detach(self, pages):
+    def detach(self, pages: Pages) -> Ids:
         """Part pages from their items, which are returned: the frames are free, and may live again under others."""
         return native.detach(self.items_of_pages, native.ids_array(pages))
 
     @property
-    def items_of_pages(self):
+    def items_of_pages(self) -> native.ItemsOfPages:
         """The column page -> item as the C core takes it."""
         if self._items_of_pages is None:
             self._items_of_pages = native.ItemsOfPages(self._item_of_page)
         return self._items_of_pages
 
-    def tracked(self):
+    def tracked(self) -> Pages:
         """Return the items of all pages that have one, in order of page number: uint32."""
         return self._item_of_page[self._item_of_page != 0]
 
-    def reserve(self, n):
+    def reserve(self, n: int) -> None:
         """Make room for n items in all, so that growing by steps doesn't copy."""
         if n + 1 > len(self._nodes):
             self._grow(n + 1, exact=True)
             self._item_of_page = grown(self._item_of_page, max(n, len(self._item_of_page)))
             self._items_of_pages = None
 
-    def check(self, order, store=None):
+    def check(self, order: str, store: native.StoreView | None = None) -> None:
         """Raise TreeError or AssertionError unless trees, ids and pages agree."""
         native.trees_check(self.table, order, store)
         self.check_ids()

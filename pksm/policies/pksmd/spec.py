@@ -1,13 +1,12 @@
 """pksmd, by name."""
 
-from typing import Any
-
 from pksm.policies.base import Policy, Spec
 from pksm.policies.pksmd.counters import COUNTERS
 from pksm.policies.pksmd.tunables import PRESETS, Tunables
+from pksm.protocols import PageHost
 
 
-def make(host: Any, settings: Tunables, seed: int = 0) -> Policy:
+def make(host: PageHost, settings: Tunables, seed: int = 0) -> Policy:
     """Return a Pksmd. seed: of the positions that a sampled checksum looks at."""
     from pksm.policies.pksmd.daemon import Pksmd
 
