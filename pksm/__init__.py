@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pksm.policies.ksmd.daemon import Ksmd as Ksmd
     from pksm.policies.pksmd.daemon import Pksmd as Pksmd
     from pksm.policies.pksmd.tunables import preset as preset
-    from pksm.simulation.clock import Simulation as Simulation
+    from pksm.simulation.simulation import Simulation as Simulation
 else:
     from pksm.lazy import hand_on
 
@@ -49,7 +49,7 @@ else:
             "PksmError": "pksm.errors",
             "Pksmd": "pksm.policies.pksmd.daemon",
             "Plugin": "pksm.engine.checksums.plugins",
-            "Simulation": "pksm.simulation.clock",
+            "Simulation": "pksm.simulation.simulation",
             "Store": "pksm.engine.store",
             "UnsupportedError": "pksm.errors",
             "UsageError": "pksm.errors",

@@ -10,6 +10,7 @@ class Reading(TypedDict):
 
     label: str
     ms: Milliseconds
+    reached_ms: Annotated[Milliseconds, "since when no counter has changed"]
     counters: Counters
 
 
@@ -21,24 +22,33 @@ class Series(TypedDict):
 
 
 class Merges(TypedDict):
-    """How many pages merged, and how long they waited for it since there were two of them."""
+    """How many pages merged and freed their frames, and how long they waited for it since there were two of them."""
 
     count: Pages
     wait_ms: Annotated[dict[str, int] | None, "ms of virtual time", "percentiles p50, p90, p99, p100; null: no merges"]
 
 
+class Unmerged(TypedDict):
+    """Memory that nobody merges, at a reading or at the end."""
+
+    label: Annotated[str | None, "", "of the reading; null: the end"]
+    frames_used: Count
+
+
 class Final(TypedDict):
-    """How a run ended."""
+    """What there is at the end of a run, and what all of it took."""
 
     ms: Milliseconds
+    reached_ms: Annotated[Milliseconds, "since when no counter has changed"]
     wakes: Annotated[Count, "wake-ups of the policy"]
     hung: Annotated[str | None, "", "why the policy will never wake again, or null"]
     counters: Counters
+    metadata_bytes: Annotated[Bytes, "of the policy's own records"]
+    metadata_bytes_peak: Annotated[Bytes, "the most of them at any time"]
     merges: Merges
+    fake_merges: Annotated[Count, "merges that freed no frame, besides"]
     cost: Work
     steps: dict[str, StepTime]
-    metadata_bytes: Annotated[Bytes, "of the policy's own records"]
-    fake_merges: Annotated[Count, "merges that freed no frame"]
 
 
 class Run(TypedDict):
@@ -60,7 +70,5 @@ class SimulateDocument(TypedDict):
     frames: Annotated[Count, "frames of the machine"]
     seed: int
     interrupted: bool
-    unmerged: Annotated[
-        list[list[str | int | None]], "frames", "label and frames in use where nobody merges; last: null"
-    ]
+    unmerged: Annotated[list[Unmerged], "", "at each reading and at the end; empty for one policy alone"]
     runs: list[Run]

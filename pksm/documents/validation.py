@@ -24,6 +24,10 @@ class TruthDocument(TypedDict):
     """The simulated machine beside kernels that were booted and recorded: what `pksm.validation.truth` returns."""
 
     schema: Literal["pksm.truth/1"]
+    numbers: Annotated[Count, "all rows"]
+    equal: Annotated[Count, "rows in which ours is the kernel's number"]
+    explained: Annotated[Count, "rows that differ for a known reason"]
+    unexplained: Annotated[Count, "rows that differ for none"]
     rows: list[TruthRow]
     readings: NotRequired[Annotated[dict[str, list[int]], "readings", "of a kernel: exact in every counter, all"]]
 

@@ -19,67 +19,101 @@ SHOWN = {
     "frames_used": "frames",
     "frames_saved": "saved",
 }
+PACE = ("pages_to_scan", "sleep_millisecs")
 ALWAYS = ("pages_shared", "pages_sharing", "pages_unshared", "frames_used", "frames_saved")
 
 
+SETTING_WIDTH = 20
+
+
 def csv(document: SimulateDocument) -> str:
-    """Return samples and readings as CSV, by policy and time; samples have no label."""
+    """Return the samples and readings of all runs as CSV, by time; samples have no label."""
     names = list(dict.fromkeys(name for run in document["runs"] for name in run["series"]["columns"]))
-    blank = {"policy": "", "label": "", **dict.fromkeys(names, "")}
+    blank = {"policy": "", "label": "", "reached_ms": "", **dict.fromkeys(names, "")}
     return csv_text([blank | {"policy": run["policy"], **row} for run in document["runs"] for row in _csv_rows(run)])
 
 
 def _csv_rows(run: Run) -> list[dict]:
-    rows = [{"label": "", **dict(zip(run["series"]["columns"], row, strict=True))} for row in run["series"]["rows"]]
-    rows += [{"label": reading["label"], "ms": reading["ms"], **reading["counters"]} for reading in run["readings"]]
+    rows = [dict(zip(run["series"]["columns"], row, strict=True)) for row in run["series"]["rows"]]
+    for reading in run["readings"]:
+        times = {name: reading[name] for name in ("label", "ms", "reached_ms")}
+        rows.append({**times, **reading["counters"]})
     return sorted(rows, key=lambda row: row["ms"])
 
 
 def table(document: SimulateDocument, width: int = 80, colour: bool = False) -> str:
     """Return a document for people: one policy over time, or several side by side."""
     paint = painting(colour)
-    if len(document["runs"]) > 1:
-        return _side_by_side(document, width, paint)
+    alone = len(document["runs"]) == 1
+    parts = _alone(document, width, paint) if alone else _side_by_side(document, width, paint)
+    return page(parts)
+
+
+def _alone(document, width, paint):
+    """One policy: its counters at the readings and over time, and what came of it."""
     [run] = document["runs"]
     final = run["final"]
     parts = [paragraph(_headline(document, run), width)]
     if run["readings"]:
-        rows = [(reading["label"], reading["ms"], reading["counters"]) for reading in run["readings"]]
-        parts.append(_counters("Readings", rows, width, paint))
-    columns_, rows = run["series"]["columns"], run["series"]["rows"]
+        rows = [(reading["label"], reading["reached_ms"], reading["counters"]) for reading in run["readings"]]
+        parts.append(_counters(("Readings", "reached ms"), rows, width, paint))
+    names, rows = run["series"]["columns"], run["series"]["rows"]
     if len(rows) > 1:
-        samples = [("", row[0], dict(zip(columns_[1:], row[1:], strict=True))) for row in _spread(rows)]
-        parts.append(_counters("Over time", samples, width, paint))
+        samples = [("", row[0], dict(zip(names[1:], row[1:], strict=True))) for row in _spread(rows)]
+        parts.append(_counters(("Over time", "ms"), samples, width, paint))
     elif not run["readings"]:
-        parts.append(_counters("In the end", [("", final["ms"], final["counters"])], width, paint))
+        parts.append(
+            _counters(("In the end", "reached ms"), [("", final["reached_ms"], final["counters"])], width, paint)
+        )
     if final["hung"]:
         parts.append(paragraph(f"{final['hung']}; nothing is merged any more.", width))
     parts.append(paragraph(_savings(final, document["page_size"]), width))
     parts.append(paragraph(_effort(final), width))
-    return page(parts)
+    return parts
 
 
 def _side_by_side(document, width, paint):
-    """Several policies over the same memory: what each leaves in use at the readings, and what that takes."""
-    runs, page_size = document["runs"], document["page_size"]
+    """Several policies over the same memory: their settings, the frames that each leaves in use, and what that takes."""
+    runs, page_size, unmerged = document["runs"], document["page_size"], document["unmerged"]
     names = [run["policy"] for run in runs]
     title = f"{cut(plain(document['workload']), LABEL_WIDTH * 2)} under {' and '.join(names)}"
     parts = [paragraph(title + (", interrupted" if document["interrupted"] else ""), width)]
-    unmerged = document["unmerged"]
+    parts.append(_lines([("Settings", *names), *_settings(runs)], paint))
     if unmerged:
-        rows = [("Frames in use", "nobody", *names)]
-        for place, (label, used) in enumerate(unmerged[:-1]):
+        rows = [("Frames in use, reached at", "nobody", *names)]
+        for place, then in enumerate(unmerged[:-1]):
             readings = [run["readings"][place] if place < len(run["readings"]) else None for run in runs]
-            rows.append((cut(plain(label), LABEL_WIDTH), f"{used:,}", *map(_used_at, readings)))
-        last = (f"{run['final']['counters']['frames_used']:,}" for run in runs)
-        parts.append(_lines([*rows, ("at the end", f"{unmerged[-1][1]:,}", *last)], paint))
-    rows = [("To the end", *names)]
-    for name, cell in _FINALS.items():
-        rows.append((name, *(cell(run["final"]) for run in runs)))
+            rows.append((cut(plain(then["label"]), LABEL_WIDTH), f"{then['frames_used']:,}", *map(_used_at, readings)))
+        rows.append(("at the end", f"{unmerged[-1]['frames_used']:,}", *(_used_at(run["final"]) for run in runs)))
+        parts.append(_lines(rows, paint))
+    at_end = [("At the end", *names), *_cells(_GAUGES, runs)]
     if unmerged:
-        rows.append(("saved, less metadata", *(_net(unmerged[-1][1], run["final"], page_size) for run in runs)))
-    parts.append(_lines(rows, paint))
-    return page(parts)
+        last = unmerged[-1]["frames_used"]
+        at_end.append(("saved, less metadata", *(_net(last, run["final"], page_size) for run in runs)))
+    parts.append(_lines(at_end, paint))
+    parts.append(_lines([("In all", *names), *_cells(_TOTALS, runs)], paint))
+    return parts
+
+
+def _settings(runs):
+    """Rows of the settings that set the pace, and of the others that all have and that differ."""
+    known = [run["tunables"] for run in runs]
+    common = [name for name in known[0] if all(name in tunables for tunables in known)]
+    differing = [name for name in common if any(tunables[name] != known[0][name] for tunables in known)]
+    for name in dict.fromkeys((*PACE, *differing)):
+        cells = [_setting(tunables[name]) if name in tunables else "-" for tunables in known]
+        if set(cells) != {"-"}:
+            yield name, *cells
+
+
+def _setting(value):
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return f"{len(value)} of them" if value else "none"
+    return f"{value:,}" if isinstance(value, int) else cut(plain(str(value)), SETTING_WIDTH)
+
+
+def _cells(figures, runs):
+    return [(name, *(cell(run["final"]) for run in runs)) for name, cell in figures.items()]
 
 
 def _lines(rows, paint):
@@ -87,8 +121,8 @@ def _lines(rows, paint):
     return [paint(lines[0]), *lines[1:]]
 
 
-def _used_at(reading):
-    return f"{reading['counters']['frames_used']:,} at {_time(reading['ms'])}" if reading else "-"
+def _used_at(state):
+    return f"{state['counters']['frames_used']:,} at {_time(state['reached_ms'])}" if state else "-"
 
 
 def _net(unmerged, final, page_size):
@@ -96,18 +130,22 @@ def _net(unmerged, final, page_size):
     return size(left) if left >= 0 else f"-{size(-left)}"
 
 
-_FINALS = {
-    "virtual time": lambda final: _time(final["ms"]),
-    "pages visited": lambda final: f"{final['cost']['pages_visited']:,}",
-    "mappings merged": lambda final: f"{_merged(final['counters']):,}",
-    "fake merges": lambda final: f"{final['fake_merges']:,}",
+def _sharing(counters):
+    """Mappings that have no frame of their own: KSM counts those of the zero page apart."""
+    return counters["pages_sharing"] + counters.get("ksm_zero_pages", 0)
+
+
+_GAUGES = {
+    "mappings sharing": lambda final: f"{_sharing(final['counters']):,}",
     "metadata": lambda final: size(final["metadata_bytes"]),
 }
-
-
-def _merged(counters):
-    """Mappings that have no frame of their own any more: KSM counts those of the zero page apart."""
-    return counters["pages_sharing"] + counters.get("ksm_zero_pages", 0)
+_TOTALS = {
+    "virtual time": lambda final: _time(final["ms"]),
+    "pages visited": lambda final: f"{final['cost']['pages_visited']:,}",
+    "pages merged": lambda final: f"{final['merges']['count']:,}",
+    "fake merges": lambda final: f"{final['fake_merges']:,}",
+    "metadata, at most": lambda final: size(final["metadata_bytes_peak"]),
+}
 
 
 def _headline(document, run):
@@ -132,15 +170,17 @@ def _spread(rows):
     return [rows[i * (len(rows) - 1) // (ROWS - 1)] for i in range(ROWS)]
 
 
-def _counters(title, rows, width, paint):
-    """Lines of counters: rows of (label, ms, counters). Columns that are 0 everywhere, or for which there is no room,
-    and a pages_to_scan that nobody moves, are left out."""
+def _counters(heads, rows, width, paint):
+    """Lines of counters. heads: of label and time; rows: (label, ms, counters).
+
+    Columns that are 0 everywhere, or for which there is no room, and a pages_to_scan that nobody moves, are left out.
+    """
     names = [name for name in SHOWN if name in rows[0][2]]
     names = [name for name in names if name in ALWAYS or any(counters[name] for _, _, counters in rows)]
     if "pages_to_scan" in names and len({counters["pages_to_scan"] for _, _, counters in rows}) == 1:
         names.remove("pages_to_scan")
     while True:
-        head = (title, "ms", *(SHOWN[name] for name in names))
+        head = (*heads, *(SHOWN[name] for name in names))
         cells = [head] + [
             (cut(plain(label), LABEL_WIDTH), f"{ms:,}", *(f"{counters[name]:,}" for name in names))
             for label, ms, counters in rows

@@ -56,10 +56,9 @@ def _line(row):
 
 
 def _verdict(document):
-    numbers, equal, explained, left = _counts(document["rows"])
     text = (
-        f"{equal:,} of {numbers:,} numbers are the kernel's; "
-        f"{explained:,} differ for a known reason, {left:,} for none."
+        f"{document['equal']:,} of {document['numbers']:,} numbers are the kernel's; "
+        f"{document['explained']:,} differ for a known reason, {document['unexplained']:,} for none."
     )
     for kernel, (good, all_) in document.get("readings", {}).items():
         text += f" {kernel}: {good:,} of {all_:,} readings exact in every counter."

@@ -1,67 +1,102 @@
 """What can happen in a simulation: each operation by name, with its fields, and how it is done.
 
-A trace names these operations; workloads give them as Events. Processes go by name. An address is in bytes, or the name
-that mmap gave a mapping; `first` counts pages from there, `n` pages.
+A trace names these operations; workloads give them as Events. A function's parameters are the fields of its operation,
+looked at once, when this module is loaded. Processes go by name. An address is in bytes, or the name that mmap gave a
+mapping; `first` counts pages from there, `n` pages.
 """
 
 import inspect
-from typing import NamedTuple
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pksm.errors import PksmError, UsageError
 
-OPERATIONS = {}  # name -> function(sim, **fields)
+if TYPE_CHECKING:
+    from pksm.simulation.simulation import Simulation
 
 
-class Event(NamedTuple):
+class Operation(NamedTuple):
+    """How one operation is done.
+
+    run: function(sim, **fields); fields: the names that it knows; required: those of them that it needs; takes_time:
+    whether virtual time goes on meanwhile.
+    """
+
+    run: Callable[..., None]
+    fields: tuple[str, ...]
+    required: tuple[str, ...]
+    takes_time: bool
+
+
+OPERATIONS: dict[str, Operation] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
     """One thing that happens.
 
     ms: not before this virtual millisecond (None: as soon as what comes before is done); op: of OPERATIONS; fields: its
     arguments by name; where: how an error names this event ("" for nothing).
+
+    Raises UsageError for an operation that does not exist, or fields that are not its own.
     """
 
     ms: int | None
     op: str
-    fields: dict
+    fields: dict[str, Any]
     where: str = ""
 
+    def __post_init__(self) -> None:
+        operation = OPERATIONS.get(self.op)
+        if operation is None:
+            raise self._wrong("op", f"unknown operation {self.op!r}: choose from {', '.join(OPERATIONS)}")
+        for name in self.fields:
+            if name not in operation.fields:
+                known = ", ".join(operation.fields) or "none"
+                raise self._wrong(name, f"{self.op} has no such field, but {known}")
+        for name in operation.required:
+            if name not in self.fields:
+                raise self._wrong(name, f"missing, and {self.op} needs it")
 
-def perform(sim, event):
-    """Do an event now. UsageError for an operation or a field that there is not; other errors name the event."""
-    check_fields(event.op, event.fields, event.where)
+    def _wrong(self, field: str, reason: str) -> UsageError:
+        return UsageError(f"{_prefix(self.where)}field {field}: {reason}")
+
+
+def perform(sim: "Simulation", event: Event, hold: Callable[[], AbstractContextManager] = nullcontext) -> None:
+    """Do an event now; errors name it. hold: entered meanwhile, unless the event takes virtual time."""
+    operation = OPERATIONS[event.op]
     try:
-        OPERATIONS[event.op](sim, **event.fields)
+        with nullcontext() if operation.takes_time else hold():
+            operation.run(sim, **event.fields)
     except PksmError as error:
         raise type(error)(f"{_prefix(event.where)}{event.op}: {error}") from None
 
 
-def check_fields(op, fields, where=""):
-    """Raise UsageError unless the operation exists and has exactly such fields."""
-    if op not in OPERATIONS:
-        raise UsageError(f"{_prefix(where)}field op: unknown operation {op!r}: choose from {', '.join(OPERATIONS)}")
-    parameters = list(inspect.signature(OPERATIONS[op]).parameters.values())[1:]
-    known = [parameter.name for parameter in parameters]
-    for name in fields:
-        if name not in known:
-            raise UsageError(f"{_prefix(where)}field {name}: {op} has no such field, but {', '.join(known) or 'none'}")
-    for parameter in parameters:
-        if parameter.default is parameter.empty and parameter.name not in fields:
-            raise UsageError(f"{_prefix(where)}field {parameter.name}: missing, and {op} needs it")
-
-
-def _prefix(where):
+def _prefix(where: str) -> str:
     return f"{where}: " if where else ""
 
 
-def _operation(function):
-    OPERATIONS[function.__name__] = function
+def _operation(function: Callable[..., None], takes_time: bool = False) -> Callable[..., None]:
+    """Enter a function(sim, field, ...) in the table; a field without a default is required."""
+    _, *parameters = inspect.signature(function).parameters.values()
+    required = tuple(parameter.name for parameter in parameters if parameter.default is parameter.empty)
+    fields = tuple(parameter.name for parameter in parameters)
+    OPERATIONS[function.__name__] = Operation(function, fields, required, takes_time)
     return function
+
+
+def _takes_time(function: Callable[..., None]) -> Callable[..., None]:
+    return _operation(function, takes_time=True)
 
 
 def _at(sim, process, address, first):
     """Return (mm, address in bytes)."""
-    return sim.process(process), sim.address(process, address) + first * sim.machine.page_size
+    names = sim.names
+    return names.process(process), names.address(process, address) + first * sim.machine.page_size
 
 
 # ---- processes and address spaces ----
@@ -69,31 +104,28 @@ def _at(sim, process, address, first):
 
 @_operation
 def spawn(sim, process):
-    sim.add_process(process, sim.machine.spawn)
+    sim.names.add_process(process, sim.machine.spawn)
 
 
 @_operation
 def fork(sim, process, child):
-    parent = sim.process(process)
-    sim.add_process(child, lambda: sim.machine.fork(parent), like=process)
+    parent = sim.names.process(process)
+    sim.names.add_process(child, lambda: sim.machine.fork(parent), like=process)
 
 
 @_operation
 def exit(sim, process):
-    sim.machine.exit(sim.process(process))
-    sim.drop_process(process)
+    sim.machine.exit(sim.names.process(process))
+    sim.names.drop_process(process)
 
 
 @_operation
 def mmap(sim, process, n, address=None, name=None, writable=True, mergeable=False, stack=False):
-    mm = sim.process(process)
-    if name is not None and (process, name) in sim.mappings:
-        raise UsageError(f"process {process!r} has a mapping {name!r} already")
+    mm = sim.names.process(process)
     if isinstance(address, str):
         raise UsageError(f"address {address!r}: must be a number; a mapping gets its name by the field name")
-    at = sim.machine.mmap(mm, n, address, writable=writable, mergeable=mergeable, stack=stack)
-    if name is not None:
-        sim.mappings[process, name] = at
+    kind = {"writable": writable, "mergeable": mergeable, "stack": stack}
+    sim.names.add_mapping(process, name, lambda: sim.machine.mmap(mm, n, address, **kind))
 
 
 @_operation
@@ -104,8 +136,8 @@ def munmap(sim, process, address, n, first=0):
 @_operation
 def mremap(sim, process, address, n, first=0, to=None, new_n=None):
     at = sim.machine.mremap(*_at(sim, process, address, first), n, to, new_n)
-    if not first and (process, address) in sim.mappings:
-        sim.mappings[process, address] = at
+    if not first:
+        sim.names.move_mapping(process, address, at)
 
 
 @_operation
@@ -185,28 +217,28 @@ def read(sim, label=None, process=None, address=None, n=1, first=0):
 
 @_operation
 def drain(sim):
-    """Let go of pages that wait on their way to the LRU lists."""
+    """Move pages that wait in a pagevec on to the LRU lists."""
     sim.machine.drain()
 
 
 @_operation
 def lock_page(sim, process, address, name, n=1, first=0):
-    sim.hold(name, lambda: sim.machine.lock_page(*_at(sim, process, address, first), n))
+    sim.names.hold(name, lambda: sim.machine.lock_page(*_at(sim, process, address, first), n))
 
 
 @_operation
 def unlock_page(sim, name):
-    sim.machine.unlock_page(sim.release(name))
+    sim.machine.unlock_page(sim.names.release(name))
 
 
 @_operation
 def pin(sim, process, address, name, n=1, first=0):
-    sim.hold(name, lambda: sim.machine.pin(*_at(sim, process, address, first), n))
+    sim.names.hold(name, lambda: sim.machine.pin(*_at(sim, process, address, first), n))
 
 
 @_operation
 def unpin(sim, name):
-    sim.machine.unpin(sim.release(name))
+    sim.machine.unpin(sim.names.release(name))
 
 
 @_operation
@@ -237,13 +269,13 @@ def thp_split(sim, process, address, n=1, first=0):
 # ---- time and the policy ----
 
 
-@_operation
+@_takes_time
 def wait(sim, ms):
     """Let virtual milliseconds pass."""
     sim.run(sim.now + ms)
 
 
-@_operation
+@_takes_time
 def until_rest(sim, quiet_ms=2500, limit_ms=3_600_000):
     """Let time pass until no counter has changed for quiet_ms."""
     if not sim.run_until_rest(quiet_ms, limit_ms):

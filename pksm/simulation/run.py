@@ -10,8 +10,11 @@ from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
 from pksm.policies.registry import choose_one
 from pksm.simulation import workloads
-from pksm.simulation.clock import Over, Simulation
-from pksm.simulation.trace import load_script, read_trace
+from pksm.simulation.clock import Over
+from pksm.simulation.observers import Observer
+from pksm.simulation.script import load_script
+from pksm.simulation.simulation import Simulation
+from pksm.simulation.trace import read_trace
 
 SCHEMA = "pksm.simulate/1"
 FRAMES = 131072  # 512 MiB of 4 KiB, as the kernels had that were measured
@@ -36,46 +39,73 @@ class Settings:
     sample_ms: int | None = 100
 
 
-def simulate(settings, choices, progress=None, hold=nullcontext):
-    """Play a workload once for each policy and return the document, ready for json; README.md tells its fields.
+class _Progress(Observer):
+    """Reports how a policy's run goes on, and remembers the most metadata that the policy has kept."""
 
-    choices: policies.registry.Choice, one or more, which pickle: what registry.choose() returns.
-    progress(policy name, now, wake-ups): called after every step. hold: a factory of context managers that hold
-    interrupts back for the length of a step; a KeyboardInterrupt in between ends the work, and the document tells of
-    what was done by then. The results are in `runs`; with several policies `unmerged` has the frames used if nobody
-    merges.
+    def __init__(self, policy, name, report):
+        self._policy, self._name, self._report = policy, name, report
+        self.metadata_bytes_peak = 0
+
+    def _look(self):
+        self.metadata_bytes_peak = max(self.metadata_bytes_peak, self._policy.metadata_bytes)
+
+    def before_step(self, sim):
+        self._look()
+
+    def after_step(self, sim):
+        self._look()
+        if self._report:
+            self._report(self._name, sim.now, sim.wakes)
+
+
+def simulate(settings, choices, progress=None, hold=nullcontext):
+    """Play a workload once for each policy.
+
+    Args:
+        settings: what to play.
+        choices: the policies, as policies.choose() returns them; each gets a machine of its own.
+        progress: progress(policy name, now, wake-ups) is called after every step.
+        hold: makes context managers that hold interrupts back for the length of a step. A KeyboardInterrupt in between
+            ends the work, and the document has what was done by then.
+
+    Returns:
+        The document `pksm.simulate/1`, ready for JSON, with a run for each policy. `unmerged` has the frames in use if
+        nobody merges, at each reading and at the end; it is empty for one policy alone.
+
+    Raises:
+        UsageError: what cannot be played.
     """
-    play = _player(settings)
-    runs, interrupted = [], False
+    play = _player(settings, len(choices))
+    runs, interrupted, unmerged = [], False, []
     known = {name for choice in choices for name in choice.settings.entries()}
     for choice in choices:
         run, interrupted = _run(settings, choice, play, progress, hold, known)
         runs.append({"policy": choice.name, "tunables": choice.settings.as_dict(), **run})
         if interrupted:
             break
-    unmerged = []
     if len(choices) > 1 and not interrupted:
         run, interrupted = _run(replace(settings, sample_ms=None), choose_one("nobody"), play, None, hold, known)
         unmerged = [] if interrupted else _frames_used(run)
-    document = {
+    return {
         "schema": SCHEMA,
         "workload": settings.workload,
         "page_size": settings.page_size,
         "frames": _frames(settings),
         "seed": settings.seed,
         "interrupted": interrupted,
+        "unmerged": unmerged,
+        "runs": runs,
     }
-    return document | {"unmerged": unmerged, "runs": runs}
 
 
 def _frames_used(run):
-    """Return [(label, frames used)] of a run's readings, and a last one of its end."""
-    used = [(reading["label"], reading["counters"]["frames_used"]) for reading in run["readings"]]
-    return [*used, (None, run["final"]["counters"]["frames_used"])]
+    """Return the frames used at a run's readings, and last at its end."""
+    states = [(reading["label"], reading) for reading in run["readings"]] + [(None, run["final"])]
+    return [{"label": label, "frames_used": state["counters"]["frames_used"]} for label, state in states]
 
 
-def _player(settings):
-    """Return function(sim) that plays the workload. UsageError if there is none of that name."""
+def _player(settings, times):
+    """Return function(sim) that plays the workload, so many times. UsageError if there is none of that name."""
     name = settings.workload
     if name in workloads.WORKLOADS:
         return lambda sim: sim.play(workloads.events(name, settings.pages, settings.seed, settings.page_size))
@@ -84,8 +114,9 @@ def _player(settings):
     if name.endswith(".py"):
         workload = load_script(name)
         return lambda sim: workload(sim.machine, sim)
-    events = read_trace(name)
-    return lambda sim: sim.play(events)
+    if times > 1 and not os.path.isfile(name):
+        raise UsageError(f"{name} is not a file, and can be read only once: save the trace to compare policies on it")
+    return lambda sim: sim.play(read_trace(name))
 
 
 def _frames(settings):
@@ -93,31 +124,6 @@ def _frames(settings):
         return settings.frames
     named = settings.workload in workloads.WORKLOADS
     return max(FRAMES, settings.pages + settings.pages // 4) if named else FRAMES
-
-
-class _Watched(Simulation):
-    """Tells how it goes on, and holds interrupts back for the length of a step."""
-
-    tell, hold = None, nullcontext
-    of_others = frozenset()  # settings that only policies beside this one have: setting them does nothing here
-
-    def set(self, name, value):
-        if name not in self.of_others:
-            super().set(name, value)
-
-    def step(self):
-        with self.hold():
-            more = super().step()
-        if self.tell:
-            self.tell(self.now, self.wakes)
-        return more
-
-    def perform(self, event):
-        if event.op in ("wait", "until_rest"):  # many steps
-            super().perform(event)
-            return
-        with self.hold():
-            super().perform(event)
 
 
 def _play(sim, play, settings):
@@ -133,9 +139,16 @@ def _run(settings, choice, play, progress, hold, known):
     """
     machine = Machine(_frames(settings), settings.page_size)
     policy = choice.make(machine)
-    sim = _Watched(machine, policy, sample_ms=settings.sample_ms, end_ms=settings.until_ms)
-    sim.hold, sim.of_others = hold, known - choice.settings.entries().keys()
-    sim.tell = progress and (lambda now, wakes: progress(choice.name, now, wakes))
+    observer = _Progress(policy, choice.name, progress)
+    sim = Simulation(
+        machine,
+        policy,
+        sample_ms=settings.sample_ms,
+        end_ms=settings.until_ms,
+        observers=[observer],
+        hold=hold,
+        settings_of_others=known - choice.settings.entries().keys(),
+    )
     interrupted = False
     try:
         _play(sim, play, settings)
@@ -148,21 +161,29 @@ def _run(settings, choice, play, progress, hold, known):
     return {
         "readings": [reading._asdict() for reading in sim.readings],
         "series": {"columns": list(sim.columns), "rows": [list(row) for row in sim.samples]},
-        "final": {
-            "ms": sim.now,
-            "wakes": sim.wakes,
-            "hung": policy.hung or None,
-            "counters": sim.counters(),
-            "merges": _merges(sim.merge_waits()),
-            "cost": policy.cost.as_dict(),
-            "steps": {
-                step: {"wall_s": round(wall, 6), "cpu_s": round(policy.cost.cpu_s[step], 6)}
-                for step, wall in policy.cost.wall_s.items()
-            },
-            "metadata_bytes": policy.metadata_bytes,
-            "fake_merges": policy.fake_merges,
-        },
+        "final": _final(sim, observer.metadata_bytes_peak),
     }, interrupted
+
+
+def _final(sim, metadata_bytes_peak):
+    """What there is at the end (gauges), and what it took (totals)."""
+    policy = sim.policy
+    return {
+        "ms": sim.now,
+        "reached_ms": sim.reached_ms,
+        "wakes": sim.wakes,
+        "hung": policy.hung or None,
+        "counters": sim.counters(),
+        "metadata_bytes": policy.metadata_bytes,
+        "metadata_bytes_peak": max(metadata_bytes_peak, policy.metadata_bytes),
+        "merges": _merges(sim.merge_waits()),
+        "fake_merges": policy.fake_merges,
+        "cost": policy.cost.as_dict(),
+        "steps": {
+            step: {"wall_s": round(wall, 6), "cpu_s": round(policy.cost.cpu_s[step], 6)}
+            for step, wall in policy.cost.wall_s.items()
+        },
+    }
 
 
 def _merges(waits):

@@ -3,13 +3,15 @@
 import csv
 import io
 import json
+import os
 import signal
+import threading
 
 import pytest
 
 from pksm.cli.main import main
 from pksm.policies.pksmd.counters import COUNTERS
-from pksm.simulation import workloads
+from pksm.simulation import OPERATIONS, workloads
 
 from support.cli_runs import is_one_line, run, start
 
@@ -32,27 +34,32 @@ def trace(tmp_path):
 
 
 def document(capfd, *arguments):
-    """The document of one policy, and the fields of its run beside those of the whole."""
     done = run(capfd, "simulate", "--json", *arguments)
     assert done.code == 0 and done.err == "", done.err
-    found = json.loads(done.out)
-    [only] = found["runs"]
-    assert found["unmerged"] == []
-    return found | only
+    return json.loads(done.out)
+
+
+def only_run(capfd, *arguments):
+    """The run of a document about one policy."""
+    [run] = document(capfd, *arguments)["runs"]
+    return run
 
 
 def test_the_document(trace, capfd):
     found = document(capfd, trace, "--frames", "50", "--sample", "1000")
     assert found["schema"] == "pksm.simulate/1" and not found["interrupted"]
     assert (found["workload"], found["page_size"], found["frames"]) == (str(trace), 4096, 50)
-    assert found["policy"] == "pksmd:fixed" and found["tunables"]["pages_to_scan"] == 1000
-    settled, written = found["readings"]
-    assert (settled["label"], settled["ms"]) == ("settled", 2500)
+    assert found["unmerged"] == [], "only several policies are compared with nobody"
+    [run] = found["runs"]
+    assert run["policy"] == "pksmd:fixed" and run["tunables"]["pages_to_scan"] == 1000
+    settled, written = run["readings"]
+    assert (settled["label"], settled["ms"], settled["reached_ms"]) == ("settled", 2500, 0)
+    assert (written["ms"], written["reached_ms"]) == (2500, 2500), "a page was written then"
     assert set(settled["counters"]) == {*COUNTERS, "frames_used", "frames_saved"}
     assert {name: settled["counters"][name] for name in ("pages_shared", "pages_sharing", "pages_unshared")} == {
         "pages_shared": 1, "pages_sharing": 2, "pages_unshared": 1}  # fmt: skip
     assert (settled["counters"]["frames_used"], written["counters"]["frames_used"]) == (2, 3)
-    series, final = found["series"], found["final"]
+    series, final = run["series"], run["final"]
     assert series["columns"] == ["ms", *settled["counters"]]
     assert [row[0] for row in series["rows"]] == [0, 1000, 2000, 2500]
     assert series["rows"][-1][1:] == list(final["counters"].values()) == list(written["counters"].values())
@@ -63,14 +70,14 @@ def test_the_document(trace, capfd):
 
 def test_the_end_can_be_given(trace, capfd):
     """Not at the last wake-up before, nor at the workload's end: exactly there."""
-    early = document(capfd, trace, "--until", "1010")
+    early = only_run(capfd, trace, "--until", "1010")
     assert early["final"]["ms"] == 1010 and early["readings"] == []
-    late = document(capfd, trace, "--until", "9999")
+    late = only_run(capfd, trace, "--until", "9999")
     assert late["final"]["ms"] == 9999 and len(late["readings"]) == 2
 
 
 def test_presets_and_settings(trace, capfd):
-    found = document(capfd, trace, "--preset", "android-3.4", "--set", "sleep_millisecs=7", "--set", "run=0")
+    found = only_run(capfd, trace, "--preset", "android-3.4", "--set", "sleep_millisecs=7", "--set", "run=0")
     assert found["policy"] == "pksmd:android-3.4" and found["tunables"]["sleep_millisecs"] == 7
     assert "lifo-batch" in found["tunables"]["quirks"] and found["final"]["wakes"] == 0
     assert found["final"]["counters"]["pages_sharing"] == 0 and found["final"]["merges"]["wait_ms"] is None
@@ -80,8 +87,9 @@ def test_presets_and_settings(trace, capfd):
 def test_loads_by_name(name, capfd):
     found = document(capfd, name, "--pages", "200", "--seed", "3")
     assert found["frames"] == 131072 and found["seed"] == 3
-    saved = found["readings"][0]["counters"]["frames_saved"]
-    assert saved == {"b": 50, "d": 60}[name] and found["final"]["merges"]["count"] == saved
+    [run] = found["runs"]
+    saved = run["readings"][0]["counters"]["frames_saved"]
+    assert saved == {"b": 50, "d": 60}[name] and run["final"]["merges"]["count"] == saved
 
 
 def test_csv(trace, capfd):
@@ -112,8 +120,8 @@ def test_a_hang_is_told(tmp_path, capfd):
         '{"op": "write", "process": "p", "address": "b", "content": [1, 3]}\n'
         '{"op": "wait", "ms": 1000}\n'
     )
-    assert document(capfd, path)["final"]["hung"] is None
-    found = document(capfd, path, "--preset", "android-3.4")
+    assert only_run(capfd, path)["final"]["hung"] is None
+    found = only_run(capfd, path, "--preset", "android-3.4")
     assert "pksmd hangs" in found["final"]["hung"] and found["final"]["wakes"] == 1
     assert "pksmd hangs" in run(capfd, "simulate", path, "--preset", "android-3.4").out
 
@@ -121,7 +129,7 @@ def test_a_hang_is_told(tmp_path, capfd):
 def test_scripts(tmp_path, capfd):
     path = tmp_path / "work.py"
     path.write_text("def workload(machine, sim):\n    sim.run(77)\n    sim.read('x')\n")
-    assert document(capfd, path)["readings"][0]["ms"] == 77
+    assert only_run(capfd, path)["readings"][0]["ms"] == 77
 
 
 @pytest.mark.parametrize(
@@ -132,7 +140,11 @@ def test_scripts(tmp_path, capfd):
         (["b", "--pages", "0"], ["workload b of 0 pages"], 2),
         (["b", "--seed", "-1"], ["seed -1"], 2),
         (["b", "--frames", "0"], ["0 frames"], 2),
-        (["b", "--pages", "100", "--frames", "50"], ["write: out of frames: 100 needed"], 1),
+        (
+            ["b", "--pages", "100", "--frames", "50"],
+            ["write: out of frames: 100 needed", "raise the argument frames"],
+            1,
+        ),
         (["b", "--until", "-5"], ["end_ms=-5"], 2),
         (["b", "--sample", "0"], ["sample_ms=0"], 2),
         (["b", "--preset", "v9"], ["v9", "fixed, v0.1"], 2),
@@ -159,6 +171,80 @@ def test_malformed_traces_and_scripts_are_one_line(tmp_path, capfd):
     script.write_text("def workload(machine, sim):\n    return 1 // 0\n")
     done = run(capfd, "simulate", script)
     assert done.code == 1 and is_one_line(done.err, f"{script}, line 2: ZeroDivisionError")
+
+
+EVERY_OPERATION = """
+{"t": 0, "op": "spawn", "process": "p"}
+{"op": "mmap", "process": "p", "n": 8, "address": "0x10000000", "name": "a", "writable": true, "mergeable": true}
+{"op": "write", "process": "p", "address": "a", "n": 8, "content": {"base": 1, "mod": 2}, "patches": [[7, 1, 9]]}
+{"op": "patch", "process": "p", "address": "a", "patches": [[0, 3, 5]]}
+{"op": "touch", "process": "p", "address": "a", "n": 8, "writing": true}
+{"op": "read", "process": "p", "address": "a", "n": 8}
+{"op": "mprotect", "process": "p", "address": "a", "n": 2, "writable": false}
+{"op": "mlock", "process": "p", "address": "a", "first": 4, "n": 2}
+{"op": "munlock", "process": "p", "address": "a", "first": 4, "n": 2}
+{"op": "pin", "process": "p", "address": "a", "first": 4, "name": "held"}
+{"op": "unpin", "name": "held"}
+{"op": "lock_page", "process": "p", "address": "a", "first": 4, "name": "held"}
+{"op": "unlock_page", "name": "held"}
+{"op": "drain"}
+{"op": "swap_out", "process": "p", "address": "a", "first": 4, "n": 4}
+{"op": "swap_in", "process": "p", "address": "a", "first": 4, "n": 4}
+{"op": "migrate", "process": "p", "address": "a", "n": 8}
+{"op": "madvise", "process": "p", "address": "a", "first": 7, "n": 1, "advice": "DONTNEED"}
+{"op": "mmap", "process": "p", "n": 512, "address": "0x20000000", "name": "huge", "stack": false}
+{"op": "thp_fault", "process": "p", "address": "huge"}
+{"op": "thp_split", "process": "p", "address": "huge"}
+{"op": "mremap", "process": "p", "address": "huge", "n": 512, "new_n": 500}
+{"op": "munmap", "process": "p", "address": "huge", "n": 500}
+{"op": "fork", "process": "p", "child": "c"}
+{"op": "exit", "process": "p"}
+{"op": "set", "name": "pages_to_scan", "value": 3}
+{"op": "wait", "ms": 10}
+{"op": "until_rest", "quiet_ms": 100, "limit_ms": 100000}
+{"op": "read", "label": "end"}
+"""
+
+
+@pytest.mark.parametrize("policy", ["pksmd:fixed", "ksmd:ksm-6.11"])
+def test_every_operation_can_be_played(tmp_path, capfd, policy):
+    """By the verb, from a file. Pages 2 4 6 share and 1 3 5 do; 0 is patched, 7 is empty."""
+    lines = EVERY_OPERATION.strip().splitlines()
+    assert {json.loads(line)["op"] for line in lines} == set(OPERATIONS)
+    path = tmp_path / "every.jsonl"
+    path.write_text(EVERY_OPERATION)
+    [reading] = only_run(capfd, path, "--policy", policy, "--sample", "1000")["readings"]
+    assert reading["label"] == "end"
+    assert {name: reading["counters"][name] for name in ("pages_shared", "pages_sharing", "frames_used")} == {
+        "pages_shared": 2, "pages_sharing": 4, "frames_used": 3}  # fmt: skip
+
+
+def test_a_state_is_reached_long_before_it_is_read(tmp_path, capfd):
+    """Eight pages at 4 a wake-up, at 0 and at 20 ms; then nothing changes, whenever somebody looks."""
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"op": "spawn", "process": "p"}\n{"op": "mmap", "process": "p", "n": 8, "name": "a"}\n'
+        '{"op": "write", "process": "p", "address": "a", "n": 8, "content": {"base": 1, "mod": 4}}\n'
+        '{"op": "wait", "ms": 700}\n{"op": "read", "label": "waited"}\n'
+        '{"op": "until_rest"}\n{"op": "read", "label": "settled"}\n'
+    )
+    slow = only_run(capfd, path, "--set", "pages_to_scan=4")
+    assert [(reading["ms"], reading["reached_ms"]) for reading in slow["readings"]] == [(700, 20), (3200, 20)]
+    assert slow["final"]["reached_ms"] == 20
+    table = run(capfd, "simulate", path, "--policy", "pksmd:fixed,pksmd:v0.2").out.splitlines()
+    [row] = [line.split("  ") for line in table if line.startswith("waited")]
+    assert [cell.strip() for cell in row if cell] == ["waited", "8", "4 at 0 ms", "4 at 0 ms"]
+
+
+def test_a_trace_from_a_pipe_is_played_once(tmp_path, capfd):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_text(TRACE))
+    writer.start()
+    assert len(only_run(capfd, path)["readings"]) == 2
+    writer.join()
+    done = run(capfd, "simulate", path, "--policy", "ksmd,pksmd")
+    assert done.code == 2 and is_one_line(done.err, "can be read only once")
 
 
 def test_interrupted_it_prints_what_was_gathered(tmp_path):
@@ -191,7 +277,7 @@ def test_a_trace_may_set_what_only_one_of_the_policies_has(tmp_path, capfd):
     )
     assert main(["simulate", str(path), "--policy", "ksmd,pksmd", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
-    assert document["unmerged"] == [[None, 8]]
+    assert document["unmerged"] == [{"label": None, "frames_used": 8}]
     assert [run["final"]["counters"]["frames_used"] for run in document["runs"]] == [4, 4]
     assert main(["simulate", str(path)]) == 2
     assert "line 4: set: unknown tunable 'smart_scan'" in capfd.readouterr().err
@@ -209,11 +295,11 @@ def test_several_policies_have_the_same_script(tmp_path, capfd):
     )
     assert main(["simulate", str(path), "--policy", "ksmd,pksmd", "--until", "1000", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
-    (label, used), last = document["unmerged"]
-    assert label == "x" and last == [None, 10]
-    for one in document["runs"]:
-        assert one["readings"][0]["counters"]["frames_used"] == used
-        assert one["final"]["counters"]["frames_used"] == 10
+    then, last = document["unmerged"]
+    assert then["label"] == "x" and last == {"label": None, "frames_used": 10}
+    for run in document["runs"]:
+        assert run["readings"][0]["counters"]["frames_used"] == then["frames_used"]
+        assert run["final"]["counters"]["frames_used"] == 10
 
 
 @pytest.mark.parametrize(

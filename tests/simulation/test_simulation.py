@@ -12,8 +12,9 @@ from pksm.policies import Policy, nobody
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.simulation import workloads
-from pksm.simulation.clock import Over, Simulation
-from pksm.simulation.operations import Event
+from pksm.simulation.clock import Over
+from pksm.simulation.operations import OPERATIONS, Event
+from pksm.simulation.simulation import Simulation
 
 from support.line_events import line_events
 
@@ -271,20 +272,20 @@ def test_every_machine_operation_is_there():
 
 
 WRONG = [
-    (Event(0, "fly", {}), "field op: unknown operation 'fly': choose from spawn, fork"),
-    (Event(0, "exit", {"process": "p9"}), "exit: no process 'p9'"),
-    (Event(0, "spawn", {"process": "p0"}), "spawn: there is a process 'p0' already"),
-    (Event(0, "spawn", {}), "field process: missing, and spawn needs it"),
-    (Event(0, "spawn", {"process": "p1", "n": 3}), "field n: spawn has no such field, but process"),
-    (Event(0, "munmap", {"process": "p0", "address": "b", "n": 1}), "munmap: process 'p0' has no mapping 'b'"),
-    (Event(0, "mmap", {"process": "p0", "n": 1, "name": "a"}), "has a mapping 'a' already"),
-    (Event(0, "read", {}), "give a label"),
-    (Event(0, "read", {"label": "x", "process": "p0", "address": "a"}), "give a label"),
-    (Event(0, "unpin", {"name": "x"}), "no frames are held under the name 'x'"),
-    (Event(0, "write", {"process": "p0", "address": "a", "content": [1, 2], "n": 3}), "2 contents for 3 pages"),
-    (Event(0, "write", {"process": "p0", "address": "a", "content": {"base": 1, "mod": 1}}), "needs n"),
-    (Event(0, "write", {"process": "p0", "address": "a", "first": 3, "content": 1}), "nothing is mapped at"),
-    (Event(0, "madvise", {"process": "p0", "address": "a", "n": 1, "advice": "FREE"}), "advice 'FREE'"),
+    ((0, "fly", {}), "field op: unknown operation 'fly': choose from spawn, fork"),
+    ((0, "exit", {"process": "p9"}), "exit: no process 'p9'"),
+    ((0, "spawn", {"process": "p0"}), "spawn: there is a process 'p0' already"),
+    ((0, "spawn", {}), "field process: missing, and spawn needs it"),
+    ((0, "spawn", {"process": "p1", "n": 3}), "field n: spawn has no such field, but process"),
+    ((0, "munmap", {"process": "p0", "address": "b", "n": 1}), "munmap: process 'p0' has no mapping 'b'"),
+    ((0, "mmap", {"process": "p0", "n": 1, "name": "a"}), "has a mapping 'a' already"),
+    ((0, "read", {}), "give a label"),
+    ((0, "read", {"label": "x", "process": "p0", "address": "a"}), "give a label"),
+    ((0, "unpin", {"name": "x"}), "no frames are held under the name 'x'"),
+    ((0, "write", {"process": "p0", "address": "a", "content": [1, 2], "n": 3}), "2 contents for 3 pages"),
+    ((0, "write", {"process": "p0", "address": "a", "content": {"base": 1, "mod": 1}}), "needs n"),
+    ((0, "write", {"process": "p0", "address": "a", "first": 3, "content": 1}), "nothing is mapped at"),
+    ((0, "madvise", {"process": "p0", "address": "a", "n": 1, "advice": "FREE"}), "advice 'FREE'"),
 ]
 
 
@@ -294,7 +295,7 @@ def test_what_is_wrong_with_an_event(event, said):
     written(sim, [1, 2, 3])
     before = sim.counters()
     with pytest.raises(UsageError) as caught:
-        sim.play([event._replace(where="line 7")])
+        sim.play([Event(*event, where="line 7")])
     assert str(caught.value).startswith("line 7: ") and said in str(caught.value)
     assert sim.counters() == before
     sim.machine.check()

@@ -1,6 +1,7 @@
 """Traces: lines of JSON and Python files; whatever is wrong with one names line and field."""
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -8,10 +9,10 @@ from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import Machine
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
-from pksm.simulation import workloads
-from pksm.simulation.clock import Simulation
+from pksm.simulation import Simulation, workloads
 from pksm.simulation.operations import OPERATIONS, Event
-from pksm.simulation.trace import events_of, load_script, read_trace
+from pksm.simulation.script import load_script
+from pksm.simulation.trace import events_of, read_trace
 
 SIZE = 64
 
@@ -44,7 +45,7 @@ def test_a_trace_is_played(tmp_path):
     sim = simulation()
     sim.play(read_trace(path))
     settled, gone = sim.readings
-    assert settled.label == "settled" and gone == ("b is gone", 9000, gone.counters)
+    assert settled.label == "settled" and gone == ("b is gone", 9000, 9000, gone.counters)
     # 1 2 3, and 3 4' 3 with 4' patched
     assert (settled.counters["pages_sharing"], settled.counters["pages_unshared"]) == (2, 3)
     assert (gone.counters["pages_sharing"], gone.counters["frames_used"]) == (0, 3)
@@ -53,8 +54,8 @@ def test_a_trace_is_played(tmp_path):
 
 P = '"process": "p"'
 WRONG = [
-    ("{", "no JSON"),
-    ("[" * 100_000, "no JSON"),
+    ("{", "not JSON"),
+    ("[" * 100_000, "not JSON"),
     ("[1]", "a line is an object"),
     ("{}", "field op: missing"),
     ('{"op": 3}', "field op: must be the name"),
@@ -92,35 +93,62 @@ WRONG = [
 @pytest.mark.parametrize("line, said", WRONG, ids=[said for _, said in WRONG])
 def test_malformed_lines_name_line_and_field(line, said):
     with pytest.raises(UsageError) as caught:
-        events_of(["", line], "a.jsonl")
+        list(events_of(["", line], "a.jsonl"))
     assert str(caught.value).startswith("a.jsonl, line 2: ") and said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_time_that_goes_back():
     with pytest.raises(UsageError, match="line 2: field t: 3 ms lies before 5"):
-        events_of(['{"t": 5, "op": "wait", "ms": 1}', '{"t": 3, "op": "wait", "ms": 1}'])
+        list(events_of(['{"t": 5, "op": "wait", "ms": 1}', '{"t": 3, "op": "wait", "ms": 1}']))
 
 
 def test_a_trace_that_is_not_there_or_no_text(tmp_path):
     with pytest.raises(PksmError, match="cannot read .*: No such file"):
-        read_trace(tmp_path / "none")
+        next(read_trace(tmp_path / "none"))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(PksmError, match="cannot read .*: is no text in UTF-8"):
-        read_trace(tmp_path / "binary")
+    with pytest.raises(PksmError, match="cannot read .*: line 1 is not text in UTF-8"):
+        next(read_trace(tmp_path / "binary"))
+
+
+def test_a_trace_is_read_while_it_is_played(tmp_path):
+    """An event is there before the next line is looked at, and what is wrong with that line is said then."""
+    path = tmp_path / "trace.jsonl"
+    path.write_text('{"op": "wait", "ms": 1}\n{"op": "wait", "ms": 2}\nnonsense\n')
+    events = read_trace(path)
+    assert [next(events).fields, next(events).fields] == [{"ms": 1}, {"ms": 2}]
+    with pytest.raises(UsageError, match="trace.jsonl, line 3: not JSON"):
+        next(events)
+
+
+def test_a_long_trace_takes_no_more_memory_than_a_short_one(tmp_path):
+    peaks = []
+    for lines in (1000, 20_000):
+        path = tmp_path / f"{lines}.jsonl"
+        path.write_text('{"op": "wait", "ms": 1}\n' * lines)
+        tracemalloc.start()
+        assert sum(1 for _ in read_trace(path)) == lines
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 100_000, peaks
+
+
+def test_a_line_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("pksm.simulation.trace.MAX_LINE_BYTES", 1000)
+    (tmp_path / "endless").write_text("# short\n" + "#" * 5000)
+    with pytest.raises(PksmError, match="endless, line 2: longer than 1,000 bytes"):
+        list(read_trace(tmp_path / "endless"))
 
 
 def test_every_field_of_every_operation_can_stand_in_a_trace():
-    import inspect
-
     values = {
         **dict.fromkeys(("process", "child", "name", "label"), "x"),
         **dict.fromkeys(("ms", "quiet_ms", "limit_ms", "first", "n", "new_n", "address", "to"), 1),
         **dict.fromkeys(("writable", "mergeable", "stack", "writing"), True),
         "content": 1, "patches": [[0, 0, 0]], "advice": "DONTNEED", "value": ["lifo-batch"],
     }  # fmt: skip
-    for op, function in OPERATIONS.items():
-        fields = {name: values[name] for name in list(inspect.signature(function).parameters)[1:]}
+    for op, operation in OPERATIONS.items():
+        fields = {name: values[name] for name in operation.fields}
         (event,) = events_of([json.dumps({"t": 3, "op": op, **fields})])
         assert event.op == op and event.ms == 3 and event.fields.keys() == fields.keys()
 
@@ -180,7 +208,7 @@ def test_a_script_that_is_not_there():
 def test_whatever_raises_leaves_the_machine_whole(at):
     """A workload that stops anywhere, in the middle of wake-ups that merge: machine and policy are in order."""
     sim = simulation()
-    events = events_of([line for line in TRACE.split("\n") if line])
+    events = list(events_of([line for line in TRACE.split("\n") if line]))
     with pytest.raises(UsageError):
         sim.play([*events[:at], Event(None, "munmap", {"process": "nobody", "address": 0, "n": 1})])
     sim.machine.check()

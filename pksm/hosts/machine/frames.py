@@ -74,7 +74,7 @@ class Frames:
         """Raise PksmError unless n frames are free."""
         if n > self.n_free:
             raise PksmError(
-                f"out of frames: {n} needed, {self.n_free} of {self.n} free: unmap something, or give the machine more"
+                f"out of frames: {n} needed, {self.n_free} of {self.n} free: unmap something, or raise the argument frames"
             )
 
     def allocate(self, n):

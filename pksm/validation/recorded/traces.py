@@ -14,8 +14,8 @@ from pksm.engine.checksums import strategies as checksums
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import Machine
 from pksm.policies.pksmd.daemon import Pksmd
-from pksm.simulation.clock import Simulation
 from pksm.simulation.operations import Event
+from pksm.simulation.simulation import Simulation
 from pksm.simulation.trace import read_lines
 from pksm.simulation.workloads.recorded import INIT_CONTENT
 from pksm.validation.recorded.workloads import COUNTERS, preset_of
@@ -47,7 +47,7 @@ def read_traces(path):
             try:
                 trace = json.loads(line)
             except (ValueError, RecursionError):
-                raise PksmError(f"{where}: no JSON") from None
+                raise PksmError(f"{where}: not JSON") from None
             _check(trace, where)
             traces.append(trace | {"where": where})
     if not traces:

@@ -13,10 +13,10 @@ from pksm.hosts.machine.frames import KSM
 from pksm.hosts.machine.page_tables import LIMIT, maps_frame, value_of
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
-from pksm.simulation.clock import Simulation
+from pksm.simulation.observers import Observer
+from pksm.simulation.simulation import Simulation
 from pksm.simulation.workloads.recorded import MAKERS, SIZES
 
-SCHEMA = "pksm.truth/1"
 COUNTERS = ("pages_shared", "pages_sharing", "pages_zero_sharing", "pages_unshared", "stable_nodes", "rmap_items")
 FRAMES = 32768
 # What the kernels that ran W11, W12 and W15 had drawn at boot.
@@ -40,10 +40,6 @@ class Row(NamedTuple):
     kernel_value: int
     ours: int
     note: str
-
-    @property
-    def unexplained(self):
-        return self.kernel_value != self.ours and not self.note
 
 
 def _note(name, phase, counter, value, ours):
@@ -69,47 +65,42 @@ def preset_of(kernel):
     raise UsageError(f"unknown kernel {kernel!r}: K1 or K2")
 
 
-class Played(Simulation):
-    """A simulation that remembers all counters after every wake-up, less those of the reading "baseline".
+class Watch(Observer):
+    """All counters at every reading and after every wake-up, less those of the reading "baseline".
 
     phases: label -> counters; census: (label, process) -> (distinct frames, ptes to KSM frames); extremes: label ->
-    (least, most) where it was read more than once; wakes_after: label -> [counters after each wake-up from there on,
-    that before the first in front].
+    (least, most) where it was read more than once.
     """
 
-    def __init__(self, machine, policy):
-        super().__init__(machine, policy)
-        self.phases, self.census, self.extremes, self.boundaries, self._marks = {}, {}, {}, [], {}
+    def __init__(self):
+        self.phases, self.census, self.extremes, self._boundaries, self._marks = {}, {}, {}, [], {}
 
-    def now_counted(self):
-        counters = self.counters()
-        return {name: counters[name] for name in COUNTERS}
-
-    def net(self, counted):
+    def _net(self, counted):
         return {name: value - self.phases["baseline"][name] for name, value in counted.items()}
 
-    def read(self, label):
-        counted = self.now_counted()
+    def after_read(self, sim, reading):
+        label, counted = reading.label, {name: reading.counters[name] for name in COUNTERS}
         if label == "baseline":
             self.phases["baseline"] = counted
             return
-        counted = self.net(counted)
+        counted = self._net(counted)
         least, most = self.extremes.get(label, (counted, counted))
         self.extremes[label] = tuple(
             {name: choose(known[name], counted[name]) for name in counted}
             for choose, known in ((min, least), (max, most))
         )
         self.phases[label] = counted
-        self._marks[label] = len(self.boundaries)
-        for name, mm in self.processes.items():
-            self.census[label, name] = census(self.machine, mm)
+        self._marks[label] = len(self._boundaries)
+        for name, mm in sim.processes.items():
+            self.census[label, name] = census(sim.machine, mm)
 
-    def _wake(self):
-        super()._wake()
-        self.boundaries.append(self.now_counted())
+    def after_wake(self, sim):
+        counters = sim.policy.counters()
+        self._boundaries.append({name: counters[name] for name in COUNTERS})
 
     def wakes_after(self, label):
-        return [self.phases[label], *map(self.net, self.boundaries[self._marks[label] :])]
+        """Return the counters at the reading of this label, and after each wake-up from there on."""
+        return [self.phases[label], *map(self._net, self._boundaries[self._marks[label] :])]
 
 
 def census(machine, mm):
@@ -125,12 +116,12 @@ def _ptes(machine, mm):
 
 
 def play(name, chosen, size=None, sampled=SAMPLED):
-    """Play a workload by name and return Played. size: None as recorded; sampled: the words a sample looks at."""
-    machine = Machine(FRAMES, pagevec=True)
+    """Play a workload by name and return its Watch. size: None as recorded; sampled: the words a sample looks at."""
+    machine, watch = Machine(FRAMES, pagevec=True), Watch()
     checksum = checksums.sampled_at(sampled) if chosen.checksum == "sampled" else None
-    sim = Played(machine, Pksmd(machine, chosen, checksum=checksum))
+    sim = Simulation(machine, Pksmd(machine, chosen, checksum=checksum), observers=[watch])
     sim.play(MAKERS[name](SIZES[name] if size is None else size))
-    return sim
+    return watch
 
 
 def recorded():
@@ -166,8 +157,8 @@ def compare(names=None, preset=None, progress=None):
 
 def _rows(kernel, name, chosen, lines):
     """The rows of one workload as one kernel ran it."""
-    sim = play(name, chosen)
-    sleep = sim.policy.tunables.sleep_millisecs
+    watch = play(name, chosen)
+    sleep = chosen.sleep_millisecs
     baseline = next(line for line in lines if line.get("phase") == "baseline")
     phase, rows = None, []
 
@@ -179,22 +170,22 @@ def _rows(kernel, name, chosen, lines):
     for line in lines:
         if "phase" in line and line is not baseline:
             phase = line["phase"]
-            if phase in sim.phases:
-                add(phase, {counter: line[counter] - baseline[counter] for counter in COUNTERS}, sim.phases[phase])
-        elif "series" in line and "series" in sim.phases:
-            boundaries = sim.wakes_after("series")
+            if phase in watch.phases:
+                add(phase, {counter: line[counter] - baseline[counter] for counter in COUNTERS}, watch.phases[phase])
+        elif "series" in line and "series" in watch.phases:
+            boundaries = watch.wakes_after("series")
             for wake, row in _boundaries(line, sleep, baseline):
                 values = dict(zip(line["cols"], row, strict=True))
                 values = {counter: values[counter] - baseline[counter] for counter in COUNTERS}
                 add(f"wake-up {wake}", values, boundaries[min(wake, len(boundaries) - 1)])
-        elif counted := sim.census.get((phase, _CENSUS.get(line.get("census"), line.get("census")))):
+        elif counted := watch.census.get((phase, _CENSUS.get(line.get("census"), line.get("census")))):
             names = "distinct_frames", "ptes_flagged_ksm"
             add(phase, {name: line[name] for name in names}, dict(zip(names, counted, strict=True)))
         elif "range_3s_to_30s" in line:
             for end, which in enumerate(("least", "most")):
                 span = line["range_3s_to_30s"]
                 values = {counter: span[counter][end] - baseline[counter] for counter in COUNTERS}
-                add(f"range_3s_to_30s, {which}", values, sim.extremes["range_3s_to_30s"][end])
+                add(f"range_3s_to_30s, {which}", values, watch.extremes["range_3s_to_30s"][end])
     return rows
 
 

@@ -7,7 +7,7 @@ from pksm.hosts.machine import Machine, origins
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.policies.pksmd.quirks import QUIRKS
-from pksm.simulation.clock import Simulation
+from pksm.simulation import Simulation
 from pksm.simulation.workloads import events
 
 from support.machines import SIZE, check, frames_of, machine_and_daemon, n_used, settle

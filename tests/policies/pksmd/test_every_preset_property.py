@@ -13,7 +13,7 @@ from pksm.hosts.machine import Machine
 from pksm.hosts.machine.page_tables import LEAF, SWAPPED, maps_frame, value_of
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
-from pksm.simulation.clock import Simulation
+from pksm.simulation import Simulation
 
 PAGE_SIZE = 64
 WORDS = PAGE_SIZE // 4

@@ -1,0 +1,125 @@
+"""A machine and the policy that merges its pages, in virtual time: clock, names, counters and operations together."""
+
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pksm.errors import UsageError
+from pksm.policies.nobody import Nobody
+from pksm.simulation.clock import Clock, check_ms
+from pksm.simulation.names import Names
+from pksm.simulation.observers import Observer, Reading, Record
+from pksm.simulation.operations import Event, perform
+
+if TYPE_CHECKING:
+    from pksm.hosts.machine.mm import Mm
+    from pksm.policies.base import Policy
+
+
+class Simulation(Clock):
+    """A machine and the policy that merges its pages, in virtual time.
+
+    now: virtual milliseconds; wakes: how often the policy has been awake; names: processes, mappings and held frames
+    by name; readings: [Reading]; samples: [(ms, *counters)], in the order of columns; processes: name -> Mm; mappings:
+    (process, name) -> address.
+    """
+
+    def __init__(
+        self,
+        machine: Any,
+        policy: "Policy | None" = None,
+        *,
+        sample_ms: int | None = None,
+        end_ms: int | None = None,
+        observers: Iterable[Observer] = (),
+        hold: Callable[[], AbstractContextManager] = nullcontext,
+        settings_of_others: Collection[str] = (),
+    ) -> None:
+        """Begin at 0 ms.
+
+        Args:
+            machine: a Machine.
+            policy: attached to it; None for the policy `nobody`, which merges nothing.
+            sample_ms: milliseconds between two samples of all counters; None for no samples.
+            end_ms: time that is never passed: Over is raised there.
+            observers: see every step, wake-up and reading.
+            hold: makes a context manager that is entered for every step and every event, to put off interrupts.
+            settings_of_others: settings of policies beside this one; to set them does nothing here.
+        """
+        if sample_ms is not None:
+            check_ms("sample_ms", sample_ms, 1)
+        policy = Nobody(machine) if policy is None else policy
+        super().__init__(machine, policy, Record(machine, policy, sample_ms), end_ms, observers, hold)
+        self.names = Names()
+        self._settings_of_others = frozenset(settings_of_others)
+        self.readings, self.samples = self._record.readings, self._record.samples
+        self.processes, self.mappings = self.names.processes, self.names.mappings
+
+    # ---- counters and settings ----
+
+    def counters(self) -> dict[str, int]:
+        """Return all counters: the policy's own, settings that it moves itself, frames used and saved."""
+        return self._record.counters()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a sample's numbers."""
+        return self._record.columns
+
+    @property
+    def reached_ms(self) -> int:
+        """Since when no counter has changed."""
+        self._record.note(self.now)
+        return self._record.changed_ms
+
+    def read(self, label: str) -> Reading:
+        """Keep all counters under a label, and return the Reading."""
+        reading = self._record.read(label, self.now)
+        for observer in self._observers:
+            observer.after_read(self, reading)
+        return reading
+
+    def sample(self) -> None:
+        """Add a sample of all counters, in place of an earlier one of this millisecond."""
+        self._record.sample(self.now)
+
+    def set(self, name: str, value: object) -> None:
+        """Set a tunable of the policy. Raises UsageError for an unknown name or a value out of range."""
+        if name in self._settings_of_others:
+            return
+        if not self.policy.sysfs:
+            raise UsageError(f"{name} can't be set: {self.policy.spec.name} has no settings")
+        try:
+            self.policy.sysfs[name] = value
+        except KeyError:
+            raise UsageError(f"unknown tunable {name!r}: choose from {', '.join(self.policy.sysfs)}") from None
+        except PermissionError as error:
+            raise UsageError(str(error)) from None
+
+    def merge_waits(self) -> np.ndarray:
+        """Return the milliseconds from birth to merge of every page merged so far: int64.
+
+        A pair counts from when there were two; a page that merges with the zero page from its own birth.
+        """
+        return np.concatenate([np.empty(0, np.int64), *self.machine.merge_waits])
+
+    # ---- workloads ----
+
+    def play(self, events: Iterable[Event]) -> None:
+        """Let Events happen, in their order, each when its time has come and what was before it is done."""
+        for event in events:
+            if event.ms is not None:
+                check_ms("t", event.ms)
+                if event.ms > self.now:
+                    self.run(event.ms)
+            self.perform(event)
+
+    def perform(self, event: Event) -> None:
+        """Do what an Event says, now."""
+        perform(self, event, self._hold)
+
+    def process(self, name: str) -> "Mm":
+        """Return the Mm of a process by name. Raises UsageError if there is none."""
+        return self.names.process(name)

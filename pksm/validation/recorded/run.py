@@ -1,0 +1,63 @@
+"""What booted PKSM kernels counted, beside what the simulated machine counts: the document `pksm.truth/1`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pksm.errors import UsageError
+from pksm.validation.recorded import traces as recorded_traces
+from pksm.validation.recorded import workloads
+
+SCHEMA = "pksm.truth/1"
+
+
+def truth(
+    names: Sequence[str] = (),
+    traces: str | None = None,
+    preset: Any = None,
+    progress: Callable[[str], object] = lambda what: None,
+) -> dict[str, Any]:
+    """Compare the simulated machine with recordings of kernels, number by number.
+
+    Args:
+        names: the recorded workloads to play; all if there are none.
+        traces: path of a file of random traces, one a line, to play in place of workloads.
+        preset: settings in place of the kernels' own.
+        progress: called with what comes next, before each workload and each trace.
+
+    Returns:
+        The document, ready for JSON.
+
+    Raises:
+        UsageError: for a workload that was not recorded, or a file without rounds.
+        PksmError: for a file that is not one of traces.
+    """
+    if traces is not None and names:
+        raise UsageError("a file of traces is compared alone: leave out the workloads")
+    if traces is None:
+        rows = workloads.compare(names, preset, lambda kernel, name: progress(f"{kernel}: {name}"))
+        return _document(rows, explained=sum(bool(row.note) for row in rows))
+    rows = _replayed(traces, preset, progress)
+    return _document(rows) | {"readings": recorded_traces.agreement(rows)}
+
+
+def _replayed(path: str, preset: Any, progress: Callable[[str], object]) -> list[recorded_traces.Row]:
+    known, rows = recorded_traces.read_traces(path), []
+    for number, trace in enumerate(known, 1):
+        progress(f"trace {number:,} of {len(known):,}")
+        rows += recorded_traces.replay(trace, preset)
+    if not rows:
+        raise UsageError(f"{path}: the traces have no rounds")
+    return rows
+
+
+def _document(rows: list, explained: int = 0) -> dict[str, Any]:
+    """The document of rows. explained: how many of the numbers that differ do so for a known reason."""
+    equal = sum(row.kernel_value == row.ours for row in rows)
+    return {
+        "schema": SCHEMA,
+        "numbers": len(rows),
+        "equal": equal,
+        "explained": explained,
+        "unexplained": len(rows) - equal - explained,
+        "rows": [row._asdict() for row in rows],
+    }
