@@ -4,11 +4,14 @@ All pages, kpages and anon_vmas are uint32 arrays, handled in batches. A host ne
 without giving the writer a new page; unmerged pages may change silently, or be announced with policy.written(pages).
 """
 
-from collections.abc import Collection
-from typing import Protocol
+from __future__ import annotations
 
-from pksm.arrays import BoolArray, I64Array, IntArray, Pages, U8Array, U32Array
-from pksm.engine.store import Store
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # a list of policies needs no numpy
+    from pksm.arrays import BoolArray, I64Array, IntArray, Pages, U8Array, U32Array
+    from pksm.engine.store import Store
 
 ZERO_FRAME = 0xFFFFFFFF  # in place of a frame's page number: the zero page
 NO_FRAME = 0xFFFFFFFE  # not alive

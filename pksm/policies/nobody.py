@@ -1,11 +1,15 @@
 """nobody: memory that is not merged. The measure that all policies are held against."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pksm.engine.settings import Settings
 from pksm.policies.base import Policy, Spec
-from pksm.protocols import PageHost
+
+if TYPE_CHECKING:
+    from pksm.protocols import PageHost
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,15 @@
 """ksmd, by name."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pksm.policies.base import Policy, Spec
 from pksm.policies.ksmd.counters import COUNTERS
 from pksm.policies.ksmd.tunables import PRESETS, KsmTunables
-from pksm.protocols import MappingHost
+
+if TYPE_CHECKING:
+    from pksm.protocols import MappingHost
 
 
 def make(host: MappingHost, settings: KsmTunables, seed: int = 0) -> Policy:

@@ -1,9 +1,15 @@
 """pksmd, by name."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pksm.policies.base import Policy, Spec
 from pksm.policies.pksmd.counters import COUNTERS
 from pksm.policies.pksmd.tunables import PRESETS, Tunables
-from pksm.protocols import PageHost
+
+if TYPE_CHECKING:
+    from pksm.protocols import PageHost
 
 
 def make(host: PageHost, settings: Tunables, seed: int = 0) -> Policy:
