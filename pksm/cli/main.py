@@ -6,7 +6,7 @@ import warnings
 
 from pksm import __version__
 from pksm.cli import output
-from pksm.cli.verbs import bench, checksum, demo, features, scan, simulate, truth, validate
+from pksm.cli.verbs import bench, checksum, completion, demo, features, scan, simulate, truth, validate
 from pksm.errors import PksmError, UsageError
 from pksm.report.text import plain
 
@@ -19,6 +19,7 @@ COMMANDS = {
     "checksum": checksum,
     "features": features,
     "demo": demo,
+    "completion": completion,
 }
 INTERRUPTED, CLOSED_PIPE = 130, 141
 EXIT_CODES = """exit codes: 0 done, 1 error, 2 wrong usage, 3 partial result, 77 not supported here,
@@ -91,7 +92,7 @@ def _named_as_typed(error, parser):
 
 
 def _no_verb(argv):
-    verbs = "\n".join(f"  {name:<9} {module.HELP}" for name, module in COMMANDS.items())
+    verbs = "\n".join(f"  {name:<9} {module.HELP}" for name, module in COMMANDS.items() if module.HELP)
     parser = _Parser(
         "pksm",
         "pksm VERB [OPTION...] (pksm VERB --help tells more)",
@@ -103,7 +104,9 @@ def _no_verb(argv):
     verb = parser.parse_args(argv[:1]).verb
     if verb is None:
         raise UsageError("say what to do, for example: pksm demo (pksm --help tells more)")
-    raise UsageError(f"unknown verb {plain(verb)!r}: choose from {', '.join(COMMANDS)}")
+    raise UsageError(
+        f"unknown verb {plain(verb)!r}: choose from {', '.join(name for name in COMMANDS if COMMANDS[name].HELP)}"
+    )
 
 
 class _Parser(argparse.ArgumentParser):

@@ -54,8 +54,9 @@ class Final(TypedDict):
 class Run(TypedDict):
     """One policy on the memory of a workload."""
 
-    policy: Annotated[str, "", "NAME:PRESET"]
+    policy: Annotated[str, "", "NAME:PRESET, or NAME of a policy with one preset"]
     tunables: dict[str, Setting]
+    shown: Annotated[list[str], "", "counters that a table shows, in order"]
     readings: list[Reading]
     series: Series
     final: Final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pksm import protocols
 from pksm.engine.settings import Settings
 from pksm.engine.sysfs import Sysfs
+from pksm.errors import UsageError
 
 if TYPE_CHECKING:
     from pksm.engine.cost import Cost
@@ -85,7 +87,7 @@ class Spec:
     """What is known of a policy by name. Data: it pickles, documents itself, and completes on the command line.
 
     Args:
-        name: letters, digits, - and _.
+        name: letters, digits, and - and _ between them.
         about: who it is, a few words.
         settings: the class of its settings.
         presets: settings to start from, by name.
@@ -93,10 +95,13 @@ class Spec:
         counters: {name: meaning} of what its counters() returns.
         make: make(host, settings, seed) returns the policy, attached to a host; seed: of what is random in it. A
             function or class of a module, so that it pickles.
-        shown: counters that a table shows, in order.
+        shown: counters, and settings that it moves itself, that a table shows, in order.
         work: counters of work, which never come to rest.
         moving: settings that it moves itself.
         fixed: settings that can't change once it is made.
+
+    Raises:
+        UsageError: the name is not one, or another part names what is not there.
     """
 
     name: str
@@ -110,3 +115,17 @@ class Spec:
     work: frozenset[str] = frozenset()
     moving: frozenset[str] = frozenset()
     fixed: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):
+            raise UsageError(f"policy {self.name!r}: a name is letters, digits, and - and _ between them")
+        settings = self.settings.entries().keys()
+        for part, names, known in (
+            ("default", {self.default}, self.presets.keys()),
+            ("shown", set(self.shown), self.counters.keys() | self.moving),
+            ("work", self.work, self.counters.keys()),
+            ("moving", self.moving, settings),
+            ("fixed", self.fixed, settings),
+        ):
+            if names - known:
+                raise UsageError(f"policy {self.name}: {part} has {min(names - known)!r}, which is not among its own")

@@ -5,7 +5,7 @@ from pksm.report.text import columns, csv_text, cut, many, page, painting, parag
 
 ROWS = 12  # of the series, in a table
 LABEL_WIDTH = 30
-SHOWN = {
+TITLES = {  # of columns; any other counter is its own title
     "pages_shared": "shared",
     "pages_sharing": "sharing",
     "pages_zero_sharing": "zero",
@@ -21,8 +21,6 @@ SHOWN = {
 }
 PACE = ("pages_to_scan", "sleep_millisecs")
 ALWAYS = ("pages_shared", "pages_sharing", "pages_unshared", "frames_used", "frames_saved")
-
-
 SETTING_WIDTH = 20
 
 
@@ -54,17 +52,17 @@ def _alone(document, width, paint):
     [run] = document["runs"]
     final = run["final"]
     parts = [paragraph(_headline(document, run), width)]
+    shown = [*run["shown"], "frames_used", "frames_saved"]
     if run["readings"]:
         rows = [(reading["label"], reading["reached_ms"], reading["counters"]) for reading in run["readings"]]
-        parts.append(_counters(("Readings", "reached ms"), rows, width, paint))
+        parts.append(_counters(("Readings", "reached ms"), rows, shown, width, paint))
     names, rows = run["series"]["columns"], run["series"]["rows"]
     if len(rows) > 1:
         samples = [("", row[0], dict(zip(names[1:], row[1:], strict=True))) for row in _spread(rows)]
-        parts.append(_counters(("Over time", "ms"), samples, width, paint))
+        parts.append(_counters(("Over time", "ms"), samples, shown, width, paint))
     elif not run["readings"]:
-        parts.append(
-            _counters(("In the end", "reached ms"), [("", final["reached_ms"], final["counters"])], width, paint)
-        )
+        rows = [("", final["reached_ms"], final["counters"])]
+        parts.append(_counters(("In the end", "reached ms"), rows, shown, width, paint))
     if final["hung"]:
         parts.append(paragraph(f"{final['hung']}; nothing is merged any more.", width))
     parts.append(paragraph(_savings(final, document["page_size"]), width))
@@ -131,12 +129,14 @@ def _net(unmerged, final, page_size):
 
 
 def _sharing(counters):
-    """Mappings that have no frame of their own: KSM counts those of the zero page apart."""
-    return counters["pages_sharing"] + counters.get("ksm_zero_pages", 0)
+    """Mappings that have no frame of their own, if they are counted: KSM counts those of the zero page apart."""
+    if "pages_sharing" not in counters:
+        return "-"
+    return f"{counters['pages_sharing'] + counters.get('ksm_zero_pages', 0):,}"
 
 
 _GAUGES = {
-    "mappings sharing": lambda final: f"{_sharing(final['counters']):,}",
+    "mappings sharing": lambda final: _sharing(final["counters"]),
     "metadata": lambda final: size(final["metadata_bytes"]),
 }
 _TOTALS = {
@@ -149,12 +149,18 @@ _TOTALS = {
 
 
 def _headline(document, run):
-    tunables = run["tunables"]
-    pace = f"{tunables['pages_to_scan']:,} pages every {tunables['sleep_millisecs']} ms"
-    pace = f"at first {pace}" if tunables.get("advisor_mode", "none") != "none" else pace
     ended = ", interrupted" if document["interrupted"] else ""
     workload = cut(plain(document["workload"]), LABEL_WIDTH * 2)
-    return f"{workload} under {run['policy']}, {pace}: {_time(run['final']['ms'])} of virtual time{ended}"
+    return (
+        f"{workload} under {run['policy']}{_pace(run['tunables'])}: {_time(run['final']['ms'])} of virtual time{ended}"
+    )
+
+
+def _pace(tunables):
+    if not all(name in tunables for name in PACE):
+        return ""
+    at_first = "at first " if tunables.get("advisor_mode", "none") != "none" else ""
+    return f", {at_first}{tunables['pages_to_scan']:,} pages every {tunables['sleep_millisecs']} ms"
 
 
 def _time(ms):
@@ -170,17 +176,16 @@ def _spread(rows):
     return [rows[i * (len(rows) - 1) // (ROWS - 1)] for i in range(ROWS)]
 
 
-def _counters(heads, rows, width, paint):
-    """Lines of counters. heads: of label and time; rows: (label, ms, counters).
+def _counters(heads, rows, shown, width, paint):
+    """Lines of counters. heads: of label and time; rows: (label, ms, counters); shown: names of counters, in order.
 
     Columns that are 0 everywhere, or for which there is no room, and a pages_to_scan that nobody moves, are left out.
     """
-    names = [name for name in SHOWN if name in rows[0][2]]
-    names = [name for name in names if name in ALWAYS or any(counters[name] for _, _, counters in rows)]
+    names = [name for name in shown if name in ALWAYS or any(counters[name] for _, _, counters in rows)]
     if "pages_to_scan" in names and len({counters["pages_to_scan"] for _, _, counters in rows}) == 1:
         names.remove("pages_to_scan")
     while True:
-        head = (*heads, *(SHOWN[name] for name in names))
+        head = (*heads, *(TITLES.get(name, name.replace("_", " ")) for name in names))
         cells = [head] + [
             (cut(plain(label), LABEL_WIDTH), f"{ms:,}", *(f"{counters[name]:,}" for name in names))
             for label, ms, counters in rows

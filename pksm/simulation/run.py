@@ -80,7 +80,9 @@ def simulate(settings, choices, progress=None, hold=nullcontext):
     known = {name for choice in choices for name in choice.settings.entries()}
     for choice in choices:
         run, interrupted = _run(settings, choice, play, progress, hold, known)
-        runs.append({"policy": choice.name, "tunables": choice.settings.as_dict(), **run})
+        runs.append(
+            {"policy": choice.name, "tunables": choice.settings.as_dict(), "shown": list(choice.spec.shown), **run}
+        )
         if interrupted:
             break
     if len(choices) > 1 and not interrupted:

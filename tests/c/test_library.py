@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pksm
+
 from support import ROOT
 
 CSRC = ROOT / "csrc"

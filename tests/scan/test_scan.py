@@ -14,7 +14,6 @@ from pksm import checksums, extents, sources
 from pksm.engine import native
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.extents import State
-from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.quirks import QUIRKS
 from pksm.policies.pksmd.tunables import PRESETS
 from pksm.scan.counting import _Marks

@@ -3,7 +3,6 @@
 from pksm.cli import output
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
-from pksm.policies.ksmd import tunables as ksm_tunables
 from pksm.policies.pksmd import tunables
 from pksm.simulation.workloads import WORKLOADS
 
@@ -36,22 +35,34 @@ def add_arguments(parser):
     what.add_argument("--until", type=int, metavar="MS",
                       help="virtual milliseconds to go to, no more and no less "
                       "(default: to the workload's end)")  # fmt: skip
-    how = parser.add_argument_group("how to merge")
+    how = parser.add_argument_group("how to merge", _policies())
     how.add_argument("--preset", metavar="NAME",
                      help=f"settings of pksmd to start from: {', '.join(tunables.PRESETS)} "
                      "(default fixed)")  # fmt: skip
-    how.add_argument("--policy", metavar="NAME:PRESET,...",
-                     help="policies that get the same memory, side by side: pksmd with a preset, ksmd with one of "
-                     f"{', '.join(ksm_tunables.PRESETS)}")  # fmt: skip
-    how.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                     help=f"a setting: {', '.join(tunables.SETTINGS)}; ksmd's are those of /sys/kernel/mm/ksm; may be "
-                     "repeated")  # fmt: skip
+    how.add_argument("--policy", metavar="NAME[:PRESET],...",
+                     help="policies that get the same memory, side by side (see above; default pksmd)")  # fmt: skip
+    how.add_argument("--set", action="append", default=[], metavar="[POLICY.]NAME=VALUE",
+                     help=f"a setting: {', '.join(tunables.SETTINGS)}; ksmd's are those of /sys/kernel/mm/ksm; without "
+                     "POLICY, of all policies that have it; may be repeated")  # fmt: skip
     out = parser.add_argument_group("what to print")
     out.add_argument("--sample", type=int, default=DEFAULT_SAMPLE_MS, metavar="MS",
                      help="virtual milliseconds between two samples of all counters (default %(default)s)")  # fmt: skip
     form = out.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="everything, as one JSON document (schema pksm.simulate/1)")
     form.add_argument("--csv", action="store_true", help="a line for each sample and each reading")
+
+
+def _policies():
+    """Return a line for each policy: its name, what it is, and its presets."""
+    from pksm.policies import registry
+
+    lines = []
+    for name in registry.names():
+        spec = registry.spec(name)
+        lines.append(f"  {name:<11}  {spec.about}")
+        if len(spec.presets) > 1:
+            lines.append(f"  {'':<11}  presets: {', '.join(spec.presets)} (default {spec.default})")
+    return "policies:\n" + "\n".join(lines)
 
 
 def run(options):

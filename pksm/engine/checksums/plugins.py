@@ -6,7 +6,6 @@ over.
 
 import ctypes
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from pksm import plugins
 from pksm.arrays import AnyArray, Buffer, Pages, U8Array, U64Array
 from pksm.engine import native
 from pksm.engine.native.checksums import Function
@@ -86,7 +86,7 @@ class Batch:
         try:
             sums = self._function(rows)
         except Exception as error:
-            raise PksmError(f"checksum plug-in {self.name} failed: {_reason(error)}") from error
+            raise PksmError(f"checksum plug-in {self.name} failed: {plugins.reason(error)}") from error
         if not isinstance(sums, np.ndarray) or sums.dtype.kind != "u" or sums.shape != (len(rows),):
             got = f"{sums.dtype} {sums.shape}" if isinstance(sums, np.ndarray) else type(sums).__name__
             raise PksmError(
@@ -125,19 +125,13 @@ def known() -> dict[str, Plugin]:
 
 @cache
 def _from_entry_points() -> dict[str, Plugin]:
-    from importlib.metadata import entry_points
+    return plugins.load(ENTRY_POINTS, _loaded)
 
-    found: dict[str, Plugin] = {}
-    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
-        try:
-            loaded = point.load()
-            one = replace(loaded, name=point.name) if isinstance(loaded, Plugin) else Plugin(loaded, name=point.name)
-            one.make().of(bytes(64))  # what does not work at all shows itself here
-            found[point.name] = one
-        except Exception as error:
-            text = f"the plug-in {point.name} (entry point of {ENTRY_POINTS}) does not work: {_reason(error)}"
-            warnings.warn(text, stacklevel=2)
-    return found
+
+def _loaded(name: str, thing: Any) -> Plugin:
+    one = replace(thing, name=name) if isinstance(thing, Plugin) else Plugin(thing, name=name)
+    one.make().of(bytes(64))  # what does not work at all shows itself here
+    return one
 
 
 def _address(thing: object) -> int | None:
@@ -158,7 +152,3 @@ def _has_buffer(thing: Any) -> bool:
     except TypeError:
         return False
     return not isinstance(thing, (_C_FUNCTION, ctypes._Pointer, ctypes.c_void_p, native.ffi.CData))
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -27,7 +27,7 @@ SPEC = Spec(
     default="ksm-6.11",
     counters=COUNTERS,
     make=make,
-    shown=("pages_shared", "pages_sharing", "pages_unshared", "rmap_items"),
+    shown=("pages_shared", "pages_sharing", "pages_unshared", "pages_to_scan", "rmap_items"),
     # smart_scan lets pages come and go between unshared and volatile
     work=frozenset({"pages_scanned", "pages_skipped", "full_scans", "pages_unshared", "pages_volatile"}),
     moving=frozenset({"pages_to_scan"}),  # by the advisor, when it is on
