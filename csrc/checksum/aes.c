@@ -16,7 +16,7 @@ static inline const uint8_t *secret_block(size_t k)
 
 /* ---- plain C ---- */
 /* MixColumns of one byte that SubBytes made: times 2, 1, 1 and 3, from the lowest byte on. */
-#define TWICE(s) (((s) << 1 ^ ((s)&0x80 ? 0x11b : 0)) & 0xff)
+#define TWICE(s) (((s) << 1 ^ ((s) & 0x80 ? 0x11b : 0)) & 0xff)
 #define MIXED(s) ((uint32_t)TWICE(s) | (uint32_t)(s) << 8 | (uint32_t)(s) << 16 | (uint32_t)((s) ^ TWICE(s)) << 24)
 /* clang-format off */
 static const uint32_t mixed[256] = {

@@ -3,9 +3,9 @@
 
 /* ---- CRC, reflected ---- */
 /* The table is linear in the index: entry n is the exclusive or of the entries of n's bits. */
-#define CRC_OF(n, a, b, c, d, e, f, g, h)                                                                          \
-    (((n)&1 ? a : 0) ^ ((n)&2 ? b : 0) ^ ((n)&4 ? c : 0) ^ ((n)&8 ? d : 0) ^ ((n)&16 ? e : 0) ^ ((n)&32 ? f : 0) ^ \
-     ((n)&64 ? g : 0) ^ ((n)&128 ? h : 0))
+#define CRC_OF(n, a, b, c, d, e, f, g, h)                                                                 \
+    (((n) & 1 ? a : 0) ^ ((n) & 2 ? b : 0) ^ ((n) & 4 ? c : 0) ^ ((n) & 8 ? d : 0) ^ ((n) & 16 ? e : 0) ^ \
+     ((n) & 32 ? f : 0) ^ ((n) & 64 ? g : 0) ^ ((n) & 128 ? h : 0))
 #define CASTAGNOLI(n) \
     CRC_OF(n, 0xf26b8303u, 0xe13b70f7u, 0xc79a971fu, 0x8ad958cfu, 0x105ec76fu, 0x20bd8edeu, 0x417b1dbcu, 0x82f63b78u)
 #define ETHERNET(n) \
@@ -13,10 +13,7 @@
 #define FOUR(OF, n) OF(n), OF((n) + 1), OF((n) + 2), OF((n) + 3)
 #define SIXTEEN(OF, n) FOUR(OF, n), FOUR(OF, (n) + 4), FOUR(OF, (n) + 8), FOUR(OF, (n) + 12)
 #define SIXTY_FOUR(OF, n) SIXTEEN(OF, n), SIXTEEN(OF, (n) + 16), SIXTEEN(OF, (n) + 32), SIXTEEN(OF, (n) + 48)
-#define TABLE(OF)                                                                       \
-    {                                                                                   \
-        SIXTY_FOUR(OF, 0), SIXTY_FOUR(OF, 64), SIXTY_FOUR(OF, 128), SIXTY_FOUR(OF, 192) \
-    }
+#define TABLE(OF) {SIXTY_FOUR(OF, 0), SIXTY_FOUR(OF, 64), SIXTY_FOUR(OF, 128), SIXTY_FOUR(OF, 192)}
 
 const uint32_t pksm_crc32c_table[256] = TABLE(CASTAGNOLI);
 const uint32_t pksm_crc32_table[256] = TABLE(ETHERNET);

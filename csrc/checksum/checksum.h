@@ -90,10 +90,7 @@ uint32_t pksm_crc_bytes(const uint32_t table[256], uint32_t crc, const uint8_t *
 #define XXH64_3 0x165667B19E3779F9u
 #define XXH64_4 0x85EBCA77C2B2AE63u
 #define XXH64_5 0x27D4EB2F165667C5u
-#define XXH3_LANES                                                             \
-    {                                                                          \
-        XXH32_3, XXH64_1, XXH64_2, XXH64_3, XXH64_4, XXH32_2, XXH64_5, XXH32_1 \
-    }
+#define XXH3_LANES {XXH32_3, XXH64_1, XXH64_2, XXH64_3, XXH64_4, XXH32_2, XXH64_5, XXH32_1}
 
 extern const uint8_t pksm_xxh3_secret[192];
 
