@@ -7,8 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pksm import __version__
-from pksm.cli import main as cli
+from pksm import __version__  # noqa: E402
+from pksm.cli import main as cli  # noqa: E402
 from pksm.policies.pksmd import tunables  # noqa: E402
 
 ABOUT = """Operating systems can merge memory pages that hold the same bytes (KSM in Linux, PKSM in its patched kernels).

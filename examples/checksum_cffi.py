@@ -6,9 +6,9 @@ import tempfile
 import cffi
 
 sys.path.insert(0, str(__file__).rpartition("/")[0])
-from checksum_ctypes import compiled  # noqa: E402
+from checksum_ctypes import compiled
 
-from pksm import checksums  # noqa: E402
+from pksm import checksums
 
 
 def register(directory):

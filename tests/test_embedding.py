@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pksm
+
 from support import ROOT
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat, starmap
+from itertools import pairwise, repeat, starmap
 
 import numpy as np
 
@@ -134,7 +134,7 @@ def checksum_job(ground, name=checksums.DEFAULT, threads=1):
     view, pages = ground.store.view, ground.pages
     threads = min(threads, len(pages))
     bounds = [len(pages) * part // threads for part in range(threads + 1)]
-    ranges = [slice(*pair) for pair in zip(bounds, bounds[1:], strict=False)]
+    ranges = [slice(*pair) for pair in pairwise(bounds)]
 
     def work(sums):
         if threads == 1:

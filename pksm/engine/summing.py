@@ -3,6 +3,7 @@
 settle sums by itself what a C function can sum; this module does what is better done, or can only be done, before.
 """
 
+import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -71,7 +72,7 @@ class Summing:
         with ThreadPoolExecutor(threads) as pool:
             jobs = [
                 pool.submit(native.checksum_pages, view, self.checksum, pages[start:stop], sums[start:stop])
-                for start, stop in zip(parts, parts[1:], strict=False)
+                for start, stop in itertools.pairwise(parts)
             ]
             for job in jobs:
                 job.result()

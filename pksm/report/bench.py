@@ -70,7 +70,7 @@ def over(row, yardstick):
 
 def _load(document, load):
     rows = [row for row in document["rows"] if row["load"] == load]
-    yardstick, twin = ([row for row in rows if row["engine"] == name][0] for name in (YARDSTICK, TWIN))
+    yardstick, twin = (next(row for row in rows if row["engine"] == name) for name in (YARDSTICK, TWIN))
     lines = [f"Load {load}, {yardstick['pages']:,} pages of {size(document['page_size'])}", *_about(document, load), ""]
     cells = [("", "order", "ns per page", "x read", "twin/row", "pages/s", "merges/s", "wall/CPU", "")]
     for row in rows:

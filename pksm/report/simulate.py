@@ -1,5 +1,7 @@
 """How a simulation looks to people and to spreadsheets: pure functions of the document `pksm.simulate/1`."""
 
+import itertools
+
 from pksm.documents import Run, SimulateDocument
 from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, plain, size
 
@@ -169,7 +171,7 @@ def _time(ms):
 
 def _spread(rows):
     """Return rows in which a counter has changed, and the last: ROWS at most, evenly spread."""
-    changed = [row for before, row in zip(rows, rows[1:], strict=False) if row[1:] != before[1:]]
+    changed = [row for before, row in itertools.pairwise(rows) if row[1:] != before[1:]]
     rows = [rows[0], *changed] + ([rows[-1]] if rows[-1][1:] == rows[-2][1:] else [])
     if len(rows) <= ROWS:
         return rows

@@ -30,7 +30,7 @@ def pages_at_once(page_size):
 
 
 def _looks(pages):
-    n, page_size = pages.shape
+    page_size = pages.shape[1]
     words, halves = pages.view("<u8"), pages.view("<u4")
     zeros_before = np.argmax(pages != 0, axis=1)
     prefixed = zeros_before >= PREFIX * page_size

@@ -26,7 +26,9 @@ def new_file(path):
     path = os.fspath(path)
     _refuse_others(path)
     try:
-        file = tempfile.NamedTemporaryFile(dir=os.path.dirname(path) or ".", prefix=".pksm-", delete=False)  # 0600
+        file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (closed below); mode 0600
+            dir=os.path.dirname(path) or ".", prefix=".pksm-", delete=False
+        )
     except OSError as error:
         raise PksmError(f"{path}: cannot be written: {error.strerror}") from None
     done = False

@@ -120,7 +120,7 @@ def test_program_finds_the_installed_library_by_pkg_config(installed, tmp_path):
 
 def test_version_stands_in_the_header_as_in_the_package():
     text = HEADER.read_text(encoding="utf-8")
-    major, minor, patch = map(int, pksm.__version__.split("."))
+    major, minor, patch = (int(part) for part in pksm.__version__.split("."))
     assert re.search(r'^#define PKSM_VERSION "(.+)"', text, re.M)[1] == pksm.__version__
     number = re.search(r"^#define PKSM_VERSION_NUMBER (\d+)", text, re.M)[1]
     assert int(number) == major * 10000 + minor * 100 + patch

@@ -42,7 +42,7 @@ def test_progress_line():
 def test_progress_is_drawn_on_terminals_and_taken_away(monkeypatch):
     terminal = fake_terminal(monkeypatch)
     progress = output.Progress()
-    for pages in range(0, 3):
+    for pages in range(3):
         progress("merge", pages, 3)
     drawn = terminal.getvalue()
     assert drawn.startswith("\r\033[Kmerging: ") and "of 3 pages" in drawn

@@ -66,7 +66,7 @@ def interpreters(count):
             stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-c", INTERPRETER, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-                )  # fmt: skip
+                )
             )
             for number in range(count)
         ]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import random
 import shutil
@@ -66,7 +67,7 @@ def test_csv_has_a_row_for_each_source_and_one_for_all(tmp_path, capfd):
     assert (done.code, done.err) == (0, "")
     assert [row["name"] for row in rows] == [*files, "total"]
     shares = []
-    for row, contents in zip(rows, [*files.values(), sum(files.values(), [])], strict=True):
+    for row, contents in zip(rows, [*files.values(), list(itertools.chain(*files.values()))], strict=True):
         own = [page for page in contents if page is not None]
         truth = answer(own)
         numbers = {name: int(value) for name, value in row.items() if name not in ("name", "kind", "command", "user")}

@@ -153,8 +153,15 @@ def broken(what):
 
 @pytest.mark.parametrize(
     "what",
-    ["nil", "free twice", "free and flagged", "page goes elsewhere", "free with a page", "no page and not deleted"]
-    + ["flag without tree"],
+    [
+        "nil",
+        "free twice",
+        "free and flagged",
+        "page goes elsewhere",
+        "free with a page",
+        "no page and not deleted",
+        "flag without tree",
+    ],
 )
 def test_a_check_finds_what_is_wrong(what):
     broken("nothing").check("checksum")

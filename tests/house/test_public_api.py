@@ -41,7 +41,7 @@ def test_an_unknown_name_is_an_attribute_error():
     import pksm
 
     with pytest.raises(AttributeError, match="module 'pksm' has no attribute 'nothing'"):
-        pksm.nothing  # noqa: B018
+        pksm.nothing
 
 
 def test_pksm_by_itself_loads_no_numpy():

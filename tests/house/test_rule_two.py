@@ -151,7 +151,7 @@ def test_statements_of_the_published_presets_do_not_depend_on_pages(name):
     for n_pages in (FEW, FEW, MANY):
         world = World(mixed(n_pages), tunables.preset(name))
         world.words[::7, 4] = 1
-        events[n_pages] = line_events(lambda: (world.birth(), world.wake_to_rest(), world.death()))  # noqa: B023
+        events[n_pages] = line_events(lambda: (world.birth(), world.wake_to_rest(), world.death()))
     assert events[MANY] <= events[FEW] + SLACK
 
 
@@ -228,7 +228,7 @@ def test_statements_of_sums_do_not_depend_on_pages(tmp_path):
         path = tmp_path / "memory"
         path.write_bytes(bytes(n_pages * 512))
         options = ["checksum", "sum", "crc32", str(path), "--page-size", "512"]
-        events[n_pages] = line_events(lambda: cli.main(options))  # noqa: B023
+        events[n_pages] = line_events(lambda: cli.main(options))
     assert events[MANY] <= events[FEW] + SLACK
 
 
@@ -318,7 +318,7 @@ def test_metadata_is_what_the_columns_hold():
     """Nothing per page hides outside what metadata_bytes counts: all that is left behind by births and visits."""
     small_world(tunables.preset("fixed")).walk(line_events)
     world = World(pairs(MANY), tunables.preset("fixed"))
-    world.host.store.view  # noqa: B018
+    world.host.store.view
     tracemalloc.start()
     try:
         world.birth()

@@ -116,7 +116,7 @@ def test_smaps_of_nothing():
 def ranges(draw, kinds):
     """Draw sorted, disjoint ranges of pages below 60, each with a kind."""
     edges = sorted(draw(st.sets(st.integers(0, 60), max_size=16)))
-    return [(low, high, draw(kinds)) for low, high in zip(edges, edges[1:], strict=False) if draw(st.booleans())]
+    return [(low, high, draw(kinds)) for low, high in itertools.pairwise(edges) if draw(st.booleans())]
 
 
 def data_runs(ranges):

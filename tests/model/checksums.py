@@ -53,7 +53,7 @@ def jhash2(page, initval=17):
             c = (c + b) & M32
             a, b, c = b, c, a  # the lanes change places: the next step begins with the next one
     if words:
-        a, b, c = ((lane + word) & M32 for lane, word in zip((a, b, c), words + [0, 0], strict=False))
+        a, b, c = ((lane + word) & M32 for lane, word in zip((a, b, c), [*words, 0, 0], strict=False))
         for shift in (14, 11, 25, 16, 4, 14, 24):
             c = ((c ^ b) - rotate32(b, shift)) & M32
             a, b, c = b, c, a

@@ -197,7 +197,7 @@ class Machine:
         """These ptes get frames of their own if they are merged."""
         for where in wheres:
             target = self.ptes.get(where)
-            if target is Zero or isinstance(target, Frame) and target.ksm:
+            if target is Zero or (isinstance(target, Frame) and target.ksm):
                 mm, page = where
                 content = self.content(mm, page)
                 self._map(where, Frame(content, unfit=self.mms[mm][page].stack))

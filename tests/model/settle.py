@@ -219,6 +219,7 @@ class Core:
             answer = work[stage](id, rules)
             if answer is not None:
                 return answer
+        raise AssertionError("the last stage has an answer to every item")
 
     def _know_checksum(self, id, rules):
         item = self.items[id]

@@ -57,7 +57,7 @@ def machine(rng, names):
 
     def make():
         return [
-            GivenSource(name, pages + more, numbers, exclusive, where + ["[stack]", *["anon"] * (len(more) - 1)])
+            GivenSource(name, pages + more, numbers, exclusive, [*where, "[stack]", *(["anon"] * (len(more) - 1))])
             for name, pages, numbers, exclusive, where in recipe
         ]
 

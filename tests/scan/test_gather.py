@@ -1,5 +1,6 @@
 """Regions of sources as pages of one store: runs, frames that several map, and what is left out."""
 
+import itertools
 from contextlib import nullcontext
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_frame_book_is_a_dict(batches):
         next_page += int(new.sum())
         assert book.enter(frames, pages, new).tolist() == [model[frame] for frame in batch]
     sizes = [len(known) for known, _ in book._parts]
-    assert all(big >= 2 * small for big, small in zip(sizes, sizes[1:], strict=False))
+    assert all(big >= 2 * small for big, small in itertools.pairwise(sizes))
 
 
 @pytest.mark.parametrize("n_sources", [1, 2])

@@ -35,7 +35,7 @@ def test_equal_ids_mean_equal_bytes(name, page_size):
     pages = [row.tobytes() for row in out]
     assert load.name == name
     assert load.contents.dtype == np.uint32 and load.contents.shape == (N,)
-    pairs = set(zip(pages, load.contents.tolist()))
+    pairs = set(zip(pages, load.contents.tolist(), strict=True))
     assert len(pairs) == len(set(pages)) == len(set(load.contents.tolist()))
     assert (load.contents == 0).tolist() == [not any(page) for page in pages]
     assert load.expected() == {

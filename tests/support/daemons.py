@@ -114,7 +114,7 @@ class Daemons:
         """Not merged: neither given up its frame, nor serving others, nor ever made the page that is kept."""
         host = self.model_host
         own = host.frame_of.get(page) == page and host.mapcount(page) == 1
-        return host.may_be_born(page) or own and self.model.item_of.get(page) not in self.model.stable
+        return host.may_be_born(page) or (own and self.model.item_of.get(page) not in self.model.stable)
 
     def may_be_split(self):
         host = self.model_host

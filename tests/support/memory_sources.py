@@ -1,5 +1,6 @@
 """Sources for tests: regions as given, and files written from page contents."""
 
+import itertools
 import os
 
 import numpy as np
@@ -31,7 +32,7 @@ class GivenSource:
     def regions(self, page_size, allocate, progress):
         edges = [0, *self._cuts, len(self._pages)]
         done = 0
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             states = [state for state, _ in self._pages[start:end]]
             contents = [content for state, content in self._pages[start:end] if state == State.DATA]
             runs = make_runs(states, self._mapping[start:end], np.arange(start, end) * page_size, [1] * (end - start))

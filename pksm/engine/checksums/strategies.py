@@ -140,7 +140,7 @@ def _looks_at(base: str, options: dict[str, Any], page_size: int) -> tuple[int, 
 
 
 def _part(n_bytes: int, at: int, page_size: int) -> Checksum:
-    if n_bytes % 4 or at % 4 or not 4 <= n_bytes or at + min(n_bytes, page_size) > page_size:
+    if n_bytes % 4 or at % 4 or n_bytes < 4 or at + min(n_bytes, page_size) > page_size:
         raise UsageError(f"partial:bytes={n_bytes}:at={at}: whole words within a page of {page_size} bytes, please")
     return native.Checksum("partial", [at // 4], min(n_bytes, page_size) // 4)
 

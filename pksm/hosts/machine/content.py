@@ -41,7 +41,7 @@ def pages_of(ids, page_size=4096):
 def checked_ids(ids):
     """Return content ids as a uint32 array. UsageError unless they are whole numbers from 0 to 2**22 - 1."""
     ids = np.asarray(ids)
-    if ids.ndim != 1 or ids.size and (ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() > MAX_ID):
+    if ids.ndim != 1 or (ids.size and (ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() > MAX_ID)):
         raise UsageError(f"content ids are a list of whole numbers from 0 to {MAX_ID}")
     return ids.astype(np.uint32)
 

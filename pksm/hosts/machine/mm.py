@@ -217,7 +217,7 @@ class Vmas:
         if self.flags[vma] != flags:
             return False
         mine = self.anon_vma[vma]
-        return mine == anon_vma or (not mine or not anon_vma) and self._rmap.n_anon_vmas(vma) <= 1
+        return mine == anon_vma or ((not mine or not anon_vma) and self._rmap.n_anon_vmas(vma) <= 1)
 
     def _resize(self, mm, vma, first, end):
         """Let a vma cover first .. end - 1: others within go, others that overlap are trimmed."""

@@ -5,9 +5,9 @@ at rest, when nothing has changed over two full scans.
 """
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Callable
 
 import numpy as np
 

@@ -199,7 +199,7 @@ def _boundaries(line, sleep, baseline):
         return
     groups = []
     for row in rows:
-        begun = len(groups) > 1 or groups and groups[0][0][1 : 1 + len(idle)] != idle
+        begun = len(groups) > 1 or (groups and groups[0][0][1 : 1 + len(idle)] != idle)
         if begun and row[0] - groups[-1][-1][0] <= SAME_WAKE_MS:
             groups[-1].append(row)
         else:

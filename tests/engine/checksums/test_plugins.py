@@ -164,7 +164,7 @@ def packages(tmp_path, monkeypatch):
         lines = "".join(f"{point} = {name}:{value}\n" for point, value in points.items())
         (info / "entry_points.txt").write_text(f"[{plugins.ENTRY_POINTS}]\n{lines}")
 
-    yield install
+    return install
 
 
 PACKAGE = """

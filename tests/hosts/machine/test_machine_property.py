@@ -64,7 +64,7 @@ class MachineUnderPksmd(RuleBasedStateMachine):
         n = data.draw(st.integers(1, REGION))
         pages = range(first, first + n)
         if mapped:
-            while pages and pages[-1] not in area or not all(page in area for page in pages):
+            while (pages and pages[-1] not in area) or not all(page in area for page in pages):
                 pages = pages[:-1]
         return mm, first, len(pages)
 

@@ -87,7 +87,7 @@ def test_classes_are_what_the_walk_will_do(quirks, stack, plan):
     for step in plan:
         do(machine, mms, *step)
         if step[0] == "look":
-            machine.classes  # noqa: B018 - what changes later is looked at anew
+            machine.classes
     machine.check()
     switches = Quirks.of(quirks)
     for frame in np.flatnonzero(machine.frames.flags & flag.ANON).tolist():

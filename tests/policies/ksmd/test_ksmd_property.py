@@ -90,7 +90,7 @@ class Twins:
         self.machine.madvise(mm, BASE * PAGE_SIZE, PAGES, "UNMERGEABLE")
         for page in range(BASE, BASE + PAGES):
             frame = self.memory.ptes.get((mm.id, page), False)
-            if frame is None or frame and frame.node:
+            if frame is None or (frame and frame.node):
                 self.memory.ptes[mm.id, page] = None  # not written in place
                 self.memory.write(mm.id, page, frame.content if frame else bytes(PAGE_SIZE))
         self.memory.mms = [id for id in self.memory.mms if id != mm.id]

@@ -25,7 +25,7 @@ NOT_EVERYWHERE = {
     "head-of-list": {"v0.1", "v0.2", "android-3.4"},
     "ageing-defeated": {"reveriel"},
     "quadratic-assert": {"reveriel"},
-    **dict.fromkeys(BY_CHECKSUM, {"v0.2", "android-3.4", "reveriel"}),
+    **{quirk: {"v0.2", "android-3.4", "reveriel"} for quirk in BY_CHECKSUM},
 }
 
 

@@ -78,8 +78,23 @@ class Story:
     def go_on(self):
         """Something happens; returns whether ksmd has worked."""
         what = self.rng.choice(
-            ["scan", "scan", "scan", "part", "part", "write", "write", "write", "fork", "region", "spawn"]
-            + ["exit", "munmap", "empty", "move"]
+            [
+                "scan",
+                "scan",
+                "scan",
+                "part",
+                "part",
+                "write",
+                "write",
+                "write",
+                "fork",
+                "region",
+                "spawn",
+                "exit",
+                "munmap",
+                "empty",
+                "move",
+            ]
         )
         if what == "scan":
             self.pair.scan()
