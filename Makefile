@@ -4,14 +4,20 @@ PYTHON ?= python3
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-override VENV := .venv
+# FOR=3.N: a virtual environment beside the others, .venv-3.N (make test-all)
+override VENV := .venv$(addprefix -,$(FOR))
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 NO_PACKAGES = { echo "pksm: could not install its dependencies: pip's message above says why" >&2; exit 1; }
 SOURCES := setup.py pyproject.toml $(shell find csrc -name "*.[ch]" -o -name "*.py")
+C_FILES = $(shell find csrc tests/c ci -name "*.[ch]")
+# Each file of tests is for one worker alone; those that use the running kernel's KSM are for one and the same.
+PYTEST := -m pytest --hypothesis-profile=ci -n auto --maxprocesses=4 --dist=loadgroup
+COVERAGE := build/coverage
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench bench-compare instructions sanitize dist clean venv check FORCE
+.PHONY: help demo test pytest test-all coverage lint types bench bench-compare instructions sanitize dist clean venv check \
+	FORCE
 
 help: ## say what there is to make (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,9 +25,35 @@ help: ## say what there is to make (the default)
 demo: check $(VENV)/.built ## set up, then scan four live Python interpreters
 	@$(VENV)/bin/pksm demo
 
-test: check $(VENV)/.built $(VENV)/.test-dependencies ## set up, then run every test: C under sanitizers, then pytest
-	@CC="$(CC)" sh ci/sanitize.sh
-	@$(VENV)/bin/python -m pytest --hypothesis-profile=ci
+test: sanitize pytest ## set up, then run every test: C under sanitizers, then pytest
+
+pytest: check $(VENV)/.built $(VENV)/.test-dependencies ## run only the tests in Python
+	@$(VENV)/bin/python $(PYTEST)
+
+test-all: sanitize ## run every test, those in Python with each python3.N found from 3.11 on
+	@sh ci/pythons.sh | while read -r minor python; do \
+		echo "Python 3.$$minor: $$python"; \
+		$(MAKE) --no-print-directory pytest FOR=3.$$minor PYTHON="$$python" </dev/null || exit 1; \
+	done
+
+# The extension in the checkout counts its lines meanwhile; whatever comes next compiles it anew.
+coverage: check $(VENV)/.built $(VENV)/.test-dependencies ## run the tests in Python; fail if they run too few lines
+	@rm -rf $(COVERAGE) $(VENV)/.built pksm/engine/native/*.so
+	@echo "compiling pksm with counters ..."
+	@PKSM_GCOV=1 $(VENV)/bin/python setup.py --quiet build_ext --inplace --force --build-temp=$(COVERAGE)/c
+	@$(VENV)/bin/python -m coverage run $(PYTEST)
+	@$(VENV)/bin/python -m coverage combine --quiet
+	@status=0; $(VENV)/bin/python -m coverage report || status=1; \
+		$(VENV)/bin/python ci/c_coverage.py $(COVERAGE)/c || status=1; \
+		rm -f pksm/engine/native/*.so; $(MAKE) --no-print-directory $(VENV)/.built && exit $$status
+
+lint: check types ## check style and format of Python and C, and types
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --quiet --check .
+	@$(VENV)/bin/clang-format --dry-run -Werror $(C_FILES)
+
+types: check $(VENV)/.dependencies $(VENV)/.dev-dependencies ## check types only
+	@$(VENV)/bin/mypy
 
 bench: check $(VENV)/.built ## measure pksm here, beside its limits and rivals, and store the result
 	@$(VENV)/bin/python benchmarks/run.py $(BENCH)
@@ -38,10 +70,10 @@ sanitize: check ## run only the C tests under ASan and UBSan
 dist: check $(VENV)/.dependencies ## build sdist and wheel into dist/
 	@$(VENV)/bin/python ci/dist.py dist
 
-venv: check $(VENV)/.built $(VENV)/.test-dependencies ## only set up: .venv with pksm (editable) and the test tools
+venv: check $(VENV)/.built $(VENV)/.test-dependencies $(VENV)/.dev-dependencies ## only set up: .venv with pksm (editable) and all tools
 
 clean: ## remove everything that was made, .venv too
-	rm -rf $(VENV) build dist pksm.egg-info pksm/engine/native/*.so .pytest_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-3.* build csrc/build dist pksm.egg-info pksm/engine/native/*.so .pytest_cache .hypothesis .benchmarks .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 check:
@@ -68,6 +100,12 @@ $(VENV)/.test-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py
 	@echo "installing test tools ..."
 	@$(VENV)/bin/python ci/requirements.py test >$(VENV)/requirements-test.txt
 	@$(PIP) -r $(VENV)/requirements-test.txt || $(NO_PACKAGES)
+	@touch $@
+
+$(VENV)/.dev-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py
+	@echo "installing development tools ..."
+	@$(VENV)/bin/python ci/requirements.py dev >$(VENV)/requirements-dev.txt
+	@$(PIP) -r $(VENV)/requirements-dev.txt || $(NO_PACKAGES)
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.dependencies $(SOURCES)

@@ -1,17 +1,21 @@
 """cffi recipe of pksm.engine.native._core (API mode): the cdef is the fenced parts of our headers as they stand."""
 
+import os
 from pathlib import Path
 
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADERS = [ROOT / "csrc" / "include" / "pksm.h", ROOT / "csrc" / "yardstick.h"]
+# `make coverage` alone sets it: slow code that writes down which of its lines have run.
+COUNTS_LINES = os.environ.get("PKSM_GCOV") == "1"
+HOW = ["-O1", "--coverage", "-fprofile-update=atomic"] if COUNTS_LINES else ["-O3"]
 BEGIN, END = "/* cffi: begin */", "/* cffi: end */"
 
 
 def declarations(header):
     """Return the text between the two cffi markers of the header."""
-    before, begin, rest = header.read_text(encoding="utf-8").partition(BEGIN)
+    _, begin, rest = header.read_text(encoding="utf-8").partition(BEGIN)
     fenced, end, after = rest.partition(END)
     if not begin or not end or BEGIN in rest or END in after:
         raise SystemExit(f"{header}: expected exactly one '{BEGIN}' followed by one '{END}'")
@@ -33,7 +37,8 @@ ffibuilder.set_source(
     depends=relative("csrc/**/*.h"),
     include_dirs=["csrc/include", "csrc"],
     # cffi's wrappers never use `self`; our own sources are held to -Wunused-parameter by ci/sanitize.sh.
-    extra_compile_args=["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+    extra_compile_args=["-std=c11", *HOW, "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+    extra_link_args=["--coverage"] if COUNTS_LINES else [],
 )
 
 if __name__ == "__main__":
