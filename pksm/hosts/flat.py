@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from pksm.arrays import I64Array, IntArray, IdsLike, Pages, U8Array, U32Array
+from pksm.arrays import I64Array, IdsLike, IntArray, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.memory import grown
 from pksm.engine.native import ids_array

@@ -297,9 +297,9 @@ def test_several_policies_have_the_same_script(tmp_path, capfd):
     document = json.loads(capfd.readouterr().out)
     then, last = document["unmerged"]
     assert then["label"] == "x" and last == {"label": None, "frames_used": 10}
-    for run in document["runs"]:
-        assert run["readings"][0]["counters"]["frames_used"] == then["frames_used"]
-        assert run["final"]["counters"]["frames_used"] == 10
+    for one in document["runs"]:
+        assert one["readings"][0]["counters"]["frames_used"] == then["frames_used"]
+        assert one["final"]["counters"]["frames_used"] == 10
 
 
 @pytest.mark.parametrize(

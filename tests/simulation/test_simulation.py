@@ -13,7 +13,7 @@ from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.simulation import workloads
 from pksm.simulation.clock import Over
-from pksm.simulation.operations import OPERATIONS, Event
+from pksm.simulation.operations import Event
 from pksm.simulation.simulation import Simulation
 
 from support.line_events import line_events
