@@ -1,43 +1,79 @@
-"""Ctrl-C, held back while a step is under way that must not stop halfway."""
+"""Ctrl-C, and being asked to end, held back while a step is under way that must not stop halfway."""
 
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+from pksm.cli.exit_codes import INTERRUPTED
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asks this process to end: what Ctrl-C does, whatever the signal.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    @property
+    def name(self) -> str:
+        """The name of the signal."""
+        return signal.Signals(self.number).name
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that names the signal, as shells have it."""
+        return INTERRUPTED - signal.SIGINT + self.number
 
 
 class HeldInterrupts:
-    """Raises KeyboardInterrupt on SIGINT: at once, or at the end of the step that is held."""
+    """Raises Ended on SIGINT, SIGTERM and SIGHUP: at once, or at the end of the step that is held.
 
-    def __init__(self):
+    `last`: the Ended that was raised last, None if there was none.
+    """
+
+    def __init__(self) -> None:
+        self.last: Ended | None = None
         self._held = 0
-        self._pending = False
+        self._pending: Ended | None = None
 
     @contextmanager
-    def installed(self):
-        """Handle SIGINT in this block. Where it is ignored it stays so, and only the main thread can handle signals."""
-        previous = signal.getsignal(signal.SIGINT)
-        if previous is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+    def installed(self) -> Iterator[None]:
+        """Handle the signals in this block. Those ignored stay so, and only the main thread can handle signals."""
+        if threading.current_thread() is not threading.main_thread():
             yield
             return
-        signal.signal(signal.SIGINT, self._on_signal)
+        previous = {number: signal.getsignal(number) for number in SIGNALS}
+        for number, handler in previous.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
     @contextmanager
-    def hold(self):
-        """Hold interrupts back until the end of this block."""
+    def hold(self) -> Iterator[None]:
+        """Hold signals back until the end of this block."""
         self._held += 1
         try:
             yield
         finally:
             self._held -= 1
         if self._pending and not self._held:
-            self._pending = False
-            raise KeyboardInterrupt
+            pending, self._pending = self._pending, None
+            raise pending
 
-    def _on_signal(self, number, frame):
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.last = Ended(number)
         if not self._held:
-            raise KeyboardInterrupt
-        self._pending = True
+            raise self.last
+        self._pending = self.last

@@ -1,11 +1,14 @@
 """The command line: parsing and printing only. Each verb is a file here with HELP, add_arguments and run."""
 
 import argparse
+import os
+import signal
 import sys
 import warnings
 
 from pksm import __version__
-from pksm.cli import output
+from pksm.cli import exit_codes, output
+from pksm.cli.interrupts import Ended, HeldInterrupts
 from pksm.cli.verbs import bench, checksum, completion, demo, features, scan, simulate, truth, validate
 from pksm.errors import PksmError, UsageError
 from pksm.report.text import plain
@@ -21,27 +24,44 @@ COMMANDS = {
     "demo": demo,
     "completion": completion,
 }
-INTERRUPTED, CLOSED_PIPE = 130, 141
-EXIT_CODES = """exit codes: 0 done, 1 error, 2 wrong usage, 3 partial result, 77 not supported here,
-130 interrupted, 141 nobody reads the output any more"""
 
 
 def main(argv=None):
     """Run the command line (sys.argv by default) and return the exit code."""
+    _open_standard_streams()
+    interrupts = HeldInterrupts()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), interrupts.installed():
             warnings.showwarning = _remark
-            return _run(sys.argv[1:] if argv is None else list(argv))
+            code = _run(sys.argv[1:] if argv is None else list(argv), interrupts)
+            return interrupts.last.exit_code if code == exit_codes.INTERRUPTED and interrupts.last else code
     except SystemExit as stop:  # --help and --version
         return stop.code or 0
     except PksmError as error:
         output.remark(error)
         return error.exit_code
     except BrokenPipeError:
-        return CLOSED_PIPE
+        return exit_codes.CLOSED_PIPE
+    except Ended as ended:
+        output.remark("interrupted" if ended.number == signal.SIGINT else f"interrupted by {ended.name}")
+        return ended.exit_code
     except KeyboardInterrupt:
         output.remark("interrupted")
-        return INTERRUPTED
+        return exit_codes.INTERRUPTED
+    finally:
+        output.clear_progress()
+
+
+def _open_standard_streams():
+    """Open /dev/null where stdin, stdout or stderr is closed, or the next file of ours would take its place.
+
+    What a command writes to stdout would end up in that file.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free: this one
 
 
 def _remark(message, *where, **more):
@@ -49,7 +69,7 @@ def _remark(message, *where, **more):
     output.remark(message)
 
 
-def _run(argv):
+def _run(argv, interrupts):
     if not argv or argv[0] not in COMMANDS:
         return _no_verb(argv)
     verb, module, command = argv[0], COMMANDS[argv[0]], None
@@ -63,7 +83,7 @@ def _run(argv):
     options = parser.parse_intermixed_args(argv[1:])
     options.command = command
     try:
-        return module.run(options)
+        return module.run(options, interrupts)
     except UsageError as error:
         raise _named_as_typed(error, parser) from None
 
@@ -97,7 +117,7 @@ def _no_verb(argv):
         "pksm",
         "pksm VERB [OPTION...] (pksm VERB --help tells more)",
         f"Find out exactly what merging equal pages saves in real memory.\n\nverbs:\n{verbs}",
-        EXIT_CODES,
+        exit_codes.ABOUT,
     )
     parser.add_argument("--version", action="version", version=f"pksm {__version__}")
     parser.add_argument("verb", nargs="?", help=argparse.SUPPRESS)

@@ -16,6 +16,7 @@ MIN_WIDTH, DEFAULT_WIDTH = 60, 100  # columns; the second where there is no term
 
 def write(text):
     """Write a result to stdout, all of it. BrokenPipeError if nobody reads it, PksmError if it can't be written."""
+    clear_progress()
     stream = sys.stdout
     if stream is None:
         raise PksmError("cannot write the result: stdout is closed")
@@ -75,6 +76,7 @@ def _drop_rest(stream):
 
 def remark(text):
     """Say one line on stderr, if there is anybody to hear it."""
+    clear_progress()
     _say(f"pksm: {plain(str(text))}\n")
 
 
@@ -103,11 +105,15 @@ def _is_terminal(stream):
 
 
 class Progress:
-    """A line on stderr that is redrawn while work goes on, if stderr is a terminal. Call it as scan() does."""
+    """A line on stderr that is redrawn while work goes on, if stderr is a terminal. Call it as scan() does.
+
+    Whatever else is written takes the line away.
+    """
+
+    shown = False  # of all of them: there is one stderr
 
     def __init__(self):
         self._on = _is_terminal(sys.stderr)
-        self._shown = False
         self._drawn_at = 0.0
         self._stage = None
         self._began = 0.0
@@ -125,14 +131,15 @@ class Progress:
         """Show what line() returns, if it is time to."""
         now = time.monotonic()
         if self._on and now - self._drawn_at >= REDRAW_S:
-            self._drawn_at, self._shown = now, True
+            self._drawn_at, Progress.shown = now, True
             _say("\r\033[K" + plain(line())[: width() - 1])
 
-    def clear(self):
-        """Take the line away."""
-        if self._shown:
-            _say("\r\033[K")
-            self._shown = False
+
+def clear_progress():
+    """Take away the line of progress, if there is one."""
+    if Progress.shown:
+        Progress.shown = False
+        _say("\r\033[K")
 
 
 def progress_line(stage, pages, total, seconds):

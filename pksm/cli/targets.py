@@ -2,6 +2,8 @@
 
 import os
 import resource
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from pksm.errors import PksmError, UsageError
@@ -12,6 +14,39 @@ DAY_S = 86400
 FILE_DESCRIPTORS = 2  # of a file that is mapped: its own and that of the mapping
 
 
+@dataclass(frozen=True)
+class TargetNames:
+    """What is to be scanned, by name.
+
+    Args:
+        files: paths of images and fingerprints.
+        pids: process ids.
+        all: every live process but this one.
+        cgroups: control groups, as paths.
+        command: words of a command to start, or None.
+        after: seconds to give the command, or None.
+        racy: what becomes of pages written since they were read: "keep", "drop" or "unchecked".
+    """
+
+    files: Sequence[str] = ()
+    pids: Sequence[int] = ()
+    all: bool = False
+    cgroups: Sequence[str] = ()
+    command: Sequence[str] | None = None
+    after: float | None = None
+    racy: str = "keep"
+
+    def __post_init__(self) -> None:
+        is_live = self.pids or self.all or self.cgroups or self.command is not None
+        if self.after is not None:
+            if self.command is None:
+                raise UsageError("there is no command to wait for; write it last, behind --", "after")
+            if not 0 <= self.after < DAY_S:
+                raise UsageError(f"{self.after:g} s: give the time to wait, from 0, less than a day", "after")
+        if self.racy != "keep" and not is_live:
+            raise UsageError(f"{self.racy}: there is no live process that could write to its pages", "racy")
+
+
 class Targets:
     """openers: a function for each source, which opens it. cgroups: directories.
 
@@ -19,18 +54,16 @@ class Targets:
     when there is nothing, or a thing is named twice.
     """
 
-    def __init__(self, options):
+    def __init__(self, names: TargetNames) -> None:
         self.openers, self.fingerprints, self.page_size = [], False, None
-        _check_after(options)
-        _check_racy(options)
-        _refuse_twice([(_identity(path), path) for path in options.targets])
-        _refuse_twice([(pid, f"pid {pid}") for pid in options.pid])
-        _make_room_for(FILE_DESCRIPTORS * len(options.targets))
-        self._add_files(options.targets)
-        self.cgroups = self._add_processes(options)
-        if options.command is not None:
-            self._add_command(options)
-        if not self.openers and (options.all or options.cgroup):
+        _refuse_twice([(_identity(path), path) for path in names.files])
+        _refuse_twice([(pid, f"pid {pid}") for pid in names.pids])
+        _make_room_for(FILE_DESCRIPTORS * len(names.files))
+        self._add_files(names.files)
+        self.cgroups = self._add_processes(names)
+        if names.command is not None:
+            self._add_command(names)
+        if not self.openers and (names.all or names.cgroups):
             raise UsageError("there are no processes but this one")
         if not self.openers:
             raise UsageError(f"nothing to scan: name a file, a process or a command, {EXAMPLE}")
@@ -56,24 +89,24 @@ class Targets:
             self.page_size = self.page_size or file.page_size
             self.openers += [partial(file.source, index) for index in range(len(file))]
 
-    def _add_processes(self, options):
+    def _add_processes(self, names):
         from pksm import sources
         from pksm.linux.proc import processes
 
-        pids, cgroups = dict.fromkeys(options.pid), [processes.find_cgroup(path) for path in options.cgroup]
+        pids, cgroups = dict.fromkeys(names.pids), [processes.find_cgroup(path) for path in names.cgroups]
         for cgroup in cgroups:
             pids |= dict.fromkeys(processes.cgroup_pids(cgroup))
-        if options.all:
+        if names.all:
             pids |= dict.fromkeys(processes.all_pids())
-        _make_room_for(FILE_DESCRIPTORS * len(options.targets) + len(pids))
-        self.openers += [partial(sources.open_pid, pid, options.racy) for pid in pids]
+        _make_room_for(FILE_DESCRIPTORS * len(names.files) + len(pids))
+        self.openers += [partial(sources.open_pid, pid, names.racy) for pid in pids]
         return cgroups
 
-    def _add_command(self, options):
+    def _add_command(self, names):
         from pksm import sources
 
-        after = 1.0 if options.after is None else options.after
-        self.openers.append(partial(sources.run_command, options.command, after, options.racy))
+        after = 1.0 if names.after is None else names.after
+        self.openers.append(partial(sources.run_command, names.command, after, names.racy))
 
 
 def _holds_fingerprints(path):
@@ -89,19 +122,6 @@ def _holds_fingerprints(path):
 
 def _fail(error):
     raise error
-
-
-def _check_after(options):
-    if options.after is not None:
-        if options.command is None:
-            raise UsageError("--after: there is no command to wait for; write it last, behind --")
-        if not 0 <= options.after < DAY_S:
-            raise UsageError(f"--after {options.after}: give the seconds to wait, from 0, less than a day")
-
-
-def _check_racy(options):
-    if options.racy != "keep" and not (options.pid or options.all or options.cgroup or options.command is not None):
-        raise UsageError(f"--racy {options.racy}: there is no live process that could write to its pages")
 
 
 def _make_room_for(descriptors):

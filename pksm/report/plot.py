@@ -3,25 +3,36 @@
 import importlib
 import os
 from collections.abc import Sequence
+from typing import BinaryIO
 
-from pksm.errors import PksmError, UnsupportedError, UsageError
+from pksm.documents import ProfileDocument
+from pksm.errors import UnsupportedError, UsageError
+from pksm.report.text import cut, plain
 
 FORMATS = (".png", ".svg", ".pdf")
 FAINT, STRONG = "#9aa5b1", "#0b5cad"
 DPI = 130
 TICKS_NS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 LINE_POINTS, LETTER_POINTS = 11, 5.4  # of the names, in points: their height and a letter's width
+NAME_WIDTH = 60  # characters of a subject's name
 LEAST_MISSED = 1e-4  # what is drawn for a probability below that: the axis is logarithmic
 
 
-def check(path):
-    """Raise UsageError unless the path's ending names a format, UnsupportedError without matplotlib."""
-    if os.path.splitext(path)[1].lower() not in FORMATS:
-        raise UsageError(f"{path}: name a picture that ends in {', '.join(FORMATS)}")
+def form_of(path: str) -> str:
+    """Return the format that a path's ending names: "png". UsageError for others, UnsupportedError without matplotlib."""
+    ending = os.path.splitext(path)[1].lower()
+    if ending not in FORMATS:
+        raise UsageError(f"{path}: name a picture that ends in {', '.join(FORMATS)}", "plot")
     _pyplot()
+    return ending.removeprefix(".")
 
 
-def profile(document, path):
+def is_picture(head: bytes) -> bool:
+    """Tell by its first bytes whether a file holds a picture in one of FORMATS."""
+    return head.startswith((b"\x89PNG", b"%PDF", b"<?xml", b"<svg"))
+
+
+def profile(document: ProfileDocument, file: BinaryIO, form: str) -> None:
     """Draw a profile of checksums into a file: for each subject, speed against blindness and against futile compares.
 
     Strategies that no other one beats in both are on the Pareto front: they are joined by a line.
@@ -45,15 +56,17 @@ def profile(document, path):
             read = subject["yardsticks"]["read"]["cold"]
             axis.axvline(read, color=FAINT, linestyle=":", linewidth=1, label="reading alone")
             axis.legend(loc="center right", frameon=False, fontsize=8)
-        left.set_title(f"{subject['name']}: {subject['pages']:,} pages", loc="left", fontsize=11)
-        right.set_title(f"recommended: {subject['recommendation']['strategy']}", loc="left", fontsize=11)
+        name = cut(plain(subject["name"]), NAME_WIDTH)
+        _title(left, f"{name}: {subject['pages']:,} pages")
+        _title(right, f"recommended: {subject['recommendation']['strategy']}")
     figure.canvas.draw()  # now it is known where the points are
     for axis, names in named:
         _name(axis, names)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise PksmError(f"{path}: cannot be written: {error.strerror}") from None
+    figure.savefig(file, format=form)
+
+
+def _title(axis, text):
+    axis.set_title(text, loc="left", fontsize=11, parse_math=False)  # a name may hold $
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:
@@ -102,7 +115,7 @@ def _name(axis, names):
             if not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
                 break
         taken.append(box)
-        axis.annotate(name, point, xytext=(3, dy), textcoords="offset points", fontsize=8,
+        axis.annotate(name, point, xytext=(3, dy), textcoords="offset points", fontsize=8, parse_math=False,
                       color=STRONG if is_best else "#52606d",
                       arrowprops={"arrowstyle": "-", "color": "#cbd2d9", "linewidth": 0.5})  # fmt: skip
 

@@ -3,6 +3,7 @@
 import os
 import pickle
 import subprocess
+import sys
 
 import pytest
 
@@ -47,8 +48,8 @@ def ram(tmp_path):
         (["--json", "--csv"], ["--csv", "--json"]),
         (["--csv", "--matrix"], ["--matrix", "CSV", "--json"]),
         (["--csv", "--show-bytes"], ["--show-bytes", "CSV", "--json"]),
-        (["--racy", "drop"], ["--racy drop", "no live process"]),
-        (["--racy", "unchecked"], ["--racy unchecked"]),
+        (["--racy", "drop"], ["--racy: drop", "no live process"]),
+        (["--racy", "unchecked"], ["--racy: unchecked"]),
         (["--after", "1"], ["--after", "--"]),
         (["--fast"], ["--fast", "pksm scan --help"]),
         (["--pid", "x"], ["--pid", "x"]),
@@ -57,8 +58,8 @@ def ram(tmp_path):
         (["--after", "-1", "--", "true"], ["--after", "from 0"]),
         (["--after", "inf", "--", "true"], ["--after"]),
         (["--after", "nan", "--", "true"], ["--after"]),
-        (["--after", "3000000", "--", "true"], ["--after 3000000", "less than a day"]),
-        (["--after", "1e10", "--", "true"], ["--after 10000000000"]),
+        (["--after", "3000000", "--", "true"], ["--after: 3e+06 s", "less than a day"]),
+        (["--after", "1e10", "--", "true"], ["--after: 1e+10 s"]),
         (["--freeze", "--freeze-timeout", "1e10", "--", "sleep", "60"], ["freeze time-out", "up to a day"]),
         (["--freeze", "--freeze-timeout", "nan", "--", "sleep", "60"], ["freeze time-out"]),
         (["--", "no-such-command-anywhere"], ["no-such-command-anywhere", "not found"]),
@@ -227,6 +228,18 @@ def test_no_stdout_and_no_stderr_at_all(ram):
     heard = subprocess.run(["sh", "-c", '"$0" "$@" >&-', *command("scan", ram)], env=environment(),
                            capture_output=True, text=True)  # fmt: skip
     assert heard.returncode == 1 and is_one_line(heard.stderr, "stdout is closed")
+
+
+WRITES = 'import os, time; os.write(1, b"noise\\n" * 500); os.write(2, b"noise\\n" * 500); time.sleep(600)'
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_a_command_prints_goes_into_no_file_of_ours(tmp_path, ram, closed):
+    """Where a standard stream is closed, the next file that is opened would take its place."""
+    keep = tmp_path / "a.fp"
+    argv = command("scan", "--fingerprints", keep, ram, "--after", "0.3", "--", sys.executable, "-c", WRITES)
+    subprocess.run(["sh", "-c", f'"$0" "$@" {closed}', *argv], env=environment(), capture_output=True)
+    assert b"noise\nnoise\n" not in keep.read_bytes() and run_apart("scan", keep).code in (0, 3)
 
 
 def test_a_bug_shows_itself(ram, monkeypatch):

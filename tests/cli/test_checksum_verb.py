@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import zlib
@@ -100,6 +101,36 @@ def test_a_plot(capfd, dump, tmp_path):
     drawing = tmp_path / "picture.svg"
     assert run(capfd, "checksum", "profile", dump, *FEW, "--plot", drawing).code == 0
     assert "<svg" in drawing.read_text()
+
+
+def test_a_plot_replaces_pictures_only(capfd, dump, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "precious.png").write_bytes(b"no picture")
+    (tmp_path / "link.png").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, words in [
+        ("precious.png", ["there already"]),
+        ("link.png", ["symbolic link"]),
+        ("pipe.png", ["regular"]),
+    ]:
+        done = run(capfd, "checksum", "profile", dump, *FEW, "--plot", name)
+        assert (done.code, done.out) == (2, "") and is_one_line(done.err, name, *words)
+    assert (tmp_path / "precious.png").read_bytes() == b"no picture" and not os.path.lexists(tmp_path / "elsewhere")
+    (tmp_path / "old.svg").write_bytes(b"<?xml")
+    assert run(capfd, "checksum", "profile", dump, *FEW, "--plot", "old.svg").code == 0
+    assert b"</svg>" in (tmp_path / "old.svg").read_bytes()
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".pksm")]
+
+
+@pytest.mark.parametrize("name", ["$\\frac{$", "a$b$c", "$" * 200, "x\x1b[2J\n\u202e\udcff"], ids=ascii)
+def test_odd_names_in_a_plot_are_no_formulas(capfd, dump, tmp_path, name):
+    pytest.importorskip("matplotlib")
+    odd = tmp_path / name
+    os.rename(dump, odd)
+    done = run(capfd, "checksum", "profile", odd, *FEW, "--plot", tmp_path / "a.svg")
+    assert done.code == 0, done.err
+    assert "\x1b" not in done.out + done.err
 
 
 def test_without_matplotlib_one_line_says_so_before_anything_is_measured(capfd, monkeypatch):

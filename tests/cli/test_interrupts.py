@@ -114,6 +114,33 @@ def test_a_command_is_ended_with_us(tmp_path):
     assert not any(os.path.exists(f"/proc/{child}") for child in children)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whoever_asks_us_to_end_gets_what_ctrl_c_gets(tmp_path, number):
+    """What was gathered, an exit code that names the signal, and nothing left behind: no process, no file."""
+    ram, keep = write_file(tmp_path / "ram", [page(1)], SIZE), tmp_path / "a.fp"
+    with start("scan", "--fingerprints", keep, ram, "--after", "600", "--", "sleep", "601") as process:
+        while not (children := children_of(process.pid)):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (128 + number, "") and is_one_line(err, f"interrupted by {number.name}")
+    assert not any(os.path.exists(f"/proc/{child}") for child in children)
+    assert sorted(os.listdir(tmp_path)) == ["ram"]
+
+
+def test_sighup_is_left_ignored_as_nohup_does(tmp_path):
+    ram = write_file(tmp_path / "ram", [page(1)], SIZE)
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    with start("scan", "--json", ram, "--after", "1", "--", "sleep", "600", **ignoring) as process:
+        while not children_of(process.pid):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGHUP)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and not json.loads(out)["interrupted"]
+
+
 def test_a_background_job_is_not_interrupted(tmp_path):
     """Shells start background jobs with SIGINT ignored."""
     ram = write_file(tmp_path / "ram", [page(1)], SIZE)

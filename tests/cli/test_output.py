@@ -46,10 +46,10 @@ def test_progress_is_drawn_on_terminals_and_taken_away(monkeypatch):
         progress("merge", pages, 3)
     drawn = terminal.getvalue()
     assert drawn.startswith("\r\033[Kmerging: ") and "of 3 pages" in drawn
-    progress.clear()
+    output.clear_progress()
     assert terminal.getvalue().endswith("\r\033[K")
     length = len(terminal.getvalue())
-    progress.clear()
+    output.clear_progress()
     assert len(terminal.getvalue()) == length, "there is nothing to take away any more"
 
 
@@ -59,7 +59,7 @@ def test_progress_is_silent_elsewhere(monkeypatch):
     progress = output.Progress()
     progress("merge", 1, 3)
     progress("merge", 2, 3)
-    progress.clear()
+    output.clear_progress()
     assert terminal.getvalue() == ""
 
 

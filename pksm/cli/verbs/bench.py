@@ -42,7 +42,7 @@ def add_arguments(parser):
     form.add_argument("--csv", action="store_true", help="a line for each row")
 
 
-def run(options):
+def run(options, interrupts):
     """Measure and print; return the exit code."""
     from pksm.bench import run as bench
 
@@ -51,23 +51,20 @@ def run(options):
     def show(load, engine):
         progress.show(lambda: f"load {load}: {engine}")
 
-    try:
-        document = (
-            _against_kernel(options, show)
-            if options.against
-            else bench.run(
-                loads=_names(options.load) or tuple(LOADS),
-                n_pages=options.pages,
-                orders=_names(options.order) or (tunables.SETTINGS["order"].default,),
-                batch=options.batch,
-                threads=options.threads,
-                checksum=options.checksum,
-                repeats=options.repeats,
-                progress=show,
-            )
+    document = (
+        _against_kernel(options, show)
+        if options.against
+        else bench.run(
+            loads=_names(options.load) or tuple(LOADS),
+            n_pages=options.pages,
+            orders=_names(options.order) or (tunables.SETTINGS["order"].default,),
+            batch=options.batch,
+            threads=options.threads,
+            checksum=options.checksum,
+            repeats=options.repeats,
+            progress=show,
         )
-    finally:
-        progress.clear()
+    )
     output.document(document, options)
     return 0
 

@@ -2,10 +2,10 @@
 
 import argparse
 import os
+from contextlib import contextmanager, nullcontext
 
-from pksm.cli import output
-from pksm.cli.interrupts import HeldInterrupts
-from pksm.cli.targets import Targets
+from pksm.cli import exit_codes, output
+from pksm.cli.targets import TargetNames, Targets
 from pksm.cli.verbs.scan import page_size
 from pksm.errors import UsageError
 from pksm.simulation.workloads import LOADS
@@ -32,7 +32,6 @@ examples:
 DEFAULT_LOADS = ("f", "e")
 DEFAULT_PAGES = 16384
 AT_ONCE = 1 << 16  # pages summed before they are printed
-PARTIAL = 3
 
 
 def add_arguments(parser):
@@ -60,7 +59,7 @@ def add_arguments(parser):
     out.add_argument("--plot", metavar="FILE", help="draw the profile into FILE (.png, .svg or .pdf); takes matplotlib")
 
 
-def run(options):
+def run(options, interrupts):
     """Do what is asked, print, and return the exit code."""
     if options.action != "profile" and (options.pid or options.strategies or options.plot):
         raise UsageError(f"--pid, --strategies and --plot are of pksm checksum profile, not of {options.action}")
@@ -73,7 +72,7 @@ def run(options):
         if options.what:
             raise UsageError("pksm checksum list takes no names")
         return _list(options)
-    return _sum(options) if options.action == "sum" else _profile(options)
+    return _sum(options) if options.action == "sum" else _profile(options, interrupts)
 
 
 def _list(options):
@@ -110,52 +109,55 @@ def _sum(options):
     return 0
 
 
-def _profile(options):
-    if options.plot:
-        from pksm.report import plot
-
-        plot.check(options.plot)
+def _profile(options, interrupts):
     from pksm import profiler
     from pksm.engine import native
 
     native.catch_bus_errors()
-    progress, interrupts = output.Progress(), HeldInterrupts()
+    progress = output.Progress()
 
     def show(subject, strategy, stage):
         progress.show(lambda: f"{subject}: {stage}" + (f" of {strategy}" if strategy else ""))
 
     strategies = [name for names in options.strategies for name in names.split(",")]
-    try:
-        with interrupts.installed():
-            document = profiler.profile(
-                _subjects(options, show, interrupts),
-                strategies or None,
-                options.page_size,
-                options.seed,
-                options.changes,
-                show,
-            )
-    finally:
-        progress.clear()
-    for warning in document["warnings"]:
-        output.remark(warning)
-    if options.plot:
-        plot.profile(document, options.plot)
+    with _picture(options.plot) as draw:
+        document = profiler.profile(
+            _subjects(options, show, interrupts),
+            strategies or None,
+            options.page_size,
+            options.seed,
+            options.changes,
+            show,
+        )
+        for warning in document["warnings"]:
+            output.remark(warning)
+        draw(document)
     output.document(document, options)
-    return PARTIAL if document["partial"] else 0
+    return exit_codes.of(document)
+
+
+@contextmanager
+def _picture(path):
+    """Give a function that draws a document into the file at `path`, if there is one to draw."""
+    if path is None:
+        yield lambda document: None
+        return
+    from pksm.linux.new_file import new_file
+    from pksm.report import plot
+
+    form = plot.form_of(path)
+    with new_file(path, "a picture", plot.is_picture, 0o666) as new:
+        yield lambda document: new.write(lambda file: plot.profile(document, file, form))
 
 
 def _subjects(options, show, interrupts):
     """Yield what is to be profiled, each as a context manager: workloads one by one, then all memory together."""
-    from contextlib import nullcontext
-
     from pksm.profiler import subject
 
     named = options.what or ([] if options.pid else DEFAULT_LOADS)
     loads = [name for name in named if name in LOADS and not os.path.lexists(name)]
-    options.targets = [name for name in named if name not in loads]
-    options.all, options.cgroup, options.after, options.racy = False, [], None, "keep"
-    targets = Targets(options) if options.targets or options.pid else None
+    files = [name for name in named if name not in loads]
+    targets = Targets(TargetNames(files=files, pids=options.pid)) if files or options.pid else None
     for name in dict.fromkeys(loads):
         show(f"workload {name}", None, "filling memory")
         yield nullcontext(subject.of_load(name, options.pages, options.page_size, options.seed))

@@ -13,7 +13,7 @@ def add_arguments(parser):
                         help=f"what to name: {', '.join(KINDS)}")  # fmt: skip
 
 
-def run(options):
+def run(options, interrupts):
     """Print the names; return the exit code."""
     output.write("".join(f"{name}\n" for name in KINDS[options.values]()))
     return 0

@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from pksm.cli import output
+from pksm.cli import exit_codes, output
 from pksm.cli.verbs.scan import for_table
 from pksm.errors import PksmError
 from pksm.report import scan as scan_report
@@ -16,7 +16,7 @@ from pksm.report.text import columns
 HELP = "scan four Python interpreters that are started for it; needs no root"
 USAGE = "pksm demo"
 DESCRIPTION = f"{HELP[0].upper()}{HELP[1:]}."
-CHILDREN, PARTIAL = 4, 3
+CHILDREN = 4
 
 # What a small service holds: a dictionary of records, a text, tables of numbers. The text, one table and half of
 # another are the same in all of them, the rest is each one's own.
@@ -41,7 +41,7 @@ def add_arguments(parser):
     """Declare no options: a demonstration has none."""
 
 
-def run(options):
+def run(options, interrupts):
     """Start the interpreters, scan them, print, and end them; return the exit code."""
     from pksm import sources
     from pksm.engine import native
@@ -52,14 +52,11 @@ def run(options):
     settings = for_table(Settings(threads=len(os.sched_getaffinity(0))))
     progress = output.Progress()
     with _children() as pids, opened([partial(sources.open_pid, pid) for pid in pids]) as (processes, errors):
-        try:
-            result = scan(processes, settings, progress, errors=errors)
-        finally:
-            progress.clear()
+        result = scan(processes, settings, progress, errors=errors)
     for warning in result["warnings"]:
         output.remark(warning)
     output.write(scan_report.table(result, output.width(), output.colour()) + "\n" + _next_steps(_own_name()))
-    return PARTIAL if result["partial"] else 0
+    return exit_codes.of(result)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def add_arguments(parser):
     form.add_argument("--csv", action="store_true", help="a line for each fact")
 
 
-def run(options):
+def run(options, interrupts):
     """Look, print and return the exit code."""
     output.document(gather_facts(), options)
     return 0

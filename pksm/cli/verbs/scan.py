@@ -5,9 +5,8 @@ import os
 from contextlib import nullcontext
 from dataclasses import replace
 
-from pksm.cli import output
-from pksm.cli.interrupts import HeldInterrupts
-from pksm.cli.targets import Targets
+from pksm.cli import exit_codes, output
+from pksm.cli.targets import TargetNames, Targets
 from pksm.engine.settings import parse_setting
 from pksm.errors import UsageError
 from pksm.policies.pksmd import tunables
@@ -23,7 +22,6 @@ examples:
   pksm scan --all                         every process that may be read
   pksm scan --all --fingerprints a.fp     the same, and checksums of all pages to a file
   pksm scan a.fp b.fp                     two machines together, by their fingerprints"""
-INTERRUPTED, PARTIAL = 130, 3
 LOOKED_AT, LOOKED_AT_BYTES = 4096, 16 << 20
 RACY = ("keep", "drop", "unchecked")
 FREEZE_S = 10.0
@@ -77,10 +75,20 @@ def add_arguments(parser):
     form.add_argument("--csv", action="store_true", help="a line for each source and one for all")
 
 
-def run(options):
+def run(options, interrupts):
     """Scan and print; return the exit code."""
     _check_form(options)
-    targets = Targets(options)
+    targets = Targets(
+        TargetNames(
+            files=options.targets,
+            pids=options.pid,
+            all=options.all,
+            cgroups=options.cgroup,
+            command=options.command,
+            after=options.after,
+            racy=options.racy,
+        )
+    )
     from pksm.engine import native
     from pksm.scan.attribution import MOST_SOURCES
     from pksm.scan.gather import Interrupts
@@ -100,23 +108,25 @@ def run(options):
         settings = for_table(settings)
     if options.fingerprints is not None:
         check_keeping(targets.fingerprints, settings.view)
-    interrupts, progress = HeldInterrupts(), output.Progress()
-    try:
-        with (
-            interrupts.installed(),
-            _fingerprint_file(options.fingerprints) as keep,
-            opened(targets.openers, interrupts.hold) as (sources, errors),
-        ):
-            result = scan(sources, settings, progress, errors=errors, interrupts=Interrupts(interrupts.hold),
-                          reading=_freezer(options, sources, targets), keep=keep)  # fmt: skip
-    finally:
-        progress.clear()
+    with (
+        _fingerprint_file(options.fingerprints) as keep,
+        opened(targets.openers, interrupts.hold) as (sources, errors),
+    ):
+        result = scan(
+            sources,
+            settings,
+            output.Progress(),
+            errors=errors,
+            interrupts=Interrupts(interrupts.hold),
+            reading=_freezer(options, sources, targets),
+            keep=keep,
+        )
     for warning in result["warnings"]:
         output.remark(warning)
     if options.matrix and result["matrix"] is None:
         output.remark(f"--matrix: takes 2 to {MOST_SOURCES} sources, not {len(result['sources'])}")
     output.document(result, options, top=options.top, matrix=options.matrix)
-    return INTERRUPTED if result["interrupted"] else PARTIAL if result["partial"] else 0
+    return exit_codes.of(result)
 
 
 def _check_form(options):

@@ -1,7 +1,6 @@
 """pksm simulate: a workload in virtual time, and what pksmd makes of its memory."""
 
-from pksm.cli import output
-from pksm.cli.interrupts import HeldInterrupts
+from pksm.cli import exit_codes, output
 from pksm.errors import UsageError
 from pksm.policies.pksmd import tunables
 from pksm.simulation.workloads import WORKLOADS
@@ -18,7 +17,6 @@ examples:
   pksm simulate trace.jsonl --set sleep_millisecs=50  what lines of JSON say, one operation each
   pksm simulate script.py --json                      def workload(machine, sim) of a Python file
   pksm simulate fork-family --policy ksmd:ksm-6.11,pksmd:fixed    KSM and PKSM, side by side"""
-INTERRUPTED = 130
 DEFAULT_PAGES, DEFAULT_SAMPLE_MS = 65536, 100
 
 
@@ -65,7 +63,7 @@ def _policies():
     return "policies:\n" + "\n".join(lines)
 
 
-def run(options):
+def run(options, interrupts):
     """Simulate and print; return the exit code."""
     from pksm.policies.registry import choose
     from pksm.simulation.run import Settings, simulate
@@ -81,15 +79,11 @@ def run(options):
         until_ms=options.until,
         sample_ms=options.sample,
     )
-    progress, interrupts = output.Progress(), HeldInterrupts()
+    progress = output.Progress()
 
     def show(policy, now, wakes):
         progress.show(lambda: f"{policy}: {now / 1000:,.1f} s of virtual time, {wakes:,} wake-ups")
 
-    try:
-        with interrupts.installed():
-            document = simulate(settings, choices, show, interrupts.hold)
-    finally:
-        progress.clear()
+    document = simulate(settings, choices, show, interrupts.hold)
     output.document(document, options)
-    return INTERRUPTED if document["interrupted"] else 0
+    return exit_codes.of(document)

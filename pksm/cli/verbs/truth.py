@@ -31,7 +31,7 @@ def add_arguments(parser):
     form.add_argument("--csv", action="store_true", help="a line for every number")
 
 
-def run(options):
+def run(options, interrupts):
     """Compare and print; return 1 if a number differs without a known reason."""
     from pksm.validation import truth
 
@@ -41,9 +41,6 @@ def run(options):
     if len(files) > 1:
         raise UsageError("one file of traces at a time")
     names = [name for name in options.names if name not in files]
-    try:
-        document = truth(names, *files, preset=preset, progress=lambda what: progress.show(lambda: what))
-    finally:
-        progress.clear()
+    document = truth(names, *files, preset=preset, progress=lambda what: progress.show(lambda: what))
     output.document(document, options, everything=options.all)
     return int(document["unexplained"] > 0)

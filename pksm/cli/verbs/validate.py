@@ -1,6 +1,6 @@
 """pksm validate: our ksmd beside the running kernel's own, counter by counter."""
 
-from pksm.cli import output
+from pksm.cli import exit_codes, output
 
 HELP = "hold the simulated KSM against the running kernel's ksmd, counter by counter"
 USAGE = "pksm validate [OPTION...]"
@@ -12,7 +12,6 @@ are put back afterwards, whatever happens.
 
 example:
   pksm validate --workload fork-after --workload crowds"""
-DIFFERENT = 1
 
 
 def add_arguments(parser):
@@ -29,7 +28,7 @@ def add_arguments(parser):
     form.add_argument("--csv", action="store_true", help="a line for each counter of each workload")
 
 
-def run(options):
+def run(options, interrupts):
     """Compare and print; return the exit code: 0 if all that must be equal is."""
     from pksm.validation.kernel.validate import WORKLOADS, validate
 
@@ -37,11 +36,8 @@ def run(options):
         output.write("".join(f"{name:<12}  {workload.text}\n" for name, workload in WORKLOADS.items()))
         return 0
     progress = output.Progress()
-    try:
-        document = validate(
-            options.workload, options.pages, options.seed, lambda name: progress.show(lambda: f"comparing {name}")
-        )
-    finally:
-        progress.clear()
+    document = validate(
+        options.workload, options.pages, options.seed, lambda name: progress.show(lambda: f"comparing {name}")
+    )
     output.document(document, options)
-    return 0 if document["equal"] else DIFFERENT
+    return 0 if document["equal"] else exit_codes.DIFFERENT

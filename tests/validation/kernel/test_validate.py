@@ -129,7 +129,7 @@ def test_all_is_put_back_however_it_ends(number):
             assert time.monotonic() < end and run.poll() is None
             time.sleep(0.01)
         os.kill(run.pid, number)
-        assert run.wait(60) == (130 if number == signal.SIGINT else -number)
+        assert run.wait(60) == (-number if number == signal.SIGKILL else 128 + number)
         while knobs() != before or mergeable_processes():
             assert time.monotonic() < end
             time.sleep(0.01)
