@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pksm import __version__  # noqa: E402
+from pksm.cli import exit_codes  # noqa: E402
 from pksm.cli import main as cli  # noqa: E402
 from pksm.policies.pksmd import tunables  # noqa: E402
 
@@ -64,7 +65,7 @@ def man_page():
                 lines += [".TP", f".B {roff(_name(action))}", roff(_help(action))]
         if rest.strip():
             lines += [".PP", ".nf", roff(rest.strip("\n")), ".fi"]
-    lines += [".SH EXIT STATUS", roff(cli.EXIT_CODES.removeprefix("exit codes: ")), ".SH SEE ALSO",
+    lines += [".SH EXIT STATUS", roff(exit_codes.ABOUT.removeprefix("exit codes: ")), ".SH SEE ALSO",
               roff("proc(5), ptrace(2), process_vm_readv(2), cgroups(7)")]  # fmt: skip
     return "\n".join(lines) + "\n"
 

@@ -42,12 +42,10 @@ def main(argv=None):
         return error.exit_code
     except BrokenPipeError:
         return exit_codes.CLOSED_PIPE
-    except Ended as ended:
+    except KeyboardInterrupt:
+        ended = interrupts.last or Ended(signal.SIGINT)
         output.remark("interrupted" if ended.number == signal.SIGINT else f"interrupted by {ended.name}")
         return ended.exit_code
-    except KeyboardInterrupt:
-        output.remark("interrupted")
-        return exit_codes.INTERRUPTED
     finally:
         output.clear_progress()
 
