@@ -50,7 +50,7 @@ def test_the_man_page_has_no_warnings():
         (["pksm", "scan", "--fr"], "--freeze --freeze-timeout"),
         (["pksm", "scan", "--racy", ""], "keep drop unchecked"),
         (["pksm", "scan", "--pid", ""], ""),
-        (["pksm", "features", "--"], "--help --json"),
+        (["pksm", "features", "--"], "--help --json --csv"),
     ],
 )
 def test_completion(words, completed):
