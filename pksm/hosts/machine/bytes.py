@@ -1,13 +1,27 @@
 """Bytes that processes read and write: whole pages, words, and runs of bytes. Ranges are virtual page numbers."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
 import numpy as np
 
+from pksm.arrays import AnyArray, I64Array, IntArray, U8Array
 from pksm.errors import UsageError
 from pksm.hosts.machine import content, fault
 from pksm.hosts.machine.page_tables import maps_frame, value_of
 
+if TYPE_CHECKING:
+    from pksm.hosts.machine.machine import Machine
+    from pksm.hosts.machine.mm import Mm
 
-def read(machine, mm, first, end):
+# what pages can be given as: their bytes, or content ids; rows (page, word, value)
+Contents: TypeAlias = AnyArray | bytes | bytearray | memoryview | Sequence[int]
+Patches: TypeAlias = IntArray | Sequence[Sequence[int]]
+
+
+def read(machine: Machine, mm: Mm, first: int, end: int) -> U8Array:
     """Return the bytes of a range: uint8 (n, page_size)."""
     machine.vmas.covering(mm, first, end, machine.page_size)  # before so much is allocated
     out = np.zeros((end - first, machine.page_size), np.uint8)
@@ -18,22 +32,22 @@ def read(machine, mm, first, end):
     return out
 
 
-def pages_given(contents, page_size):
+def pages_given(contents: Contents, page_size: int) -> AnyArray:
     """Return pages as they may be given, bytes, an array or content ids, as an array of pages or of ids."""
     if isinstance(contents, (bytes, bytearray, memoryview)):
-        contents = np.frombuffer(contents, np.uint8)
-        if contents.size % page_size:
-            raise UsageError(f"{contents.size} bytes are no whole number of pages of {page_size} bytes")
-        contents = contents.reshape(-1, page_size)
-    contents = np.asarray(contents)
-    if contents.ndim == 1:
-        return content.checked_ids(contents)
-    if contents.dtype != np.uint8 or contents.shape[1:] != (page_size,):
+        data = np.frombuffer(contents, np.uint8)
+        if data.size % page_size:
+            raise UsageError(f"{data.size} bytes are no whole number of pages of {page_size} bytes")
+        return data.reshape(-1, page_size)
+    given = np.asarray(contents)
+    if given.ndim == 1:
+        return content.checked_ids(given)
+    if given.dtype != np.uint8 or given.shape[1:] != (page_size,):
         raise UsageError(f"pages are a uint8 array (n, {page_size}), or a list of content ids")
-    return contents
+    return given
 
 
-def write(machine, mm, first, end, contents):
+def write(machine: Machine, mm: Mm, first: int, end: int, contents: AnyArray) -> None:
     """Write pages_given to a range."""
     for start, into in fault.write_range(machine, mm, first, end, whole=True):
         new = contents[start : start + len(into)]
@@ -43,19 +57,19 @@ def write(machine, mm, first, end, contents):
             content.copy_pages(machine.frames.memory, into, new)
 
 
-def checked_patches(patches, n, page_size):
+def checked_patches(patches: Patches, n: int, page_size: int) -> I64Array:
     """Return patches as an int64 array (k, 3). UsageError for one that is not within n pages."""
-    patches = np.asarray(patches, np.int64).reshape(-1, 3)
+    words = np.asarray(patches, np.int64).reshape(-1, 3)
     limits = np.array([n, page_size // 4, 1 << 32])
-    wrong = ((patches < 0) | (patches >= limits)).any(axis=1)
+    wrong = ((words < 0) | (words >= limits)).any(axis=1)
     if wrong.any():
-        page, word, value = patches[wrong][0].tolist()
+        page, word, value = words[wrong][0].tolist()
         room = f"{n} pages of {limits[1]} 32-bit words"
         raise UsageError(f"patch (page {page}, word {word}, value {value}) does not fit: there are {room}")
-    return patches
+    return words
 
 
-def patch(machine, mm, first, patches):
+def patch(machine: Machine, mm: Mm, first: int, patches: I64Array) -> None:
     """Write words: patches as checked, their pages counted from first."""
     if not len(patches):
         return
@@ -67,7 +81,7 @@ def patch(machine, mm, first, patches):
     machine.frames.memory.view(np.uint32)[into[which], patches[:, 1]] = patches[:, 2]
 
 
-def write_bytes(machine, mm, first, end, offset, data):
+def write_bytes(machine: Machine, mm: Mm, first: int, end: int, offset: int, data: U8Array) -> None:
     """Write data (uint8) to a range that it covers but for offset bytes of its first page and the end of its last."""
     into = np.concatenate([frames for _, frames in fault.write_range(machine, mm, first, end)])
     memory, page_size, at = machine.frames.memory, machine.page_size, 0

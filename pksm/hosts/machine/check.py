@@ -1,7 +1,12 @@
 """machine.check(): every count made again from the page tables, and every frame looked for through the reverse map."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pksm.arrays import I64Array, U64Array
 from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine import reach
 from pksm.hosts.machine.fault import is_pksm_zero
@@ -9,8 +14,12 @@ from pksm.hosts.machine.mm import WRITABLE
 from pksm.hosts.machine.page_tables import LEAF, LIMIT, PRESENT, SPECIAL, SWAPPED, WRITE, maps_frame, value_of
 from pksm.hosts.machine.rmap import Outcome, Walk
 
+if TYPE_CHECKING:
+    from pksm.hosts.machine.machine import Machine
+    from pksm.hosts.machine.mm import Mm
 
-def check(machine):
+
+def check(machine: Machine) -> None:
     """Raise AssertionError unless machine is what its page tables say."""
     mms, table = list(machine.mms.values()), machine.frames
     assert all(mm.alive for mm in mms)
@@ -36,7 +45,7 @@ def check(machine):
     assert zero == machine.zero_ptes
 
     reach.check(machine)
-    alive = np.flatnonzero(table.mapcount)
+    alive = np.flatnonzero(table.mapcount).astype(np.uint32)
     walk = Walk(machine, alive)
     assert (walk.outcome != Outcome.INCOMPLETE).all(), "the reverse walk misses ptes"
     known = ~(table.has(alive, flag.KSM) & machine.quirks.walks_nowhere)
@@ -47,7 +56,7 @@ def check(machine):
     assert len(compound) == LEAF * len(heads), "a part of a huge page"
 
 
-def _check_ptes(machine, mm, pages, ptes):
+def _check_ptes(machine: Machine, mm: Mm, pages: I64Array, ptes: U64Array) -> None:
     """The ptes (not empty) of one mm lie in vmas, and are writable only where a sole owner may write."""
     vmas, table = machine.vmas, machine.frames
     if not len(pages):

@@ -1,7 +1,13 @@
 """Faults and the end of ptes: what a read or a write makes of a pte, and what becomes of a frame when a pte goes."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pksm.arrays import BoolArray, I64Array, Pages, U32Array, U64Array
 from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.mm import LOCKED, UNFIT_FOR_MERGING
 from pksm.hosts.machine.page_tables import (
@@ -23,22 +29,27 @@ from pksm.hosts.machine.rmap import Walk
 from pksm.hosts.machine.swap import swap_in
 from pksm.hosts.machine.thp import split_compound
 
+if TYPE_CHECKING:
+    from pksm.hosts.machine.machine import Machine
+    from pksm.hosts.machine.mm import Mm, Vmas
+
+
 PAGES_AT_ONCE = LEAVES_AT_ONCE * LEAF
 _ZERO_PTE = ~(YOUNG | DIRTY | ORIGIN)  # what of a zero page's pte says which it is
 
 
-def is_pksm_zero(ptes):
+def is_pksm_zero(ptes: U64Array) -> BoolArray:
     """Return a bool array: which ptes point to the page that zero pages are merged with."""
     return (ptes & _ZERO_PTE) == PKSM_ZERO
 
 
-def in_parts(first, end):
+def in_parts(first: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of first .. end - 1 in parts of PAGES_AT_ONCE."""
     for start in range(first, end, PAGES_AT_ONCE):
         yield start, min(end, start + PAGES_AT_ONCE)
 
 
-def read_range(machine, mm, first, end):
+def read_range(machine: Machine, mm: Mm, first: int, end: int) -> Iterator[tuple[int, U64Array]]:
     """Let a range be read, part by part: yield (offset of the part, its ptes). All can be, or nothing is done."""
     machine.vmas.covering(mm, first, end, machine.page_size)
     machine.frames.require(frames_to_read(machine, mm, first, end))
@@ -46,7 +57,7 @@ def read_range(machine, mm, first, end):
         yield start - first, read_fault(machine, mm, np.arange(start, stop))
 
 
-def write_range(machine, mm, first, end, whole=False):
+def write_range(machine: Machine, mm: Mm, first: int, end: int, whole: bool = False) -> Iterator[tuple[int, U32Array]]:
     """Let a range be written, part by part: yield (offset of the part, its frames). All can be, or nothing is done."""
     machine.vmas.covering(mm, first, end, machine.page_size, writable=True)
     machine.frames.require(frames_to_write(machine, mm, first, end))
@@ -54,13 +65,13 @@ def write_range(machine, mm, first, end, whole=False):
         yield start - first, write_fault(machine, mm, np.arange(start, stop), whole)
 
 
-def frames_to_read(machine, mm, first, end):
+def frames_to_read(machine: Machine, mm: Mm, first: int, end: int) -> int:
     """How many new frames reading a range takes at most."""
     places = machine.tables.existing(mm.root, first, end)
     return sum(int(np.count_nonzero(machine.tables.ptes[slots] & SWAPPED)) for _, slots in places)
 
 
-def frames_to_write(machine, mm, first, end):
+def frames_to_write(machine: Machine, mm: Mm, first: int, end: int) -> int:
     """How many new frames writing a range takes at most."""
     needed = end - first
     for _, slots in machine.tables.existing(mm.root, first, end):
@@ -68,7 +79,7 @@ def frames_to_write(machine, mm, first, end):
     return needed
 
 
-def read_fault(machine, mm, pages):
+def read_fault(machine: Machine, mm: Mm, pages: I64Array) -> U64Array:
     """Let virtual pages (int64, ascending) be read: empty ptes get the kernel's zero page. Returns their ptes."""
     spans = machine.vmas.spans(mm, pages, machine.page_size)
     slots = machine.tables.make(mm.root, pages)
@@ -84,7 +95,7 @@ def read_fault(machine, mm, pages):
     return ptes
 
 
-def write_fault(machine, mm, pages, whole=False):
+def write_fault(machine: Machine, mm: Mm, pages: I64Array, whole: bool = False) -> U32Array:
     """Give virtual pages (int64, ascending) frames that may be written, and return these (uint32).
 
     whole: every byte is about to be written, so nobody needs the old ones. Mirrors do_anonymous_page and do_wp_page.
@@ -97,12 +108,12 @@ def write_fault(machine, mm, pages, whole=False):
     return frames
 
 
-def _may_reuse(machine, frames):
+def _may_reuse(machine: Machine, frames: Pages) -> BoolArray:
     """Sole owners may write in place; a KSM frame is never written."""
     return (machine.frames.mapcount[frames] == 1) & ~machine.frames.has(frames, flag.KSM | flag.SWAP_CACHE)
 
 
-def frames_needed(machine, ptes):
+def frames_needed(machine: Machine, ptes: U64Array) -> int:
     """How many new frames writing takes, given the ptes; one too many for each swapped page that others have too."""
     mapped = maps_frame(ptes)
     swapped = (ptes & SWAPPED) != 0
@@ -112,7 +123,7 @@ def frames_needed(machine, ptes):
     return copies + int(np.count_nonzero(~mapped)) + int(shared)
 
 
-def _write_span(machine, mm, vma, pages, slots, whole):
+def _write_span(machine: Machine, mm: Mm, vma: int, pages: I64Array, slots: I64Array, whole: bool) -> U32Array:
     """write_fault within one vma."""
     vmas, tables, table = machine.vmas, machine.tables, machine.frames
     vmas.prepare_anon_vma(mm, vma)
@@ -123,15 +134,15 @@ def _write_span(machine, mm, vma, pages, slots, whole):
         ptes = tables.ptes[slots]
     frames = value_of(ptes)
     mapped = maps_frame(ptes)
-    fresh = ~mapped
+    is_fresh = ~mapped
     protected = np.flatnonzero(mapped & ((ptes & WRITE) == 0))
     if len(protected):
         reused = _may_reuse(machine, frames[protected])
         table.anon_vma[frames[protected[reused]]] = vmas.anon_vma[vma]
         machine.rmap.touch_pages(frames[protected[reused]])
-        fresh[protected[~reused]] = True
+        is_fresh[protected[~reused]] = True
     tables.ptes[slots] = ptes | (WRITE | DIRTY | YOUNG)
-    fresh = np.flatnonzero(fresh)
+    fresh = np.flatnonzero(is_fresh)
     if not len(fresh):
         return frames
     new = table.allocate(len(fresh))
@@ -152,12 +163,12 @@ def _write_span(machine, mm, vma, pages, slots, whole):
     return frames
 
 
-def birth_flags(vmas, vma):
+def birth_flags(vmas: Vmas, vma: int) -> int:
     """Return the frame flags of a page born in a vma."""
     return (flag.MLOCKED if vmas.has(vma, LOCKED) else 0) | (flag.UNFIT if vmas.has(vma, UNFIT_FOR_MERGING) else 0)
 
 
-def zap(machine, mm, first, end):
+def zap(machine: Machine, mm: Mm, first: int, end: int) -> None:
     """Empty the ptes of virtual pages first .. end - 1; their leaves stay. Mirrors zap_page_range."""
     for _, slots in machine.tables.existing(mm.root, first, end):
         ptes = machine.tables.ptes[slots]
@@ -169,7 +180,7 @@ def zap(machine, mm, first, end):
         drop_ptes(machine, value_of(ptes[maps_frame(ptes)]))
 
 
-def drop_ptes(machine, frames, by_copy=False):
+def drop_ptes(machine: Machine, frames: Pages, by_copy: bool = False) -> None:
     """One pte of each of the frames is gone (they may repeat). Those without any references are freed.
 
     by_copy: on account of a write to a shared page.
@@ -186,14 +197,14 @@ def drop_ptes(machine, frames, by_copy=False):
     bury(machine, unmapped[table.count[unmapped] == 0])
 
 
-def bury(machine, frames):
+def bury(machine: Machine, frames: Pages) -> None:
     """Free frames without references, and tell the policy."""
     if len(frames):
         machine.frames.free(frames)
         machine.policy.on_free(frames)
 
 
-def refresh_mlocked(machine, frames):
+def refresh_mlocked(machine: Machine, frames: Pages) -> None:
     """Frames (each once) are mlocked while one of their ptes lies in an mlocked vma."""
     table = machine.frames
     table.flags[frames] &= 0xFF ^ flag.MLOCKED

@@ -4,8 +4,11 @@ A frame's number is its page number in the store. count is every reference, mapc
 one, each pin one, a lock one.
 """
 
+from typing import Any
+
 import numpy as np
 
+from pksm.arrays import BoolArray, I32Array, I64Array, IntArray, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
@@ -29,7 +32,7 @@ class Frames:
 
     now = 0  # virtual ms, set by a simulation
 
-    def __init__(self, n, page_size):
+    def __init__(self, n: int, page_size: int) -> None:
         if n < 1:
             raise UsageError(f"a machine of {n} frames: give it at least 1")
         self.store = Store(page_size)
@@ -57,10 +60,10 @@ class Frames:
         self.booked_sharing = 0  # pages_sharing, where books are kept
         self.pte_changes = 0  # times that ptes have stopped to map frames
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"store": None}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """Come back from a copy or a pickle: the bytes go to a store of its own."""
         copied = state["memory"]
         self.__dict__.update(state)
@@ -70,20 +73,20 @@ class Frames:
 
     # ---- birth and death ----
 
-    def require(self, n):
+    def require(self, n: int) -> None:
         """Raise PksmError unless n frames are free."""
         if n > self.n_free:
             raise PksmError(
                 f"out of frames: {n} needed, {self.n_free} of {self.n} free: unmap something, or raise the argument frames"
             )
 
-    def allocate(self, n):
+    def allocate(self, n: int) -> U32Array:
         """Take n free frames: uint32. They have no references and hold old bytes."""
         self.require(n)
         self.n_free -= n
         return self._free[self.n_free : self.n_free + n][::-1].copy()
 
-    def allocate_compound(self, order_pages):
+    def allocate_compound(self, order_pages: int) -> U32Array:
         """Take a run of order_pages frames that starts at a multiple of it: uint32. PksmError if there is none."""
         free = np.zeros(self.n // order_pages * order_pages, bool)
         stack = self._free[: self.n_free]
@@ -97,7 +100,7 @@ class Frames:
         self.n_free = len(left)
         return frames
 
-    def set_up(self, frames, anon_vma, index, flags):
+    def set_up(self, frames: Pages, anon_vma: U32Array | np.uint32, index: I64Array, flags: int) -> None:
         """Make allocated frames anonymous pages with one pte each. anon_vma and index: where they belong."""
         self.count[frames] = self.mapcount[frames] = 1
         self.flags[frames] = flags | ANON
@@ -107,7 +110,7 @@ class Frames:
         self.origin[frames] = 0
         self.classes[frames] = self.reach[frames] = native.WALK_FAILS if flags & UNFIT else native.FREE
 
-    def take_over(self, old, new):
+    def take_over(self, old: Pages, new: Pages) -> None:
         """Let allocated frames be what others (each once, not busy) were; those have no references any more."""
         for name in _TAKEN_OVER:
             column = getattr(self, name)
@@ -115,7 +118,7 @@ class Frames:
         self.replaced[old] = 0
         self.count[old] = self.mapcount[old] = 0
 
-    def free(self, frames):
+    def free(self, frames: Pages) -> None:
         """Give frames without references back."""
         self.flags[frames] = 0
         self.booked_sharing -= int(self.replaced[frames].sum())
@@ -126,7 +129,7 @@ class Frames:
 
     # ---- references ----
 
-    def add_ptes(self, frames):
+    def add_ptes(self, frames: Pages) -> None:
         """Count one pte more for each of the frames (which may repeat): copies of a fork."""
         np.add.at(self.mapcount, frames, np.int32(1))
         np.add.at(self.count, frames, np.int32(1))
@@ -135,7 +138,7 @@ class Frames:
         if self.quirks.books_sharing and not self.quirks.forks_uncounted:
             self._book(ksm, np.ones(len(ksm), np.int32))
 
-    def add_merged(self, ksm, counts):
+    def add_merged(self, ksm: U32Array, counts: I32Array) -> None:
         """Count counts[i] (int32) replaced ptes more for KSM frames ksm[i] (which may repeat)."""
         np.add.at(self.mapcount, ksm, counts)
         np.add.at(self.count, ksm, counts)
@@ -143,18 +146,18 @@ class Frames:
         if self.quirks.books_sharing:
             self._book(ksm, counts)
 
-    def open_books(self, kept):
+    def open_books(self, kept: bool) -> None:
         """Start to keep the books of pages_sharing, or (kept False) close them."""
         ksm = self.flags & KSM != 0
         self.replaced[:] = np.where(ksm & kept, np.maximum(self.mapcount - 1, 0), 0)
         self.booked_sharing = int(self.replaced.sum())
 
-    def _book(self, frames, counts):
+    def _book(self, frames: Pages, counts: I32Array) -> None:
         """Count so many replaced ptes more (int32) for each of the KSM frames (which may repeat)."""
         np.add.at(self.replaced, frames, counts)
         self.booked_sharing += int(counts.sum())
 
-    def _unbook(self, ksm, by_copy):
+    def _unbook(self, ksm: U32Array, by_copy: bool) -> None:
         """Subtract ptes of KSM frames (which may repeat) that are about to go: none but those the kernel sees.
 
         It compares mapcount and books: after the pte has gone, but a copy on write (by_copy) before. Mirrors the test
@@ -167,7 +170,7 @@ class Frames:
         self.replaced[frames] -= seen
         self.booked_sharing -= int(seen.sum())
 
-    def drop_ptes(self, frames, by_copy=False):
+    def drop_ptes(self, frames: Pages, by_copy: bool = False) -> U32Array:
         """Count one pte less for each of the frames (which may repeat); by_copy: of a write to a shared page.
 
         Returns those that no pte maps any more, each once, in the order of their last pte.
@@ -184,7 +187,7 @@ class Frames:
             self.ksm_mapped -= int(np.count_nonzero(self.flags[unmapped] & KSM))
         return unmapped
 
-    def give_up(self, frames):
+    def give_up(self, frames: Pages) -> None:
         """Drop all ptes of frames (each once); those without other references may be freed."""
         self.pte_changes += 1
         ksm = frames[self.has(frames, KSM)]
@@ -193,28 +196,28 @@ class Frames:
         self.count[frames] -= self.mapcount[frames]
         self.mapcount[frames] = 0
 
-    def make_ksm(self, frames, first_sharer):
+    def make_ksm(self, frames: Pages, first_sharer: int) -> None:
         """Flag frames that were not KSM; first_sharer: the number of the next sharer record."""
         self.flags[frames] |= KSM
         self.first_sharer[frames] = first_sharer
         self.ksm_ptes += int(self.mapcount[frames].sum())
         self.ksm_mapped += int(np.count_nonzero(self.mapcount[frames]))
 
-    def has(self, frames, flag):
+    def has(self, frames: IntArray, flag: int) -> BoolArray:
         """Return a bool array: which of the frames have the flag."""
         return (self.flags[frames] & flag) != 0
 
-    def is_busy(self, frames):
+    def is_busy(self, frames: IntArray) -> BoolArray:
         """Return a bool array: locked, or with references that are neither ptes nor the swap cache."""
         return self.count[frames] != self.mapcount[frames] + self.has(frames, SWAP_CACHE)
 
-    def reclassify(self, frames):
+    def reclassify(self, frames: IntArray) -> None:
         """Say anew whether frames are busy, after their references have changed."""
         classes = self.reach[frames]
         classes[self.is_busy(frames)] = native.BUSY_PAGE
         self.classes[frames] = np.where(self.has(frames, ANON), classes, native.NOT_ANON)
 
-    def mark_mlocked(self):
+    def mark_mlocked(self) -> None:
         """Say in the classes which frames are mlocked."""
         mlocked = (self.flags & MLOCKED) != 0
         self.classes &= np.uint8(native.MLOCKED - 1)
@@ -222,12 +225,12 @@ class Frames:
 
     # ---- bytes ----
 
-    def clear(self, frames):
+    def clear(self, frames: Pages) -> None:
         """Fill frames with zeros."""
         for part in blocks(len(frames), self.store.page_size):
             self.memory[frames[part]] = 0
 
-    def copy(self, sources, targets):
+    def copy(self, sources: U32Array, targets: U32Array) -> None:
         """Copy the bytes of sources[i] to targets[i]."""
         for part in blocks(len(sources), self.store.page_size):
             self.memory[targets[part]] = self.memory[sources[part]]
@@ -235,13 +238,13 @@ class Frames:
     # ---- counters ----
 
     @property
-    def pages_sharing(self):
+    def pages_sharing(self) -> int:
         """ptes that point to KSM frames, beyond the first of each; or what the books say."""
         if self.quirks.books_sharing:
             return self.booked_sharing
         return self.ksm_ptes - self.ksm_mapped
 
-    def check(self, mapcount, swap_cached):
+    def check(self, mapcount: I64Array, swap_cached: U32Array) -> None:
         """Raise AssertionError unless all counts agree with what ptes and swap cache say.
 
         mapcount: by frame, counted from the ptes; swap_cached: frames that the swap cache holds.
@@ -266,7 +269,7 @@ class Frames:
         assert booked <= (self.booked_sharing >= int(self.replaced.sum())), "more is shared than the books say"
 
 
-def _last_of_each(frames, scratch_like):
+def _last_of_each(frames: Pages, scratch_like: I32Array) -> U32Array:
     """Return the frames without repetition, each where it stands last."""
     if len(frames) < 2:
         return frames

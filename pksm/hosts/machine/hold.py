@@ -1,17 +1,25 @@
 """Frames that somebody holds: locked and pinned ones, which are busy and stay where they are."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from pksm.arrays import IdsLike, U32Array
 from pksm.engine.native import ids_array
 from pksm.errors import UsageError
 from pksm.hosts.machine import fault, mapping
 from pksm.hosts.machine import frames as flag
 
+if TYPE_CHECKING:
+    from pksm.hosts.machine.mm import Mm
+
 
 class Holding:
     """The part of a Machine that takes references and gives them back."""
 
-    def lock_page(self, mm, address, n=1):
+    def lock_page(self: Any, mm: Mm, address: int, n: int = 1) -> U32Array:
         """Lock the frames that n pages map, and return them (uint32, each once, by address), for unlock_page.
 
         They stay where they are.
@@ -24,7 +32,7 @@ class Holding:
         self._pin(held)
         return held
 
-    def unlock_page(self, held):
+    def unlock_page(self: Any, held: IdsLike) -> None:
         """Unlock frames."""
         held = np.unique(ids_array(held))
         if not self.frames.has(held, flag.LOCKED).all():
@@ -32,13 +40,13 @@ class Holding:
         self.frames.flags[held] &= 0xFF ^ flag.LOCKED
         self.unpin(held)
 
-    def pin(self, mm, address, n=1):
+    def pin(self: Any, mm: Mm, address: int, n: int = 1) -> U32Array:
         """Take a reference on the frames that n pages map, and return them (uint32), for unpin."""
         held = self._held(mm, address, n)
         self._pin(held)
         return held
 
-    def unpin(self, held):
+    def unpin(self: Any, held: IdsLike) -> None:
         """Drop references that pin has taken; frames may repeat."""
         held = ids_array(held)
         table = self.frames
@@ -50,7 +58,7 @@ class Holding:
         table.reclassify(once)
         fault.bury(self, once[table.count[once] == 0])
 
-    def _held(self, mm, address, n):
+    def _held(self: Any, mm: Mm, address: int, n: int) -> U32Array:
         first, end = self._range(mm, address, n)
         self.vmas.covering(mm, first, end, self.page_size)
         held = mapping.frames_in(self, mm, first, end)
@@ -58,6 +66,6 @@ class Holding:
             raise UsageError(f"not every page of {n} at {address:#x} of mm {mm.id} has a frame: write to them first")
         return held
 
-    def _pin(self, held):
+    def _pin(self: Any, held: U32Array) -> None:
         np.add.at(self.frames.count, held, np.int32(1))
         self.frames.reclassify(held)

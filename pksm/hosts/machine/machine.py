@@ -6,10 +6,15 @@ subject: frames, page tables (tables), address spaces (mm, mapping), the reverse
 saves (origins).
 """
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pksm.arrays import BoolArray, Buffer, I64Array, IdsLike, Pages, U8Array, U32Array
 from pksm.engine.native import ids_array
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import bytes as access
@@ -25,6 +30,10 @@ from pksm.hosts.machine.quirks import Quirks
 from pksm.hosts.machine.rmap import Rmap, Sharers
 from pksm.hosts.machine.swap import Swap
 from pksm.protocols import Policy
+
+if TYPE_CHECKING:
+    from pksm.hosts.machine.mm import Mm
+
 
 BIRTHS = ("all", "anonymous")
 
@@ -46,7 +55,7 @@ class Machine(ksm.Mappings, hold.Holding):
     _is_copy = False
     static = False  # unmerged pages change whenever they are written
 
-    def __init__(self, frames, page_size=4096, births=None, pagevec=False):
+    def __init__(self, frames: int, page_size: int = 4096, births: str | None = None, pagevec: bool = False) -> None:
         if births is not None and births not in BIRTHS:
             raise UsageError(f"births {births!r}: must be one of {', '.join(BIRTHS)}")
         self.frames = Frames(frames, page_size)
@@ -60,55 +69,68 @@ class Machine(ksm.Mappings, hold.Holding):
         self.vmas = Vmas(self.rmap)
         self.sharers = Sharers(self.frames)
         self.swap = Swap(page_size)
-        self.mms = {}  # id -> Mm, those alive
-        self.opted_in = {}  # ids of mms that have had mergeable memory, in the order in which they opted in
+        self.mms: dict[int, Mm] = {}  # id -> Mm, those alive
+        self.opted_in: dict[
+            int, None
+        ] = {}  # ids of mms that have had mergeable memory, in the order in which they opted in
         self.last_mm = 0
         self.zero_ptes = 0  # ptes that point to the merged zero page
-        self.policy = _NoPolicy()
-        self.merge_waits = []  # arrays: ms from birth to merge of each page merged; virtual time is set by a simulation
+        self.policy: Policy = _NoPolicy()
+        self.merge_waits: list[
+            I64Array
+        ] = []  # arrays: ms from birth to merge of each page merged; virtual time is set by a simulation
 
-    def snapshot(self):
+    def snapshot(self) -> Machine:
         """Return a copy of the whole machine, without a policy: array copies. Its Mm objects are in mms, by id.
 
         A policy attached to the copy is told of all its pages, in order of frame number. Machines can be pickled too.
         """
         return copy.deepcopy(self)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"policy": _NoPolicy(), "store": None, "merge_waits": [], "_is_copy": True}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.store = self.frames.store
 
     @property
-    def now(self):
+    def now(self) -> int:
         """Virtual ms, when pages are born."""
         return self.frames.now
 
     @now.setter
-    def now(self, ms):
+    def now(self, ms: int) -> None:
         self.frames.now = ms
 
     # ---- processes and address spaces ----
 
-    def spawn(self):
+    def spawn(self) -> Mm:
         """Return a new, empty Mm."""
         return mapping.spawn(self)
 
-    def fork(self, mm):
+    def fork(self, mm: Mm) -> Mm:
         """Return a child of an mm: it shares all frames until one of the two writes."""
         self._alive(mm)
         child = mapping.fork(self, mm)
         ksm.enter(self, child)
         return child
 
-    def exit(self, mm):
+    def exit(self, mm: Mm) -> None:
         """End an mm; nothing can be done with it any more."""
         self._alive(mm)
         mapping.exit_mm(self, mm)
 
-    def mmap(self, mm, n, address=None, *, writable=True, mergeable=False, stack=False):
+    def mmap(
+        self,
+        mm: Mm,
+        n: int,
+        address: int | None = None,
+        *,
+        writable: bool = True,
+        mergeable: bool = False,
+        stack: bool = False,
+    ) -> int:
         """Map n pages of private anonymous memory and return their address.
 
         address: None puts them behind all others. stack: a vma that grows downwards, which merging leaves alone.
@@ -119,11 +141,13 @@ class Machine(ksm.Mappings, hold.Holding):
         ksm.enter(self, mm)
         return first * self.page_size
 
-    def munmap(self, mm, address, n):
+    def munmap(self, mm: Mm, address: int, n: int) -> None:
         """Unmap n pages; there may be holes among them."""
         mapping.munmap(self, mm, *self._range(mm, address, n))
 
-    def mremap(self, mm, address, n, new_address=None, new_n=None):
+    def mremap(
+        self, mm: Mm, address: int, n: int, new_address: int | None = None, new_n: int | None = None
+    ) -> int | None:
         """Move n pages of one mapping to new_address, which is free (None: only if they must); new_n: their new number.
 
         Returns their address.
@@ -133,7 +157,7 @@ class Machine(ksm.Mappings, hold.Holding):
         to, _ = self._range(mm, address if new_address is None else new_address, new_n)
         return mapping.mremap(self, mm, first, end, None if new_address is None else to, new_n) * self.page_size
 
-    def mprotect(self, mm, address, n, writable):
+    def mprotect(self, mm: Mm, address: int, n: int, writable: bool) -> None:
         """Make n pages writable, or read-only."""
         first, end = self._range(mm, address, n)
         if writable:
@@ -141,7 +165,7 @@ class Machine(ksm.Mappings, hold.Holding):
         else:
             mapping.write_protect(self, mm, first, end)
 
-    def madvise(self, mm, address, n, advice):
+    def madvise(self, mm: Mm, address: int, n: int, advice: str) -> None:
         """Advise on n pages: DONTNEED empties them, MERGEABLE opts in to KSM, UNMERGEABLE out, and unmerges them."""
         first, end = self._range(mm, address, n)
         self.vmas.covering(mm, first, end, self.page_size)
@@ -158,16 +182,16 @@ class Machine(ksm.Mappings, hold.Holding):
         else:
             raise UsageError(f"advice {advice!r}: must be DONTNEED, MERGEABLE or UNMERGEABLE")
 
-    def mlock(self, mm, address, n):
+    def mlock(self, mm: Mm, address: int, n: int) -> None:
         """Fault n pages in and keep them in memory."""
         mapping.mlock(self, mm, *self._range(mm, address, n))
 
-    def munlock(self, mm, address, n):
+    def munlock(self, mm: Mm, address: int, n: int) -> None:
         """Let go of n pages that mlock keeps."""
         mapping.munlock(self, mm, *self._range(mm, address, n))
         self.drain()
 
-    def drain(self):
+    def drain(self) -> None:
         """Let go of pages that wait on their way to the LRU lists."""
         if self.pagevec:
             gone = self.pagevec.drain()
@@ -175,57 +199,63 @@ class Machine(ksm.Mappings, hold.Holding):
 
     # ---- memory ----
 
-    def read(self, mm, address, n=1):
+    def read(self, mm: Mm, address: int, n: int = 1) -> U8Array:
         """Read n pages: uint8 (n, page_size), a copy. Empty ones get the kernel's zero page."""
         return access.read(self, mm, *self._range(mm, address, n))
 
-    def touch(self, mm, address, n=1, write=False):
+    def touch(self, mm: Mm, address: int, n: int = 1, write: bool = False) -> None:
         """Read or write n pages without looking at or changing their bytes."""
         for _ in (fault.write_range if write else fault.read_range)(self, mm, *self._range(mm, address, n)):
             pass
 
-    def require_writable(self, mm, address, n):
+    def require_writable(self, mm: Mm, address: int, n: int) -> None:
         """Raise UsageError unless a range is mapped, and PksmError if the machine has fewer frames than that."""
         first, end = self._range(mm, address, n)
         self.vmas.covering(mm, first, end, self.page_size, writable=True)
         if n > self.frames.n:
             raise PksmError(f"{n} pages to write, and the machine has {self.frames.n} frames")
 
-    def write(self, mm, address, contents, patches=()):
+    def write(
+        self,
+        mm: Mm,
+        address: int,
+        contents: access.Contents,
+        patches: access.Patches = (),
+    ) -> None:
         """Write whole pages.
 
         contents: bytes, or a uint8 array (n, page_size), or content ids, one a page (see content.pages_of); patches:
         rows (page from address, 32-bit word of it, value) written on top.
         """
-        contents = access.pages_given(contents, self.page_size)
-        first, end = self._range(mm, address, len(contents))
-        patches = access.checked_patches(patches, end - first, self.page_size)
-        access.write(self, mm, first, end, contents)
-        self.patch(mm, address, patches)
+        pages = access.pages_given(contents, self.page_size)
+        first, end = self._range(mm, address, len(pages))
+        words = access.checked_patches(patches, end - first, self.page_size)
+        access.write(self, mm, first, end, pages)
+        self.patch(mm, address, words)
 
-    def patch(self, mm, address, patches):
+    def patch(self, mm: Mm, address: int, patches: access.Patches) -> None:
         """Write single words: rows (page from address, 32-bit word of it, value), the last of equals wins."""
         first, _ = self._range(mm, address, 1)
         access.patch(self, mm, first, access.checked_patches(patches, LIMIT - first, self.page_size))
 
-    def write_bytes(self, mm, address, data):
+    def write_bytes(self, mm: Mm, address: int, data: Buffer) -> None:
         """Write bytes, or the bytes of an array, to any address."""
-        data = np.frombuffer(data, np.uint8) if not isinstance(data, np.ndarray) else data
-        data = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+        array = data if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
+        array = np.ascontiguousarray(array).view(np.uint8).reshape(-1)
         offset = address % self.page_size
-        first, end = self._range(mm, address - offset, -(-(offset + len(data)) // self.page_size))
-        access.write_bytes(self, mm, first, end, offset, data)
+        first, end = self._range(mm, address - offset, -(-(offset + len(array)) // self.page_size))
+        access.write_bytes(self, mm, first, end, offset, array)
 
     # ---- moving and losing frames (holding them: hold.py) ----
 
-    def swap_out(self, mm, address, n):
+    def swap_out(self, mm: Mm, address: int, n: int) -> int:
         """Swap out the frames that n pages map, from under all who map them; returns how many went.
 
         Busy and mlocked ones stay. They come back when they are read or written.
         """
         return move.swap_out(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
 
-    def swap_in(self, mm, address, n):
+    def swap_in(self, mm: Mm, address: int, n: int) -> None:
         """Bring those of n pages back that are swapped out."""
         first, end = self._range(mm, address, n)
         self.frames.require(fault.frames_to_read(self, mm, first, end))
@@ -234,28 +264,28 @@ class Machine(ksm.Mappings, hold.Holding):
             if len(pages):
                 fault.read_fault(self, mm, pages)
 
-    def migrate(self, mm, address, n):
+    def migrate(self, mm: Mm, address: int, n: int) -> int:
         """Move the pages that n pages map to other frames; returns how many moved. Busy ones stay."""
         return move.migrate(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
 
-    def thp_fault(self, mm, address):
+    def thp_fault(self, mm: Mm, address: int) -> None:
         """Write-fault 512 pages as a huge page; address: a multiple of that."""
         thp.thp_fault(self, mm, self._range(mm, address, 1)[0])
 
-    def thp_split(self, mm, address, n=1):
+    def thp_split(self, mm: Mm, address: int, n: int = 1) -> None:
         """Split the huge pages that any of n pages belongs to."""
         thp.split_compound(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
 
     # ---- as a host (protocols in pksm/protocols.py) ----
 
-    def attach(self, policy):
+    def attach(self, policy: Policy) -> None:
         """Tell this policy of births and deaths from now on; in a copy, of the pages that there are besides."""
         self.policy = policy
         if self._is_copy:
             there = (self.frames.mapcount > 0) & (self.frames.flags & flag.COMPOUND == 0)
             policy.on_new(np.flatnonzero(there).astype(np.uint32))
 
-    def set_quirks(self, ids):
+    def set_quirks(self, ids: Collection[str]) -> None:
         """Have these faults of the published kernels, of pksmd.quirks.QUIRKS; those that need no page tables do nothing."""
         quirks = Quirks.of(ids)
         if quirks == self.quirks:
@@ -269,17 +299,17 @@ class Machine(ksm.Mappings, hold.Holding):
         self.rmap.watches = not quirks.exact_walk
 
     @property
-    def births(self):
+    def births(self) -> str:
         """`all` or `anonymous`."""
         return self._births or ("anonymous" if self.quirks.births_missed else "all")
 
     @property
-    def quirks(self):
+    def quirks(self) -> Quirks:
         """The quirks.Quirks that it has."""
         return self.frames.quirks
 
     @property
-    def classes(self):
+    def classes(self) -> U8Array:
         """uint8 by frame: native.FREE and the others."""
         if self.rmap.watches:
             reach.refresh(self)
@@ -288,93 +318,97 @@ class Machine(ksm.Mappings, hold.Holding):
         return self.frames.classes
 
     @property
-    def pages_sharing(self):
+    def pages_sharing(self) -> int:
+        """Ptes that point to a kept page, beyond the first of each."""
         return self.frames.pages_sharing
 
     @property
-    def pages_zero_sharing(self):
+    def pages_zero_sharing(self) -> int:
+        """Ptes that point to the merged zero page."""
         return self.zero_ptes
 
     @property
-    def frames_used(self):
+    def frames_used(self) -> int:
         """Frames that are not free."""
         return self.frames.n - self.frames.n_free
 
     @property
-    def frames_saved(self):
+    def frames_saved(self) -> int:
         """Frames more that there would be without merging; found by a look at all ptes."""
         return self.origins.saved()
 
-    def merge(self, pages, kpages):
+    def merge(self, pages: IdsLike, kpages: IdsLike) -> BoolArray | None:
         """Let every pte of pages[i] point to kpages[i]. Returns a bool array of the refused, or None."""
         pages, kpages = ids_array(pages), ids_array(kpages)
         refused = merge.merge(self, pages, kpages)
         self.frames_merged(pages, kpages, refused)
         return refused
 
-    def merge_zero(self, pages):
+    def merge_zero(self, pages: Pages) -> BoolArray | None:
         """Let every pte of pages point to the zero page. Returns a bool array of the refused, or None."""
         pages = ids_array(pages)
         refused = merge.merge_zero(self, pages)
         self.frames_merged(pages, pages, refused)
         return refused
 
-    def split(self, pages):
+    def split(self, pages: Pages) -> None:
         """Give all who share these merged frames private copies."""
         merge.split(self, ids_array(pages))
 
-    def unmerge_all(self):
+    def unmerge_all(self) -> None:
         """Give every merged pte, those of the zero page too, a frame of its own."""
         merge.unmerge(self, self.mms.values(), 0, LIMIT)
 
-    def keep(self, pages):
+    def keep(self, pages: Pages) -> BoolArray | None:
         """Make kept pages of pages without merging anything. Returns a bool array of the refused, or None."""
         kept = merge.can_keep(self, ids_array(pages))
         return None if kept.all() else ~kept
 
-    def hold(self, pages):
+    def hold(self, pages: Pages) -> None:
         """Take a reference on each frame that nobody will ever drop."""
         self._pin(np.asarray(pages))
 
-    def forget(self, pages):
+    def forget(self, pages: Pages) -> None:
         """The policy tracks these pages no more: what it has counted for them stays counted."""
         self.frames.replaced[pages] = 0
 
-    def anon_vma(self, pages):
+    def anon_vma(self, pages: Pages) -> U32Array:
         """Return an anon_vma, alive, of each frame."""
         return merge.anon_vmas(self, pages)
 
-    def get_anon_vma(self, anon_vmas):
+    def get_anon_vma(self, anon_vmas: U32Array) -> None:
+        """Take a reference on each anon_vma; one may repeat."""
         self.rmap.get(anon_vmas)
 
-    def put_anon_vma(self, anon_vmas):
+    def put_anon_vma(self, anon_vmas: U32Array) -> None:
+        """Drop a reference on each anon_vma; one may repeat."""
         self.rmap.put(np.asarray(anon_vmas))
 
     # ---- within the machine ----
 
-    def frames_merged(self, pages, kpages, refused=None):
+    def frames_merged(self, pages: Pages, kpages: Pages, refused: BoolArray | None = None) -> None:
         """Remember how long the pages that were not refused have waited for their merge: since both were there."""
         if refused is not None:
             pages, kpages = pages[~refused], kpages[~refused]
         born = self.frames.born_ms
         self.merge_waits.append(self.now - np.maximum(born[pages], born[kpages]))
 
-    def born(self, new, first_write=None):
+    def born(self, new: Pages, first_write: BoolArray | None = None) -> None:
         """Tell the policy of new pages; first_write: a bool for each that is nothing but an anonymous page's first."""
         if self.births != "all":
             new = new[:0] if first_write is None else new[first_write]
         if len(new):
             self.policy.on_new(new)
 
-    def lose_zero(self, n):
+    def lose_zero(self, n: int) -> None:
         """n ptes don't point to the merged zero page any more."""
         self.zero_ptes -= n
 
-    def _alive(self, mm):
+    def _alive(self, mm: Mm) -> None:
         if not mm.alive:
             raise UsageError(f"mm {mm.id} has exited")
 
-    def _range(self, mm, address, n):
+    def _range(self, mm: Mm, address: int, n: int) -> tuple[int, int]:
         """Return (first, end) in virtual page numbers. UsageError unless that is a range of pages of a living mm."""
         self._alive(mm)
         if address % self.page_size or address < 0:
@@ -385,6 +419,6 @@ class Machine(ksm.Mappings, hold.Holding):
             raise UsageError(f"{n} pages at {address:#x}: a range has at least one page and ends below {top:#x}")
         return first, first + n
 
-    def check(self):
+    def check(self) -> None:
         """Raise AssertionError unless every count is what the page tables say, and every frame can be found."""
         check.check(self)

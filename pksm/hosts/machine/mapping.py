@@ -3,8 +3,13 @@
 Ranges are virtual page numbers, first .. end - 1, checked by the caller to be sound as numbers.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pksm.arrays import U32Array
 from pksm.errors import UsageError
 from pksm.hosts.machine import merge
 from pksm.hosts.machine.fault import (
@@ -20,8 +25,11 @@ from pksm.hosts.machine.frames import MLOCKED
 from pksm.hosts.machine.mm import LOCKED, MERGEABLE, WRITABLE, Mm
 from pksm.hosts.machine.page_tables import LEAF, LIMIT, SWAPPED, WRITE, maps_frame, value_of
 
+if TYPE_CHECKING:
+    from pksm.hosts.machine.machine import Machine
 
-def mmap(machine, mm, first, n, flags):
+
+def mmap(machine: Machine, mm: Mm, first: int | None, n: int, flags: int) -> int:
     """Map n pages at first, or (None) behind all others with a hole between. Returns the first page."""
     if first is None:
         top = int(machine.vmas.end[mm.vmas[-1]]) if mm.vmas else 0
@@ -36,14 +44,14 @@ def mmap(machine, mm, first, n, flags):
     return first
 
 
-def _require_free(machine, mm, first, end):
+def _require_free(machine: Machine, mm: Mm, first: int, end: int) -> None:
     taken = machine.vmas.over(mm, first, end)
     if taken:
         at = max(first, int(machine.vmas.start[taken[0]])) * machine.page_size
         raise UsageError(f"the mapping would overlap another at {at:#x} of mm {mm.id}: unmap that first")
 
 
-def munmap(machine, mm, first, end):
+def munmap(machine: Machine, mm: Mm, first: int, end: int) -> None:
     """Unmap a range, holes allowed. The part of a split vma that keeps its identity is as in do_munmap."""
     vmas = machine.vmas
     for vma in vmas.over(mm, first, end):
@@ -58,7 +66,7 @@ def munmap(machine, mm, first, end):
     machine.tables.release(mm.root, first, end)
 
 
-def mremap(machine, mm, first, end, new_first, new_n):
+def mremap(machine: Machine, mm: Mm, first: int, end: int, new_first: int | None, new_n: int) -> int:
     """Move a range within one vma, ptes and all, and shrink or lengthen it. new_first None: stay if there is room."""
     vmas = machine.vmas
     (vma, *others) = vmas.covering(mm, first, end, machine.page_size)
@@ -100,20 +108,20 @@ def mremap(machine, mm, first, end, new_first, new_n):
     return new_first
 
 
-def change_flags(machine, mm, first, end, add=0, remove=0):
+def change_flags(machine: Machine, mm: Mm, first: int, end: int, add: int = 0, remove: int = 0) -> None:
     """Change vma flags of a range; vmas are split, and merged again when they are equal."""
     for start, stop, flags in _parts(machine, mm, first, end):
         machine.vmas.set_flags(mm, start, stop, flags & ~remove | add)
 
 
-def write_protect(machine, mm, first, end):
+def write_protect(machine: Machine, mm: Mm, first: int, end: int) -> None:
     """Make a range read-only. (The other way it takes no more than change_flags: faults do the rest.)"""
     change_flags(machine, mm, first, end, remove=WRITABLE)
     for _, slots in machine.tables.existing(mm.root, first, end):
         machine.tables.ptes[slots] &= ~WRITE
 
 
-def mlock(machine, mm, first, end):
+def mlock(machine: Machine, mm: Mm, first: int, end: int) -> None:
     """Fault all of a range in and keep it in memory."""
     parts = _parts(machine, mm, first, end)
     needed = 0
@@ -127,13 +135,13 @@ def mlock(machine, mm, first, end):
     machine.frames.flags[frames_in(machine, mm, first, end)] |= MLOCKED
 
 
-def munlock(machine, mm, first, end):
+def munlock(machine: Machine, mm: Mm, first: int, end: int) -> None:
     """Take the lock off a range; frames that other mlocked ranges map stay mlocked."""
     change_flags(machine, mm, first, end, remove=LOCKED)
     refresh_mlocked(machine, np.unique(frames_in(machine, mm, first, end)))
 
 
-def _parts(machine, mm, first, end):
+def _parts(machine: Machine, mm: Mm, first: int, end: int) -> list[tuple[int, int, int]]:
     """Return [(start, stop, flags)]: the parts of a range, by vma; UsageError if some of it lies in none."""
     parts = []
     for vma in machine.vmas.covering(mm, first, end, machine.page_size):
@@ -142,7 +150,7 @@ def _parts(machine, mm, first, end):
     return parts
 
 
-def frames_in(machine, mm, first, end):
+def frames_in(machine: Machine, mm: Mm, first: int, end: int) -> U32Array:
     """Return the frames that a range maps: uint32, by address; a frame may be there more than once."""
     parts = [np.empty(0, np.uint32)]
     for _, slots in machine.tables.existing(mm.root, first, end):
@@ -151,7 +159,7 @@ def frames_in(machine, mm, first, end):
     return np.concatenate(parts)
 
 
-def spawn(machine):
+def spawn(machine: Machine) -> Mm:
     """Return a new Mm."""
     machine.last_mm += 1
     mm = Mm(machine.last_mm, machine.tables.new_root())
@@ -159,7 +167,7 @@ def spawn(machine):
     return mm
 
 
-def fork(machine, mm):
+def fork(machine: Machine, mm: Mm) -> Mm:
     """Return a copy of an Mm that shares all its frames, write-protected on both sides.
 
     Every vma's copy joins the chains that its original is in, and gets an anon_vma for its own pages. A vma that was
@@ -196,7 +204,7 @@ def fork(machine, mm):
     return child
 
 
-def exit_mm(machine, mm):
+def exit_mm(machine: Machine, mm: Mm) -> None:
     """End an Mm: everything it maps goes."""
     zap(machine, mm, 0, LIMIT)
     machine.vmas.remove_all(mm)

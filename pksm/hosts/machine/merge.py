@@ -4,8 +4,14 @@ All or nothing for each page: if the reverse walk doesn't find every pte, the pa
 quirks it is as far as the walk goes (reach.py).
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pksm.arrays import BoolArray, I64Array, Pages, U32Array
 from pksm.engine import native
 from pksm.errors import PageError
 from pksm.hosts.machine import frames as flag
@@ -14,6 +20,10 @@ from pksm.hosts.machine.page_tables import DIRTY, PKSM_ZERO, PRESENT, WRITE, YOU
 from pksm.hosts.machine.reach import Reach
 from pksm.hosts.machine.rmap import Outcome, Walk
 from pksm.hosts.machine.thp import split_compound
+
+if TYPE_CHECKING:
+    from pksm.hosts.machine.machine import Machine
+    from pksm.hosts.machine.mm import Mm
 
 
 class _Allowed:
@@ -25,7 +35,7 @@ class _Allowed:
     within reach; begun: bool by page, the walk has come to a first pte.
     """
 
-    def __init__(self, machine, pages, to_keep=False, stacks_too=False):
+    def __init__(self, machine: Machine, pages: Pages, to_keep: bool = False, stacks_too: bool = False) -> None:
         split_compound(machine, pages)
         reach = Reach(machine, pages)
         self.walk, self._quirks = reach.walk, machine.quirks
@@ -38,11 +48,11 @@ class _Allowed:
             machine.frames.classes[pages[~good]] = machine.frames.reach[pages[~good]] = native.WALK_FAILS
 
     @property
-    def moves(self):
+    def moves(self) -> BoolArray:
         return self.mask | self.begun if self._quirks.leaks else self.mask
 
 
-def merge(machine, pages, kpages):
+def merge(machine: Machine, pages: Pages, kpages: Pages) -> BoolArray | None:
     """Point every pte of pages[i] to kpages[i], read-only, and free pages[i]. kpages become KSM frames.
 
     pages: uint32, each once, none among the kpages. Returns a bool array of the refused, or None. Mirrors
@@ -51,7 +61,7 @@ def merge(machine, pages, kpages):
     return _refused([_merge(machine, pages[start:stop], kpages[start:stop]) for start, stop in in_parts(0, len(pages))])
 
 
-def _merge(machine, pages, kpages):
+def _merge(machine: Machine, pages: Pages, kpages: Pages) -> BoolArray:
     """Merge a part; return which of the pages were."""
     allowed = _Allowed(machine, pages)
     mask, moves = allowed.mask, allowed.moves
@@ -60,12 +70,12 @@ def _merge(machine, pages, kpages):
     return mask & moves
 
 
-def _refused(masks):
+def _refused(masks: list[BoolArray]) -> BoolArray | None:
     """The answer of a host: from masks of what was done, part by part."""
     return None if all(mask.all() for mask in masks) else ~np.concatenate(masks)
 
 
-def can_keep(machine, frames, stacks_too=False):
+def can_keep(machine: Machine, frames: Pages, stacks_too: bool = False) -> BoolArray:
     """Make KSM frames of those that are none (they may repeat): every pte read-only and clean.
 
     stacks_too: also of those in vmas that PKSM's walk leaves alone, as KSM does. Returns a bool array: which are KSM now. With the quirk half-made-kpage some are though they were refused.
@@ -92,7 +102,7 @@ def can_keep(machine, frames, stacks_too=False):
     return table.has(frames, flag.KSM) & ~np.isin(frames, half)
 
 
-def _move_ptes(machine, walk, mask, kpages):
+def _move_ptes(machine: Machine, walk: Walk, mask: BoolArray, kpages: Pages) -> None:
     """Let the ptes that a walk found, of frames in the mask, point to kpages (one a frame), and free the frames."""
     table, pages = machine.frames, walk.frames
     slots, positions = _chosen(walk, mask)
@@ -114,7 +124,7 @@ def _move_ptes(machine, walk, mask, kpages):
     _release(machine, pages)
 
 
-def _chosen(walk, mask):
+def _chosen(walk: Walk, mask: BoolArray) -> tuple[I64Array, I64Array]:
     """Return (slots, positions) of the ptes that a walk found of the frames in a mask."""
     slots, positions = walk.slots, walk.positions
     if mask.all():
@@ -123,13 +133,13 @@ def _chosen(walk, mask):
     return slots[chosen], positions[chosen]
 
 
-def _release(machine, pages):
+def _release(machine: Machine, pages: Pages) -> None:
     """Free pages (each once, not busy) all of whose ptes have been given away."""
     table = machine.frames
     machine.swap.forget(table, pages[table.has(pages, flag.SWAP_CACHE)])
     mlocked = pages[table.has(pages, flag.MLOCKED)] if machine.pagevec else pages[:0]
     table.give_up(pages)
-    if not len(mlocked):
+    if machine.pagevec is None or not len(mlocked):
         bury(machine, pages)
         return
     machine.rmap.touch_pages(mlocked)  # their last ptes are gone, and they wait
@@ -139,12 +149,12 @@ def _release(machine, pages):
     bury(machine, pages[table.count[pages] == 0])
 
 
-def merge_zero(machine, pages):
+def merge_zero(machine: Machine, pages: Pages) -> BoolArray | None:
     """Point every pte of pages to the zero page and free them; returns as merge. Mirrors try_to_merge_zero_page."""
     return _refused([_merge_zero(machine, pages[start:stop]) for start, stop in in_parts(0, len(pages))])
 
 
-def _merge_zero(machine, pages):
+def _merge_zero(machine: Machine, pages: Pages) -> BoolArray:
     """Merge a part; return which of the pages were."""
     table = machine.frames
     allowed = _Allowed(machine, pages)
@@ -160,7 +170,7 @@ def _merge_zero(machine, pages):
     return allowed.mask
 
 
-def anon_vmas(machine, pages):
+def anon_vmas(machine: Machine, pages: Pages) -> U32Array:
     """Return the anon_vma of each frame; of a merged one whose own is dead, that of a page that shares it."""
     table = machine.frames
     dead = pages[~machine.rmap.is_alive(table.anon_vma[pages]) & table.has(pages, flag.KSM)]
@@ -170,7 +180,7 @@ def anon_vmas(machine, pages):
     return table.anon_vma[pages]
 
 
-def split(machine, kpages):
+def split(machine: Machine, kpages: Pages) -> None:
     """Give every pte of KSM frames a frame of its own again. PksmError, and nothing done, if there are not enough."""
     if not machine.frames.has(kpages, flag.KSM).all():
         raise PageError("a page to split is not merged")
@@ -180,7 +190,7 @@ def split(machine, kpages):
         _unshare(machine, walk.slots, walk.vma[walk.found], walk.page[walk.found])
 
 
-def unmerge_slots(machine, slots, vmas, pages):
+def unmerge_slots(machine: Machine, slots: I64Array, vmas: I64Array, pages: I64Array) -> None:
     """Give those of the ptes that point to a KSM frame or the merged zero page frames of their own.
 
     slots: int64, each once; vmas and pages (virtual): where each is.
@@ -189,7 +199,7 @@ def unmerge_slots(machine, slots, vmas, pages):
     _unshare(machine, slots[chosen], vmas[chosen], pages[chosen])
 
 
-def _merged(machine, slots):
+def _merged(machine: Machine, slots: I64Array) -> I64Array:
     """Return the positions of the ptes that point to a KSM frame or the merged zero page."""
     ptes = machine.tables.ptes[slots]
     ksm = maps_frame(ptes)
@@ -197,14 +207,14 @@ def _merged(machine, slots):
     return np.flatnonzero(ksm | is_pksm_zero(ptes))
 
 
-def unmerge(machine, mms, first, end):
+def unmerge(machine: Machine, mms: Iterable[Mm], first: int, end: int) -> None:
     """Give every pte of a range of these mms a frame of its own, if it is merged; PksmError if there are too few."""
     machine.frames.require(sum(len(_merged(machine, slots)) for _, _, slots in _places(machine, mms, first, end)))
     for vma, pages, slots in _places(machine, mms, first, end):
         unmerge_slots(machine, slots, np.full(len(slots), vma), pages)
 
 
-def _places(machine, mms, first, end):
+def _places(machine: Machine, mms: Iterable[Mm], first: int, end: int) -> Iterator[tuple[int, I64Array, I64Array]]:
     """Yield (vma, virtual pages, slots) of all ptes of a range of these mms, in parts of one vma each."""
     for mm in mms:
         for vma in machine.vmas.over(mm, first, end):
@@ -213,7 +223,7 @@ def _places(machine, mms, first, end):
                 yield vma, pages, slots
 
 
-def _unshare(machine, slots, vmas, pages):
+def _unshare(machine: Machine, slots: I64Array, vmas: I64Array, pages: I64Array) -> None:
     """Give ptes private copies of what they point to. Mirrors break_cow."""
     if not len(slots):
         return

@@ -1,7 +1,13 @@
 """Memory as mappings, which is how KSM sees it: pte by pte, in opted-in vmas, mm by mm."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from pksm.arrays import BoolArray, I64Array, IdsLike, IntArray, Pages, U32Array
 from pksm.engine.native import ids_array
 from pksm.errors import PageError
 from pksm.hosts.machine import frames as flag
@@ -12,16 +18,21 @@ from pksm.hosts.machine.page_tables import LEAF, LIMIT, PKSM_ZERO, PRESENT, YOUN
 from pksm.hosts.machine.thp import split_compound
 from pksm.protocols import NO_FRAME
 
+if TYPE_CHECKING:
+    from pksm.hosts.machine.machine import Machine
+    from pksm.hosts.machine.mm import Mm
+
+
 _LEAVES_AT_ONCE = 64
 
 
-def enter(machine, mm):
+def enter(machine: Machine, mm: Mm) -> None:
     """Note that an mm has opted-in memory, once it has; ksmd visits mms in this order. Mirrors ksm_enter."""
     if any(machine.vmas.has(vma, MERGEABLE) for vma in mm.vmas):
         machine.opted_in.setdefault(mm.id)
 
 
-def mergeable_mms(machine):
+def mergeable_mms(machine: Machine) -> list[int]:
     """Return the ids of the mms that have opted-in memory, in the order in which they opted in."""
     for mm_id in list(machine.opted_in):
         mm = machine.mms.get(mm_id)
@@ -30,14 +41,16 @@ def mergeable_mms(machine):
     return list(machine.opted_in)
 
 
-def next_mapped(machine, mm_id, first, n):
+def next_mapped(machine: Machine, mm_id: int, first: int, n: int) -> tuple[I64Array, U32Array, bool]:
     """Return (virtual pages int64, frames uint32, at_end): up to n pages of an mm's opted-in memory from `first` on.
 
     at_end: nothing is mapped behind them. An mm that has exited is at its end.
     """
-    mm = machine.mms.get(mm_id)
     pages, frames, missing = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], n
-    for vma in mm.vmas if mm else ():
+    mm = machine.mms.get(mm_id)
+    if mm is None:
+        return pages[0], frames[0], True
+    for vma in mm.vmas:
         start, end = machine.vmas.span(vma)
         if end <= first or not machine.vmas.has(vma, MERGEABLE):
             continue
@@ -53,7 +66,7 @@ def next_mapped(machine, mm_id, first, n):
     return np.concatenate(pages), np.concatenate(frames), True
 
 
-def _mapped(machine, mm, first, end):
+def _mapped(machine: Machine, mm: Mm, first: int, end: int) -> Iterator[tuple[I64Array, U32Array]]:
     """Yield (virtual pages, frames) of the pages mapped in a range, a few leaves at a time."""
     numbers, leaves = machine.tables.leaves(mm.root, first, end)
     for start in range(0, len(leaves), _LEAVES_AT_ONCE):
@@ -65,7 +78,7 @@ def _mapped(machine, mm, first, end):
             yield pages[chosen], value_of(ptes[chosen])
 
 
-def frames_at(machine, mms, pages):
+def frames_at(machine: Machine, mms: IdsLike, pages: I64Array) -> U32Array:
     """Return the frame that each virtual page maps, NO_FRAME where there is none or the mm has exited: uint32."""
     known, which = np.unique(mms, return_inverse=True)
     roots = np.array([machine.mms[mm].root if mm in machine.mms else 0 for mm in known.tolist()], np.int64)
@@ -73,7 +86,7 @@ def frames_at(machine, mms, pages):
     return np.where(maps_frame(ptes), value_of(ptes), np.uint32(NO_FRAME))
 
 
-def _locate(machine, mms, pages):
+def _locate(machine: Machine, mms: IntArray, pages: I64Array) -> tuple[I64Array, I64Array]:
     """Return (slots, vmas) of virtual pages; PageError if an mm has exited or nothing is mapped there."""
     slots, vmas = np.empty(len(pages), np.int64), np.empty(len(pages), np.int64)
     for mm_id in np.unique(mms).tolist():
@@ -90,7 +103,7 @@ def _locate(machine, mms, pages):
     return slots, vmas
 
 
-def _chosen(machine, mms, pages, frames):
+def _chosen(machine: Machine, mms: IntArray, pages: I64Array, frames: Pages) -> tuple[I64Array, I64Array, BoolArray]:
     """Return (slots, vmas, mask) of virtual pages; mask: those that still map these frames, and are not busy."""
     slots, vmas = _locate(machine, mms, pages)
     split_compound(machine, np.unique(frames))
@@ -98,7 +111,7 @@ def _chosen(machine, mms, pages, frames):
     return slots, vmas, maps_frame(ptes) & (value_of(ptes) == frames) & ~machine.frames.is_busy(frames)
 
 
-def merge_ptes(machine, mms, pages, frames, kpages):
+def merge_ptes(machine: Machine, mms: IntArray, pages: I64Array, frames: Pages, kpages: Pages) -> BoolArray | None:
     """Point these ptes to kpages, read-only, and no others; a frame is freed with its last pte.
 
     mms, pages (virtual), frames (that they map), kpages: one each. Returns a bool array of the refused (busy, mapping
@@ -118,7 +131,7 @@ def merge_ptes(machine, mms, pages, frames, kpages):
     return None if mask.all() else ~mask
 
 
-def _give_up(machine, frames, targets):
+def _give_up(machine: Machine, frames: Pages, targets: U32Array) -> None:
     """Take one pte from each of the frames (they may repeat), which has gone to a target; some lose their last."""
     _, first, times = np.unique(frames[::-1], return_index=True, return_counts=True)
     last = len(frames) - 1 - first
@@ -127,13 +140,13 @@ def _give_up(machine, frames, targets):
     drop_ptes(machine, frames)
 
 
-def unmerge_ptes(machine, mms, pages):
+def unmerge_ptes(machine: Machine, mms: I64Array, pages: I64Array) -> None:
     """Give these ptes frames of their own, if they point to a KSM frame or the merged zero page."""
     slots, vmas = _locate(machine, mms, pages)
     unmerge_slots(machine, slots, vmas, pages)
 
 
-def merge_zero_ptes(machine, mms, pages, frames):
+def merge_zero_ptes(machine: Machine, mms: IntArray, pages: I64Array, frames: Pages) -> BoolArray | None:
     """Point these ptes to the zero page, and no others; arguments and return as in merge_ptes."""
     slots, _, mask = _chosen(machine, mms, pages, frames)
     slots, frames = slots[mask], frames[mask]
@@ -143,7 +156,7 @@ def merge_zero_ptes(machine, mms, pages, frames):
     return None if mask.all() else ~mask
 
 
-def zero_ptes_of(machine, mm_id):
+def zero_ptes_of(machine: Machine, mm_id: int) -> int:
     """Return how many ptes of an mm point to the merged zero page."""
     if mm_id not in machine.mms:
         return 0
@@ -154,15 +167,15 @@ def zero_ptes_of(machine, mm_id):
 class Mappings:
     """The part of a Machine that is a MappingHost: mms by id, virtual page numbers."""
 
-    def mergeable_mms(self):
+    def mergeable_mms(self: Any) -> list[int]:
         """Return the ids of the mms that have opted-in memory, in the order in which they opted in."""
         return mergeable_mms(self)
 
-    def is_alive(self, mm):
+    def is_alive(self: Any, mm: int) -> bool:
         """Return whether an mm, by its id, has not exited."""
         return mm in self.mms
 
-    def next_mapped(self, mm, first, n):
+    def next_mapped(self: Any, mm: int, first: int, n: int) -> tuple[I64Array, U32Array, bool]:
         """Return (virtual pages, frames, at_end) of up to n pages of an mm's opted-in memory from `first` on.
 
         int64 and uint32, ascending; at_end: there are none behind them.
@@ -170,29 +183,35 @@ class Mappings:
         return next_mapped(self, mm, first, n)
 
     @property
-    def pte_changes(self):
+    def pte_changes(self: Any) -> int:
         """A number that changes when a pte that mapped a frame no longer does."""
         return self.frames.pte_changes
 
-    def frames_at(self, mms, pages):
+    def frames_at(self: Any, mms: IdsLike, pages: I64Array) -> U32Array:
         """Return the frame that each virtual page maps, or NO_FRAME: uint32."""
         return frames_at(self, mms, pages)
 
-    def merge_ptes(self, mms, pages, frames, kpages):
+    def merge_ptes(
+        self: Any,
+        mms: IdsLike,
+        pages: IdsLike,
+        frames: IdsLike,
+        kpages: IdsLike,
+    ) -> BoolArray | None:
         """Let these ptes, which map `frames`, point to kpages, and no others.
 
         Returns a bool array of the refused, or None.
         """
         return merge_ptes(self, np.asarray(mms), np.asarray(pages), ids_array(frames), ids_array(kpages))
 
-    def merge_zero_ptes(self, mms, pages, frames):
+    def merge_zero_ptes(self: Any, mms: IdsLike, pages: IdsLike, frames: IdsLike) -> BoolArray | None:
         """Let these ptes, which map `frames`, point to the zero page. Returns a bool array of the refused, or None."""
         return merge_zero_ptes(self, np.asarray(mms), np.asarray(pages), ids_array(frames))
 
-    def unmerge_ptes(self, mms, pages):
+    def unmerge_ptes(self: Any, mms: IdsLike, pages: IdsLike) -> None:
         """Give those of these ptes that are merged frames of their own."""
         unmerge_ptes(self, np.asarray(mms), np.asarray(pages))
 
-    def zero_ptes_of(self, mm):
+    def zero_ptes_of(self: Any, mm: int) -> int:
         """Return how many ptes of an mm, by its id, point to the merged zero page."""
         return zero_ptes_of(self, mm)

@@ -4,12 +4,20 @@ Which vma of a split keeps its identity, and which of two survives a merge, is w
 anon_vma's vmas depends on it. Ranges are virtual page numbers, first .. end - 1.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_right
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pksm.arrays import I64Array, U16Array, U32Array
 from pksm.engine.memory import grown
 from pksm.errors import UsageError
+
+if TYPE_CHECKING:
+    from pksm.hosts.machine.rmap import Rmap
+
 
 WRITABLE, LOCKED, MERGEABLE, GROWSDOWN = (1 << bit for bit in range(4))  # vma flags
 UNFIT_FOR_MERGING = GROWSDOWN
@@ -29,30 +37,39 @@ _COLUMNS = {
 class Mm:
     """An address space. id: a number from 1; root: of its page tables; vmas: their ids by address."""
 
-    def __init__(self, id, root):
-        self.id, self.root, self.vmas = id, root, []
+    def __init__(self, id: int, root: int) -> None:
+        self.id, self.root = id, root
+        self.vmas: list[int] = []
 
     @property
-    def alive(self):
+    def alive(self) -> bool:
         return self.root != 0
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Mm {self.id}{'' if self.alive else ', exited'}>"
 
 
 class Vmas:
     """All vmas, by id from 1. Columns: mm (id), root, start, end, pgoff (index of its first page), flags, anon_vma."""
 
-    def __init__(self, rmap):
+    mm: I64Array
+    root: I64Array
+    start: I64Array
+    end: I64Array
+    pgoff: I64Array
+    flags: U16Array
+    anon_vma: U32Array
+
+    def __init__(self, rmap: Rmap) -> None:
         for name, kind in _COLUMNS.items():
             setattr(self, name, np.zeros(64, kind))
         self._free = list(range(63, 0, -1))
         self._rmap = rmap
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.start) - 1 - len(self._free)
 
-    def _allocate(self):
+    def _allocate(self) -> int:
         if not self._free:
             size = len(self.start)
             for name in _COLUMNS:
@@ -60,7 +77,7 @@ class Vmas:
             self._free = list(range(size * 2 - 1, size - 1, -1))
         return self._free.pop()
 
-    def add(self, mm, start, end, flags, pgoff=None):
+    def add(self, mm: Mm, start: int, end: int, flags: int, pgoff: int | None = None) -> int:
         """Add a vma without an anon_vma, at the place that is free for it, and return its id."""
         vma = self._allocate()
         self.mm[vma], self.root[vma], self.start[vma], self.end[vma] = mm.id, mm.root, start, end
@@ -69,31 +86,32 @@ class Vmas:
         mm.vmas.insert(bisect_right(mm.vmas, start, key=self._start), vma)
         return vma
 
-    def remove(self, mm, vma):
+    def remove(self, mm: Mm, vma: int) -> None:
         """Take a vma away; its ptes are gone already."""
         mm.vmas.remove(vma)
         self._rmap.unlink([vma])
         self._free.append(vma)
 
-    def remove_all(self, mm):
+    def remove_all(self, mm: Mm) -> None:
         """Take all vmas of an mm away."""
         self._rmap.unlink(mm.vmas)
         self._free.extend(reversed(mm.vmas))
         mm.vmas = []
 
-    def _start(self, vma):
-        return self.start[vma]
+    def _start(self, vma: int) -> int:
+        start: int = self.start[vma]
+        return start
 
-    def span(self, vma):
+    def span(self, vma: int) -> tuple[int, int]:
         """Return (start, end) as ints."""
         return int(self.start[vma]), int(self.end[vma])
 
-    def has(self, vma, flag):
+    def has(self, vma: int, flag: int) -> bool:
         return bool(self.flags[vma] & flag)
 
     # ---- which vmas lie where ----
 
-    def over(self, mm, first, end):
+    def over(self, mm: Mm, first: int, end: int) -> list[int]:
         """Return the ids of the vmas that overlap a range, by address."""
         i = bisect_right(mm.vmas, first, key=self._start)
         if i and self.end[mm.vmas[i - 1]] > first:
@@ -101,7 +119,7 @@ class Vmas:
         j = bisect_right(mm.vmas, end - 1, key=self._start)
         return mm.vmas[i:j]
 
-    def covering(self, mm, first, end, page_size, writable=False):
+    def covering(self, mm: Mm, first: int, end: int, page_size: int, writable: bool = False) -> list[int]:
         """Return as `over`; UsageError unless all of the range is mapped (and writable)."""
         vmas, at = self.over(mm, first, end), first
         for vma in vmas:
@@ -114,11 +132,11 @@ class Vmas:
             raise UsageError(f"nothing is mapped at {at * page_size:#x} of mm {mm.id}")
         return vmas
 
-    def _require_writable(self, mm, vma, address):
+    def _require_writable(self, mm: Mm, vma: int, address: int) -> None:
         if not self.has(vma, WRITABLE):
             raise UsageError(f"write to read-only memory at {address:#x} of mm {mm.id}")
 
-    def spans(self, mm, pages, page_size, writable=False):
+    def spans(self, mm: Mm, pages: I64Array, page_size: int, writable: bool = False) -> list[tuple[int, slice]]:
         """Return [(vma, slice of pages)] for virtual pages (int64, ascending), by address.
 
         UsageError unless all are mapped (and writable).
@@ -137,14 +155,14 @@ class Vmas:
             raise UsageError(f"nothing is mapped at {pages[at] * page_size:#x} of mm {mm.id}")
         return spans
 
-    def neighbours(self, mm, vma):
+    def neighbours(self, mm: Mm, vma: int) -> tuple[int, int]:
         """Return the vmas before and behind one, 0 for none."""
         i = mm.vmas.index(vma)
         return (mm.vmas[i - 1] if i else 0), (mm.vmas[i + 1] if i + 1 < len(mm.vmas) else 0)
 
     # ---- split and merge ----
 
-    def split(self, mm, vma, at, new_below):
+    def split(self, mm: Mm, vma: int, at: int, new_below: bool) -> int:
         """Split a vma at a virtual page; the new one, which is returned, is the part below or above."""
         start, end = self.span(vma)
         above = int(self.pgoff[vma]) + at - start
@@ -158,13 +176,13 @@ class Vmas:
         self._share_anon_vma(new, vma)
         return new
 
-    def _share_anon_vma(self, vma, other):
+    def _share_anon_vma(self, vma: int, other: int) -> None:
         """Let a vma without an anon_vma have that of another one, and all that the other is in the chain of."""
         if self.anon_vma[other] and not self.anon_vma[vma]:
             self._rmap.clone(vma, other)
             self.anon_vma[vma] = self.anon_vma[other]
 
-    def set_flags(self, mm, first, end, flags):
+    def set_flags(self, mm: Mm, first: int, end: int, flags: int) -> int:
         """Give a range within one vma other flags: merge it with neighbours that have them, or split the vma.
 
         Returns the vma that covers the range now. Mirrors the common part of mprotect_fixup, madvise_behavior and
@@ -187,7 +205,7 @@ class Vmas:
         self.flags[vma] = flags
         return vma
 
-    def merge(self, mm, before, first, end, flags, anon_vma, pgoff):
+    def merge(self, mm: Mm, before: int, first: int, end: int, flags: int, anon_vma: int, pgoff: int) -> int:
         """Let a neighbour that is equal take over a range (of another vma, or unmapped). Return it, or 0.
 
         before: the vma that the range lies in (not at its start) or behind, 0 if it is the first; flags, anon_vma,
@@ -213,13 +231,13 @@ class Vmas:
         self._resize(mm, into, first, int(self.end[behind]))
         return into
 
-    def _can_merge(self, vma, flags, anon_vma):
+    def _can_merge(self, vma: int, flags: int, anon_vma: int) -> bool:
         if self.flags[vma] != flags:
             return False
         mine = self.anon_vma[vma]
         return mine == anon_vma or ((not mine or not anon_vma) and self._rmap.n_anon_vmas(vma) <= 1)
 
-    def _resize(self, mm, vma, first, end):
+    def _resize(self, mm: Mm, vma: int, first: int, end: int) -> None:
         """Let a vma cover first .. end - 1: others within go, others that overlap are trimmed."""
         for other in self.over(mm, first, end):
             if other == vma:
@@ -237,13 +255,13 @@ class Vmas:
         self.end[vma] = end
         self._rmap.touch_chains_of(vma)
 
-    def _move_start(self, vma, start):
+    def _move_start(self, vma: int, start: int) -> None:
         self.pgoff[vma] += start - self.start[vma]
         self.start[vma] = start
 
     # ---- anon_vmas ----
 
-    def prepare_anon_vma(self, mm, vma):
+    def prepare_anon_vma(self, mm: Mm, vma: int) -> None:
         """Give a vma an anon_vma before its first page: a neighbour's if they could be merged but for protection.
 
         Mirrors anon_vma_prepare.
@@ -259,7 +277,7 @@ class Vmas:
         self.anon_vma[vma] = self._rmap.new_anon_vma()
         self._rmap.link(vma, int(self.anon_vma[vma]))
 
-    def _are_one_object(self, lower, upper):
+    def _are_one_object(self, lower: int, upper: int) -> bool:
         """Two vmas are neighbours in address and index and differ in protection at most."""
         start, end = self.span(lower)
         return (
@@ -268,7 +286,7 @@ class Vmas:
             and not (int(self.flags[lower]) ^ int(self.flags[upper])) & SAME_OBJECT
         )
 
-    def check(self, mms):
+    def check(self, mms: list[Mm]) -> None:
         """Raise AssertionError unless the vmas of all mms are in order and none is lost."""
         seen = []
         for mm in mms:

@@ -1,15 +1,24 @@
 """Pages that change their frame or lose it, and none of their bytes: swap_out and migrate, for merged pages too."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pksm.arrays import Pages, U32Array
 from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.fault import bury, drop_ptes, in_parts
 from pksm.hosts.machine.page_tables import SWAPPED, VALUE, pte_of
 from pksm.hosts.machine.rmap import Outcome, Walk
 from pksm.hosts.machine.thp import split_compound
 
+if TYPE_CHECKING:
+    from pksm.hosts.machine.machine import Machine
 
-def _movable(machine, frames, but=0):
+
+def _movable(machine: Machine, frames: Pages, but: int = 0) -> U32Array:
     """Split compound pages, and return those of the frames (which may repeat) that may be moved, each once.
 
     Busy ones and those with the flags `but` stay.
@@ -19,12 +28,12 @@ def _movable(machine, frames, but=0):
     return frames[~(machine.frames.is_busy(frames) | machine.frames.has(frames, but))]
 
 
-def _unreachable(machine):
+def _unreachable(machine: Machine) -> int:
     """Flags of frames that the reverse walk finds no pte of."""
     return flag.KSM if machine.quirks.walks_nowhere else 0
 
 
-def _walks(machine, frames):
+def _walks(machine: Machine, frames: Pages) -> Iterator[Walk]:
     """Yield walks over the frames that can be reached, part by part."""
     for start, stop in in_parts(0, len(frames)):
         walk = Walk(machine, frames[start:stop])
@@ -32,13 +41,13 @@ def _walks(machine, frames):
         yield Walk(machine, walk.frames[~unreachable]) if unreachable.any() else walk
 
 
-def swap_out(machine, frames):
+def swap_out(machine: Machine, frames: Pages) -> int:
     """Write frames to swap and free them; busy and mlocked ones stay. Returns how many went. Mirrors try_to_unmap."""
     walks = _walks(machine, _movable(machine, frames, but=flag.MLOCKED | _unreachable(machine)))
     return sum(_swap_out(machine, walk) for walk in walks)
 
 
-def _swap_out(machine, walk):
+def _swap_out(machine: Machine, walk: Walk) -> int:
     frames, table, swap = walk.frames, machine.frames, machine.swap
     cached = table.has(frames, flag.SWAP_CACHE)
     slots = table.swap_slot[frames]
@@ -51,7 +60,7 @@ def _swap_out(machine, walk):
     return len(frames)
 
 
-def migrate(machine, frames):
+def migrate(machine: Machine, frames: Pages) -> int:
     """Move pages to other frames; busy ones stay. Returns how many moved. Mirrors migrate_pages.
 
     The policy learns of a birth and a death; one that works by mappings is told first where merged pages have gone. A
@@ -62,7 +71,7 @@ def migrate(machine, frames):
     return sum(_migrate(machine, walk) for walk in _walks(machine, movable))
 
 
-def _migrate(machine, walk):
+def _migrate(machine: Machine, walk: Walk) -> int:
     old, table = walk.frames, machine.frames
     new = table.allocate(len(old))
     table.copy(old, new)

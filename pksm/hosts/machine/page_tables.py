@@ -4,8 +4,15 @@ Directory 0 and leaf 0 are nil and stay empty: what is not there reads as a pte 
 it touches. A pte is a uint64: flags and origin below, in the upper half the frame (or swap slot, or which zero page).
 """
 
-import numpy as np
+from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pksm.arrays import BoolArray, I64Array, IntArray, U32Array, U64Array
 from pksm.engine.memory import grown
 
 PRESENT, WRITE, DIRTY, YOUNG, SPECIAL, SWAPPED = (np.uint64(1 << bit) for bit in range(6))
@@ -19,29 +26,32 @@ LEAVES_AT_ONCE = 16  # worked on at a time, so that what a batch takes besides d
 _TOP_SHIFT, _MIDDLE_SHIFT, _LEAF_SHIFT = 27, 18, 9
 
 
-def value_of(ptes):
+def value_of(ptes: U64Array) -> U32Array:
     """Return the frames, or swap slots, of ptes: uint32."""
     return (ptes >> VALUE).astype(np.uint32)
 
 
-def pte_of(values, flags):
+def pte_of(values: IntArray, flags: U64Array | np.uint64) -> U64Array:
     """Return ptes with these frames or slots, and flags."""
     return (np.asarray(values).astype(np.uint64) << VALUE) | flags
 
 
-def maps_frame(ptes):
+def maps_frame(ptes: U64Array) -> BoolArray:
     """Return a bool array: which ptes point to a frame (zero pages are none)."""
     return (ptes & (PRESENT | SPECIAL)) == PRESENT
 
 
-class _Pool:
+K = TypeVar("K", np.uint32, np.uint64)
+
+
+class _Pool(Generic[K]):
     """Tables of 512 entries of one kind, with the free ones on a stack; table 0 is nil."""
 
-    def __init__(self, kind):
-        self.entries = np.zeros(16 * LEAF, kind)
+    def __init__(self, kind: type[K]) -> None:
+        self.entries: NDArray[K] = np.zeros(16 * LEAF, kind)
         self._free = np.arange(15, 0, -1, dtype=np.uint32)
 
-    def allocate(self, n):
+    def allocate(self, n: int) -> U32Array:
         """Take n empty tables: uint32."""
         if n > len(self._free):
             size = len(self.entries) // LEAF
@@ -52,18 +62,18 @@ class _Pool:
         self._free = self._free[: len(self._free) - n]
         return taken
 
-    def free(self, tables):
+    def free(self, tables: IntArray) -> None:
         """Give empty tables back."""
         self._free = np.concatenate((self._free, tables[::-1]))
 
-    def rows(self, tables):
+    def rows(self, tables: IntArray) -> NDArray[K]:
         """Return the entries of tables: (n, 512), a copy."""
         return self.entries.reshape(-1, LEAF)[tables]
 
-    def n_used(self):
+    def n_used(self) -> int:
         return len(self.entries) // LEAF - 1 - len(self._free)
 
-    def check(self, used):
+    def check(self, used: I64Array) -> None:
         """Raise AssertionError unless exactly the tables `used` are in use, each once, and the others are empty."""
         assert len(np.unique(used)) == len(used) == self.n_used(), "a table is lost or used twice"
         assert not len(np.intersect1d(used, self._free))
@@ -76,33 +86,33 @@ class PageTables:
     ptes: uint64, all of them; a pte's place in it is its slot. Don't keep it: growth reallocates.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._directories = _Pool(np.uint32)
         self._leaves = _Pool(np.uint64)
 
     @property
-    def ptes(self):
+    def ptes(self) -> U64Array:
         return self._leaves.entries
 
     @property
-    def n_leaves(self):
+    def n_leaves(self) -> int:
         """Leaves in use."""
         return self._leaves.n_used()
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of leaves and directories in use."""
         return (self._leaves.n_used() * 8 + self._directories.n_used() * 4) * LEAF
 
-    def new_root(self):
+    def new_root(self) -> int:
         """Return a new mm's empty page tables."""
         return int(self._directories.allocate(1)[0])
 
-    def drop_root(self, root):
+    def drop_root(self, root: int) -> None:
         """Free page tables that are empty (see release)."""
         self._directories.free(np.array([root], np.uint32))
 
-    def slots(self, roots, pages):
+    def slots(self, roots: I64Array | int, pages: I64Array) -> I64Array:
         """Return the slots of virtual pages (int64), in the nil leaf where there is no leaf. roots: one, or each's."""
         directory = self._directories.entries
         tables = directory[roots * LEAF + (pages >> _TOP_SHIFT)].astype(np.int64)
@@ -110,7 +120,7 @@ class PageTables:
         leaves = directory[tables * LEAF + ((pages >> _LEAF_SHIFT) & (LEAF - 1))].astype(np.int64)
         return leaves * LEAF + (pages & (LEAF - 1))
 
-    def make(self, root, pages):
+    def make(self, root: int, pages: I64Array) -> I64Array:
         """Give every one of the virtual pages (int64, ascending) a leaf and return their slots."""
         slots = self.slots(root, pages)
         missing = pages[slots < LEAF] >> _LEAF_SHIFT
@@ -122,7 +132,7 @@ class PageTables:
         self._make_entries(middles, missing & (LEAF - 1), self._leaves)
         return self.slots(root, pages)
 
-    def _make_entries(self, tables, entries, pool):
+    def _make_entries(self, tables: IntArray, entries: I64Array, pool: _Pool[Any]) -> I64Array:
         """Give entries[i] (ascending) of directories tables[i] a table of the pool where it has none; return them."""
         places = tables * LEAF + entries
         nil = places[self._directories.entries[places] == 0]
@@ -131,9 +141,10 @@ class PageTables:
         self._directories.entries[nil] = made  # after allocate, which may move the entries
         return self._directories.entries[places].astype(np.int64)
 
-    def _levels(self, root, first, end):
+    def _levels(self, root: int, first: int, end: int) -> list[tuple[I64Array, I64Array]]:
         """Return, level by level, what lies in virtual pages first .. end - 1: (numbers, places in the directories)."""
-        numbers, tables, levels = np.zeros(1, np.int64), np.array([root], np.int64), []
+        numbers, tables = np.zeros(1, np.int64), np.array([root], np.int64)
+        levels: list[tuple[I64Array, I64Array]] = []
         for shift in (_TOP_SHIFT, _MIDDLE_SHIFT, _LEAF_SHIFT):
             rows, entries = np.nonzero(self._directories.rows(tables))
             children, places = numbers[rows] * LEAF + entries, tables[rows] * LEAF + entries
@@ -143,7 +154,7 @@ class PageTables:
             levels.append((numbers, places))
         return levels
 
-    def leaves(self, root, first=0, end=LIMIT):
+    def leaves(self, root: int, first: int = 0, end: int = LIMIT) -> tuple[I64Array, I64Array]:
         """Return (numbers, leaves) of the leaves that overlap virtual pages first .. end - 1, ascending; int64 both.
 
         A leaf's number is that of its first virtual page divided by 512.
@@ -151,7 +162,7 @@ class PageTables:
         numbers, places = self._levels(root, first, end)[-1]
         return numbers, self._directories.entries[places].astype(np.int64)
 
-    def existing(self, root, first, end):
+    def existing(self, root: int, first: int, end: int) -> Iterator[tuple[I64Array, I64Array]]:
         """Yield (virtual pages, slots) of all ptes of first .. end - 1 that have a leaf, a few leaves at a time.
 
         int64, ascending. What the directories say when it begins is what counts.
@@ -165,7 +176,7 @@ class PageTables:
             part = slice(max(0, first - int(pages[0])), len(pages) - max(0, int(pages[-1]) + 1 - end))
             yield pages[part], slots[part]
 
-    def release(self, root, first=0, end=LIMIT):
+    def release(self, root: int, first: int = 0, end: int = LIMIT) -> None:
         """Free the leaves of virtual pages first .. end - 1 that are empty, and directories that become so."""
         tops, middles, bottoms = self._levels(root, first, end)
         places = bottoms[1]
@@ -179,14 +190,14 @@ class PageTables:
             self._directories.free(tables[empty])
             self._directories.entries[places[empty]] = 0
 
-    def copy(self, root, numbers, leaves):
+    def copy(self, root: int, numbers: I64Array, leaves: I64Array) -> None:
         """Give another mm copies of leaves at the same virtual pages; numbers: of the leaves, none there yet."""
         self.make(root, numbers * LEAF)
         targets = self.slots(root, numbers * LEAF) // LEAF
         table = self._leaves.entries.reshape(-1, LEAF)
         table[targets] = table[leaves]
 
-    def check(self, roots):
+    def check(self, roots: list[int]) -> None:
         """Raise AssertionError unless the mms of roots use every table that is not free, and each once."""
         directories, leaves = list(roots), []
         for root in roots:

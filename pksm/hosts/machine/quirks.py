@@ -1,5 +1,8 @@
 """The faults of the published kernels that need page tables, as switches of the machine."""
 
+from __future__ import annotations
+
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,7 +23,7 @@ class Quirks:
     births_missed: bool = False  # only the first write to an anonymous page is told of
     stays_merged: bool = False  # MADV_UNMERGEABLE does nothing
 
-    IDS: ClassVar[dict] = {
+    IDS: ClassVar[dict[str, str]] = {
         "walk-stops": "walk_stops",
         "split-vma": "walks_lists",
         "multi-mapped-kpage": "one_mapping",
@@ -35,16 +38,16 @@ class Quirks:
     }
 
     @classmethod
-    def of(cls, ids):
+    def of(cls, ids: Collection[str]) -> Quirks:
         """Return the switches for quirk ids; those that need no page tables are passed over."""
         return cls(**{cls.IDS[quirk]: True for quirk in ids if quirk in cls.IDS})
 
     @property
-    def exact_walk(self):
+    def exact_walk(self) -> bool:
         """The reverse walk finds every pte, and merging is all or nothing."""
         return not (self.walk_stops or self.one_mapping)
 
     @property
-    def books_sharing(self):
+    def books_sharing(self) -> bool:
         """pages_sharing is kept by adding and subtracting, not derived from what is mapped."""
         return self.forks_uncounted or self.breaks_uncounted

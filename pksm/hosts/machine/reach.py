@@ -4,12 +4,22 @@ What a walk will do depends on vmas and ptes alone, so it is known before a batc
 class, and is looked at anew where something has changed.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pksm.arrays import BoolArray, I64Array, Pages, U8Array
 from pksm.engine import native
 from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.mm import UNFIT_FOR_MERGING
 from pksm.hosts.machine.rmap import Outcome, Walk
+
+if TYPE_CHECKING:
+    from pksm.hosts.machine.frames import Frames
+    from pksm.hosts.machine.machine import Machine
+
 
 FRAMES_AT_ONCE = 8192
 
@@ -21,7 +31,7 @@ class Reach:
     its end; begins, it reaches at least one pte; keeps, the frame can become a kept page.
     """
 
-    def __init__(self, machine, frames):
+    def __init__(self, machine: Machine, frames: Pages) -> None:
         self.walk = walk = Walk(machine, frames)
         if machine.quirks.exact_walk:
             self.succeeds = self.begins = self.keeps = walk.outcome == Outcome.COMPLETE
@@ -39,7 +49,7 @@ class Reach:
             second = _any(walk.position[walk.holds & fit & (_before(walk.maps & fit, walk.position, walk) > 0)], walk)
         self.keeps = self.succeeds & ~second if machine.quirks.one_mapping else self.succeeds
 
-    def classes(self, machine):
+    def classes(self, machine: Machine) -> U8Array:
         """Return the class of each frame as far as the walk decides it: uint8, of native.FREE and the others."""
         classes = np.where(self.keeps, native.FREE, native.NOT_KPAGE).astype(np.uint8)
         classes[~self.succeeds] = native.WALK_FAILS
@@ -51,7 +61,7 @@ class Reach:
         return classes
 
 
-def _stop_early(walk, visited, fit):
+def _stop_early(walk: Walk, visited: I64Array, fit: BoolArray) -> tuple[BoolArray, BoolArray]:
     """Let a walk over the steps `visited` end at the first that has no pte of the page or must be left alone.
 
     A vma that does not hold the index, or is not fit, ends it with the code so far; one that holds it and maps
@@ -68,23 +78,23 @@ def _stop_early(walk, visited, fit):
     return fails, _any(position[second & holds], walk)
 
 
-def _before(marked, position, walk):
+def _before(marked: BoolArray, position: I64Array, walk: Walk) -> I64Array:
     """Return for each step how many steps of the same frame before it are marked (bool); position: of each step."""
-    count = np.concatenate((np.zeros(1, np.int64), np.cumsum(marked)))
+    count = np.concatenate((np.zeros(1, np.int64), np.cumsum(marked, dtype=np.int64)))
     return count[:-1] - count[np.searchsorted(position, np.arange(len(walk.frames)))][position]
 
 
-def _any(positions, walk):
+def _any(positions: I64Array, walk: Walk) -> BoolArray:
     """Return a bool for each frame of a walk: its position is among these."""
     return np.bincount(positions, minlength=len(walk.frames)) > 0
 
 
-def _walked(table, frames):
+def _walked(table: Frames, frames: Pages) -> BoolArray:
     """Which of the frames merging walks over: a bool for each."""
     return (table.flags[frames] & (flag.ANON | flag.KSM)) == flag.ANON
 
 
-def refresh(machine):
+def refresh(machine: Machine) -> None:
     """Bring the classes of frames up to date where vmas, or ptes of their pages, have changed."""
     anon_vmas, frames = machine.rmap.take_touched()
     table = machine.frames
@@ -100,7 +110,7 @@ def refresh(machine):
         table.reclassify(part)
 
 
-def check(machine):
+def check(machine: Machine) -> None:
     """Raise AssertionError unless every frame's class is what a walk says now."""
     if machine.rmap.watches:
         refresh(machine)

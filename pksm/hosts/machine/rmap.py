@@ -4,14 +4,23 @@ A frame names an anon_vma and an index; the vmas in the anon_vma's chain that ho
 frame has sharer records besides, one for each page that was merged into it, with the place where that page belonged.
 """
 
+from __future__ import annotations
+
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pksm.arrays import BoolArray, I64Array, IntArray, Pages, U8Array, U32Array
 from pksm.engine.memory import grown
 from pksm.hosts.machine import frames as frame_flags
 from pksm.hosts.machine.mm import LOCKED, UNFIT_FOR_MERGING
 from pksm.hosts.machine.page_tables import FRAME_MASK, LEAF, PRESENT, pte_of
+
+if TYPE_CHECKING:
+    from pksm.hosts.machine.frames import Frames
+    from pksm.hosts.machine.machine import Machine
+    from pksm.hosts.machine.mm import Mm, Vmas
 
 
 class Rmap:
@@ -21,7 +30,7 @@ class Rmap:
     lives while it has vmas or references; the others of its line hold one on the root.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.root = np.zeros(64, np.uint32)
         self.references = np.zeros(64, np.int64)
         self._n_vmas = np.zeros(64, np.int64)
@@ -29,32 +38,33 @@ class Rmap:
         self._edge_anon = np.zeros(64, np.uint32)  # edges, in order of linking
         self._edge_vma = np.zeros(64, np.uint32)
         self._n_edges = 0
-        self._chains = None
+        self._chains: tuple[I64Array, I64Array] | None = None
         self.watches = False  # whether anybody asks what was touched
-        self._touched, self._touched_pages = [], []
+        self._touched: list[U32Array] = []
+        self._touched_pages: list[Pages] = []
 
-    def touch(self, anon_vmas):
+    def touch(self, anon_vmas: IntArray) -> None:
         """Note that the reverse walks from these anon_vmas (an array) may go another way now."""
         if self.watches:
             self._touched.append(np.unique(anon_vmas))
 
-    def touch_pages(self, frames):
+    def touch_pages(self, frames: Pages) -> None:
         """Note that ptes of frames have gone or come, or that they belong to another anon_vma now."""
         if self.watches:
             self._touched_pages.append(frames)
 
-    def touch_born(self, anon_vma, frames):
+    def touch_born(self, anon_vma: int, frames: Pages) -> None:
         """Note pages' birth in an anon_vma: where there is but one vma, the walk finds them."""
         if self._n_vmas[anon_vma] > 1:
             self.touch_pages(frames)
 
-    def take_touched(self):
+    def take_touched(self) -> list[U32Array]:
         """Return (anon_vmas, frames) touched since the last call: uint32 both, frames may repeat."""
         taken = [np.concatenate([*parts, np.empty(0, np.uint32)]) for parts in (self._touched, self._touched_pages)]
         self._touched, self._touched_pages = [], []
         return [part.astype(np.uint32) for part in taken]
 
-    def new_anon_vma(self, root=0):
+    def new_anon_vma(self, root: int = 0) -> int:
         """Return the id of a new anon_vma; root: of its line, 0 if it starts one."""
         if not len(self._free):
             size = len(self.root)
@@ -68,20 +78,20 @@ class Rmap:
             self.references[root] += 1
         return anon_vma
 
-    def is_alive(self, anon_vmas):
+    def is_alive(self, anon_vmas: IntArray) -> BoolArray:
         """Return a bool array: which are in use."""
         return (self._n_vmas[anon_vmas] > 0) | (self.references[anon_vmas] > 0)
 
-    def get(self, anon_vmas):
+    def get(self, anon_vmas: U32Array) -> None:
         """Take a reference on each (they may repeat)."""
         np.add.at(self.references, anon_vmas, np.int64(1))
 
-    def put(self, anon_vmas):
+    def put(self, anon_vmas: U32Array) -> None:
         """Drop references; those that nobody needs any more are freed."""
         np.subtract.at(self.references, anon_vmas, np.int64(1))
         self._free_unused(anon_vmas)
 
-    def _free_unused(self, anon_vmas):
+    def _free_unused(self, anon_vmas: U32Array) -> None:
         while len(anon_vmas):
             unused = np.unique(anon_vmas[~self.is_alive(anon_vmas)])
             self._free = np.concatenate((self._free, unused))
@@ -92,7 +102,7 @@ class Rmap:
 
     # ---- chains ----
 
-    def link(self, vma, anon_vmas):
+    def link(self, vma: int, anon_vmas: U32Array | int) -> None:
         """Append a vma to the chains of one anon_vma or more."""
         anon_vmas = np.atleast_1d(np.asarray(anon_vmas, np.uint32))
         end = self._n_edges + len(anon_vmas)
@@ -105,11 +115,11 @@ class Rmap:
         self._chains = None
         self.touch(anon_vmas)
 
-    def clone(self, vma, other):
+    def clone(self, vma: int, other: int) -> None:
         """Append a vma to every chain that another one is in. Mirrors anon_vma_clone."""
         self.link(vma, self._anon_vmas_of(other))
 
-    def unlink(self, vmas):
+    def unlink(self, vmas: list[int]) -> None:
         """Take vmas out of all chains."""
         anons, linked = self._edge_anon[: self._n_edges], self._edge_vma[: self._n_edges]
         gone = np.isin(linked, np.asarray(vmas, np.uint32))
@@ -123,19 +133,19 @@ class Rmap:
         np.subtract.at(self._n_vmas, lost, np.int64(1))
         self._free_unused(np.unique(lost))
 
-    def n_anon_vmas(self, vma):
+    def n_anon_vmas(self, vma: int) -> int:
         """Return how many chains a vma is in."""
         return len(self._anon_vmas_of(vma))
 
-    def touch_chains_of(self, vma):
+    def touch_chains_of(self, vma: int) -> None:
         """Note that a vma's range has changed."""
         if self.watches:
             self.touch(self._anon_vmas_of(vma))
 
-    def _anon_vmas_of(self, vma):
+    def _anon_vmas_of(self, vma: int) -> U32Array:
         return self._edge_anon[: self._n_edges][self._edge_vma[: self._n_edges] == vma]
 
-    def chains(self):
+    def chains(self) -> tuple[I64Array, I64Array]:
         """Return (vmas, starts): the chain of anon_vma a is vmas[starts[a] : starts[a + 1]], in order."""
         if self._chains is None:
             anons = self._edge_anon[: self._n_edges]
@@ -145,7 +155,7 @@ class Rmap:
             self._chains = vmas, starts
         return self._chains
 
-    def check(self, vmas, mms):
+    def check(self, vmas: Vmas, mms: list[Mm]) -> None:
         """Raise AssertionError unless chains and counts are what the vmas say, and nobody dead is linked."""
         anons, linked = self._edge_anon[: self._n_edges], self._edge_vma[: self._n_edges]
         pairs = anons.astype(np.uint64) << np.uint64(32) | linked
@@ -170,19 +180,19 @@ class Sharers:
     costs nothing; void ones are dropped when they are the most.
     """
 
-    def __init__(self, frames):
+    def __init__(self, frames: Frames) -> None:
         self._frames = frames
         self._kpage, self._anon_vma = np.zeros(64, np.uint32), np.zeros(64, np.uint32)
         self._index = np.zeros(64, np.int64)
         self.n = 0  # the number of the next record
 
-    def _valid(self):
+    def _valid(self) -> I64Array:
         """The numbers of the records that count."""
         kpages = self._kpage[: self.n]
         later = np.arange(self.n) >= self._frames.first_sharer[kpages]
         return np.flatnonzero(later & self._frames.has(kpages, frame_flags.KSM))
 
-    def append(self, kpages, anon_vmas, indices):
+    def append(self, kpages: Pages, anon_vmas: U32Array, indices: I64Array) -> None:
         """Record pages that are merged into KSM frames."""
         end = self.n + len(kpages)
         if end > len(self._kpage):
@@ -195,14 +205,14 @@ class Sharers:
         self._index[self.n : end] = indices
         self.n = end
 
-    def inherit(self, pages, kpages):
+    def inherit(self, pages: Pages, kpages: Pages) -> None:
         """Give the sharers of those of the pages that are KSM frames to kpages[i] as well."""
         ksm = np.flatnonzero(self._frames.has(pages, frame_flags.KSM))
         if len(ksm):
             positions, anon_vmas, indices = self.of(pages[ksm])
             self.append(kpages[ksm[positions]], anon_vmas, indices)
 
-    def rename(self, old, new):
+    def rename(self, old: Pages, new: Pages) -> None:
         """Hand the sharers of KSM frames `old` (each once) to frames `new`, which have their place now."""
         position = np.full(len(self._frames.flags), -1, np.int64)
         position[old] = np.arange(len(old))
@@ -211,7 +221,7 @@ class Sharers:
         self._kpage[valid[where >= 0]] = new[where[where >= 0]]
         self._frames.first_sharer[new] = self._frames.first_sharer[old]
 
-    def _compact(self):
+    def _compact(self) -> None:
         valid = self._valid()
         for column in (self._kpage, self._anon_vma, self._index):
             column[: len(valid)] = column[valid]
@@ -220,7 +230,7 @@ class Sharers:
         first[ksm] = np.searchsorted(valid, first[ksm])
         self.n = len(valid)
 
-    def of(self, frames):
+    def of(self, frames: IntArray) -> tuple[I64Array, U32Array, I64Array]:
         """Return (positions in frames, anon_vmas, indices) of KSM frames' sharers, frame by frame, oldest first."""
         valid = self._valid()
         kpages = self._kpage[valid]
@@ -232,12 +242,12 @@ class Sharers:
         return positions, self._anon_vma[records], self._index[records]
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of the records."""
         return self._kpage.nbytes + self._anon_vma.nbytes + self._index.nbytes
 
 
-def expand(starts, lengths):
+def expand(starts: I64Array, lengths: I64Array) -> tuple[I64Array, I64Array]:
     """Return (i, starts[i] + k) for every i and every k < lengths[i], in order; int64 both."""
     owners = np.repeat(np.arange(len(starts)), lengths)
     before = np.cumsum(lengths) - lengths
@@ -259,7 +269,7 @@ class Walk:
     of the nil leaf), maps (the pte there points to the frame). found: the numbers of the steps that map.
     """
 
-    def __init__(self, machine, frames):
+    def __init__(self, machine: Machine, frames: Pages) -> None:
         self._machine = machine
         self.frames = frames
         table = machine.frames
@@ -290,7 +300,7 @@ class Walk:
             _, first = np.unique(self.slot[self.found], return_index=True)
             self.found = self.found[np.sort(first)]
 
-    def _locate(self, index, vma):
+    def _locate(self, index: I64Array, vma: I64Array) -> None:
         """Set page, holds and slot of all steps: of an index, or a column of them, in a vma each, or a row of them."""
         vmas = self._machine.vmas
         start = vmas.start[vma]
@@ -304,20 +314,20 @@ class Walk:
         self.page, self.holds, self.slot = pages.ravel(), holds.ravel(), slots.ravel()
 
     @property
-    def slots(self):
+    def slots(self) -> I64Array:
         """The slots of all ptes found, each once: int64, frame by frame."""
         return self._of_found(self.slot)
 
     @property
-    def positions(self):
+    def positions(self) -> I64Array:
         """The position in frames of each pte found."""
         return self._of_found(self.position)
 
-    def _of_found(self, column):
+    def _of_found(self, column: I64Array) -> I64Array:
         return column if len(self.found) == len(column) else column[self.found]
 
     @property
-    def outcome(self):
+    def outcome(self) -> U8Array:
         """An Outcome for each frame: uint8."""
         positions = self.positions
         n_found = np.bincount(positions, minlength=len(self.frames))
@@ -327,7 +337,7 @@ class Walk:
         outcome[n_found != self._machine.frames.mapcount[self.frames]] = Outcome.INCOMPLETE
         return outcome
 
-    def locked(self):
+    def locked(self) -> BoolArray:
         """Return a bool for each frame: a pte of it lies in an mlocked vma."""
         in_locked = self._machine.vmas.flags[self.vma[self.found]] & LOCKED != 0
         return np.bincount(self.positions[in_locked], minlength=len(self.frames)) > 0

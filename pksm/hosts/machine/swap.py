@@ -4,13 +4,23 @@ A slot lives while ptes name it. While some of a page's ptes are swapped in and 
 frame, so that all find the same one: the swap cache, which holds a reference on it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pksm.arrays import BoolArray, I64Array, Ids, IntArray, Pages, U8Array, U32Array
 from pksm.engine.memory import zeros
 from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.content import blocks
 from pksm.hosts.machine.mm import LOCKED, UNFIT_FOR_MERGING
 from pksm.hosts.machine.page_tables import PRESENT, YOUNG, pte_of, value_of
+
+if TYPE_CHECKING:
+    from pksm.hosts.machine.frames import Frames
+    from pksm.hosts.machine.machine import Machine
+
 
 _NO_FRAME = np.uint32(0xFFFFFFFF)
 
@@ -18,16 +28,16 @@ _NO_FRAME = np.uint32(0xFFFFFFFF)
 class Swap:
     """Slots, as many as are needed. users: int32 by slot, ptes that name it; cached: uint32, its frame in the cache."""
 
-    def __init__(self, page_size):
+    def __init__(self, page_size: int) -> None:
         self._memory = np.zeros((0, page_size), np.uint8)
         self.users = np.zeros(0, np.int32)
         self.cached = np.zeros(0, np.uint32)
         self._free = np.zeros(0, np.uint32)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.users) - len(self._free)
 
-    def allocate(self, n):
+    def allocate(self, n: int) -> U32Array:
         """Take n slots without users: uint32."""
         if n > len(self._free):
             used, size = len(self.users), max(64, len(self.users) * 2, len(self.users) + n)
@@ -41,34 +51,34 @@ class Swap:
         self._free = self._free[: len(self._free) - n]
         return taken
 
-    def write(self, slots, memory, frames):
+    def write(self, slots: U32Array, memory: U8Array, frames: Pages) -> None:
         """Store the bytes of frames."""
         for part in blocks(len(frames), memory.shape[1]):
             self._memory[slots[part]] = memory[frames[part]]
 
-    def read(self, slots, memory, frames):
+    def read(self, slots: U32Array, memory: U8Array, frames: Pages) -> None:
         """Fetch bytes into frames."""
         for part in blocks(len(frames), memory.shape[1]):
             memory[frames[part]] = self._memory[slots[part]]
 
-    def remember(self, frames, slots, ids):
+    def remember(self, frames: Frames, slots: U32Array, ids: Ids) -> None:
         """Put frames `ids` into the swap cache."""
         frames.flags[ids] |= flag.SWAP_CACHE
         frames.count[ids] += 1
         frames.swap_slot[ids] = slots
         self.cached[slots] = ids
 
-    def forget(self, frames, ids):
+    def forget(self, frames: Frames, ids: Ids) -> None:
         """Take frames `ids` out of the swap cache."""
         frames.flags[ids] &= 0xFF ^ flag.SWAP_CACHE
         frames.count[ids] -= 1
         self.cached[frames.swap_slot[ids]] = _NO_FRAME
 
-    def get(self, slots):
+    def get(self, slots: U32Array) -> None:
         """Count one pte more for each of the slots (which may repeat)."""
         np.add.at(self.users, slots, np.int32(1))
 
-    def put(self, frames, slots):
+    def put(self, frames: Frames, slots: U32Array) -> None:
         """Count one pte less for each of the slots (which may repeat); those without any are freed."""
         np.subtract.at(self.users, slots, np.int32(1))
         unused = np.unique(slots[self.users[slots] == 0])
@@ -76,11 +86,11 @@ class Swap:
         self.forget(frames, cached[cached != _NO_FRAME])
         self._free = np.concatenate((self._free, unused))
 
-    def is_cached(self, slots):
+    def is_cached(self, slots: IntArray) -> BoolArray:
         """Return a bool array: which slots have a frame in the swap cache."""
         return self.cached[slots] != _NO_FRAME
 
-    def check(self, users, frames):
+    def check(self, users: I64Array, frames: Frames) -> None:
         """Raise AssertionError unless users (by slot, from the ptes) agree, and cached frames hold the bytes."""
         assert np.array_equal(users, self.users), "swap slots have other users than the ptes say"
         assert np.array_equal(np.sort(self._free), np.flatnonzero(self.users == 0)), "a slot is lost"
@@ -90,7 +100,7 @@ class Swap:
         assert np.array_equal(self._memory[cached], frames.memory[self.cached[cached]])
 
 
-def swap_in(machine, vma, pages, slots):
+def swap_in(machine: Machine, vma: int, pages: I64Array, slots: I64Array) -> None:
     """Bring swapped ptes of one vma back, read-only: pages are theirs, slots where they are.
 
     A slot that others still use keeps its frame in the swap cache, for relatives at the same index; anybody else gets a

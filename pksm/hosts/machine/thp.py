@@ -1,14 +1,23 @@
 """Transparent huge pages: 512 frames in a row, born together, and split before anything is done to one of them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pksm.arrays import Pages
 from pksm.errors import UsageError
 from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.mm import GROWSDOWN, LOCKED
 from pksm.hosts.machine.page_tables import DIRTY, LEAF, PRESENT, WRITE, YOUNG, pte_of
 
+if TYPE_CHECKING:
+    from pksm.hosts.machine.machine import Machine
+    from pksm.hosts.machine.mm import Mm
 
-def thp_fault(machine, mm, first):
+
+def thp_fault(machine: Machine, mm: Mm, first: int) -> None:
     """Write-fault a whole leaf at once: a compound page of 512 frames, unknown to the policy. Mirrors
     do_huge_pmd_anonymous_page."""
     where = f"{first * machine.page_size:#x} of mm {mm.id}"
@@ -32,7 +41,7 @@ def thp_fault(machine, mm, first):
     machine.tables.ptes[slots] = pte_of(frames, PRESENT | WRITE | DIRTY | YOUNG)
 
 
-def split_compound(machine, frames):
+def split_compound(machine: Machine, frames: Pages) -> None:
     """Make ordinary pages of all compound pages that any of the frames belongs to. Mirrors split_huge_page."""
     table = machine.frames
     heads = np.unique(frames[table.has(frames, flag.COMPOUND)] // LEAF)
