@@ -20,7 +20,7 @@ CHOICES = {
     "update": ("head", "rotate", "on-search"),
 }
 HEAD = (
-    "| choice | saved, mean | saved, end | metadata, most | items, mean "
+    "| choice | saved, mean | saved, end | engine, most | items, mean "
     "| MiB hashed | visits | CPU ms | waited, 9 of 10 |"
 )
 
@@ -40,7 +40,7 @@ def measure(changes, pages):
     return {
         "frames_saved_mean": round(sum(series["frames_saved"]) / len(rows)),
         "frames_saved_end": final["counters"]["frames_saved"],
-        "metadata_bytes": final["metadata_bytes"],
+        "engine_bytes": final["engine_bytes"],
         "rmap_items_mean": round(sum(series["rmap_items"]) / len(rows)),
         "bytes_hashed": final["cost"]["bytes_hashed"],
         "pages_visited": final["cost"]["pages_visited"],
@@ -69,7 +69,7 @@ def table(document):
     for row in document["rows"]:
         lines.append(
             f"| `{row['setting']}={row['value']}` | {row['frames_saved_mean']:,} | {row['frames_saved_end']:,} "
-            f"| {row['metadata_bytes'] >> 10:,} KiB | {row['rmap_items_mean']:,} | {row['bytes_hashed'] >> 20:,} "
+            f"| {row['engine_bytes'] >> 10:,} KiB | {row['rmap_items_mean']:,} | {row['bytes_hashed'] >> 20:,} "
             f"| {row['pages_visited']:,} | {row['cpu_ms']:,.0f} | {row['wait_ms_p90']:,} ms |"
         )
     return lines

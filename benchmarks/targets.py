@@ -125,7 +125,7 @@ def merging(findings):
                 findings.at_most("load a, over a sequential read", "x", (4, 2.5), ratio)
             growth[load] = whole["ns_per_page"] / on_few["ns_per_page"]
             _, pksmd = whole_job.work(whole_job.prepare())
-            metadata[load] = pksmd.metadata_bytes / options.pages
+            metadata[load] = pksmd.engine_bytes / options.pages
     what = f"growth of ns a page, {len(few.pages):,} to {options.pages:,}"
     findings.at_most(what, "x", (1.7, 1.3), max(growth.values()), told(growth))
     findings.at_most("metadata", "bytes/page", (64, 48), max(metadata.values()), told(metadata))

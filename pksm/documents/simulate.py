@@ -43,8 +43,9 @@ class Final(TypedDict):
     wakes: Annotated[Count, "wake-ups of the policy"]
     hung: Annotated[str | None, "", "why the policy will never wake again, or null"]
     counters: Counters
-    metadata_bytes: Annotated[Bytes, "of the policy's own records"]
+    metadata_bytes: Annotated[Bytes, "of a kernel's records about the pages tracked at the end"]
     metadata_bytes_peak: Annotated[Bytes, "the most of them at any time"]
+    engine_bytes: Annotated[Bytes, "of the engine's own arrays"]
     merges: Merges
     fake_merges: Annotated[Count, "merges that freed no frame, besides"]
     cost: Work

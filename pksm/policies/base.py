@@ -58,8 +58,13 @@ class Policy(protocols.Policy, Protocol):
 
     @property
     def metadata_bytes(self) -> int:
-        """Bytes of everything kept about pages."""
+        """Bytes that a kernel's records take, those of the pages that are tracked now."""
         raise NotImplementedError
+
+    @property
+    def engine_bytes(self) -> int:
+        """Bytes that are kept here about pages; a kernel's, unless a policy knows better."""
+        return self.metadata_bytes
 
     @property
     def hung(self) -> str:

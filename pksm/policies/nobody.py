@@ -58,7 +58,7 @@ class Nobody(Policy):
 
     @property
     def metadata_bytes(self) -> int:
-        """Nothing is kept."""
+        """Nothing is tracked."""
         return 0
 
 

@@ -219,7 +219,7 @@ def _merge(gathered, pages, values, settings, progress, interrupts):
         counters=daemon.counters(),
         zero_pages=host.pages_zero_sharing,
         nonzero_pages=host.frames_saved - host.pages_zero_sharing,
-        metadata_bytes=daemon.metadata_bytes,
+        metadata_bytes=daemon.engine_bytes,
         cost=daemon.cost,
     )
 

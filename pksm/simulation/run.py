@@ -178,6 +178,7 @@ def _final(sim, metadata_bytes_peak):
         "counters": sim.counters(),
         "metadata_bytes": policy.metadata_bytes,
         "metadata_bytes_peak": max(metadata_bytes_peak, policy.metadata_bytes),
+        "engine_bytes": policy.engine_bytes,
         "merges": _merges(sim.merge_waits()),
         "fake_merges": policy.fake_merges,
         "cost": policy.cost.as_dict(),

@@ -325,6 +325,14 @@ def test_odd_values_in_traces_are_one_line(tmp_path, capfd, line, said):
     assert f"line 3: {said}" in error and error.count("\n") == 1
 
 
+def test_nobody_alone_and_beside_others(trace, capfd):
+    alone = only_run(capfd, trace, "--policy", "nobody")
+    assert alone["tunables"] == {} and alone["final"]["counters"] == {"frames_used": 4, "frames_saved": 0}
+    for policies in ("nobody", "nobody,pksmd,ksmd"):
+        done = run(capfd, "simulate", trace, "--policy", policies)
+        assert done.code == 0 and "under nobody" in done.out
+
+
 def test_a_workload_of_one_page(capfd):
     assert main(["simulate", "opted-in", "--pages", "1"]) == 0
 

@@ -285,37 +285,37 @@ def test_statements_of_ksmd_do_not_depend_on_pages():
 
 
 @pytest.mark.parametrize("content, most", [(mixed, 64), (pairs, 96)], ids=["mixed", "pairs"])
-def test_metadata_of_ksmd(content, most):
+def test_memory_of_ksmd(content, most):
     """A mapping has 56 bytes, a stable page as many, a frame 4; and there is room for half as much again."""
     world = OptedIn(content(MANY))
     world.write()
     for _ in range(3):
         world.ksmd.wake()
-        assert world.ksmd.metadata_bytes <= 1.5 * most * MANY + 4 * world.machine.frames.n
+        assert world.ksmd.engine_bytes <= 1.5 * most * MANY + 4 * world.machine.frames.n
 
 
 @pytest.mark.parametrize("content", [mixed, unique, pairs], ids=lambda content: content.__name__)
-def test_metadata_is_64_bytes_a_page_at_most(content):
+def test_memory_is_64_bytes_a_page_at_most(content):
     world = World(content(MANY), tunables.preset("fixed"), pages_to_scan=1000)
     world.daemon.items.reserve(MANY)
     world.birth()
     while not world.daemon.at_rest:
-        assert world.daemon.metadata_bytes <= 64 * MANY
+        assert world.daemon.engine_bytes <= 64 * MANY
         world.daemon.wake()
-    assert world.daemon.metadata_bytes <= 64 * MANY
+    assert world.daemon.engine_bytes <= 64 * MANY
 
 
-def test_metadata_that_grows_by_steps_has_room_for_half_as_much_again():
+def test_memory_that_grows_by_steps_has_room_for_half_as_much_again():
     world = World(unique(MANY), tunables.preset("fixed"))
     for start in range(0, MANY, 1000):
         world.host.add(world.pages[start : start + 1000])
         world.daemon.wake()
         if start >= MANY // 4:
-            assert world.daemon.metadata_bytes <= 1.5 * 64 * (start + 1000)
+            assert world.daemon.engine_bytes <= 1.5 * 64 * (start + 1000)
 
 
-def test_metadata_is_what_the_columns_hold():
-    """Nothing per page hides outside what metadata_bytes counts: all that is left behind by births and visits."""
+def test_memory_is_what_the_columns_hold():
+    """Nothing per page hides outside what engine_bytes counts: all that is left behind by births and visits."""
     small_world(tunables.preset("fixed")).walk(line_events)
     world = World(pairs(MANY), tunables.preset("fixed"))
     world.host.store.view
@@ -326,7 +326,7 @@ def test_metadata_is_what_the_columns_hold():
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert held <= world.daemon.metadata_bytes + world.host.nbytes + 100_000
+    assert held <= world.daemon.engine_bytes + world.host.nbytes + 100_000
 
 
 def test_a_node_has_32_bytes():

@@ -1,6 +1,9 @@
 """KSM's counters, under the names the kernel gives their files in /sys/kernel/mm/ksm."""
 
-ITEM_BYTES = 64  # of one of the kernel's rmap_items
+# Of the kernel's records on 64 bits: /sys/kernel/slab/ksm_*/object_size
+ITEM_BYTES = 64  # an rmap_item
+STABLE_NODE_BYTES = 64
+MM_SLOT_BYTES = 48
 COUNTERS = {
     "pages_shared": "stable pages that mappings hang on",
     "pages_sharing": "mappings that hang on a stable page, beyond the first of each",

@@ -16,7 +16,7 @@ from pksm.engine.cost import Cost
 from pksm.engine.settle import Rules, Settled, Verdict
 from pksm.policies.daemon import Daemon
 from pksm.policies.ksmd.advisor import Advisor
-from pksm.policies.ksmd.counters import ITEM_BYTES
+from pksm.policies.ksmd.counters import ITEM_BYTES, MM_SLOT_BYTES, STABLE_NODE_BYTES
 from pksm.policies.ksmd.items import Mappings
 from pksm.policies.ksmd.spec import SPEC
 from pksm.policies.ksmd.tunables import STAGE_ORDERS, preset
@@ -119,7 +119,14 @@ class Ksmd(Daemon):
 
     @property
     def metadata_bytes(self):
-        """Bytes of everything kept about mappings and stable pages."""
+        """Bytes that a kernel's rmap_items, stable nodes and mm_slots take."""
+        items = self.items
+        nodes = STABLE_NODE_BYTES * (items.shared + items.chains)
+        return ITEM_BYTES * items.n_items + nodes + MM_SLOT_BYTES * len(self._slots)
+
+    @property
+    def engine_bytes(self):
+        """Bytes of everything kept here about mappings and stable pages."""
         return self.items.nbytes
 
     @property

@@ -1,5 +1,8 @@
 """pksmd's counters, under the names the kernel gives their files in /sys/kernel/mm/pksm."""
 
+# On 64 bits. The published kernels differ: an rmap_item has 112 to 120 bytes.
+RMAP_ITEM_BYTES = 116
+STABLE_NODE_ANON_BYTES = 24
 COUNTERS = {
     "pages_shared": "pages in the stable tree",
     "pages_sharing": "ptes merged away: into a kept page, or into the zero page",

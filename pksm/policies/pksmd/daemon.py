@@ -15,6 +15,7 @@ from pksm.engine.summing import Summing
 from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
 from pksm.policies.pksmd import on_search, published
+from pksm.policies.pksmd.counters import RMAP_ITEM_BYTES, STABLE_NODE_ANON_BYTES
 from pksm.policies.pksmd.items import Items
 from pksm.policies.pksmd.merging import Merging, in_order
 from pksm.policies.pksmd.spec import SPEC
@@ -116,7 +117,12 @@ class Pksmd(Daemon):
 
     @property
     def metadata_bytes(self):
-        """Bytes of everything kept about pages: item table, rings, stable_node_anon records."""
+        """Bytes that a kernel's rmap_items and stable_node_anon records take."""
+        return RMAP_ITEM_BYTES * len(self.items) + STABLE_NODE_ANON_BYTES * len(self._stable_anon)
+
+    @property
+    def engine_bytes(self):
+        """Bytes of everything kept here about pages: item table, rings, stable_node_anon records."""
         queues = (self._new, self._rescan, self._update, self._deleted)
         return self.items.nbytes + sum(queue.nbytes for queue in queues) + self._stable_anon.nbytes
 

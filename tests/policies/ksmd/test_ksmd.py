@@ -289,6 +289,12 @@ def test_policies_side_by_side_get_the_same_memory():
     ksm, pksm = (run["final"] for run in document["runs"])
     assert ksm["counters"]["frames_used"] == pksm["counters"]["frames_used"] == 1950
     assert ksm["metadata_bytes"] < pksm["metadata_bytes"]
+    for final, item, node, nodes in ((ksm, 64, 64, "pages_shared"), (pksm, 116, 24, "stable_nodes")):
+        counters = final["counters"]
+        kernels = item * counters["rmap_items"] + node * counters[nodes]
+        assert 0 <= final["metadata_bytes"] - kernels <= 48, "an mm_slot for the one process of ksmd"
+        assert final["metadata_bytes_peak"] >= final["metadata_bytes"] and final["engine_bytes"] > 0
+    assert pksm["metadata_bytes_peak"] == 116 * 2000 > pksm["metadata_bytes"], "all pages, before they merge"
 
 
 def test_policies_on_the_command_line(capsys):

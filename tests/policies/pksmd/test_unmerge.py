@@ -123,7 +123,7 @@ def test_on_search_keeps_no_list():
         mm = machine_.spawn()
         machine_.write(mm, machine_.mmap(mm, 2000), list(range(1, 2001)))
         settle(machine_, daemon_)
-    assert other.metadata_bytes - daemon.metadata_bytes >= 4 * 2000
+    assert other.engine_bytes - daemon.engine_bytes >= 4 * 2000
     daemon.sysfs["update"] = "rotate"
     check(machine, daemon)
     assert len(daemon._update) == 2000
