@@ -11,12 +11,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOOR = 95
-# Functions that only run on processors with all of these flags (of /proc/cpuinfo).
+# Words in the first line of a function that only runs on a processor with all of these flags (of /proc/cpuinfo).
 NEEDS = {
-    r"sse42|clmul|aes_ni": {"sse4_2", "pclmulqdq", "aes"},
-    r"avx2": {"avx2"},
-    r"avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"},
-    r"_wide": {"vaes", "vpclmulqdq"},
+    "SSE42": {"sse4_2"},
+    "CLMUL": {"sse4_2", "pclmulqdq"},
+    "AES_NI": {"sse4_2", "aes"},
+    "AVX2": {"avx2"},
+    "avx2": {"avx2"},
+    "MANY": {"avx2"},  # a macro
+    "WIDE_AES": {"avx2", "vaes"},
+    "WIDE_CLMUL": {"avx2", "vpclmulqdq"},
+    "WIDE_CRC": {"avx2", "vpclmulqdq"},  # a macro
+    "AVX512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"},
 }
 
 
@@ -26,14 +32,13 @@ def flags():
     return set((re.search(r"^flags\s*: (.*)$", text, re.M) or ["", ""])[1].split())
 
 
-def lacking(has):
-    """Return a pattern of the functions that can't run with these flags."""
-    names = [name for name, needs in NEEDS.items() if not needs <= has]
-    return re.compile("|".join(names) or r"(?!)")
+def can_run(declaration, has):
+    """Return whether a function that begins with this line runs on a processor with these flags."""
+    return all(NEEDS[word] <= has for word in re.findall(r"\w+", declaration) if word in NEEDS)
 
 
-def counted(directory):
-    """Yield (file, function, line, count) of every line of csrc/ that gcc made code of."""
+def counted(directory, has):
+    """Yield (file, line, count) of every line of csrc/ that gcc made code of and that this processor could run."""
     data = sorted(map(str, directory.rglob("*.gcda")))
     if not data:
         raise SystemExit(f"{directory}: no counts of gcc here (*.gcda): run `make coverage`")
@@ -42,9 +47,13 @@ def counted(directory):
     for document in map(json.loads, output.splitlines()):
         for file in document["files"]:
             path = Path(document["current_working_directory"], file["file"]).resolve()
-            if path.is_relative_to(ROOT / "csrc"):
-                for line in file["lines"]:
-                    yield path, line.get("function_name", ""), line["line_number"], line["count"]
+            if not path.is_relative_to(ROOT / "csrc"):
+                continue
+            source = path.read_text(encoding="utf-8").splitlines()
+            starts = {function["name"]: source[function["start_line"] - 1] for function in file["functions"]}
+            for line in file["lines"]:
+                if can_run(starts.get(line.get("function_name"), ""), has):
+                    yield path, line["line_number"], line["count"]
 
 
 def spans(numbers):
@@ -59,12 +68,10 @@ def spans(numbers):
 
 
 def main(directory):
-    left_out = lacking(flags())
     ran = {}
-    for path, function, number, count in counted(directory):
-        if not left_out.search(function):
-            lines = ran.setdefault(path, {})
-            lines[number] = lines.get(number, 0) + count
+    for path, number, count in counted(directory, flags()):
+        lines = ran.setdefault(path, {})
+        lines[number] = lines.get(number, 0) + count
     n_lines = n_ran = 0
     for path, lines in sorted(ran.items()):
         missed = sorted(number for number, count in lines.items() if not count)

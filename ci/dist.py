@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv*", ".*_cache", "build", "dist", "*.egg-info", "__pycache__", "*.so", "*.o", ".pytest_cache", ".hypothesis",
+    ".git", ".venv*", ".*_cache", "build", "dist", "*.egg-info", "__pycache__", "*.so", "*.o", ".hypothesis",
     ".benchmarks", "_core.c",
 )  # fmt: skip
 
