@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pksm.lazy import hand_on
 
 if TYPE_CHECKING:
+    from pksm.engine.cost import Cost
     from pksm.engine.settings import Settings, setting
     from pksm.policies.base import Policy, Spec
     from pksm.policies.daemon import Daemon
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
+        "Cost": "pksm.engine.cost",
         "Daemon": "pksm.policies.daemon",
         "Policy": "pksm.policies.base",
         "Settings": "pksm.engine.settings",

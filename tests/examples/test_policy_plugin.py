@@ -1,0 +1,81 @@
+"""A policy of another package: installed, it is there by name everywhere, and nothing else had to be touched."""
+
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+
+import pytest
+
+from pksm.testing import check_policy
+
+from support import ROOT
+
+PLUGIN = ROOT / "examples" / "policy-plugin"
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """The interpreter of a fresh environment that has what this one has, and the plug-in, installed by pip."""
+    env = tmp_path_factory.mktemp("fresh") / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
+    [packages] = (env / "lib").glob("python*/site-packages")
+    shared = "".join(f"import site; site.addsitedir({path!r})\n" for path in site.getsitepackages())
+    (packages / "shared.pth").write_text(shared)
+    source = shutil.copytree(PLUGIN, env.parent / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
+    interpreter = str(env / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", interpreter, "--disable-pip-version-check", "install", "--quiet"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run([*pip, *offline, str(source)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return interpreter
+
+
+@pytest.fixture
+def run(python, tmp_path):
+    """A function that runs pksm there, and returns what it said."""
+
+    def run(*arguments):
+        env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        done = subprocess.run([python, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_it_is_simulated_by_name(run):
+    both = "rescan-all:fast,pksmd"
+    document = json.loads(
+        run("-m", "pksm", "simulate", "b", "--pages", "600", "--policy", both, "--set", "rescan-all.sleep_millisecs=7",
+            "--json")
+    )  # fmt: skip
+    naive, ours = document["runs"]
+    assert naive["policy"] == "rescan-all:fast" and naive["tunables"] == {"sleep_millisecs": 7, "run": 1}
+    assert naive["final"]["counters"]["frames_saved"] == ours["final"]["counters"]["frames_saved"] > 0
+    assert naive["final"]["cost"]["pages_visited"] > ours["final"]["cost"]["pages_visited"]
+    table = run("-m", "pksm", "simulate", "b", "--pages", "600", "--policy", "rescan-all")
+    assert "under rescan-all:slow" in table and "pages" in table
+
+
+def test_it_is_in_the_help_and_completed(run):
+    text = run("-m", "pksm", "simulate", "--help")
+    assert "rescan-all   compares all pages at every wake-up" in text
+    assert "presets: slow, fast (default slow)" in text
+    assert "rescan-all" in run("-m", "pksm", "completion", "--values", "policy").splitlines()
+    assert "rescan-all:fast" in run("-m", "pksm", "completion", "--values", "preset").splitlines()
+    assert "rescan-all.run" in run("-m", "pksm", "completion", "--values", "setting").splitlines()
+
+
+def test_it_is_known_to_the_library(run):
+    assert run("-c", "import pksm; print(pksm.policies.spec('rescan-all').about)").startswith("compares all pages")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_it_keeps_to_the_contract(monkeypatch, seed):
+    monkeypatch.syspath_prepend(str(PLUGIN))
+    import pksm_rescan_all
+
+    check_policy(pksm_rescan_all.SPEC, seed)
