@@ -450,6 +450,34 @@ EXPORT int pksm_ksm_bury(pksm_table *table, pksm_ksm *ksm, const uint32_t *pages
     return PKSM_OK;
 }
 
+/* Whether a stable node or chain went; of a chain some may have gone all the same. */
+static int went(const scan *s, uint32_t node)
+{
+    uint32_t next;
+
+    if (s->nodes[node].flags & PKSM_CHAIN) {
+        for (uint32_t dup = s->ksm->next[node]; dup; dup = next) {
+            next = s->ksm->next[dup];
+            if (!went(s, dup))
+                return 0;
+        }
+    } else if (!(s->nodes[node].flags & PKSM_DELLIST)) {
+        return 0;
+    }
+    remove_dead(s, node);
+    return 1;
+}
+
+EXPORT int pksm_ksm_remove_dead(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm, int *left, pksm_cost *cost)
+{
+    scan s = new_scan(NULL, table, trees, ksm, cost);
+
+    while (trees->stable_root && went(&s, trees->stable_root))
+        ;
+    *left = trees->stable_root != 0;
+    return PKSM_OK;
+}
+
 EXPORT int pksm_ksm_pass(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm)
 {
     for (uint64_t id = 1; id < table->n_nodes && trees->n_unstable; id++) {

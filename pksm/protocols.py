@@ -6,7 +6,7 @@ without giving the writer a new page; unmerged pages may change silently, or be 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # a list of policies needs no numpy
@@ -23,6 +23,8 @@ class Policy(Protocol):
     A class that derives from this need only have the calls that concern it. What else a policy has is
     policies.Policy.
     """
+
+    opted_in_only = False  # it merges opted-in memory alone, as KSM does: there is nothing else to unmerge
 
     def on_new(self, pages: Pages) -> None:
         """Take notice of pages that are live and anonymous from now on."""
@@ -112,10 +114,16 @@ class MappingHost(PageHost, Protocol):
 
     @property
     def pte_changes(self) -> int:
-        """A number that changes when a pte that mapped a frame no longer does."""
+        """A number that changes when a pte that mapped a frame no longer does, or memory opts in or out."""
 
     def mergeable_mms(self) -> list[int]:
-        """Return the mms with opted-in memory, in the order in which they opted in."""
+        """Return the mms that have opted in and not left since, in the order in which they opted in."""
+
+    def has_opted_in(self, mm: int) -> bool:
+        """Return whether an mm has opted-in memory now."""
+
+    def leave(self, mm: int) -> None:
+        """Take an mm off mergeable_mms until it opts in again: the policy has found nothing opted in."""
 
     def is_alive(self, mm: int) -> bool:
         """Return True while the mm has not exited."""
@@ -124,7 +132,7 @@ class MappingHost(PageHost, Protocol):
         """Return up to n virtual pages from `first` on that map a page, the pages, and whether they are the last."""
 
     def frames_at(self, mms: IntArray, virtual_pages: I64Array) -> Pages:
-        """Return the page that each of these maps, or NO_FRAME."""
+        """Return the page that each of these maps in opted-in memory, or NO_FRAME."""
 
     # The two below say which ptes, by mm and virtual page, and which page each maps. They return what merge does.
     def merge_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages, kpages: Pages) -> BoolArray | None:
@@ -133,8 +141,8 @@ class MappingHost(PageHost, Protocol):
     def merge_zero_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages) -> BoolArray | None:
         """Point these ptes, and no others, to the zero page."""
 
-    def unmerge_all(self) -> None:
-        """Give every merged pte a page of its own."""
+    def unmerge_opted_in(self, mms: Iterable[int]) -> Iterator[int]:
+        """Give every merged pte of the mms' opted-in memory a page of its own, one mm after the other; yield each."""
 
     def zero_ptes_of(self, mm: int) -> int:
         """Return how many ptes of an mm point to the zero page."""

@@ -331,6 +331,9 @@ int pksm_ksm_visit(const pksm_store *store, pksm_table *table, pksm_trees *trees
 int pksm_ksm_drop(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm, const uint32_t *ids, size_t n, pksm_cost *cost);
 /* These pages are free: their stable nodes go when a search or a visit next meets them. */
 int pksm_ksm_bury(pksm_table *table, pksm_ksm *ksm, const uint32_t *pages, size_t n);
+/* Takes stable nodes whose pages are gone out of the tree, from its root on, up to the first whose page lives: *left is
+ * then 1. Items that hang on them hang on nothing. */
+int pksm_ksm_remove_dead(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm, int *left, pksm_cost *cost);
 /* Throws the unstable tree away: a new full scan begins. */
 int pksm_ksm_pass(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm);
 

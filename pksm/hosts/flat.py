@@ -4,7 +4,7 @@ Page numbers stand for mappings and for the frames they were born with; merging 
 another, whose page number is then its kpage.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
@@ -171,6 +171,13 @@ class FlatHost:
         """Return the one mm there is."""
         return [FLAT_MM]
 
+    def has_opted_in(self, mm: int) -> bool:
+        """Return True: all of it has."""
+        return True
+
+    def leave(self, mm: int) -> None:
+        """Nothing: it never does."""
+
     def is_alive(self, mm: int) -> bool:
         """Return True: it never exits."""
         return True
@@ -203,6 +210,11 @@ class FlatHost:
         """Give every merged page a frame of its own, born anew."""
         pages = np.arange(len(self.frame_of), dtype=np.uint32)
         self.split(pages[(self.frame_of != pages) & (self.frame_of != NO_FRAME)])
+
+    def unmerge_opted_in(self, mms: Iterable[int]) -> Iterator[int]:
+        """Unmerge all there is: yields the one mm."""
+        self.unmerge_all()
+        yield FLAT_MM
 
     def zero_ptes_of(self, mm: int) -> int:
         """Return how many pages are merged with the zero page."""

@@ -9,7 +9,7 @@ from pksm.policies.base import Policy
 class Daemon(Policy):
     """A policy whose settings have `run` (0 stop, 1 merge, 2 stop and unmerge) and `sleep_millisecs`.
 
-    A class that derives from this sets _tunables, and has _unmerge and _retuned if there is something to do.
+    A class that derives from this sets _tunables, and has _allow, _unmerge and _retuned if there is something to do.
     """
 
     _tunables: Any
@@ -25,10 +25,14 @@ class Daemon(Policy):
         for name in sorted(self.spec.fixed):
             if getattr(tunables, name) != getattr(before, name):
                 raise UsageError(f"{name} can't change while the trees are in use: start another engine")
+        self._allow(tunables)
         if tunables.run == 2 != before.run:
             self._unmerge(tunables)  # raises PksmError when there are too few frames: then nothing is set
         self._tunables = tunables
         self._retuned(before)
+
+    def _allow(self, tunables: Any) -> None:
+        """Raise UsageError if the settings can't be changed to these now."""
 
     def _unmerge(self, tunables: Any) -> None:
         """Give every merged page a frame of its own, and begin anew. tunables: those that ask for it."""

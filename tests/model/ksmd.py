@@ -17,14 +17,44 @@ class Frame:
 
 
 class Memory:
-    """ptes: (mm, page) -> Frame, or None for the zero page that ksmd put there; mms: those opted in, in order."""
+    """ptes: (mm, page) -> Frame, or None for the zero page that ksmd put there; open: (mm, page), mapped or not, that
+    are opted in; mms: those that ksmd has been told of, in order."""
 
-    def __init__(self):
-        self.ptes, self.mms, self.alive = {}, [], set()
+    def __init__(self, page_size=64):
+        self.page_size = page_size
+        self.ptes, self.open, self.mms, self.alive = {}, set(), [], set()
 
     def mapped(self, mm):
-        """The pages of an mm with a frame, in order."""
-        return sorted(page for owner, page in self.ptes if owner == mm and self.ptes[owner, page])
+        """The opted-in pages of an mm with a frame, in order."""
+        return sorted(page for owner, page in self.open if owner == mm and self.ptes.get((owner, page)))
+
+    def opted_in(self, mm):
+        return any(owner == mm for owner, _ in self.open)
+
+    def opt_in(self, mm, pages):
+        self.open |= {(mm, page) for page in pages}
+        if mm not in self.mms:
+            self.mms.append(mm)
+
+    def opt_out(self, mm, pages):
+        """Merged pages that are opted in get frames of their own; all are left alone from now on."""
+        self.unmerge(mm, pages)
+        self.open -= {(mm, page) for page in pages}
+
+    def unmerge(self, mm, pages):
+        for key in sorted(self.open & {(mm, page) for page in pages}):
+            frame = self.ptes.get(key, False)
+            if frame is None:
+                self.ptes[key] = Frame(bytes(self.page_size))
+            elif frame and frame.node:
+                self.ptes[key] = Frame(frame.content)
+
+    def exit(self, mm):
+        for keys in (self.ptes, self.open):
+            for key in [key for key in keys if key[0] == mm]:
+                keys.pop(key) if keys is self.ptes else keys.remove(key)
+        self.alive.remove(mm)
+        self.mms = [other for other in self.mms if other != mm]
 
     def mapcount(self, frame):
         return sum(other is frame for other in self.ptes.values())
@@ -37,6 +67,10 @@ class Memory:
             self.ptes[mm, page] = Frame(content)
 
     def fork(self, mm, child):
+        self.alive.add(child)
+        self.open |= {(child, page) for owner, page in self.open if owner == mm}
+        if mm in self.mms:
+            self.mms.append(child)
         self.ptes.update({(child, page): frame for (owner, page), frame in list(self.ptes.items()) if owner == mm})
 
     def unmap(self, mm, pages):
@@ -109,7 +143,7 @@ class Ksmd:
         self.now += self.settings["sleep_millisecs"]
         self._order_slots()
         for key in self.unstable:
-            self.items[key].frame = self.memory.ptes.get(key)
+            self.items[key].frame = self.memory.ptes.get(key) if key in self.memory.open else None
         left = self.settings["pages_to_scan"]
         while left and self.slots:
             if self.current is None:
@@ -118,8 +152,6 @@ class Ksmd:
             if mm not in self.memory.alive:
                 self.first = 0
             pages = [page for page in self.memory.mapped(mm) if page >= self.first]
-            if mm not in self.memory.mms:
-                pages = []
             was_whole = self.first == 0
             if pages:
                 self._drop_items(mm, self.first, pages[0])
@@ -128,8 +160,9 @@ class Ksmd:
                 continue
             self._drop_items(mm, self.first, 1 << 52)
             self.first = 0
-            if was_whole and mm not in self.memory.mms:
+            if was_whole and not self.memory.opted_in(mm):
                 del self.slots[self.current]
+                self.memory.mms = [other for other in self.memory.mms if other != mm]
             else:
                 self.current += 1
             if self.current == len(self.slots):
@@ -138,6 +171,35 @@ class Ksmd:
                 if self.settings.get("advisor_mode") == "scan-time":
                     self._advise()
                 break
+
+    def unmerge(self):
+        """What run=2 does; the next wake-up begins anew."""
+        self._order_slots()
+        for mm in self.slots:
+            self.memory.unmerge(mm, {page for owner, page in self.memory.open if owner == mm})
+            self._drop_items(mm, 0, 1 << 52)
+        self._remove_all()
+        self.slots = [mm for mm in self.slots if mm in self.memory.alive]
+        self.current, self.first, self.full_scans = None, 0, 0
+
+    def limit_sharing(self, n):
+        """Set max_page_sharing; return whether it could be."""
+        if n != self.settings["max_page_sharing"] and (self.counters()["pages_shared"] or not self._remove_all()):
+            return False
+        self.settings["max_page_sharing"] = n
+        return True
+
+    def _remove_all(self):
+        """Remove stable nodes from the root on, up to one whose page is mapped still; return whether all went."""
+        while self.stable.root:
+            at = self.stable.root
+            for node in list(at.dups) if isinstance(at, Chain) else [at]:
+                if not self.memory.is_gone(node.frame):
+                    return False
+                self._remove(node)
+            if isinstance(at, Chain):
+                self._remove(at)
+        return True
 
     def _order_slots(self):
         """New mms go before the one being visited; those that have exited behind it, if there is something to drop."""

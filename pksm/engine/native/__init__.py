@@ -15,7 +15,7 @@ from pksm.engine.native.checksums import (
     takes_sample,
 )
 from pksm.engine.native.door import CPU_LEVELS, catch_bus_errors, cpu_levels, ffi, ids_array, lib, select_cpu, span
-from pksm.engine.native.ksm import KsmView, ksm_bury, ksm_drop, ksm_pass, ksm_visit
+from pksm.engine.native.ksm import KsmView, ksm_bury, ksm_drop, ksm_pass, ksm_remove_dead, ksm_visit
 from pksm.engine.native.lists import (
     FramesView,
     ItemsOfPages,

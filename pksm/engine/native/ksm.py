@@ -85,6 +85,13 @@ def ksm_bury(table: TableView, ksm: KsmView, pages: IdsLike) -> None:
     check(lib.pksm_ksm_bury(table.c, ksm.c, borrow(pages, "uint32_t[]"), len(pages)))
 
 
+def ksm_remove_dead(table: TableView, ksm: KsmView, cost: StructArray) -> bool:
+    """Remove stable nodes whose pages are gone; return whether none is left. See pksm_ksm_remove_dead in pksm.h."""
+    left = ffi.new("int *")
+    check(lib.pksm_ksm_remove_dead(table.c, table.c_trees, ksm.c, left, borrow_writable(cost, "pksm_cost *")))
+    return not left[0]
+
+
 def ksm_pass(table: TableView, ksm: KsmView) -> None:
     """Throw the unstable tree away."""
     check(lib.pksm_ksm_pass(table.c, table.c_trees, ksm.c))

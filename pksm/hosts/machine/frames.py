@@ -58,7 +58,7 @@ class Frames:
         self.ksm_mapped = 0  # KSM frames that have any
         self.quirks = Quirks()
         self.booked_sharing = 0  # pages_sharing, where books are kept
-        self.pte_changes = 0  # times that ptes have stopped to map frames
+        self.pte_changes = 0  # times that ptes have stopped mapping frames, or memory has opted in or out
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"store": None}

@@ -70,9 +70,7 @@ class Machine(ksm.Mappings, hold.Holding):
         self.sharers = Sharers(self.frames)
         self.swap = Swap(page_size)
         self.mms: dict[int, Mm] = {}  # id -> Mm, those alive
-        self.opted_in: dict[
-            int, None
-        ] = {}  # ids of mms that have had mergeable memory, in the order in which they opted in
+        self.opted_in: dict[int, None] = {}  # ids of mms that have opted in and not left since, in this order
         self.last_mm = 0
         self.zero_ptes = 0  # ptes that point to the merged zero page
         self.policy: Policy = _NoPolicy()
@@ -113,7 +111,7 @@ class Machine(ksm.Mappings, hold.Holding):
         """Return a child of an mm: it shares all frames until one of the two writes."""
         self._alive(mm)
         child = mapping.fork(self, mm)
-        ksm.enter(self, child)
+        ksm.enter_child(self, mm, child)
         return child
 
     def exit(self, mm: Mm) -> None:
@@ -173,12 +171,14 @@ class Machine(ksm.Mappings, hold.Holding):
             fault.zap(self, mm, first, end)
         elif advice == "MERGEABLE":
             mapping.change_flags(self, mm, first, end, add=MERGEABLE)
+            self.frames.pte_changes += 1
             ksm.enter(self, mm)
         elif advice == "UNMERGEABLE":
             if self.quirks.stays_merged:
                 return
-            merge.unmerge(self, [mm], first, end)
+            merge.unmerge(self, [mm], first, end, MERGEABLE if self.policy.opted_in_only else 0)
             mapping.change_flags(self, mm, first, end, remove=MERGEABLE)
+            self.frames.pte_changes += 1
         else:
             raise UsageError(f"advice {advice!r}: must be DONTNEED, MERGEABLE or UNMERGEABLE")
 

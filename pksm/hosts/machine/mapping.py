@@ -212,3 +212,4 @@ def exit_mm(machine: Machine, mm: Mm) -> None:
     machine.tables.drop_root(mm.root)
     mm.root = 0
     del machine.mms[mm.id]
+    machine.opted_in.pop(mm.id, None)

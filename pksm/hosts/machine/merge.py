@@ -207,17 +207,31 @@ def _merged(machine: Machine, slots: I64Array) -> I64Array:
     return np.flatnonzero(ksm | is_pksm_zero(ptes))
 
 
-def unmerge(machine: Machine, mms: Iterable[Mm], first: int, end: int) -> None:
-    """Give every pte of a range of these mms a frame of its own, if it is merged; PksmError if there are too few."""
-    machine.frames.require(sum(len(_merged(machine, slots)) for _, _, slots in _places(machine, mms, first, end)))
-    for vma, pages, slots in _places(machine, mms, first, end):
+def require_to_unmerge(machine: Machine, mms: Iterable[Mm], first: int, end: int, flags: int = 0) -> None:
+    """Raise PksmError unless there are enough frames for unmerge."""
+    machine.frames.require(
+        sum(len(_merged(machine, slots)) for _, _, slots in _places(machine, mms, first, end, flags))
+    )
+
+
+def unmerge(machine: Machine, mms: Iterable[Mm], first: int, end: int, flags: int = 0) -> None:
+    """Give every pte of a range of these mms a frame of its own, if it is merged; PksmError if there are too few.
+
+    flags: that a vma must have to be looked at.
+    """
+    require_to_unmerge(machine, mms, first, end, flags)
+    for vma, pages, slots in _places(machine, mms, first, end, flags):
         unmerge_slots(machine, slots, np.full(len(slots), vma), pages)
 
 
-def _places(machine: Machine, mms: Iterable[Mm], first: int, end: int) -> Iterator[tuple[int, I64Array, I64Array]]:
+def _places(
+    machine: Machine, mms: Iterable[Mm], first: int, end: int, flags: int
+) -> Iterator[tuple[int, I64Array, I64Array]]:
     """Yield (vma, virtual pages, slots) of all ptes of a range of these mms, in parts of one vma each."""
     for mm in mms:
         for vma in machine.vmas.over(mm, first, end):
+            if machine.vmas.flags[vma] & flags != flags:
+                continue
             start, stop = machine.vmas.span(vma)
             for pages, slots in machine.tables.existing(mm.root, max(first, start), min(end, stop)):
                 yield vma, pages, slots

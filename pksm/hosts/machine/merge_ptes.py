@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from pksm.engine.native import ids_array
 from pksm.errors import PageError
 from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.fault import drop_ptes, is_pksm_zero
-from pksm.hosts.machine.merge import can_keep, unmerge_slots
+from pksm.hosts.machine.merge import can_keep, require_to_unmerge, unmerge, unmerge_slots
 from pksm.hosts.machine.mm import LOCKED, MERGEABLE
 from pksm.hosts.machine.page_tables import LEAF, LIMIT, PKSM_ZERO, PRESENT, YOUNG, maps_frame, pte_of, value_of
 from pksm.hosts.machine.thp import split_compound
@@ -28,17 +28,20 @@ _LEAVES_AT_ONCE = 64
 
 def enter(machine: Machine, mm: Mm) -> None:
     """Note that an mm has opted-in memory, once it has; ksmd visits mms in this order. Mirrors ksm_enter."""
-    if any(machine.vmas.has(vma, MERGEABLE) for vma in mm.vmas):
+    if has_opted_in(machine, mm.id):
         machine.opted_in.setdefault(mm.id)
 
 
-def mergeable_mms(machine: Machine) -> list[int]:
-    """Return the ids of the mms that have opted-in memory, in the order in which they opted in."""
-    for mm_id in list(machine.opted_in):
-        mm = machine.mms.get(mm_id)
-        if mm is None or not any(machine.vmas.has(vma, MERGEABLE) for vma in mm.vmas):
-            del machine.opted_in[mm_id]
-    return list(machine.opted_in)
+def enter_child(machine: Machine, mm: Mm, child: Mm) -> None:
+    """Note a child of an mm that has entered, whatever has opted out meanwhile. Mirrors ksm_fork."""
+    if mm.id in machine.opted_in:
+        machine.opted_in.setdefault(child.id)
+
+
+def has_opted_in(machine: Machine, mm_id: int) -> bool:
+    """Return whether an mm, by its id, has opted-in memory."""
+    mm = machine.mms.get(mm_id)
+    return mm is not None and any(machine.vmas.has(vma, MERGEABLE) for vma in mm.vmas)
 
 
 def next_mapped(machine: Machine, mm_id: int, first: int, n: int) -> tuple[I64Array, U32Array, bool]:
@@ -79,11 +82,27 @@ def _mapped(machine: Machine, mm: Mm, first: int, end: int) -> Iterator[tuple[I6
 
 
 def frames_at(machine: Machine, mms: IdsLike, pages: I64Array) -> U32Array:
-    """Return the frame that each virtual page maps, NO_FRAME where there is none or the mm has exited: uint32."""
+    """Return the frame that each virtual page maps in opted-in memory, or NO_FRAME: uint32.
+
+    NO_FRAME too where the mm has exited. Mirrors get_mergeable_page.
+    """
     known, which = np.unique(mms, return_inverse=True)
-    roots = np.array([machine.mms[mm].root if mm in machine.mms else 0 for mm in known.tolist()], np.int64)
+    roots, open_ = np.zeros(len(known), np.int64), np.zeros(len(pages), bool)
+    for number, mm_id in enumerate(known.tolist()):
+        mm = machine.mms.get(mm_id)
+        if mm is not None and mm.vmas:
+            roots[number] = mm.root
+            mine = np.flatnonzero(which == number)
+            open_[mine] = machine.vmas.flags[_vmas_at(machine, mm, pages[mine])] & MERGEABLE != 0
     ptes = machine.tables.ptes[machine.tables.slots(roots[which], pages)]
-    return np.where(maps_frame(ptes), value_of(ptes), np.uint32(NO_FRAME))
+    return np.where(open_ & maps_frame(ptes), value_of(ptes), np.uint32(NO_FRAME))
+
+
+def _vmas_at(machine: Machine, mm: Mm, pages: I64Array) -> I64Array:
+    """Return the vma of an mm that holds each virtual page, 0 where there is none: int64."""
+    ids = np.array([0, *mm.vmas])
+    vmas = ids[np.searchsorted(machine.vmas.start[ids[1:]], pages, "right")]
+    return np.where(pages < machine.vmas.end[vmas], vmas, 0)
 
 
 def _locate(machine: Machine, mms: IntArray, pages: I64Array) -> tuple[I64Array, I64Array]:
@@ -94,11 +113,9 @@ def _locate(machine: Machine, mms: IntArray, pages: I64Array) -> tuple[I64Array,
         mm = machine.mms.get(mm_id)
         if mm is None or not mm.vmas:
             raise PageError(f"mm {mm_id} has exited, or maps nothing")
-        ids = np.array(mm.vmas)
-        place = np.searchsorted(machine.vmas.start[ids], pages[mine], "right") - 1
-        if (place < 0).any() or (pages[mine] >= machine.vmas.end[ids[place]]).any():
+        vmas[mine] = _vmas_at(machine, mm, pages[mine])
+        if not vmas[mine].all():
             raise PageError(f"a page of mm {mm_id} that is not mapped")
-        vmas[mine] = ids[place]
         slots[mine] = machine.tables.slots(mm.root, pages[mine])
     return slots, vmas
 
@@ -156,6 +173,21 @@ def merge_zero_ptes(machine: Machine, mms: IntArray, pages: I64Array, frames: Pa
     return None if mask.all() else ~mask
 
 
+def unmerge_opted_in(machine: Machine, mm_ids: Iterable[int]) -> Iterator[int]:
+    """Unmerge the opted-in memory of these mms, one after the other: yields the id of each when it is done.
+
+    A page that was merged while memory that has not opted in mapped it too stays merged there. PksmError, and nothing
+    done, if there are too few frames. Mirrors unmerge_and_remove_all_rmap_items.
+    """
+    mm_ids = list(mm_ids)
+    mms = {mm_id: machine.mms[mm_id] for mm_id in mm_ids if mm_id in machine.mms}
+    require_to_unmerge(machine, mms.values(), 0, LIMIT, MERGEABLE)
+    for mm_id in mm_ids:
+        if mm_id in mms:
+            unmerge(machine, [mms[mm_id]], 0, LIMIT, MERGEABLE)
+        yield mm_id
+
+
 def zero_ptes_of(machine: Machine, mm_id: int) -> int:
     """Return how many ptes of an mm point to the merged zero page."""
     if mm_id not in machine.mms:
@@ -168,8 +200,16 @@ class Mappings:
     """The part of a Machine that is a MappingHost: mms by id, virtual page numbers."""
 
     def mergeable_mms(self: Any) -> list[int]:
-        """Return the ids of the mms that have opted-in memory, in the order in which they opted in."""
-        return mergeable_mms(self)
+        """Return the ids of the mms that have opted in and not left since, in the order in which they opted in."""
+        return list(self.opted_in)
+
+    def has_opted_in(self: Any, mm: int) -> bool:
+        """Return whether an mm, by its id, has opted-in memory now."""
+        return has_opted_in(self, mm)
+
+    def leave(self: Any, mm: int) -> None:
+        """Take an mm, by its id, off those that have opted in, until it does so again."""
+        self.opted_in.pop(mm, None)
 
     def is_alive(self: Any, mm: int) -> bool:
         """Return whether an mm, by its id, has not exited."""
@@ -184,11 +224,11 @@ class Mappings:
 
     @property
     def pte_changes(self: Any) -> int:
-        """A number that changes when a pte that mapped a frame no longer does."""
+        """A number that changes when a pte that mapped a frame no longer does, or memory opts in or out."""
         return self.frames.pte_changes
 
     def frames_at(self: Any, mms: IdsLike, pages: I64Array) -> U32Array:
-        """Return the frame that each virtual page maps, or NO_FRAME: uint32."""
+        """Return the frame that each virtual page maps in opted-in memory, or NO_FRAME: uint32."""
         return frames_at(self, mms, pages)
 
     def merge_ptes(
@@ -211,6 +251,13 @@ class Mappings:
     def unmerge_ptes(self: Any, mms: IdsLike, pages: IdsLike) -> None:
         """Give those of these ptes that are merged frames of their own."""
         unmerge_ptes(self, np.asarray(mms), np.asarray(pages))
+
+    def unmerge_opted_in(self: Any, mms: Iterable[int]) -> Iterator[int]:
+        """Unmerge the opted-in memory of mms, by their ids: yields the id of each when it is done.
+
+        PksmError, and nothing done, if there are too few frames.
+        """
+        return unmerge_opted_in(self, mms)
 
     def zero_ptes_of(self: Any, mm: int) -> int:
         """Return how many ptes of an mm, by its id, point to the merged zero page."""

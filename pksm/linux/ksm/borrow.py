@@ -183,9 +183,7 @@ class LiveKsm:
 
     def reset(self, **knobs):
         """Unmerge everything, park ksmd, and set knobs: those not named get the kernel's defaults."""
-        write_knob("run", 2)
-        write_knob("run", 0)
-        self._wake()
+        self.unmerge()
         defaults = {
             "advisor_mode": "none",  # while it is on, pages_to_scan can't be set
             "advisor_max_cpu": 70,
@@ -202,6 +200,12 @@ class LiveKsm:
         for name, value in (defaults | knobs).items():
             if name in self.saved:
                 write_knob(name, value)
+
+    def unmerge(self):
+        """Unmerge everything and park ksmd: the next scan begins anew."""
+        write_knob("run", 2)
+        write_knob("run", 0)
+        self._wake()
 
     def _wake(self):
         """Let ksmd out of its sleep: it ends when this value is another than when it began."""

@@ -14,6 +14,7 @@ from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
 from pksm.engine.settle import Rules, Settled, Verdict
+from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
 from pksm.policies.ksmd.advisor import Advisor
 from pksm.policies.ksmd.counters import ITEM_BYTES, MM_SLOT_BYTES, STABLE_NODE_BYTES
@@ -35,6 +36,7 @@ class Ksmd(Daemon):
     """
 
     spec = SPEC
+    opted_in_only = True
     full_scans = 0
     fake_merges = 0
 
@@ -50,21 +52,28 @@ class Ksmd(Daemon):
         self._freed = 0
         self._advisor = Advisor()
         self._scanned = self._skipped = 0  # these two count on when everything is unmerged
-        self._forget_everything()
+        self._now_millisecs = 0
+        self._slots = []  # mms in order of visit
+        self._begin_anew()
         self._set_rules()
         host.attach(self)
 
-    def _forget_everything(self):
-        self._opted_in = []  # mms with mergeable memory, at the last wake-up
-        self._slots = []  # mms in order of visit
+    def _begin_anew(self):
         self._at = -1  # the one being visited; -1 between two full scans
         self._first = 0  # the virtual page to go on from
         self.full_scans = 0
         self._pte_changes = -1  # of the host, when the unstable tree was last right
-        self._now_millisecs = 0
         self._before = self._last = None  # counters at the end of the last two full scans
 
     # ---- settings and counters ----
+
+    def _allow(self, tunables):
+        """Stable nodes are removed before max_page_sharing changes: none may be in use. Mirrors max_page_sharing_store."""
+        if tunables.max_page_sharing == self._tunables.max_page_sharing:
+            return
+        items = self.items
+        if items.shared or not native.ksm_remove_dead(items.table, items.view, self.cost.counts):
+            raise UsageError("can't change while pages are shared: unmerge them first, with run=2", "max_page_sharing")
 
     def _retuned(self, before):
         self._set_rules()
@@ -78,12 +87,19 @@ class Ksmd(Daemon):
         self._rules = Rules(self._checksum, stages=stages, order="content").pack(self._host.store.page_size)
 
     def _unmerge(self, tunables):
-        """Every merged pte gets a page of its own, and nothing is known any more. Mirrors unmerge_and_remove_all."""
-        self._host.unmerge_all()
-        ids = np.concatenate([self.items.of(mm) for mm in self._slots] or [_NONE])
-        native.ksm_drop(self.items.table, self.items.view, ids, self.cost.counts)
-        self.items.forget(ids)
-        self._forget_everything()
+        """Every merged pte of opted-in memory gets a page of its own, and nothing is known any more.
+
+        Stable nodes of pages that other memory maps too are left. Mirrors unmerge_and_remove_all_rmap_items.
+        """
+        items = self.items
+        self._enter_mms()
+        for mm in self._host.unmerge_opted_in(self._slots):
+            ids = items.of(mm)
+            native.ksm_drop(items.table, items.view, ids, self.cost.counts)
+            items.forget(ids)
+        native.ksm_remove_dead(items.table, items.view, self.cost.counts)
+        self._slots = [mm for mm in self._slots if self._host.is_alive(mm)]
+        self._begin_anew()
 
     def counters(self):
         """Return the counters as {name: int}; meanings in ksmd.counters.COUNTERS."""
@@ -180,11 +196,11 @@ class Ksmd(Daemon):
     def _enter_mms(self):
         """mms that have opted in are visited last: their slots go before the one being visited. Those that have exited
         come next, or are gone at once if they have no items. Mirrors ksm_enter and ksm_exit."""
-        known, self._opted_in = set(self._slots), self._host.mergeable_mms()
+        known = set(self._slots)
         current = self._slots[self._at] if self._at >= 0 else None
         gone = [mm for mm in self._slots if mm != current and not self._host.is_alive(mm)] if known else []
         slots = [mm for mm in self._slots if mm not in set(gone)] if gone else self._slots
-        new = [mm for mm in self._opted_in if mm not in known]
+        new = [mm for mm in self._host.mergeable_mms() if mm not in known]
         at = 0 if current is None else slots.index(current)
         with_items = [mm for mm in gone if mm in self.items.mms()]
         before, after = ([], new) if current is None else (new, [])
@@ -277,8 +293,9 @@ class Ksmd(Daemon):
     def _leave(self, mm, was_whole):
         """Go on to the next mm; one that was found, from its start, to have nothing mergeable loses its slot."""
         self._first = 0
-        if was_whole and mm not in self._opted_in:
+        if was_whole and not self._host.has_opted_in(mm):
             del self._slots[self._at]
+            self._host.leave(mm)
         else:
             self._at += 1
 

@@ -60,6 +60,11 @@ class Both:
         self.live.madvise(address, n, advice)
         self._pair.machine.madvise(self.mm, address, n, advice)
 
+    def mprotect(self, address, n, writable):
+        """Make n pages writable, or read-only."""
+        self.live.mprotect(address, n, writable)
+        self._pair.machine.mprotect(self.mm, address, n, writable)
+
     def fork(self):
         """Return a child on both sides."""
         return self._pair.add(self.live.fork(), self._pair.machine.fork(self.mm))
@@ -130,6 +135,29 @@ class Pair:
         self.ksmd.tunables = before.with_(pages_to_scan=pages)
         self.ksmd.wake()
         self.ksmd.tunables = before
+
+    def set(self, **knobs):
+        """Set knobs on both sides. Return whether they were taken; PksmError if only one side refuses."""
+        before, refusals = self.ksmd.tunables, []
+        for set_side in (self._ksm.set, self._set_ours):
+            try:
+                set_side(**knobs)
+                refusals.append(None)
+            except PksmError as error:
+                refusals.append(str(error))
+        kernel, ours = refusals
+        if bool(kernel) != bool(ours):
+            raise PksmError(f"{knobs} with {before}: the kernel: {kernel or 'taken'}; ours: {ours or 'taken'}")
+        return not kernel
+
+    def _set_ours(self, **knobs):
+        self.ksmd.tunables = self.ksmd.tunables.with_(**knobs)
+
+    def unmerge(self):
+        """Unmerge everything on both sides, by run=2; the next scan begins anew."""
+        self._ksm.unmerge()
+        self._set_ours(run=2)
+        self._set_ours(run=1)
 
     def compare(self):
         """Return {counter: (kernel, ours)} of all that is compared; those of a process with its number behind."""

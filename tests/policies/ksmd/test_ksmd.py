@@ -166,6 +166,68 @@ def test_merged_pages_that_migrate_keep_their_nodes(limit):
     assert machine.frames_used == {256: 3, 2: 8}[limit]
 
 
+def test_a_search_ends_at_a_waiting_page_that_has_opted_out_in_mid_scan():
+    machine, mm, at, ksmd = world([1, 1], smart_scan=0)
+    ksmd.wake()
+    ksmd.sysfs["pages_to_scan"] = 1
+    ksmd.wake()  # the first page waits
+    machine.madvise(mm, at, 1, "UNMERGEABLE")
+    ksmd.wake()  # the second one meets it
+    assert machine.frames_used == 2 and ksmd.counters()["pages_sharing"] == 0
+    machine.madvise(mm, at, 1, "MERGEABLE")
+    ksmd.sysfs["pages_to_scan"] = 100
+    ksmd.wake()
+    ksmd.wake()
+    ksmd.wake()
+    assert machine.frames_used == 1 and ksmd.counters()["pages_sharing"] == 1
+
+
+def test_what_others_map_of_a_merged_page_stays_merged_where_it_has_not_opted_in():
+    machine, mm, at, ksmd = world([1, 1], smart_scan=0)
+    child = machine.fork(mm)
+    machine.madvise(child, at, 2, "UNMERGEABLE")
+    for _ in range(3):
+        ksmd.wake()
+    assert ksmd.counters()["pages_sharing"] == 1
+    assert machine.frames_used == 2, "one page was kept and the child maps it; of the other it still has the frame"
+    machine.madvise(child, at, 2, "UNMERGEABLE")  # has not opted in: nothing to do
+    ksmd.sysfs["run"] = 2
+    assert machine.frames_used == 4 and ksmd.counters()["pages_shared"] == 0
+    with pytest.raises(UsageError, match="max_page_sharing: can't change while pages are shared"):
+        ksmd.sysfs["max_page_sharing"] = 2
+    machine.exit(child)
+    ksmd.sysfs["max_page_sharing"] = 2
+    ksmd.check()
+
+
+def test_max_page_sharing_can_not_change_while_pages_are_shared():
+    machine, mm, at, ksmd = world([1, 1, 1], smart_scan=0)
+    ksmd.wake()
+    ksmd.sysfs["max_page_sharing"] = 2
+    ksmd.wake()
+    for value in (0, 3, 256):
+        with pytest.raises(UsageError, match="max_page_sharing: can't change while pages are shared"):
+            ksmd.sysfs["max_page_sharing"] = value
+    ksmd.sysfs["max_page_sharing"] = 2  # no change
+    assert ksmd.sysfs["max_page_sharing"] == 2
+    ksmd.sysfs["run"] = 2
+    ksmd.sysfs["max_page_sharing"] = 3
+    assert ksmd.sysfs["max_page_sharing"] == 3
+
+
+def test_the_child_of_an_mm_that_has_opted_out_is_visited_where_it_was_forked():
+    machine, mm, at, ksmd = world([1, 2], smart_scan=0)
+    ksmd.wake()
+    machine.madvise(mm, at, 2, "UNMERGEABLE")
+    child = machine.fork(mm)
+    other = machine.spawn()
+    machine.write(other, machine.mmap(other, 1, mergeable=True), [5])
+    machine.madvise(child, at, 2, "MERGEABLE")
+    assert machine.mergeable_mms() == [mm.id, child.id, other.id]
+    ksmd.wake()
+    assert machine.mergeable_mms() == [child.id, other.id]
+
+
 def test_run_2_that_finds_too_few_frames_changes_nothing():
     machine = Machine(12, SIZE)
     ksmd = Ksmd(machine, ksm_tunables.preset("ksm-6.11").with_(smart_scan=0))

@@ -1,10 +1,14 @@
 """ksmd on the machine, whatever happens to it, against ksmd one page at a time over a dict."""
 
+from contextlib import nullcontext
+
 import numpy as np
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from pksm.engine.checksums import strategies as checksums
+from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
 from pksm.policies.ksmd import tunables as ksm_tunables
 from pksm.policies.ksmd.daemon import Ksmd
@@ -26,7 +30,12 @@ steps = st.one_of(
     st.tuples(st.just("fork"), st.integers(0, 9)),
     st.tuples(st.just("unmap"), st.integers(0, 9), pages, st.integers(1, PAGES)),
     st.tuples(st.just("exit"), st.integers(0, 9)),
-    st.tuples(st.just("opt out"), st.integers(0, 9)),
+    st.tuples(st.just("opt out"), st.integers(0, 9), pages, st.integers(1, PAGES)),
+    st.tuples(st.just("opt out"), st.integers(0, 9), st.just(BASE), st.just(PAGES)),
+    st.tuples(st.just("opt in"), st.integers(0, 9), pages, st.integers(1, PAGES)),
+    st.tuples(st.just("unmerge")),
+    st.tuples(st.just("limit sharing"), st.sampled_from([0, 2, 3])),
+    st.tuples(st.just("switch zero pages")),
     st.tuples(st.just("spawn")),
 )
 
@@ -38,7 +47,7 @@ class Twins:
         self.machine = Machine(2000, PAGE_SIZE)
         self.ksmd = Ksmd(self.machine, tunables)
         self.memory = Memory()
-        stages = ksm_tunables.STAGE_ORDERS[tunables.stages]
+        self.stages = ksm_tunables.STAGE_ORDERS[tunables.stages]
         names = [
             "sleep_millisecs",
             "pages_to_scan",
@@ -50,50 +59,64 @@ class Twins:
         self.slow = SlowKsmd(
             self.memory,
             checksums.make(tunables.checksum, PAGE_SIZE).of,
-            [stage for stage in stages if stage != "zero" or tunables.use_zero_pages],
+            self._stages(tunables.use_zero_pages),
             **{name: getattr(tunables, name) for name in names},
         )
         self.mms = []
         self.spawn()
 
-    def _enter(self, mm):
-        self.mms.append(mm)
-        self.memory.alive.add(mm.id)
+    def _stages(self, use_zero_pages):
+        return [stage for stage in self.stages if stage != "zero" or use_zero_pages]
 
     def spawn(self):
         if len(self.mms) < 4:
             mm = self.machine.spawn()
-            self._enter(mm)
+            self.mms.append(mm)
+            self.memory.alive.add(mm.id)
             self.machine.mmap(mm, PAGES, BASE * PAGE_SIZE, mergeable=True)
-            self.memory.mms.append(mm.id)
+            self.memory.opt_in(mm.id, range(BASE, BASE + PAGES))
 
     def fork(self, which):
         mm = self.mms[which % len(self.mms)]
         if len(self.mms) < 4:
             child = self.machine.fork(mm)
-            self._enter(child)
+            self.mms.append(child)
             self.memory.fork(mm.id, child.id)
-            if mm.id in self.memory.mms:
-                self.memory.mms.append(child.id)
 
     def exit(self, which):
         if len(self.mms) > 1:
             mm = self.mms.pop(which % len(self.mms))
-            self.memory.unmap(mm.id, range(BASE, BASE + PAGES))
-            self.memory.alive.remove(mm.id)
-            self.memory.mms = [id for id in self.memory.mms if id != mm.id]
+            self.memory.exit(mm.id)
             self.machine.exit(mm)
 
-    def opt_out(self, which):
-        """Merged pages get frames of their own; the mm is left alone from now on."""
+    def opt_out(self, which, first, n):
+        self._advise(which, first, n, "UNMERGEABLE", self.memory.opt_out)
+
+    def opt_in(self, which, first, n):
+        self._advise(which, first, n, "MERGEABLE", self.memory.opt_in)
+
+    def _advise(self, which, first, n, advice, of_model):
         mm = self.mms[which % len(self.mms)]
-        self.machine.madvise(mm, BASE * PAGE_SIZE, PAGES, "UNMERGEABLE")
-        for page in range(BASE, BASE + PAGES):
-            frame = self.memory.ptes.get((mm.id, page), False)
-            if frame is None or (frame and frame.node):
-                self.memory.ptes[mm.id, page] = None  # not written in place
-                self.memory.write(mm.id, page, frame.content if frame else bytes(PAGE_SIZE))
-        self.memory.mms = [id for id in self.memory.mms if id != mm.id]
+        n = min(n, BASE + PAGES - first)
+        self.machine.madvise(mm, first * PAGE_SIZE, n, advice)
+        of_model(mm.id, range(first, first + n))
+
+    def unmerge(self):
+        self.ksmd.sysfs["run"] = 2
+        self.slow.unmerge()
+        self.compare()
+        self.ksmd.sysfs["run"] = 1
+
+    def limit_sharing(self, n):
+        may = self.slow.limit_sharing(n)
+        event(f"max_page_sharing may change: {may}")
+        with nullcontext() if may else pytest.raises(UsageError, match="max_page_sharing: can't change while"):
+            self.ksmd.sysfs["max_page_sharing"] = n
+        self.compare()
+
+    def switch_zero_pages(self):
+        self.ksmd.sysfs["use_zero_pages"] ^= 1
+        self.slow.stages = self._stages(self.ksmd.sysfs["use_zero_pages"])
 
     def write(self, which, first, kinds):
         mm = self.mms[which % len(self.mms)]
