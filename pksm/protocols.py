@@ -24,7 +24,7 @@ class Policy(Protocol):
     policies.Policy.
     """
 
-    opted_in_only = False  # it merges opted-in memory alone, as KSM does: there is nothing else to unmerge
+    opted_in_only: bool = False  # it merges opted-in memory alone, as KSM does: there is nothing else to unmerge
 
     def on_new(self, pages: Pages) -> None:
         """Take notice of pages that are live and anonymous from now on."""

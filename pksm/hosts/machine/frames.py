@@ -117,6 +117,7 @@ class Frames:
             column[new] = column[old]
         self.replaced[old] = 0
         self.count[old] = self.mapcount[old] = 0
+        self.pte_changes += 1
 
     def free(self, frames: Pages) -> None:
         """Give frames without references back."""

@@ -83,6 +83,7 @@ def _migrate(machine: Machine, walk: Walk) -> int:
         machine.sharers.rename(old[ksm], new[ksm])
         machine.policy.moved(old[ksm], new[ksm])
     table.take_over(old, new)
+    machine.rmap.touch_pages(new)  # what was noted of the old ones holds for them
     machine.born(new)
     bury(machine, old)
     return len(old)

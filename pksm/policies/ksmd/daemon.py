@@ -326,3 +326,7 @@ class Ksmd(Daemon):
         """Raise AssertionError or TreeError unless trees, lists, stable nodes and counts agree."""
         self.items.check()
         assert set(self.items.mms()) <= set(self._slots), "items of an mm without a slot"
+        if self._host.pte_changes == self._pte_changes:
+            ids = self.items.where(np.flatnonzero(self.items.flags & native.UNSTABLE), native.DELLIST, 0)
+            frames = self._host.frames_at(self.items.mm[ids], self.items.virtual_page[ids])
+            assert np.array_equal(frames, self.items.page[ids]), "a waiting item maps another page meanwhile"

@@ -3,7 +3,7 @@
 import itertools
 
 import numpy as np
-from hypothesis import event, given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from pksm.hosts.machine import Machine
@@ -23,7 +23,8 @@ ranges = st.tuples(st.sampled_from(REGIONS), st.integers(0, PAGES - 1), st.integ
     lambda found: (found[0], found[1], min(found[2], PAGES - found[1]))
 )
 steps = st.tuples(
-    st.sampled_from(["write", "write", "fork", "fork", "munmap", "dontneed", "protect", "allow", "exit", "look"]),
+    st.sampled_from(["write", "write", "fork", "fork", "munmap", "dontneed", "protect", "allow", "exit", "look"])
+    | st.sampled_from(["swap_out", "touch", "migrate"]),
     st.integers(0, 3),
     ranges,
 )
@@ -60,6 +61,8 @@ def do(machine, mms, name, which, at):
         machine.munmap(mm, address, n)
     elif covered != n:
         pass
+    elif name in ("swap_out", "touch", "migrate"):
+        getattr(machine, name)(mm, address, n)
     elif name == "dontneed":
         machine.madvise(mm, address, n, "DONTNEED")
     elif name in ("protect", "allow"):
@@ -76,6 +79,20 @@ def pages(address, n):
     quirks=st.sets(st.sampled_from(WALKS)),
     stack=st.booleans(),
     plan=st.lists(steps, min_size=4, max_size=30),
+)
+@example(
+    quirks={"walk-stops", "split-vma", "multi-mapped-kpage", "partial-merge-leak"},
+    stack=False,
+    plan=[
+        ("fork", 0, (REGIONS[0], 0, 1)),
+        ("write", 1, (REGIONS[0], 5, 5)),
+        ("fork", 1, (REGIONS[0], 0, 1)),
+        ("fork", 1, (REGIONS[0], 0, 1)),
+        ("swap_out", 2, (REGIONS[0], 0, PAGES)),
+        ("look", 0, (REGIONS[0], 0, 1)),
+        ("touch", 3, (REGIONS[0], 6, 1)),
+        ("migrate", 3, (REGIONS[0], 0, PAGES)),
+    ],
 )
 def test_classes_are_what_the_walk_will_do(quirks, stack, plan):
     machine = Machine(600, SIZE)

@@ -141,6 +141,22 @@ def test_a_pair_that_the_host_refuses_leaves_no_stable_node():
     assert machine.frames_used == 1 and ksmd.counters()["pages_sharing"] == 1
 
 
+def test_waiting_pages_that_migrate_are_found_where_they_are():
+    machine, mm, at, ksmd = world([1, 2, 1], smart_scan=0)
+    ksmd.wake()
+    ksmd.sysfs["pages_to_scan"] = 1
+    ksmd.wake()
+    old = machine.tables.ptes[machine.tables.slots(mm.root, np.array([at // SIZE]))]
+    machine.migrate(mm, at, 1)
+    assert machine.tables.ptes[machine.tables.slots(mm.root, np.array([at // SIZE]))] != old
+    other = machine.spawn()
+    machine.write(other, machine.mmap(other, 1), [9])  # gets the old frame
+    ksmd.sysfs["pages_to_scan"] = 100
+    ksmd.wake()
+    ksmd.check()
+    assert ksmd.counters()["pages_sharing"] == 1
+
+
 @pytest.mark.parametrize("limit", [256, 2])
 def test_merged_pages_that_migrate_keep_their_nodes(limit):
     """In chains too, one node of which every chain shows."""
