@@ -93,7 +93,7 @@ OPTIONS = {
     "n_pages": "pages",
     "orders": "order",
     "changes": "set",
-    "timeout": "freeze_timeout",
+    "timeout_seconds": "freeze_timeout",
     "until_ms": "until",
     "sample_ms": "sample",
     "keep": "fingerprints",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pksm.errors import PksmError, UsageError
+from pksm.errors import UsageError
 
 EXAMPLE = "for example: pksm scan --pid $$"
 SPARE_DESCRIPTORS = 256
@@ -50,12 +50,11 @@ class TargetNames:
 class Targets:
     """openers: a function for each source, which opens it. cgroups: directories.
 
-    fingerprints: whether some targets are such; page_size: of these, or None where none can be read. UsageError
-    when there is nothing, or a thing is named twice.
+    UsageError when there is nothing, or a thing is named twice.
     """
 
     def __init__(self, names: TargetNames) -> None:
-        self.openers, self.fingerprints, self.page_size = [], False, None
+        self.openers = []
         _refuse_twice([(_identity(path), path) for path in names.files])
         _refuse_twice([(pid, f"pid {pid}") for pid in names.pids])
         _make_room_for(FILE_DESCRIPTORS * len(names.files))
@@ -71,23 +70,7 @@ class Targets:
     def _add_files(self, paths):
         from pksm import sources
 
-        for number, path in enumerate(paths):
-            if _holds_fingerprints(path):
-                self._add_fingerprints(path, number)
-            else:
-                self.openers.append(partial(sources.open_target, path))
-
-    def _add_fingerprints(self, path, number):
-        from pksm.sources import fingerprints
-
-        self.fingerprints = True
-        try:
-            file = fingerprints.FingerprintFile(path, number)
-        except PksmError as error:
-            self.openers.append(partial(_fail, error))
-        else:
-            self.page_size = self.page_size or file.page_size
-            self.openers += [partial(file.source, index) for index in range(len(file))]
+        self.openers += [partial(sources.open_target, path) for path in paths]
 
     def _add_processes(self, names):
         from pksm import sources
@@ -107,21 +90,6 @@ class Targets:
 
         after = 1.0 if names.after is None else names.after
         self.openers.append(partial(sources.run_command, names.command, after, names.racy))
-
-
-def _holds_fingerprints(path):
-    """Look into the file; what can't be read is for its opener to complain about."""
-    from pksm.sources import fingerprints
-    from pksm.sources.images import files
-
-    try:
-        return fingerprints.sniff(path, files.read_head(path))
-    except PksmError:
-        return False
-
-
-def _fail(error):
-    raise error
 
 
 def _make_room_for(descriptors):

@@ -7,9 +7,10 @@ import numpy as np
 from pksm.engine import memory, native
 from pksm.engine.store import Store
 from pksm.errors import UsageError
-from pksm.scan import run as scan
-from pksm.scan.gather import Interrupts, gather
+from pksm.scan.gather import gather
+from pksm.scan.interrupts import Interrupts
 from pksm.simulation.workloads import make
+from pksm.sources import opened
 
 SAMPLE_PAGES = 16384
 TABLE_CHECKSUM = "xxh3-64"
@@ -83,7 +84,7 @@ def of_load(name, n_pages, page_size=4096, seed=0):
 def of_memory(openers, page_size, progress, hold=None):
     """Give the Subject of all pages of some sources together, each frame once; as for a scan."""
     interrupts = Interrupts(hold)
-    with scan.opened(openers, interrupts.hold) as (sources, errors):
+    with opened(openers, interrupts.hold) as (sources, errors):
         gathered = gather(sources, page_size, "frames", progress, Interrupts())
         pages = np.sort(gathered.born.take(0, len(gathered.born)))
         names = [taken.name for taken in gathered.taken]

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 from pksm.lazy import hand_on
 
 if TYPE_CHECKING:
-    from pksm.scan.gather import Interrupts
-    from pksm.scan.run import Settings, opened, scan
+    from pksm.scan.interrupts import Interrupts
+    from pksm.scan.run import scan
+    from pksm.scan.settings import Settings
 
 __getattr__, __dir__, __all__ = hand_on(
     __name__,
     {
-        "Settings": "pksm.scan.run",
-        "opened": "pksm.scan.run",
+        "Interrupts": "pksm.scan.interrupts",
+        "Settings": "pksm.scan.settings",
         "scan": "pksm.scan.run",
-        "Interrupts": "pksm.scan.gather",
     },
 )

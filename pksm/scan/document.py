@@ -1,15 +1,69 @@
-"""What a scan found, part by part, as its result has it; README.md tells the fields."""
+"""The document `pksm.scan/1`: what was found, as it goes to JSON; README.md has the fields."""
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
-from pksm.linux.proc.access import UnreadError, tell_unread
-from pksm.policies.pksmd.quirks import QUIRKS
+from pksm.engine.cost import Cost
+from pksm.linux.proc.access import UnreadError
+from pksm.scan import remarks
+from pksm.scan.attribution import Shares
+from pksm.scan.counting import Count
+from pksm.scan.findings import Findings
+from pksm.scan.gather import Gathered, Taken
+from pksm.scan.merge import Merged
+from pksm.scan.settings import Settings
 
+SCHEMA = "pksm.scan/1"
 PKSM_BYTES_A_PAGE = 116  # what the kernel's PKSM keeps for each page it tracks
 KSM_BYTES_A_MAPPING = 64  # and KSM for each mapping of one
 
 
-def unread(errors):
+def now() -> tuple[float, float]:
+    """Return wall and CPU time in seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def compose(
+    settings: Settings,
+    gathered: Gathered,
+    merged: Merged,
+    findings: Findings,
+    stand_ins: bool,
+    interrupted: bool,
+    began: tuple[float, float],
+    cost: Cost,
+) -> dict[str, Any]:
+    """Make the document of what was read, merged and found. began: now() at the start."""
+    page_size, shares = settings.page_size, findings.shares
+    result = {
+        "schema": SCHEMA,
+        "page_size": page_size,
+        "view": settings.view,
+        "settings": settings.as_dict(),
+        "sources": [
+            _source(taken, count, round(share * page_size))
+            for taken, count, share in zip(gathered.taken, findings.of_sources, shares.of_source, strict=True)
+        ],
+        "unread": _unread(gathered.failed),
+        "totals": _totals(findings.total, merged, gathered),
+        "saving": _saving(findings, merged, gathered, page_size),
+        "by_command": findings.by_command,
+        "by_user": findings.by_user,
+        "by_mapping": _mappings(shares, page_size),
+        "matrix": shares.matrix(),
+        "fingerprints": stand_ins,
+        "groups": findings.groups,
+        "groups_found": findings.groups_found,
+        "cost": _cost(findings.total.pages, began, cost, merged),
+        "partial": gathered.partial,
+        "interrupted": interrupted,
+    }
+    result["warnings"] = remarks.of_result(result, settings, gathered)
+    return result
+
+
+def _unread(errors: Sequence[Exception]) -> list[dict[str, Any]]:
     """Processes that could not be read."""
     return [
         {"pid": error.pid, "command": error.command, "cause": error.cause}
@@ -18,35 +72,18 @@ def unread(errors):
     ]
 
 
-def families(tally, taken, shares, fields, page_size):
-    """Count live processes that are alike in these of their facts, those that have the largest share first."""
-    families = {}
-    for one, share in zip(taken, shares.of_source, strict=True):
-        if "command" in one.facts:
-            families.setdefault(tuple(one.facts[field] for field in fields), []).append((one, share))
-    rows = []
-    for values, members in families.items():
-        count = tally.of_sources([one for one, _ in members])
-        rows.append({
-            **dict(zip(fields, values, strict=True)), "processes": len(members), "pages": count.pages,
-            "zero": count.zero, "duplicates": count.duplicates, "saving_pages": count.saving,
-            "share_bytes": round(sum(share for _, share in members) * page_size),
-        })  # fmt: skip
-    return sorted(rows, key=lambda row: -row["share_bytes"])
-
-
-def mappings(shares, page_size):
+def _mappings(shares: Shares, page_size: int) -> list[dict[str, Any]]:
     """Rows for the names of mappings, those that have the largest shares first."""
     names = ("pages", "zero", "merging", "share_bytes")
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"mapping": mapping, **dict(zip(names, [*counts, round(share * page_size)], strict=True))}
         for mapping, (*counts, share) in shares.by_mapping.items()
     ]
     return sorted(rows, key=lambda row: -row["share_bytes"])
 
 
-def source(taken, count, share_bytes):
-    """What there is to tell of one source: a gather.Taken, its tally.Count and its share."""
+def _source(taken: Taken, count: Count, share_bytes: int) -> dict[str, Any]:
+    """The row of one source, alone."""
     return {
         "name": taken.name,
         "kind": taken.kind,
@@ -66,12 +103,12 @@ def source(taken, count, share_bytes):
     }
 
 
-def _known_zero(gathered):
-    """Zero pages that never had bytes here, and so were not given to pksmd."""
+def _known_zero(gathered: Gathered) -> int:
+    """Zero pages that never had bytes here, and so were not given to the policy."""
     return sum(taken.zero for taken in gathered.taken)
 
 
-def totals(total, merged, gathered):
+def _totals(total: Count, merged: Merged, gathered: Gathered) -> dict[str, int]:
     """Counts of all sources together, and the kernel's counters."""
     counters, known_zero = merged.counters, _known_zero(gathered)
     return {
@@ -86,11 +123,12 @@ def totals(total, merged, gathered):
     }
 
 
-def saving(total, mappings, merged, gathered, page_size):
-    """What merging saves, and what it needs for that. mappings: of all pages."""
+def _saving(findings: Findings, merged: Merged, gathered: Gathered, page_size: int) -> dict[str, Any]:
+    """What merging saves, and what it needs for that."""
     zero_pages = merged.zero_pages + _known_zero(gathered)
     pages = zero_pages + merged.nonzero_pages
-    size_bytes, pksm_bytes = pages * page_size, PKSM_BYTES_A_PAGE * total.pages
+    mappings = sum(count.mapped for count in findings.of_sources)
+    size_bytes, pksm_bytes = pages * page_size, PKSM_BYTES_A_PAGE * findings.total.pages
     return {
         "pages": pages,
         "zero_pages": zero_pages,
@@ -105,9 +143,9 @@ def saving(total, mappings, merged, gathered, page_size):
     }
 
 
-def cost(pages, began, cost, merged):
-    """What the work took. began: wall and CPU time at its start."""
-    wall_s, cpu_s = time.perf_counter() - began[0], time.process_time() - began[1]
+def _cost(pages: int, began: tuple[float, float], cost: Cost, merged: Merged) -> dict[str, Any]:
+    """What the work took."""
+    wall_s, cpu_s = (end - start for start, end in zip(began, now(), strict=True))
     steps = {
         name: {"wall_s": wall, "cpu_s": part.cpu_s[name]}
         for part in (cost, merged.cost)
@@ -115,46 +153,3 @@ def cost(pages, began, cost, merged):
     }
     speed = pages / steps["merge"]["wall_s"]
     return {"wall_s": wall_s, "cpu_s": cpu_s, "pages_per_s": speed, **merged.cost.as_dict(), "steps": steps}
-
-
-def of_reading(gathered, errors, reading_warnings, interrupted, n_sources):
-    """Lines about what was not read or not as wanted, without those of the sources."""
-    lines = tell_unread(errors) + reading_warnings + _untold(gathered)
-    if interrupted:
-        lines.append(f"interrupted: {len(gathered.taken)} of {n_sources} sources were read, the last maybe in part")
-    return lines
-
-
-def _untold(gathered):
-    if not gathered.untold:
-        return []
-    if gathered.frames_told:
-        reason, remedy = "they moved to other frames while they were read", "scan again"
-    else:
-        reason = "they are mapped more than once, and frames can't be told apart without root (CAP_SYS_ADMIN)"
-        remedy = "scan as root"
-    return [f"{gathered.untold} pages are left out: {reason}; {remedy}, or count mappings with --view mappings"]
-
-
-def warnings(result, settings, gathered, errors, n_sources):
-    """Lines about all that a reader of the result should know."""
-    warnings = tell_unread(errors) + gathered.warnings + _untold(gathered)
-    idle = sorted(quirk for quirk in settings.tunables.quirks if not QUIRKS[quirk][0])
-    if idle:
-        warnings.append(
-            f"{len(idle)} quirks of these settings need page tables and have no effect on memory that is only read: "
-            f"preset {settings.preset} sets values and the other quirks here"
-        )
-    totals, saving = result["totals"], result["saving"]
-    possible = totals["duplicates"] + (totals["zero"] > 0)
-    if saving["pages"] < possible:
-        warnings.append(
-            f"these settings save {saving['pages']} pages of the {possible} that could be saved: "
-            "equal pages that the checksum or the quirks hide stay apart"
-        )
-    if result["interrupted"]:
-        warnings.append(
-            f"interrupted: this is about the {totals['pages']} pages that were reached, "
-            f"of {len(gathered.taken)} of {n_sources} sources"
-        )
-    return warnings

@@ -1,24 +1,38 @@
 """Writing fingerprints: what was gathered, as two checksums a page. pksm.sources.fingerprints has the layout."""
 
+import contextlib
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.errors import PksmError, UsageError
+from pksm.scan.gather import Gathered
+from pksm.scan.remarks import of_reading
 from pksm.sources import fingerprints as layout
-from pksm.sources.images import files
+from pksm.sources.base import Source
+from pksm.sources.files import OpenFile
 
 AT_ONCE = 1 << 16  # pages
 
+Keep = Callable[[Gathered, int], None]
 
-@contextmanager
-def new_file(path):
-    """Give a function write(gathered, page_size, partial, warnings), which is what scan(keep=) takes.
+
+def check_keeping(sources: Sequence[Source], view: str) -> None:
+    """Raise UsageError where no fingerprints can be made: of fingerprints, and of mappings, which are not frames."""
+    if any(source.page_size is not None for source in sources):
+        raise UsageError("these are fingerprints already: scan them together, and keep none", "keep")
+    if view != "frames":
+        raise UsageError(f"take the view frames, and the view {view} when the file is scanned", "keep")
+
+
+@contextlib.contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[Keep]:
+    """Give a function write(gathered, page_size), which is what scan(keep=) takes.
 
     The file is there, whole and for its owner only, when the block ends. Nothing is left of it, and what was there
     stays, when the block fails or wrote nothing. Refuses to replace a file that holds something else.
@@ -35,9 +49,9 @@ def new_file(path):
     try:
         with file:
 
-            def write(gathered, page_size, partial=False, warnings=()):
+            def write(gathered: Gathered, page_size: int) -> None:
                 nonlocal done
-                _write(file, gathered, page_size, _table(gathered, partial, warnings))
+                _write(file, gathered, page_size, _table(gathered))
                 file.flush()
                 os.fsync(file.fileno())
                 done = True
@@ -60,8 +74,13 @@ def _refuse_others(path):
     if os.path.isdir(path):
         raise UsageError(f"{path}: is a directory; name a file for the fingerprints")
     if os.path.lexists(path) and (not os.path.isfile(path) or os.path.getsize(path)):
-        if not os.path.isfile(path) or not layout.sniff(path, files.read_head(path)):
+        if not os.path.isfile(path) or not _holds_fingerprints(path):
             raise UsageError(f"{path}: is there already and holds no fingerprints; name another file")
+
+
+def _holds_fingerprints(path):
+    with contextlib.closing(OpenFile(path)) as file:
+        return layout.sniff(file)
 
 
 def _write(file, gathered, page_size, table):
@@ -80,8 +99,12 @@ def _write(file, gathered, page_size, table):
             file.write(_records(gathered.store, taken, number, start, times).tobytes())
 
 
-def _table(gathered, partial, warnings):
-    table = {"sources": [_about(taken) for taken in gathered.taken], "partial": partial, "warnings": list(warnings)}
+def _table(gathered):
+    table = {
+        "sources": [_about(taken) for taken in gathered.taken],
+        "partial": gathered.partial or gathered.interrupted,
+        "warnings": of_reading(gathered),
+    }
     text = json.dumps(table).encode()
     return text.ljust(-(-len(text) // layout.RECORD.itemsize) * layout.RECORD.itemsize)
 

@@ -3,19 +3,19 @@
 Which pages there are is kept by runs of consecutive page numbers; work is done a region at a time.
 """
 
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from pksm.engine.memory import zeros
 from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
 from pksm.extents import PageList, State, data_runs, expand, page_runs
-
-VIEWS = ("frames", "mappings")
-HOLE_PAGES = 1 << 9  # longer holes of a mapped file get no page numbers: these take more than another region does
-_NO_PAGE = np.uint32(0xFFFFFFFF)
+from pksm.scan.intake import Intake
+from pksm.scan.interrupts import Interrupts
+from pksm.sources.base import Region, Source
+from pksm.sources.opening import as_error_of, first_of
 
 
 @dataclass
@@ -23,193 +23,139 @@ class Taken:
     """What was read of one source.
 
     mapped: the page of each mapping, in order. The one at position p is in the mapping called names[segments[k]] with
-    starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages that have no bytes here; zero_of: the zero ones of
-    each of names.
+    starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages whose bytes were not read, by reason; zero_of: the
+    zero ones of each mapping, in the order of `names`.
     partial: memory is missing that lost does not count. out_of_reach: {why: pages} of hole and excluded together.
-    facts: what else the source tells. warnings: those of the source.
+    facts: what else the source reports. warnings: those of the source.
     """
 
     name: str
     kind: str
-    names: list
+    names: list[str]
     mapped: PageList
     starts: np.ndarray
     segments: np.ndarray
     zero: int
-    zero_of: list
+    zero_of: list[int]
     hole: int
     excluded: int
     lost: int
     partial: bool
-    out_of_reach: dict
-    facts: dict
-    warnings: list
+    out_of_reach: dict[str, int]
+    facts: dict[str, Any]
+    warnings: list[str]
 
 
 @dataclass
 class Gathered:
     """What was read of all sources.
 
-    born: each page once, in the order of reading. untold: pages left out because others may have the same frame and
-    its number is not known. frames_told: numbers of frames were known.
+    n_sources: how many there were to read. born: each page once, in the order of reading. failed: the errors of
+    sources that could not be read to their end. remarks: lines about the reading as a whole. interrupted: whether an
+    interrupt ended it early. untold: pages left out because others may have the same frame and its number is not
+    known. frames_told: numbers of frames were known.
     """
 
     store: Store
-    taken: list = field(default_factory=list)
+    n_sources: int
+    taken: list[Taken] = field(default_factory=list)
     born: PageList = field(default_factory=PageList)
-    warnings: list = field(default_factory=list)
-    failed: list = field(default_factory=list)  # PksmErrors
+    failed: list[PksmError] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    interrupted: bool = False
     untold: int = 0
     frames_told: bool = False
 
     @property
-    def partial(self):
-        """Tell whether something that should have been read was not."""
+    def partial(self) -> bool:
+        """Whether something that should have been read was not."""
         return bool(self.failed) or any(taken.lost or taken.partial for taken in self.taken)
 
-
-class Interrupts:
-    """What KeyboardInterrupt does to long work: it ends a part of it early, or goes through to the caller.
-
-    hold: a factory of context managers that hold interrupts back for the length of a step that must not stop halfway;
-    without one, an interrupt may have come anywhere, and goes through.
-    """
-
-    def __init__(self, hold=None):
-        self.hold = hold or nullcontext
-        self._may_end = hold is not None
-        self.seen = False
-
-    @contextmanager
-    def ending(self):
-        """Let an interrupt end this block."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            if not self._may_end:
-                raise
-            self.seen = True
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings of all sources."""
+        return [line for taken in self.taken for line in taken.warnings]
 
 
-def gather(sources, page_size, view, progress, interrupts=None):
-    """Read the sources and return Gathered.
+def gather(
+    sources: Sequence[Source],
+    page_size: int,
+    view: str,
+    progress: Callable[[int], None],
+    interrupts: Interrupts | None = None,
+) -> Gathered:
+    """Read the sources.
 
-    progress(pages) is told of pages as they are read; interrupts may end the reading early. A source that fails is
-    named in `failed` and what was read of it is kept; when nothing is left the first error is raised, and a UsageError
-    at once.
+    Args:
+        page_size: bytes that a page takes in the store.
+        view: `frames` or `mappings`.
+        progress: called with the pages read since the last call.
+        interrupts: may end the reading early.
+
+    Whatever fails in one source is an error of that source, which is named in `failed`; what was read of it is kept.
+
+    Raises:
+        UsageError: at once.
+        PksmError: the first error, when nothing is left; whatever a reader raised by mistake, as it is.
     """
     interrupts = interrupts or Interrupts()
-    intake = _Intake(Store(page_size), view, len(sources) > 1, interrupts.hold)
-    gathered = Gathered(intake.store)
+    intake = Intake(Store(page_size), view, len(sources) > 1, interrupts.hold)
+    gathered = Gathered(intake.store, len(sources))
     for source in sources:
-        reading = _Reading(source, intake)
-        try:
-            with interrupts.ending():
-                for region in source.regions(page_size, intake.allocate, progress):
-                    reading.take(region)
-                reading.complete = True
-        except UsageError:
-            raise
-        except PksmError as error:
-            gathered.failed.append(error)
-        if reading.complete or reading.mapped:
-            gathered.taken.append(reading.taken())
-            gathered.warnings.extend(source.warnings)
-        gathered.untold += reading.untold
+        _gather_one(source, intake, gathered, page_size, progress, interrupts)
         if interrupts.seen:
             break
     if not gathered.taken:
-        raise KeyboardInterrupt if interrupts.seen else gathered.failed[0]
+        raise KeyboardInterrupt if interrupts.seen else first_of(gathered.failed)
     gathered.born = PageList(intake.born)
     gathered.frames_told = intake.frames_told
+    gathered.interrupted = interrupts.seen
     return gathered
 
 
-class _Intake:
-    """The store being filled, and the frames that are in it.
-
-    compact: live copies are made in a buffer that is used again, and only frames that are new come into the store.
-    """
-
-    def __init__(self, store, view, compact, hold):
-        self.store = store
-        self.by_frame = view == "frames"
-        self.born = []  # runs
-        self.frames_told = False
-        self.hold = hold
-        self._compact = compact and self.by_frame
-        self._scratch = None
-        self._last = None  # (array, first page) that was allocated last in the store
-        self._known = _FrameBook()
-
-    def allocate(self, n_pages):
-        """Give a source memory for a live copy: uint8 (n_pages, page_size)."""
-        with self.hold():
-            if not self._compact:
-                first, array = self.store.allocate(n_pages)
-                self._last = array, first
-                return array
-            if self._scratch is None or len(self._scratch) < n_pages:
-                self._scratch = zeros((n_pages, self.store.page_size))
-            return self._scratch[:n_pages]
-
-    def add_copy(self, buffer, index, frames, exclusive):
-        """Take buffer pages `index` of a live copy; return the page number of each.
-
-        frames, exclusive: of those pages, or None where each is a page of its own. Pages mapped once are new whatever
-        their frame's number: it may have served another process before.
-        """
-        fresh = np.ones(len(index), bool)
-        owners = np.empty(len(index), np.uint32)
-        if frames is not None:
-            shared = np.flatnonzero(~exclusive)
-            owners[shared], fresh[shared] = self._known.look_up(frames[shared])
-        if self._compact:
-            first, array = self.store.allocate(int(fresh.sum()))
-            np.take(buffer, index[fresh], axis=0, out=array, mode="clip")
-            numbers = np.arange(first, first + len(array), dtype=np.uint32)
-        else:
-            array, first = self._last
-            offset = (buffer.ctypes.data - array.ctypes.data) // self.store.page_size
-            assert 0 <= offset <= len(array) - len(buffer), "a region's buffer is not what was allocated for it"
-            numbers = (index[fresh] + (first + offset)).astype(np.uint32)
-        owners[fresh] = numbers
-        if frames is not None:
-            owners[shared] = self._known.enter(frames[shared], owners[shared], fresh[shared])
-        self.born.append(page_runs(numbers))
-        return owners
-
-    def add_mapped(self, buffer, runs):
-        """Take the DATA runs of a mapped file; return the page number of each of their pages."""
-        first, pages = runs["first"].astype(np.int64), runs["pages"].astype(np.int64)
-        ends = first + pages
-        cuts = np.append(0, np.flatnonzero(first[1:] - ends[:-1] > HOLE_PAGES) + 1)
-        lasts = np.append(cuts[1:], len(runs)) - 1
-        flat, size = buffer.reshape(-1), self.store.page_size
-        offsets = [
-            self.store.add(flat[start * size : end * size]) - start
-            for start, end in zip(first[cuts].tolist(), ends[lasts].tolist(), strict=True)
-        ]
-        numbers = expand(first + np.repeat(offsets, lasts - cuts + 1), pages)
-        self.born.append(page_runs(numbers))
-        return numbers
+def _gather_one(
+    source: Source,
+    intake: Intake,
+    gathered: Gathered,
+    page_size: int,
+    progress: Callable[[int], None],
+    interrupts: Interrupts,
+) -> None:
+    reading = _Reading(source, intake, page_size)
+    try:
+        with interrupts.ending():
+            for region in source.regions(page_size, intake.allocate, progress):
+                reading.take(region)
+            reading.complete = True
+        if reading.complete or reading.mapped:
+            gathered.taken.append(reading.taken())
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:
+        gathered.failed.append(as_error_of(source.name, error))
+        if reading.mapped:
+            gathered.taken.append(reading.taken())
+    gathered.untold += reading.untold
 
 
 class _Reading:
     """One source while it is read."""
 
-    def __init__(self, source, intake):
-        self._source, self._intake = source, intake
+    def __init__(self, source: Source, intake: Intake, page_size: int) -> None:
+        self._source, self._intake, self._page_size = source, intake, page_size
         self._counts = dict.fromkeys(State, 0)
-        self._segments = []
-        self._zero = []  # pages by mapping, one array a region
+        self._segments: list[tuple[np.ndarray, np.ndarray]] = []
+        self._zero: list[np.ndarray] = []  # pages by mapping, one array a region
         self._n_mapped = 0
-        self.mapped = []  # runs
+        self.mapped: list[np.ndarray] = []  # runs
         self.untold = 0
         self.complete = False
 
-    def take(self, region):
-        """Take the pages of a region."""
+    def take(self, region: Region) -> None:
+        """Take the pages of a region. Raises PksmError for one that can't be right."""
+        fault = region.fault(self._page_size, len(self._source.mappings))
+        if fault:
+            raise PksmError(f"{self._source.name}: {fault}: its reader is at fault")
         with self._intake.hold():
             for state in State:
                 self._counts[state] += int(region.runs["pages"][region.runs["state"] == state].sum())
@@ -217,11 +163,13 @@ class _Reading:
             if len(zero):
                 self._zero.append(np.bincount(zero["mapping"], zero["pages"]).astype(np.int64))
             data = data_runs(region.runs)
+            if not len(data):
+                return
             mapping = np.repeat(data["mapping"], data["pages"].astype(np.int64))
-            if region.allocated:
+            if region.copies is not None:
                 pages, mapping = self._copied(region, data, mapping)
             else:
-                pages = self._intake.add_mapped(region.buffer, data) if len(data) else mapping
+                pages = self._intake.add_view(region.view, data)
             if not len(pages):
                 return
             heads = np.append(0, np.flatnonzero(np.diff(mapping)) + 1)
@@ -229,7 +177,7 @@ class _Reading:
             self._n_mapped += len(pages)
             self.mapped.append(page_runs(pages))
 
-    def _copied(self, region, data, mapping):
+    def _copied(self, region: Region, data: np.ndarray, mapping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         index = expand(data["first"].astype(np.int64), data["pages"].astype(np.int64))
         frames = exclusive = None
         if self._intake.by_frame and region.frames is not None:
@@ -239,13 +187,14 @@ class _Reading:
             if not told.all():
                 self.untold += len(told) - int(told.sum())
                 index, mapping, frames, exclusive = (column[told] for column in (index, mapping, frames, exclusive))
-        return self._intake.add_copy(region.buffer, index, frames, exclusive), mapping
+        machine = self._source.machine
+        return self._intake.add_copies(region.copies, index, frames, exclusive, machine), mapping
 
-    def taken(self):
+    def taken(self) -> Taken:
         """Return all that was read."""
         source, counts = self._source, self._counts
         starts, segments = ([], []) if not self._segments else zip(*self._segments, strict=True)
-        facts = source.facts() if hasattr(source, "facts") else {}
+        facts = source.facts()
         images = {"not_resident": counts[State.HOLE], "left_out": counts[State.EXCLUDED]}
         reasons = facts.pop("out_of_reach", images)
         reasons["untold"] = reasons.get("untold", 0) + self.untold
@@ -261,48 +210,14 @@ class _Reading:
             hole=counts[State.HOLE],
             excluded=counts[State.EXCLUDED] + self.untold,
             lost=source.lost,
-            partial=getattr(source, "partial", False),
+            partial=source.partial,
             out_of_reach={reason: pages for reason, pages in reasons.items() if pages},
             facts=facts,
             warnings=list(source.warnings),
         )
 
-    def _zero_of(self):
+    def _zero_of(self) -> list[int]:
         zero_of = np.zeros(len(self._source.mappings), np.int64)
         for pages in self._zero:
             zero_of[: len(pages)] += pages
         return zero_of.tolist()
-
-
-class _FrameBook:
-    """Page numbers by frame: sorted parts, each more than twice as long as the next."""
-
-    def __init__(self):
-        self._parts = []
-
-    def look_up(self, frames):
-        """Return (pages, new): the page of each frame (uint32), and which are the first of a frame not yet known."""
-        pages = np.full(len(frames), _NO_PAGE)
-        for known, numbers in self._parts:
-            at = np.minimum(np.searchsorted(known, frames), len(known) - 1)
-            found = known[at] == frames
-            pages[found] = numbers[at[found]]
-        new = np.zeros(len(frames), bool)
-        unknown = np.flatnonzero(pages == _NO_PAGE)
-        new[unknown[np.unique(frames[unknown], return_index=True)[1]]] = True
-        return pages, new
-
-    def enter(self, frames, pages, new):
-        """Learn the pages of the new frames, and return pages with theirs wherever such a frame comes again."""
-        if not new.any():
-            return pages
-        order = np.argsort(frames[new])
-        known, numbers = frames[new][order], pages[new][order]
-        again = np.flatnonzero((pages == _NO_PAGE) & ~new)
-        pages[again] = numbers[np.searchsorted(known, frames[again])]
-        self._parts.append((known, numbers))
-        while len(self._parts) > 1 and len(self._parts[-2][0]) < 2 * len(self._parts[-1][0]):
-            known, numbers = (np.concatenate(column) for column in zip(*self._parts[-2:], strict=True))
-            order = np.argsort(known, kind="stable")
-            self._parts[-2:] = [(known[order], numbers[order])]
-        return pages

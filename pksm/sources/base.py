@@ -1,57 +1,130 @@
-"""What a memory source gives: states, runs of pages, regions, and the protocol every reader follows."""
+"""What every memory source gives: regions of pages, and the facts about it. Readers of others derive from Source."""
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pksm.errors import UsageError
+from pksm.extents import State
 from pksm.linux.proc.smaps import Mapping
+from pksm.sources.files import OpenFile
 
 MIN_PAGE_SIZE = 512
 MAX_PAGE_SIZE = 2 << 20
 
 
-Allocate = Callable[[int], np.ndarray]
+class Allocation(NamedTuple):
+    """Memory for copies of pages: `array` (uint8 (n, page_size)) to write to, and where whoever gave it finds it."""
+
+    array: np.ndarray
+    first: int = 0
+
+
+Allocate = Callable[[int], Allocation]
 Progress = Callable[[int], None]
 
 
 @dataclass
 class Region:
-    """Some runs of a source, sorted by address, and the buffer that holds the bytes of their DATA pages.
+    """Some runs of a source, sorted by address, and the bytes of their DATA pages.
 
-    buffer: uint8, whole pages, or None when no page has data; `frames` (uint64, 0 = unknown) and `exclusive`
-    (bool: mapped once) have one entry a buffer page, or are None. `allocated` tells that `allocate` made the buffer.
+    Attributes:
+        runs: extents.RUN; `first` counts the pages of `view` or `copies`.
+        view: uint8, bytes of a mapped file, which stay where they are; None where there are none.
+        copies: what `allocate` gave, filled, where the bytes were copied.
+        frames: the frame of each page of `copies`, uint64, 0 where it is unknown; or None.
+        exclusive: whether each page of `copies` is mapped once, bool; given together with `frames`.
     """
 
-    buffer: np.ndarray | None
     runs: np.ndarray
+    view: np.ndarray | None = None
+    copies: Allocation | None = None
     frames: np.ndarray | None = None
     exclusive: np.ndarray | None = None
-    allocated: bool = False
+
+    @property
+    def buffer(self) -> np.ndarray | None:
+        """The bytes, as they were read or mapped."""
+        return self.view if self.copies is None else self.copies.array
+
+    def fault(self, page_size: int, n_mappings: int) -> str:
+        """Return what is wrong with a region that a reader made, "" if nothing is: so much must hold to read it."""
+        runs, data = self.runs, self.runs[self.runs["state"] == State.DATA]
+        if len(runs) and int(runs["state"].max()) not in iter(State):
+            return "a run is in a state that there is not"
+        if len(runs) and int(runs["mapping"].max()) >= n_mappings:
+            return f"a run is of mapping {int(runs['mapping'].max())}, and there are {n_mappings}"
+        held = 0 if self.buffer is None else self.buffer.size // page_size
+        if len(data) and ((data["first"] > held) | (data["pages"] > held - data["first"])).any():
+            return f"a run reaches behind the {held} pages of its buffer"
+        if (self.frames is None) != (self.exclusive is None):
+            return "frames and exclusive are given together or not at all"
+        if self.frames is not None and not len(self.frames) == len(self.exclusive) == held:
+            return f"frames and exclusive must have an entry for each of the {held} pages"
+        return ""
 
 
-class Source(Protocol):
-    """One memory to read. `mappings`, `lost` (pages) and `warnings` are filled while reading.
+class Source(ABC):
+    """One memory to read. `mappings`, `lost` and `warnings` may be filled while it is read.
 
-    regions() asks `allocate(n_pages) -> uint8 array (n_pages, page_size)` for the memory of live copies and calls
-    `progress(pages)` with the pages read since the last call. Raises PksmError (UsageError for a wrong page size).
-    A source may have `partial`: whether memory is missing that `lost` does not count. It may have facts() -> dict of
-    further fields for the result; `out_of_reach` in it is {why: HOLE or EXCLUDED pages}.
+    Attributes:
+        name: what the source is called in results and messages.
+        kind: what it is, in a word.
+        file: the file that it reads, or None.
+        mappings: the named parts of its address space, to which runs point.
+        warnings: one line each.
+        lost: pages that should have been read and could not be.
+        partial: whether memory is missing that `lost` does not count.
+        page_size: None; for what only stands for pages, as fingerprints do, the size of these (bytes).
+        machine: whose frames `Region.frames` numbers: sources with equal ones may share frames. None is this machine.
     """
 
-    name: str
-    kind: str
-    mappings: list[Mapping]
-    lost: int
-    warnings: list[str]
+    kind: str = ""
+    page_size: int | None = None
+    machine: Hashable = None
 
-    def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]: ...
-    def close(self) -> None: ...
+    def __init__(self, name: str, file: OpenFile | None = None) -> None:
+        self.name = name
+        self.file = file
+        self.mappings: list[Mapping] = []
+        self.warnings: list[str] = []
+        self.lost = 0
+        self.partial = False
+
+    def parts(self) -> Sequence["Source"]:
+        """Return the memories that this is made of, each a source to be read; closing this one closes them."""
+        return [self]
+
+    @abstractmethod
+    def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
+        """Yield all pages, region by region.
+
+        Args:
+            page_size: bytes.
+            allocate: called with a number of pages; gives the memory for copies of so many.
+            progress: called with the pages read since the last call.
+
+        Raises:
+            UsageError: this memory can't be read in pages of this size.
+            PksmError: it can't be read, in one line.
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """Return further fields for the result; `out_of_reach` among them is {why: HOLE or EXCLUDED pages}."""
+        return {}
+
+    def close(self) -> None:
+        """Let go of what is open; mapped bytes that are still in use stay valid."""
+        if self.file is not None:
+            self.file.close()
 
 
 def check_page_size(page_size: int) -> None:
     """Raise UsageError unless `page_size` (bytes) is a power of two that sources can be read in."""
     if not MIN_PAGE_SIZE <= page_size <= MAX_PAGE_SIZE or page_size & (page_size - 1):
-        raise UsageError(f"page size {page_size}: give a power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}")
+        raise UsageError(
+            f"page size {page_size}: give a power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}", "page_size"
+        )

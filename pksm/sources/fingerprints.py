@@ -6,19 +6,19 @@ records, zero (pages of each mapping known to be zero without bytes), lost, out_
 not all that was meant is here; `warnings`, besides those of the sources.
 """
 
+import itertools
 import json
-import os
+from collections.abc import Iterator
 from types import NoneType
+from typing import Any
 
 import numpy as np
 
-from pksm import extents
 from pksm.errors import PksmError, UsageError
-from pksm.extents import State
+from pksm.extents import State, make_runs
 from pksm.linux.proc.smaps import Mapping
-from pksm.sources import base
-from pksm.sources.base import Region
-from pksm.sources.images import files
+from pksm.sources.base import Allocate, Progress, Region, Source, check_page_size
+from pksm.sources.files import OpenFile
 
 MAGIC, VERSION = b"pksmhash", 2
 HEADER = np.dtype(
@@ -43,61 +43,71 @@ FACTS = {
     "frozen": bool,
     "ksm_merged": (int, NoneType),
 }
-FRAMES = 1 << 33  # room for the frames of one file, in the numbers of many
 
 
-def sniff(path, head: bytes) -> bool:
-    """Tell whether this is a file of fingerprints."""
-    return head.startswith(MAGIC)
+def sniff(file: OpenFile) -> bool:
+    """Return whether the file holds fingerprints."""
+    return file.head.startswith(MAGIC)
 
 
-class FingerprintFile:
-    """An open file of fingerprints. Raises PksmError, with one line, for one that is damaged.
+def open_file(file: OpenFile) -> "FingerprintFile":
+    """Open the file, whose parts are the memories it stands for. Raises PksmError for one that is damaged."""
+    return FingerprintFile(file)
 
-    number: of this file among those of a scan: frames of different files are different frames.
-    """
 
-    def __init__(self, path, number: int = 0):
-        self.path, self._number = os.fspath(path), number
-        fd = files.open_regular(path)
+class FingerprintFile(Source):
+    """An open file of fingerprints: its parts are the sources that were scanned when it was made."""
+
+    kind = "fingerprints"
+    file: OpenFile
+
+    def __init__(self, file: OpenFile) -> None:
+        super().__init__(file.path, file)
+        header = np.frombuffer(file.read_at(0, HEADER.itemsize).ljust(HEADER.itemsize, b"\0"), HEADER)[0]
+        if header["version"] != VERSION:
+            raise PksmError(f"{self.name}: fingerprints of version {header['version']}, which this pksm can't read")
+        self.page_size = int(header["page_size"])
         try:
-            size = os.fstat(fd).st_size
-            header = np.frombuffer(os.pread(fd, HEADER.itemsize, 0).ljust(HEADER.itemsize, b"\0"), HEADER)[0]
-            if bytes(header["magic"]) != MAGIC:
-                raise self._damaged("it does not begin as fingerprints do")
-            if header["version"] != VERSION:
-                raise PksmError(f"{self.path}: fingerprints of version {header['version']}, which this pksm can't read")
-            self.page_size = int(header["page_size"])
-            try:
-                base.check_page_size(self.page_size)
-            except UsageError:
-                raise self._damaged(f"it tells of pages of {self.page_size} bytes") from None
-            table_bytes, n_records = int(header["table_bytes"]), int(header["records"])
-            if table_bytes > TABLE_BYTES or HEADER.itemsize + table_bytes + n_records * RECORD.itemsize != size:
-                raise self._damaged(f"its {size} bytes are not what its header tells")
-            table = self._checked_table(os.pread(fd, table_bytes, HEADER.itemsize), n_records)
-            self._table, self.partial, self.warnings = table["sources"], table["partial"], table["warnings"]
-            mapped = files.map_file(self.path, fd, size)
-        finally:
-            os.close(fd)
-        self._records = mapped[HEADER.itemsize + table_bytes :].view(RECORD)
+            check_page_size(self.page_size)
+        except UsageError:
+            raise self._damaged(f"it is about pages of {self.page_size} bytes") from None
+        table_bytes, n_records = int(header["table_bytes"]), int(header["records"])
+        if table_bytes > TABLE_BYTES or HEADER.itemsize + table_bytes + n_records * RECORD.itemsize != file.size:
+            raise self._damaged(f"its {file.size} bytes are not what its header promises")
+        table = self._checked_table(file.read_at(HEADER.itemsize, table_bytes), n_records)
+        self._table, self.partial, self.warnings = table["sources"], table["partial"], table["warnings"]
+        self._records_at = HEADER.itemsize + table_bytes
 
-    def __len__(self):
-        return len(self._table)
+    def parts(self) -> list["FingerprintSource"]:
+        """Return the memories that were scanned, in order."""
+        starts = itertools.accumulate((one["records"] for one in self._table), initial=0)
+        return [
+            FingerprintSource(self, index, about, start)
+            for index, (about, start) in enumerate(zip(self._table, starts, strict=False))
+        ]
 
-    def source(self, index: int) -> "FingerprintSource":
-        """Open source `index` of the file."""
-        about = self._table[index]
-        start = sum(one["records"] for one in self._table[:index])
-        return FingerprintSource(self, about, index, self._records[start : start + about["records"]])
+    def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
+        """Refuse: there are no pages here, and no one address space."""
+        raise UsageError(f"{self.name}: holds fingerprints of pages, not their bytes; a scan reads them")
 
-    def frames(self, records: np.ndarray) -> np.ndarray:
-        """Return frame numbers that no other file's frames have, from 1."""
-        return records["frame"].astype(np.uint64) + np.uint64(self._number * FRAMES + 1)
+    def records(self, start: int, stop: int, index: int, n_mappings: int) -> np.ndarray:
+        """Read records (RECORD) `start` to `stop` of the file. Raises PksmError unless they can be of source `index`."""
+        at, size = self._records_at + start * RECORD.itemsize, (stop - start) * RECORD.itemsize
+        data = self.file.read_at(at, size)
+        if len(data) < size:
+            raise self.file.shrunk()
+        records = np.frombuffer(data, RECORD)
+        if len(records) and (
+            (records["source"] != index).any()
+            or int(records["mapping"].max()) >= n_mappings
+            or ((records["flags"] & ZERO != 0) != ((records["xxh3"] == 0) & (records["xxh64"] == 0))).any()
+        ):
+            raise self._damaged(f"records of its source {index} can't be right")
+        return records
 
-    def _checked_table(self, text, n_records):
+    def _checked_table(self, text: bytes, n_records: int) -> dict[str, Any]:
         try:
-            table = json.loads(text)
+            table: dict[str, Any] = json.loads(text)
             sources = table["sources"]
             fine = type(sources) is list and len(sources) > 0 and all(map(_is_fine, sources))
             fine = fine and sum(source["records"] for source in sources) == n_records
@@ -108,32 +118,24 @@ class FingerprintFile:
             raise self._damaged("its table of sources can't be right")
         return table
 
-    def _damaged(self, what):
-        return PksmError(f"{self.path}: {what}: the file is damaged; make it again with --fingerprints")
-
-    def check(self, records: np.ndarray, index: int, n_mappings: int) -> None:
-        """Raise PksmError for records that can't be of source `index`."""
-        if len(records) and (
-            (records["source"] != index).any()
-            or int(records["mapping"].max()) >= n_mappings
-            or ((records["flags"] & ZERO != 0) != ((records["xxh3"] == 0) & (records["xxh64"] == 0))).any()
-        ):
-            raise self._damaged(f"records of its source {index} can't be right")
+    def _damaged(self, what: str) -> PksmError:
+        return PksmError(f"{self.name}: {what}: the file is damaged; make it again with a scan that keeps fingerprints")
 
 
-class FingerprintSource:
+class FingerprintSource(Source):
     """The memory of one source of a fingerprint file; its pages are those sums. `page_size` is that of the memory."""
 
-    def __init__(self, file: FingerprintFile, about: dict, index: int, records: np.ndarray):
-        self.name, self.kind = f"{file.path}: {about['name']}", about["kind"]
-        self.page_size = file.page_size
+    def __init__(self, whole: FingerprintFile, index: int, about: dict[str, Any], start: int) -> None:
+        super().__init__(f"{whole.name}: {about['name']}", whole.file)
+        self.kind, self.page_size = about["kind"], whole.page_size
+        self.machine = whole.file  # frames of another file are other frames
         self.mappings = [Mapping(name, 0, 0) for name in about["mappings"]]
-        self.lost, self.partial = about["lost"], file.partial
-        lines = [*([] if index else file.warnings), *about["warnings"]]  # the file's once
-        self.warnings = [f"{file.path}: {line}" for line in lines]
-        self._file, self._about, self._index, self._records = file, about, index, records
+        self.lost, self.partial = about["lost"], whole.partial
+        lines = [*([] if index else whole.warnings), *about["warnings"]]  # the file's once
+        self.warnings = [f"{whole.name}: {line}" for line in lines]
+        self._whole, self._about, self._index, self._start = whole, about, index, start
 
-    def regions(self, page_size, allocate, progress):
+    def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Yield the sums as pages of SUM_BYTES, and the counts of what has none."""
         if page_size != SUM_BYTES:
             raise PksmError(f"{self.name}: fingerprints can't be read as pages of {page_size} bytes")
@@ -142,26 +144,28 @@ class FingerprintSource:
         zero = self._about["zero"]
         counts = [holes, sum(out.values()) - holes, *zero]
         states = [State.HOLE, State.EXCLUDED, *[State.ZERO] * len(zero)]
-        yield Region(None, extents.make_runs(states, [0, 0, *range(len(zero))], 0, counts))
-        for start in range(0, len(self._records), AT_ONCE):
-            records = self._records[start : start + AT_ONCE]
-            self._file.check(records, self._index, len(self.mappings))
-            buffer = allocate(len(records))
-            sums = buffer.view("<u8")
+        runs = make_runs(states, [0, 0, *range(len(zero))], 0, counts)
+        yield Region(runs[runs["pages"] > 0])
+        end = self._start + self._about["records"]
+        for start in range(self._start, end, AT_ONCE):
+            records = self._whole.records(start, min(start + AT_ONCE, end), self._index, len(self.mappings))
+            copies = allocate(len(records))
+            sums = copies.array.view("<u8")
             sums[:, 0], sums[:, 1] = records["xxh3"], records["xxh64"]
             heads = np.append(0, np.flatnonzero(np.diff(records["mapping"])) + 1)
             pages = np.diff(heads, append=len(records))
-            runs = extents.make_runs(State.DATA, records["mapping"][heads], heads + start, pages)
+            runs = make_runs(State.DATA, records["mapping"][heads], heads + start, pages)
             progress(len(records))
-            yield Region(buffer, runs, self._file.frames(records), records["flags"] & ONCE != 0, allocated=True)
+            frames, once = records["frame"].astype(np.uint64) + np.uint64(1), records["flags"] & ONCE != 0
+            yield Region(runs, copies=copies, frames=frames, exclusive=once)
 
-    def facts(self) -> dict:
+    def close(self) -> None:
+        """Do nothing: the file is of other parts, too, and closes with it."""
+
+    def facts(self) -> dict[str, Any]:
         """Return what the scan that made the file knew."""
         known = {name: value for name, value in self._about["facts"].items() if name in FACTS}
         return {**known, "out_of_reach": dict(self._about["out_of_reach"])}
-
-    def close(self) -> None:
-        """Let go of the file; its mapping ends with the last that uses it."""
 
 
 def _are_texts(lines):

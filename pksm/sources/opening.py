@@ -1,85 +1,177 @@
-"""Sources of memory: image files and live processes, each read by a module of its own.
+"""Opening sources: files by the reader that knows them, live processes, commands.
 
-A reader of files is a module with `sniff(path, head) -> bool` and `open_file(path) -> Source`; its docstring's first
-line says what it reads. Ours are named in READERS, those of other packages by entry points of the group `pksm.sources`.
+A reader of files is a module with `sniff(file) -> bool` and `open_file(file) -> Source`, which get an OpenFile: its
+path, descriptor, size and first bytes. The first line of the reader's docstring says what it reads. The source owns the
+file once `open_file` has returned; until then whoever called it closes it. Our readers are named in READERS, those of
+other packages by entry points of the group `pksm.sources`.
 """
 
 import importlib
+import os
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, Protocol
+
+from pksm import plugins
+from pksm.errors import BusError, PksmError, UsageError
+from pksm.sources.base import Source
+from pksm.sources.files import OpenFile
 
 # Tried in this order; raw takes any file, so it comes last, behind those of other packages.
-READERS = ("elfcore", "lime", "avml", "kdump", "raw")
+READERS = {
+    "fingerprints": "pksm.sources.fingerprints",
+    "elfcore": "pksm.sources.images.elfcore",
+    "lime": "pksm.sources.images.lime",
+    "avml": "pksm.sources.images.avml",
+    "kdump": "pksm.sources.images.kdump",
+    "raw": "pksm.sources.images.raw",
+}
 ENTRY_POINTS = "pksm.sources"
-MODULES = {name: f"pksm.sources.images.{name}" for name in READERS} | {"proc": "pksm.sources.live.process"}
 
 
-def open_target(path):
+class Reader(Protocol):
+    """A module that reads files of one format."""
+
+    def sniff(self, file: OpenFile) -> bool:
+        """Return whether the file is in this format."""
+
+    def open_file(self, file: OpenFile) -> Source:
+        """Make a source of the file. Raises PksmError, with the reason and the remedy."""
+
+
+def open_target(path: str | os.PathLike[str]) -> Source:
     """Open the file `path` with the first reader that knows it. Raises PksmError or UsageError with one line.
 
     A reader of another package that is broken is named in a warning and passed over; so is what it would have read.
     """
-    from pksm.sources.images import files
-
-    head = files.read_head(path)
-    *known, last = map(_our_reader, READERS)
-    for reader in known:
-        if reader.sniff(path, head):
-            return reader.open_file(path)
-    for name, reader in _other_readers():
-        if _guarded(name, reader.sniff, path, head):
-            return reader.open_file(path)
-    return last.open_file(path)
-
-
-def formats() -> dict:
-    """Return {reader: what it reads} of all readers of files, in the order in which they are tried."""
-    ours = [(name, _our_reader(name)) for name in READERS]
-    readers = [*ours[:-1], *_other_readers(), ours[-1]]
-    return {name: (reader.__doc__ or "").strip().partition("\n")[0] for name, reader in readers}
+    file = OpenFile(path)
+    try:
+        source = _reader_of(file).open_file(file)
+        if not isinstance(source, Source):
+            raise PksmError(f"{file.path}: its reader returned a {type(source).__name__}, which is not a Source")
+    except BaseException as error:
+        file.close()
+        if isinstance(error, MemoryError) or not isinstance(error, Exception):
+            raise
+        raise as_error_of(file.path, error) from error.__cause__
+    return source
 
 
-def open_pid(pid: int, racy: str = "keep"):
+def open_pid(pid: int, racy: str = "keep") -> Source:
     """Open the live process `pid`. Raises PksmError when it is gone or may not be read.
 
     racy: `keep` or `drop` pages that were written since they were read, or leave that `unchecked`.
     """
-    from pksm.sources.live import process as proc
+    from pksm.sources.live import process
 
-    return proc.ProcessSource(pid, racy)
+    return process.ProcessSource(pid, racy)
 
 
-def run_command(argv, after: float = 1.0, racy: str = "keep"):
+def run_command(argv: Sequence[str], after: float = 1.0, racy: str = "keep") -> Source:
     """Start `argv` and open it as a process that is read `after` seconds after its start and ended on close."""
     from pksm.sources.live import command
 
     return command.CommandSource(argv, after, racy)
 
 
-def _our_reader(name):
-    return importlib.import_module(MODULES[name])
+def formats() -> dict[str, str]:
+    """Return {reader: what it reads} of all readers of files, in the order in which they are tried."""
+    *ours, last = ((name, _our_reader(name)) for name in READERS)
+    readers = [*ours, *plugins.load(ENTRY_POINTS, _checked).items(), last]
+    return {name: (reader.__doc__ or "").strip().partition("\n")[0] for name, reader in readers}
 
 
-def _other_readers():
-    """Return (name, reader) of those of other packages that load."""
-    from importlib.metadata import entry_points
+@contextmanager
+def opened(
+    openers: Iterable[Callable[[], Source]], hold: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> Iterator[tuple[list[Source], list[PksmError]]]:
+    """Call each opener and give (sources, errors); close the sources at the end.
 
-    points = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
-    loaded = [(point.name, _guarded(point.name, _checked, point)) for point in points]
-    return [(name, reader) for name, reader in loaded if reader is not None]
+    hold: makes context managers that hold interrupts back while a source is opened.
+
+    Raises:
+        UsageError: at once.
+        PksmError: the first error, when no source is left; whatever a reader raised by mistake, as it is.
+    """
+    sources: list[Source] = []
+    errors: list[PksmError] = []
+    with ExitStack() as stack:
+        for opener in openers:
+            try:
+                with hold():
+                    source = opener()
+                    stack.callback(_close, source)
+                    sources.append(source)
+            except (UsageError, MemoryError):
+                raise
+            except Exception as error:
+                errors.append(as_error_of("a source", error))
+        if errors and not sources:
+            raise first_of(errors)
+        yield sources, errors
 
 
-def _checked(point):
-    reader = point.load()
+def as_error_of(name: str, error: Exception) -> PksmError:
+    """Return an error as one of PksmError: what else a source raises is a fault of its reader, named with its class."""
+    if isinstance(error, PksmError):
+        return error
+    wrapped = PksmError(f"{name}: its reader failed with {plugins.reason(error)}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def first_of(errors: Sequence[PksmError]) -> Exception:
+    """Return the error to raise when nothing is left: the first, which says how many more there are.
+
+    A fault of a reader is returned as it was raised: it may be a bug, and shows where it is.
+    """
+    first, others = errors[0], len(errors) - 1
+    if isinstance(first.__cause__, Exception):
+        return first.__cause__
+    if others:
+        first.args = (f"{first}; {others} more could not be read either",)
+    return first
+
+
+@contextmanager
+def naming_files_that_shrink(sources: Iterable[Source]) -> Iterator[None]:
+    """Say in a BusError which file it was."""
+    try:
+        yield
+    except BusError:
+        for source in sources:
+            if source.file is not None and source.file.has_shrunk:
+                raise source.file.shrunk() from None
+        raise
+
+
+def _close(source: Source) -> None:
+    """Close a source; that it fails to close changes nothing about what was read."""
+    try:
+        source.close()
+    except MemoryError:
+        raise
+    except Exception as error:
+        warnings.warn(str(as_error_of(source.name, error)), stacklevel=2)
+
+
+def _reader_of(file: OpenFile) -> Reader:
+    *known, last = map(_our_reader, READERS)
+    for reader in known:
+        if reader.sniff(file):
+            return reader
+    for name, reader in plugins.load(ENTRY_POINTS, _checked).items():
+        if plugins.guarded(ENTRY_POINTS, name, reader.sniff, file):
+            return reader
+    return last
+
+
+def _our_reader(name: str) -> Any:
+    return importlib.import_module(READERS[name])
+
+
+def _checked(name: str, reader: Any) -> Reader:
     if not callable(reader.sniff) or not callable(reader.open_file):
         raise TypeError("sniff and open_file must be functions")
     return reader
-
-
-def _guarded(name, function, *arguments):
-    """Call code of another package; None, and a warning that names it, when it fails."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        warnings.warn(f"the plug-in {name} (entry point of {ENTRY_POINTS}) does not work: {reason}", stacklevel=3)
-        return None

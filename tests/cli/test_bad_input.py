@@ -42,9 +42,9 @@ def ram(tmp_path):
         (["--set", "quirks=fast"], ["fast", "lifo-batch"]),
         (["--set", "run=0"], ["run=0"]),
         (["--view", "pages"], ["pages", "frames, mappings"]),
-        (["--threads", "0"], ["threads 0"]),
+        (["--threads", "0"], ["--threads: 0"]),
         (["--threads", "x"], ["--threads"]),
-        (["--top", "-1"], ["top -1"]),
+        (["--top", "-1"], ["--top: -1"]),
         (["--json", "--csv"], ["--csv", "--json"]),
         (["--csv", "--matrix"], ["--matrix", "CSV", "--json"]),
         (["--csv", "--show-bytes"], ["--show-bytes", "CSV", "--json"]),
@@ -60,8 +60,8 @@ def ram(tmp_path):
         (["--after", "nan", "--", "true"], ["--after"]),
         (["--after", "3000000", "--", "true"], ["--after: 3e+06 s", "less than a day"]),
         (["--after", "1e10", "--", "true"], ["--after: 1e+10 s"]),
-        (["--freeze", "--freeze-timeout", "1e10", "--", "sleep", "60"], ["freeze time-out", "up to a day"]),
-        (["--freeze", "--freeze-timeout", "nan", "--", "sleep", "60"], ["freeze time-out"]),
+        (["--freeze", "--freeze-timeout", "1e10", "--", "sleep", "60"], ["--freeze-timeout: ", "up to a day"]),
+        (["--freeze", "--freeze-timeout", "nan", "--", "sleep", "60"], ["--freeze-timeout: nan"]),
         (["--", "no-such-command-anywhere"], ["no-such-command-anywhere", "not found"]),
     ],
     ids=" ".join,
@@ -151,7 +151,7 @@ def test_a_file_that_shrinks_while_it_is_mapped(ram, capfd, monkeypatch):
             yield from super().regions(page_size, allocate, progress)
             os.truncate(self.name, 0)
 
-    monkeypatch.setattr(sources, "open_target", Shrinking)
+    monkeypatch.setattr(sources, "open_target", lambda path: Shrinking(sources.OpenFile(path)))
     done = run(capfd, "scan", ram)
     assert (done.code, done.out) == (1, "") and is_one_line(done.err, ram, "shorter", "copy")
 

@@ -12,7 +12,8 @@ PAGE = 4096
 MEASURE = """
 import sys
 from pksm import sources
-from pksm.scan import Settings, opened, scan
+from pksm.scan import Settings, scan
+from pksm.sources import opened
 
 def anonymous():
     with open("/proc/self/status") as status:

@@ -14,7 +14,7 @@ import pytest
 from pksm import sources
 from pksm.extents import State
 from pksm.linux.proc import pagemap
-from pksm.scan.run import Settings, scan
+from pksm.scan import Settings, scan
 
 from model.oracle import answer
 from support.cli_runs import as_nobody, run
@@ -75,6 +75,9 @@ class Recorder:
 
     def __getattr__(self, name):
         return getattr(self._source, name)
+
+    def parts(self):
+        return [self]
 
     def regions(self, page_size, allocate, progress):
         for region in self._source.regions(page_size, allocate, progress):
@@ -202,5 +205,5 @@ def test_without_root_shared_frames_are_left_out_or_counted_as_mappings():
     assert out > 0 and frames["totals"]["pages"] >= PAGES
     assert mappings["totals"]["pages"] == frames["totals"]["pages"] + out
     told = [warning for warning in frames["warnings"] if f"{out} pages are left out" in warning]
-    assert len(told) == 1 and "CAP_SYS_ADMIN" in told[0] and "--view mappings" in told[0]
+    assert len(told) == 1 and "CAP_SYS_ADMIN" in told[0] and "view `mappings`" in told[0]
     assert not any("left out" in warning for warning in mappings["warnings"])

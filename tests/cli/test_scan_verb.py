@@ -246,7 +246,7 @@ def test_what_no_fingerprints_are_made_of(tmp_path, capfd):
         ([prints, prints], "already"),
         ([prints, prints, path], "already"),
         ([damaged, damaged, path], "already"),
-        ([new, "--view", "mappings", path], "--view frames"),
+        ([new, "--view", "mappings", path], "view frames"),
     ):
         done = run(capfd, "scan", "--fingerprints", *arguments)
         assert done.code == 2 and is_one_line(done.err, "--fingerprints", words)

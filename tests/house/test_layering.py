@@ -24,7 +24,7 @@ ROOMS = {
     "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents", "documents"},
     "simulation": {"hosts", "policies", "engine", "linux", "protocols", "documents"},
     "bench": {"simulation", "hosts", "policies", "engine", "linux", "protocols", "documents", "validation"},
-    "profiler": {"simulation", "scan", "bench", "hosts", "policies", "engine", "linux", "documents"},
+    "profiler": {"simulation", "scan", "sources", "bench", "hosts", "policies", "engine", "linux", "documents"},
     "validation": {"simulation", "hosts", "policies", "engine", "linux", "protocols", "documents"},
     "report": {"documents"},
     "cli": {"*"},

@@ -13,7 +13,8 @@ import pytest
 from pksm import report, sources
 from pksm.extents import State
 from pksm.report import text
-from pksm.scan.run import Settings, opened, scan
+from pksm.scan import Settings, scan
+from pksm.sources import opened
 
 from support.memory_sources import GivenSource, data, write_file
 

@@ -9,7 +9,7 @@ import pytest
 from pksm import report
 from pksm.report import text
 from pksm.report.scan import SOURCES_SHOWN
-from pksm.scan.run import Settings, scan
+from pksm.scan import Settings, scan
 
 from support.memory_sources import GivenSource, data
 

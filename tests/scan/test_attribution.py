@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from pksm.extents import State
-from pksm.scan.run import Settings, scan
+from pksm.scan import Settings, scan
 
 from support.memory_sources import GivenSource, Process, data
 

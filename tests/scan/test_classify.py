@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pksm.engine.store import Store
+from pksm.scan import Settings, scan
 from pksm.scan.classify import BYTES_AT_ONCE, looks
-from pksm.scan.run import Settings, scan
 
 from support.memory_sources import GivenSource, data
 

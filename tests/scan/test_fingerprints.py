@@ -12,10 +12,9 @@ import pytest
 
 from pksm.errors import PksmError, UsageError
 from pksm.extents import State
-from pksm.scan import fingerprints
-from pksm.scan.gather import Interrupts
-from pksm.scan.run import Settings, scan
+from pksm.scan import Interrupts, Settings, fingerprints, scan
 from pksm.sources import fingerprints as layout
+from pksm.sources import open_target
 
 from support.memory_sources import GivenSource, Process, data
 
@@ -32,11 +31,7 @@ def scan_and_keep(path, sources, **settings):
 
 
 def opened(*paths):
-    sources = []
-    for number, path in enumerate(paths):
-        file = layout.FingerprintFile(path, number)
-        sources += [file.source(index) for index in range(len(file))]
-    return sources
+    return [open_target(path) for path in paths]
 
 
 def scan_prints(*paths, **settings):
@@ -234,10 +229,10 @@ def test_what_does_not_go_with_fingerprints(tmp_path):
     with pytest.raises(UsageError, match="together"):
         scan([*opened(path), GivenSource("two", data(page("a")))], Settings(page_size=SIZE))
     with pytest.raises(UsageError, match="pages of 512 bytes"):
-        scan(opened(path))
+        scan(opened(path), Settings(page_size=4096))
     with pytest.raises(UsageError, match="equal pages only"):
         scan_prints(path, preset="v0.2")
-    with pytest.raises(UsageError, match="no bytes"):
+    with pytest.raises(UsageError, match="show_bytes: fingerprints hold no bytes"):
         scan_prints(path, show_bytes=True)
 
 
@@ -250,7 +245,7 @@ def test_what_no_fingerprints_are_made_of(tmp_path):
             scan_and_keep(target, opened(path))
         with pytest.raises(UsageError, match="together"):
             scan_and_keep(target, [*opened(path), GivenSource("two", data(page("a")))])
-        with pytest.raises(UsageError, match="--view frames"):
+        with pytest.raises(UsageError, match="keep: take the view frames"):
             scan_and_keep(target, [GivenSource("two", data(page("a")))], view="mappings")
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["prints"]
 

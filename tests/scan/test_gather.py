@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from pksm.errors import PksmError, UsageError
 from pksm.extents import PageList, State, page_runs
-from pksm.scan import gather as gathering
-from pksm.scan.gather import Interrupts, gather
+from pksm.scan import Interrupts
+from pksm.scan.gather import gather
+from pksm.scan.intake import FrameBook
 from pksm.sources import open_target
 
 from support.memory_sources import GivenSource, data
@@ -49,7 +50,7 @@ def test_consecutive_pages_are_one_run():
 
 @given(st.lists(st.lists(st.integers(1, 30), max_size=20), max_size=12))
 def test_frame_book_is_a_dict(batches):
-    book, model, next_page = gathering._FrameBook(), {}, 0
+    book, model, next_page = FrameBook(), {}, 0
     for batch in batches:
         frames = np.array(batch, np.uint64)
         pages, new = book.look_up(frames)

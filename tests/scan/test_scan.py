@@ -16,10 +16,12 @@ from pksm.errors import BusError, PksmError, UsageError
 from pksm.extents import State
 from pksm.policies.pksmd.quirks import QUIRKS
 from pksm.policies.pksmd.tunables import PRESETS
+from pksm.scan import Interrupts, Settings, scan
 from pksm.scan.counting import _Marks
-from pksm.scan.gather import Interrupts
-from pksm.scan.run import DEFAULTS, SCHEMA, Settings, opened, scan
+from pksm.scan.document import SCHEMA
+from pksm.scan.settings import DEFAULTS
 from pksm.simulation.workloads import LOADS, make
+from pksm.sources import Region, opened
 
 from model.oracle import answer
 from support.line_events import line_events
@@ -80,7 +82,7 @@ def test_random_files_against_brute_force(tmp_path, seed):
         pages = random_pages(rng, rng.randrange(1, 200), size)
         files[name] = [content if content or size >= 4096 else bytes(size) for content in pages]
     paths = [write_file(tmp_path / name, pages, size) for name, pages in files.items()]
-    result = scan_files(*paths, page_size=size, top=rng.choice([0, 1, 5, 50]), preset=rng.choice(PRESETS))
+    result = scan_files(*paths, page_size=size, top=rng.choice([0, 1, 5, 50]), preset=rng.choice(list(PRESETS)))
     check_against_brute_force(result, files)
 
 
@@ -191,7 +193,7 @@ def test_frames_that_are_not_told_are_warned_of_once():
     result = scan(sources_, Settings(page_size=SIZE))
     assert result["totals"]["pages"] == 2 and [source["pages"]["excluded"] for source in result["sources"]] == [1, 1]
     assert len(result["warnings"]) == 1
-    for word in ("2 pages", "CAP_SYS_ADMIN", "root", "--view mappings"):
+    for word in ("2 pages", "CAP_SYS_ADMIN", "root", "view `mappings`"):
         assert word in result["warnings"][0]
 
 
@@ -395,10 +397,10 @@ def test_no_python_per_page_of_a_process():
 
         class Live(GivenSource):
             def regions(self, page_size, allocate, progress):
-                buffer = allocate(n)
-                buffer[:] = contents
+                copies = allocate(n)
+                copies.array[:] = contents
                 runs = extents.make_runs([State.DATA], [0], [0], [n])
-                yield sources.base.Region(buffer, runs, frames.astype(np.uint64), exclusive, allocated=True)
+                yield Region(runs, copies=copies, frames=frames.astype(np.uint64), exclusive=exclusive)
 
         pair = [Live("one", [], names=["heap"]), Live("two", [], names=["heap"])]
         return line_events(lambda: scan(pair, Settings(page_size=SIZE)))

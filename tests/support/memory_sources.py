@@ -7,10 +7,10 @@ import numpy as np
 
 from pksm.extents import State, make_runs
 from pksm.linux.proc.smaps import Mapping
-from pksm.sources.base import Region
+from pksm.sources.base import Region, Source
 
 
-class GivenSource:
+class GivenSource(Source):
     """A source of given pages.
 
     pages: a list of (state, content); content: bytes of one page, None where the state has none. frames, exclusive:
@@ -21,7 +21,7 @@ class GivenSource:
     kind = "given"
 
     def __init__(self, name, pages, frames=None, exclusive=None, names=None, cuts=(), then=None):
-        self.name, self.lost, self.warnings = name, 0, []
+        super().__init__(name)
         self._pages, self._frames, self._exclusive, self._cuts, self._then = pages, frames, exclusive, cuts, then
         names = names or ["heap"] * len(pages)
         known = list(dict.fromkeys(names))
@@ -37,16 +37,16 @@ class GivenSource:
             contents = [content for state, content in self._pages[start:end] if state == State.DATA]
             runs = make_runs(states, self._mapping[start:end], np.arange(start, end) * page_size, [1] * (end - start))
             if not contents:
-                yield Region(None, runs)
+                yield Region(runs)
                 continue
-            buffer = allocate(len(contents))
-            buffer[:] = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, page_size)
+            copies = allocate(len(contents))
+            copies.array[:] = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, page_size)
             part = slice(done, done + len(contents))
             done += len(contents)
             frames = None if self._frames is None else np.array(self._frames[part], np.uint64)
             exclusive = None if self._exclusive is None else np.array(self._exclusive[part], bool)
             progress(len(contents))
-            yield Region(buffer, runs, frames, exclusive, allocated=True)
+            yield Region(runs, copies=copies, frames=frames, exclusive=exclusive)
         if self._then:
             self._then()
 

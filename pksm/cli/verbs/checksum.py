@@ -92,8 +92,8 @@ def _sum(options):
     native.catch_bus_errors()
     name, path = options.what
     file = sums.FileSums(path, name, options.page_size, options.seed)
-    if file.bytes_over:
-        output.remark(f"{path}: {file.bytes_over} bytes over after the last whole page are left out")
+    for warning in file.warnings:
+        output.remark(warning)
     if options.json:
         document = {"schema": "pksm.checksum.sum/1", "strategy": name, "page_size": options.page_size}
         texts = [text for _, part in file.parts(AT_ONCE) for text in sums.hexadecimal(part, file.width)]

@@ -45,7 +45,8 @@ def run(options, interrupts):
     """Start the interpreters, scan them, print, and end them; return the exit code."""
     from pksm import sources
     from pksm.engine import native
-    from pksm.scan.run import Settings, opened, scan
+    from pksm.scan import Settings, scan
+    from pksm.sources import opened
 
     native.catch_bus_errors()
     output.remark(f"starting {CHILDREN} Python interpreters, {HOLDS}")

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import importlib
 import mmap
 import os
 
@@ -57,11 +56,10 @@ def gather_facts():
 
 def _sources():
     """Kinds of sources by name, with the first line of what their modules say of themselves."""
-    from pksm.sources import opening
+    from pksm import sources
+    from pksm.sources.live import process
 
-    modules = {**{name: name for name in opening.READERS}, "process": "proc"}
-    about = {kind: importlib.import_module(opening.MODULES[name]).__doc__ for kind, name in modules.items()}
-    return {kind: text.partition("\n")[0] for kind, text in about.items()}
+    return {**sources.formats(), "process": process.__doc__.partition("\n")[0]}
 
 
 def _tells_frames():

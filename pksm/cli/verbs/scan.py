@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 
 from pksm.cli import exit_codes, output
@@ -25,7 +25,6 @@ examples:
 LOOKED_AT, LOOKED_AT_BYTES = 4096, 16 << 20
 RACY = ("keep", "drop", "unchecked")
 FREEZE_S = 10.0
-PAGE_SIZE = 4096
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 
 
@@ -90,13 +89,13 @@ def run(options, interrupts):
         )
     )
     from pksm.engine import native
+    from pksm.scan import Interrupts, Settings, scan
     from pksm.scan.attribution import MOST_SOURCES
-    from pksm.scan.gather import Interrupts
-    from pksm.scan.run import Settings, check_keeping, opened, scan
+    from pksm.sources import opened
 
     native.catch_bus_errors()
     settings = Settings(
-        page_size=targets.page_size or PAGE_SIZE if options.page_size is None else options.page_size,
+        page_size=options.page_size,
         preset=options.preset,
         changes=_changes(options),
         threads=len(os.sched_getaffinity(0)) if options.threads is None else options.threads,
@@ -106,10 +105,8 @@ def run(options, interrupts):
     )
     if not (options.json or options.csv):
         settings = for_table(settings)
-    if options.fingerprints is not None:
-        check_keeping(targets.fingerprints, settings.view)
     with (
-        _fingerprint_file(options.fingerprints) as keep,
+        _fingerprint_file(options.fingerprints, options.targets) as keep,
         opened(targets.openers, interrupts.hold) as (sources, errors),
     ):
         result = scan(
@@ -136,12 +133,18 @@ def _check_form(options):
                 raise UsageError(f"{name}: CSV has no room for it; take --json, or neither")
 
 
-def _fingerprint_file(path):
+@contextmanager
+def _fingerprint_file(path, targets):
     if path is None:
-        return nullcontext()
+        yield None
+        return
     from pksm.scan import fingerprints
 
-    return fingerprints.new_file(path)
+    with fingerprints.new_file(path) as keep:
+        there = [target for target in targets if os.path.exists(target)] if os.path.exists(path) else []
+        if any(os.path.samefile(path, target) for target in there):
+            raise UsageError(f"{path}: is a target already; name another file", "fingerprints")
+        yield keep
 
 
 def _freezer(options, sources, targets):
@@ -160,7 +163,9 @@ def _freezer(options, sources, targets):
 
 def for_table(settings):
     """Return settings with more groups: in a table, those that look and live alike become one row."""
-    looked_at = min(LOOKED_AT, LOOKED_AT_BYTES // settings.page_size)
+    from pksm.scan.settings import PAGE_SIZE
+
+    looked_at = min(LOOKED_AT, LOOKED_AT_BYTES // (settings.page_size or PAGE_SIZE))
     return replace(settings, top=max(settings.top, looked_at)) if settings.top else settings
 
 

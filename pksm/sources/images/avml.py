@@ -8,6 +8,7 @@ from pksm import extents
 from pksm.extents import State
 from pksm.linux.proc.smaps import Mapping
 from pksm.sources.base import Region
+from pksm.sources.files import OpenFile
 from pksm.sources.images import extras, lime, snappy
 from pksm.sources.images.image import Image
 
@@ -15,14 +16,14 @@ MAGIC = b"AVML"
 SKIPPED_BYTES = 16 << 20  # blocks of this size are left out when they are all zero
 
 
-def sniff(path, head: bytes) -> bool:
+def sniff(file: OpenFile) -> bool:
     """Tell whether the file is a compressed AVML image."""
-    return head[:4] == MAGIC
+    return file.head[:4] == MAGIC
 
 
-def open_file(path) -> "AvmlImage":
-    """Open `path` as an AVML image. Raises PksmError, UnsupportedError when the package for snappy is missing."""
-    return AvmlImage(path)
+def open_file(file: OpenFile) -> "AvmlImage":
+    """Open the file as an AVML image. Raises PksmError, UnsupportedError when the package for snappy is missing."""
+    return AvmlImage(file)
 
 
 class AvmlImage(Image):
@@ -49,7 +50,7 @@ class AvmlImage(Image):
             yield from pages.regions(stream.parts(), allocate, progress)
             if stream.inflated < size:
                 missing = -(-(end - pages.address) // page_size)
-                yield Region(None, extents.make_runs(State.EXCLUDED, 0, [pages.address], [missing]))
+                yield Region(extents.make_runs(State.EXCLUDED, 0, [pages.address], [missing]))
                 self.say_cut_off(missing)
             else:
                 bytes_over += pages.bytes_over
@@ -87,10 +88,10 @@ class _Pages:
             pages = (len(data) - skipped) // size
             stop = skipped + pages * size
             if pages:
-                buffer = allocate(pages)
-                buffer.reshape(-1)[:] = data[skipped:stop]
+                copies = allocate(pages)
+                copies.array.reshape(-1)[:] = data[skipped:stop]
                 progress(pages)
-                yield Region(buffer, extents.make_runs(State.DATA, 0, [self.address], [pages]), allocated=True)
+                yield Region(extents.make_runs(State.DATA, 0, [self.address], [pages]), copies=copies)
                 self.address += pages * size
             tail = data[stop:].copy()
         self.bytes_over += len(tail)

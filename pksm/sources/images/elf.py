@@ -9,9 +9,7 @@ import numpy as np
 from pksm.errors import PksmError
 from pksm.sources.images import extras, mapped
 
-ET_CORE = 4
 PT_LOAD, PT_NOTE = 1, 4
-PF_W = 2
 NT_FILE, NT_AUXV = 0x46494C45, 6
 PHDR = np.dtype([("type", "u4"), ("flags", "u4"), ("offset", "u8"), ("vaddr", "u8"), ("paddr", "u8"),
                  ("filesz", "u8"), ("memsz", "u8"), ("align", "u8")])  # fmt: skip
@@ -60,7 +58,7 @@ def read_core(image) -> Core:
 
 def _program_headers(image) -> np.ndarray:
     library = extras.load("elftools.elf.elffile", "pyelftools", f"{image.name}: reading ELF cores")
-    with open(os.dup(image.fd), "rb") as stream:
+    with open(os.dup(image.file.fd), "rb") as stream:
         try:
             elf = library.ELFFile(stream)
             little_endian, bits, entry_size = elf.little_endian, elf.elfclass, elf["e_phentsize"]

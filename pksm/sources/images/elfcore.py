@@ -7,7 +7,8 @@ import numpy as np
 
 from pksm.extents import State
 from pksm.linux.proc.smaps import Mapping
-from pksm.sources.images import elf, files, guest, mapped
+from pksm.sources.files import OpenFile
+from pksm.sources.images import elf, guest, mapped
 
 AT_RANDOM, AT_SYSINFO_EHDR = 25, 33
 KERNEL_HALF = np.uint64(1 << 63)
@@ -16,14 +17,14 @@ SHARED = ("/dev/zero (deleted)", "/SYSV", "/memfd:", "/dev/shm/")
 FILE_RANGE = np.dtype([("start", "u8"), ("end", "u8"), ("file_page", "u8")])
 
 
-def sniff(path, head: bytes) -> bool:
+def sniff(file: OpenFile) -> bool:
     """Tell whether the file is an ELF core."""
-    return elf.is_core(head)
+    return elf.is_core(file.head)
 
 
-def open_file(path) -> "ElfCore":
-    """Open `path` as the kind of core it is. Raises PksmError with the reason and the remedy."""
-    return ElfCore(path)
+def open_file(file: OpenFile) -> "ElfCore":
+    """Open the file as the kind of core it is. Raises PksmError with the reason and the remedy."""
+    return ElfCore(file)
 
 
 class ElfCore(mapped.MappedImage):
@@ -42,6 +43,7 @@ class ElfCore(mapped.MappedImage):
             self.kind = "qemu"
             guest.lay_out(self, core)
         else:
+            self.hole_state = State.HOLE
             _lay_out(self, core)
 
 
@@ -70,13 +72,13 @@ def _remark(image, loads, shared_bytes):
         image.remarks.append(
             f"{image.name}: {shared_bytes >> 10} KiB of shared memory are left out: only private pages are merged"
         )
-    image.extents = files.data_extents(image.fd, image.size)
-    if len(image.extents) == 1 and image.extents[0].tolist() == [0, image.size]:
+    extents = image.file.extents
+    if len(extents) == 1 and extents[0].tolist() == [0, image.size]:
         by_gdb = (loads["filesz"] == loads["memsz"]).all()
         maker = "gdb's gcore writes cores" if by_gdb else "copies and pipes leave cores"
         image.remarks.append(
             f"{image.name}: the core has no holes, as {maker}: pages that were never touched are in it as zeros and "
-            "count as zero pages; scan the live process (--pid), or a core that the kernel wrote to a file"
+            "count as zero pages; scan the live process, or a core that the kernel wrote to a file"
         )
 
 

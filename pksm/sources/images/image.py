@@ -1,37 +1,33 @@
 """What all readers of image files have in common: the open file, its bytes, and the lines said about it."""
 
-import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Iterator
 
 from pksm.errors import PksmError
 from pksm.sources import base
-from pksm.sources.images import files
+from pksm.sources.base import Allocate, Progress, Region, Source
+from pksm.sources.files import OpenFile
 
 
-class Image(ABC):
+class Image(Source):
     """An open image file. Subclasses set `kind`, learn what it holds in _open(), and yield it from _regions().
 
     `remarks` are warnings that hold however the file is read; read_at() is how headers are read: the file may shrink.
     """
 
-    kind = ""
+    file: OpenFile
 
-    def __init__(self, path):
-        self.name = os.fspath(path)
-        self.mappings = []
-        self.lost = 0
-        self.partial = False
-        self.warnings = []
-        self.remarks = []
-        self.fd = files.open_regular(path)
-        try:
-            self.size = os.fstat(self.fd).st_size
-            self._open()
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, file: OpenFile) -> None:
+        super().__init__(file.path, file)
+        self.remarks: list[str] = []
+        self._open()
 
-    def regions(self, page_size, allocate, progress):
+    @property
+    def size(self) -> int:
+        """Bytes of the file, when it was opened."""
+        return self.file.size
+
+    def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Yield what the file holds. Raises UsageError for the page size, PksmError for a file that is damaged."""
         base.check_page_size(page_size)
         self.lost, self.warnings = 0, list(self.remarks)
@@ -44,11 +40,7 @@ class Image(ABC):
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, fewer at the end of the file."""
-        try:
-            return os.pread(self.fd, size, offset)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or "an offset too large"
-            raise PksmError(f"{self.name}: cannot be read at byte {offset}: {reason}") from None
+        return self.file.read_at(offset, size)
 
     def damaged(self, what: str) -> PksmError:
         """Make the error for content that can't be right."""
@@ -67,16 +59,10 @@ class Image(ABC):
         self.partial = True
         return f"{self.name}: the file ends in a header that is cut off; what follows it is not told"
 
-    def close(self) -> None:
-        """Close the file; a mapped buffer that is still in use stays valid."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
     @abstractmethod
     def _open(self) -> None:
         """Read and check the headers."""
 
     @abstractmethod
-    def _regions(self, page_size, allocate, progress):
+    def _regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Yield the regions, as Source.regions does."""

@@ -11,7 +11,8 @@ from pksm.extents import State, make_runs, mark_runs
 from pksm.linux.proc.smaps import Mapping
 from pksm.sources import base
 from pksm.sources.base import Region
-from pksm.sources.images import files, flattened, inflate, mapped
+from pksm.sources.files import OpenFile
+from pksm.sources.images import flattened, inflate, mapped
 from pksm.sources.images.image import Image
 
 MAGIC = b"KDUMP   "
@@ -27,14 +28,14 @@ WINDOW = 1 << 14  # page frames looked at together
 READ_BYTES, NEAR_BYTES = 8 << 20, 64 << 10
 
 
-def sniff(path, head: bytes) -> bool:
+def sniff(file: OpenFile) -> bool:
     """Tell whether the file is a kdump-compressed dump, flattened or not."""
-    return head.startswith((MAGIC, flattened.MAGIC))
+    return file.head.startswith((MAGIC, flattened.MAGIC))
 
 
-def open_file(path) -> "KdumpImage":
-    """Open `path` as a kdump-compressed dump. Raises PksmError with the reason and the remedy."""
-    return KdumpImage(path)
+def open_file(file: OpenFile) -> "KdumpImage":
+    """Open the file as a kdump-compressed dump. Raises PksmError with the reason and the remedy."""
+    return KdumpImage(file)
 
 
 @dataclass
@@ -89,7 +90,9 @@ class KdumpImage(Image):
         sub_header = SUB_HEADER.unpack(self._file.read_at(layout.sub_header, SUB_HEADER.size).ljust(SUB_HEADER.size))
         self._level = sub_header[1] if version >= 1 else 0
         if version >= 2 and sub_header[2]:
-            raise PksmError(f"{self.name}: is one part of a split dump; join the parts with makedumpfile --reassemble")
+            raise PksmError(
+                f"{self.name}: is one part of a split dump; join the parts with makedumpfile (option reassemble)"
+            )
         if version >= 6:
             layout.n_frames = sub_header[-1]
         if not 0 < layout.n_frames <= min(8 * layout.bitmap_size, MAX_FRAMES):
@@ -119,13 +122,13 @@ class KdumpImage(Image):
     def _regions(self, page_size, allocate, progress):
         layout = self._layout
         if page_size != layout.block:
-            raise UsageError(f"{self.name}: has pages of {layout.block} bytes: scan it with --page-size {layout.block}")
+            raise UsageError(f"{self.name}: has pages of {layout.block} bytes, not {page_size}", "page_size")
         reading = _Reading(self, layout, self._file, allocate, progress)
         for first in range(0, layout.n_frames, WINDOW):
             stored, left_out = self._bitmaps(first)
             yield from reading.regions(stored)
             if len(left_out):
-                yield Region(None, _runs_of(left_out, self._state_left_out, page_size))
+                yield Region(_runs_of(left_out, self._state_left_out, page_size))
                 reading.left_out += len(left_out)
         self.say_cut_off(reading.cut_off)
         self._say_damaged(reading.damaged)
@@ -170,7 +173,6 @@ class _Reading:
         self._allocate, self._progress = allocate, progress
         self._next = 0  # page of the list
         self._zero_at = set()  # places in the file that hold a page of zeros for many
-        self._view = None
         self.cut_off = self.damaged = self.left_out = 0
 
     def regions(self, frames):
@@ -196,7 +198,7 @@ class _Reading:
             yield self._inflated(frames[data], offset[data], size[data], compressed[data])
         rest = states != State.DATA
         if rest.any():
-            yield Region(None, _runs_of(frames[rest], states[rest], block))
+            yield Region(_runs_of(frames[rest], states[rest], block))
 
     def _listed(self, count):
         """Return the next `count` entries of the list, fewer where it is cut off."""
@@ -222,18 +224,15 @@ class _Reading:
     def _mapped(self, frames, offset):
         if not len(frames):
             return
-        if self._view is None:
-            self._view = files.map_file(self._image.name, self._image.fd, self._image.size)
         block = self._layout.block
         heads = np.append(0, np.flatnonzero((np.diff(frames) != 1) | (np.diff(offset) != block)) + 1)
         address = (frames[heads] * block).astype(np.uint64)
         pieces = mapped.piece(0, address, offset[heads], np.diff(heads, append=len(frames)) * block)
-        extents = np.array([(0, self._image.size)])
-        yield from mapped.regions(self._view, pieces, extents, block, self._progress)
+        yield from mapped.regions(self._image.file, pieces, State.ZERO, block, self._allocate, self._progress)
 
     def _inflated(self, frames, offset, size, compressed):
         block = self._layout.block
-        buffer = self._allocate(len(frames))
+        copies = self._allocate(len(frames))
         states = np.full(len(frames), State.EXCLUDED, np.uint8)
         order = np.argsort(offset, kind="stable")
         ends = np.maximum.accumulate(offset[order] + size[order])
@@ -243,12 +242,12 @@ class _Reading:
         for head, stop in zip(heads, [*heads[1:], len(order)], strict=True):
             begin = int(begins[head])
             data = self._file.read_at(begin, int(ends[stop - 1]) - begin)
-            self._fill(buffer, states, order[head:stop], data, offset - begin, size, compressed)
+            self._fill(copies.array, states, order[head:stop], data, offset - begin, size, compressed)
         lost = int((states != State.DATA).sum())
         self.damaged += lost
         self._progress(len(frames) - lost)
         runs = _runs_of(frames, State.DATA, block)
-        return Region(buffer, mark_runs(runs, states, block) if lost else runs, allocated=True)
+        return Region(mark_runs(runs, states, block) if lost else runs, copies=copies)
 
     def _fill(self, buffer, states, pages, data, starts, sizes, compressed):
         """Put the pages (indexes) that lie in `data` at `starts` into the buffer, and mark them as DATA."""

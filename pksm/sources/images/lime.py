@@ -7,6 +7,7 @@ import numpy as np
 
 from pksm.errors import PksmError
 from pksm.linux.proc.smaps import Mapping
+from pksm.sources.files import OpenFile
 from pksm.sources.images import mapped
 
 HEADER = struct.Struct("<4sIQQQ")  # magic, version, first and last address, reserved
@@ -14,14 +15,14 @@ MAGIC = b"EMiL"  # 0x4C694D45, little-endian
 MAX_RANGES = 1 << 16
 
 
-def sniff(path, head: bytes) -> bool:
+def sniff(file: OpenFile) -> bool:
     """Tell whether the file is a LiME image, of either byte order."""
-    return head[:4] == MAGIC or head[:8] == b"LiME\0\0\0\1"
+    return file.head[:4] == MAGIC or file.head[:8] == b"LiME\0\0\0\1"
 
 
-def open_file(path) -> "LimeImage":
-    """Open `path` as a LiME image. Raises PksmError with the reason and the remedy."""
-    return LimeImage(path)
+def open_file(file: OpenFile) -> "LimeImage":
+    """Open the file as a LiME image. Raises PksmError with the reason and the remedy."""
+    return LimeImage(file)
 
 
 class LimeImage(mapped.MappedImage):

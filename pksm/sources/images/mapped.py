@@ -4,7 +4,7 @@ import numpy as np
 
 from pksm.extents import State, make_runs
 from pksm.sources.base import Region
-from pksm.sources.images import files
+from pksm.sources.images import copies
 from pksm.sources.images.image import Image
 
 # Bytes of the file from `offset` on that lay at `address`, all in one entry of Source.mappings; sizes in bytes.
@@ -13,17 +13,18 @@ PIECE = np.dtype([("address", "u8"), ("offset", "i8"), ("size", "i8"), ("mapping
 GAP = np.dtype([("address", "u8"), ("size", "i8"), ("mapping", "u4"), ("state", "u1")])
 
 REGION_PAGES = 1 << 18
+_HOLE, _MAPPED, _COPIED = range(3)
 MAX_BYTES = 1 << 57  # all that five levels of page tables reach; sums of these stay far below 2**63
 
 
 class MappedImage(Image):
     """An image whose _open() calls hold() with what the file holds, checked.
 
-    `extents` (files.data_extents) is set where holes of the file are pages that are not resident; left None, they are
-    zeros that a copy left out.
+    hole_state: what a page is that lies in a hole of the file: zeros that a copy left out, or memory that is not
+    resident.
     """
 
-    extents = None
+    hole_state = State.ZERO
 
     def hold(self, pieces, gaps=()):
         """Take pieces (PIECE) and gaps (arrays of GAP), in any order."""
@@ -31,6 +32,10 @@ class MappedImage(Image):
         self.gaps = np.concatenate([np.empty(0, GAP), *gaps])
 
     def _regions(self, page_size, allocate, progress):
+        if self.file.huge_page_bytes:
+            self.warnings.append(
+                f"{self.name}: hugetlbfs does not report the holes of files: it was copied instead of mapped"
+            )
         pieces, bytes_over = _whole_pages(self.pieces, page_size)
         pieces, cut_off = _cut_at_end(pieces, self.size, page_size)
         gaps = np.concatenate([_whole_pages(self.gaps, page_size)[0], cut_off])
@@ -41,11 +46,9 @@ class MappedImage(Image):
                 "its pages have another size"
             )
         self.say_cut_off(int(cut_off["size"].sum()) // page_size)
-        view = files.map_file(self.name, self.fd, self.size)
-        extents = np.array([(0, self.size)]) if self.extents is None else self.extents
         if len(gaps):
-            yield Region(None, _runs(gaps["state"], gaps, gaps["size"] // page_size))
-        yield from regions(view, pieces, extents, page_size, progress)
+            yield Region(_runs(gaps["state"], gaps, gaps["size"] // page_size))
+        yield from regions(self.file, pieces, self.hole_state, page_size, allocate, progress)
 
 
 def gap(state, mapping, address, size):
@@ -91,18 +94,25 @@ def _whole_pages(pieces, page_size):
     return whole[kept > 0], int((pieces["size"] - kept).sum())
 
 
-def regions(view, pieces, extents, page_size, progress):
-    """Yield the regions of whole-page pieces: what is not resident first, then at most REGION_PAGES at a time."""
-    edges, is_data, owner, within = _cut_at_holes(pieces, extents, page_size)
-    pages = np.diff(edges)
-    rows = pieces[owner]
-    rows["address"] += (within * page_size).astype(np.uint64)
-    rows["offset"] += within * page_size
-    if not is_data.all():
-        yield Region(None, _runs(State.HOLE, rows[~is_data], pages[~is_data]))
-    rows, pages = rows[is_data], pages[is_data]
-    if not len(rows):
-        return
+def regions(file, pieces, hole_state, page_size, allocate, progress):
+    """Yield the regions of whole-page pieces of a file (OpenFile).
+
+    First come the pages in holes of the file, which are in `hole_state`; then those that hold data, mapped, at most
+    REGION_PAGES at a time. Where the file is memory and would grow, pages that lie in holes in part are copied.
+    """
+    kinds, rows = _cut_at_holes(pieces, file, page_size)
+    holes = rows[kinds == _HOLE]
+    if len(holes):
+        yield Region(_runs(hole_state, holes, holes["size"] // page_size))
+    if (kinds == _MAPPED).any():
+        yield from _mapped(file.view, rows[kinds == _MAPPED], page_size, progress)
+    if (kinds == _COPIED).any():
+        yield from copies.regions(file, rows[kinds == _COPIED], page_size, allocate, progress)
+
+
+def _mapped(view, rows, page_size, progress):
+    """Yield whole-page pieces as views of the mapped file."""
+    pages = rows["size"] // page_size
     place, residue = np.divmod(rows["offset"], page_size)
     owner, within = _expand((place + pages - 1) // REGION_PAGES - place // REGION_PAGES + 1)
     box = place[owner] // REGION_PAGES + within
@@ -119,30 +129,49 @@ def regions(view, pieces, extents, page_size, progress):
         runs["first"] = start[head:stop] - first
         progress(int(runs["pages"].sum()))
         begin = int(residue[head])
-        yield Region(view[first * page_size + begin : last * page_size + begin], runs)
+        yield Region(runs, view[first * page_size + begin : last * page_size + begin])
 
 
-def _cut_at_holes(pieces, extents, page_size):
-    """Cut pieces, counted in pages one after the other, where data and holes meet; a page with any data is data.
-
-    Returns (edges, is_data, piece, first page in the piece); pieces must not overlap in the file.
-    """
+def _cut_at_holes(pieces, file, page_size):
+    """Cut pieces where data and holes of the file meet; return (_HOLE, _MAPPED or _COPIED for each, the pieces)."""
+    found, owner = _found(pieces, file.extents)
     pages = pieces["size"] // page_size
     stops = np.cumsum(pages)
-    bases = stops - pages
+    bases = stops - pages  # pages are counted through all pieces
+    begins = bases[owner] + np.maximum(found[:, 0], 0) // page_size
+    ends = bases[owner] + np.minimum(-(-found[:, 1] // page_size), pages[owner])
+    inner = np.empty((0, 2), np.int64)
+    if file.fills_holes and not file.huge_page_bytes:
+        inner = np.stack([
+            bases[owner] + np.maximum(-(-found[:, 0] // page_size), 0),
+            bases[owner] + np.minimum(found[:, 1] // page_size, pages[owner]),
+        ], axis=1)  # fmt: skip
+        inner = inner[inner[:, 0] < inner[:, 1]]
+    edges = np.unique(np.concatenate([bases, begins, ends, inner.ravel(), stops[-1:]]))
+    heads = edges[:-1]
+    kinds = np.where(_within(heads, begins, ends), _COPIED if file.fills_holes else _MAPPED, _HOLE)
+    kinds[_within(heads, inner[:, 0], inner[:, 1])] = _MAPPED
+    place = np.searchsorted(bases, heads, "right") - 1
+    rows, skipped = pieces[place], (heads - bases[place]) * page_size
+    rows["address"] += skipped.astype(np.uint64)
+    rows["offset"] += skipped
+    rows["size"] = np.diff(edges) * page_size
+    return kinds, rows
+
+
+def _found(pieces, extents):
+    """Return where each piece meets the extents, in bytes from its start (n, 2), and which piece it is."""
     low = np.searchsorted(extents[:, 1], pieces["offset"], "right")
     high = np.searchsorted(extents[:, 0], pieces["offset"] + pieces["size"], "left")
     owner, within = _expand(np.maximum(high - low, 0))
-    found = extents[low[owner] + within] - pieces["offset"][owner, None]
-    begins = bases[owner] + np.maximum(found[:, 0], 0) // page_size
-    ends = bases[owner] + np.minimum(-(-found[:, 1] // page_size), pages[owner])
-    edges = np.unique(np.concatenate([bases, begins, ends, stops[-1:]]))
-    heads = edges[:-1]
+    return extents[low[owner] + within] - pieces["offset"][owner, None], owner
+
+
+def _within(heads, begins, ends):
+    """Return which heads lie in one of the ranges, which are sorted and may overlap by a page."""
     # Extents that meet in a page overlap by it: the last one that begins at or before a page reaches farthest.
     last = np.searchsorted(begins, heads, "right") - 1
-    is_data = (last >= 0) & (heads < np.append(ends, 0)[last])
-    piece = np.searchsorted(bases, heads, "right") - 1
-    return edges, is_data, piece, heads - bases[piece]
+    return (last >= 0) & (heads < np.append(ends, 0)[last])
 
 
 def _expand(counts):

@@ -1,6 +1,7 @@
 """Raw memory: any file whose offset is an address, such as the RAM file of a virtual machine."""
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -8,56 +9,66 @@ from pksm.errors import PksmError
 from pksm.extents import State, data_runs, make_runs
 from pksm.linux.proc.smaps import Mapping
 from pksm.sources import base
-from pksm.sources.images import files
+from pksm.sources.base import Allocate, Progress, Region, Source
+from pksm.sources.files import OpenFile
+from pksm.sources.images import copies, mapped
 
 
-def sniff(path, head: bytes) -> bool:
-    """Tell that any file can be read as raw memory."""
+def sniff(file: OpenFile) -> bool:
+    """Say yes: any file can be read as raw memory."""
     return True
 
 
-def open_file(path) -> "RawSource":
-    """Open `path` as raw memory. Raises as files.open_regular does."""
-    return RawSource(path)
+def open_file(file: OpenFile) -> "RawSource":
+    """Open the file as raw memory."""
+    return RawSource(file)
 
 
-class RawSource:
-    """A file mapped read-only as one region; its holes are pages that are not resident, never zero pages."""
+class RawSource(Source):
+    """A file mapped read-only as one region; its holes are pages that are not resident, never zero pages.
+
+    Where the file is memory, what a mapping would fill is copied instead.
+    """
 
     kind = "raw"
+    file: OpenFile
 
-    def __init__(self, path):
-        self.name = os.fspath(path)
-        self.lost = 0
-        self.warnings = []
-        self._fd = files.open_regular(path)
-        self._size = os.fstat(self._fd).st_size
-        self.mappings = [Mapping(os.path.basename(self.name), 0, self._size)]
+    def __init__(self, file: OpenFile) -> None:
+        super().__init__(file.path, file)
+        self.mappings = [Mapping(os.path.basename(self.name), 0, file.size)]
 
-    def regions(self, page_size, allocate, progress):
-        """Yield the file's one region. Raises UsageError for the page size, PksmError for a file below one page."""
+    def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
+        """Yield the file's pages. Raises UsageError for the page size, PksmError for a file below one page."""
         base.check_page_size(page_size)
-        n_pages, bytes_over = divmod(self._size, page_size)
+        n_pages, bytes_over = divmod(self.file.size, page_size)
         if n_pages == 0:
-            raise PksmError(f"{self.name}: {self._size} bytes are less than one page of {page_size} bytes")
+            raise PksmError(f"{self.name}: {self.file.size} bytes are less than one page of {page_size} bytes")
         self.warnings = []
         if bytes_over:
             self.warnings.append(
                 f"{self.name}: {bytes_over} bytes over after the last whole page of {page_size} bytes are left out: "
                 "the file is truncated or has another page size"
             )
-        runs = _runs(files.data_extents(self._fd, self._size), n_pages, page_size)
-        buffer = files.map_file(self.name, self._fd, n_pages * page_size)
-        data = data_runs(runs)
-        if len(data):
-            progress(int(data["pages"].sum()))
-        yield base.Region(buffer if len(data) else None, runs)
+        if self.file.huge_page_bytes:
+            self.warnings.append(
+                f"{self.name}: hugetlbfs does not report the holes of files: it was copied, and as many of its zero "
+                "huge pages as have no memory count as not resident"
+            )
+            yield from copies.HugePages(self.file).regions(n_pages, page_size, allocate, progress)
+        elif self.file.fills_holes and (self.file.extents % page_size).any():
+            whole = mapped.piece(0, np.zeros(1, np.uint64), [0], [n_pages * page_size])
+            yield from mapped.regions(self.file, whole, State.HOLE, page_size, allocate, progress)
+        else:
+            yield self._mapped(n_pages, page_size, progress)
 
-    def close(self) -> None:
-        """Close the file; a mapped buffer that is still in use stays valid."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    def _mapped(self, n_pages: int, page_size: int, progress: Progress) -> Region:
+        runs = _runs(self.file.extents, n_pages, page_size)
+        data = data_runs(runs)
+        if not len(data):
+            return Region(runs)
+        view = self.file.view[: n_pages * page_size]
+        progress(int(data["pages"].sum()))
+        return Region(runs, view)
 
 
 def _runs(extents: np.ndarray, n_pages: int, page_size: int) -> np.ndarray:

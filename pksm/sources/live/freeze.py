@@ -14,6 +14,8 @@ import time
 
 from pksm.errors import PksmError, UsageError
 from pksm.linux.proc import access, processes
+from pksm.sources.live.command import CommandSource
+from pksm.sources.live.process import ProcessSource
 
 STEP_SECONDS = 0.005
 LAST_SECONDS = 5.0  # for the watcher to end
@@ -42,15 +44,15 @@ for fd in map(int, sys.argv[dash + 1:]):
 class Freezer:
     """Holds processes still while its block runs, `timeout_seconds` at most.
 
-    sources: open ProcessSources; cgroups: directories of control groups that are meant as a whole. Never stops
+    sources: open ones, of which the processes are meant; cgroups: directories of control groups that are meant as a whole. Never stops
     ourselves, our ancestors, or what stands still already. `warnings` tell of what went on.
     """
 
     def __init__(self, sources, cgroups=(), timeout_seconds: float = 10.0):
         if not 0 < timeout_seconds < 86400:
-            raise UsageError(f"freeze time-out {timeout_seconds}: give seconds above 0, up to a day")
+            raise UsageError(f"{timeout_seconds}: give seconds above 0, up to a day", "timeout_seconds")
         self.warnings = []
-        self._sources = [source for source in sources if hasattr(source, "frozen_until")]
+        self._sources = [source for source in sources if isinstance(source, ProcessSource)]
         self._cgroups, self._timeout = cgroups, timeout_seconds
         self._stack = contextlib.ExitStack()
 
@@ -69,8 +71,8 @@ class Freezer:
         late = [source for source in self._sources if 0 < source.frozen_until < time.monotonic()]
         if late:
             self.warnings.append(
-                f"{len(late)} processes went on after {self._timeout:g} s, before all was read: give more time with "
-                "--freeze-timeout, or scan fewer at a time"
+                f"{len(late)} processes went on after {self._timeout:g} s, before all was read: give them a longer "
+                "time-out, or scan fewer at a time"
             )
         self._stack.close()
         for source in self._sources:
@@ -78,7 +80,8 @@ class Freezer:
 
     def _freeze(self, stack):
         for source in self._sources:
-            source.wait_ready()
+            if isinstance(source, CommandSource):
+                source.wait_ready()
         deadline = time.monotonic() + self._timeout
         ours = processes.own_line()
         groups, in_groups = self._whole_groups(ours)

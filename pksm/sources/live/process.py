@@ -14,14 +14,14 @@ from pksm.linux.proc import access, pagemap, stillness
 from pksm.linux.proc import memory as readv
 from pksm.linux.proc import smaps as procmaps
 from pksm.linux.proc.pagemap import PAGE_SIZE
-from pksm.sources.base import Region
+from pksm.sources.base import Region, Source
 
 REGION_PAGES = 1 << 17  # resident pages looked up and copied at a time
 ZERO_CHECK_PAGES = 1 << 10
 RACY = ("keep", "drop", "unchecked")
 
 
-class ProcessSource:
+class ProcessSource(Source):
     """The memory of process `pid` while it runs. Raises UsageError or PksmError with the reason and the remedy.
 
     A second look, once all pages of a region are copied, finds those written between their copy and that look, unless
@@ -37,16 +37,13 @@ class ProcessSource:
     def __init__(self, pid: int, racy: str = "keep"):
         if racy not in RACY:
             raise UsageError(f"unknown way with racy pages {racy!r}: choose from {', '.join(RACY)}")
+        super().__init__(access.called(pid, ""))
         self.pid = pid
         self.layout = []
         self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
         self._racy = racy
         self._reading = None
         self.command = self.user = ""
-        self.name = access.called(pid, "")
-        self.mappings = []
-        self.lost = 0
-        self.warnings = []
         self.pidfd = access.open_pidfd(pid)
         try:
             self._check()
@@ -75,9 +72,6 @@ class ProcessSource:
         """Return further fields for the result of a scan; those about pages are filled while reading."""
         met = self._reading.facts() if self._reading else {}
         return {"pid": self.pid, "command": self.command, "user": self.user, **met}
-
-    def wait_ready(self) -> None:
-        """Wait until there is something to read: a process that runs has it already."""
 
     def close(self) -> None:
         """Let go of the process."""
@@ -177,8 +171,9 @@ class _Reading:
         self._count_out_of_reach(runs)
         data = extents.data_runs(runs)
         if len(data) == 0:
-            return Region(None, runs)
-        buffer = allocate(len(frames))
+            return Region(runs)
+        copies = allocate(len(frames))
+        buffer = copies.array
         states = np.full(len(buffer), State.EXCLUDED, np.uint8)
         for head, end, lost in self.memory.read_runs(data, exclusive, buffer):
             if not self.alive():
@@ -200,7 +195,7 @@ class _Reading:
         self.pages_read += int(read.sum())
         if not read.all():
             runs = extents.mark_runs(runs, states, PAGE_SIZE)
-        return Region(buffer, runs, frames, exclusive, allocated=True)
+        return Region(runs, copies=copies, frames=frames, exclusive=exclusive)
 
     def _look_up(self, runs):
         """Return (runs, frames, exclusive): pages of files are EXCLUDED now, those gone since a HOLE."""

@@ -9,9 +9,9 @@ from pksm.engine.checksums import strategies as checksums
 from pksm.engine.checksums.adaptive import Adaptive
 from pksm.engine.summing import Summing
 from pksm.errors import UsageError
-from pksm.scan.run import Settings, opened, scan
+from pksm.scan import Settings, scan
 from pksm.simulation.workloads import make
-from pksm.sources import open_target
+from pksm.sources import open_target, opened
 
 from model import checksums as model
 

@@ -41,7 +41,7 @@ def test_ranges(tmp_path):
     assert reading.contents(result) == expected(RANGES)
     assert reading.states(result) == {"DATA": 160} and result.progress == 160
     assert (result.source.kind, result.source.lost, result.source.partial) == ("avml", 0, False)
-    assert all(region.allocated for region in result.regions)
+    assert all(region.copies is not None for region in result.regions)
 
 
 @pytest.mark.parametrize("part", [1, 3 * PAGE, 100_000])
@@ -134,11 +134,14 @@ def test_damaged(tmp_path, case):
 
 def test_what_was_read_before_the_damage_is_given(tmp_path):
     from pksm import sources
+    from pksm.sources import Allocation
 
     source = sources.open_target(write(tmp_path / "memory.avml", ONE + avml([(1 << 30, mixed(20))])[:32] + bytes(99)))
     regions = []
     with pytest.raises(PksmError, match="no snappy chunk"):
-        for region in source.regions(PAGE, lambda n_pages: np.empty((n_pages, PAGE), np.uint8), lambda pages: None):
+        for region in source.regions(
+            PAGE, lambda n_pages: Allocation(np.empty((n_pages, PAGE), np.uint8)), lambda pages: None
+        ):
             regions.append(region)
     source.close()
     assert sum(int(region.runs["pages"].sum()) for region in regions) == 40

@@ -61,7 +61,7 @@ def test_states(core):
     (warning,) = result.source.warnings
     assert "8 KiB of shared memory" in warning
     assert (result.source.kind, result.source.lost) == ("core", 0)
-    assert all(not region.allocated for region in result.regions)
+    assert all(region.copies is None for region in result.regions)
 
 
 def test_names(core):
@@ -80,7 +80,7 @@ def test_a_core_without_holes_is_warned_of(tmp_path):
     result = reading.read(path)
     assert reading.states(result) == {"DATA": 3}
     (warning,) = result.source.warnings
-    assert "no holes, as gdb's gcore writes" in warning and "--pid" in warning
+    assert "no holes, as gdb's gcore writes" in warning and "scan the live process" in warning
     elf.write_core(path, [(TEXT, [], 4, R), (HEAP, [page(1), bytes(PAGE), page(2)], 3, R | W)], NOTES)
     path.write_bytes(path.read_bytes())  # a plain copy, as long as before
     (warning,) = reading.read(path).source.warnings

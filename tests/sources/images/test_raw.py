@@ -11,7 +11,7 @@ from pksm import sources
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.extents import State
 from pksm.linux.proc.smaps import Mapping
-from pksm.sources.images import files
+from pksm.sources import files
 
 from support.line_events import line_events
 
@@ -43,7 +43,7 @@ def test_plain_file(tmp_path):
     assert region.buffer.tobytes() == filled(5) and not region.buffer.flags.writeable
     assert (source.kind, source.name, source.lost, source.warnings) == ("raw", str(path), 0, [])
     assert source.mappings == [Mapping("memory.raw", 0, 5 * 4096)]
-    assert read_pages == 5 and not region.allocated and region.frames is None
+    assert read_pages == 5 and region.copies is None and region.frames is None
 
 
 def test_holes_are_not_zero_pages(tmp_path):

@@ -6,6 +6,7 @@ The default profile tries fewer changes than `--hypothesis-profile=long`, which 
 A single change that failed is tried again with: python tests/sources/images/test_reader_mutations_property.py KIND NUMBER
 """
 
+import contextlib
 import json
 import os
 import random
@@ -27,7 +28,7 @@ from hypothesis import settings  # noqa: E402
 from pksm import report, sources  # noqa: E402
 from pksm.errors import PksmError  # noqa: E402
 from pksm.extents import State  # noqa: E402
-from pksm.scan.run import Settings, scan  # noqa: E402
+from pksm.scan import scan  # noqa: E402
 from pksm.sources import fingerprints as layout  # noqa: E402
 
 from support.writers import elf, kdump, lime, programs  # noqa: E402
@@ -212,9 +213,11 @@ def changed(data, hot, chance):
 def check_fingerprints(path):
     """Scan fingerprints and make all reports of them; tell what came of it: `error`, or `runs`."""
     try:
-        file = layout.FingerprintFile(path)
-        found = [file.source(index) for index in range(len(file))]
-        result = scan(found, Settings(page_size=file.page_size)) if found else None
+        source = sources.open_target(path)
+        with contextlib.closing(source):
+            if source.kind != "fingerprints":
+                return "error"  # another magic: raw memory
+            result = scan([source])
     except PksmError as error:
         assert "\n" not in str(error) and path in str(error), repr(error)
         return "error"
@@ -252,7 +255,7 @@ def check(path):
 def allocate(n_pages):
     if n_pages > 1 << 14:
         raise PksmError("image: too much at once")
-    return np.zeros((n_pages, PAGE), np.uint8)
+    return sources.Allocation(np.zeros((n_pages, PAGE), np.uint8))
 
 
 def look_at(region):

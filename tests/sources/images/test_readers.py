@@ -64,7 +64,7 @@ def same_pages(path):
 
 
 def scanned(paths):
-    from pksm.scan.run import scan
+    from pksm.scan import scan
 
     opened = [sources.open_target(path) for path in paths]
     try:
@@ -108,7 +108,16 @@ def plug_in(monkeypatch, *points):
     monkeypatch.setattr(metadata, "entry_points", lambda **group: points if group == ours else real(**group))
 
 
-def reader(sniff, open_file=lambda path: "opened"):
+class Opened(sources.Source):
+    """What a reader of another package makes of a file."""
+
+    kind = "other"
+
+    def regions(self, page_size, allocate, progress):
+        return iter(())
+
+
+def reader(sniff, open_file=lambda file: Opened(file.path, file)):
     """A module that reads files."""
     module = types.ModuleType("reader", "Files of another package.\n\nMore of them.")
     module.sniff, module.open_file = sniff, open_file
@@ -121,11 +130,11 @@ def broken(*arguments):
 
 def test_plug_ins_come_before_raw_and_after_ours(tmp_path, monkeypatch):
     heads = []
-    plug_in(monkeypatch, Point("other", lambda: reader(lambda path, head: heads.append(head) or head[:2] == b"OT")))
+    plug_in(monkeypatch, Point("other", lambda: reader(lambda file: heads.append(file.head) or file.head[:2] == b"OT")))
     (tmp_path / "other").write_bytes(b"OT" + bytes(PAGE))
     (tmp_path / "raw").write_bytes(bytes(PAGE))
     (tmp_path / "lime").write_bytes(lime.lime([(0, b"x" * PAGE)]))
-    assert sources.open_target(tmp_path / "other") == "opened"
+    assert reading.read(tmp_path / "other").source.kind == "other"
     assert reading.read(tmp_path / "raw").source.kind == "raw"
     assert reading.read(tmp_path / "lime").source.kind == "lime"
     assert heads == [b"OT" + bytes(PAGE - 2), bytes(PAGE)]
@@ -143,12 +152,12 @@ BROKEN = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_plug_in_is_named_and_stops_nothing(tmp_path, monkeypatch, case):
-    works = Point("works", lambda: reader(lambda path, head: head[:2] == b"OT"))
+    works = Point("works", lambda: reader(lambda file: file.head[:2] == b"OT"))
     plug_in(monkeypatch, Point("bad-one", BROKEN[case]), works)
     path = tmp_path / "file"
     path.write_bytes(b"OT" + bytes(PAGE))
     with pytest.warns(UserWarning, match="plug-in bad-one .*pksm.sources") as caught:
-        assert sources.open_target(path) == "opened"
+        assert reading.read(path).source.kind == "other"
     assert len(caught) == 1 and "\n" not in str(caught[0].message)
     path.write_bytes(bytes(PAGE))
     with pytest.warns(UserWarning, match="bad-one"):
@@ -160,10 +169,10 @@ def test_a_broken_plug_in_is_named_and_stops_nothing(tmp_path, monkeypatch, case
 
 
 def test_errors_of_a_plug_in_that_works_are_its_own(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PksmError(f"{path}: is of another version")
+    def refuse(file):
+        raise PksmError(f"{file.path}: is of another version")
 
-    plug_in(monkeypatch, Point("other", lambda: reader(lambda path, head: True, refuse)))
+    plug_in(monkeypatch, Point("other", lambda: reader(lambda file: True, refuse)))
     (tmp_path / "file").write_bytes(bytes(PAGE))
     with pytest.raises(PksmError, match="another version"):
         sources.open_target(tmp_path / "file")

@@ -20,7 +20,7 @@ PAGE = pagemap.PAGE_SIZE
 
 
 def allocate(n_pages):
-    return np.zeros((n_pages, PAGE), np.uint8)
+    return sources.Allocation(np.zeros((n_pages, PAGE), np.uint8))
 
 
 def read(source):
@@ -52,7 +52,7 @@ def test_command_is_read_and_ended():
             source.kind == "process" and source.name.startswith(sys.executable[:40]) and str(source.pid) in source.name
         )
         assert "\n" not in source.name
-    marked = sum((region.buffer.tobytes().count(b"marked page.") for region in regions if region.allocated), 0)
+    marked = sum((region.buffer.tobytes().count(b"marked page.") for region in regions if region.copies), 0)
     assert marked >= 299 * PAGE // 12
     # Its maps are those of the program, and it is gone and reaped.
     assert any("python" in mapping.name for mapping in source.mappings)

@@ -95,7 +95,7 @@ def test_it_stands_still_and_goes_on(sleeper):
 
 
 def allocate(n_pages):
-    return np.zeros((n_pages, 4096), np.uint8)
+    return sources.Allocation(np.zeros((n_pages, 4096), np.uint8))
 
 
 def test_what_stood_still_before_does_so_after(sleeper):
@@ -118,7 +118,7 @@ def test_time_is_up(sleeper):
         assert state(sleeper) == "T"
         wait_until(lambda: state(sleeper) == "S")
         wait_until(lambda: source.frozen_until < time.monotonic())
-    assert len(freezer.warnings) == 1 and "--freeze-timeout" in freezer.warnings[0]
+    assert len(freezer.warnings) == 1 and "longer time-out" in freezer.warnings[0]
 
 
 def test_neither_we_nor_our_ancestors(sleeper):

@@ -89,7 +89,7 @@ def pagemap_scan_works():
 
 
 def allocate(n_pages):
-    return np.zeros((n_pages, PAGE), np.uint8)
+    return sources.Allocation(np.zeros((n_pages, PAGE), np.uint8))
 
 
 def read(pid, allocate=allocate, progress=lambda pages: None):
@@ -133,7 +133,7 @@ def test_known_pages(child, way):
     n_data = sum(int(region.runs["pages"][region.runs["state"] == State.DATA].sum()) for region in regions)
     not_counted = sum(reported) - n_data
     assert not_counted == 0 if way == "PAGEMAP_SCAN" else not_counted >= 1
-    assert all(region.allocated == (region.buffer is not None) for region in regions)
+    assert all((region.copies is None) == (region.buffer is None) for region in regions)
     for region in regions:
         for state, mapping, address, pages, _ in region.runs.tolist():
             named = source.mappings[mapping]
@@ -208,7 +208,7 @@ def test_many_regions_and_batches(child, way, monkeypatch):
     monkeypatch.setattr(readv, "MAX_IOVECS", 3)
     start = child.run("area(1000); [put(page, str(page).encode()) for page in range(1000) if page % 5]")
     _, regions = read(child.pid)
-    assert len(regions) > 8 and max(len(region.buffer) for region in regions if region.allocated) <= 100
+    assert len(regions) > 8 and max(len(region.buffer) for region in regions if region.copies) <= 100
     expected = {page: whole(str(page).encode()) if page % 5 else State.HOLE for page in range(1000)}
     assert pages_of(regions, start, 1000) == expected
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from pksm import sources
 from pksm.extents import State
+from pksm.sources import Allocation
 
 
 def read(path, page_size=4096):
@@ -15,7 +16,7 @@ def read(path, page_size=4096):
     regions, progress = [], []
 
     def allocate(n_pages):
-        return np.full((n_pages, page_size), 0xA5, np.uint8)
+        return Allocation(np.full((n_pages, page_size), 0xA5, np.uint8))
 
     try:
         for region in source.regions(page_size, allocate, progress.append):
@@ -73,7 +74,9 @@ def lines_run(path, page_size=4096):
     source = sources.open_target(path)  # outside: modules that are loaded here would count, too
     sys.settrace(trace)
     try:
-        for _ in source.regions(page_size, lambda pages: np.empty((pages, page_size), np.uint8), lambda pages: None):
+        for _ in source.regions(
+            page_size, lambda pages: Allocation(np.empty((pages, page_size), np.uint8)), lambda pages: None
+        ):
             pass
     finally:
         sys.settrace(None)

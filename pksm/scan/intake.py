@@ -1,0 +1,128 @@
+"""The intake of a scan: the page store that is being filled, each frame once or each mapping once."""
+
+from collections.abc import Hashable
+
+import numpy as np
+
+from pksm.engine.memory import zeros
+from pksm.engine.store import Store
+from pksm.extents import expand, page_runs
+from pksm.scan.interrupts import Hold
+from pksm.sources.base import Allocation
+
+VIEWS = ("frames", "mappings")
+HOLE_PAGES = 1 << 9  # longer holes of a mapped file get no page numbers: these take more than another region does
+_NO_PAGE = np.uint32(0xFFFFFFFF)
+
+
+class Intake:
+    """The store being filled, and the frames that are in it.
+
+    Args:
+        view: one of VIEWS.
+        compact: live copies are made in a buffer that is used again, and only frames that are new come into the store.
+
+    Attributes:
+        born: runs (extents.PAGE_RUN) of the pages that are in, in order.
+        frames_told: whether numbers of frames were known.
+    """
+
+    def __init__(self, store: Store, view: str, compact: bool, hold: Hold) -> None:
+        self.store = store
+        self.by_frame = view == "frames"
+        self.born: list[np.ndarray] = []
+        self.frames_told = False
+        self.hold = hold
+        self._compact = compact and self.by_frame
+        self._scratch = np.empty((0, store.page_size), np.uint8)
+        self._known: dict[Hashable, FrameBook] = {}  # by machine
+
+    def allocate(self, n_pages: int) -> Allocation:
+        """Give a source memory for copies of pages."""
+        with self.hold():
+            if not self._compact:
+                first, array = self.store.allocate(n_pages)
+                return Allocation(array, first)
+            if len(self._scratch) < n_pages:
+                self._scratch = zeros((n_pages, self.store.page_size))
+            return Allocation(self._scratch[:n_pages])
+
+    def add_copies(
+        self,
+        copies: Allocation,
+        index: np.ndarray,
+        frames: np.ndarray | None = None,
+        exclusive: np.ndarray | None = None,
+        machine: Hashable = None,
+    ) -> np.ndarray:
+        """Take the pages `index` of some copies; return the page number of each.
+
+        frames, exclusive: of those pages, or None where each is a page of its own; machine: whose frames they are.
+        Pages mapped once are new whatever their frame's number: it may have served another process before.
+        """
+        fresh = np.ones(len(index), bool)
+        owners = np.empty(len(index), np.uint32)
+        if frames is not None:
+            book = self._known.setdefault(machine, FrameBook())
+            shared = np.flatnonzero(~exclusive)
+            owners[shared], fresh[shared] = book.look_up(frames[shared])
+        if self._compact:
+            first, array = self.store.allocate(int(fresh.sum()))
+            np.take(copies.array, index[fresh], axis=0, out=array, mode="clip")
+            numbers = np.arange(first, first + len(array), dtype=np.uint32)
+        else:
+            numbers = (index[fresh] + copies.first).astype(np.uint32)
+        owners[fresh] = numbers
+        if frames is not None:
+            owners[shared] = book.enter(frames[shared], owners[shared], fresh[shared])
+        self.born.append(page_runs(numbers))
+        return owners
+
+    def add_view(self, view: np.ndarray, runs: np.ndarray) -> np.ndarray:
+        """Take the DATA runs of a mapped file; return the page number of each of their pages."""
+        first, pages = runs["first"].astype(np.int64), runs["pages"].astype(np.int64)
+        ends = first + pages
+        cuts = np.append(0, np.flatnonzero(first[1:] - ends[:-1] > HOLE_PAGES) + 1)
+        lasts = np.append(cuts[1:], len(runs)) - 1
+        flat, size = view.reshape(-1), self.store.page_size
+        offsets = [
+            self.store.add(flat[start * size : end * size]) - start
+            for start, end in zip(first[cuts].tolist(), ends[lasts].tolist(), strict=True)
+        ]
+        numbers = expand(first + np.repeat(offsets, lasts - cuts + 1), pages)
+        self.born.append(page_runs(numbers))
+        return numbers
+
+
+class FrameBook:
+    """Page numbers by frame: sorted parts, each more than twice as long as the next."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def look_up(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (pages, new): the page of each frame (uint32), and which are the first of a frame not yet known."""
+        pages = np.full(len(frames), _NO_PAGE)
+        for known, numbers in self._parts:
+            at = np.minimum(np.searchsorted(known, frames), len(known) - 1)
+            found = known[at] == frames
+            pages[found] = numbers[at[found]]
+        new = np.zeros(len(frames), bool)
+        unknown = np.flatnonzero(pages == _NO_PAGE)
+        new[unknown[np.unique(frames[unknown], return_index=True)[1]]] = True
+        return pages, new
+
+    def enter(self, frames: np.ndarray, pages: np.ndarray, new: np.ndarray) -> np.ndarray:
+        """Learn the pages of the new frames, and return pages with theirs wherever such a frame comes again."""
+        if not new.any():
+            return pages
+        order = np.argsort(frames[new])
+        known, numbers = frames[new][order], pages[new][order]
+        again = np.flatnonzero((pages == _NO_PAGE) & ~new)
+        pages[again] = numbers[np.searchsorted(known, frames[again])]
+        self._parts.append((known, numbers))
+        while len(self._parts) > 1 and len(self._parts[-2][0]) < 2 * len(self._parts[-1][0]):
+            known, numbers = (np.concatenate(column) for column in zip(*self._parts[-2:], strict=True))
+            order = np.argsort(known, kind="stable")
+            self._parts[-2:] = [(known[order], numbers[order])]
+        return pages

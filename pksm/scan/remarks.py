@@ -1,0 +1,52 @@
+"""Remarks: lines about all that a reader of the result should know."""
+
+from typing import Any
+
+from pksm.linux.proc.access import tell_unread
+from pksm.policies.pksmd.quirks import QUIRKS
+from pksm.scan.gather import Gathered
+from pksm.scan.settings import Settings
+
+
+def of_reading(gathered: Gathered) -> list[str]:
+    """Return the lines about what was not read, or not as wanted, without those of the sources."""
+    lines = tell_unread(gathered.failed) + gathered.remarks + _untold(gathered)
+    if gathered.interrupted:
+        read = f"{len(gathered.taken)} of {gathered.n_sources} sources were read"
+        lines.append(f"interrupted: {read}, the last maybe in part")
+    return lines
+
+
+def _untold(gathered: Gathered) -> list[str]:
+    if not gathered.untold:
+        return []
+    if gathered.frames_told:
+        reason, remedy = "they moved to other frames while they were read", "scan again"
+    else:
+        reason = "they are mapped more than once, and frames can't be told apart without root (CAP_SYS_ADMIN)"
+        remedy = "scan as root"
+    return [f"{gathered.untold} pages are left out: {reason}; {remedy}, or take the view `mappings`"]
+
+
+def of_result(result: dict[str, Any], settings: Settings, gathered: Gathered) -> list[str]:
+    """Return the lines that go with a result."""
+    warnings = [*tell_unread(gathered.failed), *gathered.warnings, *gathered.remarks, *_untold(gathered)]
+    idle = sorted(quirk for quirk in settings.tunables.quirks if not QUIRKS[quirk][0])
+    if idle:
+        warnings.append(
+            f"{len(idle)} quirks of these settings need page tables and have no effect on memory that is only read: "
+            f"preset {settings.preset} sets values and the other quirks here"
+        )
+    totals, saving = result["totals"], result["saving"]
+    possible = totals["duplicates"] + (totals["zero"] > 0)
+    if saving["pages"] < possible:
+        warnings.append(
+            f"these settings save {saving['pages']} pages of the {possible} that could be saved: "
+            "equal pages that the checksum or the quirks hide stay apart"
+        )
+    if result["interrupted"]:
+        warnings.append(
+            f"interrupted: this is about the {totals['pages']} pages that were reached, "
+            f"of {len(gathered.taken)} of {gathered.n_sources} sources"
+        )
+    return warnings

@@ -1,0 +1,86 @@
+"""How to scan: the page size, the policy and its settings, and how much to report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pksm.engine.checksums import strategies as checksums
+from pksm.errors import UsageError
+from pksm.policies.pksmd import tunables
+from pksm.scan.intake import VIEWS
+from pksm.sources.base import Source, check_page_size
+
+PAGE_SIZE = 4096
+DEFAULTS = {
+    "pages_to_scan": 65536,  # few big batches: nobody waits for a page
+    "sleep_millisecs": 0,  # no time passes between two, so there is nothing to check again
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to scan. Raises UsageError for a value that can't be.
+
+    page_size: bytes; by default those of the fingerprints that are scanned, else PAGE_SIZE. preset, changes: names the tunables to start from, and {name: value} of those that differ.
+    seed: of the sampled checksum. view: `frames` counts a frame once, `mappings` as often as it is mapped.
+    top: how many groups of equal pages to report. show_bytes: report the first bytes of these, which may be secret.
+    """
+
+    page_size: int | None = None
+    preset: str = "fixed"
+    changes: Mapping[str, Any] | None = None
+    seed: int = 0
+    threads: int = 1
+    view: str = "frames"
+    top: int = 10
+    show_bytes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.page_size is not None:
+            check_page_size(self.page_size)
+        if self.view not in VIEWS:
+            raise UsageError(f"unknown view {self.view!r}: choose from {', '.join(VIEWS)}", "view")
+        if self.threads < 1:
+            raise UsageError(f"{self.threads}: there must be one at least", "threads")
+        if self.top < 0:
+            raise UsageError(f"{self.top}: give the number of groups to report, from 0", "top")
+        if self.tunables.run != 1:
+            raise UsageError(f"run={self.tunables.run}: a scan has to run to find anything", "changes")
+        checksums.make(self.tunables.checksum, self.page_size or PAGE_SIZE, self.seed)
+
+    @property
+    def tunables(self):
+        """The values that pksmd runs with."""
+        return tunables.preset(self.preset).with_(**{**DEFAULTS, **(self.changes or {})})
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether these may leave equal pages unmerged, so that contents have to be counted apart."""
+        return self.tunables.order == "checksum" or self.tunables.faults.lossy
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values as the result has them."""
+        values = {name: getattr(self.tunables, name) for name in tunables.SETTINGS}
+        values["quirks"] = sorted(values["quirks"])
+        return {"preset": self.preset, **values, "seed": self.seed, "threads": self.threads, "top": self.top}
+
+
+def fitted(settings: Settings, sources: Sequence[Source]) -> tuple[Settings, bool]:
+    """Return the settings with a page size that fits the sources, and whether these are fingerprints.
+
+    Raises UsageError for fingerprints beside memory or of several page sizes, and for settings that don't go with them.
+    """
+    sizes = {source.page_size for source in sources}
+    if sizes == {None}:
+        return replace(settings, page_size=settings.page_size or PAGE_SIZE), False
+    if None in sizes:
+        raise UsageError("fingerprints and memory can't be scanned together: make fingerprints of the memory first")
+    page_size = settings.page_size or next(iter(sizes))
+    if sizes != {page_size}:
+        found = ", ".join(str(size) for size in sorted(size for size in sizes if size is not None))
+        raise UsageError(f"these fingerprints are of pages of {found} bytes, not {page_size}", "page_size")
+    if settings.is_lossy:
+        raise UsageError("fingerprints show equal pages only: take a preset and an order that merge all of them")
+    if settings.show_bytes:
+        raise UsageError("fingerprints hold no bytes of pages", "show_bytes")
+    return replace(settings, page_size=page_size), True
