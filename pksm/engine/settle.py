@@ -198,7 +198,12 @@ def class_of(classes: U8Array | None, pages: Pages) -> U8Array:
     """
     if classes is None:
         return np.zeros(len(pages), np.uint8)
-    return classes[pages] & np.uint8(native.MLOCKED - 1)
+    return without_mlocked(classes[pages])
+
+
+def without_mlocked(classes: U8Array) -> U8Array:
+    """Return classes without the bit that says a page is mlocked."""
+    return classes & np.uint8(native.MLOCKED - 1)
 
 
 def undo_pairs(store: Store, items: ItemTable, rules: PackedRules, pairs: Part, *, cost: Cost) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pksm.arrays import BoolArray, I32Array, I64Array, IntArray, Pages, U32Array
 from pksm.engine import native
+from pksm.engine.settle import without_mlocked
 from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine.content import blocks
@@ -221,7 +222,7 @@ class Frames:
     def mark_mlocked(self) -> None:
         """Say in the classes which frames are mlocked."""
         mlocked = (self.flags & MLOCKED) != 0
-        self.classes &= np.uint8(native.MLOCKED - 1)
+        self.classes[:] = without_mlocked(self.classes)
         self.classes[mlocked] |= np.uint8(native.MLOCKED)
 
     # ---- bytes ----
@@ -262,7 +263,7 @@ class Frames:
         assert int(self.mapcount[ksm].sum()) == self.ksm_ptes
         assert int(np.count_nonzero(self.mapcount[ksm])) == self.ksm_mapped
         assert not self.replaced[~ksm].any() and (self.replaced >= 0).all()
-        classes = self.classes & np.uint8(native.MLOCKED - 1)
+        classes = without_mlocked(self.classes)
         self.reclassify(np.arange(len(classes)))
         assert np.array_equal(classes, self.classes), "a class is out of date"
         booked = self.quirks.books_sharing

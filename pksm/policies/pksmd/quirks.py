@@ -97,8 +97,3 @@ class Faults:
             or self.walk_stops
             or self.mlock_hang
         )
-
-    @property
-    def keeps_the_freed(self) -> bool:
-        """Frames, or items of freed pages, stay for ever."""
-        return self.ref_leak or self.mlock_hang

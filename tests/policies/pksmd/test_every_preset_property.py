@@ -323,8 +323,8 @@ class EveryPreset(RuleBasedStateMachine):
             self.machine.exit(mm)
         self.mms, self.areas, self.memory = {}, {}, {}
         self.wake(3)
-        lost = {"ref-leak", "mlock-hang"} & self.daemon.tunables.quirks  # these keep frames, or items, for ever
-        if not lost:
+        faults = self.daemon.tunables.faults
+        if not (faults.ref_leak or faults.mlock_hang):  # these keep frames, or items, for ever
             assert self.machine.frames_used == self.daemon.counters()["rmap_items"] == 0
 
 

@@ -13,9 +13,10 @@ from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.store import Store
 from pksm.hosts.flat import FlatHost
+from pksm.hosts.machine.quirks import Quirks
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
-from pksm.policies.pksmd.quirks import QUIRKS
+from pksm.policies.pksmd.quirks import IMPLIED, QUIRKS, Faults
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 
 PUBLISHED = tunables.preset("android-3.4")
@@ -429,3 +430,17 @@ def test_quirks_that_need_page_tables_do_nothing_to_pages_mapped_once(name):
         world.wake(100)
         seen.append((world.daemon.counters(), world.host.frame_of.tolist()))
     assert seen[0] == seen[1]
+
+
+def test_every_quirk_is_a_fault_of_somebody_or_a_value_of_a_setting():
+    ours, machines, values = set(Faults.ids()), set(Quirks.IDS), set(IMPLIED)
+    assert ours | machines | values == set(QUIRKS)
+    assert Faults.of(QUIRKS) == Faults(**dict.fromkeys(Faults.ids().values(), True))
+    assert Faults.of([]) == Faults() and not Faults().lossy and not Faults().loses_items
+
+
+@pytest.mark.parametrize("quirk", sorted(Faults.ids()))
+def test_a_quirk_is_one_switch(quirk):
+    faults = tunables.preset("fixed").with_(quirks={quirk}).faults
+    assert [name for name, field in Faults.ids().items() if getattr(faults, field)] == [quirk]
+    assert faults.lossy == (quirk in {"collision-is-success", "sparse-zero-lost", "one-content-per-hash"})
