@@ -21,6 +21,7 @@ import numpy as np
 from pksm.bench import run as bench
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
+from pksm.linux import system
 from pksm.profiler import speed
 from pksm.profiler.subject import of_load
 
@@ -82,7 +83,7 @@ def measure():
         calls[name] = lambda pages, checksum=checksum: native.checksum_pages(subject.store.view, checksum, pages)
     samples = {name: [] for name in calls}
     began = time.time()
-    with bench.pinned():
+    with system.pinned():
         for _ in range(ROUNDS):
             for name, call in calls.items():
                 samples[name].append(watch.measure(call))

@@ -20,6 +20,7 @@ import scan_image
 from pksm.bench import run as bench
 from pksm.bench.yardsticks import Ground, checksum_job, ksm_job, limits, table_job
 from pksm.errors import PksmError, UsageError
+from pksm.linux import system
 
 LOADS = ("f", "a", "b", "e", "p")
 FEW_PAGES, SMALL_BATCH = 65536, 100
@@ -96,7 +97,7 @@ def merging(findings):
     """First pass and merge to rest: in big batches, by hundreds, over the read; growth; metadata."""
     options, growth, metadata = findings.options, {}, {}
     big, little = bench.settings(), bench.settings(batch=SMALL_BATCH)
-    with bench.pinned():
+    with system.pinned():
         ground, few = Ground(options.pages), Ground(min(FEW_PAGES, options.pages))
         for load in options.loads:
             ground.fill(load)
@@ -139,7 +140,7 @@ def content(findings):
     """Order content, KSM's: time a page, and over KSM's one-at-a-time twin."""
     options, by_content = findings.options, bench.settings("content")
     times = {}
-    with bench.pinned():
+    with system.pinned():
         ground = Ground(options.pages)
         for load in options.loads:
             ground.fill(load)
@@ -155,7 +156,7 @@ def content(findings):
 def checksum_pass(findings):
     """The checksum pass alone, ascending: memory on small pages and on huge ones; a second thread."""
     pages = min(findings.options.pages, 1 << 18)
-    with bench.pinned():
+    with system.pinned():
         for huge, name, targets in ((False, "4 KiB", (2.5, 3.5)), (True, "huge", (4, 6))):
             before = huge_kib()
             ground = Ground(pages, huge=huge)
@@ -173,13 +174,13 @@ def checksum_pass(findings):
 
 
 def huge_kib():
-    return int((bench.first_line_of("/proc/self/smaps_rollup", "AnonHugePages") or "0").split()[0])
+    return system.own_huge_bytes() >> 10
 
 
 def idle(findings):
     """A wake-up with nothing to do; with the recheck too, whose quota costs what its pages cost."""
     options = findings.options
-    with bench.pinned():
+    with system.pinned():
         ground = Ground(options.pages)
         ground.fill("a")
         job = bench.pksmd_job(ground, bench.settings())
@@ -232,7 +233,7 @@ def live(findings):
 def simulated(findings):
     """pksmd on the simulated machine, and the machine's own operations; no more than machine_targets.PAGES there."""
     pages = min(findings.options.pages, machine_targets.PAGES)
-    with bench.pinned():
+    with system.pinned():
         machine_targets.over_flat(findings, pages)
         machine_targets.operations(findings, pages)
         machine_targets.idle(findings, findings.options.pages, lambda pksmd: wake_us(pksmd, IDLE_WAKES))

@@ -7,17 +7,20 @@ from statistics import median
 import numpy as np
 
 import pksm
-from pksm.bench.run import SCHEMA, WrongAnswer, machine, measure, pinned, pksmd_job, settings
+from pksm.bench.run import SCHEMA, WrongAnswer, machine, measure, pksmd_job, settings
 from pksm.bench.yardsticks import Ground, Job, ksm_job
 from pksm.errors import UsageError
 from pksm.hosts.flat import FlatHost
 from pksm.hosts.machine import Machine
-from pksm.linux.ksm import borrow as livekernel
+from pksm.linux import ksm as live
+from pksm.linux import system
+from pksm.linux.ksm import files
+from pksm.linux.proc import tasks
 from pksm.policies.ksmd import tunables as ksm_tunables
 from pksm.policies.ksmd.daemon import Ksmd
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.simulation.workloads import LOADS
-from pksm.validation.kernel.puppet import LiveProcess
+from pksm.validation.kernel.live_process import LiveProcess
 
 BASE = 0x100000000000
 KERNEL, OURS, PKSM = "kernel's ksmd", "ksmd, machine", "pksmd, machine"
@@ -32,14 +35,14 @@ NOT_ALIKE = (
 def _kernel(ksm, ground):
     """Let the kernel's ksmd scan a process with the load twice. Returns ([(wall, CPU) of each scan], pages merged)."""
     ksm.reset(smart_scan=0, max_page_sharing=1 << 30)
-    process, thread, seconds = LiveProcess(), livekernel.thread(), []
+    process, thread, seconds = LiveProcess(), files.thread(), []
     try:
         process.mmap(BASE, len(ground.bytes))
         process.write(BASE, ground.bytes)
         for _ in range(2):
-            wall, cpu = time.perf_counter(), livekernel.cpu_seconds(thread)
+            wall, cpu = time.perf_counter(), tasks.cpu_seconds(thread)
             ksm.scan()
-            seconds.append((time.perf_counter() - wall, livekernel.cpu_seconds(thread) - cpu))
+            seconds.append((time.perf_counter() - wall, tasks.cpu_seconds(thread) - cpu))
         merged = ksm.counters()["pages_sharing"]
     finally:
         process.exit()
@@ -133,7 +136,7 @@ def run(loads=tuple(LOADS), n_pages=65536, batch=65536, repeats=3, seed=0, progr
     if unknown or not loads or repeats < 1:
         raise UsageError(f"loads {', '.join(loads)}, {repeats} repeats: choose from {', '.join(LOADS)}, and 1 or more")
     where, rows = machine(), []
-    with livekernel.LiveKsm() as ksm, pinned():
+    with live.Borrowed() as ksm, system.pinned():
         ground = Ground(n_pages)
         for load in loads:
             progress(load, "filling memory")
@@ -150,6 +153,7 @@ def run(loads=tuple(LOADS), n_pages=65536, batch=65536, repeats=3, seed=0, progr
     return {
         "schema": SCHEMA,
         "against": NOT_ALIKE,
+        "warnings": ksm.warnings,
         "pksm": pksm.__version__,
         "machine": where,
         "loads": {load: LOADS[load] for load in loads},

@@ -7,9 +7,7 @@ minute falls on all of them.
 
 import gc
 import os
-import platform
 import time
-from contextlib import contextmanager
 from statistics import median
 
 import numpy as np
@@ -31,6 +29,7 @@ from pksm.engine.checksums import strategies as checksums
 from pksm.engine.settle import Rules, Verdict
 from pksm.errors import UsageError
 from pksm.hosts.flat import FlatHost
+from pksm.linux import system
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import WINDOW, Pksmd
 from pksm.policies.pksmd.items import Items
@@ -227,7 +226,7 @@ def run(
         raise UsageError(f"checksum {checksum} is a Python function, which C can't call: see pksm checksum profile")
     where = machine()
     rows = []
-    with pinned(threads):
+    with system.pinned(threads):
         ground = Ground(n_pages, page_size)
         for load in loads:
             progress(load, "filling memory")
@@ -237,7 +236,7 @@ def run(
             for one in chosen:
                 jobs += [settle_job(ground, one), pksmd_job(ground, one, threads)]
             rows += measure(jobs, repeats, lambda job: progress(job.load, job.engine))
-        where["huge_kib"] = int((first_line_of("/proc/self/smaps_rollup", "AnonHugePages") or "0").split()[0])
+        where["huge_kib"] = system.own_huge_bytes() >> 10
     return {
         "schema": SCHEMA,
         "pksm": pksm.__version__,
@@ -252,48 +251,10 @@ def run(
     }
 
 
-@contextmanager
-def pinned(threads=1):
-    """Keep this thread to the last of the CPUs it may use, and give it all of them back; for one thread only."""
-    allowed = os.sched_getaffinity(0)
-    if threads == 1:
-        os.sched_setaffinity(0, {max(allowed)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
 def machine():
-    """Return what figures depend on: CPU, level in use, cores this process may use, others' load, kernel, versions."""
+    """Return what figures depend on: the facts of this machine, the level of the kernels in use, versions."""
     return {
-        "cpu": first_line_of("/proc/cpuinfo", "model name") or platform.machine(),
+        **system.machine(),
         "cpu_level": os.environ.get("PKSM_CPU") or native.cpu_levels()[-1],
-        "cores": len(os.sched_getaffinity(0)),
-        "busy_cores": round(os.getloadavg()[0], 2),  # in the last minute, others included
-        "kernel": platform.release(),
-        "python": platform.python_version(),
         "numpy": np.__version__,
-        "thp": _chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
     }
-
-
-def first_line_of(path, name):
-    """Return what stands behind `name:` in a file of the kernel, None if there is no such line or file."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as lines:
-            for line in lines:
-                if line.startswith(name):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return None
-
-
-def _chosen(path):
-    """Return the [bracketed] word of a file in sysfs, None without the file."""
-    try:
-        with open(path, encoding="ascii") as text:
-            return text.read().partition("[")[2].partition("]")[0]
-    except OSError:
-        return None

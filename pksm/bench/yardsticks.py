@@ -18,6 +18,7 @@ from pksm.engine import memory, native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
+from pksm.linux import memory_limits
 from pksm.simulation.workloads import make
 
 COPY_BYTES = 1 << 28  # as much is copied and compared, at most: far more than a cache holds
@@ -39,11 +40,12 @@ class Ground:
     def __init__(self, n_pages, page_size=4096, huge=True):
         if n_pages < 1:
             raise UsageError(f"{n_pages} pages: there must be one at least to measure with")
+        n_copied = min(n_pages, max(1, COPY_BYTES // page_size))
+        memory_limits.require((n_pages + n_copied) * page_size, "measure fewer pages")
         self.store = Store(page_size)
         allocate = self.store.allocate if huge else partial(_allocate_small, self.store)
         self.first, self.bytes = allocate(n_pages)
         self.pages = _numbers(self.first, n_pages)
-        n_copied = min(n_pages, max(1, COPY_BYTES // page_size))
         first_copy, self.copy = allocate(n_copied)
         self.copy_pages = _numbers(first_copy, n_copied)
         self.load = None

@@ -35,4 +35,5 @@ class BenchDocument(TypedDict):
     seed: int
     rows: list[BenchRow]
     against: NotRequired[Annotated[str, "", "only beside the kernel's ksmd: what is not like for like"]]
+    warnings: NotRequired[Annotated[list[str], "", "only beside the kernel's ksmd"]]
     command: NotRequired[Annotated[str, "", "only in recorded results: what made them"]]

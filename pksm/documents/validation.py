@@ -72,3 +72,4 @@ class ValidateDocument(TypedDict):
     skipped: list[ValidateSkipped]
     rows: list[ValidateRow]
     equal: bool
+    warnings: list[str]

@@ -53,12 +53,3 @@ def grown(array: NDArray[T], size: int, fill: int = 0) -> NDArray[T]:
     if fill:
         bigger[len(array) :] = fill
     return bigger
-
-
-def available_bytes() -> int:
-    """Return the memory in bytes that can be used without swapping (MemAvailable)."""
-    with open("/proc/meminfo", encoding="ascii") as meminfo:
-        for line in meminfo:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return 1 << 62

@@ -87,16 +87,16 @@ class Store:
     def allocate(self, n_pages: int) -> tuple[int, U8Array]:
         """Add a region of zeroed private memory, on huge pages where the kernel has them.
 
-        Returns (first page, uint8 array (n_pages, page_size) to write into). PksmError when it doesn't fit into the
-        memory that is available, ValueError for fewer than no pages.
+        Returns (first page, uint8 array (n_pages, page_size) to write into). PksmError when the system does not give
+        that much, ValueError for fewer than no pages.
         """
         if n_pages < 0:
             raise ValueError(f"{n_pages} pages to allocate: from 0")
         size = n_pages * self.page_size
-        available = memory.available_bytes()
-        if size > available:
-            raise PksmError(f"{size >> 20} MiB are needed and {available >> 20} MiB available: scan less at a time")
-        array = memory.zeros((n_pages, self.page_size))
+        try:
+            array = memory.zeros((n_pages, self.page_size))
+        except (MemoryError, OSError):
+            raise PksmError(f"{size >> 20} MiB of memory are not to be had: take less at a time") from None
         return self.add(array, writable=True), array
 
     def bytes_of(self, pages: IdsLike) -> U8Array:

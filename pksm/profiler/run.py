@@ -12,6 +12,7 @@ import pksm
 from pksm.bench import run as bench
 from pksm.engine.checksums import strategies as checksums
 from pksm.errors import BusError, PksmError, UsageError
+from pksm.linux import system
 from pksm.profiler import blindness, consequence, speed
 from pksm.profiler import collisions as truth
 from pksm.profiler import under_ksmd as ksm
@@ -48,7 +49,7 @@ def profile(subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_S
         "partial": False,  # a strategy or a source was left out
     }
     began = time.perf_counter(), time.process_time()
-    with bench.pinned():
+    with system.pinned():
         for subject in subjects:
             with ExitStack() as stack:
                 try:

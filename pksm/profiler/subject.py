@@ -7,6 +7,7 @@ import numpy as np
 from pksm.engine import memory, native
 from pksm.engine.store import Store
 from pksm.errors import UsageError
+from pksm.linux import memory_limits
 from pksm.scan.gather import gather
 from pksm.scan.interrupts import Interrupts
 from pksm.simulation.workloads import make
@@ -74,6 +75,7 @@ def of_load(name, n_pages, page_size=4096, seed=0):
     """Return the Subject of a static load. UsageError for an unknown load or no pages."""
     if n_pages < 1:
         raise UsageError(f"{n_pages} pages: there must be one at least to profile on")
+    memory_limits.require(n_pages * page_size, "profile fewer pages")
     store = Store(page_size)
     first, array = store.allocate(n_pages)
     make(name, array, seed)

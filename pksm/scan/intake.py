@@ -7,6 +7,7 @@ import numpy as np
 from pksm.engine.memory import zeros
 from pksm.engine.store import Store
 from pksm.extents import expand, page_runs
+from pksm.linux import memory_limits
 from pksm.scan.interrupts import Hold
 from pksm.sources.base import Allocation
 
@@ -38,7 +39,8 @@ class Intake:
         self._known: dict[Hashable, FrameBook] = {}  # by machine
 
     def allocate(self, n_pages: int) -> Allocation:
-        """Give a source memory for copies of pages."""
+        """Give a source memory for copies of pages. PksmError when there is not enough."""
+        memory_limits.require(n_pages * self.store.page_size)
         with self.hold():
             if not self._compact:
                 first, array = self.store.allocate(n_pages)

@@ -8,6 +8,7 @@ import numpy as np
 
 from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
+from pksm.linux import memory_limits
 from pksm.policies.registry import choose_one
 from pksm.simulation import workloads
 from pksm.simulation.clock import Over
@@ -139,7 +140,9 @@ def _run(settings, choice, play, progress, hold, known):
 
     known: the settings of all policies that play it; those that are not this one's do nothing here.
     """
-    machine = Machine(_frames(settings), settings.page_size)
+    frames = _frames(settings)
+    memory_limits.require(frames * settings.page_size, "give the machine fewer frames")
+    machine = Machine(frames, settings.page_size)
     policy = choice.make(machine)
     observer = _Progress(policy, choice.name, progress)
     sim = Simulation(

@@ -13,6 +13,7 @@ from pksm.bench import run as bench
 from pksm.bench import yardsticks
 from pksm.engine import native
 from pksm.errors import PageError, UsageError
+from pksm.linux import system
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 from pksm.simulation.workloads import LOADS
 from pksm.simulation.workloads.loads import Load
@@ -99,13 +100,13 @@ def test_steps_of_the_engine_stand_behind_it():
 
 def test_one_thread_keeps_to_one_cpu_and_gives_the_others_back():
     allowed = os.sched_getaffinity(0)
-    with bench.pinned():
+    with system.pinned():
         assert os.sched_getaffinity(0) == {max(allowed)}
     assert os.sched_getaffinity(0) == allowed
-    with pytest.raises(KeyError), bench.pinned():
+    with pytest.raises(KeyError), system.pinned():
         raise KeyError
     assert os.sched_getaffinity(0) == allowed
-    with bench.pinned(threads=2):
+    with system.pinned(threads=2):
         assert os.sched_getaffinity(0) == allowed
 
 

@@ -84,8 +84,9 @@ def test_how_to_call_us_again(tmp_path, monkeypatch, started_as, name):
     assert demo._own_name().endswith(name) and (name != "pksm" or demo._own_name() == "pksm")
 
 
-def test_a_demo_whose_interpreters_fail(capfd, monkeypatch):
-    monkeypatch.setattr(demo, "PROGRAM", "raise SystemExit('no luck')")
+def test_a_demo_whose_interpreters_fail(capfd, monkeypatch, tmp_path):
+    (tmp_path / "service.py").write_text("raise SystemExit('no luck')")
+    monkeypatch.setattr(demo.demo_service, "__file__", str(tmp_path / "service.py"))
     done = run(capfd, "demo")
     assert done.code == 1 and done.out == ""
     assert "no luck" in done.err and "ended before it was ready" in done.err.splitlines()[-1]

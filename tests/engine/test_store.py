@@ -175,7 +175,7 @@ def test_allocated_pages_are_private_zeroed_memory(n_pages):
 
 def test_more_than_there_is_memory_is_refused():
     store = Store(4096)
-    with pytest.raises(PksmError, match="available"):
+    with pytest.raises(PksmError, match="MiB of memory are not to be had"):
         store.allocate(1 << 40)
     assert store.n_pages == 0
 

@@ -65,6 +65,8 @@ def run(options, interrupts):
             progress=show,
         )
     )
+    for warning in document.get("warnings", ()):
+        output.remark(warning)
     output.document(document, options)
     return 0
 

@@ -7,9 +7,10 @@ import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from pksm.cli import exit_codes, output
+from pksm.cli import demo_service, exit_codes, output
 from pksm.cli.verbs.scan import for_table
 from pksm.errors import PksmError
+from pksm.linux import isolated
 from pksm.report import scan as scan_report
 from pksm.report.text import columns
 
@@ -18,23 +19,7 @@ USAGE = "pksm demo"
 DESCRIPTION = f"{HELP[0].upper()}{HELP[1:]}."
 CHILDREN = 4
 
-# What a small service holds: a dictionary of records, a text, tables of numbers. The text, one table and half of
-# another are the same in all of them, the rest is each one's own.
-PROGRAM = r"""
-import sys
-import numpy as np
-
-number = int(sys.argv[1])
-common = np.random.default_rng(0).standard_normal(1 << 19)
-own = np.random.default_rng(1 + number).standard_normal(1 << 19)
-half_empty = np.full(1 << 18, 0.0)
-half_empty[1 << 17 :] = np.arange(1 << 17)
-text = "\n".join(f"line {line:06} of a text that every one of these interpreters has read" for line in range(50_000))
-records = {f"user-{key}": {"id": key, "name": f"name {key * number}", "tags": [key, str(key)]} for key in range(10_000)}
-print("ready", flush=True)
-sys.stdin.read()
-"""
-HOLDS = "each with 10,000 records in a dictionary, a text and three numpy arrays, partly the same"
+HOLDS = "each with 10,000 records in a dictionary, a text and three arrays of numbers, partly the same"
 
 
 def add_arguments(parser):
@@ -75,7 +60,10 @@ def _children():
 def _child(number):
     # A group of its own: Ctrl-C is for us. Should we die, its input ends, and it with it.
     child = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+        isolated.command(demo_service.__file__, str(number)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        process_group=0,
     )
     try:
         yield child

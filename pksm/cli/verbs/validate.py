@@ -39,5 +39,7 @@ def run(options, interrupts):
     document = validate(
         options.workload, options.pages, options.seed, lambda name: progress.show(lambda: f"comparing {name}")
     )
+    for warning in document["warnings"]:
+        output.remark(warning)
     output.document(document, options)
     return 0 if document["equal"] else exit_codes.DIFFERENT

@@ -1,7 +1,8 @@
-"""The running kernel's own ksmd, borrowed: stepped scan by scan, its files read, and every knob put back afterwards.
+"""The running kernel's own ksmd, borrowed: stepped scan by scan, and every knob put back afterwards.
 
 ksmd is one thread for the whole machine. So it is borrowed under a lock, only while no other process has mergeable
-memory, and a guard process holds the old values: it restores them when we are done, or dead.
+memory. The old values stand in a record beside the lock, and a guard process puts them back when we are done, or dead.
+If the guard dies it is started anew; what is left behind when both die at once is put back by the next who borrows.
 """
 
 import contextlib
@@ -9,182 +10,84 @@ import fcntl
 import json
 import os
 import subprocess
-import sys
+import threading
 import time
+from types import TracebackType
+from typing import Self
 
 from pksm.errors import PksmError, UnsupportedError
+from pksm.linux import isolated, run_files, text
+from pksm.linux.ksm import files, guard
+from pksm.linux.proc import tasks
 
-DIRECTORY = "/sys/kernel/mm/ksm"
-LOCK = "/run/lock/pksm-ksm.lock"
-COUNTERS = (
-    "pages_shared",
-    "pages_sharing",
-    "pages_unshared",
-    "pages_volatile",
-    "pages_scanned",
-    "pages_skipped",
-    "full_scans",
-    "ksm_zero_pages",
-    "stable_node_chains",
-    "stable_node_dups",
-    "general_profit",
-)
-KNOBS = (  # in the order they are restored: max_page_sharing can't change while pages are shared; run comes last
-    "max_page_sharing",
-    "merge_across_nodes",
-    "use_zero_pages",
-    "smart_scan",
-    "stable_node_chains_prune_millisecs",
-    "pages_to_scan",
-    "sleep_millisecs",
-    "advisor_max_cpu",
-    "advisor_max_pages_to_scan",
-    "advisor_min_pages_to_scan",
-    "advisor_target_scan_time",
-    "advisor_mode",
-    "run",
-)
+LOCK, RECORD = "ksm.lock", "ksm.json"  # in run_files.DIRECTORY
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 NEVER_MILLISECS = 3_600_000  # ksmd sleeps that long, or until this value changes: that is how it is stepped
 EVERYTHING = (1 << 31) - 1  # pages_to_scan
 SCAN_TIMEOUT_S = 60.0
-
-# The guard reads to the end of its input, which comes when we close it or die, then stops and unmerges, and restores.
-_GUARD = """
-import json, signal, sys, time
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_IGN)
-directory, values = sys.argv[1], json.loads(sys.argv[2])
-sys.stdin.buffer.read()
-def put(name, value):
-    with open(directory + "/" + name, "w") as knob:
-        knob.write(value)
-left, end = {"run": "2", **{"sleep_millisecs": "0"}}, time.monotonic() + 30
-for name, value in [*left.items(), *values]:
-    while True:
-        try:
-            put(name, value)
-            break
-        except OSError:
-            if time.monotonic() > end:
-                break
-            time.sleep(0.05)
-"""
+MOST_GUARDS = 20  # started one after the other; if the last one dies, too, we put back ourselves
 
 
-def read_file(name):
-    """Return what one of KSM's files says: an int, or the chosen word of those in brackets."""
-    with open(os.path.join(DIRECTORY, name), encoding="ascii") as file:
-        text = file.read().strip()
-    if "[" in text:
-        return text[text.index("[") + 1 : text.index("]")]
-    return int(text)
-
-
-def write_knob(name, value):
-    """Set one of KSM's knobs. PksmError if the kernel refuses."""
-    try:
-        with open(os.path.join(DIRECTORY, name), "w", encoding="ascii") as file:
-            file.write(str(value))
-    except OSError as error:
-        raise PksmError(f"{DIRECTORY}/{name}: the kernel refuses {value}: {error.strerror}") from None
-
-
-def ksm_stat(pid):
-    """Return what /proc/PID/ksm_stat says of one process: {name: int, or "yes" or "no"}; {} if it says nothing."""
-    try:
-        with open(f"/proc/{pid}/ksm_stat", encoding="ascii") as file:
-            pairs = (line.replace(":", " ").split() for line in file)
-            return {name: int(value) if value.lstrip("-").isdigit() else value for name, value in pairs}
-    except OSError:
-        return {}
-
-
-def mergeable_processes():
-    """Return the ids of the processes that have mergeable memory, in order."""
-    return [int(pid) for pid in sorted(os.listdir("/proc")) if pid.isdigit() and _is_mergeable(int(pid))]
-
-
-def _is_mergeable(pid):
-    stat = ksm_stat(pid)
-    if "ksm_mergeable" in stat:
-        return "yes" in (stat["ksm_mergeable"], stat.get("ksm_merge_any"))
-    if stat.get("ksm_rmap_items"):
-        return True
-    try:
-        with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as smaps:
-            return any(line.startswith("VmFlags:") and " mg" in line for line in smaps)
-    except OSError:
-        return False
-
-
-def require():
+def require() -> None:
     """Raise UnsupportedError, with the reason, unless the kernel's ksmd can be borrowed."""
-    if not os.path.isdir(DIRECTORY):
-        raise UnsupportedError(f"{DIRECTORY}: not there: this kernel has no KSM")
+    if not files.exists():
+        raise UnsupportedError(f"{files.DIRECTORY}: not there: this kernel has no KSM")
     if os.geteuid() != 0:
-        raise UnsupportedError(f"{DIRECTORY}: only root can set its knobs: run as root")
-    if not os.access(os.path.join(DIRECTORY, "run"), os.W_OK):
-        raise UnsupportedError(f"{DIRECTORY}: can't be written to here: run outside of the container")
-    if not os.path.exists(os.path.join(DIRECTORY, "smart_scan")):
-        raise UnsupportedError(f"{DIRECTORY}/smart_scan: not there: this needs Linux 6.7 or later")
+        raise UnsupportedError(f"{files.DIRECTORY}: only root can set its knobs: run as root")
+    if not os.access(files.path_of("run"), os.W_OK):
+        raise UnsupportedError(f"{files.DIRECTORY}: can't be written to here: run outside of the container")
+    if not files.exists("smart_scan"):
+        raise UnsupportedError(f"{files.path_of('smart_scan')}: not there: this needs Linux 6.7 or later")
 
 
-class LiveKsm:
+class Borrowed:
     """ksmd while it is borrowed: a context manager.
 
-    UnsupportedError when it can't be: see require(); another process has mergeable memory; pages are shared already.
+    Attributes:
+        saved: the knobs as they were, {name: value}.
+        warnings: lines about what an earlier run had left behind.
+
+    Raises:
+        UnsupportedError: see require(); another process has mergeable memory, or has borrowed ksmd.
     """
 
-    def __init__(self):
-        self._lock = self._guard = None
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
         self._step = 0
-        self.saved = {}
+        self.saved: dict[str, int | str] = {}
+        self.warnings: list[str] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         require()
-        self._take_lock()
-        try:
-            others = mergeable_processes()
+        with self._stack as stack:
+            directory = run_files.open_directory()
+            stack.callback(os.close, directory)
+            lock = _lock(directory)
+            stack.callback(os.close, lock)
+            self.warnings = _repair(directory)
+            others = files.mergeable_processes()
             if others:
                 raise UnsupportedError(f"process {others[0]} has mergeable memory: ksmd would work on that too")
-            self.saved = {name: read_file(name) for name in KNOBS if os.path.exists(os.path.join(DIRECTORY, name))}
-            # while the advisor is on, pages_to_scan can't be set
-            first = [("advisor_mode", "none")] if "advisor_mode" in self.saved else []
-            values = json.dumps(first + [(name, str(value)) for name, value in self.saved.items()])
-            self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _GUARD, DIRECTORY, values],
-                stdin=subprocess.PIPE,
-                pass_fds=[self._lock],
-                start_new_session=True,
-            )
+            self.saved = files.knobs()
+            _write_record(directory, _to_put_back(self.saved))
+            try:
+                stack.enter_context(_Guarded(lock))
+            except BaseException:
+                os.unlink(RECORD, dir_fd=directory)  # nothing was changed yet
+                raise
             self.reset()
-        except BaseException:
-            self.__exit__()
-            raise
+            self._stack = stack.pop_all()
         return self
 
-    def _take_lock(self):
-        self._lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            self._lock = None
-            raise UnsupportedError(f"{LOCK}: another program has borrowed ksmd: try again later") from None
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, value, traceback)
 
-    def __exit__(self, *_):
-        if self._guard is not None:
-            self._guard.stdin.close()
-            self._guard.wait()
-            self._guard = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def reset(self, **knobs):
+    def reset(self, **knobs: int | str) -> None:
         """Unmerge everything, park ksmd, and set knobs: those not named get the kernel's defaults."""
         self.unmerge()
-        defaults = {
+        defaults: dict[str, int | str] = {
             "advisor_mode": "none",  # while it is on, pages_to_scan can't be set
             "advisor_max_cpu": 70,
             "advisor_max_pages_to_scan": 30000,
@@ -199,44 +102,44 @@ class LiveKsm:
         }
         for name, value in (defaults | knobs).items():
             if name in self.saved:
-                write_knob(name, value)
+                files.write(name, value)
 
-    def unmerge(self):
+    def unmerge(self) -> None:
         """Unmerge everything and park ksmd: the next scan begins anew."""
-        write_knob("run", 2)
-        write_knob("run", 0)
+        files.write("run", 2)
+        files.write("run", 0)
         self._wake()
 
-    def _wake(self):
+    def _wake(self) -> None:
         """Let ksmd out of its sleep: it ends when this value is another than when it began."""
         self._step += 1
-        write_knob("sleep_millisecs", NEVER_MILLISECS + self._step)
+        files.write("sleep_millisecs", NEVER_MILLISECS + self._step)
 
-    def set(self, **knobs):
+    def set(self, **knobs: int | str) -> None:
         """Set knobs."""
         for name, value in knobs.items():
-            write_knob(name, value)
+            files.write(name, value)
 
-    def counters(self):
-        """Return all counters: {name: int}."""
-        return {name: read_file(name) for name in COUNTERS if name in COUNTERS}
+    def counters(self) -> dict[str, int | str]:
+        """Return the counters that this kernel has."""
+        return files.counters()
 
-    def scan(self, scans=1):
+    def scan(self, scans: int = 1) -> None:
         """Let ksmd make that many full scans, one a wake-up, and sleep again."""
         self.set(pages_to_scan=EVERYTHING)
         for _ in range(scans):
             self._once()
 
-    def scan_pages(self, pages):
+    def scan_pages(self, pages: int) -> None:
         """Let ksmd wake up once with this pages_to_scan; it ends early at the end of a full scan."""
         self.set(pages_to_scan=pages)
         self._once()
 
-    def _once(self):
+    def _once(self) -> None:
         """Let ksmd wake up once. PksmError if it has nothing to scan."""
         before, end = _work_done(), time.monotonic() + SCAN_TIMEOUT_S
-        if read_file("run") != 1:
-            write_knob("run", 1)
+        if files.read("run") != 1:
+            files.write("run", 1)
         else:
             self._wake()
         while _work_done() == before:
@@ -246,33 +149,117 @@ class LiveKsm:
         _wait_for_sleep()
 
 
-def _work_done():
+class _Guarded:
+    """The guard process while it is needed: a context manager. One that dies is replaced at once."""
+
+    def __init__(self, lock: int):
+        self._lock = lock
+        self._changing = threading.Lock()
+        self._ending = False
+        self._guard = self._start()
+        self._started = 1
+        self._watcher = threading.Thread(target=self._replace_the_dead, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changing:
+            self._ending = True
+            assert self._guard.stdin is not None
+            self._guard.stdin.close()
+        self._watcher.join()
+        record = os.path.join(run_files.DIRECTORY, RECORD)
+        if self._guard.returncode and not guard.put_back(files.DIRECTORY, guard.values_of(record)):
+            os.unlink(record)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        record = os.path.join(run_files.DIRECTORY, RECORD)
+        process = subprocess.Popen(
+            isolated.command(guard.__file__, files.DIRECTORY, record),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[self._lock],
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        with process.stdout as ready:
+            if ready.read(1) != guard.READY:
+                process.kill()
+                process.wait()
+                raise PksmError("the process that would put back ksmd's settings could not be started")
+        return process
+
+    def _replace_the_dead(self) -> None:
+        while True:
+            self._guard.wait()
+            with self._changing:
+                if self._ending or self._started == MOST_GUARDS:
+                    return
+                with contextlib.suppress(OSError, PksmError):
+                    dead, self._guard = self._guard, self._start()
+                    assert dead.stdin is not None
+                    dead.stdin.close()
+                self._started += 1
+
+
+def _lock(directory: int) -> int:
+    """Take the lock and return its descriptor; the guard has it too."""
+    fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        lock = os.path.join(run_files.DIRECTORY, LOCK)
+        raise UnsupportedError(f"{lock}: another program has borrowed ksmd: try again later") from None
+    return fd
+
+
+def _to_put_back(saved: dict[str, int | str]) -> list[tuple[str, str]]:
+    # while the advisor is on, pages_to_scan can't be set
+    first = [("advisor_mode", "none")] if "advisor_mode" in saved else []
+    return first + [(name, str(value)) for name, value in saved.items()]
+
+
+def _write_record(directory: int, values: list[tuple[str, str]]) -> None:
+    """Write the old values where the guard finds them, and the next run if both of us are killed."""
+    record = {"boot_id": text.decoded(text.read_if_any(BOOT_ID) or b"").strip(), "values": values}
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(f"{RECORD}.new", flags, 0o600, dir_fd=directory), "w", encoding="ascii") as file:
+        json.dump(record, file)
+    os.rename(f"{RECORD}.new", RECORD, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _repair(directory: int) -> list[str]:
+    """Put back what an earlier run and its guard could not, and return lines that say so."""
+    try:
+        with open(os.open(RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory), "rb") as file:
+            record = json.load(file)
+        values = [(name, value) for name, value in record["values"] if name in files.KNOBS]
+        booted = record["boot_id"]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError):
+        values, booted = [], None
+    warnings = []
+    if booted == text.decoded(text.read_if_any(BOOT_ID) or b"").strip():
+        refused = guard.put_back(files.DIRECTORY, values)
+        left = f", but for {', '.join(refused)}, which the kernel refuses" if refused else ""
+        warnings = [f"ksmd's settings were still those of a run of pksm that was killed: they have been put back{left}"]
+    os.unlink(RECORD, dir_fd=directory)
+    return warnings
+
+
+def _work_done() -> tuple[int | str, int | str]:
     """What changes with every wake-up of ksmd that has something to scan."""
-    return read_file("full_scans"), read_file("pages_scanned")
+    return files.read("full_scans"), files.read("pages_scanned")
 
 
-def thread():
-    """Return the process id of ksmd. UnsupportedError if it can't be seen from here."""
-    for pid in os.listdir("/proc"):
-        with contextlib.suppress(OSError):
-            if pid.isdigit():
-                with open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as comm:
-                    if comm.read() == "ksmd\n" and not os.path.exists(f"/proc/{pid}/exe"):
-                        return int(pid)
-    raise UnsupportedError("ksmd: no such kernel thread can be seen: run outside of the container")
-
-
-def cpu_seconds(pid):
-    """Return the seconds of CPU that a thread has used, to the nanosecond where the kernel tells."""
-    with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
-        return int(file.read().split()[0]) / 1e9
-
-
-def _wait_for_sleep():
+def _wait_for_sleep() -> None:
     """Return when ksmd sleeps: what it counts behind the last full scan is counted then."""
-    pid, end = thread(), time.monotonic() + SCAN_TIMEOUT_S
+    pid, end = files.thread(), time.monotonic() + SCAN_TIMEOUT_S
     while time.monotonic() < end:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            if file.read().rpartition(")")[2].split()[0] in "SI":
-                return
+        if tasks.read_stat(pid).state in "SI":
+            return
         time.sleep(0.0005)

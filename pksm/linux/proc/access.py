@@ -3,11 +3,15 @@
 import errno
 import os
 import pwd
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from pksm.errors import PksmError, UnsupportedError, UsageError
+from pksm.linux import text
+from pksm.linux.proc import tasks
 
-PF_KTHREAD = 0x00200000
 KERNEL_THREAD, FORBIDDEN, ENDED = "kernel thread", "forbidden", "ended"
+Opened = TypeVar("Opened")
 ONE_BY_ONE = 3  # errors of one cause that get a line each
 NAMED = 40  # processes that one line names
 
@@ -20,10 +24,34 @@ class UnreadError(PksmError):
         self.pid, self.command, self.cause = pid, command, cause
 
 
+def check_namespace() -> None:
+    """Refuse a /proc of another pid namespace: a number would name one process there and another to the kernel.
+
+    Raises:
+        UnsupportedError: it is one, or there is no /proc.
+    """
+    try:
+        own = os.readlink("/proc/self")
+        numbers = (text.field(text.read("/proc/self/status"), "NSpid") or b"").split()
+    except FileNotFoundError:
+        own, numbers = "", []
+    if own != str(os.getpid()) or len(numbers) > 1:  # one number a namespace, from that of /proc down to ours
+        raise UnsupportedError(
+            "/proc is missing or of another pid namespace, where numbers name other processes: "
+            "mount the /proc of this one, or run pksm outside of it"
+        )
+
+
 def open_pidfd(pid: int) -> int:
-    """Open a pidfd. Raises UsageError for what is no process id, PksmError when there is no such process."""
+    """Open a pidfd.
+
+    Raises:
+        UsageError: that is not a process id.
+        PksmError: there is no such process, or /proc would show another one.
+    """
     if not isinstance(pid, int) or pid <= 0:
         raise UsageError(f"{pid}: not a process id; give a number above 0")
+    check_namespace()
     try:
         return os.pidfd_open(pid)
     except (ProcessLookupError, OverflowError):
@@ -48,50 +76,26 @@ def called(pid: int, command: str) -> str:
 
 def check_kind(pid: int) -> str:
     """Return the name of the command of `pid`; refuse what has no memory of its own."""
-    stat = guarded(pid, "", read_stat)
-    command, fields = stat[stat.index("(") + 1 : stat.rindex(")")], stat[stat.rindex(")") + 2 :].split()
-    name = called(pid, command)
-    if int(fields[6]) & PF_KTHREAD:
+    stat = guarded(pid, "", tasks.read_stat)
+    name = called(pid, stat.command)
+    if stat.is_kernel_thread:
         reason = f"{name}: is a kernel thread; it has no memory of its own to read"
-        raise UnreadError(pid, command, KERNEL_THREAD, reason)
-    if fields[0] in "ZX":
-        raise UnreadError(pid, command, ENDED, f"{name}: has ended already (zombie)")
-    return command
+        raise UnreadError(pid, stat.command, KERNEL_THREAD, reason)
+    if guarded(pid, stat.command, tasks.living_thread) is None:
+        raise UnreadError(pid, stat.command, ENDED, f"{name}: has ended already (zombie)")
+    return stat.command
 
 
 def user_of(pid: int) -> str:
     """Return the name of the real user of `pid`, or the number of one without a name."""
-    status = guarded(pid, "", _read_status)
-    uid = int(status.partition("\nUid:")[2].split(maxsplit=1)[0])
+    uid = guarded(pid, "", tasks.uid_of)
     try:
         return pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):
         return str(uid)
 
 
-def read_stat(pid: int) -> str:
-    """Return /proc/PID/stat."""
-    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-        return stat.read()
-
-
-def layout(pid: int) -> list[str]:
-    """Return where the code and the stack of a process's program start; [] when the process is gone.
-
-    Another program has another stack, but where addresses are not random.
-    """
-    try:
-        return read_stat(f"{pid}/task/{pid}").rpartition(")")[2].split()[23:26]
-    except OSError:
-        return []
-
-
-def _read_status(pid: int) -> str:
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
-        return status.read()
-
-
-def guarded(pid: int, command: str, opener):
+def guarded(pid: int, command: str, opener: Callable[[int], Opened]) -> Opened:
     """Call `opener(pid)`, which opens files of /proc/PID, and say why when they do not open."""
     name = f"pid {pid}"
     try:
@@ -101,27 +105,28 @@ def guarded(pid: int, command: str, opener):
     except (FileNotFoundError, ProcessLookupError):
         raise UnreadError(pid, command, ENDED, f"{name}: ended, or /proc does not show it to this user") from None
     except OSError as error:
-        reason = f"{name}: its memory cannot be opened: {error.strerror}"
-        raise UnreadError(pid, command, error.strerror, reason) from None
+        cause = error.strerror or "unknown error"
+        raise UnreadError(pid, command, cause, f"{name}: its memory cannot be opened: {cause}") from None
+    except text.MalformedError as error:
+        raise UnreadError(pid, command, "malformed", f"{name}: {error}") from None
 
 
 def rule() -> str:
     """Name the rule that forbids reading a process and the remedy."""
-    needed = f"that takes the same user and ptrace allowed{_ptrace_scope()}"
+    scope = ptrace_scope()
+    chosen = "" if scope is None else f" = {scope}"
+    needed = f"that takes the same user and ptrace allowed (kernel.yama.ptrace_scope{chosen})"
     if os.geteuid() == 0:
         return f"{needed}, or CAP_SYS_PTRACE over it, which this root user lacks; run pksm outside the container"
     return f"{needed}; run pksm as root, or start the process as: pksm scan -- COMMAND"
 
 
-def _ptrace_scope() -> str:
-    try:
-        with open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as scope:
-            return f" (kernel.yama.ptrace_scope = {scope.read().strip()})"
-    except OSError:
-        return " (kernel.yama.ptrace_scope)"
+def ptrace_scope() -> int | None:
+    """Return kernel.yama.ptrace_scope, None where the kernel has no such rule."""
+    return text.number_in("/proc/sys/kernel/yama/ptrace_scope")
 
 
-def tell_unread(errors) -> list[str]:
+def tell_unread(errors: Iterable[Exception]) -> list[str]:
     """Return lines about what could not be read: processes of one cause share a line when there are many."""
     alike = {}
     for error in errors:

@@ -12,6 +12,7 @@ import os
 import numpy as np
 
 from pksm.extents import cut_runs
+from pksm.linux.proc import tasks
 from pksm.linux.proc.batches import work_off
 
 READ_BYTES = 8 << 20  # a batch: smaller ones wait more for each other, of larger ones the last is without company
@@ -32,8 +33,9 @@ class ProcessMemory:
     """The bytes of a process; /proc/PID/mem is bound to the memory it had when this was opened."""
 
     def __init__(self, pid: int):
-        self._pid = pid
-        self._fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        thread = tasks.living_thread(pid)
+        self._pid = pid if thread is None else thread
+        self._fd = os.open(f"{tasks.directory(pid)}/mem", os.O_RDONLY | os.O_CLOEXEC)
         self._use_readv = True
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import os
 import numpy as np
 
 from pksm import extents
+from pksm.linux.proc import tasks
 from pksm.linux.proc.batches import work_off
 
 PAGE_SIZE = mmap.PAGESIZE
@@ -51,7 +52,7 @@ class Pagemap:
     """
 
     def __init__(self, pid: int):
-        self._fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = os.open(f"{tasks.directory(pid)}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         self.tells_zero_pages = self._has_scan()
 
     def close(self) -> None:

@@ -3,17 +3,20 @@
 import os
 
 from pksm.errors import PksmError, UsageError
+from pksm.linux import text
+from pksm.linux.proc import access, tasks
 
 CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 
 
 def all_pids() -> list[int]:
     """Return the ids of all processes that /proc shows, but our own, in order."""
+    access.check_namespace()
     own = os.getpid()
-    return sorted(int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) != own)
+    return [pid for pid in tasks.pids() if pid != own]
 
 
-def find_cgroup(path) -> str:
+def find_cgroup(path: "str | os.PathLike[str]") -> str:
     """Return the directory of a control group: given as it is, or as in /proc/PID/cgroup, below where groups are.
 
     Raises UsageError when there is none.
@@ -43,22 +46,38 @@ def cgroup_pids(directory: str) -> list[int]:
     return sorted(pids - {os.getpid(), 0})  # 0: a process of a namespace that is not seen from here
 
 
-def _members(directory):
+def _members(directory: str) -> set[int]:
     try:
-        with open(os.path.join(directory, "cgroup.procs"), encoding="ascii") as procs:
-            return set(map(int, procs))
+        numbers = map(text.number, text.lines(text.read(os.path.join(directory, "cgroup.procs"))))
     except OSError as error:
         raise PksmError(f"{directory}: its processes cannot be listed: {error.strerror}") from None
+    return {pid for pid in numbers if pid is not None}
+
+
+def own_cgroups() -> dict[str, str]:
+    """Return the control groups we are in, {controllers: path}; "" stands for the unified hierarchy's."""
+    rows = [line.split(b":", 2) for line in text.lines(text.read_if_any("/proc/self/cgroup") or b"")]
+    return {text.decoded(row[1]): os.fsdecode(row[2]) for row in rows if len(row) == 3}
+
+
+def is_in_cgroup(directory: str) -> bool:
+    """Return whether we are in a control group or below it; True where that cannot be known."""
+    path = own_cgroups().get("")
+    return path is None or any(f"{mount}{path}/".startswith(f"{directory}/") for mount in CGROUP_MOUNTS)
+
+
+def is_frozen(directory: str) -> bool:
+    """Return whether all processes of a control group stand still."""
+    return b"frozen 1" in text.lines(text.read_if_any(os.path.join(directory, "cgroup.events")) or b"")
 
 
 def own_line() -> set[int]:
     """Return our process and all its ancestors."""
-    line, pid = set(), os.getpid()
+    line, pid = set[int](), os.getpid()
     while pid > 0 and pid not in line:
         line.add(pid)
         try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-                pid = int(stat.read().rpartition(")")[2].split()[1])
+            pid = tasks.read_stat(pid).parent
         except OSError:
             break  # of another namespace, or ended
     return line

@@ -1,11 +1,16 @@
 """/proc/PID/smaps: the mappings of a process and which of them are not to be read."""
 
 import mmap
-import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from pksm.linux import text
+from pksm.linux.proc import tasks
+from pksm.linux.proc.areas import Area, names_of
+from pksm.linux.proc.segments import MemoryEnd, memory_end_in
 
 # `device`: no memory of the process's own, never read. `barred`: resident, but out of merging's reach (huge pages
 # of hugetlbfs) or another process's business to fill (userfaultfd: reading could wait for its handler for ever).
@@ -13,23 +18,21 @@ import numpy as np
 VMA = np.dtype([("start", "i8"), ("end", "i8"), ("device", "?"), ("barred", "?"), ("resident", "?"), ("reason", "u1")])
 REASONS = ("file", "shared", "huge", "userfault", "device")
 
-KERNEL_AREAS = {"[vvar]", "[vvar_vclock]"}
-USERFAULT_FLAGS = {"um", "ui"}  # missing and minor faults go to a handler
-HUGETLB_FLAG = "ht"
-DEVICE_FLAGS = {"io", "pf"}
+USER_SPACE_END = 1 << 63
+KERNEL_AREAS = {b"[vvar]", b"[vvar_vclock]"}
+USERFAULT_FLAGS = {b"um", b"ui"}  # missing and minor faults go to a handler
+HUGETLB_FLAG = b"ht"
+MERGEABLE_FLAG = b"mg"
+DEVICE_FLAGS = {b"io", b"pf"}
 # Mappings of what may write to the process's memory while it sleeps: asynchronous I/O, io_uring, KVM, devices.
-DEVICE_NAMES = ("anon_inode:", "/[aio]", "/dev/")
-PLAIN_NAMES = ("/dev/shm/", "/dev/zero")
+DEVICE_NAMES = (b"anon_inode:", b"/[aio]", b"/dev/")
+PLAIN_NAMES = (b"/dev/shm/", b"/dev/zero")
 
-# How the C library lays out a heap of a thread, and its stack behind a guard page.
-ARENA_BYTES = 64 << 20
-GUARD_BYTES = mmap.PAGESIZE
-STACK_STEP = 64 << 10
-
+# A name cannot hold a newline: the kernel writes \012. It may hold anything else, so a line is told by its start.
 _LINE = re.compile(
-    r"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<access>\S+) [0-9a-f]+ \S+ \d+ *(?P<name>.*)$"
-    r"|^Rss: +(?P<rss>\d+) kB$|^Anonymous: +(?P<anonymous>\d+) kB$|^KSM: +(?P<ksm>\d+) kB$"
-    r"|^Swap: +(?P<swap>\d+) kB$|^VmFlags: (?P<flags>.*)$",
+    rb"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<access>\S+) (?P<offset>[0-9a-f]+) \S+ \d+ *(?P<name>.*)$"
+    rb"|^Rss: +(?P<rss>\d{1,16}) kB$|^Anonymous: +(?P<anonymous>\d{1,16}) kB$|^KSM: +(?P<ksm>\d{1,16}) kB$"
+    rb"|^Swap: +(?P<swap>\d{1,16}) kB$|^VmFlags: (?P<flags>.*)$",
     re.MULTILINE,
 )
 
@@ -56,79 +59,102 @@ class AddressSpace:
     has_devices: bool  # a device or the kernel may write to its memory while it sleeps
 
 
+@dataclass
+class _Entry:
+    """What smaps says of one area; sizes in bytes, None where there is no such line."""
+
+    area: Area
+    rss: int = 0
+    anonymous: int = 0
+    swap: int = 0
+    ksm: int | None = None
+    flags: frozenset[bytes] = frozenset()
+
+
 def read_address_space(pid: int) -> AddressSpace:
-    """Read /proc/PID/smaps; empty when the process has no memory any more. Raises OSError."""
-    with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as smaps:
-        try:
-            return parse_smaps(smaps.read())
-        except ProcessLookupError:
-            return parse_smaps("")
+    """Read /proc/PID/smaps; empty when the process has no memory any more. Raises OSError, MalformedError."""
+    return parse_smaps(_read(pid), memory_end_in(pid))
 
 
-def parse_smaps(text: str) -> AddressSpace:
-    """Parse the text of a smaps file; areas beyond the process's half of the address space are left out."""
-    areas, rows = [], []
-    anonymous_bytes = userfault_bytes = swapped_bytes = 0
-    rss = anonymous = 0
-    ksm_bytes = None
-    for line in _LINE.finditer(text):
+def mergeable_areas(pid: int) -> list[tuple[int, int]]:
+    """Return (start, end) of the mappings of a process that it has opted in to KSM. Raises OSError, MalformedError."""
+    return [(entry.area.start, entry.area.end) for entry in _entries(_read(pid)) if MERGEABLE_FLAG in entry.flags]
+
+
+def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None) -> AddressSpace:
+    """Parse the text of a smaps file; areas of the kernel's half of the address space are left out.
+
+    Args:
+        data: the text.
+        memory_end: tells how far the memory of a program file goes; see segments.py.
+
+    Raises:
+        MalformedError: areas are empty, overlap, or are out of order.
+    """
+    entries = list(_entries(data))
+    rows, anonymous_bytes, userfault_bytes = [], 0, 0
+    for entry in entries:
+        flags, access, name = entry.flags, entry.area.access, entry.area.name
+        device = name in KERNEL_AREAS or not flags.isdisjoint(DEVICE_FLAGS)
+        userfault = not flags.isdisjoint(USERFAULT_FLAGS)
+        huge = HUGETLB_FLAG in flags
+        barred = userfault or huge
+        kind = "shared" if access.endswith(b"s") else "file"
+        reason = "device" if device else "userfault" if userfault else "huge" if huge else kind
+        resident = entry.rss > 0 or huge
+        rows.append((entry.area.start, entry.area.end, device, barred, resident, REASONS.index(reason)))
+        anonymous_bytes += 0 if device or barred else entry.anonymous
+        userfault_bytes += entry.rss if userfault else 0
+    areas = [entry.area for entry in entries]
+    names = names_of(areas, memory_end)
+    merged = [entry.ksm for entry in entries if entry.ksm is not None]
+    return AddressSpace(
+        mappings=[Mapping(name, area.start, area.end) for name, area in zip(names, areas, strict=True)],
+        vmas=np.array(rows, VMA),
+        anonymous_bytes=anonymous_bytes,
+        userfault_bytes=userfault_bytes,
+        swapped_bytes=sum(entry.swap for entry in entries),
+        ksm_bytes=sum(merged) if merged else None,
+        has_devices=any(area.name.startswith(DEVICE_NAMES) and not area.name.startswith(PLAIN_NAMES) for area in areas),
+    )
+
+
+def _read(pid: int) -> bytes:
+    """Return the text of a smaps file; nothing when the process has no memory any more. Raises OSError."""
+    try:
+        return text.read(f"{tasks.directory(pid)}/smaps")
+    except ProcessLookupError:
+        return b""
+
+
+def _entries(data: bytes) -> Iterator[_Entry]:
+    """Yield the entries of a smaps file, but those of the kernel's half of the address space. Raises MalformedError."""
+    entry, reached = None, 0
+    for line in _LINE.finditer(data):
         kind = line.lastgroup
         if kind == "name":
-            start, end, name = int(line["start"], 16), int(line["end"], 16), line["name"]
-            access = line["access"]
+            if entry is not None:
+                yield entry
+            entry = None
+            start, end = int(line["start"], 16), int(line["end"], 16)
+            if start >= USER_SPACE_END and start < end:
+                reached = USER_SPACE_END  # nothing of the process's own comes behind it
+                continue
+            if not reached <= start < end <= USER_SPACE_END or (start | end) % mmap.PAGESIZE:
+                raise text.MalformedError(f"/proc/PID/smaps: an area {start:x}-{end:x} behind {reached:x}")
+            reached = end
+            entry = _Entry(Area(start, end, line["access"], int(line["offset"], 16), line["name"]))
+        elif entry is None:
+            continue
         elif kind == "rss":
-            rss = int(line["rss"]) << 10
+            entry.rss = int(line["rss"]) << 10
         elif kind == "anonymous":
-            anonymous = int(line["anonymous"]) << 10
+            entry.anonymous = int(line["anonymous"]) << 10
         elif kind == "swap":
-            swapped_bytes += int(line["swap"]) << 10
+            entry.swap = int(line["swap"]) << 10
         elif kind == "ksm":
-            ksm_bytes = (ksm_bytes or 0) + (int(line["ksm"]) << 10)
-        elif start < 1 << 63:
-            flags = set(line["flags"].split())
-            device = name in KERNEL_AREAS or not flags.isdisjoint(DEVICE_FLAGS)
-            userfault = not flags.isdisjoint(USERFAULT_FLAGS)
-            huge = HUGETLB_FLAG in flags
-            barred = userfault or huge
-            reason = "device" if device else "userfault" if userfault else "huge" if huge else _kind(access)
-            rows.append((start, end, device, barred, rss > 0 or huge, REASONS.index(reason)))
-            areas.append((start, end, access, name))
-            anonymous_bytes += 0 if device or barred else anonymous
-            userfault_bytes += rss if userfault else 0
-    vmas = np.array(rows, VMA)
-    has_devices = any(area[3].startswith(DEVICE_NAMES) and not area[3].startswith(PLAIN_NAMES) for area in areas)
-    return AddressSpace(_named(areas), vmas, anonymous_bytes, userfault_bytes, swapped_bytes, ksm_bytes, has_devices)
-
-
-def _kind(access: str) -> str:
-    return "shared" if access.endswith("s") else "file"
-
-
-def _named(areas) -> list[Mapping]:
-    """Make the mappings of (start, end, access, name) in order; the unnamed ones by what lies beside them."""
-    around = zip([None, *areas], areas, [*areas[1:], None], strict=False)
-    return [Mapping(_short_name(area[3] or _guess(before, area, after)), *area[:2]) for before, area, after in around]
-
-
-def _guess(before, area, after) -> str:
-    """Tell what an unnamed area is where its neighbours and its place show it, else ""."""
-    start, end, access, _ = area
-    if access != "rw-p":
-        return ""
-    if before and before[1] == start:
-        low, _, beside, name = before
-        if name.startswith("/") and beside == "rw-p":
-            return f"{os.path.basename(name)} (bss)"
-        is_guard = not name and beside == "---p" and start - low == GUARD_BYTES
-        if is_guard and 0 in ((end - start) % STACK_STEP, (end - low) % STACK_STEP):
-            return "[thread stack]"
-    if start % ARENA_BYTES == 0 and after and after[0] == end and after[1] == start + ARENA_BYTES:
-        return "[arena]" if after[2:] == ("---p", "") else ""
-    return ""
-
-
-def _short_name(name: str) -> str:
-    """ "anon" for no name, the last part of a path, anything in brackets as it is."""
-    if not name:
-        return "anon"
-    return os.path.basename(name) if name.startswith("/") else name
+            entry.ksm = int(line["ksm"]) << 10
+        else:
+            entry.flags = frozenset(line["flags"].split())
+    if entry is not None:
+        yield entry

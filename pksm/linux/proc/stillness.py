@@ -1,10 +1,7 @@
 """Whether a process has run meanwhile: what slept all the time has written nothing, and need not be looked at again."""
 
-import os
+from pksm.linux.proc import tasks
 
-from pksm.linux.proc import access
-
-ASLEEP = "SITZX"  # states of a thread that does not run; one in state D may wait for a device that writes to memory
 PAGES_A_THREAD = 64  # asking about a thread takes as long as looking at so many pages
 
 
@@ -17,7 +14,7 @@ class Stillness:
     def __init__(self, pid: int, devices: bool):
         self._pid = pid
         self._devices = devices
-        self._seen = None
+        self._seen: dict[int, tuple[int, ...]] | None = None
 
     def begin(self, pages: int) -> None:
         """Start to watch while `pages` pages are read, if that takes less time than looking at them again."""
@@ -31,21 +28,15 @@ class Stillness:
             self._seen = None
         return lasts
 
-    def _asleep(self, most):
+    def _asleep(self, most: int) -> dict[int, tuple[int, ...]] | None:
         """Return {thread: its counts}, or None if one runs, or there are more than `most`."""
         try:
-            threads = os.listdir(f"/proc/{self._pid}/task")
+            threads = tasks.threads(self._pid)
             if len(threads) > most:
                 return None
-            stats = [access.read_stat(f"{self._pid}/task/{thread}") for thread in threads]
-            counts = [_read_counts(self._pid, thread) for thread in threads]
+            states = [tasks.read_stat(self._pid, thread).state for thread in threads]
+            counts = [tasks.times(self._pid, thread) for thread in threads]
         except OSError:
             return None
-        asleep = all(stat[stat.rindex(")") + 2] in ASLEEP for stat in stats)
+        asleep = all(state in tasks.ASLEEP_STATES for state in states)
         return dict(zip(threads, counts, strict=True)) if asleep and all(map(any, counts)) else None
-
-
-def _read_counts(pid, thread):
-    """Return (ns on a CPU, ns waiting for one, times put on one); all 0 where the kernel does not count."""
-    with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as counts:
-        return tuple(map(int, counts.read().split()))

@@ -13,7 +13,7 @@ import sys
 import time
 
 from pksm.errors import PksmError, UsageError
-from pksm.linux.proc import access, processes
+from pksm.linux.proc import processes, tasks
 from pksm.sources.live.command import CommandSource
 from pksm.sources.live.process import ProcessSource
 
@@ -90,7 +90,9 @@ class Freezer:
             names = ", ".join(source.name for source in spared)
             self.warnings.append(f"not stopped, for pksm runs under them: {names}")
         single = [
-            source for source in self._sources if source.pid not in ours | in_groups and not _stands_still(source.pid)
+            source
+            for source in self._sources
+            if source.pid not in ours | in_groups and not tasks.stand_still(source.pid)
         ]
         files = [stack.enter_context(_freeze_file(group)) for group in groups]
         stack.enter_context(_watcher([file.fileno() for file in files], [source.pidfd for source in single],
@@ -99,8 +101,8 @@ class Freezer:
             file.write(b"1")
         stopped = [source for source in single if _stop(source.pidfd)]
         # all of them get their time, the late ones too
-        in_time = all([_until(deadline, lambda group=group: _is_frozen(group)) for group in groups])  # noqa: C419
-        still = {source.pid for source in stopped if _until(deadline, lambda pid=source.pid: _stands_still(pid))}
+        in_time = all([_until(deadline, lambda group=group: processes.is_frozen(group)) for group in groups])  # noqa: C419
+        still = {source.pid for source in stopped if _until(deadline, lambda pid=source.pid: tasks.stand_still(pid))}
         if not in_time or len(still) < len(single):
             self.warnings.append(f"not all processes stood still within {self._timeout:g} s: those were read running")
         for source in self._sources:
@@ -113,23 +115,12 @@ class Freezer:
         for group in self._cgroups:
             members = set(processes.cgroup_pids(group))
             freezable = os.path.isfile(os.path.join(group, "cgroup.freeze"))
-            if _is_frozen(group):
+            if processes.is_frozen(group):
                 pids |= members
-            elif freezable and not ours & (members | _members_of_us(group)):
+            elif freezable and not ours & members and not processes.is_in_cgroup(group):
                 groups.append(group)
                 pids |= members
         return groups, pids
-
-
-def _members_of_us(group):
-    """Our own process, if it is in the group or below it; cgroup_pids() leaves it out."""
-    try:
-        with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as lines:
-            paths = [line.rstrip("\n").split(":", 2)[2] for line in lines if line.startswith("0::")]
-    except OSError:
-        return {os.getpid()}
-    inside = any(f"{mount}{path}/".startswith(f"{group}/") for path in paths for mount in processes.CGROUP_MOUNTS)
-    return {os.getpid()} if inside else set()
 
 
 def _freeze_file(group):
@@ -185,21 +176,3 @@ def _until(deadline, condition):
             return False
         select.select([], [], [], STEP_SECONDS)
     return True
-
-
-def _is_frozen(group):
-    try:
-        with open(os.path.join(group, "cgroup.events"), encoding="ascii") as events:
-            return "frozen 1" in events.read().splitlines()
-    except OSError:
-        return False
-
-
-def _stands_still(pid):
-    """Tell whether all threads of a process are stopped, or it has ended."""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-        stats = [access.read_stat(f"{pid}/task/{thread}") for thread in threads]
-    except OSError:
-        return True
-    return all(stat[stat.rindex(")") + 2] in "TtZX" for stat in stats)

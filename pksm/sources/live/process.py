@@ -10,7 +10,7 @@ import numpy as np
 from pksm import extents
 from pksm.errors import UsageError
 from pksm.extents import State
-from pksm.linux.proc import access, pagemap, stillness
+from pksm.linux.proc import access, pagemap, stillness, tasks
 from pksm.linux.proc import memory as readv
 from pksm.linux.proc import smaps as procmaps
 from pksm.linux.proc.pagemap import PAGE_SIZE
@@ -39,7 +39,7 @@ class ProcessSource(Source):
             raise UsageError(f"unknown way with racy pages {racy!r}: choose from {', '.join(RACY)}")
         super().__init__(access.called(pid, ""))
         self.pid = pid
-        self.layout = []
+        self.layout = None
         self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
         self._racy = racy
         self._reading = None
@@ -103,7 +103,7 @@ class ProcessSource(Source):
             memory = stack.enter_context(
                 contextlib.closing(access.guarded(self.pid, self.command, readv.ProcessMemory))
             )
-            self.layout = access.layout(self.pid)
+            self.layout = tasks.layout(self.pid)
             if self.exited() or not pages.alive():
                 raise self.ended_unread()
             yield pages, memory
@@ -161,7 +161,7 @@ class _Reading:
 
         While a thread of ours reads, memory that the process has left is kept, so its layout is asked for, too.
         """
-        return self.pages.alive() and access.layout(self.source.pid) == self.source.layout
+        return self.pages.alive() and tasks.layout(self.source.pid) == self.source.layout
 
     def _copy(self, runs, allocate, progress) -> Region:
         look_again = not self.unchecked

@@ -5,11 +5,13 @@ import numpy as np
 from pksm.errors import PksmError
 from pksm.hosts.machine import Machine
 from pksm.hosts.machine.content import pages_of
-from pksm.linux.ksm import borrow as livekernel
+from pksm.linux import memory_limits
+from pksm.linux.ksm.borrow import EVERYTHING
+from pksm.linux.ksm.files import ksm_stat
 from pksm.policies.ksmd import tunables as ksm_tunables
 from pksm.policies.ksmd.counters import ITEM_BYTES
 from pksm.policies.ksmd.daemon import Ksmd
-from pksm.validation.kernel.puppet import LiveProcess
+from pksm.validation.kernel.live_process import LiveProcess
 
 PAGE_SIZE = 4096
 COUNTERS = (  # those of the kernel that are compared
@@ -82,14 +84,15 @@ class Both:
 class Pair:
     """The kernel's ksmd, borrowed, beside ours: a context manager that ends its processes.
 
-    ksm: LiveKsm; frames: of the simulated machine; knobs: of both, the kernel's defaults for the others.
+    ksm: Borrowed; frames: of the simulated machine; knobs: of both, the kernel's defaults for the others.
     """
 
     def __init__(self, ksm, frames, **knobs):
         self._ksm, self._processes, self._knobs = ksm, [], knobs
         self._watched = []  # (process id, mm) of processes that are not ours to end
+        memory_limits.require(frames * PAGE_SIZE, "compare fewer pages")
         self.machine = Machine(frames, PAGE_SIZE)
-        tunables = ksm_tunables.preset("ksm-6.11").with_(**{"pages_to_scan": livekernel.EVERYTHING, **knobs})
+        tunables = ksm_tunables.preset("ksm-6.11").with_(**{"pages_to_scan": EVERYTHING, **knobs})
         self.ksmd = Ksmd(self.machine, tunables)
 
     def __enter__(self):
@@ -162,12 +165,16 @@ class Pair:
     def compare(self):
         """Return {counter: (kernel, ours)} of all that is compared; those of a process with its number behind."""
         kernel, ours = self._ksm.counters(), self.ksmd.counters()
-        rows = {name: (kernel[name] - (self._start[name] if name in GROWING else 0), ours[name]) for name in COUNTERS}
+        rows = {
+            name: (kernel[name] - (self._start[name] if name in GROWING else 0), ours[name])
+            for name in COUNTERS
+            if name in kernel
+        }
         saved = (kernel["pages_sharing"] + kernel["ksm_zero_pages"]) * PAGE_SIZE
         rows["rmap_items"] = ((saved - kernel["general_profit"]) // ITEM_BYTES, ours["rmap_items"])
         ours_and_others = [(process.live.pid, process.mm) for process in self._processes] + self._watched
         for number, (pid, mm) in enumerate(ours_and_others):
-            live, simulated = livekernel.ksm_stat(pid), self.ksmd.process_stat(mm.id)
+            live, simulated = ksm_stat(pid), self.ksmd.process_stat(mm.id)
             for name in PROCESS_COUNTERS:
                 if name in live:
                     rows[f"{name} ({number})"] = (live[name], simulated[name])

@@ -12,11 +12,12 @@ from functools import partial
 import numpy as np
 
 from pksm.errors import PksmError, UnsupportedError, UsageError
-from pksm.linux.ksm.borrow import LiveKsm
+from pksm.linux.ksm import Borrowed
+from pksm.linux.proc.mergeable import mergeable_memory
 from pksm.simulation.workloads import LOADS
 from pksm.simulation.workloads.loads import make
 from pksm.validation.kernel.both_sides import GROWING, PAGE_SIZE, Pair
-from pksm.validation.kernel.programs import interpreters, mergeable_memory, redis_servers
+from pksm.validation.kernel.programs import interpreters, redis_servers
 
 SCHEMA = "pksm.validate/1"
 BASE = 0x100000000000  # where memory is mapped on both sides
@@ -223,8 +224,10 @@ def validate(names=(), pages=DEFAULT_PAGES, seed=0, progress=lambda name: None):
         "workloads": [],
         "skipped": [],
         "rows": [],
+        "warnings": [],
     }
-    with LiveKsm() as ksm:
+    with Borrowed() as ksm:
+        document["warnings"] = ksm.warnings
         for name in names:
             progress(name)
             try:

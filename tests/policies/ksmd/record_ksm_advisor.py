@@ -14,9 +14,9 @@ import time
 import numpy as np
 
 from pksm.hosts.machine.content import pages_of
-from pksm.linux.ksm import borrow as livekernel
-from pksm.linux.ksm.borrow import LiveKsm
-from pksm.validation.kernel.puppet import LiveProcess
+from pksm.linux.ksm import Borrowed, files
+from pksm.linux.proc import tasks
+from pksm.validation.kernel.live_process import LiveProcess
 
 INSTANCE = "/sys/kernel/tracing/instances/pksm-advisor"
 BASE = 0x7000_0000_0000
@@ -56,7 +56,7 @@ def tracepoint():
 
 def series(ksm, news, name, n, knobs, scans, shortest, longest, soonest, latest, out):
     """Let ksmd make full scans of n pages under these knobs; write a line for each."""
-    rng, thread = random.Random(name), livekernel.thread()
+    rng, thread = random.Random(name), files.thread()
     ksm.reset(smart_scan=0)
     process = LiveProcess()
     process.mmap(BASE, n)
@@ -70,7 +70,7 @@ def series(ksm, news, name, n, knobs, scans, shortest, longest, soonest, latest,
         if begun is None:
             length, target = rng.uniform(shortest, longest), rng.randint(soonest, latest)
             ksm.set(advisor_target_scan_time=target)
-        before = livekernel.read_file("pages_to_scan")
+        before = files.read("pages_to_scan")
         ksm._once()
         now = time.monotonic() - start
         begun = now if begun is None else begun
@@ -80,9 +80,9 @@ def series(ksm, news, name, n, knobs, scans, shortest, longest, soonest, latest,
             line = {
                 "series": name, "pages": n, **knobs, "advisor_target_scan_time": target, "pages_to_scan": before,
                 "scan_time": scan_time, "cpu_percent": cpu_percent, "told": told,
-                "then": livekernel.read_file("pages_to_scan"),
+                "then": files.read("pages_to_scan"),
                 "first_wake_ms": round(begun * 1000), "last_wake_ms": round(now * 1000), "end_before_ms": round(end * 1000),
-                "ksmd_cpu_ms": round(livekernel.cpu_seconds(thread) * 1000),
+                "ksmd_cpu_ms": round(tasks.cpu_seconds(thread) * 1000),
             }  # fmt: skip
             out.write(json.dumps(line) + "\n")
             out.flush()
@@ -92,7 +92,7 @@ def series(ksm, news, name, n, knobs, scans, shortest, longest, soonest, latest,
 
 
 def main():
-    with LiveKsm() as ksm, tracepoint() as news:
+    with Borrowed() as ksm, tracepoint() as news:
         for row in SERIES:
             series(ksm, news, *row, sys.stdout)
 

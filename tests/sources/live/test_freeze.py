@@ -12,7 +12,7 @@ import pytest
 
 from pksm import sources
 from pksm.errors import UsageError
-from pksm.linux.proc import access, processes
+from pksm.linux.proc import processes, tasks
 from pksm.sources.live import freeze
 
 UNIFIED = next((path for path in processes.CGROUP_MOUNTS if os.path.exists(f"{path}/cgroup.controllers")), None)
@@ -29,8 +29,7 @@ with Freezer([sources.open_pid(int(sys.argv[1]))], sys.argv[3:], float(sys.argv[
 
 
 def state(pid):
-    stat = access.read_stat(pid)
-    return stat[stat.rindex(")") + 2]
+    return tasks.read_stat(pid).state
 
 
 def wait_until(condition):

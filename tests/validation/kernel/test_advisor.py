@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from pksm.errors import UnsupportedError
-from pksm.linux.ksm.borrow import KNOBS, LiveKsm, read_file
+from pksm.linux.ksm import Borrowed, read
+from pksm.linux.ksm.files import KNOBS
 from pksm.policies.ksmd.advisor import Advisor
 from pksm.policies.ksmd.tunables import SETTINGS
 
@@ -23,7 +24,7 @@ EVENT = "/sys/kernel/tracing/events/ksm/ksm_advisor"
 @pytest.fixture(scope="module")
 def ksm():
     try:
-        with LiveKsm() as borrowed:
+        with Borrowed() as borrowed:
             if not os.path.isdir(EVENT):
                 pytest.skip(f"{EVENT}: not there: the advisor's readings can't be seen")
             yield borrowed
@@ -33,7 +34,7 @@ def ksm():
 
 def test_the_settings_begin_as_the_kernel_s(ksm):
     ksm.reset()
-    advisor = {name: read_file(name) for name in KNOBS if name.startswith("advisor")}
+    advisor = {name: read(name) for name in KNOBS if name.startswith("advisor")}
     assert advisor == {name: entry.default for name, entry in SETTINGS.items() if name.startswith("advisor")}
 
 

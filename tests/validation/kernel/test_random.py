@@ -7,7 +7,7 @@ import pytest
 
 from pksm.errors import UnsupportedError
 from pksm.hosts.machine.mm import WRITABLE
-from pksm.linux.ksm.borrow import LiveKsm
+from pksm.linux.ksm import Borrowed
 from pksm.validation.kernel.both_sides import PAGE_SIZE, Pair
 from pksm.validation.kernel.validate import BASE
 
@@ -41,7 +41,7 @@ EVENTS = {
 @pytest.fixture(scope="module")
 def ksm():
     try:
-        with LiveKsm() as borrowed:
+        with Borrowed() as borrowed:
             yield borrowed
     except UnsupportedError as error:
         pytest.skip(str(error))

@@ -12,25 +12,21 @@ import pytest
 
 from pksm.cli.main import main
 from pksm.errors import PksmError, UnsupportedError
-from pksm.linux.ksm import borrow as livekernel
-from pksm.linux.ksm.borrow import KNOBS, LiveKsm, mergeable_processes, read_file
+from pksm.linux.ksm import Borrowed, borrow, read, write
+from pksm.linux.ksm.files import knobs, mergeable_processes
 from pksm.policies.ksmd.daemon import Ksmd
-from pksm.validation.kernel.puppet import LiveProcess
+from pksm.validation.kernel.live_process import LiveProcess
 from pksm.validation.kernel.validate import BASE, WORKLOADS, validate
 
 pytestmark = pytest.mark.kernel
 PAGES = 1024
 
 
-def knobs():
-    return {name: read_file(name) for name in KNOBS}
-
-
 @pytest.fixture(autouse=True)
 def ksm():
     """Skips where ksmd can't be borrowed, and looks whether all is as before afterwards."""
     try:
-        with LiveKsm():
+        with Borrowed():
             pass
     except UnsupportedError as error:
         pytest.skip(str(error))
@@ -92,24 +88,24 @@ def test_another_process_with_mergeable_memory_is_left_alone(capsys):
 
 
 def test_one_at_a_time():
-    with LiveKsm(), pytest.raises(UnsupportedError, match="another program"), LiveKsm():
+    with Borrowed(), pytest.raises(UnsupportedError, match="another program"), Borrowed():
         pass
 
 
 def test_what_the_kernel_refuses_is_one_line():
-    with LiveKsm() as ksm, pytest.raises(PksmError, match="max_page_sharing"):
+    with Borrowed() as ksm, pytest.raises(PksmError, match="max_page_sharing"):
         ksm.set(max_page_sharing=1)
 
 
 def test_nothing_to_scan_is_an_error(monkeypatch):
-    monkeypatch.setattr(livekernel, "SCAN_TIMEOUT_S", 0.2)
-    with LiveKsm() as ksm, pytest.raises(PksmError, match="nothing to scan"):
+    monkeypatch.setattr(borrow, "SCAN_TIMEOUT_S", 0.2)
+    with Borrowed() as ksm, pytest.raises(PksmError, match="nothing to scan"):
         ksm.scan()
 
 
 def is_free():
     try:
-        with LiveKsm():
+        with Borrowed():
             return True
     except UnsupportedError:
         return False
@@ -118,14 +114,14 @@ def is_free():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_all_is_put_back_however_it_ends(number):
     """The processes are gone too."""
-    livekernel.write_knob("sleep_millisecs", 21)
+    write("sleep_millisecs", 21)
     before = knobs()
     try:
         run = subprocess.Popen(
             [sys.executable, "-m", "pksm", "validate", "--pages", "30000"], stdout=subprocess.DEVNULL
         )
         end = time.monotonic() + 60
-        while read_file("run") != 1 or read_file("full_scans") < 1:
+        while read("run") != 1 or read("full_scans") < 1:
             assert time.monotonic() < end and run.poll() is None
             time.sleep(0.01)
         os.kill(run.pid, number)
@@ -137,23 +133,23 @@ def test_all_is_put_back_however_it_ends(number):
             assert time.monotonic() < end
             time.sleep(0.01)
     finally:
-        livekernel.write_knob("sleep_millisecs", 20)
+        write("sleep_millisecs", 20)
 
 
 def test_all_is_put_back_where_the_advisor_was_on():
     """While it is on the kernel takes no pages_to_scan, neither ours nor the old one."""
     if "advisor_mode" not in knobs():
         pytest.skip("this kernel has no advisor (Linux 6.8)")
-    livekernel.write_knob("advisor_mode", "scan-time")
+    write("advisor_mode", "scan-time")
     before = knobs()
     try:
-        with LiveKsm() as ksm:
+        with Borrowed() as ksm:
             ksm.set(pages_to_scan=before["pages_to_scan"] + 7)
-            assert read_file("advisor_mode") == "none"
+            assert read("advisor_mode") == "none"
         assert before["advisor_mode"] == "scan-time" and knobs() == before
     finally:
-        livekernel.write_knob("advisor_mode", "none")
-        livekernel.write_knob("pages_to_scan", 100)
+        write("advisor_mode", "none")
+        write("pages_to_scan", 100)
 
 
 def test_processes_do_as_they_are_told():
