@@ -59,7 +59,7 @@ def compose(
         "partial": gathered.partial,
         "interrupted": interrupted,
     }
-    result["warnings"] = remarks.of_result(result, settings, gathered)
+    result["warnings"] = remarks.of_result(result, settings, gathered, merged.at_rest)
     return result
 
 
@@ -110,16 +110,16 @@ def _known_zero(gathered: Gathered) -> int:
 
 def _totals(total: Count, merged: Merged, gathered: Gathered) -> dict[str, int]:
     """Counts of all sources together, and the kernel's counters."""
-    counters, known_zero = merged.counters, _known_zero(gathered)
+    zero_pages = merged.zero_pages + _known_zero(gathered)
     return {
         "pages": total.pages,
         "zero": total.zero,
         "distinct": total.distinct,
         "duplicates": total.duplicates,
-        "pages_shared": counters["pages_shared"],
-        "pages_sharing": counters["pages_sharing"] + known_zero,
-        "pages_zero_sharing": counters["pages_zero_sharing"] + known_zero,
-        "pages_unshared": counters["pages_unshared"],
+        "pages_shared": merged.shared,
+        "pages_sharing": merged.nonzero_pages + zero_pages,
+        "pages_zero_sharing": zero_pages,
+        "pages_unshared": merged.unshared,
     }
 
 
@@ -135,7 +135,7 @@ def _saving(findings: Findings, merged: Merged, gathered: Gathered, page_size: i
         "nonzero_pages": merged.nonzero_pages,
         "bytes": size_bytes,
         "metadata_bytes": {
-            "ours": merged.metadata_bytes,
+            "ours": merged.engine_bytes,
             "pksm": pksm_bytes,
             "ksm": KSM_BYTES_A_MAPPING * mappings,
         },

@@ -4,6 +4,7 @@ from typing import Any
 
 from pksm.linux.proc.access import tell_unread
 from pksm.policies.pksmd.quirks import QUIRKS
+from pksm.policies.pksmd.tunables import Tunables
 from pksm.scan.gather import Gathered
 from pksm.scan.settings import Settings
 
@@ -28,21 +29,24 @@ def _untold(gathered: Gathered) -> list[str]:
     return [f"{gathered.untold} pages are left out: {reason}; {remedy}, or take the view `mappings`"]
 
 
-def of_result(result: dict[str, Any], settings: Settings, gathered: Gathered) -> list[str]:
+def of_result(result: dict[str, Any], settings: Settings, gathered: Gathered, at_rest: bool) -> list[str]:
     """Return the lines that go with a result."""
     warnings = [*tell_unread(gathered.failed), *gathered.warnings, *gathered.remarks, *_untold(gathered)]
-    idle = sorted(quirk for quirk in settings.tunables.quirks if not QUIRKS[quirk][0])
+    chosen = settings.choice.settings
+    quirks = chosen.quirks if isinstance(chosen, Tunables) else frozenset()
+    idle = sorted(quirk for quirk in quirks if not QUIRKS[quirk][0])
     if idle:
         warnings.append(
             f"{len(idle)} quirks of these settings need page tables and have no effect on memory that is only read: "
-            f"preset {settings.preset} sets values and the other quirks here"
+            f"preset {settings.choice.preset} sets values and the other quirks here"
         )
+    if not at_rest and not result["interrupted"]:
+        warnings.append(f"{settings.choice.name} did not come to rest: it was stopped when it merged no more")
     totals, saving = result["totals"], result["saving"]
     possible = totals["duplicates"] + (totals["zero"] > 0)
     if saving["pages"] < possible:
         warnings.append(
-            f"these settings save {saving['pages']} pages of the {possible} that could be saved: "
-            "equal pages that the checksum or the quirks hide stay apart"
+            f"these settings save {saving['pages']} pages of the {possible} that could be saved: " + _why_apart(chosen)
         )
     if result["interrupted"]:
         warnings.append(
@@ -50,3 +54,9 @@ def of_result(result: dict[str, Any], settings: Settings, gathered: Gathered) ->
             f"of {len(gathered.taken)} of {gathered.n_sources} sources"
         )
     return warnings
+
+
+def _why_apart(chosen: object) -> str:
+    if isinstance(chosen, Tunables):
+        return "equal pages that the checksum or the quirks hide stay apart"
+    return "the policy leaves the other equal pages apart"

@@ -1,12 +1,14 @@
 """How to scan: the page size, the policy and its settings, and how much to report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from pksm.engine.checksums import strategies as checksums
 from pksm.errors import UsageError
-from pksm.policies.pksmd import tunables
+from pksm.policies import registry
+from pksm.policies.pksmd.tunables import Tunables
 from pksm.scan.intake import VIEWS
 from pksm.sources.base import Source, check_page_size
 
@@ -21,14 +23,20 @@ DEFAULTS = {
 class Settings:
     """How to scan. Raises UsageError for a value that can't be.
 
-    page_size: bytes; by default those of the fingerprints that are scanned, else PAGE_SIZE. preset, changes: names the tunables to start from, and {name: value} of those that differ.
-    seed: of the sampled checksum. view: `frames` counts a frame once, `mappings` as often as it is mapped.
-    top: how many groups of equal pages to report. show_bytes: report the first bytes of these, which may be secret.
+    Args:
+        page_size: bytes; by default those of the fingerprints that are scanned, else PAGE_SIZE.
+        policy: who merges, as policies.make takes it: "pksmd:fixed", "ksmd:ksm-6.11".
+        changes: {name: value} of its settings that differ from the preset and from DEFAULTS, or texts "name=value".
+        seed: of what is random in the policy.
+        threads: that sum pages.
+        view: `frames` counts a frame once, `mappings` as often as it is mapped.
+        top: how many groups of equal pages to report.
+        show_bytes: report the first bytes of these, which may be secret.
     """
 
     page_size: int | None = None
-    preset: str = "fixed"
-    changes: Mapping[str, Any] | None = None
+    policy: str = "pksmd:fixed"
+    changes: Mapping[str, Any] | Iterable[str] = ()
     seed: int = 0
     threads: int = 1
     view: str = "frames"
@@ -44,25 +52,33 @@ class Settings:
             raise UsageError(f"{self.threads}: there must be one at least", "threads")
         if self.top < 0:
             raise UsageError(f"{self.top}: give the number of groups to report, from 0", "top")
-        if self.tunables.run != 1:
-            raise UsageError(f"run={self.tunables.run}: a scan has to run to find anything", "changes")
-        checksums.make(self.tunables.checksum, self.page_size or PAGE_SIZE, self.seed)
+        values = self.choice.settings.as_dict()
+        if values.get("run", 1) != 1:
+            raise UsageError(f"run={values['run']}: a scan has to run to find anything", "changes")
+        if isinstance(self.choice.settings, Tunables):
+            checksums.make(self.choice.settings.checksum, self.page_size or PAGE_SIZE, self.seed)
 
-    @property
-    def tunables(self):
-        """The values that pksmd runs with."""
-        return tunables.preset(self.preset).with_(**{**DEFAULTS, **(self.changes or {})})
+    @cached_property
+    def choice(self) -> registry.Choice:
+        """The policy that merges, with its settings."""
+        known = registry.choose_one(self.policy).spec.settings.entries()
+        defaults = {name: value for name, value in DEFAULTS.items() if name in known}
+        if isinstance(self.changes, Mapping):
+            return registry.choose_one(self.policy, {**defaults, **self.changes}, self.seed)
+        texts = [*(f"{name}={value}" for name, value in defaults.items()), *self.changes]
+        return registry.choose_one(self.policy, texts, self.seed)
 
     @property
     def is_lossy(self) -> bool:
         """Whether these may leave equal pages unmerged, so that contents have to be counted apart."""
-        return self.tunables.order == "checksum" or self.tunables.faults.lossy
+        settings = self.choice.settings
+        return not isinstance(settings, Tunables) or settings.order == "checksum" or settings.faults.lossy
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values as the result has them."""
-        values = {name: getattr(self.tunables, name) for name in tunables.SETTINGS}
-        values["quirks"] = sorted(values["quirks"])
-        return {"preset": self.preset, **values, "seed": self.seed, "threads": self.threads, "top": self.top}
+        choice = self.choice
+        own = {"seed": self.seed, "threads": self.threads, "top": self.top}
+        return {"policy": choice.spec.name, "preset": choice.preset, **choice.settings.as_dict(), **own}
 
 
 def fitted(settings: Settings, sources: Sequence[Source]) -> tuple[Settings, bool]:
@@ -80,7 +96,9 @@ def fitted(settings: Settings, sources: Sequence[Source]) -> tuple[Settings, boo
         found = ", ".join(str(size) for size in sorted(size for size in sizes if size is not None))
         raise UsageError(f"these fingerprints are of pages of {found} bytes, not {page_size}", "page_size")
     if settings.is_lossy:
-        raise UsageError("fingerprints show equal pages only: take a preset and an order that merge all of them")
+        raise UsageError(
+            "fingerprints show equal pages only: take pksmd with a preset and an order that merge all of them"
+        )
     if settings.show_bytes:
         raise UsageError("fingerprints hold no bytes of pages", "show_bytes")
     return replace(settings, page_size=page_size), True

@@ -231,7 +231,7 @@ def test_what_does_not_go_with_fingerprints(tmp_path):
     with pytest.raises(UsageError, match="pages of 512 bytes"):
         scan(opened(path), Settings(page_size=4096))
     with pytest.raises(UsageError, match="equal pages only"):
-        scan_prints(path, preset="v0.2")
+        scan_prints(path, policy="pksmd:v0.2")
     with pytest.raises(UsageError, match="show_bytes: fingerprints hold no bytes"):
         scan_prints(path, show_bytes=True)
 

@@ -1,5 +1,6 @@
 """scan(): its totals against brute force, its result document, its warnings, and rule 2 over the whole path."""
 
+import dataclasses
 import gc
 import json
 import os
@@ -10,10 +11,12 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from pksm import checksums, extents, sources
+from pksm import checksums, extents, policies, sources
 from pksm.engine import native
+from pksm.engine.cost import Cost
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.extents import State
+from pksm.policies import Policy, nobody, registry
 from pksm.policies.pksmd.quirks import QUIRKS
 from pksm.policies.pksmd.tunables import PRESETS
 from pksm.scan import Interrupts, Settings, scan
@@ -82,7 +85,9 @@ def test_random_files_against_brute_force(tmp_path, seed):
         pages = random_pages(rng, rng.randrange(1, 200), size)
         files[name] = [content if content or size >= 4096 else bytes(size) for content in pages]
     paths = [write_file(tmp_path / name, pages, size) for name, pages in files.items()]
-    result = scan_files(*paths, page_size=size, top=rng.choice([0, 1, 5, 50]), preset=rng.choice(list(PRESETS)))
+    result = scan_files(
+        *paths, page_size=size, top=rng.choice([0, 1, 5, 50]), policy=f"pksmd:{rng.choice(list(PRESETS))}"
+    )
     check_against_brute_force(result, files)
 
 
@@ -145,7 +150,7 @@ def test_the_document(tmp_path):
         {"pages": 2, "looks": "sparse", "where": [{"source": path, "mapping": "two.raw", "pages": 2}]}
     ]
     settings = result["settings"]
-    assert settings["preset"] == "fixed" and settings["seed"] == 3
+    assert (settings["policy"], settings["preset"], settings["seed"]) == ("pksmd", "fixed", 3)
     assert {name: settings[name] for name in DEFAULTS} == DEFAULTS
     cost = result["cost"]
     assert cost["pages_visited"] >= 4 and cost["bytes_hashed"] >= 4 * SIZE
@@ -221,7 +226,7 @@ def test_settings_that_miss_something_say_so():
     contents = [bytes(4 * blind) + bytes([number]) * 4 + bytes(4096 - 4 * blind - 4) for number in range(1, 9)]
     contents = [b"\1" + content[1:] if blind else content for content in contents]
     pages = data(*contents * 3)
-    result = scan([GivenSource("one", pages)], Settings(preset="v0.2", seed=1))
+    result = scan([GivenSource("one", pages)], Settings(policy="pksmd:v0.2", seed=1))
     totals, saving = result["totals"], result["saving"]
     assert (totals["pages"], totals["distinct"], totals["duplicates"]) == (24, 8, 16)
     assert result["sources"][0]["duplicates"] == 16 and result["groups_found"] == 8
@@ -234,11 +239,66 @@ def test_settings_that_miss_something_say_so():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_quirks_without_effect_are_warned_of(preset):
-    result = scan([GivenSource("one", data(page("a")))], Settings(page_size=SIZE, preset=preset))
+    result = scan([GivenSource("one", data(page("a")))], Settings(page_size=SIZE, policy=f"pksmd:{preset}"))
     without_effect = [quirk for quirk in result["settings"]["quirks"] if not QUIRKS[quirk][0]]
     told = [warning for warning in result["warnings"] if "page tables" in warning]
     assert len(told) == bool(without_effect)
     assert all(warning.startswith(f"{len(without_effect)} quirks") and preset in warning for warning in told)
+
+
+EVERY_POLICY = [f"{name}:{preset}" for name in policies.names() for preset in policies.spec(name).presets]
+
+
+@pytest.mark.parametrize("policy", EVERY_POLICY)
+def test_every_policy_comes_to_rest_and_contents_are_counted_all_the_same(policy):
+    rng = random.Random(policy)
+    contents = [bytes(SIZE), *(page(str(number)) for number in range(20))]
+    pages = [rng.choice(contents) for _ in range(300)] + [page("alone")]
+    result = scan([GivenSource("one", data(*pages))], Settings(page_size=SIZE, policy=policy))
+    truth, totals, saving = answer(pages), result["totals"], result["saving"]
+    assert (totals["pages"], totals["zero"], totals["distinct"]) == (301, truth.zero_pages, truth.distinct)
+    assert [group["pages"] for group in result["groups"]] == sorted(map(len, truth.groups), reverse=True)[:10]
+    name, _, preset = policy.partition(":")
+    assert (result["settings"]["policy"], result["settings"]["preset"]) == (name, preset)
+    assert not any("come to rest" in warning for warning in result["warnings"])
+    if name == "nobody":
+        assert saving["pages"] == totals["pages_shared"] == 0 and totals["pages_unshared"] == 301
+        assert any("leaves the other equal pages apart" in warning for warning in result["warnings"])
+    else:
+        assert saving["nonzero_pages"] + saving["zero_pages"] == saving["pages"] <= 301 - truth.distinct + 1
+        lossy = Settings(policy=policy).is_lossy and name == "pksmd"
+        assert lossy or saving["pages"] >= 301 - truth.distinct, (
+            "all contents are duplicates of some page, but for the zero page"
+        )
+
+
+class Restless(Policy):
+    """Works for ever and merges nothing."""
+
+    def __init__(self, host):
+        self.cost = Cost()
+        host.attach(self)
+
+    tunables = property(lambda self: nobody.NoSettings())
+    at_rest = property(lambda self: False)
+    metadata_bytes = property(lambda self: 0)
+
+    def wake(self):
+        return 3
+
+    def next_wake(self):
+        return 20
+
+    def counters(self):
+        return {}
+
+
+def test_a_policy_that_never_rests_is_stopped_and_named(monkeypatch):
+    spec = dataclasses.replace(nobody.SPEC, name="restless", make=lambda host, *_: Restless(host))
+    monkeypatch.setitem(registry._registered, "restless", spec)
+    result = scan([GivenSource("one", data(page("a"), page("a")))], Settings(page_size=SIZE, policy="restless"))
+    assert result["saving"]["pages"] == 0 and result["totals"]["duplicates"] == 1
+    assert any(warning.startswith("restless did not come to rest") for warning in result["warnings"])
 
 
 def test_what_fails_is_told_and_the_rest_counts():
@@ -303,7 +363,7 @@ def test_an_interrupted_scan_is_exact_about_what_it_reached(monkeypatch, stage, 
     rng = random.Random(3)
     contents = [page(str(rng.randrange(12))) for _ in range(75)] + [bytes(SIZE)]
     rng.shuffle(contents)
-    settings = Settings(page_size=SIZE, preset="v0.2", changes={"quirks": ["one-content-per-hash"]})
+    settings = Settings(page_size=SIZE, policy="pksmd:v0.2", changes={"quirks": ["one-content-per-hash"]})
     result = scan(
         [GivenSource("one", data(*contents))],
         settings,
@@ -339,7 +399,10 @@ def test_progress_is_told():
         ({"view": "pages"}, "frames, mappings"),
         ({"threads": 0}, "one at least"),
         ({"top": -1}, "from 0"),
-        ({"preset": "new"}, "fixed, v0.1"),
+        ({"policy": "pksmd:new"}, "fixed, v0.1"),
+        ({"policy": "nothing"}, "unknown policy"),
+        ({"policy": "ksmd,pksmd"}, "one policy"),
+        ({"changes": ["pages_to_scan=0"]}, "from 1"),
         ({"changes": {"checksum": "md5"}}, "xxh3-64"),
         ({"changes": {"order": "random"}}, "checksum-content"),
         ({"changes": {"run": 0}}, "run=0"),

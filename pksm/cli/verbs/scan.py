@@ -96,7 +96,7 @@ def run(options, interrupts):
     native.catch_bus_errors()
     settings = Settings(
         page_size=options.page_size,
-        preset=options.preset,
+        policy=f"pksmd:{options.preset}",
         changes=_changes(options),
         threads=len(os.sched_getaffinity(0)) if options.threads is None else options.threads,
         view=options.view,
