@@ -2,6 +2,10 @@
 say what happens to memory and when.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
 # What `make` can build. Copies lie scattered all over the pages.
 LOADS = {
     "a": "All pages unique, random bytes.",
@@ -14,35 +18,49 @@ LOADS = {
     "p": "All pages unique, random bytes behind a zero prefix of random length.",
 }
 
-# What was run in booted PKSM kernels; `pksm truth` has what they counted.
+
+class Recorded(NamedTuple):
+    """A workload that was run in booted PKSM kernels.
+
+    text: a phrase; size: of its main part, in its own unit; maker: the function of recorded.py that makes its events;
+    settings: of pksmd, set before it.
+    """
+
+    text: str
+    size: int
+    maker: str
+    settings: Mapping[str, int] = MappingProxyType({})
+
+
+# `pksm truth` has what the kernels counted.
 RECORDED = {
-    "W1": "unique pages",
-    "W2": "pairs, a thousand pages apart",
-    "W2_onchange": "the same, recorded wake-up by wake-up",
-    "TUN_W2_scan100_sleep50": "pairs, 100 pages a wake-up",
-    "TUN_W2_scan200_sleep50": "pairs, 200 pages a wake-up",
-    "W2_adjacent": "pairs, side by side",
-    "W3": "groups of 16",
-    "TUN_W3_scan100_sleep20": "groups of 16, a wake-up every 20 ms",
-    "W4": "zero pages; half of them written, zeroed again, a quarter unmapped",
-    "W5a": "merged pairs, then three forks",
-    "W5b": "pairs with three forks, merged only then",
-    "W5c": "zero pages, merged, then three forks",
-    "W6": "merged pairs; one member of each written, put back, then the other written",
-    "W8_small": "merged pairs, and 40 pages that change every 100 ms for 30 s",
-    "W9_mlock_both": "pairs, all mlocked",
-    "W11": "pairs that differ in the last 8 bytes only",
-    "W12": "pairs: pair i differs in word i",
-    "W12_triples": "triples A, A', A' of one checksum and two contents",
-    "W13_stack": "pairs on a stack",
-    "W13_heap": "pairs on a heap",
-    "W13_readfault": "pages read before they are written",
-    "W15_sparse": "zero but for word i, each page twice",
-    "W18_u50_period10": "50 unique pages turned into pairs where they stand",
-    "W18_u300_period10": "300 unique pages turned into pairs where they stand",
-    "W20_groups": "that many groups each of 2, 3, 4 and 5; every 7th page written, then all",
-    "W23_leak": "a process whose child has its own copies, and another with equal pages",
-    "W26_few_new": "one new page, then two, and so on",
+    "W1": Recorded("unique pages", 2000, "w1"),
+    "W2": Recorded("pairs, a thousand pages apart", 2000, "w2"),
+    "W2_onchange": Recorded("the same, recorded wake-up by wake-up", 2000, "w2"),
+    "TUN_W2_scan100_sleep50": Recorded("pairs, 100 pages a wake-up", 2000, "w2", {"pages_to_scan": 100}),
+    "TUN_W2_scan200_sleep50": Recorded("pairs, 200 pages a wake-up", 2000, "w2", {"pages_to_scan": 200}),
+    "W2_adjacent": Recorded("pairs, side by side", 2000, "w2_adjacent"),
+    "W3": Recorded("groups of 16", 1600, "w3"),
+    "TUN_W3_scan100_sleep20": Recorded("groups of 16, a wake-up every 20 ms", 1600, "w3", {"sleep_millisecs": 20}),
+    "W4": Recorded("zero pages; half of them written, zeroed again, a quarter unmapped", 1000, "w4"),
+    "W5a": Recorded("merged pairs, then three forks", 500, "w5a"),
+    "W5b": Recorded("pairs with three forks, merged only then", 500, "w5b"),
+    "W5c": Recorded("zero pages, merged, then three forks", 100, "w5c"),
+    "W6": Recorded("merged pairs; one member of each written, put back, then the other written", 2000, "w6"),
+    "W8_small": Recorded("merged pairs, and 40 pages that change every 100 ms for 30 s", 2000, "w8_small"),
+    "W9_mlock_both": Recorded("pairs, all mlocked", 400, "w9"),
+    "W11": Recorded("pairs that differ in the last 8 bytes only", 2000, "w11"),
+    "W12": Recorded("pairs: pair i differs in word i", 2048, "w12"),
+    "W12_triples": Recorded("triples A, A', A' of one checksum and two contents", 1200, "w12_triples"),
+    "W13_stack": Recorded("pairs on a stack", 400, "w13_stack"),
+    "W13_heap": Recorded("pairs on a heap", 400, "w13_heap"),
+    "W13_readfault": Recorded("pages read before they are written", 400, "w13_readfault"),
+    "W15_sparse": Recorded("zero but for word i, each page twice", 2048, "w15"),
+    "W18_u50_period10": Recorded("50 unique pages turned into pairs where they stand", 50, "w18"),
+    "W18_u300_period10": Recorded("300 unique pages turned into pairs where they stand", 300, "w18"),
+    "W20_groups": Recorded("that many groups each of 2, 3, 4 and 5; every 7th page written, then all", 100, "w20"),
+    "W23_leak": Recorded("a process whose child has its own copies, and another with equal pages", 200, "w23"),
+    "W26_few_new": Recorded("one new page, then two, and so on", 4, "w26"),
 }
 
 # What `events` can make, for simulations: name -> one sentence. registry.py has who makes them.
@@ -51,4 +69,4 @@ WORKLOADS = LOADS | {
     "opted-in": "A process opts in to a tenth of its memory, and has nothing to share in the rest.",
     "churn": "A server and up to four workers for 30 s: pages rewritten in place, copied on write, freed.",
 }
-WORKLOADS |= {f"truth:{name}": f"Recorded in kernels: {text}." for name, text in RECORDED.items()}
+WORKLOADS |= {f"truth:{name}": f"Recorded in kernels: {workload.text}." for name, workload in RECORDED.items()}

@@ -1,4 +1,6 @@
-"""The workloads that were run in really booted PKSM kernels, as events; pksm.validation.recorded holds their counters beside ours.
+"""The workloads that were run in really booted PKSM kernels, as events.
+
+names.py lists them, and says which function here makes each. pksm.validation.recorded holds their counters beside ours.
 
 Each begins with an init process whose few pages are tracked too, as there: they count in pages_unshared and stand at
 the head of the list of pages to recheck. Readings have the labels of the recorded phases; before a series of wake-ups
@@ -8,35 +10,29 @@ one is called "series".
 import numpy as np
 
 from pksm.simulation.operations import Event
+from pksm.simulation.workloads.names import RECORDED
 
 INIT_PAGES = 6
 SETTLED_MS = 2500
 INIT_CONTENT = 4_000_000  # ids that no workload uses
-MAKERS = {}  # name -> function(size) -> iterator of Events; size: of its main part, in its own unit
-SIZES = {}  # name -> the size that was recorded
 
 
 def _do(op, **fields):
     return Event(None, op, fields)
 
 
-def _workload(name, size):
-    """Return a decorator for the maker of a workload; size: as it was recorded, in the maker's own unit."""
-
-    def register(maker):
-        def events(size):
-            yield _do("spawn", process="init")
-            yield from _filled("init", range(INIT_CONTENT, INIT_CONTENT + INIT_PAGES))
-            yield _do("until_rest", quiet_ms=SETTLED_MS)
-            yield _read("baseline")
-            yield from maker(size)
-            yield _read("after_exit_now")
-            yield from _settled("after_exit_settled")
-
-        MAKERS[name], SIZES[name] = events, size
-        return maker
-
-    return register
+def events(name, size=None):
+    """Yield the Events of a workload of RECORDED. size: of its main part, in its maker's own unit; None: as recorded."""
+    known = RECORDED[name]
+    yield _do("spawn", process="init")
+    yield from _filled("init", range(INIT_CONTENT, INIT_CONTENT + INIT_PAGES))
+    yield _do("until_rest", quiet_ms=SETTLED_MS)
+    yield _read("baseline")
+    for setting, value in known.settings.items():
+        yield _set(setting, value)
+    yield from globals()[known.maker](known.size if size is None else size)
+    yield _read("after_exit_now")
+    yield from _settled("after_exit_settled")
 
 
 # ---- words of which workloads are made ----
@@ -93,11 +89,10 @@ def _pairs(n):
     return np.repeat(np.arange(1, n + 1), 2)
 
 
-# ---- the workloads ----
+# ---- the workloads, each of a size in its own unit ----
 
 
-@_workload("W1", 2000)
-def _w1(size):
+def w1(size):
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", range(1, size + 1))
@@ -112,42 +107,22 @@ def _w1(size):
     yield from _exit("p0")
 
 
-def _w2(size):
+def w2(size):
     yield from _run_from_rest(np.arange(size) % (size // 2) + 1)
     yield from _exit("p0")
 
 
-_workload("W2", 2000)(_w2)
-_workload("W2_onchange", 2000)(_w2)
-for _scan in (100, 200):
-
-    def _w2_tuned(size, scan=_scan):
-        yield _set("pages_to_scan", scan)
-        yield from _w2(size)
-
-    _workload(f"TUN_W2_scan{_scan}_sleep50", 2000)(_w2_tuned)
-
-
-@_workload("W2_adjacent", 2000)
-def _w2_adjacent(size):
+def w2_adjacent(size):
     yield from _run_from_rest(_pairs(size // 2))
     yield from _exit("p0")
 
 
-@_workload("W3", 1600)
-def _w3(size):
+def w3(size):
     yield from _run_from_rest(np.arange(size) % (size // 16) + 1)
     yield from _exit("p0")
 
 
-@_workload("TUN_W3_scan100_sleep20", 1600)
-def _w3_tuned(size):
-    yield _set("sleep_millisecs", 20)
-    yield from _w3(size)
-
-
-@_workload("W4", 1000)
-def _w4(size):
+def w4(size):
     half, quarter = size // 2, size // 4
     yield from _run_from_rest(np.zeros(size, int))
     yield from _written("p0", "all", range(1, half + 1))
@@ -162,8 +137,7 @@ def _w4(size):
     yield from _exit("p0")
 
 
-@_workload("W5a", 500)
-def _w5a(size):
+def w5a(size):
     yield _do("spawn", process="p0")
     yield from _filled("p0", _pairs(size // 2))
     yield from _settled("merged")
@@ -178,8 +152,7 @@ def _w5a(size):
     yield from _exit("p0")
 
 
-@_workload("W5b", 500)
-def _w5b(size):
+def w5b(size):
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", _pairs(size // 2))
@@ -195,8 +168,7 @@ def _w5b(size):
     yield from _exit("p0")
 
 
-@_workload("W5c", 100)
-def _w5c(size):
+def w5c(size):
     yield _do("spawn", process="p0")
     yield from _filled("p0", [0] * size)
     yield from _settled("merged0")
@@ -210,8 +182,7 @@ def _w5c(size):
     yield from _exit("p0")
 
 
-@_workload("W6", 2000)
-def _w6(size):
+def w6(size):
     yield _do("spawn", process="p0")
     yield from _filled("p0", _pairs(size // 2))
     yield from _settled("merged")
@@ -228,8 +199,7 @@ def _w6(size):
     yield from _exit("p0")
 
 
-@_workload("W8_small", 2000)
-def _w8_small(size):
+def w8_small(size):
     yield _do("spawn", process="p0")
     yield from _filled("p0", _pairs(size // 2))
     yield from _mapped("p0", 40, "volatile")
@@ -247,8 +217,7 @@ def _w8_small(size):
     yield from _exit("p0")
 
 
-@_workload("W9_mlock_both", 400)
-def _w9(size):
+def w9(size):
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", _pairs(size // 2))
@@ -261,8 +230,7 @@ def _w9(size):
     yield from _exit("p0")
 
 
-@_workload("W11", 2000)
-def _w11(size):
+def w11(size):
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", _pairs(size // 2))
@@ -273,8 +241,7 @@ def _w11(size):
     yield from _exit("p0")
 
 
-@_workload("W12", 2048)
-def _w12(size):
+def w12(size):
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", _pairs(size // 2))
@@ -288,8 +255,7 @@ def _w12(size):
     yield from _exit("p0")
 
 
-@_workload("W12_triples", 1200)
-def _w12_triples(size):
+def w12_triples(size):
     third = size // 3
     yield _do("spawn", process="p0")
     yield _set("run", 0)
@@ -302,24 +268,21 @@ def _w12_triples(size):
     yield from _exit("p0")
 
 
-@_workload("W13_stack", 400)
-def _w13_stack(size):
+def w13_stack(size):
     yield _do("spawn", process="p0")
     yield from _filled("p0", np.arange(size) % (size // 2) + 1, stack=True)
     yield from _settled("stack_settled")
     yield from _exit("p0")
 
 
-@_workload("W13_heap", 400)
-def _w13_heap(size):
+def w13_heap(size):
     yield _do("spawn", process="p0")
     yield from _filled("p0", np.arange(size) % (size // 2) + 1)
     yield from _settled("heap_settled")
     yield from _exit("p0")
 
 
-@_workload("W13_readfault", 400)
-def _w13_readfault(size):
+def w13_readfault(size):
     yield _do("spawn", process="p0")
     yield from _mapped("p0", size)
     yield _do("touch", process="p0", address="all", n=size)
@@ -329,8 +292,7 @@ def _w13_readfault(size):
     yield from _exit("p0")
 
 
-@_workload("W15_sparse", 2048)
-def _w15(size):
+def w15(size):
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", [0] * size)
@@ -341,7 +303,7 @@ def _w15(size):
     yield from _exit("p0")
 
 
-def _w18(size):
+def w18(size):
     yield _do("spawn", process="p0")
     yield from _filled("p0", range(1, size + 1))
     yield from _settled("unique_settled")
@@ -354,12 +316,7 @@ def _w18(size):
     yield from _exit("p0")
 
 
-for _size in (50, 300):
-    _workload(f"W18_u{_size}_period10", _size)(_w18)
-
-
-@_workload("W20_groups", 100)
-def _w20(size):
+def w20(size):
     groups = np.repeat(np.arange(1, 4 * size + 1), np.repeat([2, 3, 4, 5], size))
     yield _do("spawn", process="p0")
     yield from _filled("p0", groups)
@@ -372,8 +329,7 @@ def _w20(size):
     yield from _exit("p0")
 
 
-@_workload("W23_leak", 200)
-def _w23(size):
+def w23(size):
     yield _do("spawn", process="B")
     yield from _filled("B", range(1, size + 1))
     yield _do("fork", process="B", child="child")
@@ -388,8 +344,7 @@ def _w23(size):
     yield from _settled("all_dead")
 
 
-@_workload("W26_few_new", 4)
-def _w26(size):
+def w26(size):
     yield _do("spawn", process="p0")
     for n in range(1, size + 1):
         yield _set("run", 0)

@@ -6,10 +6,9 @@ import numpy as np
 
 from pksm.errors import UsageError
 from pksm.simulation.operations import Event
-from pksm.simulation.workloads import families
-from pksm.simulation.workloads import recorded as truth
+from pksm.simulation.workloads import families, recorded
 from pksm.simulation.workloads.loads import make
-from pksm.simulation.workloads.names import LOADS, WORKLOADS
+from pksm.simulation.workloads.names import LOADS, RECORDED, WORKLOADS
 
 
 def events(name, pages=65536, seed=0, page_size=4096):
@@ -38,9 +37,9 @@ def _load(name, pages, seed, page_size):
 
 def _recorded(name, pages, seed, page_size):
     """A workload as it was recorded in a kernel, at its own size."""
-    return truth.MAKERS[name](truth.SIZES[name])
+    return recorded.events(name)
 
 
 # name -> function(pages, seed, page_size) -> iterator of Events; the names and a sentence for each: WORKLOADS
 MAKERS = {name: partial(_load, name) for name in LOADS} | families.MAKERS
-MAKERS |= {f"truth:{name}": partial(_recorded, name) for name in truth.MAKERS}
+MAKERS |= {f"truth:{name}": partial(_recorded, name) for name in RECORDED}

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pksm.errors import UsageError
-from pksm.validation.recorded import traces as recorded_traces
-from pksm.validation.recorded import workloads
+from pksm.validation.recorded.traces import Row, agreement, read_traces, replay
+from pksm.validation.recorded.workloads import compare
 
 SCHEMA = "pksm.truth/1"
 
@@ -34,17 +34,17 @@ def truth(
     if traces is not None and names:
         raise UsageError("a file of traces is compared alone: leave out the workloads")
     if traces is None:
-        rows = workloads.compare(names, preset, lambda kernel, name: progress(f"{kernel}: {name}"))
+        rows = compare(names, preset, lambda kernel, name: progress(f"{kernel}: {name}"))
         return _document(rows, explained=sum(bool(row.note) for row in rows))
     rows = _replayed(traces, preset, progress)
-    return _document(rows) | {"readings": recorded_traces.agreement(rows)}
+    return _document(rows) | {"readings": agreement(rows)}
 
 
-def _replayed(path: str, preset: Any, progress: Callable[[str], object]) -> list[recorded_traces.Row]:
-    known, rows = recorded_traces.read_traces(path), []
+def _replayed(path: str, preset: Any, progress: Callable[[str], object]) -> list[Row]:
+    known, rows = read_traces(path), []
     for number, trace in enumerate(known, 1):
         progress(f"trace {number:,} of {len(known):,}")
-        rows += recorded_traces.replay(trace, preset)
+        rows += replay(trace, preset)
     if not rows:
         raise UsageError(f"{path}: the traces have no rounds")
     return rows

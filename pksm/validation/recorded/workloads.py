@@ -15,7 +15,7 @@ from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.simulation.observers import Observer
 from pksm.simulation.simulation import Simulation
-from pksm.simulation.workloads.recorded import MAKERS, SIZES
+from pksm.simulation.workloads.recorded import events
 
 COUNTERS = ("pages_shared", "pages_sharing", "pages_zero_sharing", "pages_unshared", "stable_nodes", "rmap_items")
 FRAMES = 32768
@@ -69,7 +69,7 @@ class Watch(Observer):
     """All counters at every reading and after every wake-up, less those of the reading "baseline".
 
     phases: label -> counters; census: (label, process) -> (distinct frames, ptes to KSM frames); extremes: label ->
-    (least, most) where it was read more than once.
+    (least, most) where it was read more than once; sleep_millisecs: of pksmd, when it woke last.
     """
 
     def __init__(self):
@@ -97,6 +97,7 @@ class Watch(Observer):
     def after_wake(self, sim):
         counters = sim.policy.counters()
         self._boundaries.append({name: counters[name] for name in COUNTERS})
+        self.sleep_millisecs = sim.policy.tunables.sleep_millisecs
 
     def wakes_after(self, label):
         """Return the counters at the reading of this label, and after each wake-up from there on."""
@@ -120,7 +121,7 @@ def play(name, chosen, size=None, sampled=SAMPLED):
     machine, watch = Machine(FRAMES, pagevec=True), Watch()
     checksum = checksums.sampled_at(sampled) if chosen.checksum == "sampled" else None
     sim = Simulation(machine, Pksmd(machine, chosen, checksum=checksum), observers=[watch])
-    sim.play(MAKERS[name](SIZES[name] if size is None else size))
+    sim.play(events(name, size))
     return watch
 
 
@@ -158,7 +159,7 @@ def compare(names=None, preset=None, progress=None):
 def _rows(kernel, name, chosen, lines):
     """The rows of one workload as one kernel ran it."""
     watch = play(name, chosen)
-    sleep = chosen.sleep_millisecs
+    sleep = watch.sleep_millisecs
     baseline = next(line for line in lines if line.get("phase") == "baseline")
     phase, rows = None, []
 

@@ -8,19 +8,19 @@ import pytest
 
 from pksm.hosts.machine import Machine
 from pksm.policies.pksmd.daemon import Pksmd
-from pksm.validation.recorded import workloads as truth
+from pksm.validation.recorded import workloads
 
 KERNELS = ("K1", "K2")
 OTHER_SAMPLE = list(range(5, 1024, 16))  # 64 words, no kernel's
 
 
-def played(kernel, name, size, sampled=truth.SAMPLED, **changes):
-    return truth.play(name, truth.preset_of(kernel).with_(**changes), size, sampled)
+def played(kernel, name, size, sampled=workloads.SAMPLED, **changes):
+    return workloads.play(name, workloads.preset_of(kernel).with_(**changes), size, sampled)
 
 
 def counted(sim, phase):
     """(shared, sharing, zero sharing, unshared, stable nodes, rmap items)."""
-    return tuple(sim.phases[phase][name] for name in truth.COUNTERS)
+    return tuple(sim.phases[phase][name] for name in workloads.COUNTERS)
 
 
 def wake_ups(contents, quota):
@@ -53,7 +53,7 @@ def wake_ups(contents, quota):
 def test_every_wake_up(name, size, contents, pages_to_scan):
     sim = played("K1", name, size, pages_to_scan=pages_to_scan, sleep_millisecs=30)
     expected = list(wake_ups(contents, pages_to_scan))
-    boundaries = [tuple(counters[name] for name in truth.COUNTERS) for counters in sim.wakes_after("series")]
+    boundaries = [tuple(counters[name] for name in workloads.COUNTERS) for counters in sim.wakes_after("series")]
     assert boundaries[1 : len(expected) + 1] == expected
     assert counted(sim, "settled") == expected[-1]
 
@@ -113,7 +113,7 @@ def test_breaks(kernel):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("sampled", [OTHER_SAMPLE, truth.SAMPLED[:40]])
+@pytest.mark.parametrize("sampled", [OTHER_SAMPLE, workloads.SAMPLED[:40]])
 def test_what_the_sample_does_not_see(kernel, sampled):
     """512 pairs that differ in word i, and 512 pairs of pages that are zero but for word i."""
     seen = sum(word < 512 for word in sampled)
@@ -149,7 +149,7 @@ def test_recheck_of_the_later_kernel():
 
 def test_a_lone_page_of_the_later_kernel_waits_three_wake_ups():
     machine = Machine(100)
-    daemon = Pksmd(machine, truth.preset_of("K2"))
+    daemon = Pksmd(machine, workloads.preset_of("K2"))
     mm = machine.spawn()
     for n in (1, 2, 5):
         machine.write(mm, machine.mmap(mm, n), np.arange(n) + 100 * n)
@@ -163,12 +163,12 @@ def test_a_lone_page_of_the_later_kernel_waits_three_wake_ups():
 def run_until_quiet(daemon, wakes=80):
     for _ in range(wakes):
         daemon.wake()
-    return tuple(daemon.counters()[name] for name in truth.COUNTERS)
+    return tuple(daemon.counters()[name] for name in workloads.COUNTERS)
 
 
 def first_kernel(frames=6000):
     machine = Machine(frames)
-    return machine, Pksmd(machine, truth.preset_of("K1")), machine.spawn()
+    return machine, Pksmd(machine, workloads.preset_of("K1")), machine.spawn()
 
 
 def test_mlock_of_one_side_hangs_in_the_second_wake_up():
