@@ -151,9 +151,18 @@ class _Play:
             assert name not in self.spec.fixed or value == getattr(before, name), f"{self.name}: {name} is not fixed"
             self.check(f"{name}={value}")
             self.wake()
-            self.policy.tunables = self.settings
-            assert self.policy.tunables == self.settings, f"{self.name}: settings are set, and others are read"
+            self._set_back()
             self.wake()
+
+    def _set_back(self) -> None:
+        """Set all settings as they were at first, unless the policy refuses that by now."""
+        before = self.policy.tunables
+        try:
+            self.policy.tunables = self.settings
+        except PksmError:
+            assert self.policy.tunables == before, f"{self.name}: settings are refused, and change"
+        else:
+            assert self.policy.tunables == self.settings, f"{self.name}: settings are set, and others are read"
 
     def check_rest(self) -> None:
         """Left alone, it rests; unless it is stopped, or hangs."""
