@@ -55,14 +55,6 @@ class ScanTotals(TypedDict):
     pages_unshared: Annotated[Pages, "that no other equals"]
 
 
-class MetadataBytes(TypedDict):
-    """What keeping track of pages takes."""
-
-    ours: Annotated[Bytes, "of pksm itself, measured"]
-    pksm: Annotated[Bytes, "of the kernel's PKSM: 116 B per page"]
-    ksm: Annotated[Bytes, "of the kernel's KSM: 64 B per mapping"]
-
-
 class ScanSaving(TypedDict):
     """What merging saves, and what it needs for that."""
 
@@ -70,8 +62,10 @@ class ScanSaving(TypedDict):
     zero_pages: Pages
     nonzero_pages: Annotated[Pages, "frames saved besides the zero ones"]
     bytes: Bytes
-    metadata_bytes: MetadataBytes
-    net_bytes: Annotated[Bytes, "bytes less what PKSM needs"]
+    metadata_bytes: Annotated[Bytes, "of a kernel's records about the pages that the policy tracks at the end"]
+    engine_bytes: Annotated[Bytes, "of the engine's own arrays"]
+    ksm_metadata_bytes: Annotated[Bytes, "of KSM's records, 64 B per mapping, if KSM merged"]
+    net_bytes: Annotated[Bytes, "bytes less metadata_bytes"]
 
 
 class Family(TypedDict):

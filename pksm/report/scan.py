@@ -82,7 +82,7 @@ def csv(result: ScanDocument) -> str:
             "distinct": resident - source["duplicates"],
             "duplicates": source["duplicates"], "saving_pages": saved, "saving_zero_pages": pages["zero"],
             "saving_nonzero_pages": nonzero, "saving_bytes": saved * page_size,
-            "net_bytes": saved * page_size - resident * saving["metadata_bytes"]["pksm"] // max(1, totals["pages"]),
+            "net_bytes": saved * page_size - resident * saving["metadata_bytes"] // max(1, totals["pages"]),
             "share_bytes": source["share_bytes"],
         })  # fmt: skip
     together = {key: sum(row[key] for row in rows) for key in ("hole", "excluded", "mappings", "lost", "racy")}
@@ -123,13 +123,13 @@ def _savings(result, paint):
     def row(name, pages, n_bytes, remark=""):
         return name, "" if pages is None else f"{pages:,}", size(n_bytes), f"{100 * n_bytes / whole:.1f} %", remark
 
-    metadata = saving["metadata_bytes"]["pksm"]
+    metadata = saving["metadata_bytes"]
     rows = [
         ("Merging saves", "pages", "size", "share", ""),
         row("  zero pages", saving["zero_pages"], saving["zero_pages"] * page_size),
         row("  duplicates", saving["nonzero_pages"], saving["nonzero_pages"] * page_size),
         row("  together", saving["pages"], saving["bytes"]),
-        row("  PKSM's own needs", None, -metadata, f"{metadata // totals['pages']} B per page"),
+        row("  metadata", None, -metadata, f"{metadata // totals['pages']} B per page"),
         row("  left over", None, saving["net_bytes"]),
     ]
     lines = columns(rows, right=(1, 2, 3))

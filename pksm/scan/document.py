@@ -6,6 +6,7 @@ from typing import Any
 
 from pksm.engine.cost import Cost
 from pksm.linux.proc.access import UnreadError
+from pksm.policies.ksmd.counters import ITEM_BYTES
 from pksm.scan import remarks
 from pksm.scan.attribution import Shares
 from pksm.scan.counting import Count
@@ -15,8 +16,6 @@ from pksm.scan.merge import Merged
 from pksm.scan.settings import Settings
 
 SCHEMA = "pksm.scan/1"
-PKSM_BYTES_A_PAGE = 116  # what the kernel's PKSM keeps for each page it tracks
-KSM_BYTES_A_MAPPING = 64  # and KSM for each mapping of one
 
 
 def now() -> tuple[float, float]:
@@ -128,18 +127,16 @@ def _saving(findings: Findings, merged: Merged, gathered: Gathered, page_size: i
     zero_pages = merged.zero_pages + _known_zero(gathered)
     pages = zero_pages + merged.nonzero_pages
     mappings = sum(count.mapped for count in findings.of_sources)
-    size_bytes, pksm_bytes = pages * page_size, PKSM_BYTES_A_PAGE * findings.total.pages
+    size_bytes = pages * page_size
     return {
         "pages": pages,
         "zero_pages": zero_pages,
         "nonzero_pages": merged.nonzero_pages,
         "bytes": size_bytes,
-        "metadata_bytes": {
-            "ours": merged.engine_bytes,
-            "pksm": pksm_bytes,
-            "ksm": KSM_BYTES_A_MAPPING * mappings,
-        },
-        "net_bytes": size_bytes - pksm_bytes,
+        "metadata_bytes": merged.metadata_bytes,
+        "engine_bytes": merged.engine_bytes,
+        "ksm_metadata_bytes": ITEM_BYTES * mappings,
+        "net_bytes": size_bytes - merged.metadata_bytes,
     }
 
 

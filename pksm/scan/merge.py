@@ -27,7 +27,7 @@ class Merged:
 
     pages: as many it was given; frame_of: the column of FlatHost; shared, unshared: pages that are kept for others, and
     that no other equals, as the policy counts them; zero_pages, nonzero_pages: frames it has freed; at_rest: False if
-    it would go on for ever.
+    it would go on for ever; metadata_bytes: what a kernel's records about these pages take now; engine_bytes: what ours do.
     """
 
     pages: int
@@ -37,6 +37,7 @@ class Merged:
     zero_pages: int
     nonzero_pages: int
     at_rest: bool
+    metadata_bytes: int
     engine_bytes: int
     cost: Cost
 
@@ -107,6 +108,7 @@ class _Run:
             zero_pages=host.pages_zero_sharing,
             nonzero_pages=host.frames_saved - host.pages_zero_sharing,
             at_rest=policy.at_rest,
+            metadata_bytes=policy.metadata_bytes,
             engine_bytes=policy.engine_bytes,
             cost=policy.cost,
         )

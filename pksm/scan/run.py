@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from pksm.engine.cost import Cost
-from pksm.errors import PksmError, UsageError
+from pksm.errors import UsageError
 from pksm.scan import document
 from pksm.scan.findings import find
 from pksm.scan.fingerprints import Keep, check_keeping

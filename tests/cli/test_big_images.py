@@ -62,4 +62,4 @@ def test_3_gib_of_holes_and_64_kib_of_data(tmp_path, capfd):
     assert done.code == 0 and result["totals"]["pages"] == 16 and result["totals"]["distinct"] == 3
     assert result["sources"][0]["pages"]["hole"] == (3 << 18) - 16
     assert result["sources"][0]["out_of_reach"] == {"not_resident": (3 << 18) - 16}
-    assert result["saving"]["metadata_bytes"]["ours"] < 16 << 20
+    assert result["saving"]["engine_bytes"] < 16 << 20

@@ -67,7 +67,7 @@ def without(result, *names):
         group["looks"] = ""
         for place in group["where"]:
             place["source"] = place["source"].rpartition(": ")[2]
-    result["saving"]["metadata_bytes"].pop("ours")
+    result["saving"].pop("engine_bytes")
     return {name: value for name, value in result.items() if name not in (*names, "cost", "fingerprints", "settings")}
 
 

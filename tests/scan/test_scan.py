@@ -103,10 +103,12 @@ def test_saving_of_exact_settings(tmp_path, order, pages_to_scan):
     assert saving["nonzero_pages"] == truth.pages_sharing
     assert saving["pages"] == totals["duplicates"] + (truth.zero_pages > 0) == totals["pages_sharing"]
     assert saving["bytes"] == saving["pages"] * 4096
-    assert saving["metadata_bytes"]["pksm"] == 116 * totals["pages"]
-    assert saving["metadata_bytes"]["ksm"] == 64 * totals["pages"]
-    assert saving["metadata_bytes"]["ours"] > 0
-    assert saving["net_bytes"] == saving["bytes"] - 116 * totals["pages"]
+    # An item for each content but zero, a record for each page of those that have several.
+    sharers = truth.pages_shared + truth.pages_sharing
+    assert saving["metadata_bytes"] == 116 * (totals["distinct"] - (truth.zero_pages > 0)) + 24 * sharers
+    assert saving["ksm_metadata_bytes"] == 64 * totals["pages"]
+    assert saving["engine_bytes"] > 0
+    assert saving["net_bytes"] == saving["bytes"] - saving["metadata_bytes"]
     assert totals["pages_shared"] == truth.pages_shared
     assert totals["pages_unshared"] == totals["pages"] - totals["pages_sharing"] - totals["pages_shared"]
     assert result["warnings"] == [] and not result["partial"] and not result["interrupted"]
@@ -181,7 +183,7 @@ def test_frames_are_counted_once():
     assert [source["mappings"] for source in result["sources"]] == [3, 4]
     assert [source["pages"]["data"] for source in result["sources"]] == [3, 3]
     assert [source["duplicates"] for source in result["sources"]] == [0, 0]
-    assert result["saving"]["pages"] == 1 and result["saving"]["metadata_bytes"]["ksm"] == 64 * 7
+    assert result["saving"]["pages"] == 1 and result["saving"]["ksm_metadata_bytes"] == 64 * 7
     assert [group["pages"] for group in result["groups"]] == [2]
     assert [place["source"] for place in result["groups"][0]["where"]] == ["parent", "worker"]
 
