@@ -21,6 +21,7 @@ from pksm.errors import PksmError
 from pksm.linux.proc import memory as readv
 from pksm.linux.proc import pagemap
 from pksm.sources import open_pid
+from pksm.sources.base import Allocation
 
 WORDS = pagemap.PAGE_SIZE // 8
 ALONE_BYTES = 4 << 20  # a call of process_vm_readv alone: with 1 MiB, a tenth more of the time goes to what calls cost
@@ -77,7 +78,7 @@ def read_live(pid, buffer, racy="keep"):
     def allocate(n_pages):
         nonlocal taken
         taken += n_pages
-        return buffer[taken - n_pages : taken]
+        return Allocation(buffer[taken - n_pages : taken])
 
     with contextlib.closing(open_pid(pid, racy)) as source:
         return list(source.regions(pagemap.PAGE_SIZE, allocate, lambda pages: None)), source.facts()

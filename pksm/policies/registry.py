@@ -14,7 +14,6 @@ from pksm.policies.ksmd import spec as ksmd
 from pksm.policies.pksmd import spec as pksmd
 
 ENTRY_POINTS = "pksm.policies"
-DEFAULT = "pksmd"
 _OURS = {spec.name: spec for spec in (pksmd.SPEC, ksmd.SPEC, nobody.SPEC)}
 _registered: dict[str, Spec] = {}
 
