@@ -102,6 +102,12 @@ class PageHost(Protocol):
     def anon_vma(self, pages: Pages) -> U32Array:
         """Return the anon_vma of each page."""
 
+    def is_sharer(self, kpages: Pages, anon_vmas: U32Array) -> BoolArray:
+        """Return whether anon_vmas[i] is needed to find the ptes of kept page kpages[i]; always, if that is not known."""
+        import numpy as np
+
+        return np.ones(len(kpages), bool)
+
     def get_anon_vma(self, anon_vmas: U32Array) -> None:
         """Take a reference on each anon_vma; one may repeat."""
 

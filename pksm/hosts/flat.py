@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
-from pksm.arrays import I64Array, IdsLike, IntArray, Pages, U8Array, U32Array
+from pksm.arrays import BoolArray, I64Array, IdsLike, IntArray, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.memory import grown
 from pksm.engine.native import ids_array
@@ -223,6 +223,12 @@ class FlatHost:
     def anon_vma(self, pages: Pages) -> U32Array:
         """Return the anon_vma of each page."""
         return self._anon_vma[pages]
+
+    def is_sharer(self, kpages: Pages, anon_vmas: U32Array) -> BoolArray:
+        """Return whether a page of anon_vmas[i] is mapped to the frame kpages[i]."""
+        mapped = self.frame_of < NO_FRAME
+        there = self.frame_of[mapped].astype(np.uint64) << np.uint64(32) | self._anon_vma[mapped]
+        return np.isin(kpages.astype(np.uint64) << np.uint64(32) | anon_vmas, there)
 
     def get_anon_vma(self, anon_vmas: U32Array) -> None:
         """Take a reference on each anon_vma; one may repeat."""

@@ -103,7 +103,7 @@ class Simulation(Clock):
 
         A pair counts from when there were two; a page that merges with the zero page from its own birth.
         """
-        return np.concatenate([np.empty(0, np.int64), *self.machine.merge_waits])
+        return self.machine.merge_waits.all()
 
     # ---- workloads ----
 

@@ -29,6 +29,7 @@ from pksm.hosts.machine.pagevec import Pagevec
 from pksm.hosts.machine.quirks import Quirks
 from pksm.hosts.machine.rmap import Rmap, Sharers
 from pksm.hosts.machine.swap import Swap
+from pksm.hosts.machine.waits import Waits
 from pksm.protocols import Policy
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ class Machine(ksm.Mappings, hold.Holding):
         self.last_mm = 0
         self.zero_ptes = 0  # ptes that point to the merged zero page
         self.policy: Policy = _NoPolicy()
-        self.merge_waits: list[
-            I64Array
-        ] = []  # arrays: ms from birth to merge of each page merged; virtual time is set by a simulation
+        self.merge_waits = Waits()  # from birth to merge of each page merged; virtual time is set by a simulation
 
     def snapshot(self) -> Machine:
         """Return a copy of the whole machine, without a policy: array copies. Its Mm objects are in mms, by id.
@@ -86,7 +85,7 @@ class Machine(ksm.Mappings, hold.Holding):
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"policy": _NoPolicy(), "store": None, "merge_waits": [], "_is_copy": True}
+        return self.__dict__ | {"policy": _NoPolicy(), "store": None, "merge_waits": Waits(), "_is_copy": True}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -376,6 +375,10 @@ class Machine(ksm.Mappings, hold.Holding):
         """Return an anon_vma, alive, of each frame."""
         return merge.anon_vmas(self, pages)
 
+    def is_sharer(self, kpages: Pages, anon_vmas: U32Array) -> BoolArray:
+        """Return whether anon_vmas[i] is that of kept page kpages[i], or a pte of it is found through it."""
+        return merge.is_sharer(self, kpages, anon_vmas)
+
     def get_anon_vma(self, anon_vmas: U32Array) -> None:
         """Take a reference on each anon_vma; one may repeat."""
         self.rmap.get(anon_vmas)
@@ -391,7 +394,7 @@ class Machine(ksm.Mappings, hold.Holding):
         if refused is not None:
             pages, kpages = pages[~refused], kpages[~refused]
         born = self.frames.born_ms
-        self.merge_waits.append(self.now - np.maximum(born[pages], born[kpages]))
+        self.merge_waits.add(self.now - np.maximum(born[pages], born[kpages]))
 
     def born(self, new: Pages, first_write: BoolArray | None = None) -> None:
         """Tell the policy of new pages; first_write: a bool for each that is nothing but an anonymous page's first."""

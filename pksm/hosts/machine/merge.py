@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pksm.arrays import BoolArray, I64Array, Pages, U32Array
+from pksm.arrays import BoolArray, I64Array, Pages, U32Array, U64Array
 from pksm.engine import native
 from pksm.errors import PageError
 from pksm.hosts.machine import frames as flag
@@ -63,6 +63,7 @@ def merge(machine: Machine, pages: Pages, kpages: Pages) -> BoolArray | None:
 
 def _merge(machine: Machine, pages: Pages, kpages: Pages) -> BoolArray:
     """Merge a part; return which of the pages were."""
+    machine.sharers.trim(machine)
     allowed = _Allowed(machine, pages)
     mask, moves = allowed.mask, allowed.moves
     moves[moves] = can_keep(machine, kpages[moves])
@@ -178,6 +179,20 @@ def anon_vmas(machine: Machine, pages: Pages) -> U32Array:
         walk = Walk(machine, dead)
         table.anon_vma[dead[walk.positions]] = machine.vmas.anon_vma[walk.vma[walk.found]]
     return table.anon_vma[pages]
+
+
+def is_sharer(machine: Machine, kpages: Pages, anon_vmas: U32Array) -> BoolArray:
+    """Return whether anon_vmas[i] is that of KSM frame kpages[i], or a pte of it is found through it."""
+    kept = np.unique(kpages)
+    pairs = [_pairs(kept, machine.frames.anon_vma[kept])]
+    for start, stop in in_parts(0, len(kept)):
+        walk = Walk(machine, kept[start:stop])
+        pairs.append(np.unique(_pairs(walk.frames[walk.positions], walk.anon_vma[walk.found])))
+    return np.isin(_pairs(kpages, anon_vmas), np.concatenate(pairs))
+
+
+def _pairs(frames: Pages, anon_vmas: U32Array) -> U64Array:
+    return frames.astype(np.uint64) << np.uint64(32) | anon_vmas
 
 
 def split(machine: Machine, kpages: Pages) -> None:

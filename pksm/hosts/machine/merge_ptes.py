@@ -134,6 +134,7 @@ def merge_ptes(machine: Machine, mms: IntArray, pages: I64Array, frames: Pages, 
     mms, pages (virtual), frames (that they map), kpages: one each. Returns a bool array of the refused (busy, mapping
     another frame meanwhile, or a kpage that can't be kept), or None. Mirrors try_to_merge_one_page.
     """
+    machine.sharers.trim(machine)
     slots, vmas, mask = _chosen(machine, mms, pages, frames)
     table = machine.frames
     mask[mask] = can_keep(machine, kpages[mask], stacks_too=True)

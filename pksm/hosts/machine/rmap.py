@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pksm.hosts.machine.machine import Machine
     from pksm.hosts.machine.mm import Mm, Vmas
 
+_RECORDS_AT_ONCE = 1 << 16  # looked through by trim
+_NOTES = 256  # arrays of what was touched
+
 
 class Rmap:
     """anon_vmas, by id from 1, and their chains: which vmas each holds, in order of linking.
@@ -46,12 +49,18 @@ class Rmap:
     def touch(self, anon_vmas: IntArray) -> None:
         """Note that the reverse walks from these anon_vmas (an array) may go another way now."""
         if self.watches:
-            self._touched.append(np.unique(anon_vmas))
+            self._note(self._touched, np.unique(anon_vmas))
 
     def touch_pages(self, frames: Pages) -> None:
         """Note that ptes of frames have gone or come, or that they belong to another anon_vma now."""
         if self.watches:
-            self._touched_pages.append(frames)
+            self._note(self._touched_pages, frames)
+
+    def _note(self, noted: list[U32Array], numbers: U32Array) -> None:
+        """Add to what was touched; nobody may ask for long, so what comes twice is dropped now and then."""
+        noted.append(numbers)
+        if len(noted) > _NOTES:
+            noted[:] = [np.unique(np.concatenate(noted))]
 
     def touch_born(self, anon_vma: int, frames: Pages) -> None:
         """Note pages' birth in an anon_vma: where there is but one vma, the walk finds them."""
@@ -177,14 +186,17 @@ class Sharers:
     """Where the pages belonged that were merged into KSM frames.
 
     Records in order of merging, by frame: anon_vma, index. A frame's are those from its first_sharer on, so freeing it
-    costs nothing; void ones are dropped when they are the most.
+    costs nothing; void ones, and those through which no pte is found any more, are dropped when they are the most.
     """
+
+    SLACK = 4096  # records below which trim does nothing
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
         self._kpage, self._anon_vma = np.zeros(64, np.uint32), np.zeros(64, np.uint32)
         self._index = np.zeros(64, np.int64)
         self.n = 0  # the number of the next record
+        self._due = self.SLACK  # records at which trim looks through them
 
     def _valid(self) -> I64Array:
         """The numbers of the records that count."""
@@ -222,13 +234,37 @@ class Sharers:
         self._frames.first_sharer[new] = self._frames.first_sharer[old]
 
     def _compact(self) -> None:
-        valid = self._valid()
+        self._keep(self._valid())
+
+    def _keep(self, valid: I64Array) -> None:
+        """Drop all records but those of these numbers, ascending."""
         for column in (self._kpage, self._anon_vma, self._index):
             column[: len(valid)] = column[valid]
         ksm = np.flatnonzero(self._frames.flags & frame_flags.KSM)
         first = self._frames.first_sharer
         first[ksm] = np.searchsorted(valid, first[ksm])
         self.n = len(valid)
+
+    def trim(self, machine: Machine) -> None:
+        """Drop records that find no pte of their frame which an older one does not find, if they outnumber the ptes.
+
+        Such a record will find none later either: a fork's pte is found through the record that finds its parent's.
+        """
+        if self.n <= self._due:
+            return
+        self._compact()
+        self._due = 2 * self._frames.ksm_ptes + self.SLACK
+        if self.n <= self._due:
+            return
+        seen = np.zeros(len(machine.tables.ptes), bool)
+        kept = [np.empty(0, np.int64)]
+        for start in range(0, self.n, _RECORDS_AT_ONCE):
+            records = np.arange(start, min(start + _RECORDS_AT_ONCE, self.n))
+            walk = Walk(machine, self._kpage[records], (self._anon_vma[records], self._index[records]))
+            slots, positions = walk.slots, walk.positions
+            kept.append(start + np.unique(positions[~seen[slots]]))
+            seen[slots] = True
+        self._keep(np.concatenate(kept))
 
     def of(self, frames: IntArray) -> tuple[I64Array, U32Array, I64Array]:
         """Return (positions in frames, anon_vmas, indices) of KSM frames' sharers, frame by frame, oldest first."""
@@ -265,17 +301,18 @@ class Outcome(IntEnum):
 class Walk:
     """What a reverse walk met: one step for every vma of a chain, frame by frame, chain order kept.
 
-    frames: those asked for. By step: position (in frames), vma, holds (the vma holds the index), slot (of the pte, or
+    frames: those asked for; places: (anon_vma, index) to look for each at, in place of its own and its sharers'.
+    By step: position (in frames), vma, holds (the vma holds the index), slot (of the pte, or
     of the nil leaf), maps (the pte there points to the frame). found: the numbers of the steps that map.
     """
 
-    def __init__(self, machine: Machine, frames: Pages) -> None:
+    def __init__(self, machine: Machine, frames: Pages, places: tuple[U32Array, I64Array] | None = None) -> None:
         self._machine = machine
         self.frames = frames
         table = machine.frames
-        position, anon_vma, index = np.arange(len(frames)), table.anon_vma[frames], table.index[frames]
-        self._may_repeat = False
-        ksm = np.flatnonzero(table.has(frames, frame_flags.KSM))
+        position, self._may_repeat = np.arange(len(frames)), places is not None
+        anon_vma, index = places or (table.anon_vma[frames], table.index[frames])
+        ksm = np.flatnonzero(table.has(frames, frame_flags.KSM)) if places is None else ()
         if len(ksm):
             of_ksm, anon_vmas, indices = machine.sharers.of(frames[ksm])
             # a frame's own place first, then its sharers'

@@ -4,6 +4,8 @@ A page's life: on_new puts it on the new list; a wake-up takes a batch, settles 
 items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life of a page", draws it.
 """
 
+from functools import partial
+
 import numpy as np
 
 from pksm.engine import native
@@ -21,8 +23,10 @@ from pksm.policies.pksmd.merging import Merging, in_order
 from pksm.policies.pksmd.spec import SPEC
 from pksm.policies.pksmd.stable_anon import StableAnon
 from pksm.policies.pksmd.tunables import preset
+from pksm.protocols import PageHost
 
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
+SHARERS_SLACK = 1024  # records of sharers below which it is not asked whether they share still
 _IN_ITS_TREE = native.UNSTABLE | native.DELLIST  # where flags under this are UNSTABLE
 _NONE = np.empty(0, np.uint32)
 
@@ -56,6 +60,9 @@ class Pksmd(Daemon):
         self._stable_anon = StableAnon()
         self._merging = Merging(host, self.items, self._update, self._stable_anon, self.cost)
         self._window, self._observe = window, observe
+        # a host that does not derive from PageHost may lack it
+        self._is_sharer = getattr(host, "is_sharer", None) or partial(PageHost.is_sharer, host)
+        self._sharers_due = SHARERS_SLACK  # number of records at which those that share no more are looked for
         self._awake = False
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
         self._pages_to_scan = self._tunables.pages_to_scan
@@ -224,6 +231,7 @@ class Pksmd(Daemon):
             self._awake = False
         if self.hung:
             return len(batch)
+        self._trim_sharers()
         lap("drain_deleted")
         self._refresh_checksums()
         self._adapt()
@@ -331,6 +339,17 @@ class Pksmd(Daemon):
         """Reclaim the items of freed pages."""
         if len(self._deleted):
             self._reclaim(self._deleted.take(len(self._deleted)))
+
+    def _trim_sharers(self):
+        """Drop records of sharers that share no more, before they outnumber what is mapped."""
+        records = len(self._stable_anon)
+        if records <= self._sharers_due or self._faults.sharers_for_life:
+            return
+        mapped = self._host.pages_sharing + self.items.n_stable
+        self._sharers_due = 2 * (mapped + self.items.n_stable) + len(self.items) // 8 + SHARERS_SLACK
+        if records > self._sharers_due:
+            self._host.put_anon_vma(self._stable_anon.trim(self.items, self._is_sharer))
+            self._sharers_due = max(self._sharers_due, 2 * len(self._stable_anon))
 
     def _refresh_checksums(self):
         """Sum part of the unshared pages anew; those that changed are visited again.

@@ -35,6 +35,7 @@ QUIRKS = {
     "partial-merge-leak": (False, "a merge that fails half way leaves its sharing count behind"),
     "mlock-hang": (False, "an mlocked page and a kept page that is not: pksmd hangs"),
     "first-break-uncounted": (False, "the first copy-on-write of a group is not subtracted"),
+    "sharers-for-life": (True, "records of sharers, and the references they hold, stay as long as the kept page"),
     "useless-rmap": (False, "merged pages can't be swapped or migrated"),
 }
 
@@ -67,6 +68,7 @@ class Faults:
     ref_leak: bool = False
     skipped_vanish: bool = False
     no_unmerge: bool = False
+    sharers_for_life: bool = False
     partial_merge_leak: bool = False
     mlock_hang: bool = False
 

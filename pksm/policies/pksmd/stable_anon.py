@@ -1,7 +1,8 @@
 """stable_node_anon records: for each stable page, the anon_vmas of all that share it, each with a reference held.
 
 Mirrors stable_tree_append: a record a sharer, in a list whose head is the item's link field, newest first. 8 bytes a
-record. The references themselves are the host's; get and put are the caller's.
+record. The references themselves are the host's; get and put are the caller's. As published, the records stay as long
+as the kept page does (quirk sharers-for-life); trim drops those of sharers that share no more.
 """
 
 import numpy as np
@@ -43,6 +44,25 @@ class StableAnon:
         if queues is None:
             return native.records_release(items.table, self._records, ids)
         return native.release_items(items.table, queues.rings(), self._records, ids)
+
+    def trim(self, items, is_sharer):
+        """Drop records that come twice, or that is_sharer(kpages, anon_vmas) is False of; return their anon_vmas.
+
+        The order of the others is as it was.
+        """
+        ids = items.where(np.flatnonzero(items.link).astype(np.uint32), native.DELLIST, 0)
+        heads = items.link[ids]
+        records = native.collect(self._next, heads)
+        is_head = np.zeros(len(self._next), bool)
+        is_head[heads] = True
+        owner, anon_vmas = np.cumsum(is_head[records]) - 1, self._anon_vma[records]
+        _, newest = np.unique(owner.astype(np.uint64) << np.uint64(32) | anon_vmas, return_index=True)
+        kept = np.zeros(len(records), bool)
+        kept[newest] = is_sharer(items.page[ids[owner[newest]]], anon_vmas[newest])
+        self.release(items, ids)
+        oldest_first = np.flatnonzero(kept)[::-1]
+        self.append(items, ids[owner[oldest_first]], anon_vmas[oldest_first])
+        return anon_vmas[~kept]
 
     def of(self, items, item_id):
         """Return the anon_vmas of one item's sharers, newest first."""

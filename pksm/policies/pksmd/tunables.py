@@ -70,7 +70,7 @@ SETTINGS = Tunables.entries()
 _EVERY_PUBLISHED = frozenset(
     "blind-sample half-made-kpage multi-mapped-kpage drop-is-final batch-plus-two lifo-batch stale-hash-reentry "
     "births-missed stale-node-aborts ref-leak skipped-vanish counters-drift first-break-uncounted partial-merge-leak "
-    "mlock-hang useless-rmap no-unmerge period-not-kept".split()
+    "mlock-hang useless-rmap no-unmerge period-not-kept sharers-for-life".split()
 )
 _BY_HASH = frozenset("collision-is-success sparse-zero-lost one-content-per-hash walk-stops".split())
 _LIST_WALK = frozenset(["split-vma"])

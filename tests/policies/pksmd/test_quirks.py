@@ -410,6 +410,23 @@ def test_skipped_vanish():
         assert world.pages_sharing == seen
 
 
+def test_sharers_for_life(monkeypatch):
+    """One page that stays, and others like it that come and go: a record for each of them, or for those there are."""
+    monkeypatch.setattr("pksm.policies.pksmd.daemon.SHARERS_SLACK", 0)
+    faulty, right = both("sharers-for-life", contents([1] * 40))
+    for world in (faulty, right):
+        world.wake(2)
+        others = np.delete(np.arange(40), world.host.frame_of[0])
+        for _ in range(5):
+            world.host.free(others)
+            world.host.add(others)
+            world.wake(2)
+        assert (world.pages_shared, world.pages_sharing) == (1, 39)
+        world.daemon.check()
+    assert faulty.stable_nodes == 40 + 5 * 39
+    assert right.stable_nodes <= 2 * 41 + 40 // 8
+
+
 ON_ANY_HOST = {quirk for quirk, (on_any_host, _) in QUIRKS.items() if on_any_host}
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pksm.engine import native
 from pksm.policies.pksmd.items import Items
 from pksm.policies.pksmd.stable_anon import StableAnon
 
@@ -46,6 +47,32 @@ def test_records_are_what_was_appended(steps):
         assert len(stable_anon) == sum(map(len, expected.values()))
         for id, anon_vmas in expected.items():
             assert stable_anon.of(items, id).tolist() == anon_vmas, "newest first"
+
+
+@given(
+    appended=st.lists(st.tuples(ids, st.integers(0, 5)), max_size=150),
+    sharers=st.sets(st.tuples(ids, st.integers(0, 5))),
+    deleted=st.sets(ids),
+)
+def test_trim_keeps_the_newest_record_of_each_that_shares(appended, sharers, deleted):
+    items, stable_anon = fresh()
+    stable_anon.append(items, uint32([id for id, _ in appended]), uint32([anon_vma for _, anon_vma in appended]))
+    items.set_flags(uint32(sorted(deleted)), native.DELLIST)
+
+    def is_sharer(pages, anon_vmas):
+        pairs = list(zip((pages + 1).tolist(), anon_vmas.tolist(), strict=True))
+        assert len(set(pairs)) == len(pairs) and not deleted & {id for id, _ in pairs}
+        return np.array([pair in sharers for pair in pairs], bool)
+
+    gone = stable_anon.trim(items, is_sharer).tolist()
+    stable_anon.check(items)
+    for id in range(1, 21):
+        newest_first = [anon_vma for other, anon_vma in reversed(appended) if other == id]
+        if id not in deleted:
+            newest_first = [anon_vma for anon_vma in dict.fromkeys(newest_first) if (id, anon_vma) in sharers]
+        assert stable_anon.of(items, id).tolist() == newest_first
+        gone += newest_first
+    assert sorted(gone) == sorted(anon_vma for _, anon_vma in appended)
 
 
 def test_a_record_takes_8_bytes():
