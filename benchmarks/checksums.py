@@ -18,7 +18,7 @@ from statistics import median
 
 import numpy as np
 
-from pksm.bench import run as bench
+from pksm.bench.run import machine
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.linux import system
@@ -97,7 +97,7 @@ def measure():
     ]  # fmt: skip
     return {
         "command": "python benchmarks/checksums.py",
-        "machine": bench.machine(),
+        "machine": machine(),
         "pages": PAGES,
         "page_size": subject.page_size,
         "rounds": ROUNDS,

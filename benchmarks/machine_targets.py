@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from pksm.bench import run as bench
+from pksm.bench import engine_jobs
 from pksm.bench.yardsticks import Ground, Job, WrongAnswer
 from pksm.hosts.flat import FlatHost
 from pksm.hosts.machine import Machine
@@ -49,7 +49,7 @@ def job(ground, engine, start):
         cost = worked[1].cost
         return {name: (cost.wall_s[name], cpu_s) for name, cpu_s in cost.cpu_s.items()}
 
-    return Job(engine, ground.load.name, len(ground.pages), prepare, work, check, batch=bench.BATCH, steps=steps)
+    return Job(engine, ground.load.name, len(ground.pages), prepare, work, check, batch=engine_jobs.BATCH, steps=steps)
 
 
 def check_saved(ground, host, frames):
@@ -57,7 +57,7 @@ def check_saved(ground, host, frames):
 
     frames: by page of the load, ZERO_FRAME for the zero page.
     """
-    merged = bench.check_frames(ground.load, frames, 0)
+    merged = engine_jobs.check_frames(ground.load, frames, 0)
     if host.frames_saved != merged:
         raise WrongAnswer(f"load {ground.load.name}: {host.frames_saved} frames saved, but {merged} pages merged away")
     return merged
@@ -65,7 +65,7 @@ def check_saved(ground, host, frames):
 
 def flat(ground):
     host = FlatHost(ground.store, static=True)
-    pksmd = Pksmd(host, bench.settings())
+    pksmd = Pksmd(host, engine_jobs.settings())
     host.add(ground.pages)
     return host, pksmd, lambda: host.frame_of[ground.pages]
 
@@ -74,7 +74,7 @@ def machine(ground, forks=0):
     """A machine whose one process has written the load, and then forked so often."""
     n = len(ground.pages)
     host = Machine(n)
-    pksmd = Pksmd(host, bench.settings())
+    pksmd = Pksmd(host, engine_jobs.settings())
     mm = host.spawn()
     address = host.mmap(mm, n)
     host.write(mm, address, ground.bytes)
@@ -126,7 +126,7 @@ def operations(findings, n):
 def operation_times(n):
     """Return {operation: seconds} of a machine that is gone afterwards."""
     host = Machine(2 * n)
-    pksmd = Pksmd(host, bench.settings())
+    pksmd = Pksmd(host, engine_jobs.settings())
     mm = host.spawn()
     address = host.mmap(mm, 2 * n)
     host.touch(mm, address, 2 * n, write=True)
@@ -152,7 +152,7 @@ def operation_times(n):
 def idle(findings, n, wake_us):
     """A wake-up with nothing to do on the machine."""
     host = Machine(n)
-    pksmd = Pksmd(host, bench.settings())
+    pksmd = Pksmd(host, engine_jobs.settings())
     mm = host.spawn()
     host.write(mm, host.mmap(mm, n), np.arange(1, n + 1))
     for _ in range(MOST_WAKES):

@@ -9,21 +9,24 @@ import shlex
 import sys
 from pathlib import Path
 
-from pksm.bench import run as bench
+from pksm.bench import engine_jobs
+from pksm.bench.run import bench
+from pksm.engine.checksums.strategies import DEFAULT
 from pksm.errors import PksmError
 from pksm.report.bench import table
+from pksm.simulation.workloads import LOADS
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def parse(argv):
     parser = argparse.ArgumentParser(prog="python benchmarks/run.py", description=__doc__.partition("\n")[0])
-    parser.add_argument("--loads", default=",".join(bench.LOADS), help="names with commas between (%(default)s)")
+    parser.add_argument("--loads", default=",".join(LOADS), help="names with commas between (%(default)s)")
     parser.add_argument("--pages", type=int, default=65536, help="pages of each load (%(default)s)")
     parser.add_argument("--page-size", type=int, default=4096, help="bytes (%(default)s)")
     parser.add_argument("--orders", default="checksum-content", help="tree orders with commas between (%(default)s)")
-    parser.add_argument("--checksum", default=bench.checksums.DEFAULT, help="strategy (%(default)s)")
-    parser.add_argument("--batch", type=int, default=bench.BATCH, help="pages a wake-up (%(default)s)")
+    parser.add_argument("--checksum", default=DEFAULT, help="strategy (%(default)s)")
+    parser.add_argument("--batch", type=int, default=engine_jobs.BATCH, help="pages a wake-up (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads that sum pages (%(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each row, for the median (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the loads (%(default)s)")
@@ -34,7 +37,7 @@ def parse(argv):
 def main(argv):
     options = parse(argv)
     try:
-        document = bench.run(
+        document = bench(
             loads=options.loads.split(","),
             n_pages=options.pages,
             orders=options.orders.split(","),

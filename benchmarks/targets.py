@@ -17,7 +17,9 @@ import live_reading
 import machine_targets
 import scan_image
 
-from pksm.bench import run as bench
+from pksm.bench import engine_jobs
+from pksm.bench.measuring import measure
+from pksm.bench.run import machine
 from pksm.bench.yardsticks import Ground, checksum_job, ksm_job, limits, table_job
 from pksm.errors import PksmError, UsageError
 from pksm.linux import system
@@ -77,7 +79,7 @@ class Findings:
 
     def measure(self, jobs, repeats=None):
         """Measure jobs in turn and return their rows without those of steps."""
-        rows = bench.measure(jobs, repeats or self.options.repeats)
+        rows = measure(jobs, repeats or self.options.repeats)
         self.rows += rows
         return [row for row in rows if ": " not in row["engine"]]
 
@@ -96,22 +98,22 @@ def millions(row):
 def merging(findings):
     """First pass and merge to rest: in big batches, by hundreds, over the read; growth; metadata."""
     options, growth, metadata = findings.options, {}, {}
-    big, little = bench.settings(), bench.settings(batch=SMALL_BATCH)
+    big, little = engine_jobs.settings(), engine_jobs.settings(batch=SMALL_BATCH)
     with system.pinned():
         ground, few = Ground(options.pages), Ground(min(FEW_PAGES, options.pages))
         for load in options.loads:
             ground.fill(load)
             few.fill(load)
-            whole_job = bench.pksmd_job(ground, big)
+            whole_job = engine_jobs.pksmd_job(ground, big)
             read, summed, table, in_c, whole, by_hundreds_in_c, by_hundreds, on_few = findings.measure([
                 limits(ground)[0],
                 checksum_job(ground),
                 table_job(ground),
-                bench.settle_job(ground, big),
+                engine_jobs.settle_job(ground, big),
                 whole_job,
-                bench.settle_job(ground, little),
-                bench.pksmd_job(ground, little),
-                bench.pksmd_job(few, big),
+                engine_jobs.settle_job(ground, little),
+                engine_jobs.pksmd_job(ground, little),
+                engine_jobs.pksmd_job(few, big),
             ])  # fmt: skip
             parts = {"in C": in_c, "checksum": summed, "read": read, "hash table": table}
             remark = ", ".join(f"{name} {row['ns_per_page']:.0f}" for name, row in parts.items())
@@ -138,13 +140,13 @@ def told(by_load):
 
 def content(findings):
     """Order content, KSM's: time a page, and over KSM's one-at-a-time twin."""
-    options, by_content = findings.options, bench.settings("content")
+    options, by_content = findings.options, engine_jobs.settings("content")
     times = {}
     with system.pinned():
         ground = Ground(options.pages)
         for load in options.loads:
             ground.fill(load)
-            [engine] = findings.measure([bench.pksmd_job(ground, by_content)])
+            [engine] = findings.measure([engine_jobs.pksmd_job(ground, by_content)])
             [twin] = findings.measure([ksm_job(ground)], 1)
             times[load] = engine["ns_per_page"] / 1e3
             ratio = twin["ns_per_page"] / engine["ns_per_page"]
@@ -183,7 +185,7 @@ def idle(findings):
     with system.pinned():
         ground = Ground(options.pages)
         ground.fill("a")
-        job = bench.pksmd_job(ground, bench.settings())
+        job = engine_jobs.pksmd_job(ground, engine_jobs.settings())
         _, pksmd = job.work(job.prepare())
         alone = wake_us(pksmd, IDLE_WAKES)
         pksmd.tunables = pksmd.tunables.with_(period_seconds=PERIOD_SECONDS)
@@ -271,13 +273,13 @@ def parse(argv):
 def main(argv):
     try:
         options = parse(argv)
-        findings, machine = Findings(options), bench.machine()
-        print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
+        findings, where = Findings(options), machine()
+        print(", ".join(f"{name} {value}" for name, value in where.items()), flush=True)
         for name in options.only:
             SECTIONS[name](findings)
         if options.json:
             found = [{**asdict(finding), "verdict": finding.verdict} for finding in findings.found]
-            document = {"pages": options.pages, "machine": machine, "findings": found, "rows": findings.rows}
+            document = {"pages": options.pages, "machine": where, "findings": found, "rows": findings.rows}
             options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     except (PksmError, OSError) as error:
         print(f"benchmarks/targets.py: {error}", file=sys.stderr)

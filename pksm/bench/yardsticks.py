@@ -15,7 +15,7 @@ from itertools import pairwise, repeat, starmap
 import numpy as np
 
 from pksm.engine import memory, native
-from pksm.engine.checksums import strategies as checksums
+from pksm.engine.checksums import strategies
 from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
 from pksm.linux import memory_limits
@@ -130,9 +130,9 @@ def limits(ground):
     ]
 
 
-def checksum_job(ground, name=checksums.DEFAULT, threads=1):
+def checksum_job(ground, name=strategies.DEFAULT, threads=1):
     """Return the job that sums every page, in ascending order, and does no more; each thread sums a range."""
-    strategy = checksums.make(name, ground.store.page_size)
+    strategy = strategies.make(name, ground.store.page_size)
     view, pages = ground.store.view, ground.pages
     threads = min(threads, len(pages))
     bounds = [len(pages) * part // threads for part in range(threads + 1)]
@@ -151,14 +151,14 @@ def checksum_job(ground, name=checksums.DEFAULT, threads=1):
         pages=len(pages),
         prepare=lambda: np.full(len(pages), 1, np.uint64),  # touched
         work=work,
-        check=lambda sums: check_sums(ground.load, sums, checksums.is_exact(name)),
+        check=lambda sums: check_sums(ground.load, sums, strategies.is_exact(name)),
         threads=threads,
     )
 
 
-def table_job(ground, name=checksums.DEFAULT):
+def table_job(ground, name=strategies.DEFAULT):
     """Return the job that finds equal pages by a hash table of checksums, confirmed by the bytes, all in C."""
-    strategy, n_pages = checksums.make(name, ground.store.page_size), len(ground.pages)
+    strategy, n_pages = strategies.make(name, ground.store.page_size), len(ground.pages)
 
     def prepare():
         slots, kept = memory.zeros(1 << (2 * n_pages).bit_length(), native.SLOT), np.full(n_pages, 1, np.uint32)

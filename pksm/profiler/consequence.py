@@ -7,7 +7,7 @@ a copy of some pages of which a part changes, a word each, so that each becomes 
 import numpy as np
 
 from pksm.engine import native
-from pksm.engine.checksums import strategies as checksums
+from pksm.engine.checksums import strategies
 from pksm.hosts.flat import FlatHost
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.policies.pksmd.tunables import preset
@@ -70,7 +70,7 @@ def _changing(subject, name, seed, share):
             checksum=name, pages_to_scan=65536, sleep_millisecs=1000, period_seconds=1
         )  # so that each wake-up checks all unshared pages again
         host, daemon, _ = _run(subject.store, subject.row_pages, values, seed)
-        checksum = checksums.make(name, subject.page_size, seed)
+        checksum = strategies.make(name, subject.page_size, seed)
         before = native.checksum_pages(subject.store.view, checksum, first + pages)
         rows[pages] = rows[twins]
         after = native.checksum_pages(subject.store.view, checksum, first + pages)

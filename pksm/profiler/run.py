@@ -9,13 +9,12 @@ from contextlib import ExitStack
 from math import inf
 
 import pksm
-from pksm.bench import run as bench
-from pksm.engine.checksums import strategies as checksums
+from pksm.bench.run import machine
+from pksm.documents import ProfileDocument
+from pksm.engine import checksums
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.linux import system
-from pksm.profiler import blindness, consequence, speed
-from pksm.profiler import collisions as truth
-from pksm.profiler import under_ksmd as ksm
+from pksm.profiler import blindness, collisions, consequence, speed, under_ksmd
 from pksm.profiler.advice import recommend
 from pksm.profiler.consequence import CHANGED_SHARE
 
@@ -23,23 +22,50 @@ SCHEMA = "pksm.checksum/1"
 ROUNDS = 3  # of pksmd to rest; the quickest counts
 
 
-def profile(subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_SHARE, progress=lambda *what: None):
-    """Profile strategies on each subject in turn and return the document, a dict ready for json.
+def profile(
+    subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_SHARE, progress=lambda *what: None
+) -> ProfileDocument:
+    """Profile strategies on each subject in turn.
 
-    subjects: context managers that give a subject.Subject; strategies: names with options (all by default); changes:
-    the share of unshared pages that change by a word and are to be merged then. progress(subject, strategy, stage).
-    A subject that can't be had is named in the warnings and left out, unless it is the first.
-    UsageError for what can't be profiled; PksmError when no strategy worked.
+    Args:
+        subjects: context managers that give a subject.Subject. One that cannot be opened is skipped with a warning;
+            if the first one fails, its error is raised.
+        strategies: names with options; None for all.
+        page_size: of all subjects.
+        seed: of checksums that have one, and of changes.
+        changes: the share of unshared pages that change by a word and are to be merged then, from 0 to 0.5.
+        progress: progress(subject, strategy, stage) is called before each measurement.
+
+    Returns:
+        The document `pksm.checksum/1`, ready for JSON.
+
+    Raises:
+        UsageError: what cannot be profiled.
+        PksmError: no strategy worked.
     """
     if not 0 <= changes <= 0.5:
         raise UsageError(f"changes {changes}: a share of the pages, from 0 to 0.5")
     names = list(dict.fromkeys(checksums.names() if strategies is None else strategies))
     for name in names:
         checksums.describe(name, page_size)
-    document = {
+    document = _empty(page_size, seed, changes)
+    began = time.perf_counter(), time.process_time()
+    with system.pinned():
+        for subject in subjects:
+            with ExitStack() as stack:
+                opened = _entered(stack, subject, document)
+                if opened is not None:
+                    names = _add(document, opened, names, progress)
+    document["cost"] = {"wall_s": time.perf_counter() - began[0], "cpu_s": time.process_time() - began[1]}
+    return document
+
+
+def _empty(page_size, seed, changes):
+    """The document before anything is measured."""
+    return {
         "schema": SCHEMA,
         "pksm": pksm.__version__,
-        "machine": bench.machine(),
+        "machine": machine(),
         "page_size": page_size,
         "seed": seed,
         "changes": changes,
@@ -48,36 +74,32 @@ def profile(subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_S
         "warnings": [],
         "partial": False,  # a strategy or a source was left out
     }
-    began = time.perf_counter(), time.process_time()
-    with system.pinned():
-        for subject in subjects:
-            with ExitStack() as stack:
-                try:
-                    opened = stack.enter_context(subject)
-                except UsageError:
-                    raise
-                except PksmError as error:
-                    if not document["subjects"]:
-                        raise
-                    document["warnings"].append(str(error))
-                    document["partial"] = True
-                    continue
-                document["warnings"] += opened.warnings
-                document["partial"] |= opened.partial
-                measured = _Profile(opened, seed, changes, progress, document["warnings"])
-                measured.measure(names)
-                document["subjects"].append(
-                    {
-                        **opened.as_dict(),
-                        "yardsticks": measured.yardsticks,
-                        "recommendation": recommend(list(measured.rows.values())),
-                    }
-                )
-            document["partial"] |= len(measured.rows) < len(names)
-            document["strategies"] += measured.rows.values()
-            names = list(measured.rows)
-    document["cost"] = {"wall_s": time.perf_counter() - began[0], "cpu_s": time.process_time() - began[1]}
-    return document
+
+
+def _entered(stack, subject, document):
+    """Open a subject until the stack ends. Return None if that failed, and an earlier one has been profiled."""
+    try:
+        return stack.enter_context(subject)
+    except UsageError:
+        raise
+    except PksmError as error:
+        if not document["subjects"]:
+            raise
+        document["warnings"].append(str(error))
+        document["partial"] = True
+        return None
+
+
+def _add(document, subject, names, progress):
+    """Profile strategies on a subject, add the results to the document, and return the names of those that worked."""
+    document["warnings"] += subject.warnings
+    measured = _Profile(subject, document["seed"], document["changes"], progress, document["warnings"])
+    measured.measure(names)
+    results = {"yardsticks": measured.yardsticks, "recommendation": recommend(list(measured.rows.values()))}
+    document["subjects"].append(subject.as_dict() | results)
+    document["strategies"] += measured.rows.values()
+    document["partial"] |= subject.partial or len(measured.rows) < len(names)
+    return list(measured.rows)
 
 
 class _Profile:
@@ -128,12 +150,12 @@ class _Profile:
             "subject": subject.name,
             **checksums.describe(name, subject.page_size),
             **speed.as_columns(ns, subject.page_size, self.yardsticks["read"]),
-            **truth.measure(subject, checksum, sums),
+            **collisions.measure(subject, checksum, sums),
         }
 
     def _consequence(self, name):
         of_pksmd = consequence.measure(self._subject, name, self._seed, self._changes)
-        return of_pksmd | ksm.measure(self._subject, name, self._seed)
+        return of_pksmd | under_ksmd.measure(self._subject, name, self._seed)
 
     def _to_rest(self, name):
         again = consequence.to_rest(self._subject, name, self._seed)

@@ -5,9 +5,9 @@ import time
 import numpy as np
 
 from pksm.engine import native
-from pksm.engine.checksums import strategies as checksums
+from pksm.engine.checksums import strategies
 from pksm.hosts.machine import Machine
-from pksm.policies.ksmd import tunables as ksm_tunables
+from pksm.policies.ksmd import tunables
 from pksm.policies.ksmd.daemon import Ksmd
 
 PRESET = "ksm-6.11"
@@ -22,8 +22,8 @@ def measure(subject, name, seed=0):
     machine = Machine(2 * n + 64, subject.page_size)
     mm = machine.spawn()
     machine.write(mm, machine.mmap(mm, n, mergeable=True), rows)
-    values = ksm_tunables.preset(PRESET).with_(pages_to_scan=n, max_page_sharing=0, smart_scan=0)
-    daemon = Ksmd(machine, values, checksum=checksums.make(name, subject.page_size, seed))
+    values = tunables.preset(PRESET).with_(pages_to_scan=n, max_page_sharing=0, smart_scan=0)
+    daemon = Ksmd(machine, values, checksum=strategies.make(name, subject.page_size, seed))
     wakes, began = 0, time.thread_time_ns()
     while not daemon.at_rest and wakes < MOST_WAKES:
         daemon.wake()

@@ -1,15 +1,17 @@
 """Simulating: what a policy does to the memory of a workload, millisecond by millisecond of virtual time."""
 
 import os
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pksm.documents import SimulateDocument
 from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
 from pksm.linux import memory_limits
-from pksm.policies.registry import choose_one
+from pksm.policies.registry import Choice, choose_one
 from pksm.simulation import workloads
 from pksm.simulation.clock import Over
 from pksm.simulation.observers import Observer
@@ -59,7 +61,12 @@ class _Progress(Observer):
             self._report(self._name, sim.now, sim.wakes)
 
 
-def simulate(settings, choices, progress=None, hold=nullcontext):
+def simulate(
+    settings: Settings,
+    choices: Sequence[Choice],
+    progress: Callable[[str, int, int], object] | None = None,
+    hold: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> SimulateDocument:
     """Play a workload once for each policy.
 
     Args:

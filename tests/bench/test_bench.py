@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pksm import report
-from pksm.bench import run as bench
-from pksm.bench import yardsticks
+from pksm import checksums, report
+from pksm.bench import engine_jobs, measuring, yardsticks
+from pksm.bench.measuring import measure
+from pksm.bench.run import bench
 from pksm.engine import native
 from pksm.errors import PageError, UsageError
 from pksm.linux import system
@@ -34,8 +35,8 @@ FIELDS = {
 }
 MACHINE = {"cpu", "cpu_level", "cores", "busy_cores", "kernel", "python", "numpy", "thp", "huge_kib"}
 RIVALS = (yardsticks.table_job, yardsticks.ksm_job)
-MERGING = (*RIVALS, lambda ground: bench.settle_job(ground, bench.settings()),
-           lambda ground: bench.pksmd_job(ground, bench.settings()))  # fmt: skip
+MERGING = (*RIVALS, lambda ground: engine_jobs.settle_job(ground, engine_jobs.settings()),
+           lambda ground: engine_jobs.pksmd_job(ground, engine_jobs.settings()))  # fmt: skip
 
 
 def ground_with(name, n_pages=200, page_size=64):
@@ -54,13 +55,13 @@ class Lying(Load):
 
 def test_document():
     seen = []
-    document = bench.run(
+    document = bench(
         n_pages=300, orders=ORDERS, page_size=64, batch=100, repeats=2, seed=3, progress=lambda *told: seen.append(told)
     )
     document = json.loads(json.dumps(document))
     assert document["schema"] == "pksm.bench/1"
     assert (document["page_size"], document["repeats"], document["seed"]) == (64, 2, 3)
-    assert document["period_seconds"] == bench.PERIOD_SECONDS
+    assert document["period_seconds"] == engine_jobs.PERIOD_SECONDS
     assert set(document["machine"]) == MACHINE
     rows = [row for row in document["rows"] if ":" not in row["engine"]]
     wanted = []
@@ -87,7 +88,7 @@ def test_document():
 
 
 def test_steps_of_the_engine_stand_behind_it():
-    document = bench.run(("f",), 300, page_size=64, repeats=1)
+    document = bench(("f",), 300, page_size=64, repeats=1)
     engines = [row["engine"] for row in document["rows"]]
     behind = engines[engines.index("pksmd") + 1 :]
     assert behind[:3] == ["pksmd: add", "pksmd: take_batch", "pksmd: settle"]
@@ -111,7 +112,7 @@ def test_one_thread_keeps_to_one_cpu_and_gives_the_others_back():
 
 
 def test_threads_sum_all_pages():
-    document = bench.run(("f",), 5000, page_size=64, threads=3, repeats=1)
+    document = bench(("f",), 5000, page_size=64, threads=3, repeats=1)
     threads = {row["engine"]: row["threads"] for row in document["rows"]}
     assert threads["checksum"] == threads["pksmd"] == 3
     assert threads["read"] == threads["hash table"] == threads["ksm twin"] == threads["settle in C"] == 1
@@ -119,19 +120,19 @@ def test_threads_sum_all_pages():
 
 def test_unshared_pages_are_summed_once():
     ground = ground_with("a", n_pages=2000)
-    job = bench.pksmd_job(ground, bench.settings(batch=10))
+    job = engine_jobs.pksmd_job(ground, engine_jobs.settings(batch=10))
     _, pksmd = job.work(job.prepare())
     assert pksmd.cost.bytes_hashed == 2000 * 64
 
 
-@pytest.mark.parametrize("batch", [1, 100, bench.BATCH])
+@pytest.mark.parametrize("batch", [1, 100, engine_jobs.BATCH])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("name", LOADS)
 def test_merges_are_counted(name, order, batch):
     ground = ground_with(name)
     truth = ground.load.expected()
-    settings = bench.settings(order, batch)
-    for job in (bench.pksmd_job(ground, settings), bench.settle_job(ground, settings)):
+    settings = engine_jobs.settings(order, batch)
+    for job in (engine_jobs.pksmd_job(ground, settings), engine_jobs.settle_job(ground, settings)):
         assert job.check(job.work(job.prepare())) == truth["duplicates"] + (truth["zero"] > 0)
 
 
@@ -167,7 +168,7 @@ def test_memcmp_counts_equal_pairs():
 def test_yardsticks_take_no_wrong_arrays():
     ground = ground_with("a", n_pages=64)
     view, pages = ground.store.view, ground.pages
-    checksum, kept = yardsticks.checksums.make("xxh3-64", 64), np.zeros(64, np.uint32)
+    checksum, kept = checksums.make("xxh3-64", 64), np.zeros(64, np.uint32)
     table = native.TableView(np.zeros(64, native.NODE), np.zeros(1, native.TREES))
     for call in (
         lambda: native.yardstick_memcmp(view, pages, pages[1:]),
@@ -190,41 +191,41 @@ def test_memory_on_small_pages_holds_the_same_load():
     ground, small = ground_with("f", 300), yardsticks.Ground(300, 64, huge=False)
     small.fill("f")
     assert np.array_equal(small.bytes, ground.bytes) and np.array_equal(small.copy, small.bytes)
-    assert bench.measure([yardsticks.checksum_job(small)], repeats=1)[0]["pages"] == 300
+    assert measure([yardsticks.checksum_job(small)], repeats=1)[0]["pages"] == 300
 
 
 @pytest.mark.parametrize("lie", ["pages", "zero", "distinct", "duplicates"])
 def test_engine_against_a_lie_is_noticed(lie):
     ground = ground_with("f")
-    job = bench.pksmd_job(ground, bench.settings())
-    bench.measure([job], repeats=1)
+    job = engine_jobs.pksmd_job(ground, engine_jobs.settings())
+    measure([job], repeats=1)
     ground.load = Lying(lie, ground.load.contents)
-    with pytest.raises(bench.WrongAnswer, match=f"{lie} should be"):
-        bench.measure([job], repeats=1)
+    with pytest.raises(yardsticks.WrongAnswer, match=f"{lie} should be"):
+        measure([job], repeats=1)
 
 
 @pytest.mark.parametrize("make_job", [yardsticks.checksum_job, *RIVALS])
 def test_rivals_against_a_lie_are_noticed(make_job):
     ground = ground_with("f")
-    bench.measure([make_job(ground)], repeats=1)
+    measure([make_job(ground)], repeats=1)
     ground.load = Lying("distinct", ground.load.contents)
-    with pytest.raises(bench.WrongAnswer, match="distinct should be"):
-        bench.measure([make_job(ground)], repeats=1)
+    with pytest.raises(yardsticks.WrongAnswer, match="distinct should be"):
+        measure([make_job(ground)], repeats=1)
 
 
 @pytest.mark.parametrize("make_job", MERGING)
 def test_right_counts_of_wrong_groups_are_noticed(make_job):
     ground = ground_with("b")
     ground.load = Load("b", np.roll(ground.load.contents, 1))
-    with pytest.raises(bench.WrongAnswer, match="different content share a frame"):
-        bench.measure([make_job(ground)], repeats=1)
+    with pytest.raises(yardsticks.WrongAnswer, match="different content share a frame"):
+        measure([make_job(ground)], repeats=1)
 
 
 def test_equal_pages_of_different_checksums_are_noticed():
     ground = ground_with("b")
     ground.load = Load("b", np.roll(ground.load.contents, 1))
-    with pytest.raises(bench.WrongAnswer, match="equal pages have different checksums"):
-        bench.measure([yardsticks.checksum_job(ground)], repeats=1)
+    with pytest.raises(yardsticks.WrongAnswer, match="equal pages have different checksums"):
+        measure([yardsticks.checksum_job(ground)], repeats=1)
 
 
 @pytest.mark.parametrize(
@@ -244,19 +245,19 @@ def test_frames_are_judged(frames, said):
     load = Load("x", np.array([0, 1, 2, 2, 3], np.uint32))
     frames = np.array(frames, np.uint32)
     if said is None:
-        assert bench.check_frames(load, frames, first=100) == 2
+        assert engine_jobs.check_frames(load, frames, first=100) == 2
     else:
-        with pytest.raises(bench.WrongAnswer, match=said):
-            bench.check_frames(load, frames, first=100)
+        with pytest.raises(yardsticks.WrongAnswer, match=said):
+            engine_jobs.check_frames(load, frames, first=100)
 
 
 def test_engine_that_never_rests_is_stopped(monkeypatch):
-    class Restless(bench.Pksmd):
+    class Restless(engine_jobs.Pksmd):
         at_rest = False
 
-    monkeypatch.setattr(bench, "Pksmd", Restless)
-    with pytest.raises(bench.WrongAnswer, match="not at rest after"):
-        bench.measure([bench.pksmd_job(ground_with("a"), bench.settings())], repeats=1)
+    monkeypatch.setattr(engine_jobs, "Pksmd", Restless)
+    with pytest.raises(yardsticks.WrongAnswer, match="not at rest after"):
+        measure([engine_jobs.pksmd_job(ground_with("a"), engine_jobs.settings())], repeats=1)
 
 
 @pytest.mark.parametrize("engine", ["read", "memcpy", "memcmp"])
@@ -269,19 +270,19 @@ def test_limits_are_checked(engine):
         ground.bytes[7, 7] ^= 1
         return answer - 1 if engine == "memcmp" else answer
 
-    bench.measure([job], repeats=1)
-    with pytest.raises(bench.WrongAnswer, match=f"{engine} of load a"):
-        bench.measure([replace(job, work=spoilt)], repeats=1)
+    measure([job], repeats=1)
+    with pytest.raises(yardsticks.WrongAnswer, match=f"{engine} of load a"):
+        measure([replace(job, work=spoilt)], repeats=1)
 
 
-@pytest.mark.parametrize("checksum", yardsticks.checksums.names())
+@pytest.mark.parametrize("checksum", checksums.names())
 def test_any_checksum(checksum):
-    document = bench.run(("e", "f"), 200, page_size=512, checksum=checksum, repeats=1)
+    document = bench(("e", "f"), 200, page_size=512, checksum=checksum, repeats=1)
     assert document["checksum"] == checksum
 
 
 def test_only_whole_64_bit_checksums_are_exact():
-    exact = [name for name in yardsticks.checksums.names() if yardsticks.checksums.is_exact(name)]
+    exact = [name for name in checksums.names() if checksums.is_exact(name)]
     assert exact == ["xxh3-64", "aes", "xxh64", "fnv1a-64"]
 
 
@@ -302,8 +303,8 @@ def test_row_holds_medians_of_the_work_alone(monkeypatch):
     def spend(seconds):
         clock.now += seconds
 
-    monkeypatch.setattr(bench, "time", clock)
-    job = bench.Job(
+    monkeypatch.setattr(measuring, "time", clock)
+    job = yardsticks.Job(
         "engine",
         "a",
         8,
@@ -313,7 +314,7 @@ def test_row_holds_medians_of_the_work_alone(monkeypatch):
         order="content",
         steps=lambda _: {"part": (1.0, 0.0)},
     )
-    row, step = bench.measure([job], repeats=3)
+    row, step = measure([job], repeats=3)
     assert row["cpu_s"] == 4 and row["wall_s"] == 8
     assert row["pages_per_cpu_s"] == 2 and row["merges_per_cpu_s"] == 0.5 and row["ns_per_page"] == 0.5e9
     assert step["engine"] == "engine: part" and step["wall_s"] == 1 and step["pages_per_cpu_s"] is None
@@ -339,14 +340,14 @@ def test_row_holds_medians_of_the_work_alone(monkeypatch):
 def test_bad_input_is_one_clear_line(arguments, said):
     allowed = os.sched_getaffinity(0)
     with pytest.raises(UsageError) as error:
-        bench.run(**{"n_pages": 100, **arguments})
+        bench(**{"n_pages": 100, **arguments})
     assert said in str(error.value) and "\n" not in str(error.value)
     assert os.sched_getaffinity(0) == allowed
 
 
 @pytest.fixture(scope="module")
 def document():
-    return bench.run(("a", "f"), 300, orders=("content", "checksum"), page_size=64, threads=2, repeats=1)
+    return bench(("a", "f"), 300, orders=("content", "checksum"), page_size=64, threads=2, repeats=1)
 
 
 def test_table_shows_ratios_to_the_read_of_the_same_load(document):

@@ -12,8 +12,7 @@ from pksm.engine.checksums import plugins
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
-from pksm.profiler import advice, blindness, consequence
-from pksm.profiler import collisions as truth
+from pksm.profiler import advice, blindness, collisions, consequence
 from pksm.profiler.subject import Subject, of_load
 from pksm.report.plot import front
 
@@ -55,7 +54,7 @@ def test_collisions_are_counted_in_pairs_of_contents_and_zero_is_told_from_what_
     subject = subject_of(rows)
     half = checksums.make("partial:bytes=32", 64)
     sums = np.array([half.of(row) for row in rows], np.uint64)
-    assert truth.measure(subject, half, sums) == {
+    assert collisions.measure(subject, half, sums) == {
         "contents": 9,
         "checksums": 4,
         "colliding_pairs": comb(5, 2) + 1,

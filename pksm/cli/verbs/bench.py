@@ -44,7 +44,7 @@ def add_arguments(parser):
 
 def run(options, interrupts):
     """Measure and print; return the exit code."""
-    from pksm.bench import run as bench
+    from pksm.bench.run import bench
 
     progress = output.Progress()
 
@@ -54,7 +54,7 @@ def run(options, interrupts):
     document = (
         _against_kernel(options, show)
         if options.against
-        else bench.run(
+        else bench(
             loads=_names(options.load) or tuple(LOADS),
             n_pages=options.pages,
             orders=_names(options.order) or (tunables.SETTINGS["order"].default,),

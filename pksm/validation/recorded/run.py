@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pksm.documents import TruthDocument
 from pksm.errors import UsageError
 from pksm.validation.recorded.traces import Row, agreement, read_traces, replay
 from pksm.validation.recorded.workloads import compare
@@ -15,7 +16,7 @@ def truth(
     traces: str | None = None,
     preset: Any = None,
     progress: Callable[[str], object] = lambda what: None,
-) -> dict[str, Any]:
+) -> TruthDocument:
     """Compare the simulated machine with recordings of kernels, number by number.
 
     Args:
@@ -50,7 +51,7 @@ def _replayed(path: str, preset: Any, progress: Callable[[str], object]) -> list
     return rows
 
 
-def _document(rows: list, explained: int = 0) -> dict[str, Any]:
+def _document(rows: list, explained: int = 0) -> Any:
     """The document of rows. explained: how many of the numbers that differ do so for a known reason."""
     equal = sum(row.kernel_value == row.ours for row in rows)
     return {

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pksm.engine.checksums import strategies as checksums
+from pksm.engine.checksums import strategies
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import Machine
 from pksm.policies.pksmd.daemon import Pksmd
@@ -158,7 +158,7 @@ class Replay:
     def __init__(self, trace, preset=None):
         chosen = (preset or preset_of(trace["kernel"])).with_(**trace["tunables"])
         self.machine = Machine(_frames(trace), PAGE_SIZE, pagevec=True)
-        checksum = checksums.sampled_at(trace["sampled_words"]) if chosen.checksum == "sampled" else None
+        checksum = strategies.sampled_at(trace["sampled_words"]) if chosen.checksum == "sampled" else None
         self.sim = Simulation(self.machine, Pksmd(self.machine, chosen, checksum=checksum))
         self._boot(trace["baseline_raw"]["pages_unshared"])
         self.wake(BOOT_WAKES)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pksm.engine.checksums import strategies as checksums
+from pksm.engine.checksums import strategies
 from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
 from pksm.hosts.machine.frames import KSM
@@ -119,7 +119,7 @@ def _ptes(machine, mm):
 def play(name, chosen, size=None, sampled=SAMPLED):
     """Play a workload by name and return its Watch. size: None as recorded; sampled: the words a sample looks at."""
     machine, watch = Machine(FRAMES, pagevec=True), Watch()
-    checksum = checksums.sampled_at(sampled) if chosen.checksum == "sampled" else None
+    checksum = strategies.sampled_at(sampled) if chosen.checksum == "sampled" else None
     sim = Simulation(machine, Pksmd(machine, chosen, checksum=checksum), observers=[watch])
     sim.play(events(name, size))
     return watch

@@ -1,0 +1,131 @@
+"""The jobs of the engine itself: settling in C alone, and pksmd from the birth of all pages to rest."""
+
+import gc
+
+import numpy as np
+
+from pksm.bench.yardsticks import Job, WrongAnswer, check_counts, check_same
+from pksm.engine import native
+from pksm.engine.checksums import strategies
+from pksm.engine.settle import Rules, Verdict
+from pksm.hosts.flat import FlatHost
+from pksm.policies.pksmd import tunables
+from pksm.policies.pksmd.daemon import WINDOW, Pksmd
+from pksm.policies.pksmd.items import Items
+from pksm.protocols import NO_FRAME, ZERO_FRAME
+
+BATCH = 65536  # pages a wake-up, as a scan has it
+# The recheck of unshared pages depends on time, not on work: it is put off, so that every page is summed once.
+PERIOD_SECONDS = 100_000_000
+
+
+def settings(order="checksum-content", batch=BATCH, checksum=strategies.DEFAULT):
+    """Return the tunables that the engine is measured with: preset `fixed`, without the periodic recheck."""
+    return tunables.preset("fixed").with_(
+        order=order, pages_to_scan=batch, checksum=checksum, period_seconds=PERIOD_SECONDS
+    )
+
+
+def settle_job(ground, tunables_):
+    """Return the job of the engine's C part alone: checksums, searches and trees, batch by batch; nothing is merged."""
+    strategy, n_pages = strategies.make(tunables_.checksum, ground.store.page_size), len(ground.pages)
+    rules = Rules(strategy, order=tunables_.order, distrust=tunables_.order != "content", window=WINDOW)
+    rules = rules.pack(ground.store.page_size)
+
+    def prepare():
+        items = Items(n_pages + 1)
+        ids = items.allocate(ground.pages)
+        items.set_flags(ids, native.INITCHECKSUM)
+        return items, ids, np.full(n_pages, 255, np.uint8), np.full(n_pages, 1, np.uint32)
+
+    def work(prepared):
+        items, ids, verdicts, others = prepared
+        cost = np.zeros(1, native.COST)
+        for start in range(0, n_pages, tunables_.pages_to_scan):
+            part = slice(start, start + tunables_.pages_to_scan)
+            done = native.settle(ground.store.view, items.table, rules, None, ids[part], cost)
+            verdicts[part], others[part] = done.verdicts, done.others
+        return prepared
+
+    def check(worked):
+        items, ids, verdicts, others = worked
+        zero, merged = verdicts == Verdict.ZERO, (verdicts == Verdict.JOINED) | (verdicts == Verdict.PAIRED)
+        n_zero, n_merged = int(np.count_nonzero(zero)), int(np.count_nonzero(merged))
+        check_counts(ground.load, zero=n_zero, duplicates=n_merged + max(0, n_zero - 1))
+        check_same(ground.load, items.page[others[merged]], items.page[ids[merged]], ground.first)
+        return n_zero + n_merged
+
+    return Job(
+        engine="settle in C",
+        load=ground.load.name,
+        pages=n_pages,
+        prepare=prepare,
+        work=work,
+        check=check,
+        order=tunables_.order,
+        batch=tunables_.pages_to_scan,
+    )
+
+
+def pksmd_job(ground, tunables_, threads=1):
+    """Return the job of the engine proper: from the birth of all pages until pksmd is at rest. Its steps are timed."""
+    most_wakes = 100 + 10 * -(-len(ground.pages) // tunables_.pages_to_scan)
+
+    def prepare():
+        gc.collect()
+        host = FlatHost(ground.store, static=True)
+        return host, Pksmd(host, tunables_, threads=threads)
+
+    def work(prepared):
+        host, pksmd = prepared
+        lap = pksmd.cost.laps()
+        host.add(ground.pages)
+        lap("add")
+        wakes = 0
+        while not pksmd.at_rest and wakes < most_wakes:
+            pksmd.wake()
+            wakes += 1
+        return prepared
+
+    def check(worked):
+        host, pksmd = worked
+        if not pksmd.at_rest:
+            where = f"load {ground.load.name}, order {tunables_.order}"
+            raise WrongAnswer(f"{where}: not at rest after {most_wakes} wake-ups")
+        return check_frames(ground.load, host.frame_of[ground.pages], ground.first)
+
+    return Job(
+        engine="pksmd",
+        load=ground.load.name,
+        pages=len(ground.pages),
+        prepare=prepare,
+        work=work,
+        check=check,
+        order=tunables_.order,
+        batch=tunables_.pages_to_scan,
+        threads=threads,
+        steps=_steps,
+    )
+
+
+def _steps(worked):
+    """Return {step: (wall, CPU seconds)} of a pksmd that has worked."""
+    cost = worked[1].cost
+    return {name: (cost.wall_s[name], cpu_s) for name, cpu_s in cost.cpu_s.items()}
+
+
+def check_frames(load, frames, first):
+    """Return the number of pages merged away; WrongAnswer unless exactly the equal pages share a frame.
+
+    frames: FlatHost.frame_of of the load's pages, the first of which is page number `first`.
+    """
+    zero, alive = frames == ZERO_FRAME, frames != NO_FRAME
+    distinct, n_alive = len(np.unique(frames[alive])), int(np.count_nonzero(alive))
+    check_counts(
+        load, pages=n_alive, zero=int(np.count_nonzero(zero)), distinct=distinct, duplicates=n_alive - distinct
+    )
+    if load.contents[zero].any():
+        raise WrongAnswer(f"load {load.name}: pages of different content share a frame")
+    kept = frames[alive & ~zero]
+    check_same(load, kept, first + np.flatnonzero(alive & ~zero), first)
+    return n_alive - len(np.unique(kept))
