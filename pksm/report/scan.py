@@ -33,7 +33,7 @@ REASONS = {
     "not_resident": "not resident", "swapped": "swapped out", "file": "of files", "shared": "shared memory",
     "huge": "huge pages of hugetlbfs", "userfault": "under userfaultfd", "device": "of devices",
     "racy": "dropped as written since they were read", "unreadable": "not readable",
-    "left_out": "left out of the image", "untold": "mapped more than once, frames not told",
+    "unclear": "of files, shared or private", "left_out": "left out of the image", "untold": "mapped more than once, frames not told",
 }  # fmt: skip
 
 

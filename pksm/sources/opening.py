@@ -52,9 +52,9 @@ def open_target(path: str | os.PathLike[str]) -> Source:
             raise PksmError(f"{file.path}: its reader returned a {type(source).__name__}, which is not a Source")
     except BaseException as error:
         file.close()
-        if isinstance(error, MemoryError) or not isinstance(error, Exception):
+        if isinstance(error, PksmError | MemoryError) or not isinstance(error, Exception):
             raise
-        raise as_error_of(file.path, error) from error.__cause__
+        raise as_error_of(file.path, error) from error
     return source
 
 

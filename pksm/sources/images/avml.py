@@ -59,8 +59,8 @@ class AvmlImage(Image):
             self.warnings.append(self.cut_off_in_header())
         if bytes_over:
             self.warnings.append(
-                f"{self.name}: {bytes_over} bytes that fill no page of {page_size} bytes are left out: "
-                "its pages have another size"
+                f"{self.name}: {bytes_over} bytes at the ends of its ranges fill no page of {page_size} bytes and are "
+                "left out"
             )
         if gap_bytes or size == SKIPPED_BYTES:
             self.warnings.append(

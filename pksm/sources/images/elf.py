@@ -10,6 +10,7 @@ from pksm.errors import PksmError
 from pksm.sources.images import extras, mapped
 
 PT_LOAD, PT_NOTE = 1, 4
+PF_X, PF_W = 1, 2
 NT_FILE, NT_AUXV = 0x46494C45, 6
 PHDR = np.dtype([("type", "u4"), ("flags", "u4"), ("offset", "u8"), ("vaddr", "u8"), ("paddr", "u8"),
                  ("filesz", "u8"), ("memsz", "u8"), ("align", "u8")])  # fmt: skip

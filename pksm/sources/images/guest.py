@@ -24,3 +24,12 @@ def lay_out(image, core):
     image.mappings = [Mapping(os.path.basename(image.name), 0, end)]
     gaps = mapped.gap(State.EXCLUDED, 0, loads["paddr"] + loads["filesz"], size - held)
     image.hold(mapped.piece(0, loads["paddr"], loads["offset"], held), [gaps])
+    image.remarks.append(about_untouched_ram(image.name))
+
+
+def about_untouched_ram(name: str) -> str:
+    """Return the line about what a dump that QEMU makes of a guest counts too much of."""
+    return (
+        f"{name}: a dump of a guest holds all of its RAM: pages that it never touched, and that the host has no memory "
+        "for, count as zero pages; scan the hypervisor's process, or the file of the guest's RAM"
+    )

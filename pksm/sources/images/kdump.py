@@ -12,12 +12,13 @@ from pksm.linux.proc.smaps import Mapping
 from pksm.sources import base
 from pksm.sources.base import Region
 from pksm.sources.files import OpenFile
-from pksm.sources.images import flattened, inflate, mapped
+from pksm.sources.images import flattened, guest, inflate, mapped
 from pksm.sources.images.image import Image
 
 MAGIC = b"KDUMP   "
 FIELDS = struct.Struct("5I")  # status, block size, blocks of the sub header and of both bitmaps, page frames
 FIELDS_AT, FIELDS_AT_32BIT = 424, 412
+UTSNAME, UTSNAME_AT = struct.Struct("65s65s65s65s65s65s"), 12  # system, node, release, version, machine, domain
 SUB_HEADER = struct.Struct("<Qii10QQ")  # phys_base, dump level, split, ten others, page frames (version 6)
 PAGE = np.dtype([("offset", "i8"), ("size", "u4"), ("flags", "u4"), ("page_flags", "u8")])
 ZLIB, INCOMPLETE = 0x1, 0x8
@@ -67,7 +68,15 @@ class KdumpImage(Image):
         if status & INCOMPLETE:
             self.remarks.append(f"{self.name}: the dump is marked as incomplete: there was no room for all of it")
         self._refuse_others(status)
+        if self._is_by_qemu():
+            self.remarks.append(guest.about_untouched_ram(self.name))
         self.mappings = [Mapping(os.path.basename(self.name), 0, self._layout.n_frames * self._layout.block)]
+
+    def _is_by_qemu(self):
+        """Tell whether QEMU wrote the dump, which names the machine, but no system that runs on it."""
+        names = UTSNAME.unpack(self._file.read_at(UTSNAME_AT, UTSNAME.size).ljust(UTSNAME.size, b"\0"))
+        system, machine = (name.rstrip(b"\0") for name in (names[0], names[4]))
+        return not system and bool(machine)
 
     def covers(self, offset, size):
         """Tell for each of the ranges (int64 arrays) whether the file holds all of it."""

@@ -42,8 +42,8 @@ class MappedImage(Image):
         gaps = gaps[np.argsort(gaps["address"], kind="stable")]
         if bytes_over:
             self.warnings.append(
-                f"{self.name}: {bytes_over} bytes that fill no page of {page_size} bytes are left out: "
-                "its pages have another size"
+                f"{self.name}: {bytes_over} bytes at the ends of its ranges fill no page of {page_size} bytes and are "
+                "left out"
             )
         self.say_cut_off(int(cut_off["size"].sum()) // page_size)
         if len(gaps):

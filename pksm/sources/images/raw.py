@@ -1,7 +1,7 @@
 """Raw memory: any file whose offset is an address, such as the RAM file of a virtual machine."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from pksm.linux.proc.smaps import Mapping
 from pksm.sources import base
 from pksm.sources.base import Allocate, Progress, Region, Source
 from pksm.sources.files import OpenFile
-from pksm.sources.images import copies, mapped
+from pksm.sources.images import containers, copies, mapped
 
 
 def sniff(file: OpenFile) -> bool:
@@ -20,8 +20,8 @@ def sniff(file: OpenFile) -> bool:
 
 
 def open_file(file: OpenFile) -> "RawSource":
-    """Open the file as raw memory."""
-    return RawSource(file)
+    """Open the file as raw memory. Raises PksmError for a container that is known to hold it otherwise."""
+    return RawSource(file, containers.check(file))
 
 
 class RawSource(Source):
@@ -33,8 +33,9 @@ class RawSource(Source):
     kind = "raw"
     file: OpenFile
 
-    def __init__(self, file: OpenFile) -> None:
+    def __init__(self, file: OpenFile, remarks: Sequence[str] = ()) -> None:
         super().__init__(file.path, file)
+        self._remarks = remarks
         self.mappings = [Mapping(os.path.basename(self.name), 0, file.size)]
 
     def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
@@ -43,7 +44,7 @@ class RawSource(Source):
         n_pages, bytes_over = divmod(self.file.size, page_size)
         if n_pages == 0:
             raise PksmError(f"{self.name}: {self.file.size} bytes are less than one page of {page_size} bytes")
-        self.warnings = []
+        self.warnings = list(self._remarks)
         if bytes_over:
             self.warnings.append(
                 f"{self.name}: {bytes_over} bytes over after the last whole page of {page_size} bytes are left out: "

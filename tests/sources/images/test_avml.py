@@ -57,7 +57,7 @@ def test_ranges_that_begin_within_a_page(tmp_path):
     result = reading.read(write(tmp_path / "memory.avml", avml([(0x1800, data)])))
     assert reading.contents(result) == {0x2000 + at: data[0x800 + at : 0x1800 + at] for at in range(0, 39 * PAGE, PAGE)}
     (warning,) = result.source.warnings
-    assert f"{PAGE} bytes" in warning and "another size" in warning
+    assert f"{PAGE} bytes" in warning and "ends of its ranges" in warning
 
 
 def test_chunks_that_are_skipped(tmp_path):

@@ -1,5 +1,6 @@
 """Cores of processes: written for the test page by page, by the kernel for a child that aborts, and by gdb's gcore."""
 
+import contextlib
 import os
 import struct
 import subprocess
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pksm import sources
 from pksm.errors import PksmError, UnsupportedError
+from pksm.scan import scan
 from pksm.sources.images import mapped
 
 from support.writers import elf, programs, reading
@@ -105,6 +108,59 @@ def test_without_the_list_of_files(tmp_path, case):
     assert any("NT_FILE" in warning for warning in result.source.warnings)
 
 
+def test_address_0_is_neither_vdso_nor_stack_where_the_core_names_none(tmp_path):
+    path = tmp_path / "core"
+    elf.write_core(path, [(0, [page(1), page(2)], 2, R | W), (HEAP, [page(3)], 1, R | W)], b"")
+    result = reading.read(path)
+    assert reading.contents(result) == {0: page(1), PAGE: page(2), HEAP: page(3)}
+    assert {page.mapping for page in result.pages.values()} == {"anon"}
+
+
+LIBRARY, DATA_FILE, GONE, HUGE, OLD = (0x7F00_0000_0000 + number * (1 << 24) for number in range(5))
+
+
+def core_of_files(path, text_pages):
+    """A core of a process that maps a library, files, and huge pages; `text_pages` of its text are dumped."""
+    paths = {
+        LIBRARY: b"/usr/lib/libc.so.6", DATA_FILE: b"/var/data", GONE: b"/tmp/.shm-abc (deleted)",
+        HUGE: b"/anon_hugepage (deleted)", OLD: b"/usr/lib/libold.so (deleted)",
+    }  # fmt: skip
+    segments = [
+        (HEAP, [page(1), page(2)], 2, R | W),
+        (LIBRARY, [page(3)] * text_pages, 4, R | X),
+        (LIBRARY + 4 * PAGE, [page(4)], 1, R),  # relocated, then read-only
+        (LIBRARY + 5 * PAGE, [page(5)], 1, R | W),
+        (DATA_FILE, [page(6)] * 3, 3, R | W),
+        (GONE, [page(7)] * 5, 5, R | W),
+        (HUGE, [page(8)] * 6, 6, R | W),
+        (OLD, [page(9)], 4, R | X),
+        (OLD + 4 * PAGE, [page(10)], 1, R | W),
+    ]
+    ranges = [(start, start + 16 * PAGE, name) for start, name in paths.items()]
+    elf.write_core(path, segments, elf.nt_file(ranges))
+    return reading.read(path)
+
+
+def test_what_nobody_merges_is_left_out_and_counted_apart(tmp_path):
+    """As of the live process: huge pages, shared memory, files; and what a core can't say."""
+    result = core_of_files(tmp_path / "core", 1)
+    own = {HEAP: page(1), HEAP + PAGE: page(2), LIBRARY + 4 * PAGE: page(4), LIBRARY + 5 * PAGE: page(5)}
+    assert reading.contents(result) == own | {OLD + 4 * PAGE: page(10)}
+    out = result.source.facts()["out_of_reach"]
+    assert out == {"not_resident": 0, "left_out": 8, "shared": 0, "huge": 6, "file": 0, "unclear": 8}
+    lines = "\n".join(result.source.warnings)
+    assert "24 KiB of huge pages" in lines and "32 KiB of files are left out: the core does not say" in lines
+
+
+def test_dumped_text_of_a_library_shows_that_files_were_dumped(tmp_path):
+    result = core_of_files(tmp_path / "core", 4)
+    own = {HEAP: page(1), HEAP + PAGE: page(2), LIBRARY + 5 * PAGE: page(5), OLD + 4 * PAGE: page(10)}
+    assert reading.contents(result) == own
+    out = result.source.facts()["out_of_reach"]
+    assert out == {"not_resident": 0, "left_out": 4, "shared": 0, "huge": 6, "file": 5, "unclear": 8}
+    assert any("20 KiB of files are left out, which coredump_filter" in line for line in result.source.warnings)
+
+
 def test_truncated(core):
     with open(core, "rb+") as file:
         file.truncate(os.path.getsize(core) - 3 * PAGE - 100)  # vsyscall, vdso, and the stack's pages
@@ -121,7 +177,9 @@ def test_larger_pages(core):
         TEXT + 4 * PAGE: page(2) + page(3), HEAP: page(4) + bytes(PAGE), HEAP + 2 * PAGE: bytes(PAGE) + page(5),
         STACK: bytes(PAGE) + page(8),
     }  # fmt: skip
-    assert any(f"{2 * PAGE} bytes that fill no page" in warning for warning in result.source.warnings)
+    assert any(
+        f"{2 * PAGE} bytes at the ends of its ranges fill no page" in warning for warning in result.source.warnings
+    )
 
 
 def patched(core, offset, form, *values):
@@ -321,6 +379,47 @@ def test_core_of_the_kernel(child, tmp_path):
     assert reading.contents(result) == {at: data for at, data in truth.items() if data is not None}
     assert all(pages[at].state == "HOLE" for at, data in truth.items() if data is None)
     assert not any("no holes" in warning for warning in result.source.warnings)
+
+
+FILES = """
+import mmap, sys, tempfile
+open("/proc/self/coredump_filter", "w").write(sys.argv[1])
+PAGE = 4096
+def map_all(file):
+    file.truncate(300 * PAGE)
+    memory = mmap.mmap(file.fileno(), 300 * PAGE)
+    memory[:] = bytes([len(maps) + 1]) * len(memory)
+    maps.append(memory)
+maps = []
+map_all(tempfile.TemporaryFile(dir="."))
+map_all(open("kept", "w+b"))
+own = mmap.mmap(-1, 64 * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+own[:] = b"o" * len(own)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("coredump_filter", ["0x33", "0x37", "0x3b", "0x7f"])
+def test_a_core_promises_no_more_than_the_live_process(tmp_path, coredump_filter):
+    """Files that processes share are dumped by some filters: 300 equal pages, twice, that nobody can merge."""
+    command = [sys.executable, "-c", FILES, coredump_filter]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        live = scan_one(sources.open_pid(process.pid))
+        try:
+            path = programs.kernel_core(process, tmp_path)
+        except programs.NotHere as reason:
+            process.kill()
+            pytest.skip(str(reason))
+    dumped = scan_one(sources.open_target(path))
+    assert dumped["sources"][0]["out_of_reach"]["unclear"] >= 300
+    assert abs(dumped["saving"]["pages"] - live["saving"]["pages"]) < 100, "a few pages of libraries are not told apart"
+
+
+def scan_one(source):
+    with contextlib.closing(source):
+        return scan([source])
 
 
 def test_core_of_gcore(child, tmp_path):

@@ -29,7 +29,11 @@ def test_dump(tmp_path):
     result = reading.read(path)
     assert reading.contents(result) == {0: page(1), PAGE: bytes(PAGE), 0x100000: page(2), 0xFFFC0000: page(3)}
     assert reading.states(result) == {"DATA": 4, "EXCLUDED": 2}
-    assert (result.source.kind, result.source.lost, result.source.warnings) == ("qemu", 0, [])
+    assert (result.source.kind, result.source.lost) == ("qemu", 0)
+    (line,) = result.source.warnings
+    assert all(
+        words in line for words in (str(path), "never touched", "count as zero pages", "scan the hypervisor's process")
+    )
     assert {page.mapping for page in result.pages.values()} == {"guest.elf"}
 
 
@@ -116,14 +120,16 @@ def test_qemu_ram_file(guest):
 def test_qemu_elf_dump(guest):
     directory, truth = guest
     result = reading.read(directory / "elf")
-    assert result.source.kind == "qemu" and result.source.warnings == []
+    (line,) = result.source.warnings
+    assert result.source.kind == "qemu" and "never touched" in line
     assert above_a_mib(result) == truth
 
 
 def test_qemu_kdump(guest):
     directory, truth = guest
     result = reading.read(directory / "kdump")
-    assert result.source.kind == "kdump" and result.source.warnings == []
+    (line,) = result.source.warnings
+    assert result.source.kind == "kdump" and "never touched" in line
     assert above_a_mib(result) == truth
     zero = {at for at in truth if result.pages[at].state == "ZERO"}
     assert zero == {at for at, content in truth.items() if not any(content)}

@@ -62,6 +62,17 @@ def test_versions(tmp_path, version):
     assert reading.contents(reading.read(path)) == expected(PAGES)
 
 
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize(
+    ("system", "machine", "warned"), [(b"", b"x86_64", True), (b"Linux", b"x86_64", False), (b"", b"", False)]
+)
+def test_qemus_dumps_are_warned_of(tmp_path, system, machine, warned, flat):
+    """QEMU fills in the machine alone; a kernel that dumps itself, or is dumped by makedumpfile, has a name."""
+    data = kdump({0: text(1), 1: ZERO}, system=system, machine=machine)
+    result = reading.read(write(tmp_path / "dump", flatten(data) if flat else data))
+    assert ["never touched" in line for line in result.source.warnings] == [True] * warned
+
+
 def test_larger_pages(tmp_path):
     block = 65536
     pages = {1: text(1, block), 7: noise(2, block), 8: ZERO, 9: ZERO}

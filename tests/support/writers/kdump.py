@@ -8,10 +8,13 @@ INCOMPLETE = 8
 ZERO, LEFT_OUT = "zero", "left out"
 
 
-def kdump(pages, n_frames=None, block=4096, compress=True, level=0, status=ZLIB, version=6, split=0, flags=None):
+def kdump(
+    pages, n_frames=None, block=4096, compress=True, level=0, status=ZLIB, version=6, split=0, flags=None,
+    system=b"", machine=b"",
+):  # fmt: skip
     """A dump of {page frame: bytes, ZERO or LEFT_OUT}; ZERO pages share one place in the file, as writers do it.
 
-    flags: what every page says of its compression (the bytes stay as they are).
+    flags: what every page says of its compression (the bytes stay as they are). system, machine: of its utsname.
     """
     n_frames = n_frames or max(pages) + 1
     bitmap_blocks = -(-n_frames // 8 // block) or 1
@@ -37,7 +40,7 @@ def kdump(pages, n_frames=None, block=4096, compress=True, level=0, status=ZLIB,
         rows.append(struct.pack("<qIIQ", at, len(packed), kind if flags is None else flags, 0))
         data.append(packed)
         at += len(packed)
-    head = b"KDUMP   " + struct.pack("<i390s6x2q", version, b"", 0, 0)
+    head = b"KDUMP   " + struct.pack("<i65s195x65s65x6x2q", version, system, machine, 0, 0)
     head += struct.pack("<IiiIIIIIIi", status, block, 1, 2 * bitmap_blocks, min(n_frames, 0xFFFFFFFF), 0, 0, 0, 0, 1)
     sub = struct.pack("<Qii10QQ", 0, level, split, *[0] * 10, n_frames)
     return b"".join([head.ljust(block, b"\0"), sub.ljust(block, b"\0"), memory, dumped, *rows, *data])
