@@ -1,6 +1,5 @@
 """Makes docs/pksm.1 and docs/bash-completion/pksm of what the command line knows of itself: python ci/make_docs.py."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -9,29 +8,12 @@ sys.path.insert(0, str(ROOT))
 
 from pksm import __version__  # noqa: E402
 from pksm.cli import exit_codes  # noqa: E402
-from pksm.cli import main as cli  # noqa: E402
-from pksm.policies.pksmd import tunables  # noqa: E402
+from pksm.cli.bash import parsers, script  # noqa: E402
 
 ABOUT = """Operating systems can merge memory pages that hold the same bytes (KSM in Linux, PKSM in its patched kernels).
 pksm tells what that would save in memory images and live processes: it runs PKSM's merging on their pages outside of
 the kernel and gives the exact answer. Results go to stdout, remarks and progress to stderr; no output holds bytes of
 pages unless --show-bytes is given."""
-# What the words behind these options are, where argparse does not know.
-WORDS = {
-    "--view": ("frames", "mappings"),
-    "--order": tunables.SETTINGS["order"].metadata["choices"],
-    "--preset": tunables.PRESETS,
-}
-
-
-def parsers():
-    """Return {verb: (parser, module)} with the arguments of each verb."""
-    made = {}
-    for verb, module in cli.COMMANDS.items():
-        parser = argparse.ArgumentParser(f"pksm {verb}", usage=module.USAGE, description=module.DESCRIPTION)
-        module.add_arguments(parser)
-        made[verb] = parser, module
-    return made
 
 
 def arguments(parser):
@@ -81,47 +63,7 @@ def _help(action):
     return (action.help or "") % {"default": action.default, "prog": "pksm"}
 
 
-def completion():
-    """Return the completion script for bash."""
-    verbs, cases = parsers(), []
-    for verb, (parser, _) in verbs.items():
-        options, valued, plain = ["--help"], [], []
-        for action in (action for _, actions in arguments(parser) for action in actions if action.option_strings):
-            options += action.option_strings
-            words = action.choices or WORDS.get(action.option_strings[0], ())
-            if words:
-                valued.append(f'            {"|".join(action.option_strings)}) words="{" ".join(words)}" ;;')
-            elif action.nargs != 0 and action.option_strings[0] not in ("--fingerprints", "--cgroup"):
-                plain += action.option_strings
-        if plain:
-            valued.append(f"            {'|'.join(plain)}) return ;;")
-        case = f'            case "$last" in\n{chr(10).join("    " + line for line in valued)}\n            esac\n'
-        cases.append(
-            f'        {verb})\n            options="{" ".join(options)}"\n{case if valued else ""}            ;;\n'
-        )
-    return f"""# bash completion for pksm; made by ci/make_docs.py
-
-_pksm() {{
-    local word="${{COMP_WORDS[COMP_CWORD]}}" last="${{COMP_WORDS[COMP_CWORD - 1]}}" options="" words=""
-    COMPREPLY=()
-    if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "{" ".join(verbs)} --help --version" -- "$word"))
-        return
-    fi
-    case "${{COMP_WORDS[1]}}" in
-{"".join(cases)}    esac
-    if [ -n "$words" ]; then
-        COMPREPLY=($(compgen -W "$words" -- "$word"))
-    elif [ "${{word:0:1}}" = - ]; then
-        COMPREPLY=($(compgen -W "$options" -- "$word"))
-    fi
-}}
-
-complete -o default -F _pksm pksm
-"""
-
-
-FILES = {"docs/pksm.1": man_page, "docs/bash-completion/pksm": completion}
+FILES = {"docs/pksm.1": man_page, "docs/bash-completion/pksm": script}
 
 if __name__ == "__main__":
     for path, make in FILES.items():

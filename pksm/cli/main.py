@@ -9,6 +9,7 @@ import warnings
 from pksm import __version__
 from pksm.cli import exit_codes, output
 from pksm.cli.interrupts import Ended, HeldInterrupts
+from pksm.cli.options import named_as_typed
 from pksm.cli.verbs import bench, checksum, completion, demo, features, scan, simulate, truth, validate
 from pksm.errors import PksmError, UsageError
 from pksm.report.text import plain
@@ -83,30 +84,7 @@ def _run(argv, interrupts):
     try:
         return module.run(options, interrupts)
     except UsageError as error:
-        raise _named_as_typed(error, parser) from None
-
-
-# Arguments of the library whose options have other names than they.
-OPTIONS = {
-    "loads": "load",
-    "names": "workload",
-    "n_pages": "pages",
-    "orders": "order",
-    "changes": "set",
-    "timeout_seconds": "freeze_timeout",
-    "until_ms": "until",
-    "sample_ms": "sample",
-    "keep": "fingerprints",
-}
-
-
-def _named_as_typed(error, parser):
-    """Return a UsageError whose argument is the option of this verb, as it is typed; as it is if there is none."""
-    names = {error.argument, OPTIONS.get(error.argument)}
-    for action in parser._actions:
-        if action.dest in names:
-            error.argument = action.option_strings[-1] if action.option_strings else None
-    return error
+        raise named_as_typed(error, parser) from None
 
 
 def _no_verb(argv):
@@ -141,7 +119,7 @@ class _Parser(argparse.ArgumentParser):
         )
 
     def error(self, message):
-        raise UsageError(f"{message} (see {self.prog} --help)")
+        raise UsageError(f"{message.removeprefix('argument ')} (see {self.prog} --help)")
 
     def _print_message(self, message, file=None):
         output.write(message)

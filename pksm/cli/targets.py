@@ -11,6 +11,7 @@ from pksm.errors import UsageError
 EXAMPLE = "for example: pksm scan --pid $$"
 SPARE_DESCRIPTORS = 256
 DAY_S = 86400
+RACY = ("keep", "drop", "unchecked")
 FILE_DESCRIPTORS = 2  # of a file that is mapped: its own and that of the mapping
 
 
@@ -25,7 +26,7 @@ class TargetNames:
         cgroups: control groups, as paths.
         command: words of a command to start, or None.
         after: seconds to give the command, or None.
-        racy: what becomes of pages written since they were read: "keep", "drop" or "unchecked".
+        racy: what becomes of pages written since they were read: one of RACY.
     """
 
     files: Sequence[str] = ()

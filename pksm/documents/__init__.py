@@ -18,7 +18,7 @@ from pksm.documents.checksum import (
     Timing,
 )
 from pksm.documents.common import MachineFacts, StepTime, Work
-from pksm.documents.features import FeaturesDocument, MachineAbilities
+from pksm.documents.features import FeaturesDocument, MachineAbilities, Named, NamesDocument
 from pksm.documents.scan import (
     Family,
     FirstBytes,
@@ -58,6 +58,8 @@ __all__ = [
     "MappingRow",
     "Merges",
     "Missed",
+    "Named",
+    "NamesDocument",
     "Place",
     "ProfileDocument",
     "ProfileSubject",

@@ -1,4 +1,4 @@
-"""The document of what this build and this machine can do, pksm.features/1."""
+"""The documents of what there is: pksm.features/1 of this build and machine, pksm.names/1 of what a verb takes."""
 
 from typing import Annotated, Literal, TypedDict
 
@@ -16,6 +16,21 @@ class MachineAbilities(TypedDict):
     process_vm_readv: bool
     ptrace_scope: Annotated[int | None, "", "kernel.yama.ptrace_scope; null: no Yama"]
     kernel_ksm: Annotated[bool, "", "whether the kernel has KSM"]
+
+
+class Named(TypedDict):
+    """A name that a verb takes."""
+
+    kind: Annotated[str, "", "such as workload or policy"]
+    name: str
+    about: str
+
+
+class NamesDocument(TypedDict):
+    """The names that a verb takes: what --list prints."""
+
+    schema: Literal["pksm.names/1"]
+    names: list[Named]
 
 
 class FeaturesDocument(TypedDict):

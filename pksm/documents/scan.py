@@ -124,12 +124,15 @@ class ScanCost(Work):
     steps: dict[str, StepTime]
 
 
+View = Literal["frames", "mappings"]
+
+
 class ScanDocument(TypedDict):
     """What merging saves in some memory: what `pksm.scan.scan` returns."""
 
     schema: Literal["pksm.scan/1"]
     page_size: Bytes
-    view: Annotated[Literal["frames", "mappings"], "", "whether a frame counts once or as often as it is mapped"]
+    view: Annotated[View, "", "whether a frame counts once or as often as it is mapped"]
     settings: Annotated[dict[str, Setting], "", "the policy's settings by name, and those of the scan"]
     sources: list[SourceRow]
     unread: list[Unread]

@@ -17,6 +17,7 @@ MODULES = {
     "pksm.truth/1": "truth",
     "pksm.validate/1": "validate",
     "pksm.features/1": "features",
+    "pksm.names/1": "names",
 }
 
 

@@ -166,7 +166,7 @@ def test_a_broken_plug_in_of_a_package_is_one_line_and_stops_nothing(tmp_path):
 @pytest.mark.parametrize(
     "arguments, code, words",
     [
-        ((), 2, ["profile|list|sum"]),
+        ((), 2, ["profile, list, sum", "pksm checksum profile"]),
         (("frobnicate",), 2, ["profile|list|sum", "invalid choice"]),
         (("list", "x"), 2, ["takes no names"]),
         (("list", "--plot", "a.png"), 2, ["--plot", "profile"]),

@@ -102,6 +102,25 @@ def test_features(capfd):
     printed(capfd, "features")
 
 
+@pytest.mark.parametrize(
+    ("verb", "kinds"),
+    [
+        ("bench", {"load"}),
+        ("simulate", {"workload", "policy"}),
+        ("validate", {"workload"}),
+        ("checksum", {"checksum", "workload"}),
+        ("truth", {"workload"}),
+    ],
+)
+def test_lists_of_names(capfd, verb, kinds):
+    """Every verb that takes names lists them in the same way."""
+    listed = printed(capfd, verb, "--list")["names"]
+    assert {row["kind"] for row in listed} == kinds and all(row["about"] for row in listed if row["kind"] != "checksum")
+    shown = run(capfd, verb, "--list").out
+    assert all(f"  {row['name']}" in shown for row in listed)
+    assert run(capfd, verb, "--list", "--csv").out.count("\n") == 1 + len(listed)
+
+
 @pytest.mark.parametrize("name", RESULTS)
 def test_recorded_results_are_documents(name):
     assert faults(json.loads((ROOT / "benchmarks/results" / name).read_text())) == []
@@ -114,6 +133,7 @@ def test_every_schema_has_a_type():
         "pksm.checksum.sum/1",
         "pksm.checksum/1",
         "pksm.features/1",
+        "pksm.names/1",
         "pksm.scan/1",
         "pksm.simulate/1",
         "pksm.truth/1",

@@ -115,7 +115,8 @@ def test_no_output_holds_page_bytes(tmp_path, capfd):
 def test_options_reach_the_engine(tmp_path, capfd):
     path = write_file(tmp_path / "ram", [bytes(SIZE)] * 4, SIZE)
     options = ["--checksum", "jhash2", "--order", "content", "--page-size", "1k", "--threads", "1", "--top", "3"]
-    options += ["--view", "mappings", "--preset", "v0.1", "--set", "pages_to_scan=5", "--set", "period_seconds=7"]
+    options += ["--view", "mappings", "--policy", "pksmd:v0.1", "--set", "pages_to_scan=5"]
+    options += ["--set", "pksmd.period_seconds=7"]
     result = json.loads(run(capfd, "scan", "--json", *options, path).out)
     assert (result["page_size"], result["view"], result["totals"]["pages"]) == (1024, "mappings", 16)
     settings = result["settings"]
@@ -130,7 +131,7 @@ def test_defaults(tmp_path, capfd):
     settings = json.loads(run(capfd, "scan", "--json", path).out)["settings"]
     assert (settings["pages_to_scan"], settings["preset"], settings["checksum"]) == (65536, "fixed", "xxh3-64")
     assert settings["threads"] >= 1 and settings["top"] == 10
-    preset = json.loads(run(capfd, "scan", "--json", "--preset", "android-3.4", path).out)["settings"]
+    preset = json.loads(run(capfd, "scan", "--json", "--policy", "pksmd:android-3.4", path).out)["settings"]
     assert preset["pages_to_scan"] == 65536 and preset["order"] == "checksum"
 
 
@@ -272,7 +273,7 @@ def test_help_and_version(capfd):
         assert word in done.out
     done = run(capfd, "scan", "--help")
     assert done.code == 0 and done.err == ""
-    for option in ("--pid", "--after", "--checksum", "--order", "--preset", "--set", "--page-size", "--threads",
+    for option in ("--pid", "--after", "--checksum", "--order", "--policy", "--set", "--page-size", "--threads",
                    "--view", "--top", "--json", "--csv"):  # fmt: skip
         assert option in done.out
 

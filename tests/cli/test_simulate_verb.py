@@ -77,7 +77,7 @@ def test_the_end_can_be_given(trace, capfd):
 
 
 def test_presets_and_settings(trace, capfd):
-    found = only_run(capfd, trace, "--preset", "android-3.4", "--set", "sleep_millisecs=7", "--set", "run=0")
+    found = only_run(capfd, trace, "--policy", "pksmd:android-3.4", "--set", "sleep_millisecs=7", "--set", "run=0")
     assert found["policy"] == "pksmd:android-3.4" and found["tunables"]["sleep_millisecs"] == 7
     assert "lifo-batch" in found["tunables"]["quirks"] and found["final"]["wakes"] == 0
     assert found["final"]["counters"]["pages_sharing"] == 0 and found["final"]["merges"]["wait_ms"] is None
@@ -121,9 +121,9 @@ def test_a_hang_is_told(tmp_path, capfd):
         '{"op": "wait", "ms": 1000}\n'
     )
     assert only_run(capfd, path)["final"]["hung"] is None
-    found = only_run(capfd, path, "--preset", "android-3.4")
+    found = only_run(capfd, path, "--policy", "pksmd:android-3.4")
     assert "pksmd hangs" in found["final"]["hung"] and found["final"]["wakes"] == 1
-    assert "pksmd hangs" in run(capfd, "simulate", path, "--preset", "android-3.4").out
+    assert "pksmd hangs" in run(capfd, "simulate", path, "--policy", "pksmd:android-3.4").out
 
 
 def test_scripts(tmp_path, capfd):
@@ -135,7 +135,7 @@ def test_scripts(tmp_path, capfd):
 @pytest.mark.parametrize(
     "arguments, words, code",
     [
-        ([], ["WORKLOAD", "pksm simulate --help"], 2),
+        ([], ["say what to simulate", "pksm simulate b", "--list"], 2),
         (["zz"], ["no workload and no file 'zz'", "a, b, c"], 2),
         (["b", "--pages", "0"], ["workload b of 0 pages"], 2),
         (["b", "--seed", "-1"], ["seed -1"], 2),
@@ -145,9 +145,9 @@ def test_scripts(tmp_path, capfd):
             ["write: out of frames: 100 needed", "raise the argument frames"],
             1,
         ),
-        (["b", "--until", "-5"], ["end_ms=-5"], 2),
+        (["b", "--until", "-5"], ["--until"], 2),
         (["b", "--sample", "0"], ["sample_ms=0"], 2),
-        (["b", "--preset", "v9"], ["v9", "fixed, v0.1"], 2),
+        (["b", "--policy", "pksmd:v9"], ["v9", "fixed, v0.1"], 2),
         (["b", "--set", "period_seconds=0"], ["period_seconds=0", "from 1"], 2),
         (["b", "--set", "sleep_millisecs=-1"], ["sleep_millisecs=-1", "from 0"], 2),
         (["b", "--json", "--csv"], ["--csv", "--json"], 2),

@@ -58,9 +58,9 @@ def test_tables(some, capfd):
 
 
 def test_another_preset_differs(some, capfd):
-    done = run(capfd, "truth", some, "--preset", "fixed")
+    done = run(capfd, "truth", some, "--policy", "pksmd:fixed")
     assert done.code == 1 and "Numbers that differ" in done.out
-    done = run(capfd, "truth", "W6", "--preset", "fixed")
+    done = run(capfd, "truth", "W6", "--policy", "pksmd:fixed")
     assert done.code == 1 and "0 for none" not in done.out
 
 
@@ -68,7 +68,9 @@ def test_another_preset_differs(some, capfd):
     ("arguments", "code", "words"),
     [
         (["W77"], 2, ["no workload 'W77' was recorded"]),
-        (["--preset", "v9"], 2, ["unknown preset 'v9'"]),
+        (["--policy", "pksmd:v9"], 2, ["unknown preset 'v9'"]),
+        (["--policy", "ksmd"], 2, ["--policy: ksmd:", "preset of pksmd"]),
+        (["--set", "n=2"], 2, ["--set", "pksmd:fixed"]),
         (["a.jsonl", "b.jsonl"], 2, ["one file of traces at a time"]),
         (["nowhere.jsonl"], 1, ["cannot read nowhere.jsonl"]),
     ],

@@ -1,6 +1,6 @@
 """pksm bench: how fast the engine is on this machine, beside the limits and the rivals."""
 
-from pksm.cli import output
+from pksm.cli import exit_codes, options, output
 from pksm.policies.pksmd import tunables
 from pksm.simulation.workloads import LOADS
 
@@ -12,24 +12,22 @@ loads:
 {chr(10).join(f"  {name}  {text}" for name, text in LOADS.items())}
 
 example:
-  pksm bench --load f --pages 1048576     the realistic mix, 4 GiB of it"""
-DEFAULT_PAGES = 65536
+  pksm bench --load f --pages 1M     the realistic mix, 4 GiB of it"""
 
 
 def add_arguments(parser):
     """Declare the options of this verb."""
+    orders, checksums = tunables.SETTINGS["order"], tunables.SETTINGS["checksum"]
     what = parser.add_argument_group("what to measure")
-    what.add_argument("--load", action="append", default=[], metavar="NAMES",
-                      help="loads, with commas between; may be repeated (default: all)")  # fmt: skip
-    what.add_argument("--pages", type=int, default=DEFAULT_PAGES, metavar="N",
-                      help="pages of 4 KiB in each load (default %(default)s)")  # fmt: skip
-    what.add_argument("--order", action="append", default=[], metavar="NAMES",
-                      help=f"what trees are ordered by: {', '.join(tunables.SETTINGS['order'].metadata['choices'])} "
-                      f"(default {tunables.SETTINGS['order'].default})")  # fmt: skip
-    what.add_argument("--checksum", default=tunables.SETTINGS["checksum"].default, metavar="NAME",
+    options.add_names(what, "--load", "loads (default: all)")
+    options.add_list(what, "the loads that there are")
+    options.add_workload(what, options.PAGES, "pages of 4 KiB in each load")
+    options.add_names(what, "--order", f"what trees are ordered by: {', '.join(orders.metadata['choices'])} "
+                      f"(default {orders.default})")  # fmt: skip
+    what.add_argument("--checksum", default=checksums.default, metavar="NAME",
                       help="how pages are summed: see pksm checksum list (default %(default)s)")  # fmt: skip
-    what.add_argument("--batch", type=int, default=65536, metavar="N",
-                      help="pages a wake-up of the engine (default %(default)s)")  # fmt: skip
+    what.add_argument("--batch", type=options.count, default=65536, metavar="N",
+                      help="pages per wake-up of the engine (default %(default)s)")  # fmt: skip
     what.add_argument("--threads", type=int, default=1, metavar="N",
                       help="threads that sum pages (default 1, kept to one CPU)")  # fmt: skip
     what.add_argument("--repeats", type=int, default=3, metavar="N",
@@ -37,13 +35,15 @@ def add_arguments(parser):
     what.add_argument("--against", choices=("kernel",), metavar="RIVAL",
                       help="kernel: the running kernel's ksmd beside ours and pksmd "
                       "(root; nobody else may use KSM)")  # fmt: skip
-    form = parser.add_argument_group("what to print").add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="everything, as one JSON document (schema pksm.bench/1)")
-    form.add_argument("--csv", action="store_true", help="a line for each row")
+    options.add_form(parser.add_argument_group("what to print"), "pksm.bench/1", "a line for each row")
 
 
-def run(options, interrupts):
+def run(given, interrupts):
     """Measure and print; return the exit code."""
+    if given.list:
+        output.document(options.listing(load=LOADS), given)
+        return 0
+    from pksm.bench import beside_kernel
     from pksm.bench.run import bench
 
     progress = output.Progress()
@@ -51,38 +51,20 @@ def run(options, interrupts):
     def show(load, engine):
         progress.show(lambda: f"load {load}: {engine}")
 
-    document = (
-        _against_kernel(options, show)
-        if options.against
-        else bench(
-            loads=_names(options.load) or tuple(LOADS),
-            n_pages=options.pages,
-            orders=_names(options.order) or (tunables.SETTINGS["order"].default,),
-            batch=options.batch,
-            threads=options.threads,
-            checksum=options.checksum,
-            repeats=options.repeats,
-            progress=show,
-        )
-    )
+    common = {
+        "loads": options.once(given.load) or tuple(LOADS),
+        "n_pages": given.pages,
+        "batch": given.batch,
+        "repeats": given.repeats,
+        "seed": given.seed,
+        "progress": show,
+    }
+    if given.against:
+        document = beside_kernel.run(**common)
+    else:
+        orders = options.once(given.order) or (tunables.SETTINGS["order"].default,)
+        document = bench(**common, orders=orders, threads=given.threads, checksum=given.checksum)
     for warning in document.get("warnings", ()):
         output.remark(warning)
-    output.document(document, options)
-    return 0
-
-
-def _against_kernel(options, show):
-    from pksm.bench import beside_kernel as rivals
-
-    return rivals.run(
-        loads=_names(options.load) or tuple(LOADS),
-        n_pages=options.pages,
-        batch=options.batch,
-        repeats=options.repeats,
-        progress=show,
-    )
-
-
-def _names(options):
-    """The names of several options, each once."""
-    return tuple(dict.fromkeys(name for option in options for name in option.split(",")))
+    output.document(document, given)
+    return exit_codes.of(document)

@@ -1,22 +1,35 @@
-"""pksm completion: the names that an option can take, for the shell to complete. For scripts: --help does not list it."""
+"""pksm completion: the script for a shell, and the names that it completes."""
 
-from pksm.cli import output
+from pksm.cli import options, output
+from pksm.errors import UsageError
 
-HELP = ""  # hidden
-USAGE = "pksm completion --values KIND"
-DESCRIPTION = "Print the names of a kind, one per line."
+HELP = "print the completion script of a shell"
+USAGE = "pksm completion bash\n       pksm completion --values KIND"
+DESCRIPTION = """Print the completion script of a shell, or the names of a kind, one per line, which it completes.
+
+example:
+  eval "$(pksm completion bash)"     in ~/.bashrc: also for pksm in a virtual environment"""
+SHELLS = ("bash",)
 
 
 def add_arguments(parser):
     """Declare the options of this verb."""
-    parser.add_argument("--values", required=True, choices=tuple(KINDS), metavar="KIND",
-                        help=f"what to name: {', '.join(KINDS)}")  # fmt: skip
+    parser.add_argument("shell", nargs="?", choices=SHELLS, metavar="SHELL", help="bash")
+    parser.add_argument("--values", choices=tuple(KINDS), metavar="KIND", help=f"what to name: {', '.join(KINDS)}")
 
 
-def run(options, interrupts):
-    """Print the names; return the exit code."""
-    output.write("".join(f"{name}\n" for name in KINDS[options.values]()))
+def run(given, interrupts):
+    """Print the script or the names; return the exit code."""
+    if (given.shell is None) == (given.values is None):
+        raise UsageError("say what to print, for example: pksm completion bash")
+    output.write(_script() if given.shell else "".join(f"{name}\n" for name in KINDS[given.values]()))
     return 0
+
+
+def _script():
+    from pksm.cli.bash import script
+
+    return script()
 
 
 def _policies():
@@ -25,17 +38,13 @@ def _policies():
     return registry.names()
 
 
-def _presets():
-    from pksm.policies import registry
-
-    specs = map(registry.spec, registry.names())
-    return [f"{spec.name}:{preset}" for spec in specs for preset in spec.presets if len(spec.presets) > 1]
-
-
 def _settings():
+    """Names of settings with those of their policies, and bare ones, which mean all policies that have them."""
     from pksm.policies import registry
 
-    return [f"{name}.{setting}" for name in registry.names() for setting in registry.spec(name).settings.entries()]
+    entries = [(name, setting) for name in registry.names() for setting in registry.spec(name).settings.entries()]
+    bare = dict.fromkeys(setting for _, setting in entries)
+    return [*(f"{setting}=" for setting in bare), *(f"{name}.{setting}=" for name, setting in entries)]
 
 
 def _checksums():
@@ -50,10 +59,38 @@ def _workloads():
     return WORKLOADS
 
 
+def _loads():
+    from pksm.simulation.workloads import LOADS
+
+    return LOADS
+
+
+def _recorded():
+    from pksm.simulation.workloads import RECORDED
+
+    return RECORDED
+
+
+def _validation():
+    from pksm.validation.kernel.validate import WORKLOADS
+
+    return WORKLOADS
+
+
+def _pids():
+    from pksm.linux.proc import processes
+
+    return map(str, processes.all_pids())
+
+
 KINDS = {
     "policy": _policies,
-    "preset": _presets,
+    "preset": options.policies,
     "setting": _settings,
     "checksum": _checksums,
     "workload": _workloads,
+    "load": _loads,
+    "recorded": _recorded,
+    "validation": _validation,
+    "pid": _pids,
 }

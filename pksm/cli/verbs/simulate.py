@@ -1,8 +1,7 @@
-"""pksm simulate: a workload in virtual time, and what pksmd makes of its memory."""
+"""pksm simulate: a workload in virtual time, and what a policy makes of its memory."""
 
-from pksm.cli import exit_codes, output
+from pksm.cli import exit_codes, options, output
 from pksm.errors import UsageError
-from pksm.policies.pksmd import tunables
 from pksm.simulation.workloads import WORKLOADS
 
 HELP = "play a workload on a simulated machine and see what merging does, in virtual time"
@@ -13,71 +12,53 @@ workloads:
 {chr(10).join(f"  {name:<11}  {text}" for name, text in WORKLOADS.items())}
 
 examples:
-  pksm simulate b --pages 2000 --preset android-3.4   half unique pages, half pairs, as a kernel merges them
-  pksm simulate trace.jsonl --set sleep_millisecs=50  what lines of JSON say, one operation each
-  pksm simulate script.py --json                      def workload(machine, sim) of a Python file
-  pksm simulate fork-family --policy ksmd:ksm-6.11,pksmd:fixed    KSM and PKSM, side by side"""
-DEFAULT_PAGES, DEFAULT_SAMPLE_MS = 65536, 100
+  pksm simulate b --pages 2000 --policy pksmd:android-3.4   half unique pages, half pairs, as a kernel merges them
+  pksm simulate trace.jsonl --set sleep_millisecs=50        what lines of JSON say, one operation each
+  pksm simulate script.py --json                            def workload(machine, sim) of a Python file
+  pksm simulate fork-family --policy ksmd,pksmd             KSM and PKSM, side by side
+  pksm simulate b --policy ksmd,pksmd --set ksmd.pages_to_scan=1000"""
+SAMPLE_MS = 100
 
 
 def add_arguments(parser):
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to simulate")
-    what.add_argument("workload", metavar="WORKLOAD|TRACE|SCRIPT.py",
+    what.add_argument("workload", nargs="?", metavar="WORKLOAD|TRACE|SCRIPT.py",
                       help="a workload by name (see above), a trace of JSON lines, or a Python file")  # fmt: skip
-    what.add_argument("--pages", type=int, default=DEFAULT_PAGES, metavar="N",
-                      help="pages of a workload by name (default %(default)s)")  # fmt: skip
-    what.add_argument("--seed", type=int, default=0, metavar="N", help="of what is random in it (default 0)")
-    what.add_argument("--frames", type=int, metavar="N",
+    options.add_workload(what, options.PAGES, "pages of a workload by name")
+    what.add_argument("--frames", type=options.count, metavar="N",
                       help="frames of the machine (default 131072, or what the workload needs)")  # fmt: skip
-    what.add_argument("--until", type=int, metavar="MS",
-                      help="virtual milliseconds to go to, no more and no less "
+    what.add_argument("--until", type=options.milliseconds, metavar="TIME",
+                      help="virtual time to go to, no more and no less, such as 10s; without a unit: ms "
                       "(default: to the workload's end)")  # fmt: skip
-    how = parser.add_argument_group("how to merge", _policies())
-    how.add_argument("--preset", metavar="NAME",
-                     help=f"settings of pksmd to start from: {', '.join(tunables.PRESETS)} "
-                     "(default fixed)")  # fmt: skip
-    how.add_argument("--policy", metavar="NAME[:PRESET],...",
-                     help="policies that get the same memory, side by side (see above; default pksmd)")  # fmt: skip
-    how.add_argument("--set", action="append", default=[], metavar="[POLICY.]NAME=VALUE",
-                     help=f"a setting: {', '.join(tunables.SETTINGS)}; ksmd's are those of /sys/kernel/mm/ksm; without "
-                     "POLICY, of all policies that have it; may be repeated")  # fmt: skip
+    options.add_list(what, "the workloads and policies that there are")
+    how = parser.add_argument_group("how to merge", options.policies_about())
+    options.add_policy(how, "policies that get the same memory, side by side, with commas between; may be repeated")
     out = parser.add_argument_group("what to print")
-    out.add_argument("--sample", type=int, default=DEFAULT_SAMPLE_MS, metavar="MS",
-                     help="virtual milliseconds between two samples of all counters (default %(default)s)")  # fmt: skip
-    form = out.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="everything, as one JSON document (schema pksm.simulate/1)")
-    form.add_argument("--csv", action="store_true", help="a line for each sample and each reading")
+    out.add_argument("--sample", type=options.milliseconds, default=SAMPLE_MS, metavar="TIME",
+                     help="virtual time between two samples of all counters; without a unit: ms "
+                     "(default %(default)s)")  # fmt: skip
+    options.add_form(out, "pksm.simulate/1", "a line for each sample and each reading")
 
 
-def _policies():
-    """Return a line for each policy: its name, what it is, and its presets."""
-    from pksm.policies import registry
-
-    lines = []
-    for name in registry.names():
-        spec = registry.spec(name)
-        lines.append(f"  {name:<11}  {spec.about}")
-        if len(spec.presets) > 1:
-            lines.append(f"  {'':<11}  presets: {', '.join(spec.presets)} (default {spec.default})")
-    return "policies:\n" + "\n".join(lines)
-
-
-def run(options, interrupts):
+def run(given, interrupts):
     """Simulate and print; return the exit code."""
+    if given.list:
+        output.document(options.listing(workload=WORKLOADS, policy=options.policies()), given)
+        return 0
+    if given.workload is None:
+        raise UsageError("say what to simulate, for example: pksm simulate b (--list lists the workloads)")
     from pksm.policies.registry import choose
     from pksm.simulation.run import Settings, simulate
 
-    if options.policy and options.preset:
-        raise UsageError("--policy names presets itself: leave --preset out")
-    choices = choose(options.policy or f"pksmd:{options.preset or 'fixed'}", options.set, options.seed)
+    choices = choose(given.policy or "pksmd", given.set, given.seed)
     settings = Settings(
-        workload=options.workload,
-        pages=options.pages,
-        frames=options.frames,
-        seed=options.seed,
-        until_ms=options.until,
-        sample_ms=options.sample,
+        workload=given.workload,
+        pages=given.pages,
+        frames=given.frames,
+        seed=given.seed,
+        until_ms=given.until,
+        sample_ms=given.sample,
     )
     progress = output.Progress()
 
@@ -85,5 +66,5 @@ def run(options, interrupts):
         progress.show(lambda: f"{policy}: {now / 1000:,.1f} s of virtual time, {wakes:,} wake-ups")
 
     document = simulate(settings, choices, show, interrupts.hold)
-    output.document(document, options)
+    output.document(document, given)
     return exit_codes.of(document)

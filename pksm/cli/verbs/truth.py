@@ -1,8 +1,7 @@
 """pksm truth: what real PKSM kernels counted, and what the simulated machine counts."""
 
-from pksm.cli import output
+from pksm.cli import exit_codes, options, output
 from pksm.errors import UsageError
-from pksm.policies.pksmd import tunables
 
 HELP = "compare the simulated machine with what real PKSM kernels counted"
 USAGE = "pksm truth [OPTION...] [W... | FILE.jsonl]"
@@ -22,25 +21,41 @@ def add_arguments(parser):
     what = parser.add_argument_group("what to compare")
     what.add_argument("names", nargs="*", metavar="W|FILE.jsonl",
                       help="workloads by name, or one file of random traces")  # fmt: skip
-    what.add_argument("--preset", metavar="NAME",
-                      help=f"settings in place of the kernel's own: {', '.join(tunables.PRESETS)}")  # fmt: skip
+    options.add_list(what, "the workloads that were recorded")
+    options.add_policy(what, "a preset of pksmd, in place of those of the kernels", "as each kernel")
     out = parser.add_argument_group("what to print")
     out.add_argument("--all", action="store_true", help="every number, not only those that differ")
-    form = out.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="every number, as one JSON document (schema pksm.truth/1)")
-    form.add_argument("--csv", action="store_true", help="a line for every number")
+    options.add_form(out, "pksm.truth/1", "a line for every number")
 
 
-def run(options, interrupts):
-    """Compare and print; return 1 if a number differs without a known reason."""
+def run(given, interrupts):
+    """Compare and print; return the exit code: 1 if a number differs without a known reason."""
+    if given.list:
+        from pksm.simulation.workloads import RECORDED
+
+        output.document(options.listing(workload=RECORDED), given)
+        return 0
     from pksm.validation import truth
 
-    preset = None if options.preset is None else tunables.preset(options.preset)
     progress = output.Progress()
-    files = [name for name in options.names if name.endswith(".jsonl")]
+    files = [name for name in given.names if name.endswith(".jsonl")]
     if len(files) > 1:
         raise UsageError("one file of traces at a time")
-    names = [name for name in options.names if name not in files]
-    document = truth(names, *files, preset=preset, progress=lambda what: progress.show(lambda: what))
-    output.document(document, options, everything=options.all)
-    return int(document["unexplained"] > 0)
+    names = [name for text in given.names if text not in files for name in options.names(text)]
+    document = truth(names, *files, preset=_settings(given), progress=lambda what: progress.show(lambda: what))
+    output.document(document, given, everything=given.all)
+    return exit_codes.DIFFERENT if document["unexplained"] else 0
+
+
+def _settings(given):
+    """Return the settings of pksmd to play with, or None for those of the kernels."""
+    if not given.policy:
+        if given.set:
+            raise UsageError("without a policy each kernel has its own settings: name one, as pksmd:fixed", "set")
+        return None
+    from pksm.policies.registry import choose_one
+
+    chosen = choose_one(",".join(given.policy), given.set)
+    if chosen.spec.name != "pksmd":
+        raise UsageError(f"{chosen.name}: the kernels that were recorded had PKSM: take a preset of pksmd", "policy")
+    return chosen.settings

@@ -1,0 +1,195 @@
+"""What options of several verbs have in common: one grammar for times, sizes, numbers and names, and groups of options."""
+
+import argparse
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pksm.errors import UsageError
+
+PAGES = 65536  # of a workload, by default: 256 MiB of pages of 4 KiB
+PAGES_EACH = 16384  # where every page is worked on many times: by each strategy, in each scan
+UNITS_OF_TIME = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+UNITS_OF_SIZE = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) *([a-z]*)")
+_SIZE = re.compile(r"([0-9]+) *([KMGT]?)(?:I?B)?", re.IGNORECASE)
+_COUNT = re.compile(r"([0-9]+) *([KMGT]?)", re.IGNORECASE)
+
+# Arguments of the library whose options have other names than they.
+OPTIONS = {
+    "after_seconds": "after",
+    "changes": "set",
+    "choices": "policy",
+    "keep": "fingerprints",
+    "loads": "load",
+    "n_pages": "pages",
+    "names": "workload",
+    "orders": "order",
+    "preset": "policy",
+    "sample_ms": "sample",
+    "timeout_seconds": "freeze_timeout",
+    "until_ms": "until",
+}
+# What `pksm completion --values` completes behind these options.
+COMPLETED_BY = {
+    "--policy": "preset",
+    "--set": "setting",
+    "--checksum": "checksum",
+    "--strategies": "checksum",
+    "--load": "load",
+    "--workload": "validation",
+    "--pid": "pid",
+}
+
+
+# ---- values ----
+
+
+def seconds(text: str) -> float:
+    """Read a time: "250ms", "10s", "10m", "2h", or a number of seconds."""
+    return _time(text, "s")
+
+
+def milliseconds(text: str) -> int:
+    """Read a time in whole milliseconds: "250ms", "10s", "10m", "2h", or a number of milliseconds."""
+    return round(1000 * _time(text, "ms"))
+
+
+def _time(text: str, unit: str) -> float:
+    found = _TIME.fullmatch(text.strip())
+    if not found or (found[2] or unit) not in UNITS_OF_TIME:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time from 0, such as 250ms, 10s, 10m or 2h")
+    return float(found[1]) * UNITS_OF_TIME[found[2] or unit]
+
+
+def size(text: str) -> int:
+    """Read a size in bytes: "4096", "4K", "4KiB", "64M"; a K is 1024."""
+    return _with_unit(text, _SIZE, "size, such as 4096, 16K, 16KiB or 2M")
+
+
+def count(text: str) -> int:
+    """Read a number of things: "65536" or "64K"; a K is 1024."""
+    return _with_unit(text, _COUNT, "whole number from 0, such as 65536 or 64K")
+
+
+def _with_unit(text: str, form: re.Pattern[str], what: str) -> int:
+    found = form.fullmatch(text.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {what}")
+    return int(found[1]) * UNITS_OF_SIZE[found[2].upper()]
+
+
+def pids(text: str) -> list[int]:
+    """Read process ids, several of them with blanks or commas between, as pidof prints them."""
+    words = text.replace(",", " ").split()
+    if not words or not all(re.fullmatch(r"[0-9]{1,18}", word) for word in words):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a process id, or several as pidof prints them")
+    return [int(word) for word in words]
+
+
+def names(text: str) -> list[str]:
+    """Read names with commas between."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"{text!r}: write names with commas between")
+    return found
+
+
+# ---- groups of options ----
+
+
+def add_names(group: Any, option: str, what: str) -> None:
+    """Add an option that takes names with commas between and may be repeated."""
+    group.add_argument(option, action="extend", type=names, default=[], metavar="NAMES",
+                       help=f"{what}, with commas between; may be repeated")  # fmt: skip
+
+
+def add_pids(group: Any) -> None:
+    """Add --pid."""
+    group.add_argument("--pid", action="extend", type=pids, default=[], metavar="N",
+                       help='a live process, or several as in --pid "$(pidof redis-server)"; may be repeated')  # fmt: skip
+
+
+def add_workload(group: Any, pages: int, what: str = "pages of 4 KiB in each workload") -> None:
+    """Add --pages and --seed."""
+    group.add_argument("--pages", type=count, default=pages, metavar="N", help=f"{what} (default %(default)s)")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of what is random in it (default 0)")
+
+
+def add_page_size(group: Any) -> None:
+    """Add --page-size, which is None unless it is given."""
+    group.add_argument("--page-size", type=size, metavar="SIZE",
+                       help="of a page: a power of two from 512 to 2M (default 4K)")  # fmt: skip
+
+
+def add_policy(group: Any, what: str, default: str = "pksmd") -> None:
+    """Add --policy and --set."""
+    group.add_argument("--policy", action="extend", type=names, default=[], metavar="NAME[:PRESET]",
+                       help=f"{what} (default {default})")  # fmt: skip
+    group.add_argument("--set", action="append", default=[], metavar="[POLICY.]NAME=VALUE",
+                       help="a setting, under the kernel's name; without POLICY, of all policies that have it; may be "
+                       "repeated (pksm completion --values setting lists them)")  # fmt: skip
+
+
+def add_list(group: Any, what: str) -> None:
+    """Add --list."""
+    group.add_argument("--list", action="store_true", help=f"only list {what}")
+
+
+def add_form(group: Any, schema: str, rows: str) -> None:
+    """Add --json and --csv."""
+    form = group.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help=f"everything, as one JSON document (schema {schema})")
+    form.add_argument("--csv", action="store_true", help=rows)
+
+
+# ---- what they mean ----
+
+
+def policies_about() -> str:
+    """Return a line for each policy: its name, what it is, and its presets."""
+    from pksm.policies import registry
+
+    lines = []
+    for name in registry.names():
+        spec = registry.spec(name)
+        lines.append(f"  {name:<11}  {spec.about}")
+        if len(spec.presets) > 1:
+            lines.append(f"  {'':<11}  presets: {', '.join(spec.presets)} (default {spec.default})")
+    return "policies:\n" + "\n".join(lines)
+
+
+def listing(**kinds: Mapping[str, str]) -> dict[str, Any]:
+    """Return the document pksm.names/1 of {name: sentence} of each kind."""
+    rows = [
+        {"kind": kind, "name": name, "about": about}
+        for kind, entries in kinds.items()
+        for name, about in entries.items()
+    ]
+    return {"schema": "pksm.names/1", "names": rows}
+
+
+def policies() -> dict[str, str]:
+    """Return {NAME or NAME:PRESET: sentence} of all policies."""
+    from pksm.policies import registry
+
+    specs = map(registry.spec, registry.names())
+    return {name: spec.about for spec in specs for name in _presets(spec)}
+
+
+def _presets(spec: Any) -> Iterable[str]:
+    return [f"{spec.name}:{preset}" for preset in spec.presets] if len(spec.presets) > 1 else [spec.name]
+
+
+def once(entries: Iterable[str]) -> tuple[str, ...]:
+    """Return names, each once."""
+    return tuple(dict.fromkeys(entries))
+
+
+def named_as_typed(error: UsageError, parser: argparse.ArgumentParser) -> UsageError:
+    """Let the argument of an error be the option of this verb, as it is typed, or none where there is no such option."""
+    wanted = {error.argument, OPTIONS.get(error.argument or "")}
+    for action in parser._actions:
+        if action.dest in wanted:
+            error.argument = action.option_strings[-1] if action.option_strings else None
+    return error
