@@ -33,7 +33,7 @@ def run(given, interrupts):
     if given.list:
         from pksm.simulation.workloads import RECORDED
 
-        output.document(options.listing(workload=RECORDED), given)
+        output.document(options.listing(workload={name: one.text for name, one in RECORDED.items()}), given)
         return 0
     from pksm.validation import truth
 
