@@ -117,11 +117,11 @@ class ItemTable:
         self._free[self._n_free : self._n_free + n] = ids
         self._n_free += n
 
-    def where(self, ids: Ids, mask: int, flags: int) -> Ids:
+    def where(self, ids: IdsLike, mask: int, flags: int) -> Ids:
         """Return those of the ids (uint32) whose flags under the mask are `flags`."""
         return native.select(self.table, ids, mask, flags)
 
-    def set_flags(self, ids: Ids, flags: int) -> None:
+    def set_flags(self, ids: IdsLike, flags: int) -> None:
         """Set flags on the items."""
         native.mark(self.table, native.ids_array(ids), flags, 0)
 

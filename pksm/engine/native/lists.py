@@ -9,7 +9,7 @@ from pksm.engine.native.door import I64, U32, CData, borrow, borrow_writable, ch
 from pksm.engine.native.trees import TableView
 
 
-def select(table: TableView, ids: Ids, mask: int, flags: int) -> U32Array:
+def select(table: TableView, ids: IdsLike, mask: int, flags: int) -> U32Array:
     """Return those of the ids whose flags under the mask are `flags`."""
     ids = ids_array(ids)
     out, count = np.empty(len(ids), np.uint32), ffi.new("size_t *")

@@ -90,7 +90,7 @@ class PackedRules:
         window: int = 1,
     ) -> None:
         self._checksum = checksum
-        self.order = order
+        self.order, self.zero_checksum = order, zero_checksum
         self.c = ffi.new("pksm_rules *")
         self.c.stages = bytes(STAGES[stage] for stage in stages).ljust(8, b"\0")
         self.c.order = ORDERS[order]

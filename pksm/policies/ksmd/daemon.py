@@ -7,12 +7,17 @@ counted until ksmd comes by.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from pksm.arrays import BoolArray, Ids, IntArray, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
+from pksm.engine.checksums.adaptive import Adaptive
+from pksm.engine.checksums.plugins import Batch
 from pksm.engine.cost import Cost
+from pksm.engine.native.checksums import Checksum
 from pksm.engine.settle import Rules, Settled, Verdict
 from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
@@ -20,8 +25,8 @@ from pksm.policies.ksmd.advisor import Advisor
 from pksm.policies.ksmd.counters import ITEM_BYTES, MM_SLOT_BYTES, STABLE_NODE_BYTES
 from pksm.policies.ksmd.items import Mappings
 from pksm.policies.ksmd.spec import SPEC
-from pksm.policies.ksmd.tunables import STAGE_ORDERS, preset
-from pksm.protocols import NO_FRAME
+from pksm.policies.ksmd.tunables import STAGE_ORDERS, KsmTunables, preset
+from pksm.protocols import NO_FRAME, MappingHost
 
 _NONE, _NONE_8 = np.empty(0, np.uint32), np.empty(0, np.uint8)
 
@@ -40,7 +45,13 @@ class Ksmd(Daemon):
     full_scans = 0
     fake_merges = 0
 
-    def __init__(self, host, tunables=None, *, checksum=None):
+    def __init__(
+        self,
+        host: MappingHost,
+        tunables: KsmTunables | None = None,
+        *,
+        checksum: Adaptive | Batch | Checksum | None = None,
+    ) -> None:
         self._host = host
         self._tunables = tunables or preset(SPEC.default)
         self._checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size)
@@ -53,21 +64,22 @@ class Ksmd(Daemon):
         self._advisor = Advisor()
         self._scanned = self._skipped = 0  # these two count on when everything is unmerged
         self._now_millisecs = 0
-        self._slots = []  # mms in order of visit
+        self._slots: list[int] = []  # mms in order of visit
         self._begin_anew()
         self._set_rules()
         host.attach(self)
 
-    def _begin_anew(self):
+    def _begin_anew(self) -> None:
         self._at = -1  # the one being visited; -1 between two full scans
         self._first = 0  # the virtual page to go on from
         self.full_scans = 0
         self._pte_changes = -1  # of the host, when the unstable tree was last right
-        self._before = self._last = None  # counters at the end of the last two full scans
+        self._before: dict[str, int] | None = None  # counters at the end of the last full scan but one
+        self._last: dict[str, int] | None = None  # and of the last
 
     # ---- settings and counters ----
 
-    def _allow(self, tunables):
+    def _allow(self, tunables: KsmTunables) -> None:
         """Stable nodes are removed before max_page_sharing changes: none may be in use. Mirrors max_page_sharing_store."""
         if tunables.max_page_sharing == self._tunables.max_page_sharing:
             return
@@ -75,18 +87,18 @@ class Ksmd(Daemon):
         if items.shared or not native.ksm_remove_dead(items.table, items.view, self.cost.counts):
             raise UsageError("can't change while pages are shared: unmerge them first, with run=2", "max_page_sharing")
 
-    def _retuned(self, before):
+    def _retuned(self, before: KsmTunables) -> None:
         self._set_rules()
         if self._tunables.advisor_mode != before.advisor_mode:
             self._advisor.restart()
 
-    def _set_rules(self):
-        stages = STAGE_ORDERS[self._tunables.stages]
+    def _set_rules(self) -> None:
+        stages: tuple[str, ...] = STAGE_ORDERS[self._tunables.stages]
         if not self._tunables.use_zero_pages:
             stages = tuple(stage for stage in stages if stage != "zero")
         self._rules = Rules(self._checksum, stages=stages, order="content").pack(self._host.store.page_size)
 
-    def _unmerge(self, tunables):
+    def _unmerge(self, tunables: KsmTunables) -> None:
         """Every merged pte of opted-in memory gets a page of its own, and nothing is known any more.
 
         Stable nodes of pages that other memory maps too are left. Mirrors unmerge_and_remove_all_rmap_items.
@@ -101,7 +113,7 @@ class Ksmd(Daemon):
         self._slots = [mm for mm in self._slots if self._host.is_alive(mm)]
         self._begin_anew()
 
-    def counters(self):
+    def counters(self) -> dict[str, int]:
         """Return the counters as {name: int}; meanings in ksmd.counters.COUNTERS."""
         items, zero = self.items, self._host.pages_zero_sharing
         shared, sharing, unshared = items.shared, items.sharing, items.n_unshared
@@ -120,7 +132,7 @@ class Ksmd(Daemon):
             "rmap_items": items.n_items,
         }
 
-    def process_stat(self, mm):
+    def process_stat(self, mm: int) -> dict[str, int]:
         """Return what /proc/PID/ksm_stat says of an mm, by its id: {name: int}."""
         ids = self.items.of(mm)
         nodes = self.items.link[ids]
@@ -134,39 +146,39 @@ class Ksmd(Daemon):
         }
 
     @property
-    def metadata_bytes(self):
+    def metadata_bytes(self) -> int:
         """Bytes that a kernel's rmap_items, stable nodes and mm_slots take."""
         items = self.items
         nodes = STABLE_NODE_BYTES * (items.shared + items.chains)
         return ITEM_BYTES * items.n_items + nodes + MM_SLOT_BYTES * len(self._slots)
 
     @property
-    def engine_bytes(self):
+    def engine_bytes(self) -> Any:
         """Bytes of everything kept here about mappings and stable pages."""
         return self.items.nbytes
 
     @property
-    def at_rest(self):
+    def at_rest(self) -> bool:
         """True when the last two full scans ended with the same counts, those of work left out."""
         return self._last is not None and self._last == self._before
 
     # ---- what the host tells ----
 
-    def on_new(self, pages):
+    def on_new(self, pages: Pages) -> None:
         """New pages are found when their addresses are visited."""
 
-    def on_free(self, pages):
+    def on_free(self, pages: IntArray) -> None:
         """These frames are free: stable nodes whose pages they were go when they are next met."""
         self._freed += len(pages)
         native.ksm_bury(self.items.table, self.items.view, pages)
 
-    def moved(self, old, new):
+    def moved(self, old: Pages, new: Pages) -> None:
         """Stable nodes go with their pages. Mirrors folio_migrate_ksm."""
         self.items.rename(old, new)
 
     # ---- one wake-up ----
 
-    def wake(self):
+    def wake(self) -> int:
         """Work once, as ksmd does between two sleeps, and return the number of pages visited. Mirrors ksm_do_scan."""
         if self._tunables.run != 1:
             return 0
@@ -193,7 +205,7 @@ class Ksmd(Daemon):
         self._pte_changes = self._host.pte_changes
         return visited
 
-    def _enter_mms(self):
+    def _enter_mms(self) -> None:
         """mms that have opted in are visited last: their slots go before the one being visited. Those that have exited
         come next, or are gone at once if they have no items. Mirrors ksm_enter and ksm_exit."""
         known = set(self._slots)
@@ -209,20 +221,20 @@ class Ksmd(Daemon):
         self._slots = [*slots[:at], *before, *now, *with_items, *ahead, *after]
         self._at = -1 if current is None else at + len(before)
 
-    def _end_full_scan(self):
+    def _end_full_scan(self) -> None:
         self._at, self._first = -1, 0
         self.full_scans += 1
         results = {name: count for name, count in self.counters().items() if name not in SPEC.work}
         self._before, self._last = self._last, results
 
-    def _advise(self, visited, ended):
+    def _advise(self, visited: int, ended: bool) -> None:
         """Let the advisor know what was visited, and have it set pages_to_scan at the end of a full scan."""
         self._advisor.visit(visited, self._tunables.visit_ns)
         if ended and self._tunables.advisor_mode == "scan-time":
             pages = self._advisor.end(self._now_millisecs, self._tunables)
             self._tunables = replace(self._tunables, pages_to_scan=pages)
 
-    def _refresh_unstable(self):
+    def _refresh_unstable(self) -> None:
         """Let waiting items know the pages they map now, where ptes have changed since."""
         items = self.items
         if self._host.pte_changes == self._pte_changes or not items.n_unstable:
@@ -234,7 +246,7 @@ class Ksmd(Daemon):
         items.clear_flags(ids[mapped], native.DELLIST)
         items.set_flags(ids[~mapped], native.DELLIST)
 
-    def _visit(self, mm, n, limit):
+    def _visit(self, mm: int, n: int, limit: int) -> tuple[int, int]:
         """Visit up to `limit` of the next n mapped pages of an mm, and merge. Returns (visited, skipped)."""
         if not self._host.is_alive(mm):
             self._first = 0  # all its items go, those visited already too
@@ -257,7 +269,7 @@ class Ksmd(Daemon):
                 self._leave(mm, is_whole)
         return visited, skipped
 
-    def _visit_items(self, ids, mapped, limit):
+    def _visit_items(self, ids: Ids, mapped: BoolArray, limit: int) -> tuple[U8Array, U32Array]:
         """Visit items until `limit` were visited; return their verdicts, and the items these name."""
         limits = {
             "max_page_sharing": self._tunables.max_page_sharing,
@@ -265,7 +277,8 @@ class Ksmd(Daemon):
             "now_millisecs": self._now_millisecs & 0xFFFFFFFF,
             "smart_scan": self._tunables.smart_scan,
         }
-        host, items, parts, start = self._host, self.items, [], 0
+        host, items, start = self._host, self.items, 0
+        parts: list[tuple[U8Array, Ids]] = []
         if self._known:
             self._known.know(host.store.view, items.page[ids[mapped != 0]])
         while start < len(ids) and limit:
@@ -288,9 +301,11 @@ class Ksmd(Daemon):
             start += done
         if len(parts) == 1:
             return parts[0]
-        return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True)) if parts else (_NONE_8, _NONE)
+        if not parts:
+            return _NONE_8, _NONE
+        return np.concatenate([verdicts for verdicts, _ in parts]), np.concatenate([others for _, others in parts])
 
-    def _leave(self, mm, was_whole):
+    def _leave(self, mm: int, was_whole: bool) -> None:
         """Go on to the next mm; one that was found, from its start, to have nothing mergeable loses its slot."""
         self._first = 0
         if was_whole and not self._host.has_opted_in(mm):
@@ -299,7 +314,7 @@ class Ksmd(Daemon):
         else:
             self._at += 1
 
-    def _apply(self, settled):
+    def _apply(self, settled: Settled) -> None:
         """Carry verdicts out."""
         host, items = self._host, self.items
         if settled.count(Verdict.ZERO):
@@ -322,7 +337,7 @@ class Ksmd(Daemon):
         if settled.count(Verdict.DROP):
             items.forget(settled.of(Verdict.DROP).ids)
 
-    def check(self):
+    def check(self) -> None:
         """Raise AssertionError or TreeError unless trees, lists, stable nodes and counts agree."""
         self.items.check()
         assert set(self.items.mms()) <= set(self._slots), "items of an mm without a slot"

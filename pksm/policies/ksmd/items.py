@@ -4,15 +4,25 @@ A list has leaves of 512 entries, as page tables have, so that a batch touches o
 the memory. Stable nodes and chains are items too, from a stack of spare ids: no mapping is theirs.
 """
 
+from typing import Any
+
 import numpy as np
 
+from pksm.arrays import BoolArray, I64Array, Ids, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.items import ItemTable
 from pksm.engine.memory import grown
+from pksm.engine.native.ksm import KsmView
 
 LEAF, SHIFT = 512, 9
 LIMIT = 1 << 52  # virtual page numbers end here
-_COLUMNS = {"mm": np.uint32, "virtual_page": np.int64, "sharers": np.uint32, "next": np.uint32}
+_COLUMNS: dict[str, type[np.generic]] = {
+    "mm": np.uint32,
+    "virtual_page": np.int64,
+    "sharers": np.uint32,
+    "next": np.uint32,
+}
+_COUNTS = native.KSM_COUNTS.names or ()
 _NO_LEAVES = np.empty(0, np.int64)
 
 
@@ -23,42 +33,52 @@ class Mappings(ItemTable):
     counts: the fields of native.KSM_COUNTS.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(_COLUMNS)
         self._node_of_page = np.zeros(0, np.uint32)
         self._spare = np.empty(0, np.uint32)
         self._n_stable_ids = 0  # ids that are stable nodes or chains, or spare
         self._counts = np.zeros(1, native.KSM_COUNTS)
-        self._numbers, self._places = {}, {}  # by mm: its leaves' numbers, ascending, and their rows
+        self._numbers: dict[int, I64Array] = {}  # by mm: its leaves' numbers, ascending
+        self._places: dict[int, I64Array] = {}  # and their rows
         self._leaves = np.zeros((16, LEAF), np.uint32)
         self._free_leaves = list(range(15, -1, -1))
-        self._ksm = None
+        self._ksm: KsmView | None = None
 
-    def __getattr__(self, name):
-        columns = self.__dict__.get("_columns", {})
-        if name in columns:
-            return columns[name]
-        if name in native.KSM_COUNTS.names:
+    def __getattr__(self, name: str) -> int:
+        if name in _COUNTS:
             return int(self._counts[name][0])
         raise AttributeError(name)
 
     @property
-    def n_items(self):
+    def mm(self) -> U32Array:
+        return self._columns["mm"]
+
+    @property
+    def virtual_page(self) -> I64Array:
+        return self._columns["virtual_page"]
+
+    @property
+    def sharers(self) -> U32Array:
+        return self._columns["sharers"]
+
+    @property
+    def n_items(self) -> int:
         """rmap_items: mappings that are tracked."""
         return len(self) - self._n_stable_ids
 
     @property
-    def n_unshared(self):
+    def n_unshared(self) -> int:
         """Items in the unstable tree, or in that of an earlier full scan and not visited since."""
         return self.n_unstable + self.passed
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of all columns, leaves and lists."""
         lists = sum(array.nbytes for lists in (self._numbers, self._places) for array in lists.values())
         return super().nbytes + self._node_of_page.nbytes + self._spare.nbytes + self._leaves.nbytes + lists
 
-    def add_spare(self):
+    def add_spare(self) -> None:
         """Make ids for more stable nodes and chains."""
         ids = self.take(max(64, self.n_items // 8, self._n_stable_ids // 2))
         self._n_stable_ids += len(ids)
@@ -68,7 +88,7 @@ class Mappings(ItemTable):
         self._ksm = None
 
     @property
-    def view(self):
+    def view(self) -> KsmView:
         """All of it as the C core takes it, besides the table."""
         if self._ksm is None:
             self._ksm = native.KsmView(
@@ -76,18 +96,18 @@ class Mappings(ItemTable):
             )
         return self._ksm
 
-    def _cover(self, pages):
+    def _cover(self, pages: Pages) -> None:
         """Make room for page numbers."""
         needed = int(pages.max(initial=0)) + 1
         if needed > len(self._node_of_page):
             self._node_of_page = grown(self._node_of_page, max(needed, len(self._node_of_page) * 3 // 2))
             self._ksm = None
 
-    def _grow(self, needed):
-        super()._grow(needed)
+    def _grow(self, needed: int, exact: bool = False) -> None:
+        super()._grow(needed, exact)
         self._ksm = None
 
-    def rename(self, old, new):
+    def rename(self, old: Pages, new: Pages) -> None:
         """Let the stable nodes of old pages be those of new ones, and chains that stand for them show these."""
         self._cover(np.concatenate((old, new)))
         nodes = self._node_of_page[old]
@@ -102,7 +122,9 @@ class Mappings(ItemTable):
 
     # ---- items by address ----
 
-    def meet(self, mm, first, pages, frames, at_end):
+    def meet(
+        self, mm: int, first: int, pages: I64Array, frames: Pages, at_end: bool
+    ) -> tuple[U32Array, BoolArray, BoolArray]:
         """Return the items that a visit of an mm meets from virtual page `first` on, by address: (ids, mapped, fresh).
 
         pages, frames: what is mapped there, ascending; a page without an item gets one. mapped: bool, False for items
@@ -132,7 +154,7 @@ class Mappings(ItemTable):
         self.page[ids[mapped]] = frame_at[at[mapped]]
         return ids, mapped, fresh
 
-    def forget(self, ids):
+    def forget(self, ids: Ids) -> None:
         """Free items that are in no tree and hang on nothing."""
         for mm in np.unique(self.mm[ids]).tolist():
             mine = ids[self.mm[ids] == mm]
@@ -142,22 +164,22 @@ class Mappings(ItemTable):
             self._drop_empty_leaves(mm, np.unique(rows))
         self.free(ids)
 
-    def mms(self):
+    def mms(self) -> Any:
         """Return the mms that have items."""
         return self._numbers.keys()
 
-    def of(self, mm):
+    def of(self, mm: int) -> U32Array:
         """Return all items of an mm, by address."""
         ids = self._leaves[self._places.get(mm, _NO_LEAVES)].reshape(-1)
         return ids[ids != 0]
 
-    def _span(self, mm, first, end):
+    def _span(self, mm: int, first: int, end: int) -> tuple[I64Array, I64Array]:
         """Return (numbers, rows) of the leaves of an mm that overlap virtual pages first .. end - 1."""
         numbers = self._numbers.get(mm, _NO_LEAVES)
         start, stop = np.searchsorted(numbers, [first >> SHIFT, ((end - 1) >> SHIFT) + 1])
         return numbers[start:stop], self._places.get(mm, _NO_LEAVES)[start:stop]
 
-    def _make_leaves(self, mm, pages):
+    def _make_leaves(self, mm: int, pages: I64Array) -> None:
         needed = pages >> SHIFT
         needed = needed[np.flatnonzero(np.diff(needed, prepend=-1))]
         numbers = self._numbers.get(mm, _NO_LEAVES)
@@ -176,7 +198,7 @@ class Mappings(ItemTable):
         self._numbers[mm] = np.insert(numbers, at, missing)
         self._places[mm] = np.insert(self._places.get(mm, _NO_LEAVES), at, rows)
 
-    def _drop_empty_leaves(self, mm, rows):
+    def _drop_empty_leaves(self, mm: int, rows: I64Array) -> None:
         empty = rows[~self._leaves[rows].any(axis=1)]
         if not len(empty):
             return
@@ -186,7 +208,7 @@ class Mappings(ItemTable):
         if not len(self._numbers[mm]):
             del self._numbers[mm], self._places[mm]
 
-    def check(self):
+    def check(self) -> None:
         """Raise TreeError or AssertionError unless trees, lists, stable nodes and counts agree."""
         native.trees_check(self.table, "content")
         self.check_ids()

@@ -4,15 +4,17 @@ A page's life: on_new puts it on the new list; a wake-up takes a batch, settles 
 items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life of a page", draws it.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from pksm.arrays import Ids, IntArray, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
 from pksm.engine.queues import PLACES, IdQueue, IdQueues
-from pksm.engine.settle import Rules, Verdict, class_of, settle
+from pksm.engine.settle import Rules, Settled, Verdict, class_of, settle
 from pksm.engine.summing import Summing
 from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
@@ -22,7 +24,7 @@ from pksm.policies.pksmd.items import Items
 from pksm.policies.pksmd.merging import Merging, in_order
 from pksm.policies.pksmd.spec import SPEC
 from pksm.policies.pksmd.stable_anon import StableAnon
-from pksm.policies.pksmd.tunables import preset
+from pksm.policies.pksmd.tunables import Tunables, preset
 from pksm.protocols import PageHost
 
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
@@ -41,7 +43,17 @@ class Pksmd(Daemon):
 
     spec = SPEC
 
-    def __init__(self, host, tunables=None, *, checksum=None, seed=0, threads=1, window=WINDOW, observe=None):
+    def __init__(
+        self,
+        host: PageHost,
+        tunables: Tunables | None = None,
+        *,
+        checksum: native.AnyChecksum | None = None,
+        seed: int = 0,
+        threads: int = 1,
+        window: int = WINDOW,
+        observe: Callable[[Settled], object] | None = None,
+    ) -> None:
         if threads < 1:
             raise UsageError(f"threads {threads}: must be one at least")
         self._host = host
@@ -71,20 +83,20 @@ class Pksmd(Daemon):
         self._set_rules()
         host.attach(self)
 
-    def _queue(self, flag, stamp):
+    def _queue(self, flag: int, stamp: str) -> IdQueue:
         if self._faults.quadratic_assert:
             return published.AssertingQueue(self.items, flag, stamp, self.cost)
         return IdQueue(self.items, flag, stamp)
 
     # ---- settings and counters ----
 
-    def _retuned(self, before):
+    def _retuned(self, before: Tunables) -> None:
         if "on-search" in (self._tunables.update, before.update):
             self._update.discard(self._update.ids())
             self._wait(native.tree_items(self.items.table, native.UNSTABLE), _NONE)
         self._set_rules()
 
-    def _set_rules(self):
+    def _set_rules(self) -> None:
         self._faults = faults = self._tunables.faults
         self._may_have_lost |= faults.loses_items
         rules = Rules(
@@ -104,10 +116,10 @@ class Pksmd(Daemon):
         self._host.set_quirks(self._tunables.quirks)
 
     @property
-    def _distrust(self):
+    def _distrust(self) -> bool:
         return not self._faults.collision_is_success and self._tunables.order != "content"
 
-    def counters(self):
+    def counters(self) -> dict[str, int]:
         """Return the sysfs counters as {name: int}; meanings in pksmd.counters.COUNTERS."""
         return {
             "pages_shared": self.items.n_stable,
@@ -123,23 +135,23 @@ class Pksmd(Daemon):
         }
 
     @property
-    def metadata_bytes(self):
+    def metadata_bytes(self) -> int:
         """Bytes that a kernel's rmap_items and stable_node_anon records take."""
         return RMAP_ITEM_BYTES * len(self.items) + STABLE_NODE_ANON_BYTES * len(self._stable_anon)
 
     @property
-    def engine_bytes(self):
+    def engine_bytes(self) -> int:
         """Bytes of everything kept here about pages: item table, rings, stable_node_anon records."""
         queues = (self._new, self._rescan, self._update, self._deleted)
         return self.items.nbytes + sum(queue.nbytes for queue in queues) + self._stable_anon.nbytes
 
     @property
-    def hung(self):
+    def hung(self) -> str:
         """Why it will never wake again, as published; "" while it does."""
         return self._merging.hung
 
     @property
-    def at_rest(self):
+    def at_rest(self) -> bool:
         """True when no page waits, or all that wait have been visited once more without effect."""
         if self._tunables.retry == "new":
             return self._fruitless >= len(self._new)
@@ -147,13 +159,13 @@ class Pksmd(Daemon):
 
     # ---- what the host tells ----
 
-    def on_new(self, pages):
+    def on_new(self, pages: Pages) -> None:
         """Track newly born pages (uint32): tail of the new list."""
         ids = self.items.allocate(pages)
         self.items.set_flags(ids, native.INITCHECKSUM)
         self._new.push(ids)
 
-    def on_free(self, pages):
+    def on_free(self, pages: Pages) -> None:
         """Let freed pages (uint32) go; those not tracked are passed over. Mirrors pksm_del_anon_page."""
         if self._awake:  # their verdicts may be under way: the drain step is soon enough
             self._deleted.push_parted(native.ids_array(pages))
@@ -166,23 +178,23 @@ class Pksmd(Daemon):
             ids = self.items.where(ids, native.DELLIST, 0)
         self._reclaim(ids)
 
-    def _reclaim(self, ids):
+    def _reclaim(self, ids: Ids) -> None:
         """Off all lists, out of the tree, anon_vmas put, ids free."""
         anon_vmas = self._stable_anon.release(self.items, ids, self._lists)
         if len(anon_vmas):
             self._host.put_anon_vma(anon_vmas)
         self.items.free_blank(ids)
 
-    def _alive(self, ids):
+    def _alive(self, ids: Ids) -> U32Array:
         """Those whose pages have not died during this wake-up."""
         return self.items.where(ids, native.DELLIST, 0)
 
-    def written(self, pages):
+    def written(self, pages: Pages) -> None:
         """Visit unmerged pages (uint32) again whose bytes have changed, without waiting for the update period."""
         ids = self.items.where(self.items.item_of(pages), native.UNSTABLE, native.UNSTABLE)
         self._visit_again(ids, native.INITCHECKSUM)
 
-    def _visit_again(self, ids, flags):
+    def _visit_again(self, ids: Ids, flags: int) -> None:
         """Unstable items leave tree and update list for the rescan list."""
         if not len(ids):
             return
@@ -192,7 +204,7 @@ class Pksmd(Daemon):
         self._again.push(ids)
         self._fruitless = 0  # these have not had their visit
 
-    def _unmerge(self, tunables):
+    def _unmerge(self, tunables: Tunables) -> None:
         """Give merged pages frames of their own and begin anew with every page, as run = 2 asks."""
         if tunables.faults.no_unmerge:
             return
@@ -210,7 +222,7 @@ class Pksmd(Daemon):
 
     # ---- one wake-up ----
 
-    def wake(self):
+    def wake(self) -> int:
         """Work once, as pksmd does between two sleeps, and return the number of items visited.
 
         Whatever ends it (BusError: bytes are gone): what was decided stands, the rest of the batch waits again.
@@ -238,15 +250,15 @@ class Pksmd(Daemon):
         lap("refresh_checksums")
         return len(batch)
 
-    def _scan_quota(self):
+    def _scan_quota(self) -> int:
         """pages_to_scan, or what the later variant makes of it: so many visits a millisecond."""
         by_list = self._faults.ageing_defeated
         return published.list_quota(self._tunables, len(self._new)) if by_list else self._tunables.pages_to_scan
 
-    def _quota(self, pages):
+    def _quota(self, pages: int) -> int:
         return pages + 2 if self._faults.batch_plus_two else pages
 
-    def _take_batch(self):
+    def _take_batch(self) -> U32Array:
         n = self._quota(self._pages_to_scan)
         if self._tunables.n == 1:
             new = self._new.take(n)
@@ -259,7 +271,7 @@ class Pksmd(Daemon):
             new = np.ascontiguousarray(new[::-1])
         return np.concatenate((new, again)) if len(again) else new
 
-    def _settle(self, batch):
+    def _settle(self, batch: U32Array) -> None:
         try:
             error = self._settle_all(batch)
         except BaseException:
@@ -269,10 +281,14 @@ class Pksmd(Daemon):
             self._fruitless = 0
             raise error
 
-    def _settle_all(self, batch):
+    def _settle_all(self, batch: Ids) -> Exception | None:
         """Settle and apply until no verdict is void: one that a host refuses takes later ones with it."""
-        waiting, retried, not_zero, outdated = [], [], [], self._sum_beforehand(batch)
-        ids, places = batch, None  # what is left, and where in the batch it came; None: all of it, in order
+        waiting: list[IntArray] = []
+        retried: list[IntArray] = []
+        not_zero: list[Ids] = []
+        outdated = self._sum_beforehand(batch)
+        ids = batch
+        places: IntArray | None = None  # what is left, and where in the batch it came; None: all of it, in order
         while len(ids):
             settled = settle(self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost)
             if len(settled.revisit):
@@ -283,7 +299,7 @@ class Pksmd(Daemon):
             retry, refused_zero, again = self._merging.carry_out(settled, self._rules)
             waits = settled.of(Verdict.WAITING)
             if places is None and not len(again) and not settled.error:  # as nearly always
-                self._end_visits(batch, waits.ids, batch[retry] if len(retry) else retry, outdated)
+                self._end_visits(batch, waits.ids, batch[retry] if len(retry) else _NONE, outdated)
                 return None
             places = np.arange(len(ids)) if places is None else places
             waiting.append(places[waits.positions])
@@ -300,7 +316,7 @@ class Pksmd(Daemon):
         self._end_visits(batch, batch[in_order(waiting)], batch[in_order(retried)], outdated)
         return settled.error if len(batch) else None
 
-    def _wait_unsettled(self, batch):
+    def _wait_unsettled(self, batch: U32Array) -> None:
         """Let what an exception has left of a batch, and of items it was to be merged with, wait again."""
         twins = self.items.where(self._update.ids(), _IN_ITS_TREE, 0)
         self._update.discard(twins)
@@ -310,7 +326,7 @@ class Pksmd(Daemon):
         self._wait(self.items.where(ids, native.CHECKSUM_LIST, 0), self.items.where(ids, PLACES, 0))
         self._fruitless = 0
 
-    def _sum_beforehand(self, batch):
+    def _sum_beforehand(self, batch: U32Array) -> bool:
         """Sum what settle is not to sum; return True if items in the way of the batch are to be visited again."""
         if self._tunables.update != "on-search" and self._summing.left_to_settle(batch):  # as nearly always
             return False
@@ -321,11 +337,11 @@ class Pksmd(Daemon):
         self._visit_again(outdated, native.INITCHECKSUM)
         return len(outdated) > 0
 
-    def _end_visits(self, batch, waiting, retried, outdated):
+    def _end_visits(self, batch: U32Array, waiting: U32Array, retried: U32Array, outdated: bool) -> None:
         self._wait(waiting, retried)
         self._fruitless = 0 if outdated or len(retried) < len(batch) else self._fruitless + len(batch)
 
-    def _wait(self, waiting, retry):
+    def _wait(self, waiting: U32Array, retry: U32Array) -> None:
         """Unstable items go to the update list, those to try again to the rescan list."""
         if len(waiting) and self._tunables.update != "on-search":
             # some have been paired since, some may have died
@@ -335,12 +351,12 @@ class Pksmd(Daemon):
             self.items.set_flags(retry, native.INITCHECKSUM)
             self._again.push(retry)
 
-    def _drain_deleted(self):
+    def _drain_deleted(self) -> None:
         """Reclaim the items of freed pages."""
         if len(self._deleted):
             self._reclaim(self._deleted.take(len(self._deleted)))
 
-    def _trim_sharers(self):
+    def _trim_sharers(self) -> None:
         """Drop records of sharers that share no more, before they outnumber what is mapped."""
         records = len(self._stable_anon)
         if records <= self._sharers_due or self._faults.sharers_for_life:
@@ -351,7 +367,7 @@ class Pksmd(Daemon):
             self._host.put_anon_vma(self._stable_anon.trim(self.items, self._is_sharer))
             self._sharers_due = max(self._sharers_due, 2 * len(self._stable_anon))
 
-    def _refresh_checksums(self):
+    def _refresh_checksums(self) -> None:
         """Sum part of the unshared pages anew; those that changed are visited again.
 
         Mirrors pksm_update_unstable_page_checksum; the quota is such that all are seen once in period_seconds.
@@ -369,7 +385,7 @@ class Pksmd(Daemon):
             unchanged = ids[(self.items.flags[ids] & native.CHECKSUM_LIST) != 0]
             published.rotate(self._update, ids, unchanged, quota if self._faults.batch_plus_two else 0)
 
-    def _refresh_quota(self):
+    def _refresh_quota(self) -> int:
         unshared, tunables = self.items.n_unstable, self._tunables
         period_ms = tunables.period_seconds * 1000
         if self._faults.period_not_kept:
@@ -379,7 +395,7 @@ class Pksmd(Daemon):
         need, self._refresh_carry = divmod(unshared * tunables.sleep_millisecs + self._refresh_carry, period_ms)
         return need
 
-    def _adapt(self):
+    def _adapt(self) -> None:
         """Once a period, let an adaptive checksum choose its strength.
 
         All unshared pages are visited with a new one.
@@ -391,7 +407,7 @@ class Pksmd(Daemon):
             self._summing.resum_stable(self.items, self._tunables.order)
             self._set_rules()
 
-    def check(self):
+    def check(self) -> None:
         """Raise AssertionError or TreeError unless trees, lists, records and pages agree."""
         unchanged_since = self._host.store.view if self._tunables.order == "checksum" else None
         self.items.check(self._tunables.order, unchanged_since)

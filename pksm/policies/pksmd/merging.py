@@ -4,12 +4,21 @@ For pksmd. What is done here and not in settle is all that the host may refuse, 
 though nothing was merged.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from pksm.arrays import BoolArray, Ids, IntArray, U32Array
 from pksm.engine import native
-from pksm.engine.settle import Verdict, class_of, undo_pairs
+from pksm.engine.cost import Cost
+from pksm.engine.native.trees import PackedRules
+from pksm.engine.queues import IdQueue
+from pksm.engine.settle import Part, Settled, Verdict, class_of, undo_pairs
 from pksm.policies.pksmd import published
+from pksm.policies.pksmd.items import Items
 from pksm.policies.pksmd.quirks import Faults
+from pksm.policies.pksmd.stable_anon import StableAnon
+from pksm.protocols import PageHost
 
 _NONE = np.empty(0, np.uint32)
 
@@ -21,18 +30,18 @@ class Merging:
     faults: those of the tunables, to be set; hung: why nothing is merged any more, "" while it is.
     """
 
-    def __init__(self, host, items, update, stable_anon, cost):
+    def __init__(self, host: PageHost, items: Items, update: IdQueue, stable_anon: StableAnon, cost: Cost) -> None:
         self._host, self._items, self._update, self._stable_anon, self._cost = host, items, update, stable_anon, cost
         self.faults = Faults()
         self.hung = ""
 
-    def carry_out(self, settled, rules):
+    def carry_out(self, settled: Settled, rules: PackedRules) -> tuple[IntArray, IntArray, IntArray]:
         """Carry verdicts out. Return positions: to visit again later; refused as zero pages; to settle again now.
 
         rules: native.PackedRules, that they were made by.
         """
         if self.faults.partial_merge_leak and self._host.classes is not None:
-            published.try_zero(self._host, self._items, rules.c, settled)
+            published.try_zero(self._host, self._items, rules, settled)
         if settled.all_wait:
             return _NONE, _NONE, _NONE
         not_zero, not_paired, not_joined, void = refused = self._merge(settled, rules)
@@ -40,7 +49,7 @@ class Merging:
             return _NONE, _NONE, _NONE
         if settled.count(Verdict.LIMBO):
             self._book(_without(settled.of(Verdict.LIMBO), void))
-        retried = [not_paired, not_joined]
+        retried: list[IntArray] = [not_paired, not_joined]
         for verdict in (Verdict.BUSY, Verdict.DIFFERENT, Verdict.DROP):
             if settled.count(verdict):
                 part = _without(settled.of(verdict), void)
@@ -54,7 +63,7 @@ class Merging:
         self._items.set_flags(settled.ids[not_zero], native.ZERO_REFUSED)
         return in_order(retried), not_zero, np.union1d(void, not_zero)
 
-    def _merge(self, settled, rules):
+    def _merge(self, settled: Settled, rules: PackedRules) -> tuple[U32Array, U32Array, U32Array, U32Array]:
         """Ask the host for the merges. Return the positions it refused (of ZERO, of PAIRED, of JOINED) and the void."""
         host, not_zero, not_paired, not_joined, void = self._host, _NONE, _NONE, _NONE, _NONE
         pairs = settled.of(Verdict.PAIRED)
@@ -70,7 +79,7 @@ class Merging:
             raise
         if len(pairs):
             not_paired = _refused(pairs, refused)
-            if len(not_paired):
+            if refused is not None and len(not_paired):
                 undo_pairs(host.store, self._items, rules, pairs.only(refused), cost=self._cost)
                 void = settled.named_by(not_paired)
                 pairs, taken = pairs.only(~refused), np.tile(~refused, 2)
@@ -83,12 +92,12 @@ class Merging:
             anon_vmas = host.anon_vma(joins.pages)
             refused = host.merge(joins.pages, joins.other_pages)
             not_joined = _refused(joins, refused)
-            if len(not_joined):
+            if refused is not None and len(not_joined):
                 joins, anon_vmas = joins.only(~refused), anon_vmas[~refused]
             self._share(joins.others, anon_vmas)
         return not_zero, not_paired, not_joined, void
 
-    def _book(self, limbo):
+    def _book(self, limbo: Part) -> None:
         """Book pages in limbo like merged ones, though nothing was merged: as published."""
         limbo = limbo.only(limbo.others != 0)  # those taken for zero pages are booked nowhere
         promoted = (self._items.flags[limbo.ids] & native.STABLE) != 0
@@ -98,12 +107,12 @@ class Merging:
         self._host.keep(pairs.pages)
         self._update.discard(pairs.others)
 
-    def _share(self, ids, anon_vmas):
+    def _share(self, ids: Ids, anon_vmas: U32Array) -> None:
         """Record sharers of stable pages. Mirrors stable_tree_append."""
         self._host.get_anon_vma(anon_vmas)
         self._stable_anon.append(self._items, ids, anon_vmas)
 
-    def _drop(self, drops):
+    def _drop(self, drops: Part) -> IntArray:
         """Carry DROP out. Return the positions of those to visit again."""
         vanished = class_of(self._host.classes, drops.pages) == native.NOT_ANON
         again = drops.only(vanished) if not self.faults.skipped_vanish else drops.only(vanished & False)
@@ -115,7 +124,7 @@ class Merging:
             return again.positions
         return in_order([again.positions, drops.positions])
 
-    def _hang(self, part):
+    def _hang(self, part: Part) -> None:
         """Merge an mlocked page into one that is not, and wait for the lock of that for ever."""
         stable = bool(self._items.flags[part.others[0]] & native.STABLE)
         page, kpage = (part.pages, part.other_pages) if stable else (part.other_pages, part.pages)
@@ -123,7 +132,7 @@ class Merging:
         self._host.merge(page, kpage)
         self.hung = f"pksmd hangs: merging mlocked page {page[0]} has left page {kpage[0]} locked"
 
-    def _forget(self, ids):
+    def _forget(self, ids: Ids) -> None:
         """Stop tracking live pages for good."""
         self._host.forget(self._items.page[ids])
         self._items.detach(self._items.page[ids])
@@ -131,12 +140,12 @@ class Merging:
         self._items.free(ids)
 
 
-def _refused(part, mask):
+def _refused(part: Part, mask: BoolArray | None) -> U32Array:
     """The positions a host refused: mask is its answer, None when it took all."""
     return _NONE if mask is None else part.positions[mask]
 
 
-def in_order(parts):
+def in_order(parts: Sequence[IntArray]) -> IntArray:
     """The positions of several parts as one ascending array."""
     parts = [part for part in parts if len(part)]
     if not parts:
@@ -144,6 +153,6 @@ def in_order(parts):
     return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
 
 
-def _without(part, void):
+def _without(part: Part, void: U32Array) -> Part:
     """What is not void of a part."""
     return part.only(~np.isin(part.positions, void)) if len(void) else part

@@ -6,11 +6,15 @@ tree, and whatever has changed is visited again. Pages that no search passes are
 
 import numpy as np
 
+from pksm.arrays import Ids, U32Array, U64Array
 from pksm.engine import native
 from pksm.engine.settle import class_of
+from pksm.engine.summing import Summing
+from pksm.policies.pksmd.items import Items
+from pksm.protocols import PageHost
 
 
-def changed(host, items, summing, ids, known):
+def changed(host: PageHost, items: Items, summing: Summing, ids: Ids, known: U32Array) -> U32Array:
     """Sum every item anew that a search of ids meets in the unstable tree; return those that have changed, by page.
 
     host: PageHost; summing: Summing; ids: items to be settled, in no tree; those with INITCHECKSUM are summed, which
@@ -27,7 +31,7 @@ def changed(host, items, summing, ids, known):
     return found[np.argsort(items.page[found])]
 
 
-def _met(items, sums):
+def _met(items: Items, sums: U64Array) -> U32Array:
     """Return the items of the unstable tree that searches for these checksums meet, each once, ascending.
 
     All searches go down a step at a time; each ends at the first item of its checksum.

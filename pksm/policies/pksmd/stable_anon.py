@@ -7,27 +7,30 @@ as the kept page does (quirk sharers-for-life); trim drops those of sharers that
 
 import numpy as np
 
+from pksm.arrays import Ids, U32Array
 from pksm.engine import native
 from pksm.engine.memory import grown
+from pksm.engine.queues import IdQueues
+from pksm.policies.pksmd.items import Items
 
 
 class StableAnon:
     """Records 1 .. capacity-1: anon_vma and next, uint32 each; those given back are a list too."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._anon_vma = np.zeros(64, np.uint32)
         self._next = np.zeros(64, np.uint32)
         self._records = native.RecordsView(self._anon_vma, self._next)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._records.c.length
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of the records."""
         return self._anon_vma.nbytes + self._next.nbytes
 
-    def append(self, items, ids, anon_vmas):
+    def append(self, items: Items, ids: Ids, anon_vmas: U32Array) -> None:
         """Add a record for each (id, anon_vma), in this order; ids may repeat."""
         needed = len(self) + len(ids) + 1
         if needed > len(self._next):
@@ -36,7 +39,7 @@ class StableAnon:
             self._records.move(self._anon_vma, self._next)
         native.records_append(items.table, self._records, ids, anon_vmas)
 
-    def release(self, items, ids, queues=None):
+    def release(self, items: Items, ids: Ids, queues: IdQueues | None = None) -> U32Array:
         """Drop all records of the items and return their anon_vmas, uint32.
 
         queues: a queues.IdQueues that they are to leave too, together with their tree; they are blank then.
@@ -45,7 +48,7 @@ class StableAnon:
             return native.records_release(items.table, self._records, ids)
         return native.release_items(items.table, queues.rings(), self._records, ids)
 
-    def trim(self, items, is_sharer):
+    def trim(self, items: Items, is_sharer: Callable[[Pages, U32Array], BoolArray]) -> U32Array:
         """Drop records that come twice, or that is_sharer(kpages, anon_vmas) is False of; return their anon_vmas.
 
         The order of the others is as it was.
@@ -64,11 +67,11 @@ class StableAnon:
         self.append(items, ids[owner[oldest_first]], anon_vmas[oldest_first])
         return anon_vmas[~kept]
 
-    def of(self, items, item_id):
+    def of(self, items: Items, item_id: int) -> U32Array:
         """Return the anon_vmas of one item's sharers, newest first."""
         return self._anon_vma[native.collect(self._next, items.link[[item_id]])]
 
-    def check(self, items):
+    def check(self, items: Items) -> None:
         """Raise AssertionError unless every record is in one item's list or free."""
         used = native.collect(self._next, items.link[items.link != 0])
         free = native.collect(self._next, np.array([self._records.c.free], np.uint32))
