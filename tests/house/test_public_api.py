@@ -50,7 +50,7 @@ def test_pksm_by_itself_loads_no_numpy():
 
 
 # Classes whose methods are not annotated yet.
-NOT_YET = {"pksm.Simulation", "pksm.Pksmd", "pksm.Ksmd", "pksm.preset"}
+NOT_YET = {"pksm.Simulation"}
 
 
 def functions_of(module):

@@ -5,9 +5,11 @@ record. The references themselves are the host's; get and put are the caller's. 
 as the kept page does (quirk sharers-for-life); trim drops those of sharers that share no more.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from pksm.arrays import Ids, U32Array
+from pksm.arrays import BoolArray, Ids, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.memory import grown
 from pksm.engine.queues import IdQueues
