@@ -7,8 +7,10 @@ from statistics import median
 import numpy as np
 
 import pksm
-from pksm.bench.run import SCHEMA, WrongAnswer, machine, measure, pksmd_job, settings
-from pksm.bench.yardsticks import Ground, Job, ksm_job
+from pksm.bench.engine_jobs import pksmd_job, settings
+from pksm.bench.measuring import measure
+from pksm.bench.run import SCHEMA, machine
+from pksm.bench.yardsticks import Ground, Job, WrongAnswer, ksm_job
 from pksm.errors import UsageError
 from pksm.hosts.flat import FlatHost
 from pksm.hosts.machine import Machine

@@ -43,8 +43,6 @@ def run(given, interrupts):
     if given.list:
         output.document(options.listing(load=LOADS), given)
         return 0
-    from pksm.bench import beside_kernel
-    from pksm.bench.run import bench
 
     progress = output.Progress()
 
@@ -60,8 +58,12 @@ def run(given, interrupts):
         "progress": show,
     }
     if given.against:
+        from pksm.bench import beside_kernel
+
         document = beside_kernel.run(**common)
     else:
+        from pksm.bench.run import bench
+
         orders = options.once(given.order) or (tunables.SETTINGS["order"].default,)
         document = bench(**common, orders=orders, threads=given.threads, checksum=given.checksum)
     for warning in document.get("warnings", ()):
