@@ -206,12 +206,15 @@ class _Guarded:
 
 def _lock(directory: int) -> int:
     """Take the lock and return its descriptor; the guard has it too."""
-    fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    lock = os.path.join(run_files.DIRECTORY, LOCK)
+    try:
+        fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    except OSError as error:
+        raise UnsupportedError(f"{lock}: cannot be opened: {error.strerror}: remove it") from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
-        lock = os.path.join(run_files.DIRECTORY, LOCK)
         raise UnsupportedError(f"{lock}: another program has borrowed ksmd: try again later") from None
     return fd
 

@@ -4,6 +4,7 @@ It is run by path in an isolated interpreter, so it imports the standard library
 the record of the old values, which it removes when all is as it was.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -54,13 +55,11 @@ def main(directory: str, record: str) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     for group in TOP_GROUPS:
-        try:
-            with open(os.path.join(group, "cgroup.procs"), "w", encoding="ascii") as members:
-                members.write("0")
-        except OSError:
-            pass
+        with contextlib.suppress(OSError), open(os.path.join(group, "cgroup.procs"), "w", encoding="ascii") as members:
+            members.write("0")
     values = values_of(record)
-    os.write(1, READY)
+    with contextlib.suppress(OSError):  # the borrower may be dead already
+        os.write(1, READY)
     sys.stdin.buffer.read()
     if put_back(directory, values):
         return 1
