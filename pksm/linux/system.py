@@ -80,7 +80,7 @@ def has_readv() -> bool:
     source, target = ctypes.create_string_buffer(8), ctypes.create_string_buffer(8)
     remote, local = ((pointer * 2)(ctypes.addressof(buffer), 8) for buffer in (source, target))
     read = ctypes.CDLL(None).process_vm_readv
-    read.argtypes = [ctypes.c_int, *[pointer, length] * 2, length]
+    read.argtypes = [ctypes.c_int, pointer, length, pointer, length, length]
     return bool(read(os.getpid(), local, 1, remote, 1, 0) == 8)
 
 

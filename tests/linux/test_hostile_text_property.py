@@ -28,7 +28,7 @@ def areas(draw):
     at, found = 1, []
     for _ in range(draw(st.integers(0, 6))):
         at += draw(st.integers(0, 3))
-        found.append((at, draw(st.integers(1, 5)), draw(st.binary(max_size=20).map(bytes.strip))))
+        found.append((at, draw(st.integers(1, 5)), b"/" + draw(st.binary(max_size=20).map(bytes.rstrip))))
         at += found[-1][1]
     return found
 

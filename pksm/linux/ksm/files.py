@@ -57,11 +57,13 @@ def read(name: str) -> int | str:
         data = text.read(path_of(name))
     except OSError as error:
         raise PksmError(f"{path_of(name)}: cannot be read: {error.strerror}") from None
-    value = text.number(data)
-    value = text.chosen(data) if value is None else value
-    if value is None:
+    number = text.number(data)
+    if number is not None:
+        return number
+    word = text.chosen(data)
+    if word is None:
         raise text.MalformedError(f"{path_of(name)}: neither a number nor a choice")
-    return value
+    return word
 
 
 def write(name: str, value: int | str) -> None:

@@ -128,20 +128,23 @@ def ptrace_scope() -> int | None:
 
 def tell_unread(errors: Iterable[Exception]) -> list[str]:
     """Return lines about what could not be read: processes of one cause share a line when there are many."""
-    alike = {}
+    lines: list[str] = []
+    alike: dict[str, list[UnreadError]] = {}
     for error in errors:
-        alike.setdefault(getattr(error, "cause", None), []).append(error)
-    lines = []
-    for cause, found in alike.items():
-        if cause is None or len(found) <= ONE_BY_ONE:
-            lines += map(str, found)
+        if isinstance(error, UnreadError):
+            alike.setdefault(error.cause, []).append(error)
         else:
-            about = {
-                KERNEL_THREAD: "kernel threads have no memory of their own to read",
-                FORBIDDEN: f"processes may not be read ({rule()})",
-                ENDED: "processes ended before they were read",
-            }.get(cause, f"processes cannot be read ({cause})")
-            named = ", ".join(f"{error.command or 'pid'} {error.pid}" for error in found[:NAMED])
-            more = f" and {len(found) - NAMED} more (--json names all)" if len(found) > NAMED else ""
-            lines.append(f"{len(found)} {about}: {named}{more}")
+            lines.append(str(error))
+    for cause, found in alike.items():
+        if len(found) <= ONE_BY_ONE:
+            lines += map(str, found)
+            continue
+        about = {
+            KERNEL_THREAD: "kernel threads have no memory of their own to read",
+            FORBIDDEN: f"processes may not be read ({rule()})",
+            ENDED: "processes ended before they were read",
+        }.get(cause, f"processes cannot be read ({cause})")
+        named = ", ".join(f"{error.command or 'pid'} {error.pid}" for error in found[:NAMED])
+        more = f" and {len(found) - NAMED} more (the JSON document names all)" if len(found) > NAMED else ""
+        lines.append(f"{len(found)} {about}: {named}{more}")
     return lines

@@ -3,20 +3,25 @@
 import collections
 import concurrent.futures
 import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+Done = TypeVar("Done")
 
 
-def work_off(work, batches):
+def work_off(work: Callable[..., Done], batches: Iterable[tuple[Any, ...]]) -> Iterator[Done]:
     """Yield work(*batch) of all batches, in the order in which they are done; a second thread helps.
 
     What `work` raises is raised. After that, or when nobody wants more, no further batch is begun, and none goes on.
     """
     batches = list(batches)
-    waiting, done = iter(batches), collections.deque()  # next() of a list's iterator gives each batch to one thread
+    done: collections.deque[Done] = collections.deque()
+    waiting = iter(batches)  # next() of a list's iterator gives each batch to one thread
 
-    def drop_rest():
+    def drop_rest() -> None:
         collections.deque(waiting, maxlen=0)
 
-    def help_out():
+    def help_out() -> None:
         try:
             for batch in waiting:
                 done.append(work(*batch))

@@ -8,6 +8,7 @@ by looking at them; /proc/PID/mem, slower, leaves them as they are.
 import ctypes
 import errno
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -19,6 +20,9 @@ READ_BYTES = 8 << 20  # a batch: smaller ones wait more for each other, of large
 COMPARE_BYTES = 4 << 20  # the same, but what is read anew has to stay in the cache until it is compared
 MAX_IOVECS = 1024  # the kernel takes no more at a time
 
+# (first page, end page, bool array of its pages or None) of a batch that is done
+Batch = tuple[int, int, np.ndarray | None]
+
 IOVEC = np.dtype([("base", "u8"), ("length", "u8")])
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -26,7 +30,9 @@ _memcmp = _libc.memcmp
 _memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 _vm_readv = _libc.process_vm_readv
 _vm_readv.restype = ctypes.c_ssize_t
-_vm_readv.argtypes = [ctypes.c_int, *[ctypes.c_void_p, ctypes.c_ulong] * 2, ctypes.c_ulong]
+_vm_readv.argtypes = [
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong
+]  # fmt: skip
 
 
 class ProcessMemory:
@@ -42,7 +48,7 @@ class ProcessMemory:
         """Close the memory."""
         os.close(self._fd)
 
-    def read_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray):
+    def read_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray) -> Iterator[Batch]:
         """Copy the pages of DATA runs into `buffer` (n_pages, page_size), batch by batch, in any order.
 
         `exclusive` (bool, one a page) tells which are mapped once. Yields after each batch (first page, end page,
@@ -50,21 +56,23 @@ class ProcessMemory:
         """
         copies = _Copies(data, exclusive, buffer, READ_BYTES)
 
-        def read(head, end, *part):
+        def read(head: int, end: int, *part: int) -> Batch:
             return head, end, self._read(copies, part, buffer[head:end])
 
         return work_off(read, copies.batches)
 
-    def compare_runs(self, data: np.ndarray, exclusive: np.ndarray, away: np.ndarray, buffer: np.ndarray):
+    def compare_runs(
+        self, data: np.ndarray, exclusive: np.ndarray, away: np.ndarray, buffer: np.ndarray
+    ) -> Iterator[Batch]:
         """Look again at what read_runs copied and yield (first page, end page, changed) after each batch.
 
         `changed` is a bool array of the batch's pages, or None when all are as they were. Pages that are `away` (bool,
         one a page) are not touched, nor told as changed; what can't be read has changed.
         """
         copies = _Copies(data, exclusive, buffer, COMPARE_BYTES, away)
-        spare = []  # memory of batches that are done
+        spare: list[np.ndarray] = []  # memory of batches that are done
 
-        def compare(head, end, *part):
+        def compare(head: int, end: int, *part: int) -> Batch:
             try:
                 scratch = spare.pop()
             except IndexError:
@@ -79,7 +87,7 @@ class ProcessMemory:
 
         return work_off(compare, copies.batches)
 
-    def _read(self, copies, part, out: np.ndarray):
+    def _read(self, copies: "_Copies", part: tuple[int, ...], out: np.ndarray) -> np.ndarray | None:
         """Copy one batch to `out`; return None when all of it came, else which pages were lost."""
         low, middle, high, n_bytes = part
         if low < middle and self._use_readv and self._readv(copies, low, middle, out) == n_bytes:
@@ -92,7 +100,7 @@ class ProcessMemory:
                 lost[rows] = [not self._pread(address + n * page_size, row) for n, row in enumerate(out[rows])]
         return lost
 
-    def _readv(self, copies, low, high, out: np.ndarray) -> int:
+    def _readv(self, copies: "_Copies", low: int, high: int, out: np.ndarray) -> int:
         """Copy pieces by as few calls as the kernel allows; return the bytes that came."""
         local = copies.offset[low:high].copy()
         local["base"] += np.uint64(_address(out))
@@ -110,7 +118,7 @@ class ProcessMemory:
     def _pread(self, address: int, out: np.ndarray) -> bool:
         """Copy one piece through /proc/PID/mem, which reads areas without access rights as well."""
         try:
-            return os.preadv(self._fd, [out], address) == out.size
+            return os.preadv(self._fd, [out.data], address) == out.size
         except OSError:
             return False
 
@@ -124,7 +132,14 @@ class _Copies:
 
     EXCLUSIVE, SHARED, AWAY = range(3)
 
-    def __init__(self, data, exclusive, buffer, batch_bytes, away=None):
+    def __init__(
+        self,
+        data: np.ndarray,
+        exclusive: np.ndarray,
+        buffer: np.ndarray,
+        batch_bytes: int,
+        away: np.ndarray | None = None,
+    ) -> None:
         n_pages, page_size = buffer.shape
         batch = self.most_pages = max(1, batch_bytes // page_size)
         heads = np.arange(0, n_pages, batch)
@@ -145,7 +160,7 @@ class _Copies:
         ends = np.minimum(heads + batch, n_pages)
         self.batches = list(zip(heads.tolist(), ends.tolist(), *bounds.T.tolist(), n_bytes.tolist(), strict=True))
 
-    def pieces(self, low, high):
+    def pieces(self, low: int, high: int) -> Iterator[tuple[int, int, int]]:
         """Give (remote address, bytes, offset in the batch) of the pieces [low, high)."""
         columns = self.remote["base"], self.remote["length"], self.offset["base"]
         return zip(*(column[low:high].tolist() for column in columns), strict=True)

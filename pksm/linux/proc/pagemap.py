@@ -5,6 +5,7 @@ import fcntl
 import itertools
 import mmap
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Pagemap:
         """Tell whether the process, or anybody who reads it just now, still has the memory this map was opened for."""
         return len(os.pread(self._fd, 8, 0)) == 8
 
-    def resident(self, vmas: np.ndarray, max_pages: int):
+    def resident(self, vmas: np.ndarray, max_pages: int) -> Iterator[tuple[np.ndarray, int]]:
         """Yield (RESIDENT array, address reached): the resident pages as runs, about `max_pages` at a time.
 
         Only what lies in `vmas` means anything. A map that is not alive has no resident pages.
@@ -81,7 +82,7 @@ class Pagemap:
         heads = np.append(np.flatnonzero(np.append(n_pages > 0, far)), len(pieces)).tolist()
         entries = np.zeros(n_pages, np.uint64)
 
-        def read(head, tail):
+        def read(head: int, tail: int) -> None:
             low, end = int(start[head]), int(start[tail - 1] + pages[tail - 1])
             part = entries[first[head] : first[tail - 1] + pages[tail - 1]]
             if len(part) == end - low:
@@ -104,17 +105,17 @@ class Pagemap:
             raise
         return True
 
-    def _ioctl(self, found: np.ndarray, start: int, end: int, max_pages: int):
+    def _ioctl(self, found: np.ndarray, start: int, end: int, max_pages: int) -> tuple[int, int]:
         """Fill `found` and return (number of runs, address reached)."""
         arg = np.zeros(1, SCAN_ARG)
         arg["size"], arg["start"], arg["end"] = SCAN_ARG.itemsize, start, end
         arg["vec"], arg["vec_len"], arg["max_pages"] = found.ctypes.data, len(found), max_pages
         arg["category_mask"] = PAGE_IS_PRESENT
         arg["return_mask"] = PAGE_IS_PRESENT | PAGE_IS_PFNZERO  # whether it is of a file takes a look at each frame
-        n_runs = fcntl.ioctl(self._fd, PAGEMAP_SCAN, arg, True)
+        n_runs = fcntl.ioctl(self._fd, PAGEMAP_SCAN, arg.data, True)
         return n_runs, int(arg["walk_end"][0])
 
-    def _scan(self, vmas, max_pages):
+    def _scan(self, vmas: np.ndarray, max_pages: int) -> Iterator[tuple[np.ndarray, int]]:
         found = np.empty(SCAN_ENTRIES, PAGE_REGION)
         start, end = int(vmas["start"][0]), int(vmas["end"][-1])
         while start < end:
@@ -125,7 +126,7 @@ class Pagemap:
             written = found["categories"][:n_runs] & PAGE_IS_PFNZERO == 0
             yield found[["start", "end"]][:n_runs][written].astype(RESIDENT), start
 
-    def _scan_entries(self, vmas, max_pages):
+    def _scan_entries(self, vmas: np.ndarray, max_pages: int) -> Iterator[tuple[np.ndarray, int]]:
         """Do by plain entries what _scan does: slower on sparse mappings, and the zero page is not told."""
         window = max(1, max_pages // 2)
         found, n_pages = [], 0
@@ -143,7 +144,7 @@ class Pagemap:
 
     def _read_entries(self, page: int, entries: np.ndarray) -> None:
         """Read the entries from page number `page` on; those that cannot be had stay as they are."""
-        os.preadv(self._fd, [entries], page * 8)
+        os.preadv(self._fd, [entries.data], page * 8)
 
 
 def flags_of(entries: np.ndarray) -> np.ndarray:

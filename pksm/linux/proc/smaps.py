@@ -28,13 +28,10 @@ DEVICE_FLAGS = {b"io", b"pf"}
 DEVICE_NAMES = (b"anon_inode:", b"/[aio]", b"/dev/")
 PLAIN_NAMES = (b"/dev/shm/", b"/dev/zero")
 
-# A name cannot hold a newline: the kernel writes \012. It may hold anything else, so a line is told by its start.
-_LINE = re.compile(
-    rb"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<access>\S+) (?P<offset>[0-9a-f]+) \S+ \d+ *(?P<name>.*)$"
-    rb"|^Rss: +(?P<rss>\d{1,16}) kB$|^Anonymous: +(?P<anonymous>\d{1,16}) kB$|^KSM: +(?P<ksm>\d{1,16}) kB$"
-    rb"|^Swap: +(?P<swap>\d{1,16}) kB$|^VmFlags: (?P<flags>.*)$",
-    re.MULTILINE,
-)
+# A name cannot hold a newline: the kernel writes \012. It may hold anything else, so a line is told by its start: that of
+# an area is a number in small letters, every other one has a name that begins with a capital.
+_HEAD = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) \S+ \d+ *(.*)", re.DOTALL)
+_LINE = re.compile(rb"\n(?:([0-9a-f][^\n]*)|(Rss|Anonymous|KSM|Swap|VmFlags):([^\n]*))")
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class AddressSpace:
     has_devices: bool  # a device or the kernel may write to its memory while it sleeps
 
 
-@dataclass
+@dataclass(slots=True)
 class _Entry:
     """What smaps says of one area; sizes in bytes, None where there is no such line."""
 
@@ -130,31 +127,41 @@ def _read(pid: int) -> bytes:
 def _entries(data: bytes) -> Iterator[_Entry]:
     """Yield the entries of a smaps file, but those of the kernel's half of the address space. Raises MalformedError."""
     entry, reached = None, 0
-    for line in _LINE.finditer(data):
-        kind = line.lastgroup
-        if kind == "name":
+    for area, name, value in _LINE.findall(b"\n" + data):
+        if area:
             if entry is not None:
                 yield entry
-            entry = None
-            start, end = int(line["start"], 16), int(line["end"], 16)
-            if start >= USER_SPACE_END and start < end:
-                reached = USER_SPACE_END  # nothing of the process's own comes behind it
-                continue
-            if not reached <= start < end <= USER_SPACE_END or (start | end) % mmap.PAGESIZE:
-                raise text.MalformedError(f"/proc/PID/smaps: an area {start:x}-{end:x} behind {reached:x}")
-            reached = end
-            entry = _Entry(Area(start, end, line["access"], int(line["offset"], 16), line["name"]))
-        elif entry is None:
+            entry, reached = _entry(area, reached)
             continue
-        elif kind == "rss":
-            entry.rss = int(line["rss"]) << 10
-        elif kind == "anonymous":
-            entry.anonymous = int(line["anonymous"]) << 10
-        elif kind == "swap":
-            entry.swap = int(line["swap"]) << 10
-        elif kind == "ksm":
-            entry.ksm = int(line["ksm"]) << 10
+        if entry is None:
+            continue
+        if name == b"VmFlags":
+            entry.flags = frozenset(value.split())
+            continue
+        n_bytes = text.kib(value.strip(b" ")) or 0
+        if name == b"Rss":
+            entry.rss = n_bytes
+        elif name == b"Anonymous":
+            entry.anonymous = n_bytes
+        elif name == b"Swap":
+            entry.swap = n_bytes
         else:
-            entry.flags = frozenset(line["flags"].split())
+            entry.ksm = n_bytes
     if entry is not None:
         yield entry
+
+
+def _entry(line: bytes, reached: int) -> tuple[_Entry | None, int]:
+    """Return the entry that a line begins, None for an area of the kernel's, and where it ends.
+
+    reached: where the area before it ends.
+    """
+    head = _HEAD.fullmatch(line)
+    if head is None:
+        raise text.MalformedError("/proc/PID/smaps: a line of an area that is not as the kernel writes it")
+    start, end = int(head[1], 16), int(head[2], 16)
+    if start >= USER_SPACE_END and start < end:
+        return None, USER_SPACE_END  # nothing of the process's own comes behind it
+    if not reached <= start < end <= USER_SPACE_END or (start | end) % mmap.PAGESIZE:
+        raise text.MalformedError(f"/proc/PID/smaps: an area {start:x}-{end:x} behind {reached:x}")
+    return _Entry(Area(start, end, head[3], int(head[4], 16), head[5])), end
