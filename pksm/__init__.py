@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pksm import bench as bench
     from pksm import checksums as checksums
+    from pksm import documents as documents
     from pksm import errors as errors
     from pksm import extents as extents
     from pksm import linux as linux
@@ -58,6 +59,7 @@ else:
             "preset": "pksm.policies.pksmd.tunables",
             "bench": "pksm.bench",
             "checksums": "pksm.checksums",
+            "documents": "pksm.documents",
             "errors": "pksm.errors",
             "extents": "pksm.extents",
             "linux": "pksm.linux",

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 
 from pksm.arrays import IntArray, Pages, StructArray, U8Array
 
+__all__ = ["RUN", "State", "data_runs", "make_runs"]  # what readers of others need
+
 
 class State(enum.IntEnum):
     """What is known of a page: its bytes, that it is zero, that it is not resident, or that it was left out."""

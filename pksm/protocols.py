@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # a list of policies needs no numpy
     from pksm.arrays import BoolArray, I64Array, IntArray, Pages, U8Array, U32Array
     from pksm.engine.store import Store
 
+__all__ = ["NO_FRAME", "ZERO_FRAME", "MappingHost", "PageHost", "Policy"]
+
 ZERO_FRAME = 0xFFFFFFFF  # in place of a frame's page number: the zero page
 NO_FRAME = 0xFFFFFFFE  # not alive
 

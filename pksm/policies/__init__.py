@@ -2,28 +2,34 @@
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
-
 if TYPE_CHECKING:
-    from pksm.engine.cost import Cost
-    from pksm.engine.settings import Settings, setting
-    from pksm.policies.base import Policy, Spec
-    from pksm.policies.daemon import Daemon
-    from pksm.policies.registry import choose, make, names, register, spec
+    from pksm.engine.cost import Cost as Cost
+    from pksm.engine.settings import Settings as Settings
+    from pksm.engine.settings import setting as setting
+    from pksm.policies.base import Policy as Policy
+    from pksm.policies.base import Spec as Spec
+    from pksm.policies.daemon import Daemon as Daemon
+    from pksm.policies.registry import choose as choose
+    from pksm.policies.registry import make as make
+    from pksm.policies.registry import names as names
+    from pksm.policies.registry import register as register
+    from pksm.policies.registry import spec as spec
+else:
+    from pksm.lazy import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "Cost": "pksm.engine.cost",
-        "Daemon": "pksm.policies.daemon",
-        "Policy": "pksm.policies.base",
-        "Settings": "pksm.engine.settings",
-        "Spec": "pksm.policies.base",
-        "choose": "pksm.policies.registry",
-        "make": "pksm.policies.registry",
-        "names": "pksm.policies.registry",
-        "register": "pksm.policies.registry",
-        "setting": "pksm.engine.settings",
-        "spec": "pksm.policies.registry",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "Cost": "pksm.engine.cost",
+            "Daemon": "pksm.policies.daemon",
+            "Policy": "pksm.policies.base",
+            "Settings": "pksm.engine.settings",
+            "Spec": "pksm.policies.base",
+            "choose": "pksm.policies.registry",
+            "make": "pksm.policies.registry",
+            "names": "pksm.policies.registry",
+            "register": "pksm.policies.registry",
+            "setting": "pksm.engine.settings",
+            "spec": "pksm.policies.registry",
+        },
+    )

@@ -2,15 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
-
 if TYPE_CHECKING:
-    from pksm.report.by_schema import csv, table
+    from pksm.report.by_schema import csv as csv
+    from pksm.report.by_schema import table as table
+else:
+    from pksm.lazy import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "csv": "pksm.report.by_schema",
-        "table": "pksm.report.by_schema",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "csv": "pksm.report.by_schema",
+            "table": "pksm.report.by_schema",
+        },
+    )

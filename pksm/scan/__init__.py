@@ -2,18 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
-
 if TYPE_CHECKING:
-    from pksm.scan.interrupts import Interrupts
-    from pksm.scan.run import scan
-    from pksm.scan.settings import Settings
+    from pksm.scan.interrupts import Interrupts as Interrupts
+    from pksm.scan.run import scan as scan
+    from pksm.scan.settings import Settings as Settings
+else:
+    from pksm.lazy import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "Interrupts": "pksm.scan.interrupts",
-        "Settings": "pksm.scan.settings",
-        "scan": "pksm.scan.run",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "Interrupts": "pksm.scan.interrupts",
+            "Settings": "pksm.scan.settings",
+            "scan": "pksm.scan.run",
+        },
+    )

@@ -2,25 +2,32 @@
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
-
 if TYPE_CHECKING:
-    from pksm.sources.base import Allocation, Mapping, Region, Source
-    from pksm.sources.files import OpenFile
-    from pksm.sources.opening import formats, open_pid, open_target, opened, run_command
+    from pksm.sources.base import Allocation as Allocation
+    from pksm.sources.base import Mapping as Mapping
+    from pksm.sources.base import Region as Region
+    from pksm.sources.base import Source as Source
+    from pksm.sources.files import OpenFile as OpenFile
+    from pksm.sources.opening import formats as formats
+    from pksm.sources.opening import open_pid as open_pid
+    from pksm.sources.opening import open_target as open_target
+    from pksm.sources.opening import opened as opened
+    from pksm.sources.opening import run_command as run_command
+else:
+    from pksm.lazy import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "Allocation": "pksm.sources.base",
-        "Mapping": "pksm.sources.base",
-        "OpenFile": "pksm.sources.files",
-        "Region": "pksm.sources.base",
-        "Source": "pksm.sources.base",
-        "formats": "pksm.sources.opening",
-        "open_pid": "pksm.sources.opening",
-        "open_target": "pksm.sources.opening",
-        "opened": "pksm.sources.opening",
-        "run_command": "pksm.sources.opening",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "Allocation": "pksm.sources.base",
+            "Mapping": "pksm.sources.base",
+            "OpenFile": "pksm.sources.files",
+            "Region": "pksm.sources.base",
+            "Source": "pksm.sources.base",
+            "formats": "pksm.sources.opening",
+            "open_pid": "pksm.sources.opening",
+            "open_target": "pksm.sources.opening",
+            "opened": "pksm.sources.opening",
+            "run_command": "pksm.sources.opening",
+        },
+    )

@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
-
 if TYPE_CHECKING:
-    from pksm.testing.host import check_host
-    from pksm.testing.policy import check_policy
+    from pksm.testing.host import check_host as check_host
+    from pksm.testing.policy import check_policy as check_policy
+else:
+    from pksm.lazy import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "check_host": "pksm.testing.host",
-        "check_policy": "pksm.testing.policy",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "check_host": "pksm.testing.host",
+            "check_policy": "pksm.testing.policy",
+        },
+    )

@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from pksm.lazy import hand_on
-
 if TYPE_CHECKING:
-    from pksm.validation.kernel.validate import validate
-    from pksm.validation.recorded.run import truth
+    from pksm.validation.kernel.validate import validate as validate
+    from pksm.validation.recorded.run import truth as truth
+else:
+    from pksm.lazy import hand_on
 
-__getattr__, __dir__, __all__ = hand_on(
-    __name__,
-    {
-        "truth": "pksm.validation.recorded.run",
-        "validate": "pksm.validation.kernel.validate",
-    },
-)
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "truth": "pksm.validation.recorded.run",
+            "validate": "pksm.validation.kernel.validate",
+        },
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Buffer, I64Array, IdsLike, Pages, U8Array, U32Array
+from pksm.arrays import BoolArray, Buffer, IdsLike, Pages, U8Array, U32Array
 from pksm.engine.native import ids_array
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import bytes as access
