@@ -10,20 +10,22 @@ import numpy as np
 
 from pksm.arrays import BoolArray, I64Array, IdsLike, IntArray, Pages, U8Array, U32Array
 from pksm.engine import native
+from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.engine.memory import grown
 from pksm.engine.native import ids_array
 from pksm.engine.store import Store
-from pksm.errors import PageError
+from pksm.errors import PageError, UsageError
 from pksm.protocols import NO_FRAME, ZERO_FRAME, Policy
 
 FLAT_MM = 1
+MAX_ANON_VMAS = 1 << 24  # there is a count for each up to the highest
 
 
 class _Nobody(Policy):
     """In place of a policy, until one is attached."""
 
 
-class FlatHost:
+class FlatHost(Exclusive):
     """A PageHost and MappingHost over a store; each page mapped once.
 
     static: promises that no page's bytes ever change, as in a dump.
@@ -43,6 +45,7 @@ class FlatHost:
         self._mapped = self._frames = self._zero = 0
         self._policy: Policy = _Nobody()
 
+    @exclusive
     def attach(self, policy: Policy) -> None:
         """Tell this policy of births and deaths from now on."""
         self._policy = policy
@@ -67,15 +70,16 @@ class FlatHost:
         """Bytes of the columns."""
         return self.frame_of.nbytes + self._mapcount.nbytes + self._anon_vma.nbytes
 
+    @exclusive
     def add(self, pages: IdsLike, anon_vma: IdsLike | int = 0) -> None:
         """Make pages live, each with a frame of its own, and hand them to the policy.
 
         pages: uint32, each in the store, none alive, none twice (PageError); anon_vma: one for all, or one for each
-        (ValueError for other numbers of them, or what is none).
+        (UsageError for other numbers of them).
         """
         pages, anon_vmas = ids_array(pages), ids_array([anon_vma] if isinstance(anon_vma, int) else anon_vma)
         if len(anon_vmas) not in (1, len(pages)):
-            raise ValueError(f"{len(pages)} pages with {len(anon_vmas)} anon_vmas")
+            raise UsageError(f"{len(pages)} pages with {len(anon_vmas)} anon_vmas: give one for all, or one for each")
         self.store.check_pages(pages)
         self._grow()
         at = native.span(pages)
@@ -90,6 +94,8 @@ class FlatHost:
             if twice.any():
                 raise PageError(f"page {pages[twice][0]} is born twice")
         highest = int(anon_vmas.max(initial=0))
+        if highest >= MAX_ANON_VMAS:
+            raise UsageError(f"anon_vma {highest}: number them from 0 to {MAX_ANON_VMAS - 1}")
         if highest >= len(self._references):
             self._references = grown(self._references, highest * 3 // 2 + 1)
         self.frame_of[at] = pages
@@ -99,6 +105,7 @@ class FlatHost:
         self._frames += len(pages)
         self._policy.on_new(pages)
 
+    @exclusive
     def free(self, pages: IdsLike) -> None:
         """Unmap live pages; frames that nobody maps any more are freed.
 
@@ -113,6 +120,7 @@ class FlatHost:
         self._mapped -= len(pages) - int(zero.sum())
         self._drop(frames[~zero])
 
+    @exclusive
     def merge(self, pages: Pages, kpages: Pages) -> None:
         """Point pages to the frames of kpages and free theirs.
 
@@ -120,6 +128,7 @@ class FlatHost:
         """
         self._remap(pages, kpages)
 
+    @exclusive
     def merge_zero(self, pages: Pages) -> None:
         """Point unmerged pages to the zero page and free their frames. PageError unless all are unmerged."""
         self._remap(pages, None)
@@ -134,6 +143,7 @@ class FlatHost:
         self._frames -= len(pages)
         self._policy.on_free(pages)
 
+    @exclusive
     def split(self, pages: IdsLike) -> None:
         """Give merged pages a frame of their own again, with the bytes they had; they are born anew.
 
@@ -196,7 +206,7 @@ class FlatHost:
 
     def frames_at(self, mms: IntArray, virtual_pages: I64Array) -> Pages:
         """Return the frame of each page, NO_FRAME where there is none."""
-        return np.minimum(self.frame_of[virtual_pages], np.uint32(NO_FRAME))
+        return np.minimum(self.frame_of[self._known(virtual_pages)], np.uint32(NO_FRAME))
 
     def merge_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages, kpages: Pages) -> None:
         """Merge as merge does: pages have one pte each."""
@@ -206,6 +216,7 @@ class FlatHost:
         """Merge as merge_zero does."""
         self.merge_zero(ids_array(virtual_pages))
 
+    @exclusive
     def unmerge_all(self) -> None:
         """Give every merged page a frame of its own, born anew."""
         pages = np.arange(len(self.frame_of), dtype=np.uint32)
@@ -222,21 +233,37 @@ class FlatHost:
 
     def anon_vma(self, pages: Pages) -> U32Array:
         """Return the anon_vma of each page."""
-        return self._anon_vma[pages]
+        return self._anon_vma[self._known(pages)]
 
     def is_sharer(self, kpages: Pages, anon_vmas: U32Array) -> BoolArray:
         """Return whether a page of anon_vmas[i] is mapped to the frame kpages[i]."""
+        kpages, anon_vmas = self._known(kpages), ids_array(anon_vmas)
         mapped = self.frame_of < NO_FRAME
         there = self.frame_of[mapped].astype(np.uint64) << np.uint64(32) | self._anon_vma[mapped]
         return np.isin(kpages.astype(np.uint64) << np.uint64(32) | anon_vmas, there)
 
+    @exclusive
     def get_anon_vma(self, anon_vmas: U32Array) -> None:
         """Take a reference on each anon_vma; one may repeat."""
-        native.tally(self._references, anon_vmas, 1)
+        self._count(anon_vmas, 1)
 
+    @exclusive
     def put_anon_vma(self, anon_vmas: U32Array) -> None:
         """Drop a reference on each anon_vma; one may repeat."""
-        native.tally(self._references, anon_vmas, -1)
+        self._count(anon_vmas, -1)
+
+    def _count(self, anon_vmas: IdsLike, by: int) -> None:
+        try:
+            native.tally(self._references, ids_array(anon_vmas), by)
+        except ValueError:
+            raise UsageError("an anon_vma that no page has had") from None
+
+    def _known(self, pages: IdsLike) -> Pages:
+        """Return pages as uint32. PageError unless there are or have been such."""
+        pages = ids_array(pages)
+        if len(pages) and int(pages.max()) >= len(self.frame_of):
+            raise PageError(f"page {pages.max()} has never been alive")
+        return pages
 
     def _drop(self, frames: Pages) -> None:
         """One pte of each frame is gone (frames may repeat); those without any are free."""
@@ -264,6 +291,7 @@ class FlatHost:
             self._anon_vma = grown(self._anon_vma, n_pages)
             self._view = native.FramesView(self.frame_of, self._mapcount)
 
+    @exclusive
     def check(self) -> None:
         """Raise AssertionError unless mappings, frames and references agree, and no merge has changed a byte."""
         pages = np.flatnonzero(self.frame_of != NO_FRAME).astype(np.uint32)

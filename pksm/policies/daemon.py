@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.errors import UsageError
 from pksm.policies.base import Policy
 
 
-class Daemon(Policy):
+class Daemon(Policy, Exclusive):
     """A policy whose settings have `run` (0 stop, 1 merge, 2 stop and unmerge) and `sleep_millisecs`.
 
     A class that derives from this sets _tunables, and has _allow, _unmerge and _retuned if there is something to do.
@@ -20,6 +21,7 @@ class Daemon(Policy):
         return self._tunables
 
     @tunables.setter
+    @exclusive
     def tunables(self, tunables: Any) -> None:
         before = self._tunables
         for name in sorted(self.spec.fixed):

@@ -69,7 +69,7 @@ def test_page_numbers_outside_the_store_are_refused():
             with pytest.raises(errors.PageError):
                 call()
     for no_number in (-1, 2**32, 0.5):
-        with pytest.raises(ValueError):
+        with pytest.raises(errors.PageError, match="whole numbers from 0"):
             native.pages_are_zero(store, [no_number])
 
 

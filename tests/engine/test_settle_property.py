@@ -195,7 +195,7 @@ def test_what_can_not_be_right_is_refused_and_changes_nothing():
             native.settle(both.store, both.table, rules, None, [1, id], both.cost)
     with pytest.raises(ValueError):
         native.settle(both.store, both.table, rules, np.zeros(0, np.uint8), [1], both.cost)
-    with pytest.raises(ValueError):
+    with pytest.raises(errors.PageError):
         native.settle(both.store, both.table, both.rules((Stage.ZERO, Stage.UNSTABLE))[1], None, [-1], both.cost)
     _, endless = both.rules(STAGES["pksm"])
     endless.c.stages = bytes([Stage.UNSTABLE] * 8)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pksm.engine.store import Store
-from pksm.errors import PageError
+from pksm.errors import PageError, UsageError
 from pksm.hosts.flat import FlatHost
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 
@@ -294,10 +294,10 @@ def test_a_check_finds_wrong_counts(world, column, page):
         host.check()
 
 
-@pytest.mark.parametrize("anon_vma", [[1, 2], [], -1, [1, 2, -1], [1, 2, 1 << 32]])
+@pytest.mark.parametrize("anon_vma", [[1, 2], [], -1, [1, 2, -1], [1, 2, 1 << 32], [1, 2, 1 << 24]])
 def test_anon_vmas_that_can_not_be_change_nothing(world, anon_vma):
     host, listener = world
-    with pytest.raises(ValueError):
+    with pytest.raises((UsageError, PageError)):
         host.add([1, 2, 3], anon_vma=anon_vma)
     assert not listener.take() and (host.frame_of == NO_FRAME).all()
     host.check()

@@ -323,7 +323,8 @@ def test_a_snapshot_goes_its_own_way():
     machine, mm, at = sim.machine, sim.processes["p1"], sim.mappings["p1", "a"]
     for twin in (machine.snapshot(), pickle.loads(pickle.dumps(machine))):
         twin.check()
-        assert np.array_equal(twin.read(twin.mms[mm.id], at, 5), machine.snapshot().read(mm, at, 5))
+        other = machine.snapshot()
+        assert np.array_equal(twin.read(twin.mms[mm.id], at, 5), other.read(other.mms[mm.id], at, 5))
         twin.write(twin.mms[mm.id], at, [7, 7, 7, 7, 7])
         daemon = Pksmd(twin, tunables.preset("fixed"))
         while not daemon.at_rest:

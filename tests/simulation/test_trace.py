@@ -186,7 +186,7 @@ def workload(machine, sim):
     ("import no_such_module\n", "line 1: ModuleNotFoundError: No module named 'no_such_module'"),
     ("x = 1\n", "defines no function workload"),
     ("def workload(machine):\n    pass\n", "line 1: TypeError"),
-    ("def workload(machine, sim):\n    machine.munmap(machine.spawn(), 3, 1)\n", "address 0x3 is no multiple"),
+    ("def workload(machine, sim):\n    machine.munmap(machine.spawn(), 3, 1)\n", "address 0x3 is not a multiple"),
     ("def workload(machine, sim):\n    sim.run(-1)\n", "whole number of milliseconds"),
     ("def workload(machine, sim):\n    assert False\n", "line 2: AssertionError"),
 ])  # fmt: skip

@@ -47,13 +47,16 @@ def borrow_writable(array: AnyArray, kind: str) -> CData:
 
 
 def ids_array(values: IdsLike) -> U32Array:
-    """Return values as a contiguous uint32 array, itself if it is one; ValueError if a value doesn't fit."""
+    """Return values as a contiguous uint32 array, itself if it is one; PageError if a value doesn't fit."""
     if type(values) is np.ndarray and values.dtype is _IDS and values.ndim == 1 and values.flags.c_contiguous:
         return values  # type: ignore[return-value]  # the dtype says so
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        array = np.empty(1, object)
     if array.dtype != np.uint32:
         if array.size and (array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 0xFFFFFFFF):
-            raise ValueError("page numbers and item ids are integers from 0 to 2**32 - 1")
+            raise errors.PageError("page numbers and item ids are whole numbers from 0 to 2**32 - 1")
         array = array.astype(np.uint32)
     return np.ascontiguousarray(array, np.uint32).reshape(-1)
 

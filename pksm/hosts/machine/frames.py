@@ -53,6 +53,7 @@ class Frames:
         self.born_ms = np.zeros(size, np.int64)
         self.classes = np.full(size, native.NOT_ANON, np.uint8)
         self.reach = np.zeros(size, np.uint8)
+        self.marks = np.zeros(size, np.uint32)  # to look for what comes twice; all zero between two calls
         self._free = np.arange(n, dtype=np.uint32)[::-1].copy()  # a stack
         self.n_free = n
         self.ksm_ptes = 0  # ptes that point to KSM frames

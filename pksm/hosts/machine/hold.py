@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pksm.arrays import IdsLike, U32Array
-from pksm.engine.native import ids_array
+from pksm.engine.exclusive import exclusive
 from pksm.errors import UsageError
 from pksm.hosts.machine import fault, mapping
 from pksm.hosts.machine import frames as flag
+from pksm.hosts.machine.border import known_frames
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.mm import Mm
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 class Holding:
     """The part of a Machine that takes references and gives them back."""
 
+    @exclusive
     def lock_page(self: Any, mm: Mm, address: int, n: int = 1) -> U32Array:
         """Lock the frames that n pages map, and return them (uint32, each once, by address), for unlock_page.
 
@@ -32,23 +34,26 @@ class Holding:
         self._pin(held)
         return held
 
+    @exclusive
     def unlock_page(self: Any, held: IdsLike) -> None:
         """Unlock frames."""
-        held = np.unique(ids_array(held))
+        held = np.unique(known_frames(self, held))
         if not self.frames.has(held, flag.LOCKED).all():
             raise UsageError("a frame to unlock is not locked")
         self.frames.flags[held] &= 0xFF ^ flag.LOCKED
         self.unpin(held)
 
+    @exclusive
     def pin(self: Any, mm: Mm, address: int, n: int = 1) -> U32Array:
         """Take a reference on the frames that n pages map, and return them (uint32), for unpin."""
         held = self._held(mm, address, n)
         self._pin(held)
         return held
 
+    @exclusive
     def unpin(self: Any, held: IdsLike) -> None:
         """Drop references that pin has taken; frames may repeat."""
-        held = ids_array(held)
+        held = known_frames(self, held)
         table = self.frames
         once, times = np.unique(held, return_counts=True)
         holders = table.has(once, flag.SWAP_CACHE).astype(np.int32) + table.has(once, flag.LOCKED)

@@ -3,30 +3,28 @@
 Machine is the front: it checks what is asked for and says what there is. The work is in the files beside it, by
 subject: frames, page tables (tables), address spaces (mm, mapping), the reverse map (rmap), faults (fault), bytes
 (access), huge pages (thp), swap, holding (hold), moving (move), merging frames (merge) and ptes (ksm), and what that
-saves (origins).
+saves (origins). What it is to a policy, page by page, is hosting; what it is given is looked at in border.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Buffer, IdsLike, Pages, U8Array, U32Array
-from pksm.engine.native import ids_array
+from pksm.arrays import BoolArray, Buffer, Pages, U8Array
+from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.errors import PksmError, UsageError
+from pksm.hosts.machine import border, check, fault, hold, mapping, merge, move, thp
 from pksm.hosts.machine import bytes as access
-from pksm.hosts.machine import check, fault, hold, mapping, merge, move, reach, thp
-from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine import merge_ptes as ksm
 from pksm.hosts.machine.frames import Frames
+from pksm.hosts.machine.hosting import Hosting
 from pksm.hosts.machine.mm import GROWSDOWN, MERGEABLE, WRITABLE, Vmas
 from pksm.hosts.machine.origins import Origins
 from pksm.hosts.machine.page_tables import LIMIT, PageTables
 from pksm.hosts.machine.pagevec import Pagevec
-from pksm.hosts.machine.quirks import Quirks
 from pksm.hosts.machine.rmap import Rmap, Sharers
 from pksm.hosts.machine.swap import Swap
 from pksm.hosts.machine.waits import Waits
@@ -43,7 +41,7 @@ class _NoPolicy(Policy):
     """Nobody to tell."""
 
 
-class Machine(ksm.Mappings, hold.Holding):
+class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
     """A PageHost and MappingHost: `frames` frames of page_size bytes, and processes that map them.
 
     births: which new pages the policy is told of: `all`, or `anonymous`: those of first writes only, not copies on
@@ -77,6 +75,7 @@ class Machine(ksm.Mappings, hold.Holding):
         self.policy: Policy = _NoPolicy()
         self.merge_waits = Waits()  # from birth to merge of each page merged; virtual time is set by a simulation
 
+    @exclusive
     def snapshot(self) -> Machine:
         """Return a copy of the whole machine, without a policy: array copies. Its Mm objects are in mms, by id.
 
@@ -84,8 +83,15 @@ class Machine(ksm.Mappings, hold.Holding):
         """
         return copy.deepcopy(self)
 
+    def __copy__(self) -> NoReturn:
+        raise UsageError("a Machine's copy would share half of it: take snapshot()")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return object.__reduce_ex__(self, protocol)
+
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"policy": _NoPolicy(), "store": None, "merge_waits": Waits(), "_is_copy": True}
+        own = {name: value for name, value in self.__dict__.items() if name != "_in_use"}
+        return own | {"policy": _NoPolicy(), "store": None, "merge_waits": Waits(), "_is_copy": True}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -102,10 +108,12 @@ class Machine(ksm.Mappings, hold.Holding):
 
     # ---- processes and address spaces ----
 
+    @exclusive
     def spawn(self) -> Mm:
         """Return a new, empty Mm."""
         return mapping.spawn(self)
 
+    @exclusive
     def fork(self, mm: Mm) -> Mm:
         """Return a child of an mm: it shares all frames until one of the two writes."""
         self._alive(mm)
@@ -113,11 +121,13 @@ class Machine(ksm.Mappings, hold.Holding):
         ksm.enter_child(self, mm, child)
         return child
 
+    @exclusive
     def exit(self, mm: Mm) -> None:
         """End an mm; nothing can be done with it any more."""
         self._alive(mm)
         mapping.exit_mm(self, mm)
 
+    @exclusive
     def mmap(
         self,
         mm: Mm,
@@ -138,10 +148,12 @@ class Machine(ksm.Mappings, hold.Holding):
         ksm.enter(self, mm)
         return first * self.page_size
 
+    @exclusive
     def munmap(self, mm: Mm, address: int, n: int) -> None:
         """Unmap n pages; there may be holes among them."""
         mapping.munmap(self, mm, *self._range(mm, address, n))
 
+    @exclusive
     def mremap(
         self, mm: Mm, address: int, n: int, new_address: int | None = None, new_n: int | None = None
     ) -> int | None:
@@ -154,6 +166,7 @@ class Machine(ksm.Mappings, hold.Holding):
         to, _ = self._range(mm, address if new_address is None else new_address, new_n)
         return mapping.mremap(self, mm, first, end, None if new_address is None else to, new_n) * self.page_size
 
+    @exclusive
     def mprotect(self, mm: Mm, address: int, n: int, writable: bool) -> None:
         """Make n pages writable, or read-only."""
         first, end = self._range(mm, address, n)
@@ -162,6 +175,7 @@ class Machine(ksm.Mappings, hold.Holding):
         else:
             mapping.write_protect(self, mm, first, end)
 
+    @exclusive
     def madvise(self, mm: Mm, address: int, n: int, advice: str) -> None:
         """Advise on n pages: DONTNEED empties them, MERGEABLE opts in to KSM, UNMERGEABLE out, and unmerges them."""
         first, end = self._range(mm, address, n)
@@ -181,15 +195,18 @@ class Machine(ksm.Mappings, hold.Holding):
         else:
             raise UsageError(f"advice {advice!r}: must be DONTNEED, MERGEABLE or UNMERGEABLE")
 
+    @exclusive
     def mlock(self, mm: Mm, address: int, n: int) -> None:
         """Fault n pages in and keep them in memory."""
         mapping.mlock(self, mm, *self._range(mm, address, n))
 
+    @exclusive
     def munlock(self, mm: Mm, address: int, n: int) -> None:
         """Let go of n pages that mlock keeps."""
         mapping.munlock(self, mm, *self._range(mm, address, n))
         self.drain()
 
+    @exclusive
     def drain(self) -> None:
         """Let go of pages that wait on their way to the LRU lists."""
         if self.pagevec:
@@ -198,10 +215,12 @@ class Machine(ksm.Mappings, hold.Holding):
 
     # ---- memory ----
 
+    @exclusive
     def read(self, mm: Mm, address: int, n: int = 1) -> U8Array:
         """Read n pages: uint8 (n, page_size), a copy. Empty ones get the kernel's zero page."""
         return access.read(self, mm, *self._range(mm, address, n))
 
+    @exclusive
     def touch(self, mm: Mm, address: int, n: int = 1, write: bool = False) -> None:
         """Read or write n pages without looking at or changing their bytes."""
         for _ in (fault.write_range if write else fault.read_range)(self, mm, *self._range(mm, address, n)):
@@ -214,6 +233,7 @@ class Machine(ksm.Mappings, hold.Holding):
         if n > self.frames.n:
             raise PksmError(f"{n} pages to write, and the machine has {self.frames.n} frames")
 
+    @exclusive
     def write(
         self,
         mm: Mm,
@@ -232,11 +252,13 @@ class Machine(ksm.Mappings, hold.Holding):
         access.write(self, mm, first, end, pages)
         self.patch(mm, address, words)
 
+    @exclusive
     def patch(self, mm: Mm, address: int, patches: access.Patches) -> None:
         """Write single words: rows (page from address, 32-bit word of it, value), the last of equals wins."""
         first, _ = self._range(mm, address, 1)
         access.patch(self, mm, first, access.checked_patches(patches, LIMIT - first, self.page_size))
 
+    @exclusive
     def write_bytes(self, mm: Mm, address: int, data: Buffer) -> None:
         """Write bytes, or the bytes of an array, to any address."""
         array = data if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
@@ -247,6 +269,7 @@ class Machine(ksm.Mappings, hold.Holding):
 
     # ---- moving and losing frames (holding them: hold.py) ----
 
+    @exclusive
     def swap_out(self, mm: Mm, address: int, n: int) -> int:
         """Swap out the frames that n pages map, from under all who map them; returns how many went.
 
@@ -254,6 +277,7 @@ class Machine(ksm.Mappings, hold.Holding):
         """
         return move.swap_out(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
 
+    @exclusive
     def swap_in(self, mm: Mm, address: int, n: int) -> None:
         """Bring those of n pages back that are swapped out."""
         first, end = self._range(mm, address, n)
@@ -263,129 +287,20 @@ class Machine(ksm.Mappings, hold.Holding):
             if len(pages):
                 fault.read_fault(self, mm, pages)
 
+    @exclusive
     def migrate(self, mm: Mm, address: int, n: int) -> int:
         """Move the pages that n pages map to other frames; returns how many moved. Busy ones stay."""
         return move.migrate(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
 
+    @exclusive
     def thp_fault(self, mm: Mm, address: int) -> None:
         """Write-fault 512 pages as a huge page; address: a multiple of that."""
         thp.thp_fault(self, mm, self._range(mm, address, 1)[0])
 
+    @exclusive
     def thp_split(self, mm: Mm, address: int, n: int = 1) -> None:
         """Split the huge pages that any of n pages belongs to."""
         thp.split_compound(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
-
-    # ---- as a host (protocols in pksm/protocols.py) ----
-
-    def attach(self, policy: Policy) -> None:
-        """Tell this policy of births and deaths from now on; in a copy, of the pages that there are besides."""
-        self.policy = policy
-        if self._is_copy:
-            there = (self.frames.mapcount > 0) & (self.frames.flags & flag.COMPOUND == 0)
-            policy.on_new(np.flatnonzero(there).astype(np.uint32))
-
-    def set_quirks(self, ids: Collection[str]) -> None:
-        """Have these faults of the published kernels, of pksmd.quirks.QUIRKS; those that need no page tables do nothing."""
-        quirks = Quirks.of(ids)
-        if quirks == self.quirks:
-            return
-        if quirks.books_sharing != self.quirks.books_sharing:
-            self.frames.open_books(quirks.books_sharing)
-        self.frames.quirks = quirks
-        self.rmap.watches = True
-        self.rmap.touch(np.arange(len(self.rmap.root)))
-        reach.refresh(self)
-        self.rmap.watches = not quirks.exact_walk
-
-    @property
-    def births(self) -> str:
-        """`all` or `anonymous`."""
-        return self._births or ("anonymous" if self.quirks.births_missed else "all")
-
-    @property
-    def quirks(self) -> Quirks:
-        """The quirks.Quirks that it has."""
-        return self.frames.quirks
-
-    @property
-    def classes(self) -> U8Array:
-        """uint8 by frame: native.FREE and the others."""
-        if self.rmap.watches:
-            reach.refresh(self)
-        if self.quirks.mlock_hangs:
-            self.frames.mark_mlocked()
-        return self.frames.classes
-
-    @property
-    def pages_sharing(self) -> int:
-        """Ptes that point to a kept page, beyond the first of each."""
-        return self.frames.pages_sharing
-
-    @property
-    def pages_zero_sharing(self) -> int:
-        """Ptes that point to the merged zero page."""
-        return self.zero_ptes
-
-    @property
-    def frames_used(self) -> int:
-        """Frames that are not free."""
-        return self.frames.n - self.frames.n_free
-
-    @property
-    def frames_saved(self) -> int:
-        """Frames more that there would be without merging; found by a look at all ptes."""
-        return self.origins.saved()
-
-    def merge(self, pages: IdsLike, kpages: IdsLike) -> BoolArray | None:
-        """Let every pte of pages[i] point to kpages[i]. Returns a bool array of the refused, or None."""
-        pages, kpages = ids_array(pages), ids_array(kpages)
-        refused = merge.merge(self, pages, kpages)
-        self.frames_merged(pages, kpages, refused)
-        return refused
-
-    def merge_zero(self, pages: Pages) -> BoolArray | None:
-        """Let every pte of pages point to the zero page. Returns a bool array of the refused, or None."""
-        pages = ids_array(pages)
-        refused = merge.merge_zero(self, pages)
-        self.frames_merged(pages, pages, refused)
-        return refused
-
-    def split(self, pages: Pages) -> None:
-        """Give all who share these merged frames private copies."""
-        merge.split(self, ids_array(pages))
-
-    def unmerge_all(self) -> None:
-        """Give every merged pte, those of the zero page too, a frame of its own."""
-        merge.unmerge(self, self.mms.values(), 0, LIMIT)
-
-    def keep(self, pages: Pages) -> BoolArray | None:
-        """Make kept pages of pages without merging anything. Returns a bool array of the refused, or None."""
-        kept = merge.can_keep(self, ids_array(pages))
-        return None if kept.all() else ~kept
-
-    def hold(self, pages: Pages) -> None:
-        """Take a reference on each frame that nobody will ever drop."""
-        self._pin(np.asarray(pages))
-
-    def forget(self, pages: Pages) -> None:
-        """The policy tracks these pages no more: what it has counted for them stays counted."""
-        self.frames.replaced[pages] = 0
-
-    def anon_vma(self, pages: Pages) -> U32Array:
-        """Return an anon_vma, alive, of each frame."""
-        return merge.anon_vmas(self, pages)
-
-    def is_sharer(self, kpages: Pages, anon_vmas: U32Array) -> BoolArray:
-        """Return whether anon_vmas[i] is that of kept page kpages[i], or a pte of it is found through it."""
-        return merge.is_sharer(self, kpages, anon_vmas)
-
-    def get_anon_vma(self, anon_vmas: U32Array) -> None:
-        """Take a reference on each anon_vma; one may repeat."""
-        self.rmap.get(anon_vmas)
-
-    def put_anon_vma(self, anon_vmas: U32Array) -> None:
-        """Drop a reference on each anon_vma; one may repeat."""
-        self.rmap.put(np.asarray(anon_vmas))
 
     # ---- within the machine ----
 
@@ -408,20 +323,12 @@ class Machine(ksm.Mappings, hold.Holding):
         self.zero_ptes -= n
 
     def _alive(self, mm: Mm) -> None:
-        if not mm.alive:
-            raise UsageError(f"mm {mm.id} has exited")
+        border.check_mm(self, mm)
 
     def _range(self, mm: Mm, address: int, n: int) -> tuple[int, int]:
-        """Return (first, end) in virtual page numbers. UsageError unless that is a range of pages of a living mm."""
-        self._alive(mm)
-        if address % self.page_size or address < 0:
-            raise UsageError(f"address {address:#x} is no multiple of the page size, {self.page_size} bytes")
-        first = address // self.page_size
-        if n < 1 or first + n > LIMIT:
-            top = LIMIT * self.page_size
-            raise UsageError(f"{n} pages at {address:#x}: a range has at least one page and ends below {top:#x}")
-        return first, first + n
+        return border.page_range(self, mm, address, n)
 
+    @exclusive
     def check(self) -> None:
         """Raise AssertionError unless every count is what the page tables say, and every frame can be found."""
         check.check(self)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pksm.arrays import BoolArray, I64Array, IdsLike, IntArray, Pages, U32Array
-from pksm.engine.native import ids_array
+from pksm.engine.exclusive import exclusive
 from pksm.errors import PageError
 from pksm.hosts.machine import frames as flag
+from pksm.hosts.machine.border import known_frames
 from pksm.hosts.machine.fault import drop_ptes, is_pksm_zero
 from pksm.hosts.machine.merge import can_keep, require_to_unmerge, unmerge, unmerge_slots
 from pksm.hosts.machine.mm import LOCKED, MERGEABLE
@@ -232,6 +233,7 @@ class Mappings:
         """Return the frame that each virtual page maps in opted-in memory, or NO_FRAME: uint32."""
         return frames_at(self, mms, pages)
 
+    @exclusive
     def merge_ptes(
         self: Any,
         mms: IdsLike,
@@ -243,12 +245,16 @@ class Mappings:
 
         Returns a bool array of the refused, or None.
         """
-        return merge_ptes(self, np.asarray(mms), np.asarray(pages), ids_array(frames), ids_array(kpages))
+        return merge_ptes(
+            self, np.asarray(mms), np.asarray(pages), known_frames(self, frames), known_frames(self, kpages)
+        )
 
+    @exclusive
     def merge_zero_ptes(self: Any, mms: IdsLike, pages: IdsLike, frames: IdsLike) -> BoolArray | None:
         """Let these ptes, which map `frames`, point to the zero page. Returns a bool array of the refused, or None."""
-        return merge_zero_ptes(self, np.asarray(mms), np.asarray(pages), ids_array(frames))
+        return merge_zero_ptes(self, np.asarray(mms), np.asarray(pages), known_frames(self, frames))
 
+    @exclusive
     def unmerge_ptes(self: Any, mms: IdsLike, pages: IdsLike) -> None:
         """Give those of these ptes that are merged frames of their own."""
         unmerge_ptes(self, np.asarray(mms), np.asarray(pages))

@@ -17,6 +17,7 @@ from pksm.engine.checksums import strategies as checksums
 from pksm.engine.checksums.adaptive import Adaptive
 from pksm.engine.checksums.plugins import Batch
 from pksm.engine.cost import Cost
+from pksm.engine.exclusive import exclusive
 from pksm.engine.native.checksums import Checksum
 from pksm.engine.settle import Rules, Settled, Verdict
 from pksm.errors import UsageError
@@ -53,6 +54,7 @@ class Ksmd(Daemon):
         checksum: Adaptive | Batch | Checksum | None = None,
     ) -> None:
         self._host = host
+        self.share_use(host)
         self._tunables = tunables or preset(SPEC.default)
         self._checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size)
         self._known = None  # sums computed before a visit, by a checksum that C can't call
@@ -167,17 +169,23 @@ class Ksmd(Daemon):
     def on_new(self, pages: Pages) -> None:
         """New pages are found when their addresses are visited."""
 
+    @exclusive
     def on_free(self, pages: IntArray) -> None:
         """These frames are free: stable nodes whose pages they were go when they are next met."""
+        pages = native.ids_array(pages)
         self._freed += len(pages)
         native.ksm_bury(self.items.table, self.items.view, pages)
 
+    @exclusive
     def moved(self, old: Pages, new: Pages) -> None:
         """Stable nodes go with their pages. Mirrors folio_migrate_ksm."""
+        old, new = native.ids_array(old), native.ids_array(new)
+        self._host.store.check_pages(np.concatenate((old, new)))
         self.items.rename(old, new)
 
     # ---- one wake-up ----
 
+    @exclusive
     def wake(self) -> int:
         """Work once, as ksmd does between two sleeps, and return the number of pages visited. Mirrors ksm_do_scan."""
         if self._tunables.run != 1:
@@ -252,6 +260,7 @@ class Ksmd(Daemon):
             self._first = 0  # all its items go, those visited already too
         items, is_whole = self.items, self._first == 0
         pages, frames, at_end = self._host.next_mapped(mm, self._first, n)
+        self._host.store.check_pages(frames)
         ids, mapped, fresh = items.meet(mm, self._first, pages, frames, at_end)
         verdicts, others = self._visit_items(ids, mapped, limit)
         done = len(verdicts)
@@ -337,6 +346,7 @@ class Ksmd(Daemon):
         if settled.count(Verdict.DROP):
             items.forget(settled.of(Verdict.DROP).ids)
 
+    @exclusive
     def check(self) -> None:
         """Raise AssertionError or TreeError unless trees, lists, stable nodes and counts agree."""
         self.items.check()

@@ -13,6 +13,7 @@ from pksm.arrays import Ids, IntArray, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
+from pksm.engine.exclusive import exclusive
 from pksm.engine.queues import PLACES, IdQueue, IdQueues
 from pksm.engine.settle import Rules, Settled, Verdict, class_of, settle
 from pksm.engine.summing import Summing
@@ -57,6 +58,7 @@ class Pksmd(Daemon):
         if threads < 1:
             raise UsageError(f"threads {threads}: must be one at least")
         self._host = host
+        self.share_use(host)
         self._tunables = tunables or preset(SPEC.default)
         self._faults = self._tunables.faults
         self._may_have_lost = False  # items, to a fault it has or had
@@ -159,16 +161,21 @@ class Pksmd(Daemon):
 
     # ---- what the host tells ----
 
+    @exclusive
     def on_new(self, pages: Pages) -> None:
         """Track newly born pages (uint32): tail of the new list."""
+        pages = native.ids_array(pages)
+        self._host.store.check_pages(pages)
         ids = self.items.allocate(pages)
         self.items.set_flags(ids, native.INITCHECKSUM)
         self._new.push(ids)
 
+    @exclusive
     def on_free(self, pages: Pages) -> None:
         """Let freed pages (uint32) go; those not tracked are passed over. Mirrors pksm_del_anon_page."""
+        pages = native.ids_array(pages)
         if self._awake:  # their verdicts may be under way: the drain step is soon enough
-            self._deleted.push_parted(native.ids_array(pages))
+            self._deleted.push_parted(pages)
             return
         ids = self.items.detach(pages)
         if self._tunables.reclaim == "del-list":
@@ -181,17 +188,18 @@ class Pksmd(Daemon):
     def _reclaim(self, ids: Ids) -> None:
         """Off all lists, out of the tree, anon_vmas put, ids free."""
         anon_vmas = self._stable_anon.release(self.items, ids, self._lists)
-        if len(anon_vmas):
-            self._host.put_anon_vma(anon_vmas)
         self.items.free_blank(ids)
+        if len(anon_vmas):
+            self._host.put_anon_vma(anon_vmas)  # last: a host's error leaves nothing half done
 
     def _alive(self, ids: Ids) -> U32Array:
         """Those whose pages have not died during this wake-up."""
         return self.items.where(ids, native.DELLIST, 0)
 
+    @exclusive
     def written(self, pages: Pages) -> None:
         """Visit unmerged pages (uint32) again whose bytes have changed, without waiting for the update period."""
-        ids = self.items.where(self.items.item_of(pages), native.UNSTABLE, native.UNSTABLE)
+        ids = self.items.where(self.items.item_of(native.ids_array(pages)), native.UNSTABLE, native.UNSTABLE)
         self._visit_again(ids, native.INITCHECKSUM)
 
     def _visit_again(self, ids: Ids, flags: int) -> None:
@@ -222,6 +230,7 @@ class Pksmd(Daemon):
 
     # ---- one wake-up ----
 
+    @exclusive
     def wake(self) -> int:
         """Work once, as pksmd does between two sleeps, and return the number of items visited.
 
@@ -407,6 +416,7 @@ class Pksmd(Daemon):
             self._summing.resum_stable(self.items, self._tunables.order)
             self._set_rules()
 
+    @exclusive
     def check(self) -> None:
         """Raise AssertionError or TreeError unless trees, lists, records and pages agree."""
         unchanged_since = self._host.store.view if self._tunables.order == "checksum" else None
