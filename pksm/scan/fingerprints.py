@@ -3,19 +3,18 @@
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
-from pksm.errors import PksmError, UsageError
+from pksm.errors import UsageError
+from pksm.linux import new_file as new_files
 from pksm.scan.gather import Gathered
 from pksm.scan.remarks import of_reading
 from pksm.sources import fingerprints as layout
 from pksm.sources.base import Source
-from pksm.sources.files import OpenFile
 
 AT_ONCE = 1 << 16  # pages
 
@@ -37,50 +36,12 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Keep]:
     The file is there, whole and for its owner only, when the block ends. Nothing is left of it, and what was there
     stays, when the block fails or wrote nothing. Refuses to replace a file that holds something else.
     """
-    path = os.fspath(path)
-    _refuse_others(path)
-    try:
-        file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (closed below); mode 0600
-            dir=os.path.dirname(path) or ".", prefix=".pksm-", delete=False
-        )
-    except OSError as error:
-        raise PksmError(f"{path}: cannot be written: {error.strerror}") from None
-    done = False
-    try:
-        with file:
-
-            def write(gathered: Gathered, page_size: int) -> None:
-                nonlocal done
-                _write(file, gathered, page_size, _table(gathered))
-                file.flush()
-                os.fsync(file.fileno())
-                done = True
-
-            yield write
-        if done:
-            os.replace(file.name, path)
-    except OSError as error:
-        done = False
-        raise PksmError(f"{path}: cannot be written: {error.strerror}") from None
-    except BaseException:
-        done = False
-        raise
-    finally:
-        if not done:
-            os.unlink(file.name)
+    with new_files.new_file(os.fspath(path), "fingerprints", _are_fingerprints) as new:
+        yield lambda gathered, page_size: new.write(lambda file: _write(file, gathered, page_size, _table(gathered)))
 
 
-def _refuse_others(path):
-    if os.path.isdir(path):
-        raise UsageError(f"{path}: is a directory; name a file for the fingerprints")
-    if os.path.lexists(path) and (not os.path.isfile(path) or os.path.getsize(path)):
-        if not os.path.isfile(path) or not _holds_fingerprints(path):
-            raise UsageError(f"{path}: is there already and holds no fingerprints; name another file")
-
-
-def _holds_fingerprints(path):
-    with contextlib.closing(OpenFile(path)) as file:
-        return layout.sniff(file)
+def _are_fingerprints(head: bytes) -> bool:
+    return head.startswith(layout.MAGIC)
 
 
 def _write(file, gathered, page_size, table):

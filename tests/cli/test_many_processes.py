@@ -11,7 +11,7 @@ import time
 import pytest
 
 from pksm.cli.main import main
-from pksm.linux.proc import access, processes
+from pksm.linux.proc import access, processes, tasks
 
 from support.cli_runs import ROOT, as_nobody, environment, is_one_line, on_terminal, run, start
 
@@ -36,7 +36,7 @@ def holders(count):
 @pytest.fixture
 def kernel_threads():
     found = []
-    for pid in processes.all_pids():
+    for pid in tasks.pids():
         try:
             access.check_kind(pid)
         except access.UnreadError as error:
@@ -54,6 +54,11 @@ def test_all_pids():
     with holders(1) as pids:
         found = processes.all_pids()
         assert pids[0] in found and os.getpid() not in found and os.getppid() in found
+
+
+def test_kernel_threads_are_no_processes_to_scan(kernel_threads):
+    """No process, no line about it, and no partial result because of it."""
+    assert not set(kernel_threads) & set(processes.all_pids())
 
 
 def test_all(capfd, monkeypatch, kernel_threads):
@@ -176,7 +181,7 @@ def test_what_can_not_be_meant(capfd, tmp_path):
         (["--freeze-timeout", "5", ram], "--freeze"),
         (["--freeze", ram], "no live process"),
         (["--racy", "maybe", ram], "--racy"),
-        (["--fingerprints", ram, ram], "holds no fingerprints"),
+        (["--fingerprints", ram, ram], "does not hold fingerprints"),
     ):
         done = run(capfd, "scan", *arguments)
         assert done.code == 2 and is_one_line(done.err, word)

@@ -10,10 +10,17 @@ CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 
 
 def all_pids() -> list[int]:
-    """Return the ids of all processes that /proc shows, but our own, in order."""
+    """Return the ids of all processes that /proc shows, but our own and kernel threads, in order."""
     access.check_namespace()
     own = os.getpid()
-    return [pid for pid in tasks.pids() if pid != own]
+    return [pid for pid in tasks.pids() if pid != own and not _is_kernel_thread(pid)]
+
+
+def _is_kernel_thread(pid: int) -> bool:
+    try:
+        return tasks.read_stat(pid).is_kernel_thread
+    except (OSError, PksmError):
+        return False  # whoever opens it finds out why
 
 
 def find_cgroup(path: "str | os.PathLike[str]") -> str:
@@ -32,7 +39,7 @@ def find_cgroup(path: "str | os.PathLike[str]") -> str:
 
 
 def cgroup_pids(directory: str) -> list[int]:
-    """Return the ids of all processes in a control group and those below it, but our own, in order.
+    """Return the ids of all processes in a control group and those below it, but our own and kernel threads, in order.
 
     Raises PksmError when the group itself can't be read; one below it may vanish meanwhile.
     """
@@ -43,7 +50,8 @@ def cgroup_pids(directory: str) -> list[int]:
                 pids |= _members(folder)
             except PksmError:
                 continue  # removed meanwhile: its processes had ended
-    return sorted(pids - {os.getpid(), 0})  # 0: a process of a namespace that is not seen from here
+    pids -= {os.getpid(), 0}  # 0: a process of a namespace that is not seen from here
+    return sorted(pid for pid in pids if not _is_kernel_thread(pid))
 
 
 def _members(directory: str) -> set[int]:
