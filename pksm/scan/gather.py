@@ -127,15 +127,24 @@ def _gather_one(
             for region in source.regions(page_size, intake.allocate, progress):
                 reading.take(region)
             reading.complete = True
-        if reading.complete or reading.mapped:
-            gathered.taken.append(reading.taken())
     except (UsageError, MemoryError):
         raise
     except Exception as error:
         gathered.failed.append(as_error_of(source.name, error))
-        if reading.mapped:
-            gathered.taken.append(reading.taken())
+    if reading.complete or reading.mapped:
+        gathered.taken.append(reading.taken(_facts(source, gathered)))
     gathered.untold += reading.untold
+
+
+def _facts(source: Source, gathered: Gathered) -> dict[str, Any]:
+    """Return a copy of the source's facts; none where it fails to give them."""
+    try:
+        return dict(source.facts())
+    except MemoryError:
+        raise
+    except Exception as error:
+        gathered.failed.append(as_error_of(source.name, error))
+        return {}
 
 
 class _Reading:
@@ -190,13 +199,12 @@ class _Reading:
         machine = self._source.machine
         return self._intake.add_copies(region.copies, index, frames, exclusive, machine), mapping
 
-    def taken(self) -> Taken:
-        """Return all that was read."""
+    def taken(self, facts: dict[str, Any]) -> Taken:
+        """Return all that was read. facts: of the source."""
         source, counts = self._source, self._counts
         starts, segments = ([], []) if not self._segments else zip(*self._segments, strict=True)
-        facts = source.facts()
         images = {"not_resident": counts[State.HOLE], "left_out": counts[State.EXCLUDED]}
-        reasons = facts.pop("out_of_reach", images)
+        reasons = dict(facts.pop("out_of_reach", images))
         reasons["untold"] = reasons.get("untold", 0) + self.untold
         return Taken(
             name=source.name,

@@ -31,7 +31,7 @@ ROOMS = {
     "__main__": {"cli"},
     "__init__": {"*"},  # names handed on, loaded when they are first used
     "checksums": {"engine"},  # the public name of engine.checksums
-    "testing": {"policies", "hosts", "sources", "engine", "protocols"},
+    "testing": {"policies", "hosts", "sources", "engine", "protocols", "extents"},
     "protocols": {"engine"},
     "extents": set(),
     "documents": set(),

@@ -129,6 +129,40 @@ def test_a_source_that_gave_nothing_is_not_listed():
     assert [taken.name for taken in gathered.taken] == ["whole"] and len(gathered.failed) == 1
 
 
+@pytest.mark.parametrize(
+    "error", [ValueError("too\nbad"), KeyError("x"), OSError(5, "Input/output error"), IndexError()]
+)
+def test_whatever_fails_in_one_source_is_its_own_error(error):
+    """A bug in a reader: named with its class, and the others count."""
+    broken = GivenSource("broken", data(page("a")), then=failing(error))
+    gathered = collect(broken, GivenSource("whole", data(page("b"))))
+    (found,) = gathered.failed
+    assert str(found).startswith(f"broken: its reader failed with {type(error).__name__}")
+    assert "\n" not in str(found) and found.__cause__ is error
+    assert contents(gathered, gathered.born) == ["a", "b"] and gathered.partial
+    with pytest.raises(type(error)):  # nothing is left: it shows where it comes from
+        collect(GivenSource("broken", [], then=failing(error)))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt(), SystemExit()])
+def test_what_is_not_the_sources_fault_goes_through(error):
+    with pytest.raises(type(error)):
+        collect(GivenSource("broken", data(page("a")), then=failing(error)), GivenSource("whole", data(page("b"))))
+
+
+class Strange(GivenSource):
+    """A source whose facts are wrong once it is read."""
+
+    def facts(self):
+        return {}["missing"]
+
+
+def test_facts_that_fail_are_the_sources_error():
+    gathered = collect(Strange("strange", data(page("a"))), GivenSource("whole", data(page("b"))))
+    assert [taken.name for taken in gathered.taken] == ["strange", "whole"] and "KeyError" in str(gathered.failed[0])
+    assert contents(gathered, gathered.born) == ["a", "b"]
+
+
 def test_errors_that_are_raised():
     with pytest.raises(PksmError, match="first"):
         collect(*[GivenSource(name, [], then=failing(PksmError(name))) for name in ("first", "second")])

@@ -336,6 +336,38 @@ def test_opened_closes_all_and_raises_the_first_error(tmp_path):
     assert made[-1].closed
 
 
+def test_openers_that_fail_otherwise_are_errors_of_their_source(tmp_path):
+    made = GivenSource("one", data(page("a")))
+
+    def fail():
+        raise ZeroDivisionError("in a reader")
+
+    with opened([lambda: made, fail]) as (found, errors):
+        result = scan(found, Settings(page_size=SIZE), errors=errors)
+    assert result["partial"] and any("ZeroDivisionError: in a reader" in line for line in result["warnings"])
+    with pytest.raises(ZeroDivisionError), opened([fail, fail]):
+        pass
+
+
+def test_memory_that_runs_out_is_no_error_of_a_source():
+    def fail():
+        raise MemoryError
+
+    with pytest.raises(MemoryError), opened([lambda: GivenSource("one", data(page("a"))), fail]):
+        pass
+
+
+def test_a_source_that_does_not_close_changes_no_result(tmp_path):
+    class Stuck(GivenSource):
+        def close(self):
+            raise OSError("stuck")
+
+    with pytest.warns(UserWarning, match="one: its reader failed with OSError: stuck"):
+        with opened([lambda: Stuck("one", data(page("a")))]) as (found, _):
+            result = scan(found, Settings(page_size=SIZE))
+    assert result["totals"]["pages"] == 1
+
+
 def test_a_file_that_shrinks_is_named(tmp_path):
     native.catch_bus_errors()
     path = write_file(tmp_path / "ram", [page(str(number), 4096) for number in range(64)], 4096)

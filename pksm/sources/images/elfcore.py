@@ -31,6 +31,7 @@ class ElfCore(mapped.MappedImage):
     def _open(self):
         core = elf.read_core(self)
         self._reasons = None
+        self._clear()
         if core.physical:
             self.kind = "qemu"
             guest.lay_out(self, core)
@@ -39,8 +40,7 @@ class ElfCore(mapped.MappedImage):
             self._lay_out(core)
 
     def _regions(self, page_size, allocate, progress):
-        self._out = np.zeros(len(segments.REASONS), np.int64)
-        self._holes = 0
+        self._clear()
         for region in super()._regions(page_size, allocate, progress):
             if self._reasons is not None:
                 self._count_out_of_reach(region.runs)
@@ -53,6 +53,10 @@ class ElfCore(mapped.MappedImage):
         out = dict(zip(segments.REASONS, self._out.tolist(), strict=True))
         left_out = out.pop("left_out") + out.pop("")  # of its own pages, those that are cut off
         return {"out_of_reach": {"not_resident": self._holes, "left_out": left_out, **out}}
+
+    def _clear(self):
+        self._out = np.zeros(len(segments.REASONS), np.int64)  # pages by reason
+        self._holes = 0
 
     def _count_out_of_reach(self, runs):
         out = runs[runs["state"] == State.EXCLUDED]
