@@ -38,7 +38,7 @@ MODULES = {
     "pksm.validation": ["validate", "truth"],
     "pksm.report": ["table", "csv"],
     "pksm.linux.ksm": ["read", "write", "Borrowed"],
-    "pksm.testing": ["check_host", "check_policy"],
+    "pksm.testing": ["check_host", "check_policy", "check_source"],
 }
 # Beside these, the rows that they are made of.
 DOCUMENTS = {
