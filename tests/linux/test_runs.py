@@ -40,7 +40,7 @@ def layouts(draw):
 def test_runs_between(layout):
     vmas, resident, start, end = layout
     vma_array = np.array(
-        [(low * PAGE, high * PAGE, kind == "device", kind == "barred", True, 0) for low, high, kind in vmas],
+        [(low * PAGE, high * PAGE, kind == "device", kind == "barred", True, False, 0) for low, high, kind in vmas],
         procmaps.VMA,
     )
     resident_array = np.array([(low * PAGE, high * PAGE) for low, high in resident], pagemap.RESIDENT)
@@ -170,7 +170,9 @@ def test_resident_runs_by_entries(kinds, lengths, max_pages):
     entries = np.array([ENTRIES[kind] for kind in kinds], np.uint64)
     edges = [*(edge for edge in itertools.accumulate(lengths, initial=0) if edge < len(kinds)), len(kinds)]
     areas = [(low, high, index % 3 != 1) for index, (low, high) in enumerate(itertools.pairwise(edges))]
-    vmas = np.array([(low * PAGE, high * PAGE, False, False, some, 0) for low, high, some in areas], procmaps.VMA)
+    vmas = np.array(
+        [(low * PAGE, high * PAGE, False, False, some, False, 0) for low, high, some in areas], procmaps.VMA
+    )
     found, reached = [], 0
     for part, reached in MadeUpPagemap(lambda page: entries[page])._scan_entries(vmas, max_pages):
         pages = [address // PAGE for low, high in part.tolist() for address in range(low, high, PAGE)]

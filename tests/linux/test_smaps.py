@@ -218,3 +218,20 @@ def test_mergeable_areas(monkeypatch):
     monkeypatch.setattr(smaps.text, "read", lambda path: data)
     monkeypatch.setattr(smaps.tasks, "directory", lambda pid: "/proc/7")
     assert smaps.mergeable_areas(7) == [(PAGE, 2 * PAGE), (5 * PAGE, 9 * PAGE)]
+
+
+@pytest.mark.parametrize(
+    ("ksm", "flags", "ksmd_runs", "merged"),
+    [
+        ("KSM: 4 kB\n", "rd mg", False, True),
+        ("KSM: 0 kB\n", "rd mg", False, False),
+        ("KSM: 0 kB\n", "rd mg", True, True),
+        ("KSM: 0 kB\n", "rd", True, False),
+        ("", "rd mg", False, True),
+        ("", "rd", True, False),
+    ],
+)
+def test_which_areas_may_have_pages_of_ksm(ksm, flags, ksmd_runs, merged):
+    """Those that have some now, those where ksmd may merge some at any time, and, where smaps has no count, any."""
+    data = f"{PAGE:x}-{2 * PAGE:x} rw-p 00000000 00:00 0 \nRss: 4 kB\n{ksm}VmFlags: {flags}\n".encode()
+    assert smaps.parse_smaps(data, ksmd_runs=ksmd_runs).vmas["merged"].tolist() == [merged]

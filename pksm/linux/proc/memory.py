@@ -1,8 +1,8 @@
 """Copy pages of another process by process_vm_readv where that is harmless, else through /proc/PID/mem.
 
 process_vm_readv pins the pages it reads, and pinning an anonymous page that is mapped more than once makes the kernel
-give the process a copy of its own (since Linux 5.19). Frames shared after a fork or merged by KSM would be torn apart
-by looking at them; /proc/PID/mem, slower, leaves them as they are.
+give the process a copy of its own (since Linux 5.19); a page of KSM's is copied even if it is mapped once. Frames shared
+after a fork or merged by KSM would be torn apart by looking at them; /proc/PID/mem, slower, leaves them as they are.
 """
 
 import ctypes
@@ -51,7 +51,7 @@ class ProcessMemory:
     def read_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray) -> Iterator[Batch]:
         """Copy the pages of DATA runs into `buffer` (n_pages, page_size), batch by batch, in any order.
 
-        `exclusive` (bool, one a page) tells which are mapped once. Yields after each batch (first page, end page,
+        `exclusive` (bool, one a page) tells which are mapped once and are not KSM's. Yields after each batch (first page, end page,
         lost): `lost` is a bool array of the batch's pages, or None when all were read.
         """
         copies = _Copies(data, exclusive, buffer, READ_BYTES)

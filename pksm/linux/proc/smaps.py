@@ -14,8 +14,19 @@ from pksm.linux.proc.segments import MemoryEnd, memory_end_in
 
 # `device`: no memory of the process's own, never read. `barred`: resident, but out of merging's reach (huge pages
 # of hugetlbfs) or another process's business to fill (userfaultfd: reading could wait for its handler for ever).
+# `merged`: pages of it may be KSM's own, which only /proc/PID/mem reads without unmerging them.
 # `reason`: an index into REASONS, why resident pages of it that are not anonymous, or any if barred, are out of reach.
-VMA = np.dtype([("start", "i8"), ("end", "i8"), ("device", "?"), ("barred", "?"), ("resident", "?"), ("reason", "u1")])
+VMA = np.dtype(
+    [
+        ("start", "i8"),
+        ("end", "i8"),
+        ("device", "?"),
+        ("barred", "?"),
+        ("resident", "?"),
+        ("merged", "?"),
+        ("reason", "u1"),
+    ]
+)
 REASONS = ("file", "shared", "huge", "userfault", "device")
 
 USER_SPACE_END = 1 << 63
@@ -23,6 +34,7 @@ KERNEL_AREAS = {b"[vvar]", b"[vvar_vclock]"}
 USERFAULT_FLAGS = {b"um", b"ui"}  # missing and minor faults go to a handler
 HUGETLB_FLAG = b"ht"
 MERGEABLE_FLAG = b"mg"
+KSMD_RUNS = "/sys/kernel/mm/ksm/run"
 DEVICE_FLAGS = {b"io", b"pf"}
 # Mappings of what may write to the process's memory while it sleeps: asynchronous I/O, io_uring, KVM, devices.
 DEVICE_NAMES = (b"anon_inode:", b"/[aio]", b"/dev/")
@@ -70,7 +82,7 @@ class _Entry:
 
 def read_address_space(pid: int) -> AddressSpace:
     """Read /proc/PID/smaps; empty when the process has no memory any more. Raises OSError, MalformedError."""
-    return parse_smaps(_read(pid), memory_end_in(pid))
+    return parse_smaps(_read(pid), memory_end_in(pid), text.number_in(KSMD_RUNS) == 1)
 
 
 def mergeable_areas(pid: int) -> list[tuple[int, int]]:
@@ -78,12 +90,13 @@ def mergeable_areas(pid: int) -> list[tuple[int, int]]:
     return [(entry.area.start, entry.area.end) for entry in _entries(_read(pid)) if MERGEABLE_FLAG in entry.flags]
 
 
-def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None) -> AddressSpace:
+def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None, ksmd_runs: bool = False) -> AddressSpace:
     """Parse the text of a smaps file; areas of the kernel's half of the address space are left out.
 
     Args:
         data: the text.
         memory_end: tells how far the memory of a program file goes; see segments.py.
+        ksmd_runs: whether pages of mergeable areas may be merged at any time.
 
     Raises:
         MalformedError: areas are empty, overlap, or are out of order.
@@ -99,19 +112,20 @@ def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None) -> Addre
         kind = "shared" if access.endswith(b"s") else "file"
         reason = "device" if device else "userfault" if userfault else "huge" if huge else kind
         resident = entry.rss > 0 or huge
-        rows.append((entry.area.start, entry.area.end, device, barred, resident, REASONS.index(reason)))
+        merged = bool(entry.ksm) or (MERGEABLE_FLAG in flags and (entry.ksm is None or ksmd_runs))
+        rows.append((entry.area.start, entry.area.end, device, barred, resident, merged, REASONS.index(reason)))
         anonymous_bytes += 0 if device or barred else entry.anonymous
         userfault_bytes += entry.rss if userfault else 0
     areas = [entry.area for entry in entries]
     names = names_of(areas, memory_end)
-    merged = [entry.ksm for entry in entries if entry.ksm is not None]
+    ksm_bytes = [entry.ksm for entry in entries if entry.ksm is not None]
     return AddressSpace(
         mappings=[Mapping(name, area.start, area.end) for name, area in zip(names, areas, strict=True)],
         vmas=np.array(rows, VMA),
         anonymous_bytes=anonymous_bytes,
         userfault_bytes=userfault_bytes,
         swapped_bytes=sum(entry.swap for entry in entries),
-        ksm_bytes=sum(merged) if merged else None,
+        ksm_bytes=sum(ksm_bytes) if ksm_bytes else None,
         has_devices=any(area.name.startswith(DEVICE_NAMES) and not area.name.startswith(PLAIN_NAMES) for area in areas),
     )
 

@@ -175,7 +175,8 @@ class _Reading:
         copies = allocate(len(frames))
         buffer = copies.array
         states = np.full(len(buffer), State.EXCLUDED, np.uint8)
-        for head, end, lost in self.memory.read_runs(data, exclusive, buffer):
+        own = exclusive & ~np.repeat(self.space.vmas["merged"][data["mapping"]], data["pages"].astype(np.int64))
+        for head, end, lost in self.memory.read_runs(data, own, buffer):
             if not self.alive():
                 self.ended = True
                 break
@@ -190,7 +191,7 @@ class _Reading:
             self.holes += len(zero)
         self.frozen &= time.monotonic() < self.source.frozen_until
         if look_again and not (self.ended or self.frozen or self.stillness.lasts()):
-            self._look_again(data, exclusive, buffer, states)
+            self._look_again(data, own, buffer, states)
         read = states == State.DATA
         self.pages_read += int(read.sum())
         if not read.all():
@@ -216,7 +217,7 @@ class _Reading:
         self.excluded += np.bincount(reason, out["pages"], len(self.excluded)).astype(np.int64)
         self.holes += int(runs["pages"][runs["state"] == State.HOLE].sum())
 
-    def _look_again(self, data, exclusive, buffer, states):
+    def _look_again(self, data, own, buffer, states):
         """Count the pages that were written since they were read, and exclude them if they shall be dropped.
 
         What was unmapped counts, too. What was swapped out is not looked at: that would bring it back.
@@ -224,8 +225,8 @@ class _Reading:
         flags = pagemap.flags_of(self.pages.entries(data))
         away = ~pagemap.is_anonymous(flags)
         gone = away & ~pagemap.is_swapped(flags)
-        exclusive = exclusive & pagemap.is_exclusive(flags)  # it may have forked since
-        for head, end, changed in self.memory.compare_runs(data, exclusive, away, buffer):
+        own = own & pagemap.is_exclusive(flags)  # it may have forked since
+        for head, end, changed in self.memory.compare_runs(data, own, away, buffer):
             if not self.alive():
                 break
             if changed is not None:
