@@ -1,5 +1,6 @@
 """Whatever processes do between two wake-ups, the kernel's ksmd and ours count the same after each."""
 
+import itertools
 import os
 import random
 
@@ -140,7 +141,7 @@ class Story:
             return
         address, n = part
         spans = [self.pair.machine.vmas.span(vma) for vma in process.mm.vmas]
-        holes = [end for (_, end), (start, _) in zip(spans, spans[1:], strict=False) if start - end >= n]
+        holes = [end for (_, end), (start, _) in itertools.pairwise(spans) if start - end >= n]
         to = self.rng.choice([*holes, None])
         process.mremap(address, n, self._take(n) if to is None else to * PAGE_SIZE)
 
