@@ -20,6 +20,7 @@ settings.register_profile("long", max_examples=5000, deadline=None, print_blob=T
 settings.load_profile("dev")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     for item in items:
         group = "kernel" if item.get_closest_marker("kernel") else item.path.as_posix()

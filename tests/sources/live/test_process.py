@@ -355,6 +355,7 @@ def test_process_that_ends_at_any_line(way):
                     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT * (line % 2))
             return trace if f"{os.sep}pksm{os.sep}sources{os.sep}" in frame.f_code.co_filename else None
 
+        before = sys.gettrace()
         sys.settrace(trace)
         try:
             source, regions = read(process.pid)
@@ -364,7 +365,7 @@ def test_process_that_ends_at_any_line(way):
             assert str(process.pid) in str(error) and "\n" not in str(error)
             return count, None
         finally:
-            sys.settrace(None)
+            sys.settrace(before)
             process.kill()
             process.communicate()
 

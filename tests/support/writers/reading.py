@@ -72,6 +72,7 @@ def lines_run(path, page_size=4096):
         return trace
 
     source = sources.open_target(path)  # outside: modules that are loaded here would count, too
+    before = sys.gettrace()
     sys.settrace(trace)
     try:
         for _ in source.regions(
@@ -79,6 +80,6 @@ def lines_run(path, page_size=4096):
         ):
             pass
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
         source.close()
     return count
