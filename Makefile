@@ -10,8 +10,8 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 NO_PACKAGES = { echo "pksm: could not install its dependencies: pip's message above says why" >&2; exit 1; }
 SOURCES := setup.py pyproject.toml $(shell find csrc -name "*.[ch]" -o -name "*.py")
 C_FILES = $(shell find csrc tests/c ci -name "*.[ch]")
-# Each file of tests is for one worker alone; those that use the running kernel's KSM are for one and the same.
-PYTEST := -m pytest --hypothesis-profile=ci -n auto --maxprocesses=4 --dist=loadgroup
+# Each file of tests is for one worker alone, because its fixtures are made once.
+PYTEST := -m pytest --hypothesis-profile=ci -n auto --maxprocesses=4 --dist=loadfile
 COVERAGE := build/coverage
 
 .DELETE_ON_ERROR:

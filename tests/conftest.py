@@ -1,10 +1,12 @@
 """hypothesis profiles: dev (the default, quick), ci (`make test`), long (before a release); who runs beside whom.
 
-With several workers a file of tests is for one of them, because its fixtures are made once; the running kernel has one
-KSM, so all that use it are for one worker.
+The running kernel has one KSM: tests that use it wait for each other.
 """
 
+import fcntl
+import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -20,8 +22,23 @@ settings.register_profile("long", max_examples=5000, deadline=None, print_blob=T
 settings.load_profile("dev")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items):
-    for item in items:
-        group = "kernel" if item.get_closest_marker("kernel") else item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+KSM = Path("/sys/kernel/mm/ksm")
+USERS_OF_KSM = pytest.StashKey[set[Path]]()
+
+
+def pytest_collection_modifyitems(config, items):
+    config.stash[USERS_OF_KSM] = {item.path for item in items if item.get_closest_marker("kernel")}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ksm_alone(request):
+    """Let files of tests that use the running kernel's KSM wait for each other, in other workers and runs too."""
+    if request.path not in request.config.stash[USERS_OF_KSM] or not KSM.is_dir():
+        yield
+        return
+    lock = os.open(KSM, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

@@ -55,24 +55,37 @@ CONTAINERS = (
     Container(rb"LibvirtQemud(Save|Part)", "a saved state of virsh (save, managedsave, snapshot)", _QEMU),
     Container(rb"LibxlFmt|LinuxGuestRecord", "a saved state of Xen", "dump the running guest with xl dump-core"),
     Container(rb"\x7fVirtualBox SavedState", "a saved state of VirtualBox", _VIRTUALBOX),
-    Container(rb"[\xd0-\xd3]\xbe\xd2\xbe", "a state of VMware (vmss, vmsn)",
-              "give the .vmem file beside it, or convert it with vmss2core"),  # fmt: skip
+    Container(
+        rb"[\xd0-\xd3]\xbe\xd2\xbe",
+        "a state of VMware (vmss, vmsn)",
+        "give the .vmem file beside it, or convert it with vmss2core",
+    ),
     # disk images
     Container(rb"QFI\xfb", "a qcow2 image", _DISK),
     Container(rb"KDMV|COWD|# Disk DescriptorFile", "a VMDK image", _DISK),
     Container(rb"vhdxfile|conectix", "a VHD image", _DISK),
     Container(rb"<<< .{60}\x7f\x10\xda\xbe", "a VDI image", _DISK),
     # dumps of other systems, and of forensic tools
-    Container(rb"PAGEDU(64|MP)", "a crash dump of Windows",
-              "its pages are read as they lie behind its header, those of a bitmap dump only in part", True),  # fmt: skip
+    Container(
+        rb"PAGEDU(64|MP)",
+        "a crash dump of Windows",
+        "its pages are read as they lie behind its header, those of a bitmap dump only in part",
+        True,
+    ),
     Container(rb"MDMP", "a minidump of Windows", "dump the whole memory of the process, or read it alive"),
     Container(rb"(?i:hibr|wake|rstr)", "a hibernation file of Windows, compressed", _WINDOWS),
-    Container(rb".{4086}(S1SUSPEND|LINHIB0001)", "a hibernation image of Linux, compressed", "resume it and scan alive"),
-    Container(rb"\xcf\xfa\xed\xfe|\xfe\xed\xfa\xcf", "a Mach-O core",
-              "its pages are read as they lie in the file, its headers with them", True),  # fmt: skip
+    Container(
+        rb".{4086}(S1SUSPEND|LINHIB0001)", "a hibernation image of Linux, compressed", "resume it and scan alive"
+    ),
+    Container(
+        rb"\xcf\xfa\xed\xfe|\xfe\xed\xfa\xcf",
+        "a Mach-O core",
+        "its pages are read as they lie in the file, its headers with them",
+        True,
+    ),
     Container(rb"\xed\x23\x8f\x61\x73\x01\x19\xa8", "a dump of LKCD, compressed", "convert it with the tool crash"),
     Container(rb"[EL]VF\x09\x0d\x0a\xff\0", "an EnCase image (EWF)", "export it as raw memory with ewfexport"),
-)  # fmt: skip
+)
 _PATTERNS = tuple((re.compile(container.magic, re.DOTALL), container) for container in CONTAINERS)
 
 
