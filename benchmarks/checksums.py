@@ -21,6 +21,7 @@ import numpy as np
 from pksm.bench.run import machine
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
+from pksm.engine.native.door import ffi
 from pksm.linux import system
 from pksm.profiler import speed
 from pksm.profiler.subject import of_load
@@ -65,7 +66,7 @@ class Fused:
         self._sums, self._zero = np.zeros(64, np.uint64), np.zeros(64, np.uint8)
 
     def __call__(self, pages):
-        at, ffi, c = self._at[pages - np.uint32(self._first)], native.ffi, self._checksum.c
+        at, c = self._at[pages - np.uint32(self._first)], self._checksum.c
         addresses = ffi.cast("uint8_t **", ffi.from_buffer(at))
         sums, zero = ffi.from_buffer("uint64_t[]", self._sums), ffi.from_buffer("uint8_t[]", self._zero)
         for start in range(0, len(pages) - 63, 64):

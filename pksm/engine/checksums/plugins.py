@@ -4,7 +4,6 @@ Found by register() or by an entry point of the group `pksm.checksums`; a broken
 over.
 """
 
-import ctypes
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from pksm.engine.native.checksums import Function
 from pksm.engine.native.pages import StoreView
 from pksm.errors import PksmError, UsageError
 
-_C_FUNCTION = ctypes._CFuncPtr  # type: ignore[attr-defined]
 ENTRY_POINTS = "pksm.checksums"
 AT_ONCE_BYTES = 4 << 20  # of pages that a Python callable gets at a time
 _registered: dict[str, "Plugin"] = {}  # by name
@@ -49,19 +47,19 @@ class Plugin:
     def __post_init__(self) -> None:
         if not isinstance(self.width, int) or not 1 <= self.width <= 64:
             raise UsageError(f"checksum plug-in {self.name}: width {self.width!r} is no number of bits from 1 to 64")
-        if _address(self.function) is None:
-            if not callable(self.function) or isinstance(self.function, (native.ffi.CData, _C_FUNCTION)):  # NULL
+        if native.address_of(self.function) is None:
+            if not callable(self.function) or native.is_c_function(self.function):  # NULL
                 raise UsageError(f"checksum plug-in {self.name}: neither the address of a C function nor a callable")
             if self.state is not None:
                 raise UsageError(f"checksum plug-in {self.name}: only a C function takes a state")
 
     def make(self) -> "Function | Batch":
         """Return the checksum ready to use: a native.Function or a Batch."""
-        address = _address(self.function)
+        address = native.address_of(self.function)
         if address is None:
             return Batch(self.name, self.width, cast(Callable[[U8Array], AnyArray], self.function))
-        kept = native.ffi.from_buffer(self.state) if _has_buffer(self.state) else self.state
-        return native.Function(self.name, self.width, address, _address(kept) or 0, (self, kept))
+        kept = native.lent(self.state)
+        return native.Function(self.name, self.width, address, native.address_of(kept) or 0, (self, kept))
 
 
 class Batch:
@@ -132,23 +130,3 @@ def _loaded(name: str, thing: Any) -> Plugin:
     one = replace(thing, name=name) if isinstance(thing, Plugin) else Plugin(thing, name=name)
     one.make().of(bytes(64))  # what does not work at all shows itself here
     return one
-
-
-def _address(thing: object) -> int | None:
-    """Return the address that a thing stands for as an int, None if it stands for none."""
-    if isinstance(thing, (int, np.integer)) and not isinstance(thing, bool):
-        return int(thing) or None
-    if isinstance(thing, native.ffi.CData):
-        return int(native.ffi.cast("uintptr_t", thing)) or None
-    if isinstance(thing, (_C_FUNCTION, ctypes._Pointer, ctypes.c_void_p)):
-        return ctypes.cast(thing, ctypes.c_void_p).value
-    address = getattr(thing, "address", None)  # numba.cfunc
-    return address or None if isinstance(address, int) else None
-
-
-def _has_buffer(thing: Any) -> bool:
-    try:
-        memoryview(thing)
-    except TypeError:
-        return False
-    return not isinstance(thing, (_C_FUNCTION, ctypes._Pointer, ctypes.c_void_p, native.ffi.CData))

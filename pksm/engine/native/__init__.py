@@ -14,7 +14,7 @@ from pksm.engine.native.checksums import (
     strategy_widths,
     takes_sample,
 )
-from pksm.engine.native.door import CPU_LEVELS, catch_bus_errors, cpu_levels, ffi, ids_array, lib, select_cpu, span
+from pksm.engine.native.door import CPU_LEVELS, catch_bus_errors, cpu_levels, ids_array, select_cpu, span
 from pksm.engine.native.ksm import KsmView, ksm_bury, ksm_drop, ksm_pass, ksm_remove_dead, ksm_visit
 from pksm.engine.native.lists import (
     FramesView,
@@ -34,6 +34,7 @@ from pksm.engine.native.lists import (
     tally,
 )
 from pksm.engine.native.pages import StoreView, page_compare, page_is_zero, pages_are_zero, pages_compare, pages_copy
+from pksm.engine.native.pointers import address_of, is_c_function, lent
 from pksm.engine.native.trees import (
     PackedRules,
     TableView,
@@ -82,6 +83,7 @@ from pksm.engine.native.types import (
 )
 from pksm.engine.native.yardstick import (
     SLOT,
+    yardstick_calls,
     yardstick_ksm,
     yardstick_memcmp,
     yardstick_memcpy,

@@ -1,5 +1,8 @@
 """Yardsticks: what the engine's speed is held against, in C."""
 
+from collections import deque
+from itertools import repeat, starmap
+
 import numpy as np
 
 from pksm.arrays import IdsLike, StructArray, U8Array, U32Array
@@ -55,3 +58,8 @@ def yardstick_ksm(store: StoreView, pages: IdsLike, table: TableView, kept: U32A
         raise ValueError("kept must be a uint32 array with one entry a page")
     given = borrow(pages, "uint32_t[]"), len(pages)
     check(lib.pksm_yardstick_ksm(store.c, *given, table.c, borrow_writable(kept, "uint32_t[]")))
+
+
+def yardstick_calls(n: int) -> int:
+    """Call a function of C that does nothing n times, and return what the last call returned: 1."""
+    return int(deque(starmap(lib.pksm_page_is_zero, repeat((ffi.NULL, 0), n)), maxlen=1)[0])

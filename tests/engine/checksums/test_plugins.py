@@ -16,6 +16,7 @@ import pksm
 from pksm.engine import native
 from pksm.engine.checksums import plugins
 from pksm.engine.checksums import strategies as checksums
+from pksm.engine.native import door
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import Machine
 from pksm.policies.ksmd import tunables as ksm_tunables
@@ -137,8 +138,8 @@ def test_any_unsigned_integers_will_do(dtype):
         ("", len, {}, "a name is"),
         ("mine", "no function", {}, "neither"),
         ("mine", 0, {}, "neither"),
-        ("mine", native.ffi.NULL, {}, "neither"),
-        ("mine", native.ffi.cast("pksm_checksum_fn", 0), {}, "neither"),
+        ("mine", door.ffi.NULL, {}, "neither"),
+        ("mine", door.ffi.cast("pksm_checksum_fn", 0), {}, "neither"),
         ("mine", ctypes.CFUNCTYPE(ctypes.c_uint64)(), {}, "neither"),
         ("mine", ctypes.c_void_p(), {}, "neither"),
         ("mine", len, {"width": 65}, "width 65"),
