@@ -15,6 +15,7 @@ from pksm.extents import PageList, State, data_runs, expand, page_runs
 from pksm.scan.intake import Intake
 from pksm.scan.interrupts import Interrupts
 from pksm.sources.base import Region, Source
+from pksm.sources.live.one_memory import each_memory_once
 from pksm.sources.opening import as_error_of, first_of
 
 
@@ -84,7 +85,7 @@ def gather(
     progress: Callable[[int], None],
     interrupts: Interrupts | None = None,
 ) -> Gathered:
-    """Read the sources.
+    """Read the sources; processes that have one memory between them are one source, the first of them.
 
     Args:
         page_size: bytes that a page takes in the store.
@@ -99,8 +100,9 @@ def gather(
         PksmError: the first error, when nothing is left; whatever a reader raised by mistake, as it is.
     """
     interrupts = interrupts or Interrupts()
+    sources, remarks = each_memory_once(sources)
     intake = Intake(Store(page_size), view, len(sources) > 1, interrupts.hold)
-    gathered = Gathered(intake.store, len(sources))
+    gathered = Gathered(intake.store, len(sources), remarks=remarks)
     for source in sources:
         _gather_one(source, intake, gathered, page_size, progress, interrupts)
         if interrupts.seen:

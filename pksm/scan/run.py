@@ -94,7 +94,7 @@ def _read(
     """Gather the pages of all sources, which take `stored_bytes` each, while `reading` is held."""
     with reading or nullcontext():
         gathered = gather(parts, stored_bytes, settings.view, _adding_up(progress), interrupts)
-    gathered.remarks = list(reading.warnings) if reading else []
+    gathered.remarks += reading.warnings if reading else []
     return gathered
 
 
