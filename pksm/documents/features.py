@@ -42,6 +42,8 @@ class FeaturesDocument(TypedDict):
     checksums: Annotated[dict[str, int], "bits", "strategies by name"]
     default_checksum: str
     orders: list[str]
-    presets: list[str]
+    policies: Annotated[
+        dict[str, str], "", "NAME:PRESET, or NAME of a policy with one preset, with a sentence about each"
+    ]
     sources: Annotated[dict[str, str], "", "readers by name, with a sentence about each"]
     machine: MachineAbilities

@@ -20,7 +20,7 @@ def _rows(facts):
     return [
         ("checksums", ", ".join(_checksum(facts, name, bits) for name, bits in facts["checksums"].items())),
         ("orders", ", ".join(facts["orders"])),
-        ("presets", ", ".join(facts["presets"])),
+        ("policies", ", ".join(facts["policies"])),
         ("sources", ", ".join(facts["sources"])),
         ("processor", f"{machine['cpus']} CPUs; instruction sets in use up to {facts['cpu_levels'][-1]}"),
         ("frame numbers", _choice(machine["frame_numbers"], "told", "not told to this user: that takes root")),

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Final, cast
 
+from pksm.documents import MappingRow, ScanCost, ScanDocument, ScanSaving, ScanTotals, SourceRow, Unread
 from pksm.engine.cost import Cost
 from pksm.linux.proc.access import UnreadError
 from pksm.policies.ksmd.counters import ITEM_BYTES
@@ -15,7 +16,7 @@ from pksm.scan.gather import Gathered, Taken
 from pksm.scan.merge import Merged
 from pksm.scan.settings import Settings
 
-SCHEMA = "pksm.scan/1"
+SCHEMA: Final = "pksm.scan/1"
 
 
 def now() -> tuple[float, float]:
@@ -32,10 +33,10 @@ def compose(
     interrupted: bool,
     began: tuple[float, float],
     cost: Cost,
-) -> dict[str, Any]:
+) -> ScanDocument:
     """Make the document of what was read, merged and found. began: now() at the start."""
     page_size, shares = settings.page_size, findings.shares
-    result = {
+    result: ScanDocument = {
         "schema": SCHEMA,
         "page_size": page_size,
         "view": settings.view,
@@ -57,12 +58,13 @@ def compose(
         "cost": _cost(findings.total.pages, began, cost, merged),
         "partial": gathered.partial,
         "interrupted": interrupted,
+        "warnings": [],
     }
     result["warnings"] = remarks.of_result(result, settings, gathered, merged.at_rest)
     return result
 
 
-def _unread(errors: Sequence[Exception]) -> list[dict[str, Any]]:
+def _unread(errors: Sequence[Exception]) -> list[Unread]:
     """Processes that could not be read."""
     return [
         {"pid": error.pid, "command": error.command, "cause": error.cause}
@@ -71,19 +73,18 @@ def _unread(errors: Sequence[Exception]) -> list[dict[str, Any]]:
     ]
 
 
-def _mappings(shares: Shares, page_size: int) -> list[dict[str, Any]]:
+def _mappings(shares: Shares, page_size: int) -> list[MappingRow]:
     """Rows for the names of mappings, those that have the largest shares first."""
-    names = ("pages", "zero", "merging", "share_bytes")
-    rows: list[dict[str, Any]] = [
-        {"mapping": mapping, **dict(zip(names, [*counts, round(share * page_size)], strict=True))}
-        for mapping, (*counts, share) in shares.by_mapping.items()
+    rows: list[MappingRow] = [
+        {"mapping": mapping, "pages": pages, "zero": zero, "merging": merging, "share_bytes": round(share * page_size)}
+        for mapping, (pages, zero, merging, share) in shares.by_mapping.items()
     ]
     return sorted(rows, key=lambda row: -row["share_bytes"])
 
 
-def _source(taken: Taken, count: Count, share_bytes: int) -> dict[str, Any]:
+def _source(taken: Taken, count: Count, share_bytes: int) -> SourceRow:
     """The row of one source, alone."""
-    return {
+    row: SourceRow = {
         "name": taken.name,
         "kind": taken.kind,
         "pages": {
@@ -98,8 +99,8 @@ def _source(taken: Taken, count: Count, share_bytes: int) -> dict[str, Any]:
         "saving_pages": count.saving,
         "share_bytes": share_bytes,
         "out_of_reach": taken.out_of_reach,
-        **taken.facts,
     }
+    return cast(SourceRow, {**row, **taken.facts})
 
 
 def _known_zero(gathered: Gathered) -> int:
@@ -107,7 +108,7 @@ def _known_zero(gathered: Gathered) -> int:
     return sum(taken.zero for taken in gathered.taken)
 
 
-def _totals(total: Count, merged: Merged, gathered: Gathered) -> dict[str, int]:
+def _totals(total: Count, merged: Merged, gathered: Gathered) -> ScanTotals:
     """Counts of all sources together, and the kernel's counters."""
     zero_pages = merged.zero_pages + _known_zero(gathered)
     return {
@@ -122,7 +123,7 @@ def _totals(total: Count, merged: Merged, gathered: Gathered) -> dict[str, int]:
     }
 
 
-def _saving(findings: Findings, merged: Merged, gathered: Gathered, page_size: int) -> dict[str, Any]:
+def _saving(findings: Findings, merged: Merged, gathered: Gathered, page_size: int) -> ScanSaving:
     """What merging saves, and what it needs for that."""
     zero_pages = merged.zero_pages + _known_zero(gathered)
     pages = zero_pages + merged.nonzero_pages
@@ -140,7 +141,7 @@ def _saving(findings: Findings, merged: Merged, gathered: Gathered, page_size: i
     }
 
 
-def _cost(pages: int, began: tuple[float, float], cost: Cost, merged: Merged) -> dict[str, Any]:
+def _cost(pages: int, began: tuple[float, float], cost: Cost, merged: Merged) -> ScanCost:
     """What the work took."""
     wall_s, cpu_s = (end - start for start, end in zip(began, now(), strict=True))
     steps = {
@@ -149,4 +150,5 @@ def _cost(pages: int, began: tuple[float, float], cost: Cost, merged: Merged) ->
         for name, wall in part.wall_s.items()
     }
     speed = pages / steps["merge"]["wall_s"]
-    return {"wall_s": wall_s, "cpu_s": cpu_s, "pages_per_s": speed, **merged.cost.as_dict(), "steps": steps}
+    times = {"wall_s": wall_s, "cpu_s": cpu_s, "pages_per_s": speed, "steps": steps}
+    return cast(ScanCost, {**times, **merged.cost.as_dict()})

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
+from pksm.documents import ScanDocument
 from pksm.engine.cost import Cost
 from pksm.errors import UsageError
 from pksm.scan import document
@@ -38,7 +39,7 @@ def scan(
     interrupts: Interrupts | None = None,
     reading: Guard | None = None,
     keep: Keep | None = None,
-) -> dict[str, Any]:
+) -> ScanDocument:
     """Scan sources and return what was found as a document.
 
     Args:

@@ -109,7 +109,7 @@ def test_features():
     }  # fmt: skip
     facts = {
         "schema": "pksm.features/1", "version": "1.2.3", "cpu_levels": ["scalar", "avx2"], "checksums": {"xxh3-64": 64, "jhash2": 32},
-        "default_checksum": "xxh3-64", "orders": ["content", "checksum"], "presets": ["fixed", "v0.1"],
+        "default_checksum": "xxh3-64", "orders": ["content", "checksum"], "policies": {"pksmd:fixed": "mends", "nobody": "does not"},
         "sources": {"raw": "files", "process": "live"}, "machine": machine,
     }  # fmt: skip
     compare("features.txt", report.table(facts))

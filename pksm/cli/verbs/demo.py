@@ -7,11 +7,11 @@ import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from pksm import report
 from pksm.cli import demo_service, exit_codes, output
 from pksm.cli.verbs.scan import for_table
 from pksm.errors import PksmError
 from pksm.linux import isolated
-from pksm.report import scan as scan_report
 from pksm.report.text import columns
 
 HELP = "scan four Python interpreters that are started for it; needs no root"
@@ -26,7 +26,7 @@ def add_arguments(parser):
     """Declare no options: a demonstration has none."""
 
 
-def run(options, interrupts):
+def run(given, interrupts):
     """Start the interpreters, scan them, print, and end them; return the exit code."""
     from pksm import sources
     from pksm.engine import native
@@ -41,7 +41,7 @@ def run(options, interrupts):
         result = scan(processes, settings, progress, errors=errors)
     for warning in result["warnings"]:
         output.remark(warning)
-    output.write(scan_report.table(result, output.width(), output.colour()) + "\n" + _next_steps(_own_name()))
+    output.write(report.table(result, output.width(), output.colour()) + "\n" + _next_steps(_own_name()))
     return exit_codes.of(result)
 
 

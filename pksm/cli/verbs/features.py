@@ -1,24 +1,22 @@
 """pksm features: what this build and this machine can do."""
 
 from pksm import __version__
-from pksm.cli import output
+from pksm.cli import options, output
 from pksm.policies.pksmd import tunables
 
-HELP = "tell what this build and this machine can do"
+HELP = "show what this build and this machine can do"
 USAGE = "pksm features [--json|--csv]"
 DESCRIPTION = f"{HELP[0].upper()}{HELP[1:]}."
 
 
 def add_arguments(parser):
     """Declare the options of this verb."""
-    form = parser.add_argument_group("what to print").add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="as one JSON document (schema pksm.features/1)")
-    form.add_argument("--csv", action="store_true", help="a line for each fact")
+    options.add_form(parser.add_argument_group("what to print"), "pksm.features/1", "a line for each fact")
 
 
-def run(options, interrupts):
+def run(given, interrupts):
     """Look, print and return the exit code."""
-    output.document(gather_facts(), options)
+    output.document(gather_facts(), given)
     return 0
 
 
@@ -35,7 +33,7 @@ def gather_facts():
         "checksums": checksums.widths(),
         "default_checksum": checksums.DEFAULT,
         "orders": list(tunables.SETTINGS["order"].metadata["choices"]),
-        "presets": list(tunables.PRESETS),
+        "policies": options.policies(),
         "sources": _sources(),
         "machine": system.abilities(),
     }
