@@ -21,7 +21,7 @@ ROOMS = {
     "policies": {"engine", "protocols"},
     "linux": {"extents"},
     "sources": {"linux", "extents"},
-    "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents"},
+    "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents", "documents"},
     "simulation": {"hosts", "policies", "linux", "documents"},
     "bench": {"simulation", "hosts", "policies", "engine", "linux", "protocols", "documents", "validation"},
     "profiler": {"simulation", "scan", "sources", "bench", "hosts", "policies", "engine", "linux", "documents"},
