@@ -1,6 +1,8 @@
 """How a benchmark looks to people and to spreadsheets: pure functions of the document `pksm.bench/1`."""
 
-from pksm.documents import BenchDocument
+from collections.abc import Sequence
+
+from pksm.documents import BenchDocument, BenchRow
 from pksm.report.text import columns, csv_text, page, rate, size
 
 YARDSTICK, TWIN = "read", "ksm twin"
@@ -32,19 +34,19 @@ def table(document: BenchDocument, width: int = 80, colour: bool = False) -> str
     return page(parts)
 
 
-def _against(document):
+def _against(document: BenchDocument) -> str:
     """Tables of the kernel's ksmd and its rivals; the ratio says how many times less CPU time a row takes."""
-    parts = []
+    parts: list[list[str]] = []
     for load in dict.fromkeys(row["load"] for row in document["rows"]):
         rows = [row for row in document["rows"] if row["load"] == load]
         kernel = next(row for row in rows if row["engine"] == "kernel's ksmd")
         cells = [("", "ns per page", "kernel/row", "pages/s", "merges/s")]
         for row in rows:
             name, _, scan = row["engine"].partition(": ")
-            merges = "" if row["merges_per_cpu_s"] is None else rate(row["merges_per_cpu_s"])
+            merges = _rate(row["merges_per_cpu_s"])
             ratio = "" if scan else f"{over(kernel, row):.1f}"
             label = f"  {scan}" if scan else name
-            cells.append((label, f"{row['ns_per_page']:.0f}", ratio, rate(row["pages_per_cpu_s"]), merges))
+            cells.append((label, f"{row['ns_per_page']:.0f}", ratio, _rate(row["pages_per_cpu_s"]), merges))
         title = f"Load {load}, {kernel['pages']:,} pages of {size(document['page_size'])}"
         parts.append([title, *_about(document, load), "", *columns(cells, right=range(1, 5))])
     machine = document["machine"]
@@ -58,21 +60,28 @@ def _against(document):
     return page(parts)
 
 
-def _about(document, load):
+def _about(document: BenchDocument, load: str) -> list[str]:
     """The sentence about a load, which older documents do not have."""
     return [document["loads"][load]] if load in document.get("loads", {}) else []
 
 
-def over(row, yardstick):
+def over(row: BenchRow, yardstick: BenchRow) -> float:
     """Return how many times as long a row takes for a page."""
     return row["ns_per_page"] / yardstick["ns_per_page"]
 
 
-def _load(document, load):
+def _rate(per_second: float | None) -> str:
+    """A rate, and nothing where there is none or the clock was too slow for it."""
+    return "" if per_second is None else rate(per_second)
+
+
+def _load(document: BenchDocument, load: str) -> list[str]:
     rows = [row for row in document["rows"] if row["load"] == load]
     yardstick, twin = (next(row for row in rows if row["engine"] == name) for name in (YARDSTICK, TWIN))
     lines = [f"Load {load}, {yardstick['pages']:,} pages of {size(document['page_size'])}", *_about(document, load), ""]
-    cells = [("", "order", "ns per page", "x read", "twin/row", "pages/s", "merges/s", "wall/CPU", "")]
+    cells: list[tuple[str, ...]] = [
+        ("", "order", "ns per page", "x read", "twin/row", "pages/s", "merges/s", "wall/CPU", "")
+    ]
     for row in rows:
         cells.append(_cells(row, yardstick, twin))
         if row["engine"] == "pksmd":
@@ -80,7 +89,7 @@ def _load(document, load):
     return lines + columns(cells, right=range(2, 8))
 
 
-def _cells(row, yardstick, twin):
+def _cells(row: BenchRow, yardstick: BenchRow, twin: BenchRow) -> tuple[str, ...]:
     name, _, step = row["engine"].partition(": ")
     threads = f" ({row['threads']} threads)" if row["threads"] > 1 and not step else ""
     return (
@@ -89,21 +98,22 @@ def _cells(row, yardstick, twin):
         f"{row['ns_per_page']:.1f}",
         "" if name == "call" else f"{over(row, yardstick):.2f}",
         f"{over(twin, row):.2f}" if row["order"] and not step else "",
-        "" if step or name == "call" else rate(row["pages_per_cpu_s"]),
-        "" if row["merges_per_cpu_s"] is None else rate(row["merges_per_cpu_s"]),
+        "" if step or name == "call" else _rate(row["pages_per_cpu_s"]),
+        _rate(row["merges_per_cpu_s"]),
         "" if step else f"{row['wall_s'] / row['cpu_s']:.2f}",
         "" if step else MEANINGS.get(name, ""),
     )
 
 
-def _python(engine, rows, yardstick):
+def _python(engine: BenchRow, rows: Sequence[BenchRow], yardstick: BenchRow) -> tuple[str, ...]:
     """A line with what is left of the engine without its part in C."""
     [in_c] = [row for row in rows if row["engine"] == "settle in C" and row["order"] == engine["order"]]
-    left = {"ns_per_page": max(0, engine["ns_per_page"] - in_c["ns_per_page"])}
-    return "  without settle in C", "", f"{left['ns_per_page']:.1f}", f"{over(left, yardstick):.2f}", "", "", "", "", ""
+    left = max(0, engine["ns_per_page"] - in_c["ns_per_page"])
+    times = left / yardstick["ns_per_page"]
+    return "  without settle in C", "", f"{left:.1f}", f"{times:.2f}", "", "", "", "", ""
 
 
-def _remarks(document):
+def _remarks(document: BenchDocument) -> list[str]:
     machine = document["machine"]
     batches = sorted({row["batch"] for row in document["rows"] if row["batch"]})
     huge = f"{size(machine['huge_kib'] * 1024)} of it on huge pages" if machine["huge_kib"] else "no huge pages"

@@ -1,6 +1,9 @@
 """How a profile of checksum strategies looks to people and to spreadsheets: pure functions of `pksm.checksum/1`."""
 
-from pksm.documents import ProfileDocument
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pksm.documents import Missed, ProfileDocument, ProfileSubject, StrategyRow
 from pksm.report.text import columns, csv_text, many, page, painting, paragraph, size
 
 _SPEED = ("Speed, ns of CPU per page", "hot", "cold", "random", "GB/s cold", "x read")
@@ -38,7 +41,7 @@ def csv(document: ProfileDocument) -> str:
     return csv_text([{key: row.get(key) for key in names} for row in rows])
 
 
-def _headline(subject, document):
+def _headline(subject: ProfileSubject, document: ProfileDocument) -> list[str]:
     pages, changes = subject["pages"], document["changes"]
     return [
         f"{subject['name']}: {many(pages, 'page')} of {size(document['page_size']).replace('.0', '')}, "
@@ -49,12 +52,12 @@ def _headline(subject, document):
     ]
 
 
-def _yardsticks(subject):
+def _yardsticks(subject: ProfileSubject) -> list[dict[str, Any]]:
     read = subject["yardsticks"]["read"]
     return [
         {
             "name": f"({name})",
-            **{f"ns_{where}": ns[where] for where in ns},
+            **{f"ns_{where}": value for where, value in ns.items()},
             "gb_s_cold": subject["bytes"] / subject["pages"] / ns["cold"] if ns["cold"] else None,
             "times_read_cold": ns["cold"] / read["cold"] if read["cold"] else None,
         }
@@ -62,23 +65,23 @@ def _yardsticks(subject):
     ]
 
 
-def _table(titles, rows, paint):
+def _table(titles: tuple[str, ...], rows: list[list[str]], paint: Callable[..., str]) -> list[str]:
     lines = columns([titles, *rows], right=range(1, len(titles)))
     return [paint(lines[0]), *lines[1:]]
 
 
-def _speed(row):
+def _speed(row: Mapping[str, Any]) -> list[str]:
     ns = [f"{row[f'ns_{where}']:.0f}" for where in ("hot", "cold", "random")]
     return [f"  {row['name']}", *ns, _number(row["gb_s_cold"], ".1f"), _number(row["times_read_cold"], ".2f")]
 
 
-def _truth(row):
+def _truth(row: StrategyRow) -> list[str]:
     missed = [_share(row["missed"].get(kind)) for kind in ("1_word", "8_words", "byte", "line", "tail")]
     expected = f"{row['expected_pairs']:.1g}" if row["expected_pairs"] >= 1e-6 else "0"
     return [f"  {row['name']}", f"{row['colliding_pairs']:,}", expected, f"{row['false_zero']:,}", *missed]
 
 
-def _consequence(row):
+def _consequence(row: Mapping[str, Any]) -> list[str]:
     counts = ("futile_compares", "missed_merges", "missed_after_change", "limbo_pages", "published_missed_merges")
     after = f"{row['missed_after_change']:,}/{row['changes']:,}"
     cells = [after if key == "missed_after_change" else f"{row[key]:,}" for key in counts]
@@ -86,11 +89,11 @@ def _consequence(row):
     return [f"  {row['name']}", f"{row['cpu_ns_to_rest']:.0f}", *cells, *ksmd]
 
 
-def _number(value, form):
+def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _share(missed):
+def _share(missed: Missed | None) -> str:
     if missed is None:
         return "-"
     return "0" if missed["measured"] == 0 else f"{100 * missed['measured']:.1f} %"

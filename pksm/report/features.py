@@ -15,7 +15,7 @@ def csv(facts: FeaturesDocument) -> str:
     return csv_text([{"feature": name, "value": value} for name, value in rows])
 
 
-def _rows(facts):
+def _rows(facts: FeaturesDocument) -> list[tuple[str, str]]:
     machine = facts["machine"]
     return [
         ("checksums", ", ".join(_checksum(facts, name, bits) for name, bits in facts["checksums"].items())),
@@ -32,7 +32,7 @@ def _rows(facts):
     ]
 
 
-_PTRACE_SCOPES = {
+_PTRACE_SCOPES: dict[int | None, str] = {
     None: "processes of the same user; all as root",
     0: "processes of the same user; all as root",
     1: "children, such as pksm scan -- COMMAND; all as root",
@@ -41,9 +41,9 @@ _PTRACE_SCOPES = {
 }
 
 
-def _checksum(facts, name, bits):
+def _checksum(facts: FeaturesDocument, name: str, bits: int) -> str:
     return f"{name} ({bits} bits{', default' if name == facts['default_checksum'] else ''})"
 
 
-def _choice(is_so, yes, no):
+def _choice(is_so: bool, yes: str, no: str) -> str:
     return yes if is_so else no

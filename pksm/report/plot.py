@@ -3,9 +3,9 @@
 import importlib
 import os
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from pksm.documents import ProfileDocument
+from pksm.documents import ProfileDocument, StrategyRow
 from pksm.errors import UnsupportedError, UsageError
 from pksm.report.text import cut, plain
 
@@ -65,7 +65,7 @@ def profile(document: ProfileDocument, file: BinaryIO, form: str) -> None:
     figure.savefig(file, format=form)
 
 
-def _title(axis, text):
+def _title(axis: Any, text: str) -> None:
     axis.set_title(text, loc="left", fontsize=11, parse_math=False)  # a name may hold $
 
 
@@ -82,7 +82,9 @@ def front(points: Sequence[tuple[float, float]]) -> list[bool]:
     ]
 
 
-def _scatter(axis, rows, heights, label):
+def _scatter(
+    axis: Any, rows: Sequence[StrategyRow], heights: Sequence[float], label: str
+) -> tuple[Any, list[tuple[str, tuple[float, float], bool]]]:
     """Draw points, those on the Pareto front strong and joined; return the axis and what to write beside them."""
     points = [(row["ns_cold"], height) for row, height in zip(rows, heights, strict=True)]
     best = front(points)
@@ -102,9 +104,10 @@ def _scatter(axis, rows, heights, label):
     return axis, [(row["name"], point, is_best) for row, point, is_best in zip(rows, points, best, strict=True)]
 
 
-def _name(axis, names):
+def _name(axis: Any, names: list[tuple[str, tuple[float, float], bool]]) -> None:
     """Write names beside points, each at the first step up (in the upper half: down) where it hides no other."""
-    taken, middle = [], axis.transAxes.transform((0, 0.5))[1]
+    taken: list[tuple[float, float, float, float]] = []
+    middle = axis.transAxes.transform((0, 0.5))[1]
     per_point = DPI / 72
     for name, point, is_best in sorted(names, key=lambda entry: entry[1]):
         x, y = axis.transData.transform(point)
@@ -120,7 +123,7 @@ def _name(axis, names):
                       arrowprops={"arrowstyle": "-", "color": "#cbd2d9", "linewidth": 0.5})  # fmt: skip
 
 
-def _pyplot():
+def _pyplot() -> Any:
     try:
         matplotlib = importlib.import_module("matplotlib")
     except ImportError:

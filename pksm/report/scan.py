@@ -4,8 +4,10 @@ The tables are a function each: lists of lines of at most `width` characters, wh
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from pksm.documents import ScanDocument
+from pksm.documents import Family, Group, ScanDocument, SourceRow
 from pksm.report.text import (
     BOLD,
     DIM,
@@ -69,7 +71,7 @@ def table(result: ScanDocument, width: int = 80, colour: bool = False, top: int 
 def csv(result: ScanDocument) -> str:
     """Return the result of a scan as CSV: a row for each source, looked at alone, then one for all together."""
     page_size, totals, saving = result["page_size"], result["totals"], result["saving"]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for source in result["sources"]:
         pages = source["pages"]
         resident = pages["data"] + pages["zero"]
@@ -97,7 +99,7 @@ def csv(result: ScanDocument) -> str:
     return csv_text(rows)
 
 
-def _headline(result, width):
+def _headline(result: ScanDocument, width: int) -> list[str]:
     pages, mappings = result["totals"]["pages"], sum(source["mappings"] for source in result["sources"])
     n_sources, page_size = len(result["sources"]), size(result["page_size"]).replace(".0", "")
     what = plain(result["sources"][0]["name"]) if n_sources == 1 else f"{n_sources} sources"
@@ -116,11 +118,11 @@ def _headline(result, width):
     return [line] + ([how] if how else [])
 
 
-def _savings(result, paint):
+def _savings(result: ScanDocument, paint: Callable[..., str]) -> list[str]:
     totals, saving, page_size = result["totals"], result["saving"], result["page_size"]
     whole = totals["pages"] * page_size
 
-    def row(name, pages, n_bytes, remark=""):
+    def row(name: str, pages: int | None, n_bytes: int, remark: str = "") -> tuple[str, str, str, str, str]:
         return name, "" if pages is None else f"{pages:,}", size(n_bytes), f"{100 * n_bytes / whole:.1f} %", remark
 
     metadata = saving["metadata_bytes"]
@@ -137,7 +139,7 @@ def _savings(result, paint):
     return lines
 
 
-def _effort(result):
+def _effort(result: ScanDocument) -> str:
     cost = result["cost"]
     done = f"hashed {size(cost['bytes_hashed'])}, compared {size(cost['bytes_compared'])}"
     if result["totals"]["pages"] and cost["steps"]["merge"]["wall_s"] >= SHORTEST_S:
@@ -145,15 +147,15 @@ def _effort(result):
     return f"{cost['wall_s']:.2f} s; {done}"
 
 
-def _nonzero_duplicates(source):
+def _nonzero_duplicates(source: SourceRow) -> int:
     """Pages a source alone would save besides its zero pages."""
     return source["duplicates"] - max(0, source["pages"]["zero"] - 1)
 
 
-def _sources(result, width, paint):
+def _sources(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
     """A row for each source, looked at alone."""
     page_size = result["page_size"]
-    amounts = {
+    amounts: dict[str, Callable[[SourceRow], int]] = {
         "resident": lambda source: source["pages"]["data"] + source["pages"]["zero"],
         "zero": lambda source: source["pages"]["zero"],
         "duplicates": _nonzero_duplicates,
@@ -177,13 +179,13 @@ def _sources(result, width, paint):
     return [paint(lines[0], BOLD), *lines[1:]]
 
 
-def _groups(result, width, paint, n_rows):
+def _groups(result: ScanDocument, width: int, paint: Callable[..., str], n_rows: int) -> list[str]:
     """The largest groups, those alike in one row; the rows that save most first."""
     alike = Counter(
         (group["pages"], group["looks"], _where(group, result), _bytes(group)) for group in result["groups"]
     )
     saving = {key: count * (key[0] - 1) for key, count in alike.items()}
-    shown = sorted(alike, key=saving.get, reverse=True)[:n_rows]
+    shown = sorted(alike, key=saving.__getitem__, reverse=True)[:n_rows]
     rows = [
         (f"{alike[key]:,} of {key[0]:,} pages", size(saving[key] * result["page_size"]), key[1], key[2])
         for key in shown
@@ -195,7 +197,7 @@ def _groups(result, width, paint, n_rows):
     return [paint(_groups_title(result), BOLD), *("  " + line[: width - 2].rstrip() for line in lines)]
 
 
-def _bytes(group):
+def _bytes(group: Group) -> str:
     """The first bytes of a group where they may be shown: text as it is, all else in hexadecimal."""
     if "bytes" not in group:
         return ""
@@ -204,16 +206,16 @@ def _bytes(group):
     return f"first bytes: {repr(text) if text.isascii() and text.isprintable() else first.hex()}"
 
 
-def _groups_title(result):
+def _groups_title(result: ScanDocument) -> str:
     n_groups = result["groups_found"]
     if n_groups > len(result["groups"]):
         return f"The {len(result['groups']):,} largest of {n_groups:,} groups of equal pages"
     return f"The {n_groups:,} groups of equal pages" if n_groups > 1 else "The one group of equal pages"
 
 
-def _where(group, result):
+def _where(group: Group, result: ScanDocument) -> str:
     """Tell where a group lives: mapping by mapping, with the sources by name if they are few."""
-    sources = {}
+    sources: dict[str, list[str]] = {}
     for place in group["where"]:
         sources.setdefault(place["mapping"], []).append(place["source"])
     if len(result["sources"]) == 1:
@@ -221,14 +223,14 @@ def _where(group, result):
     return plain(", ".join(_place(mapping, names) for mapping, names in sources.items()))
 
 
-def _place(mapping, names):
+def _place(mapping: str, names: Sequence[str]) -> str:
     if len(names) > 1:
         return f"{mapping} of {len(names)} sources"
     is_file = mapping == names[0].rpartition("/")[2]
     return names[0] if is_file else f"{mapping} of {names[0]}"
 
 
-def _commands(result, width, paint):
+def _commands(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
     """A row for each command and user, together."""
     rows = [
         (cut(plain(f"{row['command']} of {row['user']}"), NAME_WIDTH), f"{row['processes']:,}", *_amounts(row, result))
@@ -237,7 +239,7 @@ def _commands(result, width, paint):
     return _with_title(("Command and user, by themselves", "processes", *AMOUNTS), rows, paint)
 
 
-def _users(result, width, paint):
+def _users(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
     """A row for each user, together."""
     rows = [
         (cut(plain(row["user"]), NAME_WIDTH), f"{row['processes']:,}", *_amounts(row, result))
@@ -246,12 +248,12 @@ def _users(result, width, paint):
     return _with_title(("User, by themselves", "processes", *AMOUNTS), rows, paint)
 
 
-def _amounts(row, result):
+def _amounts(row: Family, result: ScanDocument) -> tuple[str, str, str]:
     page_size = result["page_size"]
     return size(row["pages"] * page_size), size(row["saving_pages"] * page_size), size(row["share_bytes"])
 
 
-def _mappings(result, width, paint):
+def _mappings(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
     """The mappings that have the largest shares of the saving."""
     page_size = result["page_size"]
     rows = [
@@ -262,28 +264,30 @@ def _mappings(result, width, paint):
     return _with_title(("Mapping", "resident", "of what is saved"), rows, paint, MAPPINGS) if rows else []
 
 
-def _with_title(title, rows, paint, most=ROWS):
+def _with_title(
+    title: Sequence[str], rows: Sequence[Sequence[str]], paint: Callable[..., str], most: int = ROWS
+) -> list[str]:
     """Lines of the first rows, and one that tells how many more there are."""
     lines = columns([title, *rows[:most]], right=range(1, len(title)))
     rest = [f"... and {len(rows) - most:,} more (JSON has all)"] if len(rows) > most else []
     return [paint(lines[0], BOLD), *lines[1:], *rest]
 
 
-def _matrix(result, width, paint):
+def _matrix(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
     """Contents that every two sources both have, zero pages apart; a source beside itself: all it has."""
     names = [cut(plain(source["name"]), NAME_WIDTH // 2) for source in result["sources"]]
     numbers = [str(number) for number in range(1, len(names) + 1)]
     rows = [
         (number, name, *(f"{contents:,}" for contents in row))
-        for number, name, row in zip(numbers, names, result["matrix"], strict=True)
+        for number, name, row in zip(numbers, names, result["matrix"] or [], strict=True)
     ]
     lines = columns([("", "Contents in common", *numbers), *rows], right=(0, *range(2, len(names) + 2)))
     return [paint(lines[0], BOLD), *lines[1:]]
 
 
-def _out_of_reach(result, width, paint):
+def _out_of_reach(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
     """What was not looked at, and what was written meanwhile."""
-    told = Counter()
+    told: Counter[str] = Counter()
     for source in result["sources"]:
         told.update(source["out_of_reach"])
     parts = [

@@ -1,8 +1,11 @@
 """How a simulation looks to people and to spreadsheets: pure functions of the document `pksm.simulate/1`."""
 
 import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from pksm.documents import Run, SimulateDocument
+from pksm.documents import Final, Reading, Run, SimulateDocument
+from pksm.documents.common import Setting
 from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, plain, size
 
 ROWS = 12  # of the series, in a table
@@ -33,10 +36,12 @@ def csv(document: SimulateDocument) -> str:
     return csv_text([blank | {"policy": run["policy"], **row} for run in document["runs"] for row in _csv_rows(run)])
 
 
-def _csv_rows(run: Run) -> list[dict]:
-    rows = [dict(zip(run["series"]["columns"], row, strict=True)) for row in run["series"]["rows"]]
+def _csv_rows(run: Run) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
+        dict(zip(run["series"]["columns"], row, strict=True)) for row in run["series"]["rows"]
+    ]
     for reading in run["readings"]:
-        times = {name: reading[name] for name in ("label", "ms", "reached_ms")}
+        times = {"label": reading["label"], "ms": reading["ms"], "reached_ms": reading["reached_ms"]}
         rows.append({**times, **reading["counters"]})
     return sorted(rows, key=lambda row: row["ms"])
 
@@ -49,7 +54,7 @@ def table(document: SimulateDocument, width: int = 80, colour: bool = False) -> 
     return page(parts)
 
 
-def _alone(document, width, paint):
+def _alone(document: SimulateDocument, width: int, paint: Callable[..., str]) -> list[list[str]]:
     """One policy: its counters at the readings and over time, and what came of it."""
     [run] = document["runs"]
     final = run["final"]
@@ -58,9 +63,9 @@ def _alone(document, width, paint):
     if run["readings"]:
         rows = [(reading["label"], reading["reached_ms"], reading["counters"]) for reading in run["readings"]]
         parts.append(_counters(("Readings", "reached ms"), rows, shown, width, paint))
-    names, rows = run["series"]["columns"], run["series"]["rows"]
-    if len(rows) > 1:
-        samples = [("", row[0], dict(zip(names[1:], row[1:], strict=True))) for row in _spread(rows)]
+    names, series = run["series"]["columns"], run["series"]["rows"]
+    if len(series) > 1:
+        samples = [("", row[0], dict(zip(names[1:], row[1:], strict=True))) for row in _spread(series)]
         parts.append(_counters(("Over time", "ms"), samples, shown, width, paint))
     elif not run["readings"]:
         rows = [("", final["reached_ms"], final["counters"])]
@@ -72,7 +77,7 @@ def _alone(document, width, paint):
     return parts
 
 
-def _side_by_side(document, width, paint):
+def _side_by_side(document: SimulateDocument, width: int, paint: Callable[..., str]) -> list[list[str]]:
     """Several policies over the same memory: their settings, the frames that each leaves in use, and what that takes."""
     runs, page_size, unmerged = document["runs"], document["page_size"], document["unmerged"]
     names = [run["policy"] for run in runs]
@@ -83,7 +88,9 @@ def _side_by_side(document, width, paint):
         rows = [("Frames in use, reached at", "nobody", *names)]
         for place, then in enumerate(unmerged[:-1]):
             readings = [run["readings"][place] if place < len(run["readings"]) else None for run in runs]
-            rows.append((cut(plain(then["label"]), LABEL_WIDTH), f"{then['frames_used']:,}", *map(_used_at, readings)))
+            rows.append(
+                (cut(plain(then["label"] or ""), LABEL_WIDTH), f"{then['frames_used']:,}", *map(_used_at, readings))
+            )
         rows.append(("at the end", f"{unmerged[-1]['frames_used']:,}", *(_used_at(run["final"]) for run in runs)))
         parts.append(_lines(rows, paint))
     at_end = [("At the end", *names), *_cells(_GAUGES, runs)]
@@ -95,7 +102,7 @@ def _side_by_side(document, width, paint):
     return parts
 
 
-def _settings(runs):
+def _settings(runs: Sequence[Run]) -> Iterator[tuple[str, ...]]:
     """Rows of the settings that set the pace, and of the others that all have and that differ."""
     known = [run["tunables"] for run in runs]
     common = [name for name in known[0] if all(name in tunables for tunables in known)]
@@ -106,42 +113,42 @@ def _settings(runs):
             yield name, *cells
 
 
-def _setting(value):
+def _setting(value: Setting) -> str:
     if isinstance(value, (list, tuple, set, frozenset)):
         return f"{len(value)} of them" if value else "none"
     return f"{value:,}" if isinstance(value, int) else cut(plain(str(value)), SETTING_WIDTH)
 
 
-def _cells(figures, runs):
+def _cells(figures: Mapping[str, Callable[[Final], str]], runs: Sequence[Run]) -> list[tuple[str, ...]]:
     return [(name, *(cell(run["final"]) for run in runs)) for name, cell in figures.items()]
 
 
-def _lines(rows, paint):
+def _lines(rows: Sequence[tuple[str, ...]], paint: Callable[..., str]) -> list[str]:
     lines = columns(rows, right=range(1, len(rows[0])))
     return [paint(lines[0]), *lines[1:]]
 
 
-def _used_at(state):
+def _used_at(state: Reading | Final | None) -> str:
     return f"{state['counters']['frames_used']:,} at {_time(state['reached_ms'])}" if state else "-"
 
 
-def _net(unmerged, final, page_size):
+def _net(unmerged: int, final: Final, page_size: int) -> str:
     left = (unmerged - final["counters"]["frames_used"]) * page_size - final["metadata_bytes"]
     return size(left) if left >= 0 else f"-{size(-left)}"
 
 
-def _sharing(counters):
+def _sharing(counters: dict[str, int]) -> str:
     """Mappings that have no frame of their own, if they are counted: KSM counts those of the zero page apart."""
     if "pages_sharing" not in counters:
         return "-"
     return f"{counters['pages_sharing'] + counters.get('ksm_zero_pages', 0):,}"
 
 
-_GAUGES = {
+_GAUGES: dict[str, Callable[[Final], str]] = {
     "mappings sharing": lambda final: _sharing(final["counters"]),
     "metadata": lambda final: size(final["metadata_bytes"]),
 }
-_TOTALS = {
+_TOTALS: dict[str, Callable[[Final], str]] = {
     "virtual time": lambda final: _time(final["ms"]),
     "pages visited": lambda final: f"{final['cost']['pages_visited']:,}",
     "pages merged": lambda final: f"{final['merges']['count']:,}",
@@ -150,7 +157,7 @@ _TOTALS = {
 }
 
 
-def _headline(document, run):
+def _headline(document: SimulateDocument, run: Run) -> str:
     ended = ", interrupted" if document["interrupted"] else ""
     workload = cut(plain(document["workload"]), LABEL_WIDTH * 2)
     return (
@@ -158,18 +165,18 @@ def _headline(document, run):
     )
 
 
-def _pace(tunables):
+def _pace(tunables: Mapping[str, Setting]) -> str:
     if not all(name in tunables for name in PACE):
         return ""
     at_first = "at first " if tunables.get("advisor_mode", "none") != "none" else ""
     return f", {at_first}{tunables['pages_to_scan']:,} pages every {tunables['sleep_millisecs']} ms"
 
 
-def _time(ms):
+def _time(ms: int) -> str:
     return f"{ms:,} ms" if ms < 10_000 else f"{ms / 1000:,.1f} s"
 
 
-def _spread(rows):
+def _spread(rows: list[list[int]]) -> list[list[int]]:
     """Return rows in which a counter has changed, and the last: ROWS at most, evenly spread."""
     changed = [row for before, row in itertools.pairwise(rows) if row[1:] != before[1:]]
     rows = [rows[0], *changed] + ([rows[-1]] if rows[-1][1:] == rows[-2][1:] else [])
@@ -178,7 +185,13 @@ def _spread(rows):
     return [rows[i * (len(rows) - 1) // (ROWS - 1)] for i in range(ROWS)]
 
 
-def _counters(heads, rows, shown, width, paint):
+def _counters(
+    heads: tuple[str, str],
+    rows: Sequence[tuple[str, int, Mapping[str, int]]],
+    shown: Sequence[str],
+    width: int,
+    paint: Callable[..., str],
+) -> list[str]:
     """Lines of counters. heads: of label and time; rows: (label, ms, counters); shown: names of counters, in order.
 
     Columns that are 0 everywhere, or for which there is no room, and a pages_to_scan that nobody moves, are left out.
@@ -199,7 +212,7 @@ def _counters(heads, rows, shown, width, paint):
         names.remove(optional[-1])
 
 
-def _savings(final, page_size):
+def _savings(final: Final, page_size: int) -> str:
     saved = final["counters"]["frames_saved"] * page_size
     metadata = final["metadata_bytes"]
     text = (
@@ -215,7 +228,7 @@ def _savings(final, page_size):
     return f"{text} {final['merges']['count']:,} {merged} merged, counted from when there were two: {waited}."
 
 
-def _effort(final):
+def _effort(final: Final) -> str:
     cost = final["cost"]
     hashed, compared = size(cost["bytes_hashed"]), size(cost["bytes_compared"])
     visits = many(cost["pages_visited"], "visit")

@@ -1,6 +1,8 @@
 """How a comparison with real kernels looks to people and to spreadsheets: pure functions of its document."""
 
-from pksm.documents import TruthDocument
+from collections.abc import Sequence
+
+from pksm.documents import TruthDocument, TruthRow
 from pksm.report.text import columns, csv_text, cut, page, painting, plain
 
 SHOWN = 40  # numbers that differ, in a table
@@ -32,30 +34,30 @@ def table(document: TruthDocument, width: int = 80, colour: bool = False, everyt
 _HEAD = ("Kernel", "did", "numbers", "equal", "explained", "not")
 
 
-def _summary(rows, of):
+def _summary(rows: Sequence[TruthRow], of: str) -> list[tuple[str, ...]]:
     """A row for each workload of each kernel; for random traces, one a kernel."""
-    groups = {}
+    groups: dict[tuple[str, str], list[TruthRow]] = {}
     for row in rows:
         groups.setdefault((row["kernel"], row["w"] if of == "w" else "random traces"), []).append(row)
     return [(cut(plain(kernel), 20), cut(plain(name), 30), *map("{:,}".format, _counts(group)))
             for (kernel, name), group in groups.items()]  # fmt: skip
 
 
-def _counts(rows):
+def _counts(rows: Sequence[TruthRow]) -> tuple[int, int, int, int]:
     """Return how many there are, are equal, differ for a known reason, and for no known one."""
     differing = [row for row in rows if row["kernel_value"] != row["ours"]]
     explained = sum(bool(row.get("note")) for row in differing)
     return len(rows), len(rows) - len(differing), explained, len(differing) - explained
 
 
-def _line(row):
+def _line(row: TruthRow) -> tuple[str, str, str, str, str, str]:
     name = row["w"] if "w" in row else row["id"]
     phase = row["phase"] if "phase" in row else f"round {row['round']}, {row['when']}"
     numbers = f"{row['kernel_value']:,}", f"{row['ours']:,}"
     return f"{row['kernel']} {cut(plain(name), 30)}", phase, row["counter"], *numbers, row.get("note", "")
 
 
-def _verdict(document):
+def _verdict(document: TruthDocument) -> str:
     text = (
         f"{document['equal']:,} of {document['numbers']:,} numbers are the kernel's; "
         f"{document['explained']:,} differ for a known reason, {document['unexplained']:,} for none."

@@ -1,6 +1,8 @@
 """How a comparison with the kernel looks to people and to spreadsheets: pure functions of `pksm.validate/1`."""
 
-from pksm.documents import ValidateDocument
+from collections.abc import Callable
+
+from pksm.documents import ValidateDocument, ValidateWorkload
 from pksm.report.text import columns, csv_text, many, page, painting, paragraph
 
 
@@ -16,13 +18,13 @@ def table(document: ValidateDocument, width: int = 80, colour: bool = False) -> 
     parts = [paragraph(title, width)]
     for entry in document["workloads"]:
         parts.append(_workload(document, entry, paint))
-    for entry in document["skipped"]:
-        parts.append(paragraph(f"{entry['workload']}: left out: {entry['reason']}", width))
+    for left_out in document["skipped"]:
+        parts.append(paragraph(f"{left_out['workload']}: left out: {left_out['reason']}", width))
     parts.append(paragraph(_verdict(document), width))
     return page(parts)
 
 
-def _workload(document, entry, paint):
+def _workload(document: ValidateDocument, entry: ValidateWorkload, paint: Callable[..., str]) -> list[str]:
     rows = [("", "kernel", "ours", "difference")]
     for row in document["rows"]:
         if row["workload"] == entry["workload"] and (row["kernel"] or row["ours"]):
@@ -34,7 +36,7 @@ def _workload(document, entry, paint):
     return [paint(title), *columns(rows, right=(1, 2, 3))]
 
 
-def _verdict(document):
+def _verdict(document: ValidateDocument) -> str:
     differ = [entry["workload"] for entry in document["workloads"] if not entry["equal"]]
     if differ:
         return f"Different: {', '.join(differ)}."

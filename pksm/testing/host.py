@@ -1,24 +1,41 @@
 """Proof of a host of your own against the protocol of pksm/protocols.py."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
+from pksm.arrays import I64Array, Pages, U8Array
 from pksm.engine import native
 from pksm.policies.pksmd.daemon import Pksmd
-from pksm.protocols import Policy
+from pksm.protocols import PageHost, Policy
 
 _A, _B, _C, _ZERO = 1, 2, 3, 0  # contents
 _SCRIPT = [_A, _A, _A, _B, _ZERO, _ZERO, _C, _B, _A]
 
 
-def check_host(host, add, read=None, seed=0, rounds=20):
-    """Raise AssertionError, which says what is wrong, unless a PageHost keeps to the protocol.
-
-    host: with room for 64 pages and none alive; its policy is replaced. add(contents): make pages live with these
-    bytes (uint8 array (n, page_size)), one mapping each, and return their page numbers (uint32). read(): what every
-    mapping reads as, in the order of bearing (uint8 array); None leaves that unchecked. Ends with all pages unmerged.
+def check_host(
+    host: PageHost,
+    add: Callable[[U8Array], Pages],
+    read: Callable[[], U8Array] | None = None,
+    seed: int = 0,
+    rounds: int = 20,
+) -> None:
+    """Prove that a PageHost keeps to the protocol.
 
     First each call by itself, watched by a policy that only keeps books; then `rounds` births at random under pksmd,
-    until it rests, against brute force. seed: of those.
+    until it rests, against brute force. All pages are unmerged at the end.
+
+    Args:
+        host: with room for 64 pages and none alive; its policy is replaced.
+        add: add(contents) makes pages live with these bytes (uint8 array (n, page_size)), one mapping each, and
+            returns their page numbers (uint32).
+        read: read() returns what every mapping reads as, in the order of birth (uint8 array); None leaves that
+            unchecked.
+        seed: of the births at random.
+        rounds: how many there are.
+
+    Raises:
+        AssertionError: it does not, and why.
     """
     _Proof(host, add, read).run(np.random.default_rng(seed), rounds)
 
@@ -26,36 +43,36 @@ def check_host(host, add, read=None, seed=0, rounds=20):
 class _Books(Policy):
     """A policy that keeps books of what it is told."""
 
-    def __init__(self, host):
+    def __init__(self, host: PageHost) -> None:
         self._host = host
-        self.alive = {}  # page -> None, in order of birth
-        self.freed = []
+        self.alive: dict[int, None] = {}  # page -> None, in order of birth
+        self.freed: list[int] = []
         host.attach(self)
 
-    def on_new(self, pages):
+    def on_new(self, pages: Pages) -> None:
         for page in self._sound(pages, "on_new"):
             assert page not in self.alive, f"on_new told of page {page}, which was alive already"
             self.alive[page] = None
 
-    def on_free(self, pages):
+    def on_free(self, pages: Pages) -> None:
         for page in self._sound(pages, "on_free"):
             assert page in self.alive, f"on_free told of page {page}, which was not alive"
             del self.alive[page]
             self.freed.append(page)
 
-    def _sound(self, pages, call):
+    def _sound(self, pages: Pages, call: str) -> list[int]:
         assert isinstance(pages, np.ndarray) and pages.dtype == np.uint32, f"{call} takes a uint32 array"
         self._host.store.check_pages(pages)
         return pages.tolist()
 
 
 class _Proof:
-    def __init__(self, host, add, read):
+    def __init__(self, host: PageHost, add: Callable[[U8Array], Pages], read: Callable[[], U8Array] | None) -> None:
         self.host, self._add, self._read = host, add, read
         self.size = host.store.page_size
         self.contents = np.zeros((0, self.size), np.uint8)  # what every mapping has to read as
 
-    def run(self, rng, rounds):
+    def run(self, rng: np.random.Generator, rounds: int) -> None:
         self.books = _Books(self.host)
         pages = self.add(_SCRIPT)
         assert list(self.books.alive) == pages.tolist(), "add: on_new did not tell of exactly these pages, in order"
@@ -68,7 +85,7 @@ class _Proof:
         self.unmerge()
         self.under_pksmd(rng, rounds)
 
-    def add(self, ids):
+    def add(self, ids: Sequence[int]) -> Pages:
         """Make pages live: content id c is a page of bytes c, except for 0: zero."""
         contents = np.repeat(np.array(ids, np.uint8)[:, np.newaxis], self.size, axis=1)
         pages = self._add(contents)
@@ -78,17 +95,17 @@ class _Proof:
         self.check_reading("a birth")
         return pages
 
-    def check_reading(self, what):
+    def check_reading(self, what: str) -> None:
         if self._read is not None:
             assert np.array_equal(self._read(), self.contents), f"{what} has changed what somebody reads"
 
-    def check_classes(self):
+    def check_classes(self) -> None:
         classes = self.host.classes
         if classes is not None:
             assert classes.dtype == np.uint8 and len(classes) >= self.host.store.n_pages, "classes: uint8 by page"
             assert (classes[list(self.books.alive)] == native.FREE).all(), "classes: new pages are free to merge"
 
-    def check_references(self, pages):
+    def check_references(self, pages: Pages) -> None:
         anon_vmas = self.host.anon_vma(pages)
         sound = isinstance(anon_vmas, np.ndarray) and anon_vmas.dtype == np.uint32 and len(anon_vmas) == len(pages)
         assert sound, "anon_vma gives a uint32 array, one a page"
@@ -96,11 +113,11 @@ class _Proof:
         self.host.get_anon_vma(twice)
         self.host.put_anon_vma(twice)
 
-    def counters(self):
+    def counters(self) -> I64Array:
         host = self.host
         return np.array([host.pages_sharing, host.pages_zero_sharing, host.frames_saved])
 
-    def merges(self, call, pages, *kpages):
+    def merges(self, call: str, pages: Pages, *kpages: Pages) -> None:
         """One call of merge or merge_zero: what it refuses stays as it was, all else is merged."""
         before, freed = self.counters(), len(self.books.freed)
         kept = self.host.store.bytes_of(kpages[0]) if kpages else None
@@ -121,19 +138,19 @@ class _Proof:
             assert (self.host.classes[pages[refused]] == native.BUSY_PAGE).all(), f"{call}: the refused are not BUSY"
         self.check_reading(call)
 
-    def unmerge(self):
+    def unmerge(self) -> None:
         self.host.unmerge_all()
         assert not self.counters().any(), "unmerge_all has left something merged"
         self.check_reading("unmerge_all")
         self.check_contents()
 
-    def check_contents(self):
+    def check_contents(self) -> None:
         """Unmerged, every mapping has a live page with its bytes."""
         pages = np.array(list(self.books.alive), np.uint32)
         found = sorted(map(bytes, self.host.store.bytes_of(pages)))
         assert found == sorted(map(bytes, self.contents)), "the pages alive have other bytes than were born"
 
-    def under_pksmd(self, rng, rounds):
+    def under_pksmd(self, rng: np.random.Generator, rounds: int) -> None:
         """pksmd takes over: at rest each content has one frame, zero none."""
         born = len(self.contents)
         daemon = Pksmd(self.host)

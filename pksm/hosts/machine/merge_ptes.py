@@ -229,30 +229,29 @@ class Mappings:
         """A number that changes when a pte that mapped a frame no longer does, or memory opts in or out."""
         return self.frames.pte_changes
 
-    def frames_at(self: Any, mms: IdsLike, pages: I64Array) -> U32Array:
+    def frames_at(self: Any, mms: IdsLike, virtual_pages: I64Array) -> U32Array:
         """Return the frame that each virtual page maps in opted-in memory, or NO_FRAME: uint32."""
-        return frames_at(self, mms, pages)
+        return frames_at(self, mms, virtual_pages)
 
     @exclusive
     def merge_ptes(
-        self: Any,
-        mms: IdsLike,
-        pages: IdsLike,
-        frames: IdsLike,
-        kpages: IdsLike,
+        self: Any, mms: IdsLike, virtual_pages: IdsLike, pages: IdsLike, kpages: IdsLike
     ) -> BoolArray | None:
-        """Let these ptes, which map `frames`, point to kpages, and no others.
+        """Let these ptes, which map the frames `pages`, point to kpages, and no others.
 
         Returns a bool array of the refused, or None.
         """
         return merge_ptes(
-            self, np.asarray(mms), np.asarray(pages), known_frames(self, frames), known_frames(self, kpages)
+            self, np.asarray(mms), np.asarray(virtual_pages), known_frames(self, pages), known_frames(self, kpages)
         )
 
     @exclusive
-    def merge_zero_ptes(self: Any, mms: IdsLike, pages: IdsLike, frames: IdsLike) -> BoolArray | None:
-        """Let these ptes, which map `frames`, point to the zero page. Returns a bool array of the refused, or None."""
-        return merge_zero_ptes(self, np.asarray(mms), np.asarray(pages), known_frames(self, frames))
+    def merge_zero_ptes(self: Any, mms: IdsLike, virtual_pages: IdsLike, pages: IdsLike) -> BoolArray | None:
+        """Let these ptes, which map the frames `pages`, point to the zero page.
+
+        Returns a bool array of the refused, or None.
+        """
+        return merge_zero_ptes(self, np.asarray(mms), np.asarray(virtual_pages), known_frames(self, pages))
 
     @exclusive
     def unmerge_ptes(self: Any, mms: IdsLike, pages: IdsLike) -> None:
