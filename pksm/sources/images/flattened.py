@@ -1,6 +1,7 @@
 """makedumpfile's flattened format: a file as a stream of records that say where their bytes belong."""
 
 import struct
+from array import array
 
 import numpy as np
 
@@ -15,18 +16,24 @@ MAX_PAINTED = 1 << 26
 
 
 class Flattened:
-    """The file that an open Image in this format stands for; `size` is where its last record ends."""
+    """The file that an open Image in this format stands for.
+
+    Attributes:
+        size: where its last record ends.
+        n_bytes: how many bytes records hold.
+    """
 
     def __init__(self, image):
         self._image = image
         if struct.unpack(">qq", image.read_at(len(MAGIC), 16).ljust(16, b"\0")) != (1, 1):
             raise PksmError(f"{image.name}: is flattened in a way that is not known; rearrange it with makedumpfile -R")
-        records = np.array(self._records(), np.int64).reshape(-1, 3)
+        records = np.frombuffer(self._records(), np.int64).reshape(-1, 3)
         if not len(records):
             raise image.damaged("it ends before its first record")
         self._start, self._end, self._place = _painted(image, *records.T)
         self.size = int(self._end[-1])
         self._bytes_below = np.append(0, np.cumsum(self._end - self._start))
+        self.n_bytes = int(self._bytes_below[-1])
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, fewer at the end of the file; what no record holds is zero."""
@@ -44,14 +51,24 @@ class Flattened:
         """Tell for each of the ranges (int64 arrays) whether records hold all of it."""
         return self._held_below(offset + size) - self._held_below(offset) == size
 
+    def held(self, offset, size):
+        """Return the byte ranges in `size` bytes from `offset` that records and the image hold, int64 (n, 2), in order."""
+        low = np.searchsorted(self._end, offset, "right")
+        high = np.searchsorted(self._start, offset + size, "left")
+        records = mapped.piece(0, self._start[low:high], self._place[low:high], (self._end - self._start)[low:high])
+        found, owner = mapped.found_in(records, self._image.file.extents)
+        found = np.clip(found, 0, records["size"][owner, None]) + records["address"].astype(np.int64)[owner, None]
+        found = np.clip(found, offset, offset + size)
+        return found[found[:, 0] < found[:, 1]]
+
     def _held_below(self, offset):
         index = np.searchsorted(self._start, offset, "right") - 1
         inside = np.clip(offset - self._start[index], 0, self._end[index] - self._start[index])
         return np.where(index < 0, 0, self._bytes_below[index] + inside)
 
     def _records(self):
-        """Return (offset, bytes, place in the image) of all records, one after the other in a flat list."""
-        image, at, records = self._image, HEADER_BYTES, []
+        """Return (offset, bytes, place in the image) of all records, one after the other in a flat array."""
+        image, at, records = self._image, HEADER_BYTES, array("q")
         while True:
             head = image.read_at(at, RECORD.size)
             if len(head) < RECORD.size:
@@ -65,7 +82,7 @@ class Flattened:
             at += RECORD.size
             held = min(size, image.size - at)
             if held > 0:
-                records += offset, held, at
+                records.extend((offset, held, at))
             at += size
 
 

@@ -25,7 +25,8 @@ ZLIB, INCOMPLETE = 0x1, 0x8
 OTHERS = {0x2: "lzo", 0x4: "snappy", 0x20: "zstd"}
 LEVELS = {1: "zero", 2: "cache", 4: "private cache", 8: "user", 16: "free"}
 MAX_FRAMES = 1 << 40
-WINDOW = 1 << 14  # page frames looked at together
+WINDOW, WINDOW_BYTES = 1 << 14, 64 << 20  # page frames looked at together, and their bytes, at most
+BITMAP_BYTES = 8 << 20  # of each bitmap, read together
 READ_BYTES, NEAR_BYTES = 8 << 20, 64 << 10
 
 
@@ -62,7 +63,9 @@ class KdumpImage(Image):
     kind = "kdump"
 
     def _open(self):
+        self._extents = self.file.extents  # now: the file may shrink
         self._file = flattened.Flattened(self) if self.read_at(0, 16) == flattened.MAGIC else self
+        self.n_bytes = self.size
         self._layout = self._read_layout()
         status = self._layout.status
         if status & INCOMPLETE:
@@ -133,8 +136,7 @@ class KdumpImage(Image):
         if page_size != layout.block:
             raise UsageError(f"{self.name}: has pages of {layout.block} bytes, not {page_size}", "page_size")
         reading = _Reading(self, layout, self._file, allocate, progress)
-        for first in range(0, layout.n_frames, WINDOW):
-            stored, left_out = self._bitmaps(first)
+        for stored, left_out in self._windows():
             yield from reading.regions(stored)
             if len(left_out):
                 yield Region(_runs_of(left_out, self._state_left_out, page_size))
@@ -147,18 +149,38 @@ class KdumpImage(Image):
     def _state_left_out(self):
         return State.ZERO if self._level == 1 else State.EXCLUDED
 
-    def _bitmaps(self, first):
-        """Return the page frames of the window from `first` that have a page in the file, and those left out."""
+    def _windows(self):
+        """Yield (page frames that have a page in the file, those left out) of each window that has any, in order.
+
+        Only bytes that the file holds are looked at: how many frames there are is a promise of the header's.
+        """
         layout = self._layout
-        frames = min(WINDOW, layout.n_frames - first)
-        memory, dumped = (
-            np.frombuffer(self._file.read_at(start + first // 8, -(-frames // 8)), np.uint8)
-            for start in (layout.bitmap, layout.bitmap + layout.bitmap_size)
-        )
-        if len(memory) != -(-frames // 8) or len(dumped) != len(memory):
+        window = min(WINDOW, max(8, WINDOW_BYTES // layout.block)) // 8
+        n_bytes = -(-layout.n_frames // 8)
+        starts = layout.bitmap, layout.bitmap + layout.bitmap_size
+        held = np.concatenate([self._file.held(start, n_bytes) - start for start in starts])
+        for begin, end in _covering(held, window, max(1, BITMAP_BYTES // window), n_bytes):
+            memory, dumped = (self._bits(start + begin, end - begin) for start in starts)
+            used = np.zeros(-(-(end - begin) // window) * window, bool)
+            used[: end - begin] = (memory | dumped) != 0
+            for at in (np.flatnonzero(used.reshape(-1, window).any(axis=1)) * window).tolist():
+                first = (begin + at) * 8
+                frames = min(window * 8, layout.n_frames - first)
+                here, there = (
+                    np.unpackbits(bits[at : at + window], bitorder="little")[:frames] for bits in (memory, dumped)
+                )
+                yield np.flatnonzero(there) + first, np.flatnonzero(here & ~there) + first
+
+    def _bits(self, offset, size):
+        data = self._file.read_at(offset, size)
+        if len(data) != size:
             raise self.damaged("it became shorter while it was read")
-        memory, dumped = (np.unpackbits(bits, bitorder="little")[:frames] for bits in (memory, dumped))
-        return np.flatnonzero(dumped) + first, np.flatnonzero(memory & ~dumped) + first
+        return np.frombuffer(data, np.uint8)
+
+    def held(self, offset, size):
+        """Return the byte ranges in `size` bytes from `offset` that the file may hold, int64 (n, 2), in order."""
+        found = np.clip(self._extents, offset, offset + size)
+        return found[found[:, 0] < found[:, 1]]
 
     def _say_damaged(self, pages):
         if pages:
@@ -181,6 +203,7 @@ class _Reading:
         self._image, self._layout, self._file = image, layout, file
         self._allocate, self._progress = allocate, progress
         self._next = 0  # page of the list
+        self._n_bytes = 0  # of all pages' places in the file
         self._zero_at = set()  # places in the file that hold a page of zeros for many
         self.cut_off = self.damaged = self.left_out = 0
 
@@ -200,6 +223,7 @@ class _Reading:
         self.damaged += int((~sane).sum())
         known[held] = State.DATA
         known[self._zeros(offset, held & ~compressed)] = State.ZERO
+        known[self._repeated(offset, size, known == State.DATA)] = State.EXCLUDED
         data = np.flatnonzero(known == State.DATA)
         if self._file is self._image and not compressed[data].any():
             yield from self._mapped(frames[data], offset[data])
@@ -229,6 +253,20 @@ class _Reading:
                 if not any(self._file.read_at(place, self._layout.block)):
                     self._zero_at.add(place)
         return plain & np.isin(offset, list(self._zero_at))
+
+    def _repeated(self, offset, size, chosen):
+        """Count as damaged, and return, those of the chosen pages for which others have taken the place already.
+
+        Only zero pages share a place: a small file would be as many pages as its list of them likes.
+        """
+        chosen = np.flatnonzero(chosen)
+        first = np.unique(offset[chosen], return_index=True)[1]
+        taken = self._n_bytes + np.cumsum(size[chosen])
+        again = taken > self._file.n_bytes
+        again |= ~np.isin(np.arange(len(chosen)), first)
+        self._n_bytes += int(size[chosen].sum())
+        self.damaged += int(again.sum())
+        return chosen[again]
 
     def _mapped(self, frames, offset):
         if not len(frames):
@@ -267,6 +305,16 @@ class _Reading:
         buffer[streams[good]] = inflated
         buffer[plain] = inflate.plain(data, starts[plain], block)
         states[streams[good]] = states[plain] = State.DATA
+
+
+def _covering(ranges, step, most, end):
+    """Yield (begin, end) of the parts of [0, end) that cover the ranges: whole steps, `most` of them at a time."""
+    ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
+    reached = 0
+    for low, high in zip((ranges[:, 0] // step).tolist(), (-(-ranges[:, 1] // step)).tolist(), strict=True):
+        for begin in range(max(low, reached), high, most):
+            yield begin * step, min(min(begin + most, high) * step, end)
+        reached = max(reached, high)
 
 
 def _runs_of(frames, states, block):

@@ -134,7 +134,7 @@ def _mapped(view, rows, page_size, progress):
 
 def _cut_at_holes(pieces, file, page_size):
     """Cut pieces where data and holes of the file meet; return (_HOLE, _MAPPED or _COPIED for each, the pieces)."""
-    found, owner = _found(pieces, file.extents)
+    found, owner = found_in(pieces, file.extents)
     pages = pieces["size"] // page_size
     stops = np.cumsum(pages)
     bases = stops - pages  # pages are counted through all pieces
@@ -159,7 +159,7 @@ def _cut_at_holes(pieces, file, page_size):
     return kinds, rows
 
 
-def _found(pieces, extents):
+def found_in(pieces, extents):
     """Return where each piece meets the extents, in bytes from its start (n, 2), and which piece it is."""
     low = np.searchsorted(extents[:, 1], pieces["offset"], "right")
     high = np.searchsorted(extents[:, 0], pieces["offset"] + pieces["size"], "left")

@@ -1,15 +1,19 @@
 """kdump-compressed dumps against the pages that were written, flattened and not."""
 
+import contextlib
 import os
 import random
 import struct
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pksm import sources
 from pksm.errors import BusError, PksmError, UsageError
+from pksm.sources.images import flattened
 from pksm.sources.images import kdump as reader
 
 from support.writers import reading
@@ -237,8 +241,6 @@ def test_a_page_that_no_record_holds_is_no_zero_page(tmp_path):
 
 
 def test_shrinks_while_opened(tmp_path):
-    from pksm import sources
-
     for compress in (True, False):
         path = write(tmp_path / "vmcore", kdump(PAGES, compress=compress))
         source = sources.open_target(path)
@@ -288,3 +290,102 @@ def test_any_pages(tmp_path_factory, frames, compress, level, record, seed, agai
         elif not (page.state == "DATA" and alone and page.content == bytes(PAGE)):
             assert page.state == state
     assert not result.pages and result.source.lost == 0
+
+
+BLOCK = 2 << 20
+
+
+def promising(n_frames):
+    """The headers of a dump of so many frames, and the bytes of each of its bitmaps."""
+    blocks = n_frames // 8 // PAGE
+    head = bytearray(kdump({9: text(9)}, 16)[: 2 * PAGE])
+    struct.pack_into("<I", head, reader.FIELDS_AT + 12, 2 * blocks)
+    struct.pack_into("<Q", head, PAGE + reader.SUB_HEADER.size - 8, n_frames)
+    return head, blocks * PAGE
+
+
+def counted(monkeypatch, target, name):
+    """Count the bytes that a method read_at returns."""
+    original, read = getattr(target, name), []
+
+    def read_at(self, offset, size):
+        data = original(self, offset, size)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(target, name, read_at)
+    return read
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_frames_that_only_a_header_promises_are_not_looked_at(tmp_path, monkeypatch, flat):
+    """Holes of the file, and what no record holds, have no frames: of 2^35 one is there, behind most of the others."""
+    head, bitmap = promising(1 << 35)
+    frame = (1 << 35) - 10
+    page, path = zlib.compress(text(9)), tmp_path / "vmcore"
+    list_at = 2 * PAGE + 2 * bitmap
+    bit = bytes([1 << frame % 8])
+    parts = [
+        (0, bytes(head)),
+        *((2 * PAGE + start + frame // 8, bit) for start in (0, bitmap)),
+        (list_at, struct.pack("<qIIQ", list_at + 24, len(page), ZLIB, 0) + page),
+    ]
+    if flat:
+        path.write_bytes(flatten(b"", extra=parts))
+    else:
+        with open(path, "wb") as file:
+            for at, data in parts:
+                file.seek(at)
+                file.write(data)
+    read = counted(monkeypatch, flattened.Flattened if flat else reader.KdumpImage, "read_at")
+    result = reading.read(path)
+    assert reading.contents(result) == {frame * PAGE: text(9)} and result.source.lost == 0
+    assert sum(read) < 1 << 20
+
+
+def test_bitmaps_of_zeros_are_looked_at_together(tmp_path, monkeypatch):
+    """A million frames that are not in memory take no more lines of Python than a thousand."""
+    lines = []
+    for n_frames in (1 << 15, 1 << 20):
+        path = write(tmp_path / f"{n_frames}", kdump({1: text(1), n_frames - 1: text(2)}))
+        lines.append(reading.lines_run(path))
+    assert lines[0] <= lines[1] < lines[0] + 60
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_many_pages_at_one_place_are_one(tmp_path, compress):
+    """Else a list of 24 bytes a page would be memory without end; writers let zero pages alone share a place."""
+    page = text(1) if compress else noise(1)
+    data = bytearray(kdump({frame: page for frame in range(8)}, compress=compress))
+    first = data[LIST_AT : LIST_AT + 24]
+    data[LIST_AT : LIST_AT + 8 * 24] = first * 8
+    result = reading.read(write(tmp_path / "vmcore", data))
+    assert reading.contents(result) == {0: page} and result.source.lost == 7
+    assert "7 pages are damaged" in result.source.warnings[-1]
+
+
+def test_many_pages_at_one_place_of_other_windows_are_no_more_than_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "WINDOW", 8)
+    data = bytearray(kdump({frame: noise(1) for frame in range(800)}, compress=False))
+    list_end = LIST_AT + 800 * 24
+    first = data[LIST_AT : LIST_AT + 24]
+    data[LIST_AT:list_end] = first * 800
+    path = write(tmp_path / "vmcore", data[: list_end + 3 * PAGE])
+    result = reading.read(path)
+    assert 0 < len(reading.contents(result)) <= os.path.getsize(path) // PAGE
+    assert result.source.lost == 800 - len(reading.contents(result))
+
+
+def test_windows_of_large_pages_are_of_few(tmp_path, monkeypatch):
+    """What is allocated together is bounded by bytes, not by pages alone."""
+    asked = []
+
+    def allocate(n_pages):
+        asked.append(n_pages)
+        return sources.Allocation(np.zeros((n_pages, BLOCK), np.uint8))
+
+    path = write(tmp_path / "vmcore", kdump({frame: text(frame, BLOCK) for frame in range(40)}, block=BLOCK))
+    with contextlib.closing(sources.open_target(path)) as source:
+        for _ in source.regions(BLOCK, allocate, lambda pages: None):
+            pass
+    assert sum(asked) == 40 and max(asked) * BLOCK <= 64 << 20
