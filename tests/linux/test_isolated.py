@@ -6,8 +6,9 @@ import subprocess
 import pytest
 
 from pksm.cli import demo_service
-from pksm.linux import isolated
-from pksm.linux.ksm import guard
+from pksm.linux import guard, isolated
+from pksm.linux.ksm import put_back
+from pksm.sources.live import thaw
 from pksm.validation.kernel import interpreter, puppet
 from pksm.validation.kernel.live_process import LiveProcess
 
@@ -27,7 +28,12 @@ def trap(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("program", "arguments", "said"),
-    [(interpreter, (), b"\n"), (demo_service, ("1",), b"ready\n"), (guard, ("/missing", "record.json"), b"+")],
+    [
+        (interpreter, (), b"\n"),
+        (demo_service, ("1",), b"ready\n"),
+        (guard, (put_back.__file__, "inf", "/missing", "record.json"), b"+"),
+        (guard, (thaw.__file__, "inf", "", "-"), b"+"),
+    ],
 )
 def test_what_lies_about_is_not_imported(trap, program, arguments, said):
     with open("record.json", "w", encoding="ascii") as record:

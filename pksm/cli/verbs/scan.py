@@ -144,10 +144,13 @@ def _fingerprint_file(path, targets):
 
 
 def _freezer(given, sources, targets):
+    """What holds processes still while they are read; without --freeze, what lets go on those left by earlier runs."""
     if not given.freeze:
         if given.freeze_timeout is not None:
             raise UsageError("--freeze-timeout: nothing is frozen without --freeze")
-        return None
+        from pksm.sources.live.frozen import Repaired
+
+        return Repaired()
     from pksm.sources.live.freeze import Freezer
 
     timeout = FREEZE_S if given.freeze_timeout is None else given.freeze_timeout

@@ -7,25 +7,21 @@ If the guard dies it is started anew; what is left behind when both die at once 
 
 import contextlib
 import fcntl
-import json
 import os
-import subprocess
-import threading
 import time
 from types import TracebackType
 from typing import Self
 
 from pksm.errors import PksmError, UnsupportedError
-from pksm.linux import isolated, run_files, text
-from pksm.linux.ksm import files, guard
+from pksm.linux import run_files
+from pksm.linux.guarded import Guarded
+from pksm.linux.ksm import files, put_back
 from pksm.linux.proc import tasks
 
 LOCK, RECORD = "ksm.lock", "ksm.json"  # in run_files.DIRECTORY
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
 NEVER_MILLISECS = 3_600_000  # ksmd sleeps that long, or until this value changes: that is how it is stepped
 EVERYTHING = (1 << 31) - 1  # pages_to_scan
 SCAN_TIMEOUT_S = 60.0
-MOST_GUARDS = 20  # started one after the other; if the last one dies, too, we put back ourselves
 
 
 def require() -> None:
@@ -71,7 +67,8 @@ class Borrowed:
             self.saved = files.knobs()
             _write_record(directory, _to_put_back(self.saved))
             try:
-                stack.enter_context(_Guarded(lock))
+                record = os.path.join(run_files.DIRECTORY, RECORD)
+                stack.enter_context(Guarded(put_back.__file__, put_back.prepare, (files.DIRECTORY, record), [lock]))
             except BaseException:
                 os.unlink(RECORD, dir_fd=directory)  # nothing was changed yet
                 raise
@@ -149,61 +146,6 @@ class Borrowed:
         _wait_for_sleep()
 
 
-class _Guarded:
-    """The guard process while it is needed: a context manager. One that dies is replaced at once."""
-
-    def __init__(self, lock: int):
-        self._lock = lock
-        self._changing = threading.Lock()
-        self._ending = False
-        self._guard = self._start()
-        self._started = 1
-        self._watcher = threading.Thread(target=self._replace_the_dead, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._watcher.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._changing:
-            self._ending = True
-            assert self._guard.stdin is not None
-            self._guard.stdin.close()
-        self._watcher.join()
-        record = os.path.join(run_files.DIRECTORY, RECORD)
-        if self._guard.returncode and not guard.put_back(files.DIRECTORY, guard.values_of(record)):
-            os.unlink(record)
-
-    def _start(self) -> "subprocess.Popen[bytes]":
-        record = os.path.join(run_files.DIRECTORY, RECORD)
-        process = subprocess.Popen(
-            isolated.command(guard.__file__, files.DIRECTORY, record),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[self._lock],
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        with process.stdout as ready:
-            if ready.read(1) != guard.READY:
-                process.kill()
-                process.wait()
-                raise PksmError("the process that would put back ksmd's settings could not be started")
-        return process
-
-    def _replace_the_dead(self) -> None:
-        while True:
-            self._guard.wait()
-            with self._changing:
-                if self._ending or self._started == MOST_GUARDS:
-                    return
-                with contextlib.suppress(OSError, PksmError):
-                    dead, self._guard = self._guard, self._start()
-                    assert dead.stdin is not None
-                    dead.stdin.close()
-                self._started += 1
-
-
 def _lock(directory: int) -> int:
     """Take the lock and return its descriptor; the guard has it too."""
     lock = os.path.join(run_files.DIRECTORY, LOCK)
@@ -227,27 +169,30 @@ def _to_put_back(saved: dict[str, int | str]) -> list[tuple[str, str]]:
 
 def _write_record(directory: int, values: list[tuple[str, str]]) -> None:
     """Write the old values where the guard finds them, and the next run if both of us are killed."""
-    record = {"boot_id": text.decoded(text.read_if_any(BOOT_ID) or b"").strip(), "values": values}
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(f"{RECORD}.new", flags, 0o600, dir_fd=directory), "w", encoding="ascii") as file:
-        json.dump(record, file)
+    fd = os.open(f"{RECORD}.new", flags, 0o600, dir_fd=directory)
+    try:
+        run_files.write_record(fd, {"values": values})
+    finally:
+        os.close(fd)
     os.rename(f"{RECORD}.new", RECORD, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _repair(directory: int) -> list[str]:
     """Put back what an earlier run and its guard could not, and return lines that say so."""
+    values: list[tuple[str, str]] | None = None
     try:
         with open(os.open(RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory), "rb") as file:
-            record = json.load(file)
-        values = [(name, value) for name, value in record["values"] if name in files.KNOBS]
-        booted = record["boot_id"]
+            record = run_files.parse_record(file.read())
+        if record is not None:
+            values = [(name, value) for name, value in record["values"] if name in files.KNOBS]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError):
-        values, booted = [], None
+        values = None
     warnings = []
-    if booted == text.decoded(text.read_if_any(BOOT_ID) or b"").strip():
-        refused = guard.put_back(files.DIRECTORY, values)
+    if values is not None:
+        refused = put_back.put_back(files.DIRECTORY, values)
         left = f", but for {', '.join(refused)}, which the kernel refuses" if refused else ""
         warnings = [f"ksmd's settings were still those of a run of pksm that was killed: they have been put back{left}"]
     os.unlink(RECORD, dir_fd=directory)

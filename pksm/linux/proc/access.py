@@ -42,6 +42,14 @@ def check_namespace() -> None:
         )
 
 
+def pid_namespace() -> int:
+    """Return the number of the namespace that our process ids are of; 0 where there is no /proc."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
 def open_pidfd(pid: int) -> int:
     """Open a pidfd.
 

@@ -21,6 +21,7 @@ class Stat:
         parent: the id of its parent process.
         is_kernel_thread: it has no memory of its own.
         layout: where the code of its program starts and ends, and its stack starts; zeros when its memory is gone.
+        started: when it was started, in ticks since boot.
     """
 
     command: str
@@ -28,6 +29,7 @@ class Stat:
     parent: int
     is_kernel_thread: bool
     layout: tuple[int, int, int]
+    started: int
 
 
 def parse_stat(data: bytes) -> Stat:
@@ -37,11 +39,12 @@ def parse_stat(data: bytes) -> Stat:
     if not bracket or start < 0 or len(fields) < _FIELDS or len(fields[0]) != 1:
         raise text.MalformedError("/proc/PID/stat: not as the kernel writes it")
     parent, flags, *layout = (text.number(fields[at]) for at in (1, 6, 23, 24, 25))
-    if parent is None or flags is None or None in layout:
+    started = text.number(fields[19])
+    if parent is None or flags is None or started is None or None in layout:
         raise text.MalformedError("/proc/PID/stat: no number where one should be")
     code, end, stack = (place or 0 for place in layout)
     command, state = text.decoded(head[start + 2 :]), text.decoded(fields[0])
-    return Stat(command, state, parent, bool(flags & PF_KTHREAD), (code, end, stack))
+    return Stat(command, state, parent, bool(flags & PF_KTHREAD), (code, end, stack), started)
 
 
 def read_stat(pid: int, thread: int | None = None) -> Stat:

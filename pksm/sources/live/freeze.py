@@ -1,44 +1,25 @@
 """Processes that stand still while they are read, and go on whatever becomes of us.
 
-A watcher of its own lets them go on: when we say so, when we are gone (even by SIGKILL: its input ends with us), or
-when the time is up. It is there before the first process is stopped.
+A guard lets them go on: when we say so, when we are gone (even by SIGKILL: its input ends with us), or when the time is
+up. It is there before the first process is stopped; one that dies is replaced. What is stopped stands in a record, too,
+for the next run should both be killed at once.
 """
 
 import contextlib
 import os
 import select
 import signal
-import subprocess
-import sys
 import time
 
 from pksm.errors import PksmError, UsageError
+from pksm.linux.guarded import Guarded
 from pksm.linux.proc import processes, tasks
+from pksm.sources.live import frozen, thaw
 from pksm.sources.live.command import CommandSource
 from pksm.sources.live.process import ProcessSource
 
 STEP_SECONDS = 0.005
-LAST_SECONDS = 5.0  # for the watcher to end
-
-# Arguments: seconds, then the descriptors of cgroup.freeze files, a dash, and pidfds.
-_WATCHER = """
-import os, select, signal, sys
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-    signal.signal(number, signal.SIG_IGN)
-dash = sys.argv.index("-")
-os.write(1, b"+")
-select.select([0], [], [], float(sys.argv[1]))
-for fd in map(int, sys.argv[2:dash]):
-    try:
-        os.write(fd, b"0")
-    except OSError:
-        pass
-for fd in map(int, sys.argv[dash + 1:]):
-    try:
-        signal.pidfd_send_signal(fd, signal.SIGCONT)
-    except OSError:
-        pass
-"""
+LAST_SECONDS = 5.0  # for the guard to end
 
 
 class Freezer:
@@ -82,6 +63,7 @@ class Freezer:
         for source in self._sources:
             if isinstance(source, CommandSource):
                 source.wait_ready()
+        self.warnings += frozen.repair()
         deadline = time.monotonic() + self._timeout
         ours = processes.own_line()
         groups, in_groups = self._whole_groups(ours)
@@ -95,8 +77,12 @@ class Freezer:
             if source.pid not in ours | in_groups and not tasks.stand_still(source.pid)
         ]
         files = [stack.enter_context(_freeze_file(group)) for group in groups]
-        stack.enter_context(_watcher([file.fileno() for file in files], [source.pidfd for source in single],
-                                     self._timeout))  # fmt: skip
+        fds = [file.fileno() for file in files], [source.pidfd for source in single]
+        record = stack.enter_context(frozen.Record(groups, [source.pid for source in single]))
+        self.warnings += record.warnings
+        arguments = [record.path, *map(str, fds[0]), thaw.DASH, *map(str, fds[1])]
+        kept = [*fds[0], *fds[1], *record.fds]
+        stack.enter_context(Guarded(thaw.__file__, thaw.prepare, arguments, kept, deadline, LAST_SECONDS))
         for file in files:
             file.write(b"1")
         stopped = [source for source in single if _stop(source.pidfd)]
@@ -128,38 +114,6 @@ def _freeze_file(group):
         return open(os.path.join(group, "cgroup.freeze"), "r+b", buffering=0)
     except OSError as error:
         raise PksmError(f"{group}: cannot be frozen: {error.strerror}; run pksm as root") from None
-
-
-@contextlib.contextmanager
-def _watcher(files, pidfds, timeout):
-    arguments = [f"{timeout:.3f}", *map(str, files), "-", *map(str, pidfds)]
-    watcher = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _WATCHER, *arguments],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[*files, *pidfds], start_new_session=True,
-    )  # fmt: skip
-    try:
-        if watcher.stdout.read(1) != b"+":
-            raise PksmError("the process that would end the freezing could not be started: nothing was frozen")
-        yield
-    finally:
-        watcher.stdin.close()
-        try:
-            status = watcher.wait(LAST_SECONDS)
-        except subprocess.TimeoutExpired:
-            watcher.kill()
-            status = watcher.wait()
-        watcher.stdout.close()
-        if status:
-            _thaw(files, pidfds)
-
-
-def _thaw(files, pidfds):
-    for file in files:
-        with contextlib.suppress(OSError):
-            os.write(file, b"0")
-    for pidfd in pidfds:
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(pidfd, signal.SIGCONT)
 
 
 def _stop(pidfd):
