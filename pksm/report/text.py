@@ -5,6 +5,7 @@ Names come from strangers: what would steer a terminal or start a formula leaves
 
 import csv
 import io
+import itertools
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -34,8 +35,9 @@ def plain(text: str) -> str:
     """Return text on one line and without what would steer a terminal: such characters as escapes."""
     if text.isprintable():
         return text
+    parts = ((printable, "".join(run)) for printable, run in itertools.groupby(text, str.isprintable))
     return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
+        part if printable else part.encode("unicode_escape", "surrogatepass").decode() for printable, part in parts
     )
 
 

@@ -27,6 +27,9 @@ def check_keeping(sources: Sequence[Source], view: str) -> None:
         raise UsageError("these are fingerprints already: scan them together, and keep none", "keep")
     if view != "frames":
         raise UsageError(f"take the view frames, and the view {view} when the file is scanned", "keep")
+    if len(sources) > layout.MOST_SOURCES:
+        most = layout.MOST_SOURCES
+        raise UsageError(f"a file holds those of {most} sources, not {len(sources)}: make several files", "keep")
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import numpy as np
 
 from pksm.errors import PksmError, UsageError
 from pksm.extents import State, make_runs
+from pksm.linux import memory_limits
 from pksm.linux.proc.smaps import Mapping
 from pksm.sources.base import Allocate, Progress, Region, Source, check_page_size
 from pksm.sources.files import OpenFile
@@ -31,7 +32,11 @@ RECORD = np.dtype(
 )
 ZERO, ONCE = 1, 2  # the page is zero; its frame is mapped once
 SUM_BYTES = 16  # what stands for a page
-TABLE_BYTES = 1 << 28
+# What a table may hold at most: more takes minutes to look at, and no machine has that much.
+TABLE_BYTES = 1 << 27
+MOST_SOURCES, MOST_MAPPINGS = 1 << 15, 1 << 22
+MOST_LETTERS, MOST_LETTERS_SHOWN = 1 << 16, 1 << 24  # of a text; of all that are not names of mappings
+PARSED_BYTES = 24  # that a byte of JSON takes when it is parsed, at most
 MOST_PAGES = 1 << 52  # that one number of the table tells of
 AT_ONCE = 1 << 18  # records
 # What facts there may be, and of what type; these alone are told.
@@ -74,6 +79,7 @@ class FingerprintFile(Source):
         table_bytes, n_records = int(header["table_bytes"]), int(header["records"])
         if table_bytes > TABLE_BYTES or HEADER.itemsize + table_bytes + n_records * RECORD.itemsize != file.size:
             raise self._damaged(f"its {file.size} bytes are not what its header promises")
+        memory_limits.require(PARSED_BYTES * table_bytes, "scan it where there is more")
         table = self._checked_table(file.read_at(HEADER.itemsize, table_bytes), n_records)
         self._table, self.partial, self.warnings = table["sources"], table["partial"], table["warnings"]
         self._records_at = HEADER.itemsize + table_bytes
@@ -109,7 +115,9 @@ class FingerprintFile(Source):
         try:
             table: dict[str, Any] = json.loads(text)
             sources = table["sources"]
-            fine = type(sources) is list and len(sources) > 0 and all(map(_is_fine, sources))
+            fine = type(sources) is list and 0 < len(sources) <= MOST_SOURCES and all(map(_is_fine, sources))
+            fine = fine and sum(len(source["mappings"]) for source in sources) <= MOST_MAPPINGS
+            fine = fine and sum(map(_letters_shown, sources)) <= MOST_LETTERS_SHOWN
             fine = fine and sum(source["records"] for source in sources) == n_records
             fine = fine and type(table["partial"]) is bool and _are_texts(table["warnings"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -169,7 +177,17 @@ class FingerprintSource(Source):
 
 
 def _are_texts(lines):
-    return type(lines) is list and all(isinstance(line, str) for line in lines)
+    return type(lines) is list and all(map(_is_text, lines))
+
+
+def _is_text(value):
+    return isinstance(value, str) and len(value) <= MOST_LETTERS
+
+
+def _letters_shown(source):
+    facts = [value for value in source["facts"].values() if isinstance(value, str)]
+    texts = [source["name"], source["kind"], *source["out_of_reach"], *source["warnings"], *facts]
+    return sum(map(len, texts))
 
 
 def _is_fine(source):
@@ -181,7 +199,7 @@ def _is_fine(source):
     texts = [source["name"], source["kind"], *source["out_of_reach"]]
     return (
         all(type(number) is int and 0 <= number < MOST_PAGES for number in numbers)
-        and all(isinstance(text, str) for text in texts)
+        and all(map(_is_text, texts))
         and _are_texts(source["mappings"])
         and _are_texts(source["warnings"])
         and type(zero) is list

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import stat
+import struct
 from contextlib import nullcontext
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from pksm.errors import PksmError, UsageError
 from pksm.extents import State
+from pksm.linux import memory_limits
 from pksm.scan import Interrupts, Settings, fingerprints, scan
 from pksm.sources import fingerprints as layout
 from pksm.sources import open_target
@@ -270,3 +272,54 @@ def test_damaged_files(tmp_path):
             refused += 1
             assert (str(wrong) in str(error) or isinstance(error, UsageError)) and "\n" not in str(error)
     assert refused > 350
+
+
+def written(path, sources, warnings=()):
+    """A file of fingerprints without any, by its layout: 32 bytes of numbers, and a table of the sources."""
+    about = {"kind": "raw", "mappings": [], "records": 0, "zero": [], "lost": 0, "out_of_reach": {}, "facts": {}}
+    table = {
+        "sources": [{"name": "one", **about, "warnings": [], **source} for source in sources],
+        "partial": False,
+        "warnings": list(warnings),
+    }
+    text = json.dumps(table).encode()
+    text = text.ljust(-(-len(text) // 32) * 32)
+    path.write_bytes(struct.pack("<8s2I2Q", b"pksmhash", 2, SIZE, 0, len(text)) + text)
+    return path
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        [{}] * 33_000,
+        [{"name": "\u202e" * 70_000}],
+        [{"warnings": ["w" * 70_000]}],
+        [{"out_of_reach": {"w" * 70_000: 1}}],
+        [{"warnings": ["w" * 60_000] * 300}],
+        [{"mappings": [""] * 2_200_000, "zero": [0] * 2_200_000}] * 2,
+    ],
+    ids=["sources", "name", "warning", "reason", "all texts", "mappings"],
+)
+def test_tables_that_would_take_minutes_are_refused(tmp_path, sources):
+    path = written(tmp_path / "prints", sources)
+    with pytest.raises(PksmError, match="its table of sources can't be right"):
+        scan_prints(path)
+
+
+def test_large_tables_are_read(tmp_path):
+    path = written(tmp_path / "prints", [{"name": "n" * 5000, "warnings": ["w" * 5000]}] * 100)
+    assert len(scan_prints(path)["sources"]) == 100
+
+
+def test_what_a_table_takes_when_it_is_parsed_has_to_be_there(tmp_path, monkeypatch):
+    path = written(tmp_path / "prints", [{}])
+    monkeypatch.setattr(memory_limits, "available_bytes", lambda enough=None: 1000)
+    with pytest.raises(PksmError, match="MiB of memory are needed and 0 MiB available"):
+        scan_prints(path)
+
+
+def test_no_file_is_made_that_could_not_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "MOST_SOURCES", 1)
+    with pytest.raises(UsageError, match="holds those of 1 sources, not 2: make several files"):
+        scan_and_keep(tmp_path / "prints", [GivenSource("one", data(page("a"))), GivenSource("two", data(page("b")))])
+    assert not os.listdir(tmp_path)
