@@ -3,7 +3,7 @@
 import sys
 
 
-def main():
+def main() -> int:
     """Run the command line and return the exit code."""
     try:
         from pksm.cli.main import main as run

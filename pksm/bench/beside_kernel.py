@@ -2,6 +2,7 @@
 
 import gc
 import time
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
@@ -11,6 +12,7 @@ from pksm.bench.engine_jobs import pksmd_job, settings
 from pksm.bench.measuring import measure
 from pksm.bench.run import SCHEMA, machine
 from pksm.bench.yardsticks import Ground, Job, WrongAnswer, ksm_job
+from pksm.documents import BenchDocument
 from pksm.errors import UsageError
 from pksm.hosts.flat import FlatHost
 from pksm.hosts.machine import Machine
@@ -129,7 +131,14 @@ def pksmd_on_machine_job(ground, batch):
     return _machine_job(ground, PKSM, lambda simulated: Pksmd(simulated, settings(batch=batch)), rest, merged)
 
 
-def run(loads=tuple(LOADS), n_pages=65536, batch=65536, repeats=3, seed=0, progress=lambda load, engine: None):
+def run(
+    loads: Sequence[str] = tuple(LOADS),
+    n_pages: int = 65536,
+    batch: int = 65536,
+    repeats: int = 3,
+    seed: int = 0,
+    progress: Callable[[str, str], object] = lambda load, engine: None,
+) -> BenchDocument:
     """Measure on every load and return the document pksm.bench/1, with `against`: what is not like for like.
 
     UnsupportedError where the kernel's ksmd can't be borrowed.

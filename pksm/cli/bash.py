@@ -65,7 +65,8 @@ def script() -> str:
 
 def _case(verb: str, parser: argparse.ArgumentParser) -> str:
     """Return what is completed behind one verb: its options, and the values of each that has some."""
-    options, valued, free = ["--help"], [], []
+    options, valued = ["--help"], []
+    free: list[str] = []
     for action in parser._actions:
         names = action.option_strings
         if not names or action.dest == "help":

@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from pksm import __version__
 from pksm.cli import exit_codes, output
@@ -27,7 +29,7 @@ COMMANDS = {
 }
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (sys.argv by default) and return the exit code."""
     _open_standard_streams()
     interrupts = HeldInterrupts()
@@ -37,7 +39,7 @@ def main(argv=None):
             code = _run(sys.argv[1:] if argv is None else list(argv), interrupts)
             return interrupts.last.exit_code if code == exit_codes.INTERRUPTED and interrupts.last else code
     except SystemExit as stop:  # --help and --version
-        return stop.code or 0
+        return int(stop.code or 0)
     except PksmError as error:
         output.remark(error)
         return error.exit_code
@@ -51,7 +53,7 @@ def main(argv=None):
         output.clear_progress()
 
 
-def _open_standard_streams():
+def _open_standard_streams() -> None:
     """Open /dev/null where stdin, stdout or stderr is closed, or the next file of ours would take its place.
 
     What a command writes to stdout would end up in that file.
@@ -63,12 +65,12 @@ def _open_standard_streams():
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free: this one
 
 
-def _remark(message, *where, **more):
+def _remark(message: object, *where: object, **more: object) -> None:
     """Show a warning of Python's as one line of ours."""
     output.remark(message)
 
 
-def _run(argv, interrupts):
+def _run(argv: list[str], interrupts: HeldInterrupts) -> int:
     if not argv or argv[0] not in COMMANDS:
         return _no_verb(argv)
     verb, module, command = argv[0], COMMANDS[argv[0]], None
@@ -87,7 +89,7 @@ def _run(argv, interrupts):
         raise named_as_typed(error, parser) from None
 
 
-def _no_verb(argv):
+def _no_verb(argv: list[str]) -> int:
     verbs = "\n".join(f"  {name:<9} {module.HELP}" for name, module in COMMANDS.items() if module.HELP)
     parser = _Parser(
         "pksm",
@@ -108,7 +110,7 @@ def _no_verb(argv):
 class _Parser(argparse.ArgumentParser):
     """Errors are one line of ours, and all text goes where all output goes."""
 
-    def __init__(self, prog, usage, description, epilog=None):
+    def __init__(self, prog: str, usage: str, description: str, epilog: str | None = None) -> None:
         super().__init__(
             prog=prog,
             usage=usage,
@@ -118,8 +120,8 @@ class _Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message.removeprefix('argument ')} (see {self.prog} --help)")
 
-    def _print_message(self, message, file=None):
+    def _print_message(self, message: str, file: Any = None) -> None:
         output.write(message)

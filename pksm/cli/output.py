@@ -1,11 +1,14 @@
 """Where words go: results to stdout, remarks and progress to stderr."""
 
+import argparse
 import errno
 import json
 import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 from pksm.errors import PksmError
 from pksm.report.text import plain, rate
@@ -14,7 +17,7 @@ REDRAW_S = 0.1
 MIN_WIDTH, DEFAULT_WIDTH = 60, 100  # columns; the second where there is no terminal to ask
 
 
-def write(text):
+def write(text: str) -> None:
     """Write a result to stdout, all of it. BrokenPipeError if nobody reads it, PksmError if it can't be written."""
     clear_progress()
     stream = sys.stdout
@@ -30,20 +33,20 @@ def write(text):
         raise PksmError(f"cannot write the result: {error.strerror}") from None
 
 
-def document(document, options, **more):
-    """Write a document in the form that options ask for: JSON, CSV, or a table; more: what such a table takes."""
-    if options.json:
+def document(document: Mapping[str, Any], given: argparse.Namespace, **more: Any) -> None:
+    """Write a document in the form that was asked for: JSON, CSV, or a table; more: what such a table takes."""
+    if given.json:
         write(json.dumps(document, indent=2) + "\n")
         return
     from pksm import report
 
-    if getattr(options, "csv", False):
+    if given.csv:
         write(report.csv(document))
     else:
         write(report.table(document, width(), colour(), **more))
 
 
-def _write_all(stream, text):
+def _write_all(stream: TextIO, text: str) -> None:
     """Write what the stream's encoding lacks as escapes, and go on where a write stops short.
 
     Without a buffer (PYTHONUNBUFFERED), the stream itself would drop the rest and say nothing.
@@ -64,7 +67,7 @@ def _write_all(stream, text):
     below.flush()
 
 
-def _drop_rest(stream):
+def _drop_rest(stream: TextIO) -> None:
     """Send what the stream still holds to nowhere, or the interpreter would complain about it at its end."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -74,13 +77,13 @@ def _drop_rest(stream):
         pass  # not a file of ours
 
 
-def remark(text):
+def remark(text: object) -> None:
     """Say one line on stderr, if there is anybody to hear it."""
     clear_progress()
     _say(f"pksm: {plain(str(text))}\n")
 
 
-def _say(text):
+def _say(text: str) -> None:
     stream = sys.stderr
     if stream is None:
         return
@@ -90,17 +93,17 @@ def _say(text):
         pass  # nobody to hear it
 
 
-def width():
+def width() -> int:
     """Columns to fill: COLUMNS, or the terminal's."""
     return max(MIN_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
 
 
-def colour():
+def colour() -> bool:
     """Tell whether stdout shows colours and the user wants them (https://no-color.org)."""
     return _is_terminal(sys.stdout) and not os.environ.get("NO_COLOR")
 
 
-def _is_terminal(stream):
+def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -112,13 +115,13 @@ class Progress:
 
     shown = False  # of all of them: there is one stderr
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._on = _is_terminal(sys.stderr)
         self._drawn_at = 0.0
-        self._stage = None
+        self._stage: str | None = None
         self._began = 0.0
 
-    def __call__(self, stage, pages, total):
+    def __call__(self, stage: str, pages: int, total: int | None) -> None:
         if not self._on:
             return
         now = time.monotonic()
@@ -127,7 +130,7 @@ class Progress:
         if now > self._began:
             self.show(lambda: progress_line(stage, pages, total, now - self._began))
 
-    def show(self, line):
+    def show(self, line: Callable[[], str]) -> None:
         """Show what line() returns, if it is time to."""
         now = time.monotonic()
         if self._on and now - self._drawn_at >= REDRAW_S:
@@ -135,14 +138,14 @@ class Progress:
             _say("\r\033[K" + plain(line())[: width() - 1])
 
 
-def clear_progress():
+def clear_progress() -> None:
     """Take away the line of progress, if there is one."""
     if Progress.shown:
         Progress.shown = False
         _say("\r\033[K")
 
 
-def progress_line(stage, pages, total, seconds):
+def progress_line(stage: str, pages: int, total: int | None, seconds: float) -> str:
     """Return what to show: how far, how fast, and how long it will take yet."""
     doing = {"read": "reading", "exact": "merging, exactly", "merge": "merging"}[stage]
     speed = pages / seconds

@@ -2,9 +2,10 @@
 
 import os
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pksm.errors import UsageError
 
@@ -55,25 +56,25 @@ class Targets:
     """
 
     def __init__(self, names: TargetNames) -> None:
-        self.openers = []
+        self.openers: list[Callable[[], Any]] = []
         _refuse_twice([(_identity(path), path) for path in names.files])
         _refuse_twice([(pid, f"pid {pid}") for pid in names.pids])
         _make_room_for(FILE_DESCRIPTORS * len(names.files))
         self._add_files(names.files)
         self.cgroups = self._add_processes(names)
         if names.command is not None:
-            self._add_command(names)
+            self._add_command(names.command, names)
         if not self.openers and (names.all or names.cgroups):
             raise UsageError("there are no processes but this one")
         if not self.openers:
             raise UsageError(f"nothing to scan: name a file, a process or a command, {EXAMPLE}")
 
-    def _add_files(self, paths):
+    def _add_files(self, paths: Sequence[str]) -> None:
         from pksm import sources
 
         self.openers += [partial(sources.open_target, path) for path in paths]
 
-    def _add_processes(self, names):
+    def _add_processes(self, names: TargetNames) -> list[str]:
         from pksm import sources
         from pksm.linux.proc import processes
 
@@ -86,14 +87,14 @@ class Targets:
         self.openers += [partial(sources.open_pid, pid, names.racy) for pid in pids]
         return cgroups
 
-    def _add_command(self, names):
+    def _add_command(self, command: Sequence[str], names: TargetNames) -> None:
         from pksm import sources
 
         after = 1.0 if names.after is None else names.after
-        self.openers.append(partial(sources.run_command, names.command, after, names.racy))
+        self.openers.append(partial(sources.run_command, command, after, names.racy))
 
 
-def _make_room_for(descriptors):
+def _make_room_for(descriptors: int) -> None:
     """Take more descriptors if there are too few: what is scanned is open all the time."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = descriptors + SPARE_DESCRIPTORS
@@ -102,7 +103,7 @@ def _make_room_for(descriptors):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
-def _identity(path):
+def _identity(path: str) -> Hashable:
     """Return what makes a file the same file under another name."""
     try:
         status = os.stat(path)
@@ -113,8 +114,8 @@ def _identity(path):
     return status.st_dev, status.st_ino
 
 
-def _refuse_twice(named):
-    seen = {}
+def _refuse_twice(named: Iterable[tuple[Hashable, str]]) -> None:
+    seen: dict[Hashable, str] = {}
     for identity, name in named:
         if identity in seen:
             other = seen[identity]

@@ -71,7 +71,7 @@ class Subject:
         }
 
 
-def of_load(name, n_pages, page_size=4096, seed=0):
+def of_load(name: str, n_pages: int, page_size: int = 4096, seed: int = 0) -> Subject:
     """Return the Subject of a static load. UsageError for an unknown load or no pages."""
     if n_pages < 1:
         raise UsageError(f"{n_pages} pages: there must be one at least to profile on")

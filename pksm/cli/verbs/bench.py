@@ -1,6 +1,9 @@
 """pksm bench: how fast the engine is on this machine, beside the limits and the rivals."""
 
+import argparse
+
 from pksm.cli import exit_codes, options, output
+from pksm.cli.interrupts import HeldInterrupts
 from pksm.policies.pksmd import tunables
 from pksm.simulation.workloads import LOADS
 
@@ -15,7 +18,7 @@ example:
   pksm bench --load f --pages 1M     the realistic mix, 4 GiB of it"""
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     orders, checksums = tunables.SETTINGS["order"], tunables.SETTINGS["checksum"]
     what = parser.add_argument_group("what to measure")
@@ -38,7 +41,7 @@ def add_arguments(parser):
     options.add_form(parser.add_argument_group("what to print"), "pksm.bench/1", "a line for each row")
 
 
-def run(given, interrupts):
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Measure and print; return the exit code."""
     if given.list:
         output.document(options.listing(load=LOADS), given)
@@ -46,7 +49,7 @@ def run(given, interrupts):
 
     progress = output.Progress()
 
-    def show(load, engine):
+    def show(load: str, engine: str) -> None:
         progress.show(lambda: f"load {load}: {engine}")
 
     common = {
@@ -64,7 +67,7 @@ def run(given, interrupts):
     else:
         from pksm.bench.run import bench
 
-        orders = options.once(given.order) or (tunables.SETTINGS["order"].default,)
+        orders = options.once(given.order) or (str(tunables.SETTINGS["order"].default),)
         document = bench(**common, orders=orders, threads=given.threads, checksum=given.checksum)
     for warning in document.get("warnings", ()):
         output.remark(warning)

@@ -2,10 +2,14 @@
 
 import argparse
 import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from pksm.cli import exit_codes, options, output
+from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import TargetNames, Targets
+from pksm.documents import ProfileDocument
 from pksm.errors import UsageError
 from pksm.simulation.workloads import LOADS
 
@@ -31,10 +35,11 @@ examples:
 DEFAULT_LOADS = ("f", "e")
 PAGE_SIZE = 4096
 ACTIONS = ("profile", "list", "sum")
+Show = Callable[[str, str | None, str], None]
 AT_ONCE = 1 << 16  # pages summed before they are printed
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     parser.add_argument("action", nargs="?", metavar="profile|list|sum", choices=ACTIONS, help="what to do")
     parser.add_argument("what", nargs="*", metavar="TARGET|WORKLOAD", help=argparse.SUPPRESS)
@@ -52,7 +57,7 @@ def add_arguments(parser):
     out.add_argument("--plot", metavar="FILE", help="draw the profile into FILE (.png, .svg or .pdf); takes matplotlib")
 
 
-def run(given, interrupts):
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Do what is asked, print, and return the exit code."""
     from pksm.engine.checksums import strategies as checksums
     from pksm.sources import base
@@ -75,7 +80,7 @@ def run(given, interrupts):
     return _sum(given) if given.action == "sum" else _profile(given, interrupts)
 
 
-def _list(given):
+def _list(given: argparse.Namespace) -> int:
     from pksm.engine.checksums import strategies as checksums
 
     rows = [checksums.describe(name, given.page_size) for name in checksums.names()]
@@ -83,7 +88,7 @@ def _list(given):
     return 0
 
 
-def _sum(given):
+def _sum(given: argparse.Namespace) -> int:
     if len(given.what) != 2:
         raise UsageError("pksm checksum sum takes a strategy and a file, for example: pksm checksum sum crc32c ram.img")
     from pksm.engine import native
@@ -96,8 +101,8 @@ def _sum(given):
         output.remark(warning)
     if given.json:
         document = {"schema": "pksm.checksum.sum/1", "strategy": name, "page_size": given.page_size}
-        texts = [text for _, part in file.parts(AT_ONCE) for text in sums.hexadecimal(part, file.width)]
-        output.document({**document, "sums": texts}, given)
+        found = [text for _, part in file.parts(AT_ONCE) for text in sums.hexadecimal(part, file.width)]
+        output.document({**document, "sums": found}, given)
         return 0
     from pksm.report import checksum_sum
 
@@ -109,14 +114,14 @@ def _sum(given):
     return 0
 
 
-def _profile(given, interrupts):
+def _profile(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     from pksm import profiler
     from pksm.engine import native
 
     native.catch_bus_errors()
     progress = output.Progress()
 
-    def show(subject, strategy, stage):
+    def show(subject: str, strategy: str | None, stage: str) -> None:
         progress.show(lambda: f"{subject}: {stage}" + (f" of {strategy}" if strategy else ""))
 
     with _picture(given.plot) as draw:
@@ -136,7 +141,7 @@ def _profile(given, interrupts):
 
 
 @contextmanager
-def _picture(path):
+def _picture(path: str | None) -> Iterator[Callable[[ProfileDocument], None]]:
     """Give a function that draws a document into the file at `path`, if there is one to draw."""
     if path is None:
         yield lambda document: None
@@ -149,7 +154,7 @@ def _picture(path):
         yield lambda document: new.write(lambda file: plot.profile(document, file, form))
 
 
-def _subjects(given, show, interrupts):
+def _subjects(given: argparse.Namespace, show: Show, interrupts: HeldInterrupts) -> Iterator[Any]:
     """Yield what is to be profiled, each as a context manager: workloads one by one, then all memory together."""
     from pksm.profiler import subject
 

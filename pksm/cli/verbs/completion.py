@@ -1,6 +1,10 @@
 """pksm completion: the script for a shell, and the names that it completes."""
 
+import argparse
+from collections.abc import Callable, Iterable
+
 from pksm.cli import options, output
+from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
 
 HELP = "print the completion script of a shell"
@@ -12,13 +16,13 @@ example:
 SHELLS = ("bash",)
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     parser.add_argument("shell", nargs="?", choices=SHELLS, metavar="SHELL", help="bash")
     parser.add_argument("--values", choices=tuple(KINDS), metavar="KIND", help=f"what to name: {', '.join(KINDS)}")
 
 
-def run(given, interrupts):
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Print the script or the names; return the exit code."""
     if (given.shell is None) == (given.values is None):
         raise UsageError("say what to print, for example: pksm completion bash")
@@ -26,19 +30,19 @@ def run(given, interrupts):
     return 0
 
 
-def _script():
+def _script() -> str:
     from pksm.cli.bash import script
 
     return script()
 
 
-def _policies():
+def _policies() -> Iterable[str]:
     from pksm.policies import registry
 
     return registry.names()
 
 
-def _settings():
+def _settings() -> Iterable[str]:
     """Names of settings with those of their policies, and bare ones, which mean all policies that have them."""
     from pksm.policies import registry
 
@@ -47,43 +51,43 @@ def _settings():
     return [*(f"{setting}=" for setting in bare), *(f"{name}.{setting}=" for name, setting in entries)]
 
 
-def _checksums():
+def _checksums() -> Iterable[str]:
     from pksm.engine.checksums import strategies
 
     return strategies.names()
 
 
-def _workloads():
+def _workloads() -> Iterable[str]:
     from pksm.simulation.workloads import WORKLOADS
 
     return WORKLOADS
 
 
-def _loads():
+def _loads() -> Iterable[str]:
     from pksm.simulation.workloads import LOADS
 
     return LOADS
 
 
-def _recorded():
+def _recorded() -> Iterable[str]:
     from pksm.simulation.workloads import RECORDED
 
     return RECORDED
 
 
-def _validation():
+def _validation() -> Iterable[str]:
     from pksm.validation.kernel.validate import WORKLOADS
 
     return WORKLOADS
 
 
-def _pids():
+def _pids() -> Iterable[str]:
     from pksm.linux.proc import processes
 
     return map(str, processes.all_pids())
 
 
-KINDS = {
+KINDS: dict[str, Callable[[], Iterable[str]]] = {
     "policy": _policies,
     "preset": options.policies,
     "setting": _settings,

@@ -1,14 +1,17 @@
 """pksm demo: four live Python interpreters, what they have in common, and what merging it would save."""
 
+import argparse
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from pksm import report
 from pksm.cli import demo_service, exit_codes, output
+from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.verbs.scan import for_table
 from pksm.errors import PksmError
 from pksm.linux import isolated
@@ -22,11 +25,11 @@ CHILDREN = 4
 HOLDS = "each with 10,000 records in a dictionary, a text and three arrays of numbers, partly the same"
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare no options: a demonstration has none."""
 
 
-def run(given, interrupts):
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Start the interpreters, scan them, print, and end them; return the exit code."""
     from pksm import sources
     from pksm.engine import native
@@ -46,18 +49,19 @@ def run(given, interrupts):
 
 
 @contextmanager
-def _children():
+def _children() -> Iterator[list[int]]:
     """Run the interpreters and give their pids once all are ready; end them, whatever happens."""
     with ExitStack() as stack:
         children = [stack.enter_context(_child(number)) for number in range(CHILDREN)]
         for child in children:
+            assert child.stdout
             if child.stdout.readline() != b"ready\n":
                 raise PksmError("a Python interpreter of the demonstration ended before it was ready (see above)")
         yield [child.pid for child in children]
 
 
 @contextmanager
-def _child(number):
+def _child(number: int) -> Iterator[subprocess.Popen[bytes]]:
     # A group of its own: Ctrl-C is for us. Should we die, its input ends, and it with it.
     child = subprocess.Popen(
         isolated.command(demo_service.__file__, str(number)),
@@ -70,11 +74,12 @@ def _child(number):
     finally:
         child.kill()
         child.wait()
-        child.stdin.close()
-        child.stdout.close()
+        for pipe in (child.stdin, child.stdout):
+            assert pipe
+            pipe.close()
 
 
-def _own_name():
+def _own_name() -> str:
     """What to type to run this command again."""
     name = sys.argv[0]
     if os.path.basename(name) == "__main__.py":
@@ -85,7 +90,7 @@ def _own_name():
     return os.path.relpath(name)
 
 
-def _next_steps(name):
+def _next_steps(name: str) -> str:
     lines = [
         (f"{name} scan --pid $$", "a live process: this shell"),
         (f"{name} scan -- python3 -m http.server", "a command: it is started, read after a second, and ended"),

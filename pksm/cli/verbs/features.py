@@ -1,7 +1,12 @@
 """pksm features: what this build and this machine can do."""
 
+import argparse
+from typing import cast
+
 from pksm import __version__
 from pksm.cli import options, output
+from pksm.cli.interrupts import HeldInterrupts
+from pksm.documents import FeaturesDocument, MachineAbilities
 from pksm.policies.pksmd import tunables
 
 HELP = "show what this build and this machine can do"
@@ -9,18 +14,18 @@ USAGE = "pksm features [--json|--csv]"
 DESCRIPTION = f"{HELP[0].upper()}{HELP[1:]}."
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     options.add_form(parser.add_argument_group("what to print"), "pksm.features/1", "a line for each fact")
 
 
-def run(given, interrupts):
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Look, print and return the exit code."""
     output.document(gather_facts(), given)
     return 0
 
 
-def gather_facts():
+def gather_facts() -> FeaturesDocument:
     """Return what there is, as a dict ready for json."""
     from pksm.engine import native
     from pksm.engine.checksums import strategies as checksums
@@ -35,11 +40,11 @@ def gather_facts():
         "orders": list(tunables.SETTINGS["order"].metadata["choices"]),
         "policies": options.policies(),
         "sources": _sources(),
-        "machine": system.abilities(),
+        "machine": cast(MachineAbilities, system.abilities()),
     }
 
 
-def _sources():
+def _sources() -> dict[str, str]:
     """Kinds of sources by name, with the first line of what their modules say of themselves."""
     from pksm import sources
     from pksm.sources.live import process

@@ -1,14 +1,23 @@
 """pksm scan: what merging saves in files and live processes."""
 
+import argparse
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from pksm.cli import exit_codes, options, output
+from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import RACY, TargetNames, Targets
 from pksm.documents.scan import View
 from pksm.errors import UsageError
+
+if TYPE_CHECKING:
+    from pksm.scan import Settings
+    from pksm.scan.fingerprints import Keep
+    from pksm.scan.run import Guard
+    from pksm.sources import Source
 
 HELP = "find out what merging saves in memory images and live processes"
 USAGE = "pksm scan [OPTION...] [TARGET...] [--pid N]... [--all] [--cgroup PATH]... [-- COMMAND...]"
@@ -25,7 +34,7 @@ LOOKED_AT, LOOKED_AT_BYTES = 4096, 16 << 20
 FREEZE_S = 10.0
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to scan")
     what.add_argument("targets", nargs="*", metavar="TARGET",
@@ -64,7 +73,7 @@ def add_arguments(parser):
     options.add_form(out, "pksm.scan/1", "a line for each source and one for all")
 
 
-def run(given, interrupts):
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Scan and print; return the exit code."""
     _check_form(given)
     targets = Targets(
@@ -116,21 +125,21 @@ def run(given, interrupts):
     return exit_codes.of(result)
 
 
-def _check_form(given):
+def _check_form(given: argparse.Namespace) -> None:
     if given.csv:
         for is_given, name in ((given.matrix, "--matrix"), (given.show_bytes, "--show-bytes")):
             if is_given:
                 raise UsageError(f"{name}: CSV has no room for it; take --json, or neither")
 
 
-def _changes(given):
+def _changes(given: argparse.Namespace) -> list[str]:
     """Return the settings that were given as texts "name=value", those with options of their own among them."""
     own = {"checksum": given.checksum, "order": given.order}
     return [*given.set, *(f"{name}={value}" for name, value in own.items() if value is not None)]
 
 
 @contextmanager
-def _fingerprint_file(path, targets):
+def _fingerprint_file(path: str | None, targets: Sequence[str]) -> Iterator["Keep | None"]:
     if path is None:
         yield None
         return
@@ -143,7 +152,7 @@ def _fingerprint_file(path, targets):
         yield keep
 
 
-def _freezer(given, sources, targets):
+def _freezer(given: argparse.Namespace, sources: "Sequence[Source]", targets: Targets) -> "Guard":
     """What holds processes still while they are read; without --freeze, what lets go on those left by earlier runs."""
     if not given.freeze:
         if given.freeze_timeout is not None:
@@ -160,7 +169,7 @@ def _freezer(given, sources, targets):
     return freezer
 
 
-def for_table(settings):
+def for_table(settings: "Settings") -> "Settings":
     """Return settings with more groups: in a table, those that look and live alike become one row."""
     from pksm.scan.settings import PAGE_SIZE
 

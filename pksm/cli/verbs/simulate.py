@@ -1,6 +1,9 @@
 """pksm simulate: a workload in virtual time, and what a policy makes of its memory."""
 
+import argparse
+
 from pksm.cli import exit_codes, options, output
+from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
 from pksm.simulation.workloads import WORKLOADS
 
@@ -20,7 +23,7 @@ examples:
 SAMPLE_MS = 100
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to simulate")
     what.add_argument("workload", nargs="?", metavar="WORKLOAD|TRACE|SCRIPT.py",
@@ -41,7 +44,7 @@ def add_arguments(parser):
     options.add_form(out, "pksm.simulate/1", "a line for each sample and each reading")
 
 
-def run(given, interrupts):
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Simulate and print; return the exit code."""
     if given.list:
         output.document(options.listing(workload=WORKLOADS, policy=options.policies()), given)
@@ -62,7 +65,7 @@ def run(given, interrupts):
     )
     progress = output.Progress()
 
-    def show(policy, now, wakes):
+    def show(policy: str, now: int, wakes: int) -> None:
         progress.show(lambda: f"{policy}: {now / 1000:,.1f} s of virtual time, {wakes:,} wake-ups")
 
     document = simulate(settings, choices, show, interrupts.hold)

@@ -1,6 +1,10 @@
 """pksm truth: what real PKSM kernels counted, and what the simulated machine counts."""
 
+import argparse
+from typing import Any
+
 from pksm.cli import exit_codes, options, output
+from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
 
 HELP = "compare the simulated machine with what real PKSM kernels counted"
@@ -16,7 +20,7 @@ examples:
   pksm truth traces.jsonl         random traces that a kernel executed, one a line"""
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to compare")
     what.add_argument("names", nargs="*", metavar="W|FILE.jsonl",
@@ -28,7 +32,7 @@ def add_arguments(parser):
     options.add_form(out, "pksm.truth/1", "a line for every number")
 
 
-def run(given, interrupts):
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Compare and print; return the exit code: 1 if a number differs without a known reason."""
     if given.list:
         from pksm.simulation.workloads import RECORDED
@@ -42,12 +46,17 @@ def run(given, interrupts):
     if len(files) > 1:
         raise UsageError("one file of traces at a time")
     names = [name for text in given.names if text not in files for name in options.names(text)]
-    document = truth(names, *files, preset=_settings(given), progress=lambda what: progress.show(lambda: what))
+    document = truth(
+        names,
+        traces=files[0] if files else None,
+        preset=_settings(given),
+        progress=lambda what: progress.show(lambda: what),
+    )
     output.document(document, given, everything=given.all)
     return exit_codes.DIFFERENT if document["unexplained"] else 0
 
 
-def _settings(given):
+def _settings(given: argparse.Namespace) -> Any:
     """Return the settings of pksmd to play with, or None for those of the kernels."""
     if not given.policy:
         if given.set:

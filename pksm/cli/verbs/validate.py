@@ -1,6 +1,9 @@
 """pksm validate: our ksmd beside the running kernel's own, counter by counter."""
 
+import argparse
+
 from pksm.cli import exit_codes, options, output
+from pksm.cli.interrupts import HeldInterrupts
 
 HELP = "hold the simulated KSM against the running kernel's ksmd, counter by counter"
 USAGE = "pksm validate [OPTION...]"
@@ -14,7 +17,7 @@ example:
   pksm validate --workload fork-after,crowds"""
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to compare")
     options.add_names(what, "--workload", "workloads (default: all; --list lists them)")
@@ -24,7 +27,7 @@ def add_arguments(parser):
     options.add_form(out, "pksm.validate/1", "a line for each counter of each workload")
 
 
-def run(given, interrupts):
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Compare and print; return the exit code: 0 if all that must be equal is."""
     from pksm.validation.kernel.validate import WORKLOADS, validate
 

@@ -5,12 +5,13 @@ at rest, when nothing has changed over two full scans.
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
+from pksm.documents import ValidateDocument
 from pksm.errors import PksmError, UnsupportedError, UsageError
 from pksm.linux.ksm import Borrowed
 from pksm.linux.proc.mergeable import mergeable_memory
@@ -204,7 +205,12 @@ WORKLOADS = {
 }
 
 
-def validate(names=(), pages=DEFAULT_PAGES, seed=0, progress=lambda name: None):
+def validate(
+    names: Sequence[str] = (),
+    pages: int = DEFAULT_PAGES,
+    seed: int = 0,
+    progress: Callable[[str], object] = lambda name: None,
+) -> ValidateDocument:
     """Play workloads, all by default, on both sides and return a document of SCHEMA.
 
     progress(name): called before each. UnsupportedError where the kernel's ksmd can't be borrowed; a workload that
