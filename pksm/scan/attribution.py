@@ -4,9 +4,14 @@ Of n pages that are equal, n - 1 are saved; so each of them has (n - 1)/n of a p
 that is mapped several times is shared out among its mappings. All shares together are the saving.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from pksm.arrays import Pages
+from pksm.extents import PageList
 from pksm.protocols import NO_FRAME, ZERO_FRAME
+from pksm.scan.gather import Gathered, Taken
 
 MOST_SOURCES = 32  # that a matrix is made of: a content's sources are the bits of a word
 AT_ONCE = 1 << 14  # pages that one numpy call looks at
@@ -15,11 +20,11 @@ AT_ONCE = 1 << 14  # pages that one numpy call looks at
 class Shares:
     """Shares of a settled set of pages; gathered and frame_of are those of tally.Tally.
 
-    of_source: pages saved, one float a source. by_mapping: {name: [pages, zero pages, pages that merge, share]}, frames
+    of_source: pages saved, one float a source. by_mapping: {name: (pages, zero pages, pages that merge, share)}, frames
     counted as often as they are mapped, and zero pages without bytes among them.
     """
 
-    def __init__(self, gathered, frame_of):
+    def __init__(self, gathered: Gathered, frame_of: Pages) -> None:
         self._gathered, self._frame_of = gathered, frame_of
         self._sizes = np.zeros(len(frame_of), np.uint32)  # pages with each frame
         for pages in _chunks(gathered.born):
@@ -31,11 +36,12 @@ class Shares:
             for taken in gathered.taken:
                 for pages in _chunks(taken.mapped):
                     np.add.at(self._times, pages, np.uint32(1))
-        self.of_source, self.by_mapping = [], {}
+        self.of_source: list[float] = []
+        self.by_mapping: dict[str, tuple[int, int, int, float]] = {}
         for taken in gathered.taken:
             self.of_source.append(self._share_out(taken))
 
-    def matrix(self):
+    def matrix(self) -> list[list[int]] | None:
         """Return, for every two sources, the contents (not zero) that both have; None for one source or too many."""
         taken = self._gathered.taken
         if not 2 <= len(taken) <= MOST_SOURCES:
@@ -49,7 +55,7 @@ class Shares:
         bits = (sets[:, None] >> np.arange(len(taken), dtype=np.uint32) & 1).astype(np.int64)
         return ((bits * contents[:, None]).T @ bits).tolist()
 
-    def _share_out(self, taken):
+    def _share_out(self, taken: Taken) -> float:
         """Add a source's pages to their mappings and return its share."""
         names = list(dict.fromkeys(taken.names))
         numbers = {name: number for number, name in enumerate(names)}
@@ -69,15 +75,16 @@ class Shares:
             for row, weights in enumerate((np.ones(len(name)), zero, merges, share)):
                 sums[row] += np.bincount(name, weights, len(names))
             start += len(pages)
-        np.add.at(sums, (slice(None), name_of), np.array(taken.zero_of, float))
-        for name, (pages, zero, merges, share) in zip(names, sums.T.tolist(), strict=False):
-            if pages:
-                so_far = self.by_mapping.get(name, [0, 0, 0, 0.0])
-                added = int(pages), int(zero), int(merges), share
-                self.by_mapping[name] = [old + new for old, new in zip(so_far, added, strict=True)]
+        for row in range(len(sums)):
+            np.add.at(sums[row], name_of, np.array(taken.zero_of, float))
+        for text, (n_pages, n_zero, n_merging, saved) in zip(names, sums.T.tolist(), strict=False):
+            if n_pages:
+                pages_of, zero_of, merging_of, share_of = self.by_mapping.get(text, (0, 0, 0, 0.0))
+                counts = pages_of + int(n_pages), zero_of + int(n_zero), merging_of + int(n_merging)
+                self.by_mapping[text] = *counts, share_of + saved
         return float(sums[3].sum())
 
 
-def _chunks(pages):
+def _chunks(pages: PageList) -> Iterator[Pages]:
     """Yield the numbers of a PageList, AT_ONCE at a time."""
     return (pages.take(start, start + AT_ONCE) for start in range(0, len(pages), AT_ONCE))

@@ -5,6 +5,8 @@ All functions take a uint8 array (n, page_size), page_size a multiple of 8, and 
 
 import numpy as np
 
+from pksm.arrays import AnyArray, BoolArray, FloatArray, IntArray, U8Array
+
 PREFIX = 0.25  # this part of a page must be zero from the start on to be called a prefix
 MOST = 0.9  # of the words behind the prefix must be of a kind
 POINTERS = 0.4  # of the words that are not zero: objects hold counts and lengths besides
@@ -17,19 +19,19 @@ _TEXT_BYTE = np.zeros(256, bool)
 _TEXT_BYTE[[9, 10, 13, *range(32, 127)]] = True
 
 
-def looks(pages):
+def looks(pages: U8Array) -> list[str]:
     """Return a list of words: what each page looks like. Pages must not be zero."""
     at_once = pages_at_once(pages.shape[1])
     parts = (pages[at : at + at_once] for at in range(0, len(pages), at_once))
     return [words for part in parts for words in _looks(np.ascontiguousarray(part))]
 
 
-def pages_at_once(page_size):
+def pages_at_once(page_size: int) -> int:
     """How many pages of this size (bytes) to look at in one piece."""
     return max(1, BYTES_AT_ONCE // page_size)
 
 
-def _looks(pages):
+def _looks(pages: U8Array) -> list[str]:
     page_size = pages.shape[1]
     words, halves = pages.view("<u8"), pages.view("<u4")
     zeros_before = np.argmax(pages != 0, axis=1)
@@ -58,34 +60,35 @@ def _looks(pages):
     ]
 
 
-def _share(mask, among):
+def _share(mask: BoolArray, among: BoolArray) -> FloatArray:
     """The part of `among` (bool) that the mask holds, 0 where there is none."""
     return (mask & among).sum(axis=1) / np.maximum(among.sum(axis=1), 1)
 
 
-def _is_pointer(words):
+def _is_pointer(words: AnyArray) -> BoolArray:
     """Addresses above 4 GiB in either half of 48 bits, and no pairs of small 4-byte numbers."""
     top, low = words >> np.uint64(48), words & np.uint64(0xFFFFFFFF)
     return (words >= 1 << 32) & ((top == 0) | (top == 0xFFFF)) & (low >= SMALL)
 
 
-def _small_integers(pages, body):
+def _small_integers(pages: U8Array, body: BoolArray) -> FloatArray:
     """The share of small numbers, positive or negative, in the width that fits better: 8 or 4 bytes."""
     shares = []
     for signed in (pages.view("<i8"), pages.view("<i4")):
         width = signed.dtype.itemsize
         small = (signed > -SMALL) & (signed < SMALL)
-        shares.append(_share(small, body.reshape(len(pages), -1, width).all(axis=2)))
+        whole = np.all(body.reshape(len(pages), -1, width), axis=2)
+        shares.append(_share(small, whole))
     return np.maximum(*shares)
 
 
-def _is_float(words):
+def _is_float(words: AnyArray) -> BoolArray:
     """Doubles from about 1e-15 to 1e15, of either sign."""
     exponent = (words >> np.uint64(52)) & np.uint64(0x7FF)
     return (exponent > 1023 - 50) & (exponent < 1023 + 50)
 
 
-def _entropy(pages, body):
+def _entropy(pages: U8Array, body: BoolArray) -> FloatArray:
     """Bits per byte, from how often each byte value occurs behind the prefix."""
     n = len(pages)
     cells = (pages.astype(np.int64) + 256 * np.arange(n)[:, None])[body]
@@ -93,6 +96,6 @@ def _entropy(pages, body):
     return -(share * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum(axis=1)
 
 
-def _random_entropy(n_bytes):
+def _random_entropy(n_bytes: IntArray) -> FloatArray:
     """What n random bytes come to, about: fewer bytes fill fewer of the 256 values."""
     return np.minimum(8 - 255 / (2 * np.log(2) * np.maximum(n_bytes, 1)), np.log2(np.maximum(n_bytes, 1)))

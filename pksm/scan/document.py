@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from pksm.documents import MappingRow, ScanCost, ScanDocument, ScanSaving, ScanTotals, SourceRow, Unread
+from pksm.documents.scan import View
 from pksm.engine.cost import Cost
 from pksm.linux.proc.access import UnreadError
 from pksm.policies.ksmd.counters import ITEM_BYTES
@@ -35,11 +36,11 @@ def compose(
     cost: Cost,
 ) -> ScanDocument:
     """Make the document of what was read, merged and found. began: now() at the start."""
-    page_size, shares = settings.page_size, findings.shares
+    page_size, shares = settings.page_bytes, findings.shares
     result: ScanDocument = {
         "schema": SCHEMA,
         "page_size": page_size,
-        "view": settings.view,
+        "view": cast(View, settings.view),
         "settings": settings.as_dict(),
         "sources": [
             _source(taken, count, round(share * page_size))

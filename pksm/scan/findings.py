@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pksm.documents import Family, Group
 from pksm.scan.attribution import Shares
 from pksm.scan.counting import Count, Tally
 from pksm.scan.gather import Gathered
@@ -23,9 +24,9 @@ class Findings:
     total: Count
     of_sources: list[Count]
     shares: Shares
-    by_command: list[dict[str, Any]]
-    by_user: list[dict[str, Any]]
-    groups: list[dict[str, Any]]
+    by_command: list[Family]
+    by_user: list[Family]
+    groups: list[Group]
     groups_found: int
 
 
@@ -42,33 +43,31 @@ def find(gathered: Gathered, contents: np.ndarray, settings: Settings, stand_ins
         total=tally.total(),
         of_sources=[tally.of_source(taken) for taken in gathered.taken],
         shares=shares,
-        by_command=_families(tally, gathered, shares, ("command", "user"), settings.page_size),
-        by_user=_families(tally, gathered, shares, ("user",), settings.page_size),
+        by_command=_families(tally, gathered, shares, ("command", "user"), settings.page_bytes),
+        by_user=_families(tally, gathered, shares, ("user",), settings.page_bytes),
         groups=groups,
         groups_found=groups_found,
     )
 
 
-def _families(
-    tally: Tally, gathered: Gathered, shares: Shares, fields: Sequence[str], page_size: int
-) -> list[dict[str, Any]]:
+def _families(tally: Tally, gathered: Gathered, shares: Shares, fields: Sequence[str], page_size: int) -> list[Family]:
     """Count live processes that are alike in these of their facts, those that have the largest share first."""
     families: dict[tuple[Any, ...], list[Any]] = {}
     for one, share in zip(gathered.taken, shares.of_source, strict=True):
         if "command" in one.facts:
             families.setdefault(tuple(one.facts[field] for field in fields), []).append((one, share))
-    rows: list[dict[str, Any]] = []
+    rows: list[Family] = []
     for values, members in families.items():
         count = tally.of_sources([one for one, _ in members])
-        rows.append(
-            {
-                **dict(zip(fields, values, strict=True)),
-                "processes": len(members),
-                "pages": count.pages,
-                "zero": count.zero,
-                "duplicates": count.duplicates,
-                "saving_pages": count.saving,
-                "share_bytes": round(sum(share for _, share in members) * page_size),
-            }
-        )
+        alike = dict(zip(fields, values, strict=True))
+        row: Family = {
+            "user": alike["user"],
+            "processes": len(members),
+            "pages": count.pages,
+            "zero": count.zero,
+            "duplicates": count.duplicates,
+            "saving_pages": count.saving,
+            "share_bytes": round(sum(share for _, share in members) * page_size),
+        }
+        rows.append({"command": alike["command"], **row} if "command" in alike else row)
     return sorted(rows, key=lambda row: -row["share_bytes"])

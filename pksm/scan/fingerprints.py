@@ -4,14 +4,17 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any
 
 import numpy as np
 
+from pksm.arrays import Pages, StructArray, U8Array
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
+from pksm.engine.store import Store
 from pksm.errors import UsageError
 from pksm.linux import new_file as new_files
-from pksm.scan.gather import Gathered
+from pksm.scan.gather import Gathered, Taken
 from pksm.scan.remarks import of_reading
 from pksm.sources import fingerprints as layout
 from pksm.sources.base import Source
@@ -47,7 +50,7 @@ def _are_fingerprints(head: bytes) -> bool:
     return head.startswith(layout.MAGIC)
 
 
-def _write(file, gathered, page_size, table):
+def _write(file: IO[bytes], gathered: Gathered, page_size: int, table: bytes) -> None:
     header = np.zeros(1, layout.HEADER)
     header["magic"], header["version"], header["page_size"] = layout.MAGIC, layout.VERSION, page_size
     header["records"], header["table_bytes"] = sum(len(taken.mapped) for taken in gathered.taken), len(table)
@@ -63,7 +66,7 @@ def _write(file, gathered, page_size, table):
             file.write(_records(gathered.store, taken, number, start, times).tobytes())
 
 
-def _table(gathered):
+def _table(gathered: Gathered) -> bytes:
     table = {
         "sources": [_about(taken) for taken in gathered.taken],
         "partial": gathered.partial or gathered.interrupted,
@@ -73,7 +76,7 @@ def _table(gathered):
     return text.ljust(-(-len(text) // layout.RECORD.itemsize) * layout.RECORD.itemsize)
 
 
-def _about(taken):
+def _about(taken: Taken) -> dict[str, Any]:
     return {
         "name": taken.name, "kind": taken.kind, "mappings": taken.names, "records": len(taken.mapped),
         "zero": taken.zero_of, "lost": taken.lost, "out_of_reach": taken.out_of_reach, "facts": taken.facts,
@@ -81,7 +84,7 @@ def _about(taken):
     }  # fmt: skip
 
 
-def _records(store, taken, number, start, times):
+def _records(store: Store, taken: Taken, number: int, start: int, times: U8Array) -> StructArray:
     pages = taken.mapped.take(start, start + AT_ONCE)
     records = np.zeros(len(pages), layout.RECORD)
     records["frame"], records["source"] = pages, number
@@ -96,7 +99,7 @@ def _records(store, taken, number, start, times):
     return records
 
 
-def _all_chunks(gathered):
+def _all_chunks(gathered: Gathered) -> Iterator[Pages]:
     return (
         taken.mapped.take(start, start + AT_ONCE)
         for taken in gathered.taken

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from pksm.arrays import Pages, StructArray, U32Array
 from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
 from pksm.extents import PageList, State, data_runs, expand, page_runs
 from pksm.scan.intake import Intake
 from pksm.scan.interrupts import Interrupts
-from pksm.sources.base import Region, Source
+from pksm.sources.base import Allocation, Region, Source
 from pksm.sources.live.one_memory import each_memory_once
 from pksm.sources.opening import as_error_of, first_of
 
@@ -178,8 +179,8 @@ class _Reading:
                 return
             mapping = np.repeat(data["mapping"], data["pages"].astype(np.int64))
             if region.copies is not None:
-                pages, mapping = self._copied(region, data, mapping)
-            else:
+                pages, mapping = self._copied(region, region.copies, data, mapping)
+            elif region.view is not None:
                 pages = self._intake.add_view(region.view, data)
             if not len(pages):
                 return
@@ -188,10 +189,12 @@ class _Reading:
             self._n_mapped += len(pages)
             self.mapped.append(page_runs(pages))
 
-    def _copied(self, region: Region, data: np.ndarray, mapping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _copied(
+        self, region: Region, copies: Allocation, data: StructArray, mapping: U32Array
+    ) -> tuple[Pages, U32Array]:
         index = expand(data["first"].astype(np.int64), data["pages"].astype(np.int64))
         frames = exclusive = None
-        if self._intake.by_frame and region.frames is not None:
+        if self._intake.by_frame and region.frames is not None and region.exclusive is not None:
             frames, exclusive = region.frames[index], region.exclusive[index]
             told = exclusive | (frames != 0)
             self._intake.frames_told |= bool(frames.any())
@@ -199,7 +202,7 @@ class _Reading:
                 self.untold += len(told) - int(told.sum())
                 index, mapping, frames, exclusive = (column[told] for column in (index, mapping, frames, exclusive))
         machine = self._source.machine
-        return self._intake.add_copies(region.copies, index, frames, exclusive, machine), mapping
+        return self._intake.add_copies(copies, index, frames, exclusive, machine), mapping
 
     def taken(self, facts: dict[str, Any]) -> Taken:
         """Return all that was read. facts: of the source."""

@@ -4,6 +4,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from pksm.arrays import BoolArray, U64Array
 from pksm.engine.memory import zeros
 from pksm.engine.store import Store
 from pksm.extents import expand, page_runs
@@ -53,8 +54,8 @@ class Intake:
         self,
         copies: Allocation,
         index: np.ndarray,
-        frames: np.ndarray | None = None,
-        exclusive: np.ndarray | None = None,
+        frames: U64Array | None = None,
+        exclusive: BoolArray | None = None,
         machine: Hashable = None,
     ) -> np.ndarray:
         """Take the pages `index` of some copies; return the page number of each.
@@ -64,7 +65,7 @@ class Intake:
         """
         fresh = np.ones(len(index), bool)
         owners = np.empty(len(index), np.uint32)
-        if frames is not None:
+        if frames is not None and exclusive is not None:
             book = self._known.setdefault(machine, FrameBook())
             shared = np.flatnonzero(~exclusive)
             owners[shared], fresh[shared] = book.look_up(frames[shared])

@@ -1,7 +1,6 @@
 """Remarks: lines about all that a reader of the result should know."""
 
-from typing import Any
-
+from pksm.documents import ScanDocument
 from pksm.linux.proc.access import tell_unread
 from pksm.policies.pksmd.quirks import QUIRKS
 from pksm.policies.pksmd.tunables import Tunables
@@ -29,7 +28,7 @@ def _untold(gathered: Gathered) -> list[str]:
     return [f"{gathered.untold} pages are left out: {reason}; {remedy}, or take the view `mappings`"]
 
 
-def of_result(result: dict[str, Any], settings: Settings, gathered: Gathered, at_rest: bool) -> list[str]:
+def of_result(result: ScanDocument, settings: Settings, gathered: Gathered, at_rest: bool) -> list[str]:
     """Return the lines that go with a result."""
     warnings = [*tell_unread(gathered.failed), *gathered.warnings, *gathered.remarks, *_untold(gathered)]
     chosen = settings.choice.settings

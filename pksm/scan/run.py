@@ -7,11 +7,12 @@ counted.
 import gc
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pksm.documents import ScanDocument
 from pksm.engine.cost import Cost
-from pksm.errors import UsageError
+from pksm.errors import PksmError, UsageError
 from pksm.scan import document
 from pksm.scan.findings import find
 from pksm.scan.fingerprints import Keep, check_keeping
@@ -35,7 +36,7 @@ def scan(
     settings: Settings | None = None,
     progress: Progress | None = None,
     *,
-    errors: Sequence[Exception] = (),
+    errors: Sequence[PksmError] = (),
     interrupts: Interrupts | None = None,
     reading: Guard | None = None,
     keep: Keep | None = None,
@@ -60,43 +61,56 @@ def scan(
         BusError: a file shrank meanwhile.
         PksmError: the first source's own error when none is left.
     """
-    progress, interrupts = progress or _silent, interrupts or Interrupts()
     parts = [part for source in sources for part in source.parts()]
+    settings, stand_ins = _checked(parts, settings or Settings(), keep)
+    job = _Job(parts, settings, stand_ins, progress or _silent, interrupts or Interrupts())
+    with naming_files_that_shrink(parts):
+        return job.run(errors, reading, keep)
+
+
+def _checked(parts: Sequence[Source], settings: Settings, keep: Keep | None) -> tuple[Settings, bool]:
+    """Return the settings that fit the sources, and whether these are fingerprints. Raises UsageError."""
     if not parts:
         raise UsageError("nothing to scan: name a file or a process")
-    settings = settings or Settings()
     if keep:
         check_keeping(parts, settings.view)
-    settings, stand_ins = fitted(settings, parts)
-    began, cost = document.now(), Cost()
-    lap = cost.laps()
-    with naming_files_that_shrink(parts):
-        gathered = _read(parts, SUM_BYTES if stand_ins else settings.page_size, settings, progress, interrupts, reading)
+    return fitted(settings, parts)
+
+
+@dataclass
+class _Job:
+    """One scan, stage by stage. stand_ins: the pages are fingerprints."""
+
+    parts: Sequence[Source]
+    settings: Settings
+    stand_ins: bool
+    progress: Progress
+    interrupts: Interrupts
+
+    def run(self, errors: Sequence[PksmError], reading: Guard | None, keep: Keep | None) -> ScanDocument:
+        """Read, merge, count, keep, and return the document."""
+        settings, interrupts = self.settings, self.interrupts
+        began, cost = document.now(), Cost()
+        lap = cost.laps()
+        gathered = self._read(reading)
         gathered.failed[:0] = errors
         lap("read")
-        merged, contents = merge(gathered, settings, progress, interrupts, lap)
+        merged, contents = merge(gathered, settings, self.progress, interrupts, lap)
         gc.collect()  # host and daemon hold each other: their tables shall go before counting needs room
-        findings = find(gathered, contents, settings, stand_ins)
+        findings = find(gathered, contents, settings, self.stand_ins)
         lap("count")
         if keep:
-            keep(gathered, settings.page_size)
+            keep(gathered, settings.page_bytes)
             lap("keep")
-    return document.compose(settings, gathered, merged, findings, stand_ins, interrupts.seen, began, cost)
+        return document.compose(settings, gathered, merged, findings, self.stand_ins, interrupts.seen, began, cost)
 
-
-def _read(
-    parts: Sequence[Source],
-    stored_bytes: int,
-    settings: Settings,
-    progress: Progress,
-    interrupts: Interrupts,
-    reading: Guard | None,
-) -> Gathered:
-    """Gather the pages of all sources, which take `stored_bytes` each, while `reading` is held."""
-    with reading or nullcontext():
-        gathered = gather(parts, stored_bytes, settings.view, _adding_up(progress), interrupts)
-    gathered.remarks += reading.warnings if reading else []
-    return gathered
+    def _read(self, reading: Guard | None) -> Gathered:
+        """Gather the pages of all sources while `reading` is held."""
+        stored_bytes = SUM_BYTES if self.stand_ins else self.settings.page_bytes
+        with reading or nullcontext():
+            gathered = gather(self.parts, stored_bytes, self.settings.view, _adding_up(self.progress), self.interrupts)
+        gathered.remarks += reading.warnings if reading else []
+        return gathered
 
 
 def _silent(stage: str, pages: int, total: int | None) -> None:

@@ -56,7 +56,7 @@ class Settings:
         if values.get("run", 1) != 1:
             raise UsageError(f"run={values['run']}: a scan has to run to find anything", "changes")
         if isinstance(self.choice.settings, Tunables):
-            checksums.make(self.choice.settings.checksum, self.page_size or PAGE_SIZE, self.seed)
+            checksums.make(self.choice.settings.checksum, self.page_bytes, self.seed)
 
     @cached_property
     def choice(self) -> registry.Choice:
@@ -67,6 +67,11 @@ class Settings:
             return registry.choose_one(self.policy, {**defaults, **self.changes}, self.seed)
         texts = [*(f"{name}={value}" for name, value in defaults.items()), *self.changes]
         return registry.choose_one(self.policy, texts, self.seed)
+
+    @property
+    def page_bytes(self) -> int:
+        """Bytes of a page."""
+        return self.page_size or PAGE_SIZE
 
     @property
     def is_lossy(self) -> bool:
@@ -88,7 +93,7 @@ def fitted(settings: Settings, sources: Sequence[Source]) -> tuple[Settings, boo
     """
     sizes = {source.page_size for source in sources}
     if sizes == {None}:
-        return replace(settings, page_size=settings.page_size or PAGE_SIZE), False
+        return replace(settings, page_size=settings.page_bytes), False
     if None in sizes:
         raise UsageError("fingerprints and memory can't be scanned together: make fingerprints of the memory first")
     page_size = settings.page_size or next(iter(sizes))

@@ -61,9 +61,9 @@ def _paged(source: RawSource, store: Store) -> tuple[np.ndarray, list[str]]:
         data = data_runs(region.runs)
         if len(data):
             counts = data["pages"].astype(np.int64)
-            if region.copies is None:
-                numbers = intake.add_view(region.view, data)
-            else:
+            if region.copies is not None:
                 numbers = intake.add_copies(region.copies, expand(data["first"].astype(np.int64), counts))
+            elif region.view is not None:
+                numbers = intake.add_view(region.view, data)
             pages[expand(data["address"].astype(np.int64) // size, counts)] = numbers
     return pages, source.warnings

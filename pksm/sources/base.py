@@ -9,7 +9,7 @@ import numpy as np
 
 from pksm.errors import UsageError
 from pksm.extents import State
-from pksm.linux.proc.smaps import Mapping
+from pksm.linux.proc.smaps import Mapping as Mapping
 from pksm.sources.files import OpenFile
 
 MIN_PAGE_SIZE = 512
@@ -53,7 +53,7 @@ class Region:
     def fault(self, page_size: int, n_mappings: int) -> str:
         """Return what is wrong with a region that a reader made, "" if nothing is: so much must hold to read it."""
         runs, data = self.runs, self.runs[self.runs["state"] == State.DATA]
-        if len(runs) and int(runs["state"].max()) not in iter(State):
+        if len(runs) and int(runs["state"].max()) > max(State):
             return "a run is in a state that there is not"
         if len(runs) and int(runs["mapping"].max()) >= n_mappings:
             return f"a run is of mapping {int(runs['mapping'].max())}, and there are {n_mappings}"
@@ -62,7 +62,8 @@ class Region:
             return f"a run reaches behind the {held} pages of its buffer"
         if (self.frames is None) != (self.exclusive is None):
             return "frames and exclusive are given together or not at all"
-        if self.frames is not None and not len(self.frames) == len(self.exclusive) == held:
+        columns = [column for column in (self.frames, self.exclusive) if column is not None]
+        if any(len(column) != held for column in columns):
             return f"frames and exclusive must have an entry for each of the {held} pages"
         return ""
 

@@ -40,7 +40,7 @@ PARSED_BYTES = 24  # that a byte of JSON takes when it is parsed, at most
 MOST_PAGES = 1 << 52  # that one number of the table tells of
 AT_ONCE = 1 << 18  # records
 # What facts there may be, and of what type; these alone are told.
-FACTS = {
+FACTS: dict[str, Any] = {
     "pid": int,
     "command": str,
     "user": str,
@@ -176,21 +176,21 @@ class FingerprintSource(Source):
         return {**known, "out_of_reach": dict(self._about["out_of_reach"])}
 
 
-def _are_texts(lines):
+def _are_texts(lines: Any) -> bool:
     return type(lines) is list and all(map(_is_text, lines))
 
 
-def _is_text(value):
+def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= MOST_LETTERS
 
 
-def _letters_shown(source):
+def _letters_shown(source: dict[str, Any]) -> int:
     facts = [value for value in source["facts"].values() if isinstance(value, str)]
     texts = [source["name"], source["kind"], *source["out_of_reach"], *source["warnings"], *facts]
     return sum(map(len, texts))
 
 
-def _is_fine(source):
+def _is_fine(source: dict[str, Any]) -> bool:
     """Tell whether an entry of the table has the fields it must have."""
     facts = source["facts"]
     zero = source["zero"]

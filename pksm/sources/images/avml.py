@@ -1,13 +1,15 @@
 """AVML images, version 2: ranges of physical memory, compressed with snappy."""
 
 import os
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from pksm import extents
+from pksm.arrays import U8Array
 from pksm.extents import State
 from pksm.linux.proc.smaps import Mapping
-from pksm.sources.base import Region
+from pksm.sources.base import Allocate, Progress, Region
 from pksm.sources.files import OpenFile
 from pksm.sources.images import extras, lime, snappy
 from pksm.sources.images.image import Image
@@ -31,11 +33,11 @@ class AvmlImage(Image):
 
     kind = "avml"
 
-    def _open(self):
+    def _open(self) -> None:
         self._library = extras.load("cramjam", "cramjam", f"{self.name}: reading AVML images")
         lime.read_range(self, 0, MAGIC, 2)
 
-    def _regions(self, page_size, allocate, progress):
+    def _regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         at = end = size = gap_bytes = bytes_over = 0
         name = os.path.basename(self.name)
         while at + lime.HEADER.size <= self.size:
@@ -77,7 +79,7 @@ class _Pages:
         self.bytes_over = 0
         self._page_size = page_size
 
-    def regions(self, parts, allocate, progress):
+    def regions(self, parts: Iterable[U8Array], allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Yield the pages in parts (uint8 arrays) as regions; `address` moves on with them."""
         tail, size = np.empty(0, np.uint8), self._page_size
         for part in parts:

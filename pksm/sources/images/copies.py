@@ -1,16 +1,22 @@
 """Pages of files that are memory themselves, read into copies: a mapping would fill the holes that it touches."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from pksm import extents
+from pksm.arrays import BoolArray, StructArray, U8Array
 from pksm.extents import State
-from pksm.sources.base import Region
+from pksm.sources.base import Allocate, Progress, Region
+from pksm.sources.files import OpenFile
 
 COPY_BYTES = 8 << 20  # of a region
 HUGE_BYTES = 32 << 20  # read at a time where holes have to be looked for
 
 
-def regions(file, pieces, page_size, allocate, progress):
+def regions(
+    file: OpenFile, pieces: StructArray, page_size: int, allocate: Allocate, progress: Progress
+) -> Iterator[Region]:
     """Yield pieces (mapped.PIECE, whole pages, by address) as copies."""
     runs = extents.make_runs(State.DATA, pieces["mapping"], pieces["address"], pieces["size"] // page_size)
     at_once = max(1, COPY_BYTES // page_size)
@@ -36,12 +42,12 @@ class HugePages:
     known, and does not matter to counts: the first ones are taken for them.
     """
 
-    def __init__(self, file):
+    def __init__(self, file: OpenFile) -> None:
         self._file = file
         self._huge = file.huge_page_bytes
         self._hidden = file.hidden_hole_bytes // self._huge
 
-    def regions(self, n_pages, page_size, allocate, progress):
+    def regions(self, n_pages: int, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Yield the first `n_pages` of the file, those in holes as HOLE."""
         group = max(self._huge, page_size)
         step = max(group, HUGE_BYTES // group * group)
@@ -60,13 +66,13 @@ class HugePages:
             progress(len(copies.array))
             yield Region(runs, copies=copies)
 
-    def _read(self, start, size):
+    def _read(self, start: int, size: int) -> U8Array:
         data = np.frombuffer(self._file.read_at(start, size), np.uint8)
         if len(data) < size:
             raise self._file.shrunk()
         return data
 
-    def _holes(self, data, group):
+    def _holes(self, data: U8Array, group: int) -> BoolArray:
         """Return, for each `group` of bytes, whether it is taken for a hole."""
         heads = np.arange(0, len(data), group)
         zero = ~np.logical_or.reduceat(data.view(np.uint64) != 0, heads // 8)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pksm.arrays import U64Array
 from pksm.errors import PksmError
 from pksm.sources.images import extras, mapped
+from pksm.sources.images.image import Image
 
 PT_LOAD, PT_NOTE = 1, 4
 PF_X, PF_W = 1, 2
@@ -27,11 +29,11 @@ class Core:
     """
 
     loads: np.ndarray
-    notes: dict
+    notes: dict[tuple[bytes, int], bytes]
     physical: bool
 
     @property
-    def addresses(self):
+    def addresses(self) -> U64Array:
         """Where each segment lies (uint64, bytes)."""
         return self.loads["paddr" if self.physical else "vaddr"]
 
@@ -41,10 +43,10 @@ def is_core(head: bytes) -> bool:
     return head[:4] == b"\x7fELF" and head[16:18] in (b"\4\0", b"\0\4")
 
 
-def read_core(image) -> Core:
+def read_core(image: Image) -> Core:
     """Read the headers of an open Image. Raises PksmError for what is damaged or not ours to read."""
     headers = _program_headers(image)
-    notes = {}
+    notes: dict[tuple[bytes, int], bytes] = {}
     for note in headers[headers["type"] == PT_NOTE]:
         _read_notes(image, int(note["offset"]), int(note["filesz"]), notes)
     loads = headers[(headers["type"] == PT_LOAD) & (headers["memsz"] > 0)]
@@ -57,7 +59,7 @@ def read_core(image) -> Core:
     return core
 
 
-def _program_headers(image) -> np.ndarray:
+def _program_headers(image: Image) -> np.ndarray:
     library = extras.load("elftools.elf.elffile", "pyelftools", f"{image.name}: reading ELF cores")
     with open(os.dup(image.file.fd), "rb") as stream:
         try:
@@ -75,7 +77,7 @@ def _program_headers(image) -> np.ndarray:
     return np.frombuffer(table[: len(table) // PHDR.itemsize * PHDR.itemsize], PHDR)
 
 
-def _read_notes(image, start: int, size: int, notes: dict) -> None:
+def _read_notes(image: Image, start: int, size: int, notes: dict[tuple[bytes, int], bytes]) -> None:
     """Add the notes of a segment to `notes`, the first of each kind; those of a broken end are left out."""
     if start >= image.size:
         return
@@ -93,7 +95,7 @@ def _read_notes(image, start: int, size: int, notes: dict) -> None:
         at = content + -(-content_size // 4) * 4
 
 
-def _check(image, core) -> None:
+def _check(image: Image, core: Core) -> None:
     """Refuse segments that no memory can have; overlapping ones would count bytes twice."""
     loads, addresses = core.loads, core.addresses
     too_big = (loads["memsz"] > mapped.MAX_BYTES) | (addresses > ~loads["memsz"])

@@ -1,9 +1,14 @@
 """ELF cores of processes (the kernel's, gdb's gcore) and of guests (QEMU's dump-guest-memory)."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
+from pksm.arrays import I64Array, StructArray
 from pksm.extents import State
 from pksm.linux.proc.smaps import Mapping
+from pksm.sources.base import Allocate, Progress, Region
 from pksm.sources.files import OpenFile
 from pksm.sources.images import elf, guest, mapped, segments
 
@@ -28,9 +33,9 @@ class ElfCore(mapped.MappedImage):
 
     kind = "core"
 
-    def _open(self):
+    def _open(self) -> None:
         core = elf.read_core(self)
-        self._reasons = None
+        self._reasons: I64Array | None = None
         self._clear()
         if core.physical:
             self.kind = "qemu"
@@ -39,14 +44,14 @@ class ElfCore(mapped.MappedImage):
             self.hole_state = State.HOLE
             self._lay_out(core)
 
-    def _regions(self, page_size, allocate, progress):
+    def _regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         self._clear()
         for region in super()._regions(page_size, allocate, progress):
             if self._reasons is not None:
-                self._count_out_of_reach(region.runs)
+                self._count_out_of_reach(region.runs, self._reasons)
             yield region
 
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         """Return why pages are out of reach, as of a live process."""
         if self._reasons is None:
             return {}
@@ -54,17 +59,17 @@ class ElfCore(mapped.MappedImage):
         left_out = out.pop("left_out") + out.pop("")  # of its own pages, those that are cut off
         return {"out_of_reach": {"not_resident": self._holes, "left_out": left_out, **out}}
 
-    def _clear(self):
+    def _clear(self) -> None:
         self._out = np.zeros(len(segments.REASONS), np.int64)  # pages by reason
         self._holes = 0
 
-    def _count_out_of_reach(self, runs):
+    def _count_out_of_reach(self, runs: StructArray, reason_of: I64Array) -> None:
         out = runs[runs["state"] == State.EXCLUDED]
-        reasons = self._reasons[out["mapping"]]
+        reasons = reason_of[out["mapping"]]
         self._out += np.bincount(reasons, out["pages"], len(self._out)).astype(np.int64)
         self._holes += int(runs["pages"][runs["state"] == State.HOLE].sum())
 
-    def _lay_out(self, core):
+    def _lay_out(self, core: elf.Core) -> None:
         """Learn where the memory of the process lies, and under which names."""
         loads, address = core.loads, core.loads["vaddr"]
         size, held = loads["memsz"].astype(np.int64), loads["filesz"].astype(np.int64)
@@ -82,7 +87,7 @@ class ElfCore(mapped.MappedImage):
         self.hold(mapped.piece(number, address, loads["offset"], held), [gaps])
         self._remark(loads, found)
 
-    def _remark(self, loads, found):
+    def _remark(self, loads: StructArray, found: segments.Segments) -> None:
         if not found.lists_files:
             self.remarks.append(
                 f"{self.name}: the core does not list which files were mapped (NT_FILE): mappings have no names, what "

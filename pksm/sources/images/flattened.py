@@ -5,8 +5,10 @@ from array import array
 
 import numpy as np
 
+from pksm.arrays import BoolArray, I64Array
 from pksm.errors import PksmError
 from pksm.sources.images import mapped
+from pksm.sources.images.image import Image
 
 MAGIC = b"makedumpfile\0\0\0\0"
 HEADER_BYTES = 4096
@@ -23,7 +25,7 @@ class Flattened:
         n_bytes: how many bytes records hold.
     """
 
-    def __init__(self, image):
+    def __init__(self, image: Image) -> None:
         self._image = image
         if struct.unpack(">qq", image.read_at(len(MAGIC), 16).ljust(16, b"\0")) != (1, 1):
             raise PksmError(f"{image.name}: is flattened in a way that is not known; rearrange it with makedumpfile -R")
@@ -47,11 +49,11 @@ class Flattened:
             room[begin - offset : stop - offset] = self._image.read_at(place + begin - start, stop - begin)
         return bytes(room[:size])
 
-    def covers(self, offset, size):
+    def covers(self, offset: I64Array, size: I64Array) -> BoolArray:
         """Tell for each of the ranges (int64 arrays) whether records hold all of it."""
         return self._held_below(offset + size) - self._held_below(offset) == size
 
-    def held(self, offset, size):
+    def held(self, offset: int, size: int) -> I64Array:
         """Return the byte ranges in `size` bytes from `offset` that records and the image hold, int64 (n, 2), in order."""
         low = np.searchsorted(self._end, offset, "right")
         high = np.searchsorted(self._start, offset + size, "left")
@@ -61,12 +63,12 @@ class Flattened:
         found = np.clip(found, offset, offset + size)
         return found[found[:, 0] < found[:, 1]]
 
-    def _held_below(self, offset):
+    def _held_below(self, offset: I64Array) -> I64Array:
         index = np.searchsorted(self._start, offset, "right") - 1
         inside = np.clip(offset - self._start[index], 0, self._end[index] - self._start[index])
         return np.where(index < 0, 0, self._bytes_below[index] + inside)
 
-    def _records(self):
+    def _records(self) -> "array[int]":
         """Return (offset, bytes, place in the image) of all records, one after the other in a flat array."""
         image, at, records = self._image, HEADER_BYTES, array("q")
         while True:
@@ -86,7 +88,7 @@ class Flattened:
             at += size
 
 
-def _painted(image, offset, size, place):
+def _painted(image: Image, offset: I64Array, size: I64Array, place: I64Array) -> tuple[I64Array, I64Array, I64Array]:
     """Return (start, end, place) of what each record holds once later ones have replaced parts of earlier ones."""
     end = offset + size
     if mapped.overlap(offset, size):

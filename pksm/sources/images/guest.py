@@ -7,10 +7,10 @@ import numpy as np
 from pksm.errors import PksmError
 from pksm.extents import State
 from pksm.linux.proc.smaps import Mapping
-from pksm.sources.images import mapped
+from pksm.sources.images import elf, mapped
 
 
-def lay_out(image, core):
+def lay_out(image: mapped.MappedImage, core: elf.Core) -> None:
     """Tell the image where guest memory lies, by physical address. Raises PksmError for a dump by virtual address."""
     loads = core.loads
     # QEMU writes p_vaddr as 0 or as p_paddr unless it walked the guest's page tables, where ranges may come twice.

@@ -2,15 +2,18 @@
 
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from pksm.arrays import BoolArray, I64Array, StructArray, U8Array
 from pksm.errors import PksmError, UsageError
 from pksm.extents import State, make_runs, mark_runs
 from pksm.linux.proc.smaps import Mapping
 from pksm.sources import base
-from pksm.sources.base import Region
+from pksm.sources.base import Allocate, Progress, Region
 from pksm.sources.files import OpenFile
 from pksm.sources.images import flattened, guest, inflate, mapped
 from pksm.sources.images.image import Image
@@ -62,7 +65,7 @@ class KdumpImage(Image):
 
     kind = "kdump"
 
-    def _open(self):
+    def _open(self) -> None:
         self._extents = self.file.extents  # now: the file may shrink
         self._file = flattened.Flattened(self) if self.read_at(0, 16) == flattened.MAGIC else self
         self.n_bytes = self.size
@@ -75,17 +78,17 @@ class KdumpImage(Image):
             self.remarks.append(guest.about_untouched_ram(self.name))
         self.mappings = [Mapping(os.path.basename(self.name), 0, self._layout.n_frames * self._layout.block)]
 
-    def _is_by_qemu(self):
+    def _is_by_qemu(self) -> bool:
         """Tell whether QEMU wrote the dump, which names the machine, but no system that runs on it."""
         names = UTSNAME.unpack(self._file.read_at(UTSNAME_AT, UTSNAME.size).ljust(UTSNAME.size, b"\0"))
         system, machine = (name.rstrip(b"\0") for name in (names[0], names[4]))
         return not system and bool(machine)
 
-    def covers(self, offset, size):
+    def covers(self, offset: I64Array, size: I64Array) -> BoolArray:
         """Tell for each of the ranges (int64 arrays) whether the file holds all of it."""
         return offset + size <= self.size
 
-    def _read_layout(self):
+    def _read_layout(self) -> _Layout:
         head = self._file.read_at(0, 512)
         if head[: len(MAGIC)] != MAGIC:
             raise self.damaged("it does not begin as a kdump-compressed dump does")
@@ -111,7 +114,7 @@ class KdumpImage(Image):
             raise self.damaged(f"its bitmaps are too small for {layout.n_frames} page frames")
         return layout
 
-    def _fields(self, head, order, at):
+    def _fields(self, head: bytes, order: str, at: int) -> _Layout | None:
         """Read the header as one of this byte order and word size; None where that makes no sense."""
         if len(head) < at + FIELDS.size:
             return None
@@ -123,7 +126,7 @@ class KdumpImage(Image):
             return None
         return _Layout(status, block, block, (1 + sub_blocks) * block, bitmap_size, pages, n_frames)
 
-    def _refuse_others(self, flags):
+    def _refuse_others(self, flags: int) -> None:
         names = [name for flag, name in OTHERS.items() if flags & flag]
         if names:
             raise PksmError(
@@ -131,7 +134,7 @@ class KdumpImage(Image):
                 f"{self.name} NEW (or dump again with zlib: makedumpfile -c, QEMU's kdump-zlib)"
             )
 
-    def _regions(self, page_size, allocate, progress):
+    def _regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         layout = self._layout
         if page_size != layout.block:
             raise UsageError(f"{self.name}: has pages of {layout.block} bytes, not {page_size}", "page_size")
@@ -146,10 +149,10 @@ class KdumpImage(Image):
         self._say_left_out(reading.left_out)
 
     @property
-    def _state_left_out(self):
+    def _state_left_out(self) -> State:
         return State.ZERO if self._level == 1 else State.EXCLUDED
 
-    def _windows(self):
+    def _windows(self) -> Iterator[tuple[I64Array, I64Array]]:
         """Yield (page frames that have a page in the file, those left out) of each window that has any, in order.
 
         Only bytes that the file holds are looked at: how many frames there are is a promise of the header's.
@@ -171,23 +174,23 @@ class KdumpImage(Image):
                 )
                 yield np.flatnonzero(there) + first, np.flatnonzero(here & ~there) + first
 
-    def _bits(self, offset, size):
+    def _bits(self, offset: int, size: int) -> U8Array:
         data = self._file.read_at(offset, size)
         if len(data) != size:
             raise self.damaged("it became shorter while it was read")
         return np.frombuffer(data, np.uint8)
 
-    def held(self, offset, size):
+    def held(self, offset: int, size: int) -> I64Array:
         """Return the byte ranges in `size` bytes from `offset` that the file may hold, int64 (n, 2), in order."""
         found = np.clip(self._extents, offset, offset + size)
         return found[found[:, 0] < found[:, 1]]
 
-    def _say_damaged(self, pages):
+    def _say_damaged(self, pages: int) -> None:
         if pages:
             self.lost += pages
             self.warnings.append(f"{self.name}: {pages} pages are damaged and were not read")
 
-    def _say_left_out(self, pages):
+    def _say_left_out(self, pages: int) -> None:
         if not pages:
             return
         kinds = [name for bit, name in LEVELS.items() if self._level & bit]
@@ -199,15 +202,22 @@ class KdumpImage(Image):
 class _Reading:
     """One pass over the pages of a dump, which are listed in the order of their frames."""
 
-    def __init__(self, image, layout, file, allocate, progress):
+    def __init__(
+        self,
+        image: KdumpImage,
+        layout: _Layout,
+        file: KdumpImage | flattened.Flattened,
+        allocate: Allocate,
+        progress: Progress,
+    ) -> None:
         self._image, self._layout, self._file = image, layout, file
         self._allocate, self._progress = allocate, progress
         self._next = 0  # page of the list
         self._n_bytes = 0  # of all pages' places in the file
-        self._zero_at = set()  # places in the file that hold a page of zeros for many
+        self._zero_at: set[int] = set()  # places in the file that hold a page of zeros for many
         self.cut_off = self.damaged = self.left_out = 0
 
-    def regions(self, frames):
+    def regions(self, frames: I64Array) -> Iterator[Region]:
         """Yield the regions of these page frames (int64), the next ones of the list."""
         pages = self._listed(len(frames))
         self.cut_off += len(frames) - len(pages)
@@ -233,7 +243,7 @@ class _Reading:
         if rest.any():
             yield Region(_runs_of(frames[rest], states[rest], block))
 
-    def _listed(self, count):
+    def _listed(self, count: int) -> StructArray:
         """Return the next `count` entries of the list, fewer where it is cut off."""
         start = self._layout.pages + self._next * PAGE.itemsize
         self._next += count
@@ -244,7 +254,7 @@ class _Reading:
                 self._image._refuse_others(flag)
         return pages
 
-    def _zeros(self, offset, plain):
+    def _zeros(self, offset: I64Array, plain: BoolArray) -> BoolArray:
         """Tell which of the plain pages are at a place that many share and that holds zeros, as all writers do it."""
         places, counts = np.unique(offset[plain], return_counts=True)
         if len(places):
@@ -254,21 +264,21 @@ class _Reading:
                     self._zero_at.add(place)
         return plain & np.isin(offset, list(self._zero_at))
 
-    def _repeated(self, offset, size, chosen):
+    def _repeated(self, offset: I64Array, size: I64Array, chosen: BoolArray) -> I64Array:
         """Count as damaged, and return, those of the chosen pages for which others have taken the place already.
 
         Only zero pages share a place: a small file would be as many pages as its list of them likes.
         """
-        chosen = np.flatnonzero(chosen)
-        first = np.unique(offset[chosen], return_index=True)[1]
-        taken = self._n_bytes + np.cumsum(size[chosen])
+        pages = np.flatnonzero(chosen)
+        first = np.unique(offset[pages], return_index=True)[1]
+        taken = self._n_bytes + np.cumsum(size[pages])
         again = taken > self._file.n_bytes
-        again |= ~np.isin(np.arange(len(chosen)), first)
-        self._n_bytes += int(size[chosen].sum())
+        again |= ~np.isin(np.arange(len(pages)), first)
+        self._n_bytes += int(size[pages].sum())
         self.damaged += int(again.sum())
-        return chosen[again]
+        return pages[again]
 
-    def _mapped(self, frames, offset):
+    def _mapped(self, frames: I64Array, offset: I64Array) -> Iterator[Region]:
         if not len(frames):
             return
         block = self._layout.block
@@ -277,7 +287,7 @@ class _Reading:
         pieces = mapped.piece(0, address, offset[heads], np.diff(heads, append=len(frames)) * block)
         yield from mapped.regions(self._image.file, pieces, State.ZERO, block, self._allocate, self._progress)
 
-    def _inflated(self, frames, offset, size, compressed):
+    def _inflated(self, frames: I64Array, offset: I64Array, size: I64Array, compressed: BoolArray) -> Region:
         block = self._layout.block
         copies = self._allocate(len(frames))
         states = np.full(len(frames), State.EXCLUDED, np.uint8)
@@ -296,7 +306,16 @@ class _Reading:
         runs = _runs_of(frames, State.DATA, block)
         return Region(mark_runs(runs, states, block) if lost else runs, copies=copies)
 
-    def _fill(self, buffer, states, pages, data, starts, sizes, compressed):
+    def _fill(
+        self,
+        buffer: U8Array,
+        states: U8Array,
+        pages: I64Array,
+        data: bytes,
+        starts: I64Array,
+        sizes: I64Array,
+        compressed: BoolArray,
+    ) -> None:
         """Put the pages (indexes) that lie in `data` at `starts` into the buffer, and mark them as DATA."""
         block = self._layout.block
         whole = pages[starts[pages] + sizes[pages] <= len(data)]  # the file may shrink meanwhile
@@ -307,7 +326,7 @@ class _Reading:
         states[streams[good]] = states[plain] = State.DATA
 
 
-def _covering(ranges, step, most, end):
+def _covering(ranges: I64Array, step: int, most: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield (begin, end) of the parts of [0, end) that cover the ranges: whole steps, `most` of them at a time."""
     ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
     reached = 0
@@ -317,7 +336,7 @@ def _covering(ranges, step, most, end):
         reached = max(reached, high)
 
 
-def _runs_of(frames, states, block):
+def _runs_of(frames: I64Array, states: Any, block: int) -> StructArray:
     """Make runs of page frames (sorted), each in its state."""
     states = np.broadcast_to(np.asarray(states, np.uint8), len(frames))
     heads = np.append(0, np.flatnonzero((np.diff(frames) != 1) | (np.diff(states) != 0)) + 1)

@@ -9,6 +9,7 @@ from pksm.errors import PksmError
 from pksm.linux.proc.smaps import Mapping
 from pksm.sources.files import OpenFile
 from pksm.sources.images import mapped
+from pksm.sources.images.image import Image
 
 HEADER = struct.Struct("<4sIQQQ")  # magic, version, first and last address, reserved
 MAGIC = b"EMiL"  # 0x4C694D45, little-endian
@@ -30,7 +31,7 @@ class LimeImage(mapped.MappedImage):
 
     kind = "lime"
 
-    def _open(self):
+    def _open(self) -> None:
         if self.read_at(0, 4) != MAGIC:
             raise PksmError(f"{self.name}: is a big-endian LiME image; pksm reads little-endian ones")
         ranges = []
@@ -45,15 +46,15 @@ class LimeImage(mapped.MappedImage):
             self.remarks.append(self.cut_off_in_header())
         if not ranges:
             raise self.damaged("it is shorter than its first header")
-        start, offset, size = (np.array(column) for column in zip(*ranges, strict=True))
-        start = start.astype(np.uint64)
-        if mapped.overlap(start, size):
+        starts, offsets, sizes = (np.array(column) for column in zip(*ranges, strict=True))
+        starts = starts.astype(np.uint64)
+        if mapped.overlap(starts, sizes):
             raise self.damaged("its ranges overlap")
         self.mappings = [Mapping(os.path.basename(self.name), 0, max(low + length for low, _, length in ranges))]
-        self.hold(mapped.piece(0, start, offset, size))
+        self.hold(mapped.piece(0, starts, offsets, sizes))
 
 
-def read_range(image, at: int, magic: bytes, version: int):
+def read_range(image: Image, at: int, magic: bytes, version: int) -> tuple[int, int]:
     """Return (first address, bytes) of the header at byte `at`. Raises PksmError unless it is one of this version."""
     header = image.read_at(at, HEADER.size)
     if len(header) < HEADER.size:

@@ -1,9 +1,14 @@
 """Images that hold memory as it was: pieces of the file are mapped and given as views, which need no alignment."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 
+from pksm.arrays import AnyArray, BoolArray, I64Array, StructArray, U8Array
 from pksm.extents import State, make_runs
-from pksm.sources.base import Region
+from pksm.sources.base import Allocate, Progress, Region
+from pksm.sources.files import OpenFile
 from pksm.sources.images import copies
 from pksm.sources.images.image import Image
 
@@ -26,12 +31,12 @@ class MappedImage(Image):
 
     hole_state = State.ZERO
 
-    def hold(self, pieces, gaps=()):
+    def hold(self, pieces: StructArray, gaps: Sequence[StructArray] = ()) -> None:
         """Take pieces (PIECE) and gaps (arrays of GAP), in any order."""
         self.pieces = pieces[np.argsort(pieces["address"], kind="stable")]
         self.gaps = np.concatenate([np.empty(0, GAP), *gaps])
 
-    def _regions(self, page_size, allocate, progress):
+    def _regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         if self.file.huge_page_bytes:
             self.warnings.append(
                 f"{self.name}: hugetlbfs does not report the holes of files: it was copied instead of mapped"
@@ -51,28 +56,28 @@ class MappedImage(Image):
         yield from regions(self.file, pieces, self.hole_state, page_size, allocate, progress)
 
 
-def gap(state, mapping, address, size):
+def gap(state: Any, mapping: Any, address: AnyArray, size: AnyArray) -> StructArray:
     """Make a GAP array, without the rows of no size."""
     gaps = np.empty(len(address), GAP)
     gaps["state"], gaps["mapping"], gaps["address"], gaps["size"] = state, mapping, address, size
     return gaps[gaps["size"] > 0]
 
 
-def piece(mapping, address, offset, size):
+def piece(mapping: Any, address: AnyArray, offset: Any, size: Any) -> StructArray:
     """Make a PIECE array, without the rows of no size."""
     pieces = np.empty(len(address), PIECE)
     pieces["mapping"], pieces["address"], pieces["offset"], pieces["size"] = mapping, address, offset, size
     return pieces[pieces["size"] > 0]
 
 
-def overlap(start, size) -> bool:
+def overlap(start: AnyArray, size: AnyArray) -> bool:
     """Tell whether any of the ranges (sizes above 0) meet."""
     order = np.argsort(start, kind="stable")
     start, size = start[order], size[order].astype(start.dtype)
     return bool((start[:-1] + size[:-1] > start[1:]).any())
 
 
-def _cut_at_end(pieces, file_size, page_size):
+def _cut_at_end(pieces: StructArray, file_size: int, page_size: int) -> tuple[StructArray, StructArray]:
     """Return (the pages of each piece that the file holds, gaps for the rest)."""
     held = np.clip((file_size - pieces["offset"]) // page_size * page_size, 0, pieces["size"])
     address = pieces["address"] + held.astype(np.uint64)
@@ -82,19 +87,21 @@ def _cut_at_end(pieces, file_size, page_size):
     return pieces[held > 0], cut_off
 
 
-def _whole_pages(pieces, page_size):
+def _whole_pages(pieces: StructArray, page_size: int) -> tuple[StructArray, int]:
     """Return (the part of each piece that is whole pages, the bytes that are over)."""
     skipped = (-pieces["address"] % np.uint64(page_size)).astype(np.int64)
     kept = np.maximum(pieces["size"] - skipped, 0) // page_size * page_size
     whole = pieces.copy()
     whole["address"] += skipped.astype(np.uint64)
     whole["size"] = kept
-    if "offset" in pieces.dtype.names:
+    if pieces.dtype == PIECE:
         whole["offset"] += skipped
     return whole[kept > 0], int((pieces["size"] - kept).sum())
 
 
-def regions(file, pieces, hole_state, page_size, allocate, progress):
+def regions(
+    file: OpenFile, pieces: StructArray, hole_state: State, page_size: int, allocate: Allocate, progress: Progress
+) -> Iterator[Region]:
     """Yield the regions of whole-page pieces of a file (OpenFile).
 
     First come the pages in holes of the file, which are in `hole_state`; then those that hold data, mapped, at most
@@ -110,7 +117,7 @@ def regions(file, pieces, hole_state, page_size, allocate, progress):
         yield from copies.regions(file, rows[kinds == _COPIED], page_size, allocate, progress)
 
 
-def _mapped(view, rows, page_size, progress):
+def _mapped(view: U8Array, rows: StructArray, page_size: int, progress: Progress) -> Iterator[Region]:
     """Yield whole-page pieces as views of the mapped file."""
     pages = rows["size"] // page_size
     place, residue = np.divmod(rows["offset"], page_size)
@@ -132,7 +139,7 @@ def _mapped(view, rows, page_size, progress):
         yield Region(runs, view[first * page_size + begin : last * page_size + begin])
 
 
-def _cut_at_holes(pieces, file, page_size):
+def _cut_at_holes(pieces: StructArray, file: OpenFile, page_size: int) -> tuple[I64Array, StructArray]:
     """Cut pieces where data and holes of the file meet; return (_HOLE, _MAPPED or _COPIED for each, the pieces)."""
     found, owner = found_in(pieces, file.extents)
     pages = pieces["size"] // page_size
@@ -159,7 +166,7 @@ def _cut_at_holes(pieces, file, page_size):
     return kinds, rows
 
 
-def found_in(pieces, extents):
+def found_in(pieces: StructArray, extents: I64Array) -> tuple[I64Array, I64Array]:
     """Return where each piece meets the extents, in bytes from its start (n, 2), and which piece it is."""
     low = np.searchsorted(extents[:, 1], pieces["offset"], "right")
     high = np.searchsorted(extents[:, 0], pieces["offset"] + pieces["size"], "left")
@@ -167,18 +174,18 @@ def found_in(pieces, extents):
     return extents[low[owner] + within] - pieces["offset"][owner, None], owner
 
 
-def _within(heads, begins, ends):
+def _within(heads: I64Array, begins: I64Array, ends: I64Array) -> BoolArray:
     """Return which heads lie in one of the ranges, which are sorted and may overlap by a page."""
     # Extents that meet in a page overlap by it: the last one that begins at or before a page reaches farthest.
     last = np.searchsorted(begins, heads, "right") - 1
     return (last >= 0) & (heads < np.append(ends, 0)[last])
 
 
-def _expand(counts):
+def _expand(counts: I64Array) -> tuple[I64Array, I64Array]:
     """Return (owner, number within it) of counts[i] rows for each i."""
     owner = np.repeat(np.arange(len(counts)), counts)
     return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _runs(state, rows, pages):
+def _runs(state: Any, rows: StructArray, pages: I64Array) -> StructArray:
     return make_runs(state, rows["mapping"], rows["address"], pages)

@@ -7,10 +7,12 @@ what the kernel dumps of such mappings by default (core(5), coredump_filter).
 import os
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from pksm.arrays import BoolArray, StructArray
 from pksm.sources.images import elf
 
 AT_RANDOM, AT_SYSINFO_EHDR = 25, 33
@@ -43,7 +45,7 @@ class Segments:
     lists_files: bool
 
 
-def look_up(core) -> Segments:
+def look_up(core: elf.Core) -> Segments:
     """Find out what the segments of a core (elf.Core) map."""
     ranges, paths = _mapped_files(core.notes.get((b"CORE", elf.NT_FILE), b""))
     starts = core.loads["vaddr"]
@@ -59,7 +61,7 @@ def look_up(core) -> Segments:
     return Segments(names, of_file, reasons, bool(paths))
 
 
-def _programs(loads, found, paths) -> set[str]:
+def _programs(loads: StructArray, found: Sequence[str], paths: Sequence[str]) -> set[str]:
     """Return the paths of programs and libraries: with text, a name like theirs, or as many mappings as they have.
 
     gdb leaves out the segments of text, and not the ranges of files.
@@ -69,7 +71,7 @@ def _programs(loads, found, paths) -> set[str]:
     return with_text | many | {path for path in paths if ".so" in os.path.basename(path)}
 
 
-def _reasons(loads, of_file, paths, programs) -> np.ndarray:
+def _reasons(loads: StructArray, of_file: BoolArray, paths: Sequence[str], programs: set[str]) -> np.ndarray:
     """Return why the pages of each segment are not the process's own."""
     executable, writable = loads["flags"] & elf.PF_X != 0, loads["flags"] & elf.PF_W != 0
     whole = of_file & (loads["filesz"] == loads["memsz"])
@@ -86,7 +88,7 @@ def _reasons(loads, of_file, paths, programs) -> np.ndarray:
     return reasons
 
 
-def _of_the_kernel(core, of_file):
+def _of_the_kernel(core: elf.Core, of_file: BoolArray) -> dict[str, BoolArray]:
     """Return {name: which segments it is} of those that the kernel has made."""
     starts = core.loads["vaddr"]
     ends = starts + core.loads["memsz"]
@@ -100,7 +102,7 @@ def _of_the_kernel(core, of_file):
     }
 
 
-def _mapped_files(note: bytes):
+def _mapped_files(note: bytes) -> tuple[StructArray, list[str]]:
     """Return the ranges (FILE_RANGE, by address) and paths of an NT_FILE note; none when it is damaged."""
     n_ranges = struct.unpack_from("<Q", note)[0] if len(note) >= 16 else 0
     end = 16 + n_ranges * FILE_RANGE.itemsize
@@ -113,10 +115,11 @@ def _mapped_files(note: bytes):
     return ranges[order], [texts[place] for place in order.tolist()]
 
 
-def _auxv(core) -> dict[int, int]:
+def _auxv(core: elf.Core) -> dict[int, int]:
     """Return the auxiliary vector of the process as {type: value}."""
     note = core.notes.get((b"CORE", elf.NT_AUXV), b"")
-    return dict(np.frombuffer(note[: len(note) // 16 * 16], np.uint64).reshape(-1, 2).tolist())
+    pairs = np.frombuffer(note[: len(note) // 16 * 16], np.uint64).reshape(-1, 2)
+    return dict(zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True))
 
 
 def _printable(text: str) -> str:

@@ -1,8 +1,13 @@
 """Streams in snappy's framing format, inflated some megabytes at a time."""
 
 import struct
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+
+from pksm.arrays import U8Array
+from pksm.sources.images.image import Image
 
 IDENTIFIER = b"\xff\x06\x00\x00sNaPpY"
 COMPRESSED, PLAIN = 0x00, 0x01
@@ -18,13 +23,13 @@ class Stream:
     inflated: bytes given so far; end: where the file goes on, once all parts were taken.
     """
 
-    def __init__(self, image, library, start: int, size: int):
+    def __init__(self, image: Image, library: Any, start: int, size: int) -> None:
         self._image, self._library = image, library
         self._start, self._size = start, size
         self.inflated = 0
         self.end = start
 
-    def parts(self):
+    def parts(self) -> Iterator[U8Array]:
         """Yield the content as uint8 arrays, each valid until the next; stops early where the file is cut off."""
         room = np.empty(min(PART_BYTES + MAX_CHUNK, self._size), np.uint8)
         while self.inflated < self._size:
@@ -46,7 +51,7 @@ class Stream:
             raise self._image.damaged(f"the range at byte {self._start} is not as long as it says at its end")
         self.end += 8
 
-    def _inflate(self, begin, room):
+    def _inflate(self, begin: int, room: U8Array) -> None:
         framed = self._image.read_at(begin, self.end - begin)
         if not framed.startswith(IDENTIFIER):
             framed = IDENTIFIER + framed
@@ -57,7 +62,7 @@ class Stream:
         if inflated != len(room):
             raise self._image.damaged(f"compressed bytes from {begin} to {self.end} do not inflate") from None
 
-    def _next_chunk(self, at):
+    def _next_chunk(self, at: int) -> tuple[int, int, bool]:
         """Return (end, bytes of content, whether it is cut off) of the first chunk from `at` that has content."""
         for _ in range(MAX_EMPTY):
             head = self._image.read_at(at, 13)  # kind, length, checksum, and how long a compressed chunk inflates
@@ -73,7 +78,7 @@ class Stream:
         raise self._image.damaged(f"no snappy chunk with content before byte {at}")
 
 
-def _content(head: bytes, length: int):
+def _content(head: bytes, length: int) -> int | None:
     """Return how many bytes a chunk inflates to: 0 for one to be skipped, None for one that can't be."""
     kind = head[0]
     if kind >= FIRST_SKIPPABLE:

@@ -7,9 +7,11 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 
 from pksm.errors import PksmError, UsageError
 from pksm.linux.proc import access
+from pksm.sources.base import Allocate, Progress, Region
 from pksm.sources.live.process import ProcessSource, wait_for_exit
 
 PR_SET_PDEATHSIG = 1
@@ -27,7 +29,7 @@ class CommandSource(ProcessSource):
     kills the command when that thread ends.
     """
 
-    def __init__(self, argv, after: float = 1.0, racy: str = "keep"):
+    def __init__(self, argv: Sequence[str], after: float = 1.0, racy: str = "keep") -> None:
         self._command = " ".join(shlex.join(argv).split())[:NAME_LENGTH]
         self._after = after
         self._read_at = time.monotonic() + after
@@ -40,7 +42,7 @@ class CommandSource(ProcessSource):
             raise
         self.name = f"{self._command} (pid {self.pid})"
 
-    def regions(self, page_size, allocate, progress):
+    def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Wait for the time given, then yield as ProcessSource does. Raises PksmError if it ended."""
         self.wait_ready()
         yield from super().regions(page_size, allocate, progress)
@@ -64,12 +66,12 @@ class CommandSource(ProcessSource):
             super().close()
 
 
-def _start(argv) -> subprocess.Popen:
+def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
     if not argv:
         raise UsageError("no command given after --")
     parent = os.getpid()
 
-    def die_with_parent():
+    def die_with_parent() -> None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the request was made
             os._exit(1)
@@ -87,7 +89,7 @@ def _start(argv) -> subprocess.Popen:
         raise UsageError(f"{argv[0]}: cannot be started: {error.strerror}") from None
 
 
-def _end(child: subprocess.Popen) -> int:
+def _end(child: subprocess.Popen[bytes]) -> int:
     """End the command's process group (terminate, then kill), reap the command and return its status."""
     if child.returncode is None:
         pidfd = os.pidfd_open(child.pid)

@@ -10,10 +10,14 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import IO, Self
 
 from pksm.errors import PksmError, UsageError
 from pksm.linux.guarded import Guarded
 from pksm.linux.proc import processes, tasks
+from pksm.sources.base import Source
 from pksm.sources.live import frozen, thaw
 from pksm.sources.live.command import CommandSource
 from pksm.sources.live.process import ProcessSource
@@ -29,26 +33,26 @@ class Freezer:
     ourselves, our ancestors, or what stands still already. `warnings` tell of what went on.
     """
 
-    def __init__(self, sources, cgroups=(), timeout_seconds: float = 10.0):
+    def __init__(self, sources: Iterable[Source], cgroups: Iterable[str] = (), timeout_seconds: float = 10.0) -> None:
         if not 0 < timeout_seconds < 86400:
             raise UsageError(f"{timeout_seconds}: give seconds above 0, up to a day", "timeout_seconds")
-        self.warnings = []
+        self.warnings: list[str] = []
         self._sources = [source for source in sources if isinstance(source, ProcessSource)]
         self._cgroups, self._timeout = cgroups, timeout_seconds
         self._stack = contextlib.ExitStack()
 
     @property
-    def has_processes(self):
+    def has_processes(self) -> bool:
         """Tell whether there is anything to freeze."""
         return bool(self._sources)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             self._freeze(stack)
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         late = [source for source in self._sources if 0 < source.frozen_until < time.monotonic()]
         if late:
             self.warnings.append(
@@ -59,7 +63,7 @@ class Freezer:
         for source in self._sources:
             source.frozen_until = 0.0
 
-    def _freeze(self, stack):
+    def _freeze(self, stack: contextlib.ExitStack) -> None:
         for source in self._sources:
             if isinstance(source, CommandSource):
                 source.wait_ready()
@@ -87,15 +91,15 @@ class Freezer:
             file.write(b"1")
         stopped = [source for source in single if _stop(source.pidfd)]
         # all of them get their time, the late ones too
-        in_time = all([_until(deadline, lambda group=group: processes.is_frozen(group)) for group in groups])  # noqa: C419
-        still = {source.pid for source in stopped if _until(deadline, lambda pid=source.pid: tasks.stand_still(pid))}
+        in_time = all([_until(deadline, partial(processes.is_frozen, group)) for group in groups])  # noqa: C419
+        still = {source.pid for source in stopped if _until(deadline, partial(tasks.stand_still, source.pid))}
         if not in_time or len(still) < len(single):
             self.warnings.append(f"not all processes stood still within {self._timeout:g} s: those were read running")
         for source in self._sources:
             if source.pid in still or (in_time and source.pid in in_groups):
                 source.frozen_until = deadline
 
-    def _whole_groups(self, ours):
+    def _whole_groups(self, ours: set[int]) -> tuple[list[str], set[int]]:
         """Return (directories to freeze as a whole, processes in them)."""
         groups, pids = [], set()
         for group in self._cgroups:
@@ -109,21 +113,21 @@ class Freezer:
         return groups, pids
 
 
-def _freeze_file(group):
+def _freeze_file(group: str) -> IO[bytes]:
     try:
         return open(os.path.join(group, "cgroup.freeze"), "r+b", buffering=0)
     except OSError as error:
         raise PksmError(f"{group}: cannot be frozen: {error.strerror}; run pksm as root") from None
 
 
-def _stop(pidfd):
+def _stop(pidfd: int) -> bool:
     with contextlib.suppress(OSError):
         signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
         return True
     return False
 
 
-def _until(deadline, condition):
+def _until(deadline: float, condition: Callable[[], bool]) -> bool:
     """Wait for the condition and tell whether it came."""
     while not condition():
         if time.monotonic() >= deadline:

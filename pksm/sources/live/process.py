@@ -4,17 +4,20 @@ import contextlib
 import os
 import select
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from pksm import extents
+from pksm.arrays import BoolArray, I64Array, StructArray, U8Array, U64Array
 from pksm.errors import UsageError
 from pksm.extents import State
 from pksm.linux.proc import access, pagemap, stillness, tasks
 from pksm.linux.proc import memory as readv
 from pksm.linux.proc import smaps as procmaps
 from pksm.linux.proc.pagemap import PAGE_SIZE
-from pksm.sources.base import Region, Source
+from pksm.sources.base import Allocate, Progress, Region, Source
 
 REGION_PAGES = 1 << 17  # resident pages looked up and copied at a time
 ZERO_CHECK_PAGES = 1 << 10
@@ -39,10 +42,10 @@ class ProcessSource(Source):
             raise UsageError(f"unknown way with racy pages {racy!r}: choose from {', '.join(RACY)}")
         super().__init__(access.called(pid, ""))
         self.pid = pid
-        self.layout = None
+        self.layout: tuple[int, int, int] | None = None
         self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
         self._racy = racy
-        self._reading = None
+        self._reading: _Reading | None = None
         self.command = self.user = ""
         self.pidfd = access.open_pidfd(pid)
         try:
@@ -51,7 +54,7 @@ class ProcessSource(Source):
             self.close()
             raise
 
-    def regions(self, page_size, allocate, progress):
+    def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Yield what is resident, by address, in copies of at most REGION_PAGES pages each.
 
         A process that ends meanwhile keeps what was read and counts the rest in `lost`; it is an error when nothing
@@ -65,12 +68,12 @@ class ProcessSource(Source):
             if not pages.alive() or len(space.vmas) == 0:
                 raise self.ended_unread()
             self.mappings = space.mappings
-            self._reading = _Reading(self, space, pages, memory, self._racy)
-            yield from self._reading.regions(allocate, progress)
+            self._reading = reading = _Reading(self, space, pages, memory, self._racy)
+            yield from reading.regions(allocate, progress)
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Return further fields for the result of a scan; those about pages are filled while reading."""
-        met = self._reading.facts() if self._reading else {}
+        met: dict[str, Any] = self._reading.facts() if self._reading else {}
         return {"pid": self.pid, "command": self.command, "user": self.user, **met}
 
     def close(self) -> None:
@@ -96,7 +99,7 @@ class ProcessSource(Source):
             pass
 
     @contextlib.contextmanager
-    def _opened(self):
+    def _opened(self) -> Iterator[tuple[pagemap.Pagemap, readv.ProcessMemory]]:
         """Open (Pagemap, ProcessMemory); the pidfd tells that they are not those of a later process of this pid."""
         with contextlib.ExitStack() as stack:
             pages = stack.enter_context(contextlib.closing(access.guarded(self.pid, self.command, pagemap.Pagemap)))
@@ -112,7 +115,14 @@ class ProcessSource(Source):
 class _Reading:
     """One pass over the memory of a process. what_if_racy: one of RACY."""
 
-    def __init__(self, source, space, pages, memory, what_if_racy):
+    def __init__(
+        self,
+        source: ProcessSource,
+        space: procmaps.AddressSpace,
+        pages: pagemap.Pagemap,
+        memory: readv.ProcessMemory,
+        what_if_racy: str,
+    ) -> None:
         self.source = source
         self.space = space
         self.pages = pages
@@ -127,7 +137,7 @@ class _Reading:
         self.ended = False
         self.stillness = stillness.Stillness(source.pid, space.has_devices)
 
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         """Return what was met, as ProcessSource.facts() has it."""
         page_size, ksm = PAGE_SIZE, self.space.ksm_bytes
         swapped = min(self.space.swapped_bytes // page_size, self.holes)
@@ -140,7 +150,7 @@ class _Reading:
             "out_of_reach": {"not_resident": self.holes - swapped, "swapped": swapped, **reasons},
         }
 
-    def regions(self, allocate, progress):
+    def regions(self, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Yield the regions and leave the warnings in the source."""
         address = int(self.space.vmas["start"][0])
         # The next part is looked up when this one has been taken: little time passes between look-up and copy.
@@ -163,7 +173,7 @@ class _Reading:
         """
         return self.pages.alive() and tasks.layout(self.source.pid) == self.source.layout
 
-    def _copy(self, runs, allocate, progress) -> Region:
+    def _copy(self, runs: StructArray, allocate: Allocate, progress: Progress) -> Region:
         look_again = not self.unchecked
         if look_again:
             self.stillness.begin(int(extents.data_runs(runs)["pages"].sum()))
@@ -198,7 +208,7 @@ class _Reading:
             runs = extents.mark_runs(runs, states, PAGE_SIZE)
         return Region(runs, copies=copies, frames=frames, exclusive=exclusive)
 
-    def _look_up(self, runs):
+    def _look_up(self, runs: StructArray) -> tuple[StructArray, U64Array, BoolArray]:
         """Return (runs, frames, exclusive): pages of files are EXCLUDED now, those gone since a HOLE."""
         entries = self.pages.entries(extents.data_runs(runs))
         flags = pagemap.flags_of(entries)
@@ -211,13 +221,13 @@ class _Reading:
             entries, flags = entries[anonymous], flags[anonymous]
         return runs, entries & pagemap.PM_PFN, pagemap.is_exclusive(flags)
 
-    def _count_out_of_reach(self, runs):
+    def _count_out_of_reach(self, runs: StructArray) -> None:
         out = runs[runs["state"] == State.EXCLUDED]
         reason = self.space.vmas["reason"][out["mapping"]]
         self.excluded += np.bincount(reason, out["pages"], len(self.excluded)).astype(np.int64)
         self.holes += int(runs["pages"][runs["state"] == State.HOLE].sum())
 
-    def _look_again(self, data, own, buffer, states):
+    def _look_again(self, data: StructArray, own: BoolArray, buffer: U8Array, states: U8Array) -> None:
         """Count the pages that were written since they were read, and exclude them if they shall be dropped.
 
         What was unmapped counts, too. What was swapped out is not looked at: that would bring it back.
@@ -235,7 +245,7 @@ class _Reading:
                 if self.drop_racy:
                     states[head:end][racy] = State.EXCLUDED
 
-    def _conclude(self):
+    def _conclude(self) -> None:
         source, page_size = self.source, PAGE_SIZE
         if self.ended:
             if self.pages_read == 0:
@@ -266,8 +276,8 @@ def wait_for_exit(pidfd: int, timeout_seconds: float) -> bool:
 
 def runs_between(start: int, end: int, vmas: np.ndarray, resident: np.ndarray) -> np.ndarray:
     """Make the runs of the mapped part of [start, end): what is resident, and HOLE for the rest."""
-    edges = [vmas["start"], vmas["end"], resident["start"], resident["end"], [start, end]]
-    cuts = np.unique(np.clip(np.concatenate(edges), start, end))
+    edges = [vmas["start"], vmas["end"], resident["start"], resident["end"], np.array([start, end])]
+    cuts: I64Array = np.unique(np.clip(np.concatenate(edges), start, end))
     low, high = cuts[:-1], cuts[1:]
     vma, mapped = _holder(vmas, low)
     low, high, vma = low[mapped], high[mapped], vma[mapped]
@@ -277,7 +287,7 @@ def runs_between(start: int, end: int, vmas: np.ndarray, resident: np.ndarray) -
     return extents.make_runs(states, vma, low, (high - low) // PAGE_SIZE)
 
 
-def _holder(ranges: np.ndarray, address: np.ndarray):
+def _holder(ranges: np.ndarray, address: np.ndarray) -> tuple[I64Array, BoolArray]:
     """Return (index, inside): the sorted range each address lies in, and whether it lies in any."""
     index = np.searchsorted(ranges["start"], address, "right") - 1
     inside = index >= 0
