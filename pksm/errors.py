@@ -33,6 +33,10 @@ class UnsupportedError(PksmError):
     exit_code = 77
 
 
+class ShortageError(PksmError):
+    """Less memory is to be had than is needed."""
+
+
 class PageError(PksmError):
     """A page number outside the page store, or one that no region covers."""
 

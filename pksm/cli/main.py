@@ -16,6 +16,7 @@ from pksm.cli.verbs import bench, checksum, completion, demo, features, scan, si
 from pksm.errors import PksmError, UsageError
 from pksm.report.text import plain
 
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 COMMANDS = {
     "scan": scan,
     "bench": bench,
@@ -43,6 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PksmError as error:
         output.remark(error)
         return error.exit_code
+    except MemoryError as error:
+        what = f" ({error})" if str(error) else ""
+        output.remark(f"out of memory{what}: take less at a time, or run where more is available")
+        return PksmError.exit_code
     except BrokenPipeError:
         return exit_codes.CLOSED_PIPE
     except KeyboardInterrupt:
@@ -83,10 +88,25 @@ def _run(argv: list[str], interrupts: HeldInterrupts) -> int:
     module.add_arguments(parser)
     options = parser.parse_intermixed_args(argv[1:])
     options.command = command
+    if module is not completion:
+        _load_numpy()
     try:
         return module.run(options, interrupts)
     except UsageError as error:
         raise named_as_typed(error, parser) from None
+
+
+def _load_numpy() -> None:
+    """Load numpy without the threads of its linear algebra: we use none of it, and it interrupts us if it gets none."""
+    before = os.environ.get(BLAS_THREADS)
+    os.environ[BLAS_THREADS] = "1"
+    try:
+        import numpy  # noqa: F401
+    finally:
+        if before is None:
+            del os.environ[BLAS_THREADS]  # a command that we start has its own
+        else:
+            os.environ[BLAS_THREADS] = before
 
 
 def _no_verb(argv: list[str]) -> int:

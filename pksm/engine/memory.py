@@ -27,12 +27,18 @@ def zeros(shape: int | tuple[int, ...], dtype: Any = np.uint8) -> Any:
 
     A big one is a private mapping that starts on a huge page and is advised to be on such: fewer faults at first touch,
     fewer TLB misses later. (mmap without MAP_PRIVATE is shared memory, where the advice does nothing and says nothing.)
+
+    Raises:
+        MemoryError: the system does not give that much.
     """
     kind = np.dtype(dtype)
     size = int(np.prod(shape)) * kind.itemsize
     if size < _HUGE:
         return _from(np.zeros(size + _LINE, np.uint8), size, _LINE).view(kind).reshape(shape)
-    memory = mmap.mmap(-1, size + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        memory = mmap.mmap(-1, size + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError):
+        raise MemoryError(f"{size >> 20} MiB are not to be had") from None
     try:
         memory.madvise(mmap.MADV_HUGEPAGE)
     except (AttributeError, OSError):

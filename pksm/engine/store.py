@@ -13,7 +13,7 @@ import numpy as np
 from pksm.arrays import Buffer, IdsLike, U8Array, U64Array
 from pksm.engine import memory, native
 from pksm.engine.native.pages import StoreView
-from pksm.errors import PageError, PksmError, UsageError
+from pksm.errors import PageError, PksmError, ShortageError, UsageError
 
 SECTION_PAGES = 64
 MIN_PAGE_SIZE, MAX_PAGE_SIZE = 8, 2 << 20
@@ -87,16 +87,16 @@ class Store:
     def allocate(self, n_pages: int) -> tuple[int, U8Array]:
         """Add a region of zeroed private memory, on huge pages where the kernel has them.
 
-        Returns (first page, uint8 array (n_pages, page_size) to write into). PksmError when the system does not give
-        that much, ValueError for fewer than no pages.
+        Returns (first page, uint8 array (n_pages, page_size) to write into). ShortageError when the system does not
+        give that much, ValueError for fewer than no pages.
         """
         if n_pages < 0:
             raise ValueError(f"{n_pages} pages to allocate: from 0")
         size = n_pages * self.page_size
         try:
             array = memory.zeros((n_pages, self.page_size))
-        except (MemoryError, OSError):
-            raise PksmError(f"{size >> 20} MiB of memory are not to be had: take less at a time") from None
+        except MemoryError:
+            raise ShortageError(f"{size >> 20} MiB of memory are not to be had: take less at a time") from None
         return self.add(array, writable=True), array
 
     def bytes_of(self, pages: IdsLike) -> U8Array:

@@ -70,10 +70,13 @@ class Summing:
         threads = min(self._threads, len(pages))
         parts = [len(pages) * part // threads for part in range(threads + 1)]
         with ThreadPoolExecutor(threads) as pool:
-            jobs = [
-                pool.submit(native.checksum_pages, view, self.checksum, pages[start:stop], sums[start:stop])
-                for start, stop in itertools.pairwise(parts)
-            ]
+            try:
+                jobs = [
+                    pool.submit(native.checksum_pages, view, self.checksum, pages[start:stop], sums[start:stop])
+                    for start, stop in itertools.pairwise(parts)
+                ]
+            except RuntimeError:  # there is no thread to be had
+                return self.pages(pages)
             for job in jobs:
                 job.result()
         self._cost.add(bytes_hashed=len(pages) * self._store.page_size)

@@ -3,7 +3,7 @@
 import os
 import resource
 
-from pksm.errors import PksmError
+from pksm.errors import ShortageError
 from pksm.linux import text
 from pksm.linux.proc import processes
 from pksm.linux.proc.pagemap import PAGE_SIZE
@@ -17,7 +17,7 @@ CGROUP1_FILES = ("memory.limit_in_bytes", "memory.usage_in_bytes", b"total_inact
 
 
 def require(size: int, about: str = "scan less at a time") -> None:
-    """Raise PksmError unless `size` bytes of memory are available.
+    """Raise ShortageError unless `size` bytes of memory are available.
 
     Args:
         size: bytes that will be allocated and written.
@@ -25,7 +25,7 @@ def require(size: int, about: str = "scan less at a time") -> None:
     """
     available = available_bytes(size)
     if available is not None and size > available:
-        raise PksmError(f"{size >> 20} MiB of memory are needed and {available >> 20} MiB available: {about}")
+        raise ShortageError(f"{size >> 20} MiB of memory are needed and {available >> 20} MiB available: {about}")
 
 
 def available_bytes(enough: int | None = None) -> int | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pksm.arrays import Pages, StructArray, U32Array
 from pksm.engine.store import Store
-from pksm.errors import PksmError, UsageError
+from pksm.errors import PksmError, ShortageError, UsageError
 from pksm.extents import PageList, State, data_runs, expand, page_runs
 from pksm.scan.intake import Intake
 from pksm.scan.interrupts import Interrupts
@@ -108,12 +108,21 @@ def gather(
         _gather_one(source, intake, gathered, page_size, progress, interrupts)
         if interrupts.seen:
             break
+    gathered.failed = _one_shortage(gathered.failed)
     if not gathered.taken:
         raise KeyboardInterrupt if interrupts.seen else first_of(gathered.failed)
     gathered.born = PageList(intake.born)
     gathered.frames_told = intake.frames_told
     gathered.interrupted = interrupts.seen
     return gathered
+
+
+def _one_shortage(errors: list[PksmError]) -> list[PksmError]:
+    """Return errors with one alone for all sources for which there was not enough memory: the first."""
+    short = [error for error in errors if isinstance(error, ShortageError)]
+    if len(short) > 1:
+        short[0].args = (f"{short[0]}; neither was there memory for {len(short) - 1} more sources",)
+    return [error for error in errors if not isinstance(error, ShortageError) or error is short[0]]
 
 
 def _gather_one(
@@ -130,8 +139,11 @@ def _gather_one(
             for region in source.regions(page_size, intake.allocate, progress):
                 reading.take(region)
             reading.complete = True
-    except (UsageError, MemoryError):
+    except UsageError:
         raise
+    except (ShortageError, MemoryError) as error:
+        needed = str(error) if isinstance(error, ShortageError) else "out of memory: scan less at a time"
+        gathered.failed.append(ShortageError(f"{source.name}: {needed}"))
     except Exception as error:
         gathered.failed.append(as_error_of(source.name, error))
     if reading.complete or reading.mapped:
@@ -184,10 +196,11 @@ class _Reading:
                 pages = self._intake.add_view(region.view, data)
             if not len(pages):
                 return
+            runs = page_runs(pages)
             heads = np.append(0, np.flatnonzero(np.diff(mapping)) + 1)
             self._segments.append((heads + self._n_mapped, mapping[heads]))
             self._n_mapped += len(pages)
-            self.mapped.append(page_runs(pages))
+            self.mapped.append(runs)
 
     def _copied(
         self, region: Region, copies: Allocation, data: StructArray, mapping: U32Array

@@ -14,6 +14,7 @@ from pksm.sources.base import Allocation
 
 VIEWS = ("frames", "mappings")
 HOLE_PAGES = 1 << 9  # longer holes of a mapped file get no page numbers: these take more than another region does
+MERGING_BYTES = 128  # that a page takes beside its own when it is merged and counted
 _NO_PAGE = np.uint32(0xFFFFFFFF)
 
 
@@ -40,8 +41,10 @@ class Intake:
         self._known: dict[Hashable, FrameBook] = {}  # by machine
 
     def allocate(self, n_pages: int) -> Allocation:
-        """Give a source memory for copies of pages. PksmError when there is not enough."""
-        memory_limits.require(n_pages * self.store.page_size)
+        """Give a source memory for copies of pages. ShortageError when it would leave too little to merge them."""
+        spare = max(0, n_pages - len(self._scratch)) if self._compact else 0
+        to_merge = MERGING_BYTES * (self.store.n_pages + n_pages)
+        memory_limits.require((n_pages + spare) * self.store.page_size + to_merge)
         with self.hold():
             if not self._compact:
                 first, array = self.store.allocate(n_pages)

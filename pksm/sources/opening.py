@@ -8,6 +8,7 @@ other packages by entry points of the group `pksm.sources`.
 
 import importlib
 import os
+import resource
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -28,6 +29,7 @@ READERS = {
     "raw": "pksm.sources.images.raw",
 }
 ENTRY_POINTS = "pksm.sources"
+SPARE_DESCRIPTORS = 32
 
 
 class Reader(Protocol):
@@ -97,6 +99,8 @@ def opened(
     sources: list[Source] = []
     errors: list[PksmError] = []
     with ExitStack() as stack:
+        spare = stack.enter_context(ExitStack())
+        _set_aside(spare)
         for opener in openers:
             try:
                 with hold():
@@ -109,7 +113,18 @@ def opened(
                 errors.append(as_error_of("a source", error))
         if errors and not sources:
             raise first_of(errors)
+        spare.close()
         yield sources, errors
+
+
+def _set_aside(spare: ExitStack) -> None:
+    """Open descriptors that close with `spare`: they are needed to read what is opened."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    for _ in range(min(SPARE_DESCRIPTORS, limit // 4)):
+        try:
+            spare.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return
 
 
 def as_error_of(name: str, error: Exception) -> PksmError:

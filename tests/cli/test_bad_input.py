@@ -1,14 +1,18 @@
 """Whatever is wrong with what was asked for: one line on stderr, nothing on stdout, the documented exit code."""
 
+import json
 import os
 import pickle
+import resource
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from pksm import sources
 from pksm.cli.main import main
+from pksm.cli.verbs import scan
 from pksm.errors import UsageError
 from pksm.sources.images import raw
 
@@ -281,3 +285,42 @@ def test_a_usage_error_names_its_argument_to_who_calls_the_library():
     assert str(UsageError("it is odd")) == "it is odd"
     copy = pickle.loads(pickle.dumps(UsageError("it is odd", "page_size")))
     assert (copy.message, copy.argument, str(copy)) == ("it is odd", "page_size", "page_size: it is odd")
+
+
+@pytest.mark.parametrize(
+    ("message", "words"), [("", "out of memory: take less"), ("Unable to allocate 8 GiB", "(Unable to allocate 8 GiB)")]
+)
+def test_out_of_memory_is_one_line(tmp_path, monkeypatch, capfd, message, words):
+    def fail(given, interrupts):
+        raise MemoryError(message)
+
+    monkeypatch.setattr(scan, "run", fail)
+    done = run(capfd, "scan", tmp_path)
+    assert done.code == 1 and is_one_line(done.err, words)
+
+
+def test_out_of_address_space_is_one_line(tmp_path):
+    """Under a limit of what may be mapped, wherever it is met."""
+    (tmp_path / "image").write_bytes(os.urandom(64 << 20))
+    for limit_bytes in range(100 << 20, 600 << 20, 100 << 20):
+        limit = partial(resource.setrlimit, resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+        done = run_apart("scan", tmp_path / "image", "--csv", preexec_fn=limit)
+        assert "Traceback" not in done.err and done.code in (0, 1, 3), done.err
+
+
+def test_no_thread_is_needed(tmp_path):
+    """Where there is none to be had, as in a control group that allows few, one thread does it all."""
+    (tmp_path / "image").write_bytes(os.urandom(4096) * 20000)
+    command = [sys.executable, "-c", NO_THREADS, "scan", os.fspath(tmp_path / "image"), "--json"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and json.loads(done.stdout)["totals"]["duplicates"] == 19999, done.stderr
+
+
+NO_THREADS = """
+import sys, threading
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = refuse
+from pksm.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""

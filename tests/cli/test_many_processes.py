@@ -3,17 +3,20 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
+from pksm.cli import exit_codes
 from pksm.cli.main import main
 from pksm.linux.proc import access, processes, tasks
 
-from support.cli_runs import ROOT, as_nobody, environment, is_one_line, on_terminal, run, start
+from support.cli_runs import ROOT, as_nobody, environment, is_one_line, on_terminal, run, run_apart, start
 
 HOLD = "import sys; keep = [bytes(4096 * 200 - 1) + b'x', 'a' * 999999]; print('ready', flush=True); sys.stdin.read()"
 
@@ -232,3 +235,17 @@ def test_fingerprints_of_processes(capfd, tmp_path):
     assert again["by_command"] == live["by_command"] and again["matrix"] == live["matrix"]
     table = run(capfd, "scan", prints)
     assert table.code == 0 and "not told" in table.out
+
+
+def test_more_processes_than_descriptors():
+    """Those that fit are read, and one line names the others."""
+    with holders(70) as pids:
+        options = [word for pid in pids for word in ("--pid", str(pid))]
+        limit = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (64, 64))
+        done = run_apart("scan", *options, "--json", preexec_fn=limit)
+    document = json.loads(done.out)
+    read, unread = document["sources"], document["unread"]
+    assert done.code == exit_codes.PARTIAL and 10 < len(read) < 64
+    assert len(read) + len(unread) == 70 and {one["cause"] for one in unread} == {"Too many open files"}
+    (line,) = (line for line in done.err.splitlines() if "Too many open files" in line)
+    assert f"{len(unread)} processes cannot be read" in line

@@ -84,3 +84,13 @@ def test_an_interrupt_while_the_helper_begins(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         list(work_off(lambda number: (time.sleep(0.001), done.append(number)), [(number,) for number in range(1000)]))
     assert len(done) < 100
+
+
+def test_one_thread_works_off_all_where_no_other_is_to_be_had(cpus, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    threads = []
+    done = work_off(lambda number: (threads.append(threading.get_ident()), number)[1], ((n,) for n in range(9)))
+    assert list(done) == list(range(9)) and set(threads) == {threading.get_ident()}

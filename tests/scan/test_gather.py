@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pksm.errors import PksmError, UsageError
+from pksm.engine.store import Store
+from pksm.errors import PksmError, ShortageError, UsageError
 from pksm.extents import PageList, State, page_runs
+from pksm.linux import memory_limits
 from pksm.scan import Interrupts
 from pksm.scan.gather import gather
-from pksm.scan.intake import FrameBook
+from pksm.scan.intake import FrameBook, Intake
 from pksm.sources import open_target
 
 from support.memory_sources import GivenSource, data
@@ -144,10 +146,42 @@ def test_whatever_fails_in_one_source_is_its_own_error(error):
         collect(GivenSource("broken", [], then=failing(error)))
 
 
-@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt(), SystemExit()])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()])
 def test_what_is_not_the_sources_fault_goes_through(error):
     with pytest.raises(type(error)):
         collect(GivenSource("broken", data(page("a")), then=failing(error)), GivenSource("whole", data(page("b"))))
+
+
+def test_want_of_memory_loses_nothing_that_was_read():
+    """It is an error of the source that needed it, one line for all such sources, and others are read."""
+    short = [
+        GivenSource("big", data(page("a")), then=failing(MemoryError())),
+        GivenSource("bigger", [], then=failing(ShortageError("5 MiB of memory are needed and 4 MiB available"))),
+        GivenSource("broken", [], then=failing(PksmError("broken"))),
+    ]
+    gathered = collect(*short, GivenSource("small", data(page("b"))))
+    assert contents(gathered, gathered.born) == ["a", "b"] and gathered.partial
+    assert [taken.name for taken in gathered.taken] == ["big", "small"]
+    assert list(map(str, gathered.failed)) == [
+        "big: out of memory: scan less at a time; neither was there memory for 1 more sources",
+        "broken",
+    ]
+    with pytest.raises(ShortageError, match="bigger: 5 MiB of memory are needed and 4 MiB available"):
+        collect(short[1])
+
+
+def test_memory_to_merge_what_is_read_is_left(monkeypatch):
+    """The copies may take what is available less what merging them takes, whatever was read before."""
+    asked = []
+    monkeypatch.setattr(memory_limits, "require", asked.append)
+    intake = Intake(Store(4096), "mappings", False, nullcontext)
+    intake.allocate(100)
+    intake.allocate(1000)
+    assert 100 * (4096 + 64) < asked[0] < 100 * (4096 + 300)
+    assert 1000 * 4096 + 1100 * 64 < asked[1] < 1000 * 4096 + 1200 * 300
+    together = Intake(Store(4096), "frames", True, nullcontext)
+    together.allocate(100)
+    assert asked[2] > 2 * 100 * 4096, "what is read, and those of it that are new"
 
 
 class Strange(GivenSource):

@@ -69,7 +69,8 @@ def open_pidfd(pid: int) -> int:
             raise PksmError(f"pid {pid}: is a thread; give the id of its process") from None
         if error.errno == errno.ENOSYS:
             raise UnsupportedError("reading live processes needs Linux 5.3 or newer") from None
-        raise PksmError(f"pid {pid}: cannot be opened: {error.strerror}") from None
+        cause = error.strerror or "unknown error"
+        raise UnreadError(pid, "", cause, f"pid {pid}: cannot be opened: {cause}") from None
 
 
 def ended_unread(pid: int, command: str, name: str) -> UnreadError:

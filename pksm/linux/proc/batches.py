@@ -33,12 +33,16 @@ def work_off(work: Callable[..., Done], batches: Iterable[tuple[Any, ...]]) -> I
         return
     with concurrent.futures.ThreadPoolExecutor(1) as helper:  # its end waits for the batch that goes on
         try:
-            helped = helper.submit(help_out)
+            try:
+                helped = helper.submit(help_out)
+            except RuntimeError:  # there is no thread to be had
+                helped = None
             for batch in waiting:  # this thread works too: to be woken for each result would take longer
                 yield work(*batch)
                 while done:
                     yield done.popleft()
-            helped.result()
+            if helped is not None:
+                helped.result()
             yield from done
         finally:
             drop_rest()
