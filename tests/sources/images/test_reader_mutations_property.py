@@ -6,7 +6,6 @@ The default profile tries fewer changes than `--hypothesis-profile=long`, which 
 A single change that failed is tried again with: python tests/sources/images/test_reader_mutations_property.py KIND NUMBER
 """
 
-import contextlib
 import json
 import os
 import random
@@ -25,12 +24,9 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-from pksm import report, sources  # noqa: E402
-from pksm.errors import PksmError  # noqa: E402
-from pksm.extents import State  # noqa: E402
-from pksm.scan import scan  # noqa: E402
 from pksm.sources import fingerprints as layout  # noqa: E402
 
+from support.hostile_files import check, check_fingerprints  # noqa: E402
 from support.writers import elf, kdump, lime, programs  # noqa: E402
 
 KINDS = ("core", "guest", "lime", "avml", "kdump", "flattened", "fingerprints")
@@ -208,68 +204,6 @@ def changed(data, hot, chance):
             continue
         data[at : at + size] = (old % (1 << 8 * size)).to_bytes(size, order)
     return bytes(data)
-
-
-def check_fingerprints(path):
-    """Scan fingerprints and make all reports of them; tell what came of it: `error`, or `runs`."""
-    try:
-        source = sources.open_target(path)
-        with contextlib.closing(source):
-            if source.kind != "fingerprints":
-                return "error"  # another magic: raw memory
-            result = scan([source])
-    except PksmError as error:
-        assert "\n" not in str(error) and path in str(error), repr(error)
-        return "error"
-    if result:
-        totals = result["totals"]
-        assert 0 <= totals["zero"] <= totals["pages"] and totals["distinct"] <= totals["pages"]
-        assert json.loads(json.dumps(result, allow_nan=False)) and report.csv(result)
-        report.table(result, matrix=True)
-    return "runs"
-
-
-def check(path):
-    """Read an image to its end and tell what came of it: `error`, or `runs` that a page store can take."""
-    try:
-        source = sources.open_target(path)
-    except PksmError as error:
-        assert "\n" not in str(error) and path in str(error), repr(error)
-        return "error"
-    try:
-        runs = [look_at(region) for region in source.regions(PAGE, allocate, lambda pages: None)]
-    except PksmError as error:
-        assert "\n" not in str(error) and path in str(error), repr(error)
-        return "error"
-    finally:
-        source.close()
-    runs = np.concatenate(runs)
-    runs = runs[np.argsort(runs["address"], kind="stable")]
-    ends = runs["address"] + runs["pages"] * np.uint64(PAGE)
-    assert (ends > runs["address"]).all() and (ends[:-1] <= runs["address"][1:]).all(), "an address comes twice"
-    assert int(runs["mapping"].max(initial=0)) < len(source.mappings) and source.lost >= 0
-    assert not any("\n" in warning for warning in source.warnings)
-    return "runs"
-
-
-def allocate(n_pages):
-    if n_pages > 1 << 14:
-        raise PksmError("image: too much at once")
-    return sources.Allocation(np.zeros((n_pages, PAGE), np.uint8))
-
-
-def look_at(region):
-    """Check one region and touch every page of its buffer; return its runs."""
-    runs = region.runs
-    assert len(runs) and (runs["pages"] > 0).all() and (runs["state"] <= State.EXCLUDED).all()
-    assert (np.diff(runs["address"].astype(object)) > 0).all(), "runs are out of order"
-    data = runs[runs["state"] == State.DATA]
-    if len(data):
-        flat = region.buffer.reshape(-1)
-        assert len(flat) % PAGE == 0
-        assert int((data["first"] + data["pages"]).max()) * PAGE <= len(flat), "a run is not in the buffer"
-        flat[::512].sum()
-    return runs
 
 
 def try_one(kind_images, kind, number, path, fd):
