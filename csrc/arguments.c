@@ -1,4 +1,4 @@
-/* arguments.c: page numbers and item ids that callers pass are where they must be. */
+/* arguments.c: page numbers, item ids and stages that callers pass are what they must be. */
 #include "core.h"
 
 int pksm_check_pages(const pksm_store *store, const uint32_t *pages, size_t n)
@@ -23,4 +23,14 @@ int pksm_check_items(const pksm_store *store, const pksm_table *table, const uin
             return PKSM_EPAGE;
     }
     return PKSM_OK;
+}
+
+int pksm_check_stages(const pksm_rules *rules)
+{
+    size_t n = strnlen((const char *)rules->stages, sizeof rules->stages);
+
+    for (size_t i = 0; i < n; i++)
+        if (rules->stages[i] > PKSM_STAGE_UNSTABLE)
+            return PKSM_EINVAL;
+    return n && n < sizeof rules->stages && rules->stages[n - 1] == PKSM_STAGE_UNSTABLE ? PKSM_OK : PKSM_EINVAL;
 }

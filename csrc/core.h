@@ -59,6 +59,8 @@ int pksm_sum_pages(const pksm_store *store, const pksm_checksum *checksum, const
 int pksm_check_pages(const pksm_store *store, const uint32_t *pages, size_t n);
 /* PKSM_OK if all ids are items of the table (and, when store is given, their pages are in it). */
 int pksm_check_items(const pksm_store *store, const pksm_table *table, const uint32_t *ids, size_t n);
+/* PKSM_OK if the stages end with UNSTABLE, where every item gets a verdict. */
+int pksm_check_stages(const pksm_rules *rules);
 
 /* ---- rbtree.c: links and colours, no keys ---- */
 static inline uint32_t rb_parent(const pksm_node *nodes, uint32_t id)

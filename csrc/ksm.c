@@ -396,8 +396,8 @@ EXPORT int pksm_ksm_visit(const pksm_store *store, pksm_table *table, pksm_trees
     *done = 0;
     if (status == PKSM_OK)
         status = pksm_check_items(store, table, ids, n);
-    if (status == PKSM_OK && !rules->checksum.sum)
-        status = PKSM_EINVAL;
+    if (status == PKSM_OK)
+        status = rules->checksum.sum ? pksm_check_stages(rules) : PKSM_EINVAL;
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
         if (mapped[i] && table->nodes[ids[i]].page >= ksm->n_pages)
             status = PKSM_EPAGE;

@@ -379,16 +379,10 @@ static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_
     return PKSM_OK;
 }
 
-/* Stages end with UNSTABLE, where every item gets a verdict. */
 static int rules_are_sound(const pksm_rules *rules)
 {
-    size_t n = strnlen((const char *)rules->stages, sizeof rules->stages);
-
-    for (size_t i = 0; i < n; i++)
-        if (rules->stages[i] > PKSM_STAGE_UNSTABLE)
-            return 0;
-    return n && n < sizeof rules->stages && rules->stages[n - 1] == PKSM_STAGE_UNSTABLE &&
-           rules->order <= PKSM_CHECKSUM_CONTENT && rules->window <= PKSM_MAX_WINDOW;
+    return pksm_check_stages(rules) == PKSM_OK && rules->order <= PKSM_CHECKSUM_CONTENT &&
+           rules->window <= PKSM_MAX_WINDOW;
 }
 
 /* Without a checksum function, nothing may have to be summed. */

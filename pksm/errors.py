@@ -1,10 +1,20 @@
 """The errors that callers are meant to catch, each with the exit code of the command line."""
 
 
+def _on_one_line(text: str) -> str:
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
 class PksmError(Exception):
-    """Base of all errors of pksm: one line that says what, where and what to do."""
+    """Base of all errors of pksm: one line that says what, where and what to do.
+
+    What it quotes may hold anything: newlines become escapes.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return _on_one_line(super().__str__())
 
 
 class UsageError(PksmError):
@@ -24,7 +34,7 @@ class UsageError(PksmError):
         self.argument = argument
 
     def __str__(self) -> str:
-        return f"{self.argument}: {self.message}" if self.argument else self.message
+        return _on_one_line(f"{self.argument}: {self.message}" if self.argument else self.message)
 
 
 class UnsupportedError(PksmError):

@@ -384,7 +384,8 @@ int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uin
 /* Parts pages from their items: ids gets the items of those that have one (room for n), *count their number;
  * item_of_page, n_pages entries, becomes 0 for them. Pages from n_pages on have none. */
 int pksm_detach(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids, size_t *count);
-/* pksm_detach and pksm_ring_push in one; PKSM_EINVAL, and nothing done, if the ring has no room for n. */
+/* pksm_detach and pksm_ring_push in one; PKSM_EINVAL, and nothing done, if the ring has no room for n. PKSM_EITEM at
+ * an item that is outside the table: the pages before it are parted. */
 int pksm_detach_onto(pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages, const uint32_t *pages,
                      size_t n);
 /* Makes items blank again; PKSM_EITEM, and nothing done, if one is in a tree or on a list. */

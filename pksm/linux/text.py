@@ -48,10 +48,10 @@ def field(data: bytes, name: str) -> bytes | None:
     return None
 
 
-def number(data: bytes | None) -> int | None:
-    """Return a decimal number of up to 20 digits, None for anything else."""
+def number(data: bytes | None, signed: bool = False) -> int | None:
+    """Return a decimal number of up to 20 digits, None for anything else. signed: it may be below 0."""
     data = data.strip(b" \t\n") if data is not None else b""
-    digits = data[1:] if data.startswith(b"-") else data
+    digits = data[1:] if signed and data.startswith(b"-") else data
     return int(data) if digits.isdigit() and len(digits) <= 20 else None
 
 
@@ -73,7 +73,7 @@ def chosen(data: bytes | None) -> str | None:
     if data is None:
         return None
     word, bracket, _ = data.partition(b"[")[2].partition(b"]")
-    return decoded(word) if bracket else None
+    return decoded(word) if bracket and b"\n" not in word else None
 
 
 def decoded(name: bytes) -> str:

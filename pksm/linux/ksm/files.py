@@ -57,7 +57,7 @@ def read(name: str) -> int | str:
         data = text.read(path_of(name))
     except OSError as error:
         raise PksmError(f"{path_of(name)}: cannot be read: {error.strerror}") from None
-    number = text.number(data)
+    number = text.number(data, signed=True)
     if number is not None:
         return number
     word = text.chosen(data)
@@ -95,7 +95,7 @@ def ksm_stat(pid: int) -> dict[str, int | str]:
     pairs = (line.replace(b":", b" ").split() for line in text.lines(data))
     stat: dict[str, int | str] = {}
     for name, value in (pair for pair in pairs if len(pair) == 2):
-        number = text.number(value)
+        number = text.number(value, signed=True)
         stat[text.decoded(name)] = text.decoded(value) if number is None else number
     return stat
 

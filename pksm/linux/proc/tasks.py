@@ -128,7 +128,7 @@ def times(pid: int, thread: int) -> tuple[int, ...]:
     Raises OSError.
     """
     numbers = text.read(f"/proc/{pid}/task/{thread}/schedstat").split()
-    return tuple(text.number(number) or 0 for number in numbers)
+    return tuple(text.number(number) or 0 for number in [*numbers, b"", b"", b""][:3])
 
 
 def cpu_seconds(pid: int) -> float:
