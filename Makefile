@@ -9,14 +9,15 @@ override VENV := .venv$(addprefix -,$(FOR))
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 NO_PACKAGES = { echo "pksm: could not install its dependencies: pip's message above says why" >&2; exit 1; }
 SOURCES := setup.py pyproject.toml $(shell find csrc -name "*.[ch]" -o -name "*.py")
-C_FILES = $(shell find csrc tests/c ci -name "*.[ch]")
+C_FILES = $(shell find csrc tests/c fuzz ci -name "*.[ch]")
 # Each file of tests is for one worker alone, because its fixtures are made once.
 PYTEST := -m pytest --hypothesis-profile=ci -n auto --maxprocesses=4 --dist=loadfile
 COVERAGE := build/coverage
+SECONDS ?= 120
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test pytest test-all coverage lint types bench bench-compare instructions sanitize dist clean venv check \
+.PHONY: help demo test pytest test-all coverage lint types bench bench-compare instructions sanitize fuzz dist clean venv check \
 	FORCE
 
 help: ## say what there is to make (the default)
@@ -64,6 +65,10 @@ bench-compare: check $(VENV)/.built ## BASE=revision: compare its speed with thi
 instructions: check $(VENV)/.made-for ## count the instructions of the C kernels under valgrind, and compare
 	@CC="$(CC)" $(VENV)/bin/python ci/instructions.py
 
+# TARGET=name: one target alone; JSON=file: where the result is stored. Without atheris, those in C.
+fuzz: check $(VENV)/.built $(VENV)/.test-dependencies $(VENV)/.fuzz-dependencies ## fuzz for SECONDS=120; fail if something was found
+	@$(VENV)/bin/python -m fuzz.run --seconds $(SECONDS) $(if $(JSON),--json "$(JSON)") $(TARGET) || [ $$? -eq 77 ]
+
 sanitize: check ## run only the C tests under ASan and UBSan
 	@CC="$(CC)" sh ci/sanitize.sh
 
@@ -106,6 +111,12 @@ $(VENV)/.dev-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py
 	@echo "installing development tools ..."
 	@$(VENV)/bin/python ci/requirements.py dev >$(VENV)/requirements-dev.txt
 	@$(PIP) -r $(VENV)/requirements-dev.txt || $(NO_PACKAGES)
+	@touch $@
+
+$(VENV)/.fuzz-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py
+	@echo "installing atheris ..."
+	@$(VENV)/bin/python ci/requirements.py fuzz >$(VENV)/requirements-fuzz.txt
+	@$(PIP) --only-binary=atheris -r $(VENV)/requirements-fuzz.txt || echo "no atheris for this Python and machine" >&2
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.dependencies $(SOURCES)

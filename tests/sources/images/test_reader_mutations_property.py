@@ -24,10 +24,9 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-from pksm.sources import fingerprints as layout  # noqa: E402
-
 from support.hostile_files import check, check_fingerprints  # noqa: E402
 from support.writers import elf, kdump, lime, programs  # noqa: E402
+from support.writers.fingerprints import fingerprints  # noqa: E402
 
 KINDS = ("core", "guest", "lime", "avml", "kdump", "flattened", "fingerprints")
 TRIES = 20_000
@@ -63,19 +62,10 @@ def text_page(number):
 
 
 def fingerprints_of(sources):
-    """Return a file of fingerprints, its pages numbered; sources: {name: (facts, sums of its pages)}."""
-    records, table, reasons = [], [], {"not_resident": 5, "racy": 2}
-    for number, (name, (facts, sums)) in enumerate(sources.items()):
-        table.append({"name": name, "kind": "process", "mappings": ["[heap]", "lib.so"], "records": len(sums),
-                      "zero": [3, 1], "lost": 0, "out_of_reach": reasons, "facts": facts,
-                      "warnings": ["cut off"]})  # fmt: skip
-        for page, value in enumerate(sums):
-            flags = (layout.ZERO if not value else 0) | (page % 2 * layout.ONCE)
-            records.append(struct.pack("<QQ4I", value, value * 3, len(records), number, page % 2, flags))
-    text = json.dumps({"sources": table, "partial": False, "warnings": ["interrupted"]}).encode()
-    text = text.ljust(-(-len(text) // 32) * 32)
-    header = struct.pack("<8s2I2Q", layout.MAGIC, layout.VERSION, PAGE, len(records), len(text))
-    return header + text + b"".join(records), [(0, 32), (32 + len(text), 32 + len(text) + 32 * len(records))]
+    """Return a file of fingerprints, and where its headers are."""
+    data = fingerprints(sources)
+    table_end = 32 + struct.unpack_from("<Q", data, 24)[0]
+    return data, [(0, 32), (table_end, len(data))]
 
 
 def with_changed_table(data, chance):
