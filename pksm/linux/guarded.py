@@ -46,7 +46,8 @@ class Guarded:
         self._watcher = threading.Thread(target=self._replace_the_dead, daemon=True)
 
     def __enter__(self) -> Self:
-        self._watcher.start()
+        with contextlib.suppress(RuntimeError):  # no thread is to be had: that the guard died shows at the end
+            self._watcher.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,21 +55,37 @@ class Guarded:
             self._ending = True
             assert self._guard.stdin is not None
             self._guard.stdin.close()
-        self._watcher.join(self._patience_s)
-        if self._watcher.is_alive():
-            self._guard.kill()
-            self._watcher.join()
+        if self._watcher.ident is None:
+            self._wait_alone()
+        else:
+            self._watcher.join(self._patience_s)
+            if self._watcher.is_alive():
+                self._guard.kill()
+                self._watcher.join()
         if self._guard.returncode:
             self._prepare(*self._arguments)()
 
+    def _wait_alone(self) -> None:
+        """Wait for the guard without the thread that waits for it."""
+        try:
+            self._guard.wait(self._patience_s)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            self._guard.wait()
+
     def _start(self) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
-            isolated.command(guard.__file__, self._program, repr(self._deadline), *self._arguments),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=self._fds,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                isolated.command(guard.__file__, self._program, repr(self._deadline), *self._arguments),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=self._fds,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise PksmError(
+                f"the process that gives back what pksm borrows could not be started: {error.strerror}"
+            ) from None
         assert process.stdout is not None
         with process.stdout as ready:
             if ready.read(1) != guard.READY:

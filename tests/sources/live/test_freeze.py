@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
 
 from pksm import sources
-from pksm.errors import UsageError
+from pksm.errors import PksmError, UsageError
 from pksm.linux import guard, guarded, run_files
 from pksm.linux.proc import processes, tasks
 from pksm.sources.live import freeze, frozen
@@ -391,3 +392,24 @@ def test_users_have_a_directory_of_their_own_or_none(monkeypatch, tmp_path):
             assert ["XDG_RUNTIME_DIR" in line for line in record.warnings] == [True]
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert run_files.directory() == str(tmp_path / "pksm")
+
+
+def test_without_a_thread_or_a_guard(sleeper, monkeypatch):
+    """No thread to be had: it stands still and goes on all the same. No process: nothing is frozen, in one line."""
+
+    def refuse(*arguments, **options):
+        raise RuntimeError("can't start new thread")
+
+    def refuse_process(*arguments, **options):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with contextlib.closing(sources.open_pid(sleeper)) as source:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with freeze.Freezer([source]):
+                wait_until(lambda: state(sleeper) == "T")
+        wait_until(lambda: state(sleeper) == "S")
+        monkeypatch.setattr(guarded.subprocess, "Popen", refuse_process)
+        with pytest.raises(PksmError, match="could not be started: Resource temporarily"), freeze.Freezer([source]):
+            pass
+        assert state(sleeper) == "S"
