@@ -13,10 +13,18 @@ class Timing(TypedDict):
     random: Annotated[Nanoseconds, "pages at random, out of the caches"]
 
 
+class Interval(TypedDict):
+    """Where repeated measurements of one thing lie; their median is in the row."""
+
+    low: Annotated[Nanoseconds, "the least"]
+    high: Annotated[Nanoseconds, "the most"]
+    repeats: Count
+
+
 class Recommendation(TypedDict):
     """The strategy to take, and why."""
 
-    strategy: Annotated[str | None, "", "null: every one missed merges"]
+    strategy: Annotated[str | None, "", "null: every one missed merges, or is too narrow for so many pages"]
     sentence: str
 
 
@@ -61,6 +69,8 @@ class StrategyRow(StrategyAbout):
     ns_hot: Nanoseconds
     ns_cold: Nanoseconds
     ns_random: Nanoseconds
+    intervals: Annotated[dict[str, Interval], "", "hot, cold, random and to_rest: of the repeated measurements"]
+    read_bound: Annotated[list[str], "", "of hot, cold, random: measured below what reading takes, and shown as that"]
     gb_s_hot: Annotated[float | None, "GB/s", "null: too quick for the clock"]
     gb_s_cold: Annotated[float | None, "GB/s"]
     gb_s_random: Annotated[float | None, "GB/s"]
@@ -73,7 +83,7 @@ class StrategyRow(StrategyAbout):
     expected_pairs: Annotated[float, "count", "of colliding pairs, of an ideal checksum of that width"]
     false_zero: Annotated[Pages, "not zero, with the checksum of the zero page"]
     missed: Annotated[dict[str, Missed], "", "kind of change: whether it is noticed"]
-    cpu_ns_to_rest: Annotated[Nanoseconds, "of pksmd until it is at rest"]
+    cpu_ns_to_rest: Annotated[Nanoseconds, "of pksmd until it is at rest, the median of several runs"]
     cpu_ns_steps: Annotated[dict[str, float], "ns of CPU per page", "its steps"]
     virtual_ms_to_rest: Milliseconds
     bytes_hashed: Bytes

@@ -17,6 +17,7 @@ PUBLISHED = "v0.2"
 NEVER_SECONDS = 100_000_000
 CHANGED_SHARE = 0.05  # of the unshared pages
 MOST_WAKES = 100_000
+PATIENCE = 32  # pksmd that has visited all pages so often without merging any is taken to be done
 _WAITS_OR_SORTED = native.UNSTABLE | native.STABLE | native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST
 
 
@@ -76,7 +77,7 @@ def _changing(subject, name, seed, share):
         after = native.checksum_pages(subject.store.view, checksum, first + pages)
         for _ in range(2):
             daemon.wake()
-            _rest(daemon)
+            _rest(host, daemon)
         shared = host.frame_of[first + pages] == host.frame_of[first + twins]
     finally:
         rows[pages] = kept
@@ -104,12 +105,16 @@ def _run(store, pages, values, seed):
     host = FlatHost(store)
     daemon = Pksmd(host, values, seed=seed)
     host.add(pages)
-    return host, daemon, _rest(daemon)
+    return host, daemon, _rest(host, daemon)
 
 
-def _rest(daemon):
-    wakes = 0
-    while not daemon.at_rest and wakes < MOST_WAKES:
-        daemon.wake()
+def _rest(host, daemon):
+    """Let pksmd work until it is at rest, or merges no more. Return the number of wake-ups."""
+    wakes = fruitless = 0
+    saved, enough = host.frames_saved, PATIENCE * max(1, len(host.frame_of))
+    while not daemon.at_rest and wakes < MOST_WAKES and fruitless < enough:
+        fruitless += max(1, daemon.wake())
         wakes += 1
+        if host.frames_saved != saved:
+            saved, fruitless = host.frames_saved, 0
     return wakes

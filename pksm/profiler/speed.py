@@ -1,18 +1,24 @@
 """How long summing takes: hot and cold, in order and at random, beside what reading and comparing take.
 
-CPU time of this thread, ns a page. Hot: a few pages again and again. Cold: much else was read before.
+CPU time of this thread, ns per page. Hot: a few pages again and again. Cold: much else was read before. Each is
+measured several times: the median counts, and the least and the most are its interval.
 """
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from statistics import median
+from typing import Any
 
 import numpy as np
 
 from pksm.engine import native
 from pksm.engine.store import Store
+from pksm.errors import PksmError
 
 HOT_PAGES, HOT_ROUNDS = 64, 32
-REPEATS = 3
+REPEATS = 5  # odd, so that the median is one of them
+PLACES = ("hot", "cold", "random")
 SPREAD_PAGES = 16384  # visited at random
 EVICTING_BYTES = 96 << 20  # more than a cache holds
 
@@ -36,13 +42,13 @@ class Stopwatch:
         """Have other memory in the caches."""
         native.yardstick_read(self._others.view, self._other_pages)
 
-    def measure(self, call):
-        """Return {"hot": ns, "cold": ns, "random": ns} a page of call(pages)."""
+    def measure(self, call: Callable[[np.ndarray], object]) -> dict[str, list[float]]:
+        """Return {place: ns per page of call(pages), REPEATS times} of PLACES."""
         call(self.hot)
         return {
-            "hot": min(self._ns(call, self.hot) for _ in range(REPEATS)),
-            "cold": self._ns(call, self._subject.pages, cold=True),
-            "random": self._ns(call, self.spread, cold=True),
+            "hot": [self._ns(call, self.hot) for _ in range(REPEATS)],
+            "cold": [self._ns(call, self._subject.pages, cold=True) for _ in range(REPEATS)],
+            "random": [self._ns(call, self.spread, cold=True) for _ in range(REPEATS)],
         }
 
     def _ns(self, call, pages, cold=False):
@@ -52,21 +58,32 @@ class Stopwatch:
         call(pages)
         return (time.thread_time_ns() - began) / len(pages)
 
-    def checksum(self, checksum):
-        """Measure a checksum; return (ns as measure() does, the sums of all pages)."""
-        kept = {}
+    def checksum(self, checksum: native.AnyChecksum) -> tuple[dict[str, list[float]], np.ndarray]:
+        """Measure a checksum; return (ns as measure() does, the sums of all pages).
 
-        def call(pages):
-            kept[len(pages)] = native.checksum_pages(self._view, checksum, pages, out=self._sums[: len(pages)])
+        Raises:
+            PksmError: it gives different sums for the same page.
+        """
+        pages = self._subject.pages
+        require_function(self._view, checksum, self.hot[:HOT_PAGES])
 
+        def call(pages: np.ndarray) -> np.ndarray:
+            return native.checksum_pages(self._view, checksum, pages, out=self._sums[: len(pages)])
+
+        first = call(pages).copy()
         ns = self.measure(call)
-        call(self._subject.pages)
-        return ns, kept[len(self._subject.pages)]
+        sums = call(pages)
+        if (first != sums).any():
+            raise _not_a_function(checksum)
+        return ns, sums
 
-    def yardsticks(self):
-        """Measure what others are held against: {"read": ns, "memcmp": ns}. memcmp is of equal pages."""
+    def yardsticks(self) -> dict[str, dict[str, float]]:
+        """Measure what others are held against: {"read": {place: ns}, "memcmp": {place: ns}}.
+
+        memcmp is of equal pages.
+        """
         subject = self._subject
-        read = self.measure(partial(native.yardstick_read, self._view))
+        read = medians(self.measure(partial(native.yardstick_read, self._view)))
         a, b = subject.copied, subject.row_pages
         order = np.random.Generator(np.random.PCG64(1)).permutation(len(a))
         few = slice(0, min(len(a), HOT_PAGES // 2))
@@ -77,18 +94,61 @@ class Stopwatch:
         hot = np.tile(np.arange(len(a))[few], HOT_ROUNDS)
         compare(hot)
         memcmp = {
-            "hot": min(self._ns(compare, hot) for _ in range(REPEATS)),
-            "cold": self._ns(compare, np.arange(len(a)), cold=True),
-            "random": self._ns(compare, order, cold=True),
+            "hot": [self._ns(compare, hot) for _ in range(REPEATS)],
+            "cold": [self._ns(compare, np.arange(len(a)), cold=True) for _ in range(REPEATS)],
+            "random": [self._ns(compare, order, cold=True) for _ in range(REPEATS)],
         }
-        return {"read": read, "memcmp": memcmp}
+        return {"read": read, "memcmp": medians(memcmp)}
 
 
-def as_columns(ns, page_size, read):
-    """Return ns and GB/s as a strategy's row has them, with ratios to reading. A ns below the clock's step: None."""
-    row = {}
-    for where in ("hot", "cold", "random"):
-        row[f"ns_{where}"] = ns[where]
-        row[f"gb_s_{where}"] = page_size / ns[where] if ns[where] else None
-        row[f"times_read_{where}"] = ns[where] / read[where] if read[where] else None
+def require_function(view: native.StoreView, checksum: native.AnyChecksum, pages: np.ndarray) -> None:
+    """Raise PksmError, naming the checksum, if it gives different sums for the same page."""
+    sums = native.checksum_pages(view, checksum, pages)
+    again = native.checksum_pages(view, checksum, pages[::-1].copy())[::-1]
+    if (sums != again).any():
+        raise _not_a_function(checksum)
+
+
+def _not_a_function(checksum: native.AnyChecksum) -> PksmError:
+    return PksmError(
+        f"checksum plug-in {checksum.name}: gives different sums for the same page: a sum has to follow from the "
+        "page's bytes alone"
+    )
+
+
+def medians(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return {place: median}."""
+    return {place: median(values) for place, values in samples.items()}
+
+
+def interval(values: Sequence[float]) -> dict[str, Any]:
+    """Return {low, high, repeats}: the least and the most of repeated measurements."""
+    return {"low": min(values), "high": max(values), "repeats": len(values)}
+
+
+def as_columns(
+    samples: Mapping[str, Sequence[float]], page_size: int, read: Mapping[str, float], reads_all: bool
+) -> dict[str, Any]:
+    """Return ns and GB/s as a strategy's row has them, with ratios to reading and intervals.
+
+    Args:
+        samples: ns per page, measured repeatedly, by place.
+        page_size: bytes.
+        read: what reading takes, ns per page, by place.
+        reads_all: the strategy reads all bytes, so it can't be quicker than reading: where it was measured to be, it is
+            shown to take as long, and the place stands in `read_bound`.
+
+    Returns:
+        The columns; gb_s and times_read are None where the ns are below the clock's step.
+    """
+    row: dict[str, Any] = {"read_bound": [], "intervals": {}}
+    for place in PLACES:
+        values = list(samples[place])
+        if reads_all and median(values) < read[place]:
+            row["read_bound"].append(place)
+            values = [max(value, read[place]) for value in values]
+        ns = row[f"ns_{place}"] = median(values)
+        row["intervals"][place] = interval(values)
+        row[f"gb_s_{place}"] = page_size / ns if ns else None
+        row[f"times_read_{place}"] = ns / read[place] if read[place] else None
     return row

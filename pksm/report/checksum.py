@@ -9,7 +9,7 @@ from pksm.report.text import columns, csv_text, many, page, painting, paragraph,
 _SPEED = ("Speed, ns of CPU per page", "hot", "cold", "random", "GB/s cold", "x read")
 _TRUTH = ("Truth and blindness", "colliding", "expected", "false zero", "1 word", "8 words", "byte", "line", "tail")
 _CONSEQUENCE = (
-    "Consequence for pksmd", "ns to rest", "futile", "missed", "after change", "limbo", "lost", "ksmd ns", "missed",
+    "Consequence", "ns to rest", "interval", "futile", "missed", "after change", "limbo", "lost", "ksmd ns", "missed",
 )  # fmt: skip
 
 
@@ -19,7 +19,11 @@ def table(document: ProfileDocument, width: int = 80, colour: bool = False) -> s
     for subject in document["subjects"]:
         rows = [row for row in document["strategies"] if row["subject"] == subject["name"]]
         parts += [
-            [line for text in _headline(subject, document) for line in paragraph(text, max(width, 60))],
+            [
+                line
+                for text in _headline(subject, document, any(row["read_bound"] for row in rows))
+                for line in paragraph(text, max(width, 60))
+            ],
             _table(_SPEED, [_speed(row) for row in [*_yardsticks(subject), *rows]], paint),
             _table(_TRUTH, [_truth(row) for row in rows], paint),
             _table(_CONSEQUENCE, [_consequence(row) for row in rows], paint),
@@ -34,6 +38,10 @@ def csv(document: ProfileDocument) -> str:
     rows = []
     for row in document["strategies"]:
         flat = {key: value for key, value in row.items() if not isinstance(value, dict)}
+        flat["read_bound"] = " ".join(row["read_bound"])
+        for what, interval in row["intervals"].items():
+            name = "cpu_ns_to_rest" if what == "to_rest" else f"ns_{what}"
+            flat |= {f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
         flat |= {f"cpu_ns_{step}": ns for step, ns in row["cpu_ns_steps"].items()}
         flat |= {f"missed_{kind}": missed["measured"] for kind, missed in row["missed"].items()}
         rows.append(flat)
@@ -41,7 +49,7 @@ def csv(document: ProfileDocument) -> str:
     return csv_text([{key: row.get(key) for key in names} for row in rows])
 
 
-def _headline(subject: ProfileSubject, document: ProfileDocument) -> list[str]:
+def _headline(subject: ProfileSubject, document: ProfileDocument, bound: bool) -> list[str]:
     pages, changes = subject["pages"], document["changes"]
     return [
         f"{subject['name']}: {many(pages, 'page')} of {size(document['page_size']).replace('.0', '')}, "
@@ -49,6 +57,7 @@ def _headline(subject: ProfileSubject, document: ProfileDocument) -> list[str]:
         f"{many(subject['zero_pages'], 'zero page')}, merging saves {subject['saving_pages']:,}",
         f"After change: {100 * changes:g} % of the unshared pages of a sample change by a word, each to equal another.",
         "Limbo, lost: pages booked as merged though they are not, and merges not made, under the published quirks.",
+        *(["*: bound by reading: measured below what reading the page takes, and shown as that."] if bound else []),
     ]
 
 
@@ -71,7 +80,8 @@ def _table(titles: tuple[str, ...], rows: list[list[str]], paint: Callable[..., 
 
 
 def _speed(row: Mapping[str, Any]) -> list[str]:
-    ns = [f"{row[f'ns_{where}']:.0f}" for where in ("hot", "cold", "random")]
+    bound = row.get("read_bound", ())
+    ns = [f"{row[f'ns_{where}']:.0f}{'*' * (where in bound)}" for where in ("hot", "cold", "random")]
     return [f"  {row['name']}", *ns, _number(row["gb_s_cold"], ".1f"), _number(row["times_read_cold"], ".2f")]
 
 
@@ -86,7 +96,9 @@ def _consequence(row: Mapping[str, Any]) -> list[str]:
     after = f"{row['missed_after_change']:,}/{row['changes']:,}"
     cells = [after if key == "missed_after_change" else f"{row[key]:,}" for key in counts]
     ksmd = f"{row['ksmd_cpu_ns_to_rest']:.0f}", f"{row['ksmd_missed_merges']:,}"
-    return [f"  {row['name']}", f"{row['cpu_ns_to_rest']:.0f}", *cells, *ksmd]
+    interval = row["intervals"]["to_rest"]
+    ns = f"{row['cpu_ns_to_rest']:.0f}", f"{interval['low']:.0f}-{interval['high']:.0f}"
+    return [f"  {row['name']}", *ns, *cells, *ksmd]
 
 
 def _number(value: float | None, form: str) -> str:
