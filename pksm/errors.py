@@ -60,4 +60,4 @@ class TreeError(PksmError):
 
 
 class BusError(PksmError):
-    """Bytes of a mapped file were gone when they were to be read: the file shrank."""
+    """Bytes of a mapped file could not be read: the file shrank, or its device failed."""

@@ -22,7 +22,7 @@ from pksm.scan.merge import Progress, merge
 from pksm.scan.settings import Settings, fitted
 from pksm.sources.base import Source
 from pksm.sources.fingerprints import SUM_BYTES
-from pksm.sources.opening import naming_files_that_shrink
+from pksm.sources.opening import naming_files_at_fault
 
 
 class Guard(AbstractContextManager[Any], Protocol):
@@ -64,7 +64,7 @@ def scan(
     parts = [part for source in sources for part in source.parts()]
     settings, stand_ins = _checked(parts, settings or Settings(), keep)
     job = _Job(parts, settings, stand_ins, progress or _silent, interrupts or Interrupts())
-    with naming_files_that_shrink(parts):
+    with naming_files_at_fault(parts):
         return job.run(errors, reading, keep)
 
 

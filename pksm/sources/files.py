@@ -129,6 +129,20 @@ class OpenFile:
         """Make the error for a file that became shorter."""
         return BusError(f"{self.path}: the file became shorter while it was read; scan a copy of it")
 
+    def fault(self) -> BusError | None:
+        """Read all that the file holds and return an error that says where that fails, and why; None if it does not."""
+        if self.fd < 0:
+            return None
+        if self.has_shrunk:
+            return self.shrunk()
+        try:
+            for start, end in self.extents.tolist():
+                for at in range(start, end, READ_BYTES):
+                    self.read_at(at, min(READ_BYTES, end - at))
+        except PksmError as error:
+            return BusError(f"{error}; scan a copy of what can be read")
+        return None
+
     def close(self) -> None:
         """Close the file; what was mapped stays valid as long as it is in use."""
         vars(self).pop("view", None)

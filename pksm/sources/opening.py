@@ -150,15 +150,25 @@ def first_of(errors: Sequence[PksmError]) -> Exception:
 
 
 @contextmanager
-def naming_files_that_shrink(sources: Iterable[Source]) -> Iterator[None]:
-    """Say in a BusError which file it was."""
+def naming_files_at_fault(sources: Iterable[Source]) -> Iterator[None]:
+    """Say in a BusError which file it was, and whether it became shorter or its bytes could not be read."""
     try:
         yield
     except BusError:
-        for source in sources:
-            if source.file is not None and source.file.has_shrunk:
-                raise source.file.shrunk() from None
+        files = {source.file.path: source.file for source in sources if source.file is not None}
+        for find in (_shrunk, OpenFile.fault):  # looking at sizes takes no time
+            for file in files.values():
+                fault = find(file)
+                if fault is not None:
+                    raise fault from None
+        if files:
+            first, more = next(iter(files)), f" or {len(files) - 1} more" if len(files) > 1 else ""
+            raise BusError(f"{first}{more}: bytes could not be read for a while; scan it again, or a copy") from None
         raise
+
+
+def _shrunk(file: OpenFile) -> BusError | None:
+    return file.shrunk() if file.has_shrunk else None
 
 
 def _close(source: Source) -> None:

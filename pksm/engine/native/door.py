@@ -13,7 +13,10 @@ _ERRORS = {
     lib.PKSM_EINVAL: (ValueError, "an argument that the C core can't use"),
     lib.PKSM_EPAGE: (errors.PageError, "a page number outside the page store"),
     lib.PKSM_EITEM: (errors.ItemError, "an item id outside the item table"),
-    lib.PKSM_EBUS: (errors.BusError, "a mapped file shrank while it was read: scan a copy, or leave the file alone"),
+    lib.PKSM_EBUS: (
+        errors.BusError,
+        "a mapped file shrank or failed while it was read: scan a copy, or leave the file alone",
+    ),
     lib.PKSM_ETREE: (errors.TreeError, "a tree breaks its invariants"),
 }
 
