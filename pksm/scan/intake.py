@@ -85,8 +85,12 @@ class Intake:
         return owners
 
     def add_view(self, view: np.ndarray, runs: np.ndarray) -> np.ndarray:
-        """Take the DATA runs of a mapped file; return the page number of each of their pages."""
+        """Take the DATA runs of a mapped file; return the page number of each of their pages.
+
+        ShortageError when there is not enough memory to merge them.
+        """
         first, pages = runs["first"].astype(np.int64), runs["pages"].astype(np.int64)
+        memory_limits.require(MERGING_BYTES * (self.store.n_pages + int(pages.sum())))
         ends = first + pages
         cuts = np.append(0, np.flatnonzero(first[1:] - ends[:-1] > HOLE_PAGES) + 1)
         lasts = np.append(cuts[1:], len(runs)) - 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pksm.engine.store import Store
 from pksm.errors import PksmError, ShortageError, UsageError
-from pksm.extents import PageList, State, page_runs
+from pksm.extents import PageList, State, make_runs, page_runs
 from pksm.linux import memory_limits
 from pksm.scan import Interrupts
 from pksm.scan.gather import gather
@@ -182,6 +182,10 @@ def test_memory_to_merge_what_is_read_is_left(monkeypatch):
     together = Intake(Store(4096), "frames", True, nullcontext)
     together.allocate(100)
     assert asked[2] > 2 * 100 * 4096, "what is read, and those of it that are new"
+    mapped = Intake(Store(SIZE), "frames", False, nullcontext)
+    runs = make_runs([State.DATA], [0], [0], [100])
+    mapped.add_view(np.zeros(100 * SIZE, np.uint8), runs)
+    assert 100 * 64 < asked[3] < 100 * 300, "bytes of a file that stay where they are take none"
 
 
 class Strange(GivenSource):
