@@ -36,6 +36,7 @@ SUM_BYTES = 16  # what stands for a page
 TABLE_BYTES = 1 << 27
 MOST_SOURCES, MOST_MAPPINGS = 1 << 15, 1 << 22
 MOST_LETTERS, MOST_LETTERS_SHOWN = 1 << 16, 1 << 24  # of a text; of all that are not names of mappings
+LETTERS_A_TEXT = 32  # that a text counts as beside its own: showing a line takes as long
 PARSED_BYTES = 24  # that a byte of JSON takes when it is parsed, at most
 MOST_PAGES = 1 << 52  # that one number of the table tells of
 AT_ONCE = 1 << 18  # records
@@ -117,9 +118,9 @@ class FingerprintFile(Source):
             sources = table["sources"]
             fine = type(sources) is list and 0 < len(sources) <= MOST_SOURCES and all(map(_is_fine, sources))
             fine = fine and sum(len(source["mappings"]) for source in sources) <= MOST_MAPPINGS
-            fine = fine and sum(map(_letters_shown, sources)) <= MOST_LETTERS_SHOWN
             fine = fine and sum(source["records"] for source in sources) == n_records
             fine = fine and type(table["partial"]) is bool and _are_texts(table["warnings"])
+            fine = fine and sum(map(_letters_shown, sources), _letters(table["warnings"])) <= MOST_LETTERS_SHOWN
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             fine = False
         if not fine:
@@ -187,7 +188,11 @@ def _is_text(value: Any) -> bool:
 def _letters_shown(source: dict[str, Any]) -> int:
     facts = [value for value in source["facts"].values() if isinstance(value, str)]
     texts = [source["name"], source["kind"], *source["out_of_reach"], *source["warnings"], *facts]
-    return sum(map(len, texts))
+    return _letters(texts)
+
+
+def _letters(texts: list[str]) -> int:
+    return sum(map(len, texts)) + LETTERS_A_TEXT * len(texts)
 
 
 def _is_fine(source: dict[str, Any]) -> bool:

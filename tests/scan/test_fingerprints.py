@@ -296,12 +296,19 @@ def written(path, sources, warnings=()):
         [{"warnings": ["w" * 70_000]}],
         [{"out_of_reach": {"w" * 70_000: 1}}],
         [{"warnings": ["w" * 60_000] * 300}],
+        [{"warnings": ["w"] * 600_000}],
         [{"mappings": [""] * 2_200_000, "zero": [0] * 2_200_000}] * 2,
     ],
-    ids=["sources", "name", "warning", "reason", "all texts", "mappings"],
+    ids=["sources", "name", "warning", "reason", "all texts", "lines", "mappings"],
 )
 def test_tables_that_would_take_minutes_are_refused(tmp_path, sources):
     path = written(tmp_path / "prints", sources)
+    with pytest.raises(PksmError, match="its table of sources can't be right"):
+        scan_prints(path)
+
+
+def test_lines_about_the_whole_file_count_too(tmp_path):
+    path = written(tmp_path / "prints", [{}], ["w"] * 600_000)
     with pytest.raises(PksmError, match="its table of sources can't be right"):
         scan_prints(path)
 
