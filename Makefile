@@ -41,10 +41,9 @@ test-all: sanitize ## run every test, those in Python with each python3.N found 
 coverage: check $(VENV)/.built $(VENV)/.test-dependencies ## run the tests in Python; fail if they run too few lines
 	@rm -rf $(COVERAGE) $(VENV)/.built pksm/engine/native/*.so
 	@echo "compiling pksm with counters ..."
-	@PKSM_GCOV=1 $(VENV)/bin/python setup.py --quiet build_ext --inplace --force --build-temp=$(COVERAGE)/c
-	@$(VENV)/bin/python -m coverage run $(PYTEST)
-	@$(VENV)/bin/python -m coverage combine --quiet
-	@status=0; $(VENV)/bin/python -m coverage report || status=1; \
+	@PKSM_GCOV=1 $(VENV)/bin/python -W ignore setup.py --quiet build_ext --inplace --force --build-temp=$(COVERAGE)/c
+	@status=0; $(VENV)/bin/python -m coverage run $(PYTEST) || status=1; \
+		$(VENV)/bin/python -m coverage combine --quiet && $(VENV)/bin/python -m coverage report || status=1; \
 		$(VENV)/bin/python ci/c_coverage.py $(COVERAGE)/c || status=1; \
 		rm -f pksm/engine/native/*.so; $(MAKE) --no-print-directory $(VENV)/.built && exit $$status
 
