@@ -12,7 +12,6 @@ SOURCES := setup.py pyproject.toml $(shell find csrc -name "*.[ch]" -o -name "*.
 C_FILES = $(shell find csrc tests/c fuzz ci -name "*.[ch]")
 # Each file of tests is for one worker alone, because its fixtures are made once.
 PYTEST := -m pytest --hypothesis-profile=ci -n auto --maxprocesses=4 --dist=loadfile
-COVERAGE := build/coverage
 SECONDS ?= 120
 
 .DELETE_ON_ERROR:
@@ -37,15 +36,8 @@ test-all: sanitize ## run every test, those in Python with each python3.N found 
 		$(MAKE) --no-print-directory pytest FOR=3.$$minor PYTHON="$$python" </dev/null || exit 1; \
 	done
 
-# The extension in the checkout counts its lines meanwhile; whatever comes next compiles it anew.
 coverage: check $(VENV)/.built $(VENV)/.test-dependencies ## run the tests in Python; fail if they run too few lines
-	@rm -rf $(COVERAGE) $(VENV)/.built pksm/engine/native/*.so
-	@echo "compiling pksm with counters ..."
-	@PKSM_GCOV=1 $(VENV)/bin/python -W ignore setup.py --quiet build_ext --inplace --force --build-temp=$(COVERAGE)/c
-	@status=0; $(VENV)/bin/python -m coverage run $(PYTEST) || status=1; \
-		$(VENV)/bin/python -m coverage combine --quiet && $(VENV)/bin/python -m coverage report || status=1; \
-		$(VENV)/bin/python ci/c_coverage.py $(COVERAGE)/c || status=1; \
-		rm -f pksm/engine/native/*.so; $(MAKE) --no-print-directory $(VENV)/.built && exit $$status
+	@sh ci/coverage.sh $(VENV) build/coverage $(PYTEST)
 
 lint: check types ## check style and format of Python and C, and types
 	@$(VENV)/bin/ruff check --quiet .

@@ -356,7 +356,7 @@ def test_bitmaps_of_zeros_are_looked_at_together(tmp_path, monkeypatch):
 def test_many_pages_at_one_place_are_one(tmp_path, compress):
     """Else a list of 24 bytes a page would be memory without end; writers let zero pages alone share a place."""
     page = text(1) if compress else noise(1)
-    data = bytearray(kdump({frame: page for frame in range(8)}, compress=compress))
+    data = bytearray(kdump(dict.fromkeys(range(8), page), compress=compress))
     first = data[LIST_AT : LIST_AT + 24]
     data[LIST_AT : LIST_AT + 8 * 24] = first * 8
     result = reading.read(write(tmp_path / "vmcore", data))
