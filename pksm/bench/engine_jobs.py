@@ -1,9 +1,13 @@
 """The jobs of the engine itself: settling in C alone, and pksmd from the birth of all pages to rest."""
 
+from __future__ import annotations
+
 import gc
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pksm.arrays import Pages, U8Array, U32Array
 from pksm.bench.yardsticks import Job, WrongAnswer, check_counts, check_same
 from pksm.engine import native
 from pksm.engine.checksums import strategies
@@ -14,31 +18,37 @@ from pksm.policies.pksmd.daemon import WINDOW, Pksmd
 from pksm.policies.pksmd.items import Items
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 
+if TYPE_CHECKING:
+    from pksm.bench.yardsticks import Ground
+    from pksm.policies.pksmd.tunables import Tunables
+    from pksm.simulation.workloads.loads import Load
+
+
 BATCH = 65536  # pages a wake-up, as a scan has it
 # The recheck of unshared pages depends on time, not on work: it is put off, so that every page is summed once.
 PERIOD_SECONDS = 100_000_000
 
 
-def settings(order="checksum-content", batch=BATCH, checksum=strategies.DEFAULT):
+def settings(order: str = "checksum-content", batch: int = BATCH, checksum: str = strategies.DEFAULT) -> Tunables:
     """Return the tunables that the engine is measured with: preset `fixed`, without the periodic recheck."""
     return tunables.preset("fixed").with_(
         order=order, pages_to_scan=batch, checksum=checksum, period_seconds=PERIOD_SECONDS
     )
 
 
-def settle_job(ground, tunables_):
+def settle_job(ground: Ground, tunables_: Tunables) -> Job:
     """Return the job of the engine's C part alone: checksums, searches and trees, batch by batch; nothing is merged."""
     strategy, n_pages = strategies.make(tunables_.checksum, ground.store.page_size), len(ground.pages)
-    rules = Rules(strategy, order=tunables_.order, distrust=tunables_.order != "content", window=WINDOW)
-    rules = rules.pack(ground.store.page_size)
+    chosen = Rules(strategy, order=tunables_.order, distrust=tunables_.order != "content", window=WINDOW)
+    rules = chosen.pack(ground.store.page_size)
 
-    def prepare():
+    def prepare() -> tuple[Items, U32Array, U8Array, U32Array]:
         items = Items(n_pages + 1)
         ids = items.allocate(ground.pages)
         items.set_flags(ids, native.INITCHECKSUM)
         return items, ids, np.full(n_pages, 255, np.uint8), np.full(n_pages, 1, np.uint32)
 
-    def work(prepared):
+    def work(prepared: tuple[Items, U32Array, U8Array, U32Array]) -> tuple[Items, U32Array, U8Array, U32Array]:
         items, ids, verdicts, others = prepared
         cost = np.zeros(1, native.COST)
         for start in range(0, n_pages, tunables_.pages_to_scan):
@@ -47,7 +57,7 @@ def settle_job(ground, tunables_):
             verdicts[part], others[part] = done.verdicts, done.others
         return prepared
 
-    def check(worked):
+    def check(worked: tuple[Items, U32Array, U8Array, U32Array]) -> int:
         items, ids, verdicts, others = worked
         zero, merged = verdicts == Verdict.ZERO, (verdicts == Verdict.JOINED) | (verdicts == Verdict.PAIRED)
         n_zero, n_merged = int(np.count_nonzero(zero)), int(np.count_nonzero(merged))
@@ -67,16 +77,16 @@ def settle_job(ground, tunables_):
     )
 
 
-def pksmd_job(ground, tunables_, threads=1):
+def pksmd_job(ground: Ground, tunables_: Tunables, threads: int = 1) -> Job:
     """Return the job of the engine proper: from the birth of all pages until pksmd is at rest. Its steps are timed."""
     most_wakes = 100 + 10 * -(-len(ground.pages) // tunables_.pages_to_scan)
 
-    def prepare():
+    def prepare() -> tuple[FlatHost, Pksmd]:
         gc.collect()
         host = FlatHost(ground.store, static=True)
         return host, Pksmd(host, tunables_, threads=threads)
 
-    def work(prepared):
+    def work(prepared: tuple[FlatHost, Pksmd]) -> tuple[FlatHost, Pksmd]:
         host, pksmd = prepared
         lap = pksmd.cost.laps()
         host.add(ground.pages)
@@ -87,7 +97,7 @@ def pksmd_job(ground, tunables_, threads=1):
             wakes += 1
         return prepared
 
-    def check(worked):
+    def check(worked: tuple[FlatHost, Pksmd]) -> int:
         host, pksmd = worked
         if not pksmd.at_rest:
             where = f"load {ground.load.name}, order {tunables_.order}"
@@ -108,13 +118,13 @@ def pksmd_job(ground, tunables_, threads=1):
     )
 
 
-def _steps(worked):
+def _steps(worked: tuple[FlatHost, Pksmd]) -> dict[str, tuple[float, float]]:
     """Return {step: (wall, CPU seconds)} of a pksmd that has worked."""
     cost = worked[1].cost
     return {name: (cost.wall_s[name], cpu_s) for name, cpu_s in cost.cpu_s.items()}
 
 
-def check_frames(load, frames, first):
+def check_frames(load: Load, frames: Pages, first: int) -> int:
     """Return the number of pages merged away; WrongAnswer unless exactly the equal pages share a frame.
 
     frames: FlatHost.frame_of of the load's pages, the first of which is page number `first`.

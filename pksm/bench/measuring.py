@@ -1,17 +1,28 @@
 """Measuring jobs: in turn, in rounds, with every answer checked. Medians come out."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable
 from statistics import median
+from typing import TYPE_CHECKING
+
+from pksm.documents import BenchRow
+
+if TYPE_CHECKING:
+    from pksm.bench.yardsticks import Job
 
 
-def measure(jobs, repeats=3, progress=lambda job: None):
+def measure(jobs: list[Job], repeats: int = 3, progress: Callable[[Job], object] = lambda job: None) -> list[BenchRow]:
     """Run the jobs in turn, `repeats` rounds, check every answer, and return their rows: medians.
 
     A row for each job, and behind it one for each of its steps (engine "NAME: STEP"). progress(job): called before
     each run.
     """
-    samples = [{} for _ in jobs]  # job -> step -> [(wall, CPU)]; the job itself is the step None
-    merges = [None] * len(jobs)
+    samples: list[dict[str | None, list[tuple[float, float]]]] = [
+        {} for _ in jobs
+    ]  # job -> step -> [(wall, CPU)]; the job itself is the step None
+    merges: list[int | None] = [None] * len(jobs)
     for _ in range(repeats):
         for number, job in enumerate(jobs):
             progress(job)
@@ -21,17 +32,18 @@ def measure(jobs, repeats=3, progress=lambda job: None):
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
             del prepared
             merges[number] = job.check(answer)
-            for step, seconds in {None: (wall, cpu), **job.steps(answer)}.items():
+            samples[number].setdefault(None, []).append((wall, cpu))
+            for step, seconds in job.steps(answer).items():
                 samples[number].setdefault(step, []).append(seconds)
             del answer
     return [
         _row(job, step, seconds, merged if step is None else None)
-        for job, merged, steps in zip(jobs, merges, samples, strict=True)
-        for step, seconds in steps.items()
+        for job, merged, sampled in zip(jobs, merges, samples, strict=True)
+        for step, seconds in sampled.items()
     ]
 
 
-def _row(job, step, seconds, merges):
+def _row(job: Job, step: str | None, seconds: list[tuple[float, float]], merges: int | None) -> BenchRow:
     wall_s, cpu_s = (median(column) for column in zip(*seconds, strict=True))
     return {
         "load": job.load,

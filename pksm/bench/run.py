@@ -5,8 +5,11 @@ time: on a machine that others use too, only the first says what the work costs.
 minute falls on all of them.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
@@ -14,14 +17,19 @@ import pksm
 from pksm.bench.engine_jobs import BATCH, PERIOD_SECONDS, pksmd_job, settings, settle_job
 from pksm.bench.measuring import measure
 from pksm.bench.yardsticks import Ground, checksum_job, ksm_job, limits, table_job
-from pksm.documents import BenchDocument
+from pksm.documents import BenchDocument, BenchRow, MachineFacts
 from pksm.engine import native
 from pksm.engine.checksums import strategies
 from pksm.errors import UsageError
 from pksm.linux import system
 from pksm.simulation.workloads import LOADS
 
-SCHEMA = "pksm.bench/1"
+if TYPE_CHECKING:
+    from pksm.bench.yardsticks import Job
+    from pksm.policies.pksmd.tunables import Tunables
+
+
+SCHEMA: Final = "pksm.bench/1"
 
 
 def bench(
@@ -62,7 +70,8 @@ def bench(
     loads, orders = tuple(dict.fromkeys(loads)), tuple(dict.fromkeys(orders))
     _check(loads, orders, page_size, threads, checksum, repeats)
     chosen = [settings(order, batch, checksum) for order in orders]
-    where, rows = machine(), []
+    where = machine()
+    rows: list[BenchRow] = []
     with system.pinned(threads):
         ground = Ground(n_pages, page_size)
         for load in loads:
@@ -85,7 +94,9 @@ def bench(
     }
 
 
-def _check(loads, orders, page_size, threads, checksum, repeats):
+def _check(
+    loads: tuple[str, ...], orders: tuple[str, ...], page_size: int, threads: int, checksum: str, repeats: int
+) -> None:
     """Raise UsageError for what cannot be measured."""
     unknown = [load for load in loads if load not in LOADS]
     if unknown:
@@ -96,7 +107,7 @@ def _check(loads, orders, page_size, threads, checksum, repeats):
         raise UsageError(f"checksum {checksum} is a Python function, which C can't call: see pksm checksum profile")
 
 
-def _jobs(ground, chosen, checksum, threads):
+def _jobs(ground: Ground, chosen: list[Tunables], checksum: str, threads: int) -> list[Job]:
     """All jobs on what fills the ground now: the yardsticks, and the engine with each of the chosen settings."""
     jobs = [*limits(ground), checksum_job(ground, checksum, threads), table_job(ground, checksum), ksm_job(ground)]
     for one in chosen:
@@ -104,10 +115,11 @@ def _jobs(ground, chosen, checksum, threads):
     return jobs
 
 
-def machine():
+def machine() -> MachineFacts:
     """Return what figures depend on: the facts of this machine, the level of the kernels in use, versions."""
-    return {
+    facts = {
         **system.machine(),
         "cpu_level": os.environ.get("PKSM_CPU") or native.cpu_levels()[-1],
         "numpy": np.__version__,
     }
+    return cast(MachineFacts, facts)

@@ -3,6 +3,8 @@
 A job is one thing to measure. Its answer is always checked: the figures of a wrong answer mean nothing.
 """
 
+from __future__ import annotations
+
 import contextlib
 import mmap
 from collections import deque
@@ -11,15 +13,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pksm.arrays import IntArray, Pages, StructArray, U8Array, U32Array, U64Array
 from pksm.engine import memory, native
 from pksm.engine.checksums import strategies
+from pksm.engine.native.trees import TableView
 from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
 from pksm.linux import memory_limits
 from pksm.simulation.workloads import make
+
+if TYPE_CHECKING:
+    from pksm.simulation.workloads.loads import Load
+
 
 COPY_BYTES = 1 << 28  # as much is copied and compared, at most: far more than a cache holds
 CALLS = 100_000
@@ -37,7 +46,9 @@ class Ground:
     first fill; copy, copy_pages: the same of the copy.
     """
 
-    def __init__(self, n_pages, page_size=4096, huge=True):
+    load: Load = None  # type: ignore[assignment]  # whoever measures has filled it
+
+    def __init__(self, n_pages: int, page_size: int = 4096, huge: bool = True) -> None:
         if n_pages < 1:
             raise UsageError(f"{n_pages} pages: there must be one at least to measure with")
         n_copied = min(n_pages, max(1, COPY_BYTES // page_size))
@@ -48,15 +59,14 @@ class Ground:
         self.pages = _numbers(self.first, n_pages)
         first_copy, self.copy = allocate(n_copied)
         self.copy_pages = _numbers(first_copy, n_copied)
-        self.load = None
 
-    def fill(self, name, seed=0):
+    def fill(self, name: str, seed: int = 0) -> None:
         """Write the load of this name over what was there."""
         self.load = make(name, self.bytes, seed)
         np.copyto(self.copy, self.bytes[: len(self.copy)])
 
 
-def _allocate_small(store, n_pages):
+def _allocate_small(store: Store, n_pages: int) -> tuple[int, U8Array]:
     """As Store.allocate, but on pages of the ordinary size."""
     mapping = mmap.mmap(-1, n_pages * store.page_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(AttributeError, OSError):  # a kernel without huge pages has no use for the advice
@@ -65,7 +75,7 @@ def _allocate_small(store, n_pages):
     return store.add(array, writable=True), array
 
 
-def _numbers(first, n_pages):
+def _numbers(first: int, n_pages: int) -> U32Array:
     return np.arange(first, first + n_pages, dtype=np.uint32)
 
 
@@ -81,22 +91,22 @@ class Job:
     engine: str
     load: str
     pages: int  # that a run goes through; for `call`, calls
-    prepare: Callable
-    work: Callable
-    check: Callable
+    prepare: Callable[[], Any]
+    work: Callable[[Any], Any]
+    check: Callable[[Any], int | None]
     order: str | None = None
     batch: int | None = None  # pages a wake-up
     threads: int = 1
-    steps: Callable = lambda answer: {}
+    steps: Callable[[Any], dict[str, tuple[float, float]]] = lambda answer: {}
 
 
-def limits(ground):
+def limits(ground: Ground) -> list[Job]:
     """Return the jobs that show the limits of this machine: read, memcpy, memcmp, and an empty call from Python."""
     view, copied = ground.store.view, ground.pages[: len(ground.copy_pages)]
     words = ground.bytes.reshape(len(ground.bytes), -1).view(np.uint64)
 
-    def job(engine, pages, work, is_right):
-        def check(answer):
+    def job(engine: str, pages: int, work: Callable[[], Any], is_right: Callable[[Any], bool]) -> Job:
+        def check(answer: object) -> None:
             if not is_right(answer):
                 raise WrongAnswer(f"{engine} of load {ground.load.name}: a wrong result")
 
@@ -130,7 +140,7 @@ def limits(ground):
     ]
 
 
-def checksum_job(ground, name=strategies.DEFAULT, threads=1):
+def checksum_job(ground: Ground, name: str = strategies.DEFAULT, threads: int = 1) -> Job:
     """Return the job that sums every page, in ascending order, and does no more; each thread sums a range."""
     strategy = strategies.make(name, ground.store.page_size)
     view, pages = ground.store.view, ground.pages
@@ -138,7 +148,7 @@ def checksum_job(ground, name=strategies.DEFAULT, threads=1):
     bounds = [len(pages) * part // threads for part in range(threads + 1)]
     ranges = [slice(*pair) for pair in pairwise(bounds)]
 
-    def work(sums):
+    def work(sums: U64Array) -> U64Array:
         if threads == 1:
             return native.checksum_pages(view, strategy, pages, out=sums)
         with ThreadPoolExecutor(threads) as pool:
@@ -156,16 +166,17 @@ def checksum_job(ground, name=strategies.DEFAULT, threads=1):
     )
 
 
-def table_job(ground, name=strategies.DEFAULT):
+def table_job(ground: Ground, name: str = strategies.DEFAULT) -> Job:
     """Return the job that finds equal pages by a hash table of checksums, confirmed by the bytes, all in C."""
     strategy, n_pages = strategies.make(name, ground.store.page_size), len(ground.pages)
+    assert isinstance(strategy, native.Function)  # bench() has asked
 
-    def prepare():
+    def prepare() -> tuple[StructArray, U32Array]:
         slots, kept = memory.zeros(1 << (2 * n_pages).bit_length(), native.SLOT), np.full(n_pages, 1, np.uint32)
         slots["used"] = 0  # touched
         return slots, kept
 
-    def work(prepared):
+    def work(prepared: tuple[StructArray, U32Array]) -> U32Array:
         slots, kept = prepared
         native.yardstick_table(ground.store.view, strategy, ground.pages, slots, kept)
         return kept
@@ -175,19 +186,19 @@ def table_job(ground, name=strategies.DEFAULT):
     )
 
 
-def ksm_job(ground):
+def ksm_job(ground: Ground) -> Job:
     """Return the job of KSM's one-at-a-time twin: its two trees with memcmp at every node, all in C, on our nodes.
 
     It does less than ksmd: no checksum, one scan for its two, and no page tables.
     """
     n_pages = len(ground.pages)
 
-    def prepare():
+    def prepare() -> tuple[TableView, U32Array]:
         nodes, kept = memory.zeros(n_pages + 1, native.NODE), np.full(n_pages, 1, np.uint32)
         nodes["page"] = 0  # touched
         return native.TableView(nodes, np.zeros(1, native.TREES)), kept
 
-    def work(prepared):
+    def work(prepared: tuple[TableView, U32Array]) -> U32Array:
         table, kept = prepared
         native.yardstick_ksm(ground.store.view, ground.pages, table, kept)
         return kept
@@ -203,7 +214,7 @@ def ksm_job(ground):
     )
 
 
-def check_counts(load, **found):
+def check_counts(load: Load, **found: int) -> None:
     """Raise WrongAnswer unless these counts are what the load expects."""
     expected = load.expected()
     for name, count in found.items():
@@ -211,7 +222,7 @@ def check_counts(load, **found):
             raise WrongAnswer(f"load {load.name}: {name} should be {expected[name]}, found {count}")
 
 
-def check_sums(load, sums, exact):
+def check_sums(load: Load, sums: U64Array, exact: bool) -> None:
     """Raise WrongAnswer unless pages of equal content have equal sums, and, if exact, the others others."""
     _, one_page_each, content = np.unique(load.contents, return_index=True, return_inverse=True)
     if not np.array_equal(sums, sums[one_page_each][content]):
@@ -221,7 +232,7 @@ def check_sums(load, sums, exact):
         check_counts(load, distinct=len(np.unique(sums)))
 
 
-def check_kept(load, kept, first):
+def check_kept(load: Load, kept: Pages, first: int) -> int:
     """Return the number of pages merged away; WrongAnswer unless exactly the equal pages have the same kept page.
 
     kept: page numbers, one for each page of the load, the first of which is page number `first`.
@@ -232,10 +243,10 @@ def check_kept(load, kept, first):
     return len(kept) - distinct
 
 
-def check_same(load, kept, pages, first):
+def check_same(load: Load, kept: IntArray, pages: IntArray, first: int) -> None:
     """Raise WrongAnswer unless kept[i] is a page of the load with the content of pages[i]."""
-    kept, pages = kept.astype(np.int64) - first, pages.astype(np.int64) - first
-    if len(kept) and not 0 <= kept.min() <= kept.max() < len(load.contents):
+    of_kept, of_pages = kept.astype(np.int64) - first, pages.astype(np.int64) - first
+    if len(kept) and not 0 <= of_kept.min() <= of_kept.max() < len(load.contents):
         raise WrongAnswer(f"load {load.name}: a page was merged into one that is not of the load")
-    if not np.array_equal(load.contents[kept], load.contents[pages]):
+    if not np.array_equal(load.contents[of_kept], load.contents[of_pages]):
         raise WrongAnswer(f"load {load.name}: pages of different content share a frame")

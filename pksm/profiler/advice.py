@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from pksm.documents import Recommendation
 from pksm.engine.checksums.strategies import DEFAULT
 
 ALIKE = 1.05  # within this factor, others take as much
@@ -15,7 +16,7 @@ MOST_COLLISIONS = 0.01  # expected: pages squared by the number of possible sums
 Row = Mapping[str, Any]
 
 
-def recommend(rows: Sequence[Row], pages: int) -> dict[str, str | None]:
+def recommend(rows: Sequence[Row], pages: int) -> Recommendation:
     """Return {strategy, sentence} for the rows of one subject of so many pages; strategy None when none is fit."""
     fit = [row for row in rows if _is_fit(row, pages)]
     if not fit:

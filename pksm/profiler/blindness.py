@@ -1,11 +1,20 @@
 """How often a checksum stays the same though the page has changed: measured, and calculated where that can be done."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from math import comb, sqrt
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pksm.arrays import U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.checksums.adaptive import Adaptive
+
+if TYPE_CHECKING:
+    from pksm.profiler.subject import Subject
+
 
 WORDS = (1, 2, 4, 8, 16, 32, 64)  # changed at a time
 TRIALS_PAGES = 4096  # pages of the sample that are changed, each once a round
@@ -14,7 +23,7 @@ CONFIDENCE_Z = 1.96  # 95 %
 LINE_WORDS, TAIL_BYTES = 16, 8
 
 
-def kinds(page_size):
+def kinds(page_size: int) -> dict[str, Any]:
     """Return the names of the changes that fit into a page: {name: words changed, or None}."""
     fitting = {f"{k}_word{'s' * (k > 1)}": k for k in WORDS if k <= page_size // 4}
     return {**fitting, "byte": None, "line": None, "tail": None}
@@ -26,14 +35,16 @@ class Changes:
     Each kind is an array to be xored onto the rows, made anew for each round.
     """
 
-    def __init__(self, subject, seed=0):
+    def __init__(self, subject: Subject, seed: int = 0) -> None:
         self._rows, self._pages = subject.rows[:TRIALS_PAGES], subject.row_pages[:TRIALS_PAGES]
         self._view, self._page_size = subject.store.view, subject.page_size
         self._random = np.random.Generator(np.random.PCG64(seed))
 
-    def missed(self, checksums, progress=lambda kind: None):
+    def missed(
+        self, checksums: Mapping[str, native.AnyChecksum], progress: Callable[[str], object] = lambda kind: None
+    ) -> dict[str, dict[str, tuple[int, int]]]:
         """Return {name: {kind: (missed, trials)}} for checksums, {name: checksum}."""
-        counts = {name: {} for name in checksums}
+        counts: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in checksums}
         before = {name: native.checksum_pages(self._view, one, self._pages) for name, one in checksums.items()}
         for kind in kinds(self._page_size):
             progress(kind)
@@ -49,7 +60,7 @@ class Changes:
                     np.bitwise_xor(self._rows, change, out=self._rows)
         return counts
 
-    def _change(self, kind):
+    def _change(self, kind: str) -> U8Array:
         n, n_words = len(self._rows), self._page_size // 4
         change = np.zeros(self._rows.shape, np.uint8)
         words, row = change.view(np.uint32), np.arange(n)
@@ -63,16 +74,16 @@ class Changes:
             first = self._random.integers(0, n_words // size, n) * size
             words[row[:, None], first[:, None] + np.arange(size)] = self._values((n, size))
         else:
-            k = kinds(self._page_size)[kind]
+            k = kinds(self._page_size)[kind] or 1
             where = self._random.random((n, n_words), np.float32).argpartition(k - 1, axis=1)[:, :k]
             words[row[:, None], where] = self._values((n, k))
         return change
 
-    def _values(self, shape):
+    def _values(self, shape: tuple[int, int]) -> U32Array:
         return self._random.integers(1, 1 << 32, shape, np.uint32)
 
 
-def interval(missed, trials):
+def interval(missed: int, trials: int) -> tuple[float, float]:
     """Return (low, high): where the probability lies with 95 % confidence, by Wilson."""
     z2 = CONFIDENCE_Z**2
     p = missed / trials
@@ -81,7 +92,7 @@ def interval(missed, trials):
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def analytic(checksum, kind, page_size):
+def analytic(checksum: native.AnyChecksum, kind: str, page_size: int) -> float | None:
     """Return the probability of missing a change of this kind, None where nothing is known of the checksum."""
     if not isinstance(checksum, native.Checksum):
         return None
@@ -99,11 +110,13 @@ def analytic(checksum, kind, page_size):
         return float(not seen[-TAIL_BYTES // 4 :].any())
     if kind == "line":
         return float((~seen.reshape(-1, min(LINE_WORDS, n_words)).any(axis=1)).mean())
-    k = kinds(page_size)[kind]
+    k = kinds(page_size)[kind] or 1
     return comb(unseen, k) / comb(n_words, k)
 
 
-def as_columns(checksum, counts, page_size):
+def as_columns(
+    checksum: native.AnyChecksum, counts: dict[str, tuple[int, int]], page_size: int
+) -> dict[str, dict[str, Any]]:
     """Return a strategy's {kind: {measured, low, high, trials, analytic}}."""
     row = {}
     for kind, (missed, trials) in counts.items():

@@ -1,9 +1,19 @@
 """What a checksum tells apart: contents, collisions, and pages that only look like zero pages."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pksm.arrays import U64Array
+from pksm.engine import native
 
-def measure(subject, checksum, sums):
+if TYPE_CHECKING:
+    from pksm.profiler.subject import Subject
+
+
+def measure(subject: Subject, checksum: native.AnyChecksum, sums: U64Array) -> dict[str, float]:
     """Return a strategy's row about the truth of its sums (uint64, one for each of the subject's pages)."""
     of_contents = sums[subject.contents]
     n = len(of_contents)

@@ -4,13 +4,24 @@ Three runs on flat hosts: the subject's pages as they are, with preset `fixed`; 
 a copy of some pages of which a part changes, a word each, so that each becomes equal to another page.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from pksm.arrays import I64Array, Pages
 from pksm.engine import native
 from pksm.engine.checksums import strategies
+from pksm.engine.store import Store
 from pksm.hosts.flat import FlatHost
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.policies.pksmd.tunables import preset
+
+if TYPE_CHECKING:
+    from pksm.policies.pksmd.tunables import Tunables
+    from pksm.profiler.subject import Subject
+
 
 PUBLISHED = "v0.2"
 # The recheck of unshared pages depends on time, not on work: put off where work is measured.
@@ -21,12 +32,12 @@ PATIENCE = 32  # pksmd that has visited all pages so often without merging any i
 _WAITS_OR_SORTED = native.UNSTABLE | native.STABLE | native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST
 
 
-def measure(subject, name, seed=0, changes=CHANGED_SHARE):
+def measure(subject: Subject, name: str, seed: int = 0, changes: float = CHANGED_SHARE) -> dict[str, int]:
     """Return a strategy's row about all consequences but those of to_rest(). name: with options."""
     return {**_published(subject, name, seed), **_changing(subject, name, seed, changes)}
 
 
-def to_rest(subject, name, seed=0):
+def to_rest(subject: Subject, name: str, seed: int = 0) -> dict[str, Any]:
     """Return a strategy's row about pksmd on the subject's pages until it is at rest."""
     values = preset("fixed").with_(checksum=name, period_seconds=NEVER_SECONDS)
     host, daemon, wakes = _run(subject.store, subject.pages, values, seed)
@@ -43,7 +54,7 @@ def to_rest(subject, name, seed=0):
     }
 
 
-def _published(subject, name, seed):
+def _published(subject: Subject, name: str, seed: int) -> dict[str, int]:
     """Limbo: pages that pksmd has booked as merged and never looks at again, though nothing was merged."""
     values = preset(PUBLISHED).with_(checksum=name, period_seconds=NEVER_SECONDS)
     host, daemon, _ = _run(subject.store, subject.pages, values, seed)
@@ -55,7 +66,7 @@ def _published(subject, name, seed):
     }
 
 
-def _changing(subject, name, seed, share):
+def _changing(subject: Subject, name: str, seed: int, share: float) -> dict[str, int]:
     """Let pages change by one word each so that they become equal to others, and see which of them are merged."""
     pages, twins = _pairs(subject, seed, share)
     if not len(pages):
@@ -88,7 +99,7 @@ def _changing(subject, name, seed, share):
     }
 
 
-def _pairs(subject, seed, share):
+def _pairs(subject: Subject, seed: int, share: float) -> tuple[I64Array, I64Array]:
     """Choose rows to change and their twins: unshared pages all, each once; a share of them changes."""
     checksum = native.Checksum("xxh3-64")
     sums = native.checksum_pages(subject.store.view, checksum, subject.row_pages)
@@ -100,7 +111,7 @@ def _pairs(subject, seed, share):
     return alone[:n], alone[n : 2 * n]
 
 
-def _run(store, pages, values, seed):
+def _run(store: Store, pages: Pages, values: Tunables, seed: int) -> tuple[FlatHost, Pksmd, int]:
     """Bear pages and let pksmd work until it is at rest. Return (host, daemon, wake-ups)."""
     host = FlatHost(store)
     daemon = Pksmd(host, values, seed=seed)
@@ -108,7 +119,7 @@ def _run(store, pages, values, seed):
     return host, daemon, _rest(host, daemon)
 
 
-def _rest(host, daemon):
+def _rest(host: FlatHost, daemon: Pksmd) -> int:
     """Let pksmd work until it is at rest, or merges no more. Return the number of wake-ups."""
     wakes = fruitless = 0
     saved, enough = host.frames_saved, PATIENCE * max(1, len(host.frame_of))

@@ -4,26 +4,46 @@
 warnings and left out.
 """
 
+from __future__ import annotations
+
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import pksm
 from pksm.bench.run import machine
-from pksm.documents import ProfileDocument
-from pksm.engine import checksums
+from pksm.documents import ProfileDocument, ProfileSubject, StrategyRow
+from pksm.engine import checksums, native
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.linux import system
 from pksm.profiler import blindness, collisions, consequence, speed, under_ksmd
 from pksm.profiler.advice import recommend
 from pksm.profiler.consequence import CHANGED_SHARE
 
-SCHEMA = "pksm.checksum/1"
+if TYPE_CHECKING:
+    from pksm.profiler.subject import Subject
+
+
+SCHEMA: Final = "pksm.checksum/1"
 ROUNDS = 7  # of pksmd to rest; the median counts: the least and the most enclose the true one in 98 % of all runs
+
+Progress: TypeAlias = Callable[[str, str | None, str], object]  # (subject, strategy, stage)
+
+
+def _silent(subject: str, strategy: str | None, stage: str) -> None:
+    pass
 
 
 def profile(
-    subjects, strategies=None, page_size=4096, seed=0, changes=CHANGED_SHARE, progress=lambda *what: None
+    subjects: Iterable[AbstractContextManager[Subject]],
+    strategies: Iterable[str] | None = None,
+    page_size: int = 4096,
+    seed: int = 0,
+    changes: float = CHANGED_SHARE,
+    progress: Progress = _silent,
 ) -> ProfileDocument:
     """Profile strategies on each subject in turn.
 
@@ -60,7 +80,7 @@ def profile(
     return document
 
 
-def _empty(page_size, seed, changes):
+def _empty(page_size: int, seed: int, changes: float) -> ProfileDocument:
     """The document before anything is measured."""
     return {
         "schema": SCHEMA,
@@ -73,10 +93,11 @@ def _empty(page_size, seed, changes):
         "strategies": [],
         "warnings": [],
         "partial": False,  # a strategy or a source was left out
+        "cost": {"wall_s": 0.0, "cpu_s": 0.0},
     }
 
 
-def _entered(stack, subject, document):
+def _entered(stack: ExitStack, subject: AbstractContextManager[Subject], document: ProfileDocument) -> Subject | None:
     """Open a subject until the stack ends. Return None if that failed, and an earlier one has been profiled."""
     try:
         return stack.enter_context(subject)
@@ -90,7 +111,7 @@ def _entered(stack, subject, document):
         return None
 
 
-def _add(document, subject, names, progress):
+def _add(document: ProfileDocument, subject: Subject, names: list[str], progress: Progress) -> list[str]:
     """Profile strategies on a subject, add the results to the document, and return the names of those that worked."""
     document["warnings"] += subject.warnings
     measured = _Profile(subject, document["seed"], document["changes"], progress, document["warnings"])
@@ -99,8 +120,8 @@ def _add(document, subject, names, progress):
         "yardsticks": measured.yardsticks,
         "recommendation": recommend(list(measured.rows.values()), len(subject.pages)),
     }
-    document["subjects"].append(subject.as_dict() | results)
-    document["strategies"] += measured.rows.values()
+    document["subjects"].append(cast(ProfileSubject, subject.as_dict() | results))
+    document["strategies"] += cast(list[StrategyRow], list(measured.rows.values()))
     document["partial"] |= subject.partial or len(measured.rows) < len(names)
     return list(measured.rows)
 
@@ -108,15 +129,17 @@ def _add(document, subject, names, progress):
 class _Profile:
     """The rows of one subject while they are measured: {strategy: row}."""
 
-    def __init__(self, subject, seed, changes, progress, warnings):
+    def __init__(self, subject: Subject, seed: int, changes: float, progress: Progress, warnings: list[str]) -> None:
         self._subject, self._seed, self._changes, self._warnings = subject, seed, changes, warnings
-        self._progress = lambda name, stage: progress(subject.name, name, stage)
-        self.rows, self._made, self._rounds = {}, {}, {}
+        self._progress: Callable[[str | None, str], object] = partial(progress, subject.name)
+        self.rows: dict[str, dict[str, Any]] = {}
+        self._made: dict[str, native.AnyChecksum] = {}
+        self._rounds: dict[str, list[dict[str, Any]]] = {}
         self._watch = speed.Stopwatch(subject, seed)
         self._progress(None, "yardsticks")
         self.yardsticks = self._watch.yardsticks()
 
-    def measure(self, names):
+    def measure(self, names: list[str]) -> None:
         """Measure all of them; PksmError when none works."""
         for name in names:
             self._attempt(name, self._speed_and_truth, "speed and truth")
@@ -132,7 +155,7 @@ class _Profile:
         for name, row in self.rows.items():
             row["missed"] = blindness.as_columns(made[name], counts[name], self._subject.page_size)
 
-    def _attempt(self, name, measure, stage):
+    def _attempt(self, name: str, measure: Callable[[str], dict[str, Any]], stage: str) -> None:
         """Add columns to a strategy's row; without it from now on, and named, when it fails."""
         if name in self._made and name not in self.rows:
             return
@@ -145,7 +168,7 @@ class _Profile:
             self.rows.pop(name, None)
             self._warnings.append(f"{name} is left out: {error}")
 
-    def _speed_and_truth(self, name):
+    def _speed_and_truth(self, name: str) -> dict[str, Any]:
         subject = self._subject
         checksum = self._made[name] = checksums.make(name, subject.page_size, self._seed)
         about = checksums.describe(name, subject.page_size)
@@ -157,11 +180,11 @@ class _Profile:
             **collisions.measure(subject, checksum, sums),
         }
 
-    def _consequence(self, name):
+    def _consequence(self, name: str) -> dict[str, float]:
         of_pksmd = consequence.measure(self._subject, name, self._seed, self._changes)
         return of_pksmd | under_ksmd.measure(self._subject, name, self._seed)
 
-    def _to_rest(self, name):
+    def _to_rest(self, name: str) -> dict[str, Any]:
         """Work once more until rest; the round that took the median counts, with what it did."""
         rounds = self._rounds.setdefault(name, [])
         rounds.append(consequence.to_rest(self._subject, name, self._seed))

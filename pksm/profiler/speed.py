@@ -4,17 +4,24 @@ CPU time of this thread, ns per page. Hot: a few pages again and again. Cold: mu
 measured several times: the median counts, and the least and the most are its interval.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pksm.arrays import I64Array, IntArray
 from pksm.engine import native
 from pksm.engine.store import Store
 from pksm.errors import PksmError
+
+if TYPE_CHECKING:
+    from pksm.profiler.subject import Subject
+
 
 HOT_PAGES, HOT_ROUNDS = 64, 32
 REPEATS = 5  # odd, so that the median is one of them
@@ -26,7 +33,7 @@ EVICTING_BYTES = 96 << 20  # more than a cache holds
 class Stopwatch:
     """Measures calls over pages of one subject."""
 
-    def __init__(self, subject, seed=0):
+    def __init__(self, subject: Subject, seed: int = 0) -> None:
         self._subject, self._view = subject, subject.store.view
         pages = subject.pages
         hot = pages[: max(1, min(len(pages), HOT_PAGES * 4096 // subject.page_size))]
@@ -38,7 +45,7 @@ class Stopwatch:
         self._other_pages = np.arange(first, first + len(array), dtype=np.uint32)
         self._sums = np.ones(max(len(pages), len(self.hot)), np.uint64)  # touched too
 
-    def evict(self):
+    def evict(self) -> None:
         """Have other memory in the caches."""
         native.yardstick_read(self._others.view, self._other_pages)
 
@@ -51,7 +58,7 @@ class Stopwatch:
             "random": [self._ns(call, self.spread, cold=True) for _ in range(REPEATS)],
         }
 
-    def _ns(self, call, pages, cold=False):
+    def _ns(self, call: Callable[[Any], object], pages: IntArray, cold: bool = False) -> float:
         if cold:
             self.evict()
         began = time.thread_time_ns()
@@ -88,7 +95,7 @@ class Stopwatch:
         order = np.random.Generator(np.random.PCG64(1)).permutation(len(a))
         few = slice(0, min(len(a), HOT_PAGES // 2))
 
-        def compare(pairs):
+        def compare(pairs: I64Array) -> None:
             native.yardstick_memcmp(self._view, a[pairs], b[pairs])
 
         hot = np.tile(np.arange(len(a))[few], HOT_ROUNDS)

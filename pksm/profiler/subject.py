@@ -1,9 +1,12 @@
 """What checksums are profiled on: pages of a workload or of somebody's memory, and a part of them that may change."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
+from pksm.arrays import Pages
 from pksm.engine import memory, native
 from pksm.engine.store import Store
 from pksm.errors import UsageError
@@ -26,7 +29,9 @@ class Subject:
     what its sources had to say, and whether something of them is missing.
     """
 
-    def __init__(self, name, store, pages, warnings=(), partial=False):
+    def __init__(
+        self, name: str, store: Store, pages: Pages, warnings: list[Any] | tuple[Any, ...] = (), partial: bool = False
+    ) -> None:
         if not len(pages):
             raise UsageError(f"{name}: there are no resident pages to profile on")
         self.name, self.store, self.pages = name, store, pages
@@ -39,7 +44,7 @@ class Subject:
         self.row_pages = np.arange(first, first + len(chosen), dtype=np.uint32)
         self.copied = chosen
 
-    def _count(self):
+    def _count(self) -> None:
         view, n = self.store.view, len(self.pages)
         checksum = native.Checksum(TABLE_CHECKSUM)
         kept = np.empty(n, np.uint32)
@@ -50,16 +55,16 @@ class Subject:
         self.n_zero = int(np.count_nonzero(self.zero))
 
     @property
-    def page_size(self):
+    def page_size(self) -> int:
         return self.store.page_size
 
     @property
-    def saving(self):
+    def saving(self) -> int:
         """Frames that merging saves: all zero pages, and all but one of each other content."""
         n_contents = int(np.count_nonzero(self.contents)) - (self.n_zero > 0)
         return len(self.pages) - n_contents
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Return what the pages are, ready for json."""
         return {
             "name": self.name,
@@ -83,7 +88,12 @@ def of_load(name: str, n_pages: int, page_size: int = 4096, seed: int = 0) -> Su
 
 
 @contextmanager
-def of_memory(openers, page_size, progress, hold=None):
+def of_memory(
+    openers: list[Callable[..., Any]],
+    page_size: int,
+    progress: Callable[..., Any],
+    hold: Callable[..., Any] | None = None,
+) -> Iterator[Subject]:
     """Give the Subject of all pages of some sources together, each frame once; as for a scan."""
     interrupts = Interrupts(hold)
     with opened(openers, interrupts.hold) as (sources, errors):

@@ -1,6 +1,9 @@
 """What a checksum means for ksmd, whose trees ignore it: it tells which pages have changed since the last visit."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,12 +13,16 @@ from pksm.hosts.machine import Machine
 from pksm.policies.ksmd import tunables
 from pksm.policies.ksmd.daemon import Ksmd
 
+if TYPE_CHECKING:
+    from pksm.profiler.subject import Subject
+
+
 PRESET = "ksm-6.11"
 PAGES = 8192  # of the sample, at most
 MOST_WAKES = 1000
 
 
-def measure(subject, name, seed=0):
+def measure(subject: Subject, name: str, seed: int = 0) -> dict[str, float]:
     """Return a strategy's row about ksmd run to rest over one process with a part of the sample in it."""
     rows = subject.rows[:PAGES]
     n, distinct = len(rows), _contents(subject, len(rows))
@@ -37,7 +44,7 @@ def measure(subject, name, seed=0):
     }
 
 
-def _contents(subject, n):
+def _contents(subject: Subject, n: int) -> int:
     """Contents among the first n rows."""
     sums = native.checksum_pages(subject.store.view, native.Checksum("xxh3-64"), subject.row_pages[:n])
     return len(np.unique(sums))

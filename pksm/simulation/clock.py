@@ -38,7 +38,7 @@ class Clock:
         record: Record,
         end_ms: int | None = None,
         observers: Iterable[Observer] = (),
-        hold: Callable[[], AbstractContextManager] = nullcontext,
+        hold: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         if end_ms is not None:
             check_ms("end_ms", end_ms)
@@ -46,8 +46,9 @@ class Clock:
         self.now = machine.now = 0
         self.wakes = 0
         self._record, self._observers, self._hold = record, tuple(observers), hold
-        self._timed, self._order = [], count()
-        self._wake_at = None
+        self._timed: list[tuple[int, int, Callable[[], object]]] = []
+        self._order = count()
+        self._wake_at: int | None = None
         self._is_idle = False  # at its last wake-up the policy had nothing to look at, and nothing happened since
         self._end_ms = end_ms
 
@@ -75,7 +76,7 @@ class Clock:
 
     def _step(self) -> bool:
         for observer in self._observers:
-            observer.before_step(self)
+            observer.before_step(self)  # type: ignore[arg-type]  # of a Simulation
         with self._hold():
             upcoming = self._upcoming()
             if upcoming is None:
@@ -85,7 +86,7 @@ class Clock:
             self._do(kind)
             self._record.note(ms)
         for observer in self._observers:
-            observer.after_step(self)
+            observer.after_step(self)  # type: ignore[arg-type]  # of a Simulation
         return True
 
     def _do(self, kind: int) -> None:
@@ -110,7 +111,7 @@ class Clock:
         pause = self.policy.next_wake()
         self._wake_at = None if pause is None else self.now + max(1, pause)  # a pause of 0 ms still takes a tick
         for observer in self._observers:
-            observer.after_wake(self)
+            observer.after_wake(self)  # type: ignore[arg-type]  # of a Simulation
 
     def run(self, until: int) -> None:
         """Do everything that comes before `until`, which is the time then. Raises UsageError if it has passed."""
@@ -142,7 +143,7 @@ class Clock:
         while True:
             ms, due = self.peek(), since + quiet_ms
             still = ms is None or (ms > due and self._has_looked(scans))
-            if end is not None and (due if still else ms) > end:
+            if end is not None and (due if still or ms is None else ms) > end:
                 self._go_to(end)
                 return False
             if still:
@@ -155,7 +156,7 @@ class Clock:
     def _has_looked(self, scans: int | None) -> bool:
         """Whether the policy, since it had made so many full scans, has looked at everything, as far as it ever will."""
         works_in_scans = scans is not None and self.policy.next_wake() is not None
-        return not works_in_scans or self._is_idle or self.policy.full_scans >= scans + 2
+        return not works_in_scans or self._is_idle or (self.policy.full_scans or 0) >= (scans or 0) + 2
 
 
 def check_ms(name: str, ms: int, low: int = 0) -> int:

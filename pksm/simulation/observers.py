@@ -44,7 +44,7 @@ class Record:
         self.readings: list[Reading] = []
         self.samples: list[tuple[int, ...]] = []
         self._sample_ms = sample_ms
-        self.due_ms = None if sample_ms is None else 0
+        self.due_ms: int | None = None if sample_ms is None else 0
         self._noted = self._changing()
         self.changes = self.changed_ms = 0
 
@@ -88,5 +88,6 @@ class Record:
 
     def sample_in_turn(self, ms: int) -> None:
         """Take the sample that is due now."""
-        self.due_ms += self._sample_ms
+        if self.due_ms is not None and self._sample_ms is not None:
+            self.due_ms += self._sample_ms
         self.sample(ms)

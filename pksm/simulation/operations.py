@@ -5,17 +5,21 @@ looked at once, when this module is loaded. Processes go by name. An address is 
 mapping; `first` counts pages from there, `n` pages.
 """
 
+from __future__ import annotations
+
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from pksm.errors import PksmError, UsageError
+from pksm.hosts.machine.bytes import Contents, Patches
 
 if TYPE_CHECKING:
+    from pksm.hosts.machine.mm import Mm
     from pksm.simulation.simulation import Simulation
 
 
@@ -33,6 +37,8 @@ class Operation(NamedTuple):
 
 
 OPERATIONS: dict[str, Operation] = {}
+
+Content: TypeAlias = Contents | int | Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class Event:
         return UsageError(f"{_prefix(self.where)}field {field}: {reason}")
 
 
-def perform(sim: "Simulation", event: Event, hold: Callable[[], AbstractContextManager] = nullcontext) -> None:
+def perform(sim: Simulation, event: Event, hold: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
     """Do an event now; errors name it. hold: entered meanwhile, unless the event takes virtual time."""
     operation = OPERATIONS[event.op]
     try:
@@ -93,7 +99,7 @@ def _takes_time(function: Callable[..., None]) -> Callable[..., None]:
     return _operation(function, takes_time=True)
 
 
-def _at(sim, process, address, first):
+def _at(sim: Simulation, process: str, address: int | str, first: int) -> tuple[Mm, int]:
     """Return (mm, address in bytes)."""
     names = sim.names
     return names.process(process), names.address(process, address) + first * sim.machine.page_size
@@ -103,24 +109,33 @@ def _at(sim, process, address, first):
 
 
 @_operation
-def spawn(sim, process):
+def spawn(sim: Simulation, process: str) -> None:
     sim.names.add_process(process, sim.machine.spawn)
 
 
 @_operation
-def fork(sim, process, child):
+def fork(sim: Simulation, process: str, child: str) -> None:
     parent = sim.names.process(process)
     sim.names.add_process(child, lambda: sim.machine.fork(parent), like=process)
 
 
 @_operation
-def exit(sim, process):
+def exit(sim: Simulation, process: str) -> None:
     sim.machine.exit(sim.names.process(process))
     sim.names.drop_process(process)
 
 
 @_operation
-def mmap(sim, process, n, address=None, name=None, writable=True, mergeable=False, stack=False):
+def mmap(
+    sim: Simulation,
+    process: str,
+    n: int,
+    address: int | None = None,
+    name: str | None = None,
+    writable: bool = True,
+    mergeable: bool = False,
+    stack: bool = False,
+) -> None:
     mm = sim.names.process(process)
     if isinstance(address, str):
         raise UsageError(f"address {address!r}: must be a number; a mapping gets its name by the field name")
@@ -129,34 +144,36 @@ def mmap(sim, process, n, address=None, name=None, writable=True, mergeable=Fals
 
 
 @_operation
-def munmap(sim, process, address, n, first=0):
+def munmap(sim: Simulation, process: str, address: int | str, n: int, first: int = 0) -> None:
     sim.machine.munmap(*_at(sim, process, address, first), n)
 
 
 @_operation
-def mremap(sim, process, address, n, first=0, to=None, new_n=None):
+def mremap(
+    sim: Simulation, process: str, address: str, n: int, first: int = 0, to: int | None = None, new_n: int | None = None
+) -> None:
     at = sim.machine.mremap(*_at(sim, process, address, first), n, to, new_n)
     if not first:
         sim.names.move_mapping(process, address, at)
 
 
 @_operation
-def mprotect(sim, process, address, n, writable, first=0):
+def mprotect(sim: Simulation, process: str, address: int | str, n: int, writable: bool, first: int = 0) -> None:
     sim.machine.mprotect(*_at(sim, process, address, first), n, writable)
 
 
 @_operation
-def madvise(sim, process, address, n, advice, first=0):
+def madvise(sim: Simulation, process: str, address: int | str, n: int, advice: str, first: int = 0) -> None:
     sim.machine.madvise(*_at(sim, process, address, first), n, advice)
 
 
 @_operation
-def mlock(sim, process, address, n, first=0):
+def mlock(sim: Simulation, process: str, address: int | str, n: int, first: int = 0) -> None:
     sim.machine.mlock(*_at(sim, process, address, first), n)
 
 
 @_operation
-def munlock(sim, process, address, n, first=0):
+def munlock(sim: Simulation, process: str, address: str, n: int, first: int = 0) -> None:
     sim.machine.munlock(*_at(sim, process, address, first), n)
 
 
@@ -164,7 +181,15 @@ def munlock(sim, process, address, n, first=0):
 
 
 @_operation
-def write(sim, process, address, content, n=None, first=0, patches=()):
+def write(
+    sim: Simulation,
+    process: str,
+    address: int | str,
+    content: Content,
+    n: int | None = None,
+    first: int = 0,
+    patches: Patches = (),
+) -> None:
     """content: what contents_of takes; patches: rows (page from first, 32-bit word, value) written on top."""
     mm, at = _at(sim, process, address, first)
     if n is not None:
@@ -172,13 +197,13 @@ def write(sim, process, address, content, n=None, first=0, patches=()):
     sim.machine.write(mm, at, contents_of(content, n), patches)
 
 
-def contents_of(content, n=None):
+def contents_of(content: Content, n: int | None = None) -> Contents:
     """Return what Machine.write takes.
 
     content: a content id for n pages; {"base": b, "mod": m}: ids b + k % m for page k of n; ids, one a page; or bytes,
     or an array of pages.
     """
-    if isinstance(content, dict):
+    if isinstance(content, Mapping):
         if n is None:
             raise UsageError("content by base and mod needs n, the number of pages")
         return content["base"] + np.arange(n, dtype=np.int64) % content["mod"]
@@ -191,18 +216,25 @@ def contents_of(content, n=None):
 
 
 @_operation
-def patch(sim, process, address, patches, first=0):
+def patch(sim: Simulation, process: str, address: int | str, patches: list[list[int]], first: int = 0) -> None:
     sim.machine.patch(*_at(sim, process, address, first), patches)
 
 
 @_operation
-def touch(sim, process, address, n=1, first=0, writing=False):
+def touch(sim: Simulation, process: str, address: int | str, n: int = 1, first: int = 0, writing: bool = False) -> None:
     """Read or write pages without a look at their bytes."""
     sim.machine.touch(*_at(sim, process, address, first), n, writing)
 
 
 @_operation
-def read(sim, label=None, process=None, address=None, n=1, first=0):
+def read(
+    sim: Simulation,
+    label: str | None = None,
+    process: str | None = None,
+    address: str | None = None,
+    n: int = 1,
+    first: int = 0,
+) -> None:
     """With a label: record all counters. With a process and an address: read its memory."""
     if label is not None and process is None and address is None:
         sim.read(label)
@@ -216,53 +248,53 @@ def read(sim, label=None, process=None, address=None, n=1, first=0):
 
 
 @_operation
-def drain(sim):
+def drain(sim: Simulation) -> None:
     """Move pages that wait in a pagevec on to the LRU lists."""
     sim.machine.drain()
 
 
 @_operation
-def lock_page(sim, process, address, name, n=1, first=0):
+def lock_page(sim: Simulation, process: str, address: str, name: str, n: int = 1, first: int = 0) -> None:
     sim.names.hold(name, lambda: sim.machine.lock_page(*_at(sim, process, address, first), n))
 
 
 @_operation
-def unlock_page(sim, name):
+def unlock_page(sim: Simulation, name: str) -> None:
     sim.machine.unlock_page(sim.names.release(name))
 
 
 @_operation
-def pin(sim, process, address, name, n=1, first=0):
+def pin(sim: Simulation, process: str, address: str, name: str, n: int = 1, first: int = 0) -> None:
     sim.names.hold(name, lambda: sim.machine.pin(*_at(sim, process, address, first), n))
 
 
 @_operation
-def unpin(sim, name):
+def unpin(sim: Simulation, name: str) -> None:
     sim.machine.unpin(sim.names.release(name))
 
 
 @_operation
-def swap_out(sim, process, address, n, first=0):
+def swap_out(sim: Simulation, process: str, address: str, n: int, first: int = 0) -> None:
     sim.machine.swap_out(*_at(sim, process, address, first), n)
 
 
 @_operation
-def swap_in(sim, process, address, n, first=0):
+def swap_in(sim: Simulation, process: str, address: str, n: int, first: int = 0) -> None:
     sim.machine.swap_in(*_at(sim, process, address, first), n)
 
 
 @_operation
-def migrate(sim, process, address, n, first=0):
+def migrate(sim: Simulation, process: str, address: str, n: int, first: int = 0) -> None:
     sim.machine.migrate(*_at(sim, process, address, first), n)
 
 
 @_operation
-def thp_fault(sim, process, address, first=0):
+def thp_fault(sim: Simulation, process: str, address: str, first: int = 0) -> None:
     sim.machine.thp_fault(*_at(sim, process, address, first))
 
 
 @_operation
-def thp_split(sim, process, address, n=1, first=0):
+def thp_split(sim: Simulation, process: str, address: str, n: int = 1, first: int = 0) -> None:
     sim.machine.thp_split(*_at(sim, process, address, first), n)
 
 
@@ -270,19 +302,19 @@ def thp_split(sim, process, address, n=1, first=0):
 
 
 @_takes_time
-def wait(sim, ms):
+def wait(sim: Simulation, ms: int) -> None:
     """Let virtual milliseconds pass."""
     sim.run(sim.now + ms)
 
 
 @_takes_time
-def until_rest(sim, quiet_ms=2500, limit_ms=3_600_000):
+def until_rest(sim: Simulation, quiet_ms: int = 2500, limit_ms: int = 3_600_000) -> None:
     """Let time pass until no counter has changed for quiet_ms."""
     if not sim.run_until_rest(quiet_ms, limit_ms):
         raise PksmError(f"not settled after {limit_ms} ms: some counter still changes (see limit_ms)")
 
 
 @_operation
-def set(sim, name, value):
+def set(sim: Simulation, name: str, value: int) -> None:
     """Set a tunable of the policy, by its sysfs name."""
     sim.set(name, value)

@@ -1,13 +1,20 @@
 """Simulating: what a policy does to the memory of a workload, millisecond by millisecond of virtual time."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypedDict, cast
 
 import numpy as np
 
-from pksm.documents import SimulateDocument
+from pksm import documents
+from pksm.arrays import I64Array
+from pksm.documents import Run, SimulateDocument
+from pksm.documents.common import Work
+from pksm.documents.simulate import Unmerged
 from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
 from pksm.linux import memory_limits
@@ -19,7 +26,11 @@ from pksm.simulation.script import load_script
 from pksm.simulation.simulation import Simulation
 from pksm.simulation.trace import read_trace
 
-SCHEMA = "pksm.simulate/1"
+if TYPE_CHECKING:
+    from pksm.policies.base import Policy
+
+
+SCHEMA: Final = "pksm.simulate/1"
 FRAMES = 131072  # 512 MiB of 4 KiB, as the kernels had that were measured
 PERCENTILES = (50, 90, 99, 100)
 
@@ -42,20 +53,28 @@ class Settings:
     sample_ms: int | None = 100
 
 
+class _Played(TypedDict):
+    """What comes of a policy's run."""
+
+    readings: list[documents.Reading]
+    series: documents.Series
+    final: documents.Final
+
+
 class _Progress(Observer):
     """Reports how a policy's run goes on, and remembers the most metadata that the policy has kept."""
 
-    def __init__(self, policy, name, report):
+    def __init__(self, policy: Policy, name: str, report: Callable[[str, int, int], object] | None) -> None:
         self._policy, self._name, self._report = policy, name, report
         self.metadata_bytes_peak = 0
 
-    def _look(self):
+    def _look(self) -> None:
         self.metadata_bytes_peak = max(self.metadata_bytes_peak, self._policy.metadata_bytes)
 
-    def before_step(self, sim):
+    def before_step(self, sim: Simulation) -> None:
         self._look()
 
-    def after_step(self, sim):
+    def after_step(self, sim: Simulation) -> None:
         self._look()
         if self._report:
             self._report(self._name, sim.now, sim.wakes)
@@ -84,7 +103,9 @@ def simulate(
         UsageError: what cannot be played.
     """
     play = _player(settings, len(choices))
-    runs, interrupted, unmerged = [], False, []
+    runs: list[Run] = []
+    unmerged: list[Unmerged] = []
+    interrupted = False
     known = {name for choice in choices for name in choice.settings.entries()}
     for choice in choices:
         run, interrupted = _run(settings, choice, play, progress, hold, known)
@@ -108,13 +129,15 @@ def simulate(
     }
 
 
-def _frames_used(run):
+def _frames_used(run: _Played) -> list[Unmerged]:
     """Return the frames used at a run's readings, and last at its end."""
-    states = [(reading["label"], reading) for reading in run["readings"]] + [(None, run["final"])]
-    return [{"label": label, "frames_used": state["counters"]["frames_used"]} for label, state in states]
+    states: list[Unmerged] = [
+        {"label": reading["label"], "frames_used": reading["counters"]["frames_used"]} for reading in run["readings"]
+    ]
+    return [*states, {"label": None, "frames_used": run["final"]["counters"]["frames_used"]}]
 
 
-def _player(settings, times):
+def _player(settings: Settings, times: int) -> Callable[[Simulation], object]:
     """Return function(sim) that plays the workload, so many times. UsageError if there is none of that name."""
     name = settings.workload
     if name in workloads.WORKLOADS:
@@ -129,20 +152,27 @@ def _player(settings, times):
     return lambda sim: sim.play(read_trace(name))
 
 
-def _frames(settings):
+def _frames(settings: Settings) -> int:
     if settings.frames is not None:
         return settings.frames
     named = settings.workload in workloads.WORKLOADS
     return max(FRAMES, settings.pages + settings.pages // 4) if named else FRAMES
 
 
-def _play(sim, play, settings):
+def _play(sim: Simulation, play: Callable[[Simulation], object], settings: Settings) -> None:
     play(sim)
     if settings.until_ms is not None:
         sim.run(settings.until_ms)
 
 
-def _run(settings, choice, play, progress, hold, known):
+def _run(
+    settings: Settings,
+    choice: Choice,
+    play: Callable[[Simulation], object],
+    progress: Callable[[str, int, int], object] | None,
+    hold: Callable[[], AbstractContextManager[object]],
+    known: set[str],
+) -> tuple[_Played, bool]:
     """Play the workload for one policy. Return ({readings, series, final}, was it interrupted).
 
     known: the settings of all policies that play it; those that are not this one's do nothing here.
@@ -171,13 +201,16 @@ def _run(settings, choice, play, progress, hold, known):
     if settings.sample_ms is not None:
         sim.sample()
     return {
-        "readings": [reading._asdict() for reading in sim.readings],
+        "readings": [
+            {"label": label, "ms": ms, "reached_ms": reached_ms, "counters": counters}
+            for label, ms, reached_ms, counters in sim.readings
+        ],
         "series": {"columns": list(sim.columns), "rows": [list(row) for row in sim.samples]},
         "final": _final(sim, observer.metadata_bytes_peak),
     }, interrupted
 
 
-def _final(sim, metadata_bytes_peak):
+def _final(sim: Simulation, metadata_bytes_peak: int) -> documents.Final:
     """What there is at the end (gauges), and what it took (totals)."""
     policy = sim.policy
     return {
@@ -191,7 +224,7 @@ def _final(sim, metadata_bytes_peak):
         "engine_bytes": policy.engine_bytes,
         "merges": _merges(sim.merge_waits()),
         "fake_merges": policy.fake_merges,
-        "cost": policy.cost.as_dict(),
+        "cost": cast(Work, policy.cost.as_dict()),
         "steps": {
             step: {"wall_s": round(wall, 6), "cpu_s": round(policy.cost.cpu_s[step], 6)}
             for step, wall in policy.cost.wall_s.items()
@@ -199,7 +232,7 @@ def _final(sim, metadata_bytes_peak):
     }
 
 
-def _merges(waits):
+def _merges(waits: I64Array) -> documents.Merges:
     """Return how many pages have merged, and percentiles of the ms that they waited for it (nearest rank)."""
     waits = np.sort(waits)
     ranks = {f"p{p}": int(waits[-(-p * len(waits) // 100) - 1]) for p in PERCENTILES} if len(waits) else None

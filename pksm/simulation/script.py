@@ -3,10 +3,11 @@
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from pksm.errors import PksmError
+from pksm.simulation.operations import Event
 
 if TYPE_CHECKING:
     from pksm.hosts.machine import Machine
@@ -44,7 +45,7 @@ def load_script(path: str) -> Workload:
     return workload
 
 
-def _run_script(path: str, source: bytes) -> Callable:
+def _run_script(path: str, source: bytes) -> Callable[..., Iterable[Event] | None]:
     """Run a file as a module and return its function workload."""
     module = sys.modules[SCRIPT] = types.ModuleType(SCRIPT)  # where a dataclass looks for its module
     module.__file__ = path

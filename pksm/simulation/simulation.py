@@ -34,7 +34,7 @@ class Simulation(Clock):
         sample_ms: int | None = None,
         end_ms: int | None = None,
         observers: Iterable[Observer] = (),
-        hold: Callable[[], AbstractContextManager] = nullcontext,
+        hold: Callable[[], AbstractContextManager[object]] = nullcontext,
         settings_of_others: Collection[str] = (),
     ) -> None:
         """Begin at 0 ms.

@@ -117,7 +117,7 @@ class Borrowed:
         for name, value in knobs.items():
             files.write(name, value)
 
-    def counters(self) -> dict[str, int | str]:
+    def counters(self) -> dict[str, int]:
         """Return the counters that this kernel has."""
         return files.counters()
 

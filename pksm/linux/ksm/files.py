@@ -79,9 +79,9 @@ def write(name: str, value: int | str) -> None:
         raise PksmError(f"{path_of(name)}: the kernel refuses {value}: {error.strerror}") from None
 
 
-def counters() -> dict[str, int | str]:
+def counters() -> dict[str, int]:
     """Return the counters that this kernel has."""
-    return {name: read(name) for name in COUNTERS if exists(name)}
+    return {name: int(read(name)) for name in COUNTERS if exists(name)}
 
 
 def knobs() -> dict[str, int | str]:

@@ -14,11 +14,8 @@ import numpy as np
 from pksm.arrays import BoolArray, Ids, IntArray, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
-from pksm.engine.checksums.adaptive import Adaptive
-from pksm.engine.checksums.plugins import Batch
 from pksm.engine.cost import Cost
 from pksm.engine.exclusive import exclusive
-from pksm.engine.native.checksums import Checksum
 from pksm.engine.settle import Rules, Settled, Verdict
 from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
@@ -51,7 +48,7 @@ class Ksmd(Daemon):
         host: MappingHost,
         tunables: KsmTunables | None = None,
         *,
-        checksum: Adaptive | Batch | Checksum | None = None,
+        checksum: native.AnyChecksum | None = None,
     ) -> None:
         self._host = host
         self.share_use(host)

@@ -1,14 +1,17 @@
 """Workloads of processes that fork, write and go: what a server with workers does to its memory."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from pksm.arrays import I64Array
 from pksm.simulation.operations import Event
 
 _ZERO, _SHARED = 0, 1  # content ids: the zero page; from here on those that many pages have
 CHURN_MS, CHURN_STEP_MS = 30_000, 487  # not in step with wake-ups
 
 
-def _mixed(rng, pages, own):
+def _mixed(rng: np.random.Generator, pages: int, own: int) -> I64Array:
     """Draw content ids: a fifth zero, two fifths of one page in 16 contents, the rest alone.
 
     own: the first of these.
@@ -21,15 +24,15 @@ def _mixed(rng, pages, own):
     return ids
 
 
-def _at(ms, op, process, **fields):
+def _at(ms: int | None, op: str, process: str, **fields: object) -> Event:
     return Event(ms, op, {"process": process, **fields})
 
 
-def _settled(label):
+def _settled(label: str) -> tuple[Event, Event]:
     return Event(None, "until_rest", {}), Event(None, "read", {"label": label})
 
 
-def fork_family(pages, seed, page_size):
+def fork_family(pages: int, seed: int, page_size: int) -> Iterator[Event]:
     """A process fills its memory and forks three children before anything is merged; then they write, then they go."""
     rng = np.random.default_rng(seed)
     yield _at(0, "spawn", "p0")
@@ -48,7 +51,7 @@ def fork_family(pages, seed, page_size):
     yield from _settled("alone again")
 
 
-def churn(pages, seed, page_size):
+def churn(pages: int, seed: int, page_size: int) -> Iterator[Event]:
     """A server and its workers for half a minute.
 
     Pages are rewritten in place, copied on write, written back, freed.
@@ -74,7 +77,7 @@ def churn(pages, seed, page_size):
     yield Event(CHURN_MS, "read", {"label": "half a minute"})
 
 
-def partly_opted_in(pages, seed, page_size):
+def partly_opted_in(pages: int, seed: int, page_size: int) -> Iterator[Event]:
     """A process opts in to a tenth of its memory, which is half pairs; the other nine tenths have nothing in common."""
     n = max(2, pages // 10)
     yield _at(0, "spawn", "p0")

@@ -8,10 +8,13 @@ The last 8 bytes of a page that is not zero are its label: a one-to-one function
 zero. So different ids mean different bytes for certain, at every page size, whatever the bytes before them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
+from pksm.arrays import I64Array, Ids, Pages, U8Array, U32Array, U64Array
 from pksm.errors import UsageError
 from pksm.simulation.workloads.names import LOADS
 
@@ -28,7 +31,7 @@ class Load:
     name: str
     contents: np.ndarray  # uint32 content id of each page: equal ids mean equal bytes, 0 is the zero page
 
-    def expected(self):
+    def expected(self) -> dict[str, int]:
         """Count pages, zero pages, contents (the zero page's included) and duplicates, as an exact scan must."""
         pages = len(self.contents)
         distinct = int(np.count_nonzero(np.bincount(self.contents)))
@@ -40,7 +43,7 @@ class Load:
         }
 
 
-def make(name, out, seed=0):
+def make(name: str, out: U8Array, seed: int = 0) -> Load:
     """Fill `out` with a load and return it.
 
     out: C-contiguous uint8 array (n_pages, page_size), page_size a power of two from 8; every byte is written.
@@ -73,7 +76,7 @@ def make(name, out, seed=0):
     return Load(name, contents)
 
 
-def _check(name, out, seed):
+def _check(name: str, out: object, seed: object) -> None:
     if name not in LOADS:
         raise UsageError(f"unknown load {name!r}: choose from {', '.join(LOADS)}")
     if not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -90,10 +93,10 @@ def _check(name, out, seed):
 class _Stream:
     """Raw random words that depend on load and seed alone."""
 
-    def __init__(self, name, seed):
+    def __init__(self, name: str, seed: int) -> None:
         self._bits = np.random.SFC64(np.random.SeedSequence([int(seed), ord(name)]))
 
-    def draw(self, *shape):
+    def draw(self, *shape: int) -> U64Array:
         """Return the next words of the stream, uint64 in this shape."""
         return self._bits.random_raw(int(np.prod(shape))).reshape(shape)
 
@@ -101,14 +104,14 @@ class _Stream:
 class _Painter:
     """Makes the bytes of contents, a block at a time."""
 
-    def __init__(self, stream, n_words):
+    def __init__(self, stream: _Stream, n_words: int) -> None:
         self._stream = stream
         self._n_words = n_words
         self._salt = stream.draw(1) >> np.uint64(32) << np.uint64(32)
         self._page = stream.draw(n_words)
         self._headers = stream.draw(N_HEADERS, n_words // 8)
 
-    def paint(self, kind, words, pages, ids):
+    def paint(self, kind: "Kind", words: U64Array, pages: Pages, ids: Ids) -> None:
         """Write contents `ids`, all of one kind, to `pages`."""
         step = max(1, BLOCK_BYTES // (8 * self._n_words))
         for start in range(0, len(pages), step):
@@ -117,13 +120,13 @@ class _Painter:
             block[:, -1] = labels
             words[pages[start : start + step]] = block
 
-    def random(self, labels):
+    def random(self, labels: U64Array) -> U64Array:
         return self._stream.draw(len(labels), self._n_words)
 
-    def alike(self, labels):
+    def alike(self, labels: U64Array) -> U64Array:
         return np.tile(self._page, (len(labels), 1))
 
-    def behind_zeros(self, labels):
+    def behind_zeros(self, labels: U64Array) -> U64Array:
         """Zero 0 to page_size - 8 bytes, all lengths equally likely; the label chooses."""
         block = self.random(labels)
         lengths = (labels >> np.uint64(32)) * np.uint64(8 * self._n_words - 7) >> np.uint64(32)
@@ -133,7 +136,7 @@ class _Painter:
         block[np.arange(len(block)), boundary] &= ~np.uint64(0) << ((lengths & np.uint64(7)) << np.uint64(3))
         return block
 
-    def pointers(self, labels):
+    def pointers(self, labels: U64Array) -> U64Array:
         """One of the shared headers, an eighth of the page, then addresses of 8-aligned things within 1 TiB."""
         block = self.random(labels)
         block >>= np.uint64(24)
@@ -142,7 +145,7 @@ class _Painter:
         block[:, : self._headers.shape[1]] = self._headers[labels % np.uint64(N_HEADERS)]
         return block
 
-    def _labels(self, ids):
+    def _labels(self, ids: Ids) -> U64Array:
         """Scramble 32 bits of seed and the id: every step can be undone and 0 alone gives 0."""
         x = self._salt | ids.astype(np.uint64)
         for shift, odd in ((32, 0x9E3779B97F4A7C15), (29, 0x243F6A8885A308D3)):
@@ -151,7 +154,7 @@ class _Painter:
         return x ^ (x >> np.uint64(32))
 
 
-def _copy(words, place, firsts, sizes):
+def _copy(words: U64Array, place: U32Array, firsts: I64Array, sizes: I64Array) -> None:
     """Copy each content from its first page to its others, block by block."""
     copied = np.flatnonzero(sizes > 1)
     if not len(copied):
@@ -168,26 +171,31 @@ def _copy(words, place, firsts, sizes):
 # Each mix returns the number of zero pages and its classes of contents: (kind, pages of each content).
 
 
-def _unique(kind):
+# Contents of a kind: how they are painted, and how many pages have each.
+Kind: TypeAlias = Callable[[_Painter, U64Array], U64Array]
+Mix: TypeAlias = tuple[int, list[tuple[Kind, I64Array]]]  # with the number of zero pages
+
+
+def _unique(kind: Kind) -> Callable[[int, _Stream], Mix]:
     return lambda n_pages, stream: (0, [(kind, _ones(n_pages))])
 
 
-def _half_in_pairs(n_pages, stream):
+def _half_in_pairs(n_pages: int, stream: _Stream) -> Mix:
     n_pairs = n_pages // 4
     return 0, [(_Painter.random, np.full(n_pairs, 2)), (_Painter.random, _ones(n_pages - 2 * n_pairs))]
 
 
-def _sixteens(n_pages, stream):
+def _sixteens(n_pages: int, stream: _Stream) -> Mix:
     full, rest = divmod(n_pages, 16)
     return 0, [(_Painter.random, np.array([16] * full + [rest] * (rest > 0), dtype=np.intp))]
 
 
-def _zero_and_unique(n_pages, stream):
+def _zero_and_unique(n_pages: int, stream: _Stream) -> Mix:
     n_zero = n_pages * 30 // 100
     return n_zero, [(_Painter.random, _ones(n_pages - n_zero))]
 
 
-def _realistic(n_pages, stream):
+def _realistic(n_pages: int, stream: _Stream) -> Mix:
     n_zero, n_prefixed, n_pointers = n_pages * 15 // 100, n_pages * 20 // 100, n_pages * 20 // 100
     groups = _group_sizes(n_pages * 25 // 100, stream)
     n_random = n_pages - n_zero - n_prefixed - n_pointers - int(groups.sum())
@@ -199,7 +207,7 @@ def _realistic(n_pages, stream):
     ]
 
 
-def _group_sizes(n_pages, stream):
+def _group_sizes(n_pages: int, stream: _Stream) -> I64Array:
     """Draw sizes 2 to 32, equally likely; the last one is what is left. A single page left over is not used."""
     sizes = 2 + ((stream.draw(n_pages // 2 + 1) >> np.uint64(32)) * np.uint64(31) >> np.uint64(32)).astype(np.intp)
     ends = np.cumsum(sizes)
@@ -208,11 +216,11 @@ def _group_sizes(n_pages, stream):
     return np.append(sizes[:n_full], rest) if rest > 1 else sizes[:n_full]
 
 
-def _ones(n):
+def _ones(n: int) -> I64Array:
     return np.ones(n, dtype=np.intp)
 
 
-_MIXES = {
+_MIXES: dict[str, Callable[[int, _Stream], Mix]] = {
     "a": _unique(_Painter.random),
     "b": _half_in_pairs,
     "c": _sixteens,

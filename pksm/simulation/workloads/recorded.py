@@ -7,8 +7,11 @@ the head of the list of pages to recheck. Readings have the labels of the record
 one is called "series".
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from pksm.arrays import I64Array
 from pksm.simulation.operations import Event
 from pksm.simulation.workloads.names import RECORDED
 
@@ -17,11 +20,11 @@ SETTLED_MS = 2500
 INIT_CONTENT = 4_000_000  # ids that no workload uses
 
 
-def _do(op, **fields):
+def _do(op: str, **fields: object) -> Event:
     return Event(None, op, fields)
 
 
-def events(name, size=None):
+def events(name: str, size: int | None = None) -> Iterator[Event]:
     """Yield the Events of a workload of RECORDED. size: of its main part, in its maker's own unit; None: as recorded."""
     known = RECORDED[name]
     yield _do("spawn", process="init")
@@ -38,38 +41,38 @@ def events(name, size=None):
 # ---- words of which workloads are made ----
 
 
-def _read(label):
+def _read(label: str) -> Event:
     return _do("read", label=label)
 
 
-def _settled(label):
+def _settled(label: str) -> Iterator[Event]:
     yield _do("until_rest", quiet_ms=SETTLED_MS)
     yield _read(label)
 
 
-def _set(name, value):
+def _set(name: str, value: int) -> Event:
     return _do("set", name=name, value=value)
 
 
-def _mapped(process, n, name="all", **kind):
+def _mapped(process: str, n: int, name: str = "all", **kind: bool) -> Iterator[Event]:
     yield _do("mmap", process=process, n=n, name=name, **kind)
 
 
-def _written(process, name, ids, first=0):
+def _written(process: str, name: str, ids: I64Array | list[int] | range, first: int = 0) -> Iterator[Event]:
     yield _do("write", process=process, address=name, content=[int(id) for id in ids], first=first)
 
 
-def _filled(process, ids, name="all", **kind):
+def _filled(process: str, ids: I64Array | list[int] | range, name: str = "all", **kind: bool) -> Iterator[Event]:
     """A new mapping full of pages."""
     yield from _mapped(process, len(ids), name, **kind)
     yield from _written(process, name, ids)
 
 
-def _patched(process, pages, word=0, value=1, name="all"):
+def _patched(process: str, pages: range, word: int = 0, value: int = 1, name: str = "all") -> Iterator[Event]:
     yield _do("patch", process=process, address=name, patches=[[int(page), int(word), value] for page in pages])
 
 
-def _run_from_rest(ids, label="settled", first_label="alloc_run0"):
+def _run_from_rest(ids: I64Array, label: str = "settled", first_label: str = "alloc_run0") -> Iterator[Event]:
     """Fill while pksmd is stopped, and let it run."""
     yield _do("spawn", process="p0")
     yield _set("run", 0)
@@ -80,19 +83,19 @@ def _run_from_rest(ids, label="settled", first_label="alloc_run0"):
     yield from _settled(label)
 
 
-def _exit(*processes):
+def _exit(*processes: str) -> Iterator[Event]:
     for process in processes:
         yield _do("exit", process=process)
 
 
-def _pairs(n):
+def _pairs(n: int) -> I64Array:
     return np.repeat(np.arange(1, n + 1), 2)
 
 
 # ---- the workloads, each of a size in its own unit ----
 
 
-def w1(size):
+def w1(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", range(1, size + 1))
@@ -107,22 +110,22 @@ def w1(size):
     yield from _exit("p0")
 
 
-def w2(size):
+def w2(size: int) -> Iterator[Event]:
     yield from _run_from_rest(np.arange(size) % (size // 2) + 1)
     yield from _exit("p0")
 
 
-def w2_adjacent(size):
+def w2_adjacent(size: int) -> Iterator[Event]:
     yield from _run_from_rest(_pairs(size // 2))
     yield from _exit("p0")
 
 
-def w3(size):
+def w3(size: int) -> Iterator[Event]:
     yield from _run_from_rest(np.arange(size) % (size // 16) + 1)
     yield from _exit("p0")
 
 
-def w4(size):
+def w4(size: int) -> Iterator[Event]:
     half, quarter = size // 2, size // 4
     yield from _run_from_rest(np.zeros(size, int))
     yield from _written("p0", "all", range(1, half + 1))
@@ -137,7 +140,7 @@ def w4(size):
     yield from _exit("p0")
 
 
-def w5a(size):
+def w5a(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield from _filled("p0", _pairs(size // 2))
     yield from _settled("merged")
@@ -152,7 +155,7 @@ def w5a(size):
     yield from _exit("p0")
 
 
-def w5b(size):
+def w5b(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", _pairs(size // 2))
@@ -168,7 +171,7 @@ def w5b(size):
     yield from _exit("p0")
 
 
-def w5c(size):
+def w5c(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield from _filled("p0", [0] * size)
     yield from _settled("merged0")
@@ -182,7 +185,7 @@ def w5c(size):
     yield from _exit("p0")
 
 
-def w6(size):
+def w6(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield from _filled("p0", _pairs(size // 2))
     yield from _settled("merged")
@@ -199,7 +202,7 @@ def w6(size):
     yield from _exit("p0")
 
 
-def w8_small(size):
+def w8_small(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield from _filled("p0", _pairs(size // 2))
     yield from _mapped("p0", 40, "volatile")
@@ -217,7 +220,7 @@ def w8_small(size):
     yield from _exit("p0")
 
 
-def w9(size):
+def w9(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", _pairs(size // 2))
@@ -230,7 +233,7 @@ def w9(size):
     yield from _exit("p0")
 
 
-def w11(size):
+def w11(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", _pairs(size // 2))
@@ -241,7 +244,7 @@ def w11(size):
     yield from _exit("p0")
 
 
-def w12(size):
+def w12(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", _pairs(size // 2))
@@ -255,7 +258,7 @@ def w12(size):
     yield from _exit("p0")
 
 
-def w12_triples(size):
+def w12_triples(size: int) -> Iterator[Event]:
     third = size // 3
     yield _do("spawn", process="p0")
     yield _set("run", 0)
@@ -268,21 +271,21 @@ def w12_triples(size):
     yield from _exit("p0")
 
 
-def w13_stack(size):
+def w13_stack(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield from _filled("p0", np.arange(size) % (size // 2) + 1, stack=True)
     yield from _settled("stack_settled")
     yield from _exit("p0")
 
 
-def w13_heap(size):
+def w13_heap(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield from _filled("p0", np.arange(size) % (size // 2) + 1)
     yield from _settled("heap_settled")
     yield from _exit("p0")
 
 
-def w13_readfault(size):
+def w13_readfault(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield from _mapped("p0", size)
     yield _do("touch", process="p0", address="all", n=size)
@@ -292,7 +295,7 @@ def w13_readfault(size):
     yield from _exit("p0")
 
 
-def w15(size):
+def w15(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield _set("run", 0)
     yield from _filled("p0", [0] * size)
@@ -303,7 +306,7 @@ def w15(size):
     yield from _exit("p0")
 
 
-def w18(size):
+def w18(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     yield from _filled("p0", range(1, size + 1))
     yield from _settled("unique_settled")
@@ -316,7 +319,7 @@ def w18(size):
     yield from _exit("p0")
 
 
-def w20(size):
+def w20(size: int) -> Iterator[Event]:
     groups = np.repeat(np.arange(1, 4 * size + 1), np.repeat([2, 3, 4, 5], size))
     yield _do("spawn", process="p0")
     yield from _filled("p0", groups)
@@ -329,7 +332,7 @@ def w20(size):
     yield from _exit("p0")
 
 
-def w23(size):
+def w23(size: int) -> Iterator[Event]:
     yield _do("spawn", process="B")
     yield from _filled("B", range(1, size + 1))
     yield _do("fork", process="B", child="child")
@@ -344,7 +347,7 @@ def w23(size):
     yield from _settled("all_dead")
 
 
-def w26(size):
+def w26(size: int) -> Iterator[Event]:
     yield _do("spawn", process="p0")
     for n in range(1, size + 1):
         yield _set("run", 0)

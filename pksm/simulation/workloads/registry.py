@@ -1,5 +1,6 @@
 """Workloads by name: what a simulation plays."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from pksm.simulation.workloads.loads import make
 from pksm.simulation.workloads.names import LOADS, RECORDED, WORKLOADS
 
 
-def events(name, pages=65536, seed=0, page_size=4096):
+def events(name: str, pages: int = 65536, seed: int = 0, page_size: int = 4096) -> Iterator[Event]:
     """Return an iterator of the Events of a workload. UsageError for an unknown name or number of pages.
 
     pages: what it has to do with, about; a workload that was measured has its own. seed: of what is random in it.
@@ -23,7 +24,7 @@ def events(name, pages=65536, seed=0, page_size=4096):
     return MAKERS[name](pages, seed, page_size)
 
 
-def _load(name, pages, seed, page_size):
+def _load(name: str, pages: int, seed: int, page_size: int) -> Iterator[Event]:
     """A static load, written by one process, until it has settled."""
     contents = np.empty((pages, page_size), np.uint8)
     make(name, contents, seed)
@@ -35,7 +36,7 @@ def _load(name, pages, seed, page_size):
     yield Event(None, "read", {"label": "settled"})
 
 
-def _recorded(name, pages, seed, page_size):
+def _recorded(name: str, pages: int, seed: int, page_size: int) -> Iterator[Event]:
     """A workload as it was recorded in a kernel, at its own size."""
     return recorded.events(name)
 

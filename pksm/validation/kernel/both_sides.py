@@ -1,12 +1,17 @@
 """Processes on both sides: real ones under the kernel's ksmd, simulated ones under ours, with the same memory."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 
+from pksm.arrays import IntArray, U8Array
 from pksm.errors import PksmError
 from pksm.hosts.machine import Machine
 from pksm.hosts.machine.content import pages_of
+from pksm.hosts.machine.mm import Mm
 from pksm.linux import memory_limits
-from pksm.linux.ksm.borrow import EVERYTHING
+from pksm.linux.ksm.borrow import EVERYTHING, Borrowed
 from pksm.linux.ksm.files import ksm_stat
 from pksm.policies.ksmd import tunables as ksm_tunables
 from pksm.policies.ksmd.counters import ITEM_BYTES
@@ -33,49 +38,49 @@ GROWING = ("pages_scanned", "pages_skipped")  # never cleared by the kernel: com
 class Both:
     """A process on both sides. Addresses in bytes, n in pages, as Machine and LiveProcess have them."""
 
-    def __init__(self, pair, live, mm):
+    def __init__(self, pair: "Pair", live: LiveProcess, mm: Mm) -> None:
         self._pair, self.live, self.mm = pair, live, mm
 
-    def mmap(self, address, n):
+    def mmap(self, address: int, n: int) -> None:
         """Map n pages, mergeable."""
         self.live.mmap(address, n)
         self._pair.machine.mmap(self.mm, n, address, mergeable=True)
 
-    def write(self, address, pages):
+    def write(self, address: int, pages: U8Array | Sequence[int] | IntArray) -> None:
         """Write whole pages: uint8 (n, 4096), or content ids."""
-        pages = pages_of(pages, PAGE_SIZE) if np.ndim(pages) == 1 else pages
-        self.live.write(address, np.ascontiguousarray(pages))
-        self._pair.machine.write(self.mm, address, pages)
+        octets = pages_of(pages, PAGE_SIZE) if np.ndim(pages) == 1 else np.asarray(pages)
+        self.live.write(address, np.ascontiguousarray(octets))
+        self._pair.machine.write(self.mm, address, octets)
 
-    def munmap(self, address, n):
+    def munmap(self, address: int, n: int) -> None:
         """Unmap n pages."""
         self.live.munmap(address, n)
         self._pair.machine.munmap(self.mm, address, n)
 
-    def mremap(self, address, n, new_address):
+    def mremap(self, address: int, n: int, new_address: int) -> None:
         """Move n pages."""
         self.live.mremap(address, n, new_address)
         self._pair.machine.mremap(self.mm, address, n, new_address)
 
-    def madvise(self, address, n, advice):
+    def madvise(self, address: int, n: int, advice: str) -> None:
         """Advise on n pages."""
         self.live.madvise(address, n, advice)
         self._pair.machine.madvise(self.mm, address, n, advice)
 
-    def mprotect(self, address, n, writable):
+    def mprotect(self, address: int, n: int, writable: bool) -> None:
         """Make n pages writable, or read-only."""
         self.live.mprotect(address, n, writable)
         self._pair.machine.mprotect(self.mm, address, n, writable)
 
-    def fork(self):
+    def fork(self) -> "Both":
         """Return a child on both sides."""
         return self._pair.add(self.live.fork(), self._pair.machine.fork(self.mm))
 
-    def exit(self):
+    def exit(self) -> None:
         """End it on both sides."""
         self._pair.drop(self)
 
-    def check_bytes(self, address, n):
+    def check_bytes(self, address: int, n: int) -> None:
         """Raise PksmError unless n pages hold the same bytes on both sides."""
         if self.live.read(address, n) != self._pair.machine.read(self.mm, address, n).tobytes():
             raise PksmError(f"process {self.live.pid}: the bytes at {address:#x} differ from the simulation's")
@@ -87,51 +92,52 @@ class Pair:
     ksm: Borrowed; frames: of the simulated machine; knobs: of both, the kernel's defaults for the others.
     """
 
-    def __init__(self, ksm, frames, **knobs):
-        self._ksm, self._processes, self._knobs = ksm, [], knobs
-        self._watched = []  # (process id, mm) of processes that are not ours to end
+    def __init__(self, ksm: Borrowed, frames: int, **knobs: Any) -> None:
+        self._ksm, self._knobs = ksm, knobs
+        self._processes: list[Both] = []
+        self._watched: list[tuple[int, Mm]] = []  # (process id, mm) of processes that are not ours to end
         memory_limits.require(frames * PAGE_SIZE, "compare fewer pages")
         self.machine = Machine(frames, PAGE_SIZE)
         tunables = ksm_tunables.preset("ksm-6.11").with_(**{"pages_to_scan": EVERYTHING, **knobs})
         self.ksmd = Ksmd(self.machine, tunables)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._ksm.reset(**self._knobs)
         self._start = self._ksm.counters()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         for process in self._processes:
             process.live.exit()
         self._processes = []
         self._ksm.reset()
 
-    def spawn(self):
+    def spawn(self) -> Both:
         """Return a process on both sides."""
         return self.add(LiveProcess(), self.machine.spawn())
 
-    def add(self, live, mm):
+    def add(self, live: LiveProcess, mm: Mm) -> Both:
         """Return what is one process on both sides."""
         self._processes.append(Both(self, live, mm))
         return self._processes[-1]
 
-    def drop(self, process):
+    def drop(self, process: Both) -> None:
         """End a process on both sides."""
         self._processes.remove(process)
         process.live.exit()
         self.machine.exit(process.mm)
 
-    def watch(self, pid, mm):
+    def watch(self, pid: int, mm: Mm) -> None:
         """Compare a process that somebody else has started, and its simulated twin, too."""
         self._watched.append((pid, mm))
 
-    def scan(self, scans=1):
+    def scan(self, scans: int = 1) -> None:
         """Let both make full scans."""
         self._ksm.scan(scans)
         for _ in range(scans):
             self.ksmd.wake()
 
-    def scan_pages(self, pages):
+    def scan_pages(self, pages: int) -> None:
         """Let both wake up once and visit that many pages at most."""
         before = self.ksmd.tunables
         self._ksm.scan_pages(pages)
@@ -139,9 +145,10 @@ class Pair:
         self.ksmd.wake()
         self.ksmd.tunables = before
 
-    def set(self, **knobs):
+    def set(self, **knobs: Any) -> bool:
         """Set knobs on both sides. Return whether they were taken; PksmError if only one side refuses."""
-        before, refusals = self.ksmd.tunables, []
+        before = self.ksmd.tunables
+        refusals: list[str | None] = []
         for set_side in (self._ksm.set, self._set_ours):
             try:
                 set_side(**knobs)
@@ -153,16 +160,16 @@ class Pair:
             raise PksmError(f"{knobs} with {before}: the kernel: {kernel or 'taken'}; ours: {ours or 'taken'}")
         return not kernel
 
-    def _set_ours(self, **knobs):
+    def _set_ours(self, **knobs: Any) -> None:
         self.ksmd.tunables = self.ksmd.tunables.with_(**knobs)
 
-    def unmerge(self):
+    def unmerge(self) -> None:
         """Unmerge everything on both sides, by run=2; the next scan begins anew."""
         self._ksm.unmerge()
         self._set_ours(run=2)
         self._set_ours(run=1)
 
-    def compare(self):
+    def compare(self) -> dict[str, tuple[int, int]]:
         """Return {counter: (kernel, ours)} of all that is compared; those of a process with its number behind."""
         kernel, ours = self._ksm.counters(), self.ksmd.counters()
         rows = {
@@ -177,10 +184,10 @@ class Pair:
             live, simulated = ksm_stat(pid), self.ksmd.process_stat(mm.id)
             for name in PROCESS_COUNTERS:
                 if name in live:
-                    rows[f"{name} ({number})"] = (live[name], simulated[name])
+                    rows[f"{name} ({number})"] = (int(live[name]), simulated[name])
         return rows
 
-    def check_bytes(self):
+    def check_bytes(self) -> None:
         """Raise PksmError unless every process sees the same bytes on both sides, wherever it has memory."""
         for process in self._processes:
             for vma in process.mm.vmas:

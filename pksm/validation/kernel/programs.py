@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from pksm.errors import PksmError, UnsupportedError
@@ -18,17 +19,18 @@ _PR_SET_PDEATHSIG, _PR_SET_MEMORY_MERGE = 1, 67
 
 
 @contextmanager
-def interpreters(n=3):
+def interpreters(n: int = 3) -> Iterator[list[int]]:
     """n interpreters with some modules and strings, standing still: their process ids."""
     with ExitStack() as stack:
         started = [stack.enter_context(_opted_in(isolated.command(interpreter.__file__))) for _ in range(n)]
         for process in started:
+            assert process.stdout  # a pipe
             process.stdout.readline()
         yield _stopped([process.pid for process in started])
 
 
 @contextmanager
-def redis_servers(n=2):
+def redis_servers(n: int = 2) -> Iterator[list[int]]:
     """n redis servers, empty, standing still: their process ids. UnsupportedError where redis-server is missing."""
     server = shutil.which("redis-server")
     if server is None:
@@ -49,11 +51,11 @@ def redis_servers(n=2):
 
 
 @contextmanager
-def _opted_in(command):
+def _opted_in(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     """Start a program all of whose memory may be merged, and end it."""
     prctl = ctypes.CDLL(None).prctl
 
-    def opt_in():
+    def opt_in() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a stopped one would not see its input end
         prctl(_PR_SET_MEMORY_MERGE, 1, 0, 0, 0)
 
@@ -67,7 +69,7 @@ def _opted_in(command):
         process.communicate()
 
 
-def _stopped(pids):
+def _stopped(pids: list[int]) -> list[int]:
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
         while not tasks.stand_still(pid):

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from typing import Any
 
 MERGEABLE, UNMERGEABLE, NOHUGEPAGE, DONTNEED = 12, 13, 15, 4
 _PAGE_SIZE, _LRU_BATCH = 4096, 31
@@ -20,13 +21,13 @@ _MAP_FIXED_NOREPLACE, _MREMAP_MAYMOVE, _MREMAP_FIXED = 0x100000, 1, 2
 class _Servant:
     """The process's own side."""
 
-    def __init__(self, control):
+    def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._libc = ctypes.CDLL(None, use_errno=True)
         for name in ("mmap", "mremap"):
             getattr(self._libc, name).restype = ctypes.c_void_p
 
-    def serve(self):
+    def serve(self) -> None:
         while True:
             message, fds, _, _ = socket.recv_fds(self._control, 4096, 1)
             order = json.loads(message) if message else {"do": "exit"}
@@ -43,41 +44,41 @@ class _Servant:
             if answer.get("result") != "served":
                 self._control.send(json.dumps(answer).encode())
 
-    def _call(self, name, *arguments):
+    def _call(self, name: str, *arguments: Any) -> Any:
         result = getattr(self._libc, name)(*map(ctypes.c_ulong, arguments))
         if result in (-1, ctypes.c_void_p(-1).value):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return result
 
-    def _nothing(self):
+    def _nothing(self) -> None:
         pass
 
-    def _mmap(self, address, size):
+    def _mmap(self, address: int, size: int) -> None:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED_NOREPLACE
         self._call("mmap", address, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, (1 << 64) - 1, 0)
         self._call("madvise", address, size, NOHUGEPAGE)
         self._call("madvise", address, size, MERGEABLE)
 
-    def _write(self, handle, address, size):
+    def _write(self, handle: int, address: int, size: int) -> None:
         with mmap.mmap(handle, size) as view:
             source = (ctypes.c_char * size).from_buffer(view)
             ctypes.memmove(address, source, size)
             del source
 
-    def _munmap(self, address, size):
+    def _munmap(self, address: int, size: int) -> None:
         self._call("munmap", address, size)
 
-    def _mremap(self, address, size, to):
+    def _mremap(self, address: int, size: int, to: int) -> None:
         self._call("mremap", address, size, size, _MREMAP_MAYMOVE | _MREMAP_FIXED, to)
 
-    def _madvise(self, address, size, advice):
+    def _madvise(self, address: int, size: int, advice: int) -> None:
         self._call("madvise", address, size, advice)
 
-    def _mprotect(self, address, size, protection):
+    def _mprotect(self, address: int, size: int, protection: int) -> None:
         self._call("mprotect", address, size, protection)
 
-    def _fork(self, handle):
+    def _fork(self, handle: int) -> Any:
         pid = os.fork()
         if pid:
             return pid
@@ -86,7 +87,7 @@ class _Servant:
         return "served"
 
 
-def _flush_lru_batch():
+def _flush_lru_batch() -> None:
     """Push the pages just faulted in on to the LRU lists, by others behind them.
 
     Up to 31 wait in a batch of the processor's, each with a reference more, and ksmd, which empties the batches only

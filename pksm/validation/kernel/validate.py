@@ -6,21 +6,24 @@ at rest, when nothing has changed over two full scans.
 
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 import numpy as np
 
+from pksm.arrays import IntArray, U8Array
 from pksm.documents import ValidateDocument
 from pksm.errors import PksmError, UnsupportedError, UsageError
 from pksm.linux.ksm import Borrowed
 from pksm.linux.proc.mergeable import mergeable_memory
 from pksm.simulation.workloads import LOADS
 from pksm.simulation.workloads.loads import make
-from pksm.validation.kernel.both_sides import GROWING, PAGE_SIZE, Pair
+from pksm.validation.kernel.both_sides import GROWING, PAGE_SIZE, Both, Pair
 from pksm.validation.kernel.programs import interpreters, redis_servers
 
-SCHEMA = "pksm.validate/1"
+SCHEMA: Final = "pksm.validate/1"
 BASE = 0x100000000000  # where memory is mapped on both sides
 DEFAULT_PAGES = 16384
 MOST_OF_PROGRAMS = 65536  # pages: more than the programs below have
@@ -33,32 +36,32 @@ class Workload:
     """play(pair, pages, seed); static: memory holds still while it is scanned; knobs: of both sides."""
 
     text: str
-    play: Callable
+    play: "Callable[[Watch, int, int], None]"
     static: bool = True
-    knobs: dict = field(default_factory=lambda: {"smart_scan": 0})
+    knobs: dict[str, int] = field(default_factory=lambda: {"smart_scan": 0})
     is_real: bool = False
 
 
 class Watch:
     """What a workload is played on: a Pair whose every scan is compared."""
 
-    def __init__(self, pair):
+    def __init__(self, pair: Pair) -> None:
         self._pair = pair
         self.scans = self.different = 0
-        self.rows = {}
+        self.rows: dict[str, tuple[int, int]] = {}
 
-    def spawn(self):
+    def spawn(self) -> Both:
         """Return a process on both sides."""
         return self._pair.spawn()
 
-    def spawn_with(self, pages):
+    def spawn_with(self, pages: U8Array | Sequence[int] | IntArray) -> Both:
         """Return a process on both sides that has written these pages from BASE on."""
         process = self.spawn()
         process.mmap(BASE, len(pages))
         process.write(BASE, pages)
         return process
 
-    def adopt(self, pid):
+    def adopt(self, pid: int) -> None:
         """Let the simulation have a process with the memory that a real one has."""
         machine = self._pair.machine
         mm = machine.spawn()
@@ -69,7 +72,7 @@ class Watch:
                     machine.write(mm, int(virtual[run[0]]) * PAGE_SIZE, pages[run])
         self._pair.watch(pid, mm)
 
-    def scan(self, scans=1, pages=None):
+    def scan(self, scans: int = 1, pages: int | None = None) -> None:
         """Let both scan, and compare; pages: wake-ups of so many pages instead of full scans."""
         for _ in range(scans):
             self._pair.scan() if pages is None else self._pair.scan_pages(pages)
@@ -77,7 +80,7 @@ class Watch:
             self.scans += 1
             self.different += any(kernel != ours for kernel, ours in self.rows.values())
 
-    def rest(self):
+    def rest(self) -> None:
         """Let both scan until the kernel's counters stay the same over two full scans. PksmError if they never do."""
         before = None
         for _ in range(SCANS_TO_REST):
@@ -88,19 +91,19 @@ class Watch:
             before = now
         raise PksmError(f"ksmd was not at rest after {SCANS_TO_REST} full scans")
 
-    def check_bytes(self):
+    def check_bytes(self) -> None:
         """Raise PksmError unless all processes read the same on both sides."""
         self._pair.check_bytes()
 
 
-def _load(name, watch, n, seed):
+def _load(name: str, watch: Watch, n: int, seed: int) -> None:
     pages = np.empty((n, PAGE_SIZE), np.uint8)
     make(name, pages, seed)
     watch.spawn_with(pages)
     watch.rest()
 
 
-def _family(watch, n, seed):
+def _family(watch: Watch, n: int, seed: int) -> tuple[Both, IntArray]:
     """A process and three forks of it: a third of the pages empty or equal."""
     ids = np.arange(1, n // 4 + 1)
     ids[: n // 12] = 7
@@ -108,14 +111,14 @@ def _family(watch, n, seed):
     return parent, ids
 
 
-def _fork_before(watch, n, seed):
+def _fork_before(watch: Watch, n: int, seed: int) -> None:
     parent, _ = _family(watch, n, seed)
     for _ in range(3):
         parent.fork()
     watch.rest()
 
 
-def _fork_after(watch, n, seed):
+def _fork_after(watch: Watch, n: int, seed: int) -> None:
     parent, ids = _family(watch, n, seed)
     watch.rest()
     child = parent.fork()
@@ -126,28 +129,28 @@ def _fork_after(watch, n, seed):
     watch.rest()
 
 
-def _write_after(watch, n, seed):
+def _write_after(watch: Watch, n: int, seed: int) -> None:
     process = watch.spawn_with(np.arange(n) % (n // 4) + 1)
     watch.rest()
     process.write(BASE + PAGE_SIZE, np.arange(n // 2) + n)
     watch.rest()
 
 
-def _unmap_after(watch, n, seed):
+def _unmap_after(watch: Watch, n: int, seed: int) -> None:
     process = watch.spawn_with(np.arange(n) % (n // 4) + 1)
     watch.rest()
     process.munmap(BASE + n // 8 * PAGE_SIZE, n // 2)
     watch.rest()
 
 
-def _move(watch, n, seed):
+def _move(watch: Watch, n: int, seed: int) -> None:
     process = watch.spawn_with(np.arange(n) % (n // 4) + 1)
     watch.rest()
     process.mremap(BASE, n, BASE + 2 * n * PAGE_SIZE)
     watch.rest()
 
 
-def _crowds(watch, n, seed):
+def _crowds(watch: Watch, n: int, seed: int) -> None:
     """Few contents, each many times what one stable page takes; then half of it goes."""
     process = watch.spawn_with(np.arange(n) % max(1, n // 1024) + 1)
     watch.rest()
@@ -155,7 +158,7 @@ def _crowds(watch, n, seed):
     watch.rest()
 
 
-def _volatile(watch, n, seed):
+def _volatile(watch: Watch, n: int, seed: int) -> None:
     """A quarter of the pages is written between any two scans, some of it what others have."""
     random = np.random.default_rng(seed)
     process = watch.spawn_with(np.arange(n) % (n // 2) + 1)
@@ -165,7 +168,7 @@ def _volatile(watch, n, seed):
         watch.scan()
 
 
-def _in_steps(watch, n, seed):
+def _in_steps(watch: Watch, n: int, seed: int) -> None:
     """Wake-ups that visit a part of the memory, with writes between."""
     process = watch.spawn_with(np.arange(n) % (n // 3) + 1)
     for step in range(20):
@@ -173,14 +176,14 @@ def _in_steps(watch, n, seed):
         process.write(BASE + step * PAGE_SIZE, np.arange(n // 16) + step)
 
 
-def _skips(watch, n, seed):
+def _skips(watch: Watch, n: int, seed: int) -> None:
     pages = np.empty((n, PAGE_SIZE), np.uint8)
     make("f", pages, seed)
     watch.spawn_with(pages)
     watch.scan(24)
 
 
-def _programs(start, watch, n, seed):
+def _programs(start: Callable[[], AbstractContextManager[list[int]]], watch: Watch, n: int, seed: int) -> None:
     with start() as pids:
         for pid in pids:
             watch.adopt(pid)
@@ -222,7 +225,7 @@ def validate(
         raise UsageError(f"unknown workload {unknown[0]!r}: choose from {', '.join(WORKLOADS)}")
     if not 64 <= pages <= 1 << 20:
         raise UsageError(f"{pages} pages: must be from 64 to {1 << 20}")
-    document = {
+    document: ValidateDocument = {
         "schema": SCHEMA,
         "kernel": platform.release(),
         "pages": pages,
@@ -231,6 +234,7 @@ def validate(
         "skipped": [],
         "rows": [],
         "warnings": [],
+        "equal": False,
     }
     with Borrowed() as ksm:
         document["warnings"] = ksm.warnings
@@ -244,7 +248,7 @@ def validate(
     return document
 
 
-def _play(document, ksm, name, workload, pages, seed):
+def _play(document: ValidateDocument, ksm: Borrowed, name: str, workload: Workload, pages: int, seed: int) -> None:
     with Pair(ksm, max(4 * pages, MOST_OF_PROGRAMS if workload.is_real else 0), **workload.knobs) as pair:
         watch = Watch(pair)
         workload.play(watch, pages, seed)

@@ -5,7 +5,8 @@ from typing import Any
 
 from pksm.documents import TruthDocument
 from pksm.errors import UsageError
-from pksm.validation.recorded.traces import Row, agreement, read_traces, replay
+from pksm.validation.recorded.traces import Row as TraceRow
+from pksm.validation.recorded.traces import agreement, read_traces, replay
 from pksm.validation.recorded.workloads import compare
 
 SCHEMA = "pksm.truth/1"
@@ -35,14 +36,15 @@ def truth(
     if traces is not None and names:
         raise UsageError("a file of traces is compared alone: leave out the workloads")
     if traces is None:
-        rows = compare(names, preset, lambda kernel, name: progress(f"{kernel}: {name}"))
+        rows = compare([*names], preset, lambda kernel, name: progress(f"{kernel}: {name}"))
         return _document(rows, explained=sum(bool(row.note) for row in rows))
-    rows = _replayed(traces, preset, progress)
-    return _document(rows) | {"readings": agreement(rows)}
+    replayed = _replayed(traces, preset, progress)
+    return _document(replayed) | {"readings": agreement(replayed)}
 
 
-def _replayed(path: str, preset: Any, progress: Callable[[str], object]) -> list[Row]:
-    known, rows = read_traces(path), []
+def _replayed(path: str, preset: Any, progress: Callable[[str], object]) -> list[TraceRow]:
+    known = read_traces(path)
+    rows: list[TraceRow] = []
     for number, trace in enumerate(known, 1):
         progress(f"trace {number:,} of {len(known):,}")
         rows += replay(trace, preset)
@@ -51,7 +53,7 @@ def _replayed(path: str, preset: Any, progress: Callable[[str], object]) -> list
     return rows
 
 
-def _document(rows: list, explained: int = 0) -> Any:
+def _document(rows: Sequence[Any], explained: int = 0) -> Any:
     """The document of rows. explained: how many of the numbers that differ do so for a known reason."""
     equal = sum(row.kernel_value == row.ours for row in rows)
     return {

@@ -5,8 +5,11 @@ and the frames in use before pksmd runs and after. What the operations mean, and
 were recorded: pksmd is stopped during the operations, then wakes at once and so often as the recording says.
 """
 
+from __future__ import annotations
+
 import json
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +22,10 @@ from pksm.simulation.simulation import Simulation
 from pksm.simulation.trace import read_lines
 from pksm.simulation.workloads.recorded import INIT_CONTENT
 from pksm.validation.recorded.workloads import COUNTERS, preset_of
+
+if TYPE_CHECKING:
+    from pksm.policies.pksmd.tunables import Tunables
+
 
 PAGE_SIZE = 4096
 REGION, REGION_BYTES = 0x500000000000, 0x10000000
@@ -38,7 +45,7 @@ class Row(NamedTuple):
     ours: int
 
 
-def read_traces(path):
+def read_traces(path: str) -> list[dict[str, Any]]:
     """Return the traces of a file of JSON lines, as dicts. PksmError that names the line of whatever is wrong."""
     traces = []
     for number, line in enumerate(read_lines(path), 1):
@@ -59,7 +66,10 @@ _FIELDS = {"kernel": str, "id": str, "tunables": dict, "sampled_words": list, "b
 _ROUND = {"ops": list, "before_scan": dict, "frames_before": int, "read": dict, "frames_total": int, "wakeups_est": int}
 
 
-def _check(trace, where):
+def _check(
+    trace: Any,
+    where: str,
+) -> None:
     """Raise PksmError unless a trace has the fields that a replay reads."""
     _check_fields(trace, _FIELDS, where)
     _check_fields(trace["baseline_raw"], {"pages_unshared": int}, f"{where}: baseline_raw")
@@ -72,7 +82,11 @@ def _check(trace, where):
             _check_fields(round[when], dict.fromkeys(COUNTERS, int), f"{at}: {when}")
 
 
-def _check_fields(record, kinds, where):
+def _check_fields(
+    record: Any,
+    kinds: Mapping[str, type],
+    where: str,
+) -> None:
     if not isinstance(record, dict):
         raise PksmError(f"{where}: must be an object")
     for name, kind in kinds.items():
@@ -85,56 +99,56 @@ def _check_fields(record, kinds, where):
 # ---- operations ----
 
 
-def events_of(op):
+def events_of(op: Sequence[Any]) -> Iterator[Event]:
     """Yield the Events of one recorded operation. UsageError if there is no such operation."""
     name, process, *rest = op
     if name not in _OPERATIONS:
         raise UsageError(f"unknown operation {name!r}: choose from {', '.join(_OPERATIONS)}")
-    for op, fields in _OPERATIONS[name](*rest):
-        yield Event(None, op, {"process": f"p{process}"} | fields)
+    for done, fields in _OPERATIONS[name](*rest):
+        yield Event(None, done, {"process": f"p{process}"} | fields)
 
 
-def _at(region, first):
+def _at(region: int, first: int) -> dict[str, int]:
     return {"address": REGION + region * REGION_BYTES, "first": first}
 
 
-def _mmap(region, n):
+def _mmap(region: int, n: int) -> Iterator[tuple[str, dict[str, int]]]:
     yield "mmap", {"address": REGION + region * REGION_BYTES, "n": n}
 
 
-def _fill(region, first, n, what):
+def _fill(region: int, first: int, n: int, what: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     content = what["list"] if "list" in what else {"base": what["base"], "mod": what["mod"]}
     yield "write", _at(region, first) | {"content": content, "n": n}
 
 
-def _zero(region, first, n):
+def _zero(region: int, first: int, n: int) -> Iterator[tuple[str, dict[str, int]]]:
     yield "write", _at(region, first) | {"content": 0, "n": n}
 
 
-def _patch(region, page, word, value):
+def _patch(region: int, page: int, word: int, value: int) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "patch", _at(region, page) | {"patches": [[0, word, value]]}
 
 
-def _fork(child):
+def _fork(child: int) -> Iterator[tuple[str, dict[str, str]]]:
     yield "fork", {"child": f"p{child}"}
 
 
-def _exit():
+def _exit() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "exit", {}
 
 
-def _protect(region, first, n, how):
+def _protect(region: int, first: int, n: int, how: str) -> Iterator[tuple[str, dict[str, int]]]:
     yield "mprotect", _at(region, first) | {"n": n, "writable": how == "rw"}
 
 
-def _on_range(op, **more):
-    def events(region, first, n):
+def _on_range(op: str, **more: str) -> Callable[[int, int, int], Iterator[tuple[str, dict[str, Any]]]]:
+    def events(region: int, first: int, n: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield op, _at(region, first) | {"n": n} | more
 
     return events
 
 
-_OPERATIONS = {
+_OPERATIONS: dict[str, Callable[..., Iterator[tuple[str, dict[str, Any]]]]] = {
     "mmap": _mmap,
     "fill": _fill,
     "zero": _zero,
@@ -155,7 +169,11 @@ _OPERATIONS = {
 class Replay:
     """The machine of one trace, after boot. preset: Tunables, None for those of the trace's kernel."""
 
-    def __init__(self, trace, preset=None):
+    def __init__(
+        self,
+        trace: dict[str, Any],
+        preset: Tunables | None = None,
+    ) -> None:
         chosen = (preset or preset_of(trace["kernel"])).with_(**trace["tunables"])
         self.machine = Machine(_frames(trace), PAGE_SIZE, pagevec=True)
         checksum = strategies.sampled_at(trace["sampled_words"]) if chosen.checksum == "sampled" else None
@@ -164,7 +182,7 @@ class Replay:
         self.wake(BOOT_WAKES)
         self._base = self._counters()
 
-    def _boot(self, n):
+    def _boot(self, n: int) -> None:
         """The pages of init: they are unshared, and one of a stack is zero where the checksum looks."""
         self.sim.play([Event(None, "spawn", {"process": "init"})])
         init = self.sim.process("init")
@@ -174,33 +192,36 @@ class Replay:
             own = self.machine.mmap(init, n - 1)
             self.machine.write(init, own, np.arange(INIT_CONTENT, INIT_CONTENT + n - 1))
 
-    def do(self, op):
+    def do(self, op: list[Any]) -> None:
         """Do one operation as recorded."""
         process = f"p{op[1]}"
         if process not in self.sim.processes:
             self.sim.play([Event(None, "spawn", {"process": process})])
         self.sim.play(events_of(op))
 
-    def wake(self, times):
+    def wake(self, times: int) -> None:
         """Let pksmd wake so many times, and stop it again."""
         self.sim.set("run", 1)
-        self.sim.run(self.sim.now + max(1, self.sim.policy.next_wake()) * (times - 1) + 1)
+        self.sim.run(self.sim.now + max(1, self.sim.policy.next_wake() or 0) * (times - 1) + 1)
         self.sim.set("run", 0)
-        self.sim.run(self.sim.now + self.sim.policy.tunables.sleep_millisecs + PAUSE_MS)
+        self.sim.run(self.sim.now + self.sim.policy.sysfs["sleep_millisecs"] + PAUSE_MS)
 
-    def _counters(self):
+    def _counters(self) -> dict[str, int]:
         counters = self.sim.counters()
         mapped = np.count_nonzero(self.machine.frames.mapcount)
         return {name: counters[name] for name in COUNTERS} | {"frames": int(mapped)}
 
-    def net(self):
+    def net(self) -> dict[str, int]:
         """Return the counters and the frames in use, less those after boot."""
         return {name: value - self._base[name] for name, value in self._counters().items()}
 
 
-def _frames(trace):
+def _frames(
+    trace: dict[str, Any],
+) -> int:
     """How many frames the trace can have in use at most."""
-    mapped, total = {}, trace["baseline_raw"]["pages_unshared"]
+    mapped: dict[str, int] = {}
+    total: int = trace["baseline_raw"]["pages_unshared"]
     for round in trace["rounds"]:
         for name, process, *rest in round["ops"]:
             new = rest[1] if name == "mmap" else mapped.get(process, 0) if name == "fork" else 0
@@ -210,7 +231,10 @@ def _frames(trace):
     return max(64, 2 * total)
 
 
-def replay(trace, preset=None):
+def replay(
+    trace: dict[str, Any],
+    preset: Tunables | None = None,
+) -> list[Row]:
     """Return the Rows of one trace.
 
     preset: Tunables in place of its kernel's. PksmError for an operation that can't be.
@@ -232,14 +256,21 @@ def replay(trace, preset=None):
     return rows
 
 
-def _rows(trace, number, when, counted, frames, ours):
+def _rows(
+    trace: dict[str, Any],
+    number: int,
+    when: str,
+    counted: dict[str, int],
+    frames: int,
+    ours: dict[str, int],
+) -> list[Row]:
     values = {name: counted[name] for name in COUNTERS} | {"frames": frames}
     return [Row(trace["kernel"], trace["id"], number, when, name, value, ours[name]) for name, value in values.items()]
 
 
-def agreement(rows):
+def agreement(rows: list[Row]) -> dict[str, tuple[int, int]]:
     """Return {kernel: (readings that agree in every counter, all readings)}."""
-    readings = {}
+    readings: dict[tuple[str, str, int, str], bool] = {}
     for row in rows:
         key = row.kernel, row.id, row.round, row.when
         readings[key] = readings.get(key, True) and row.kernel_value == row.ours

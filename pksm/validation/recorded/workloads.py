@@ -1,11 +1,15 @@
 """What real PKSM kernels counted, beside what the simulated machine counts when it does the same."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable, Iterator
 from importlib import resources
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pksm.arrays import U64Array
 from pksm.engine.checksums import strategies
 from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
@@ -16,6 +20,12 @@ from pksm.policies.pksmd.daemon import Pksmd
 from pksm.simulation.observers import Observer
 from pksm.simulation.simulation import Simulation
 from pksm.simulation.workloads.recorded import events
+
+if TYPE_CHECKING:
+    from pksm.hosts.machine.mm import Mm
+    from pksm.policies.pksmd.tunables import Tunables
+    from pksm.simulation.observers import Reading
+
 
 COUNTERS = ("pages_shared", "pages_sharing", "pages_zero_sharing", "pages_unshared", "stable_nodes", "rmap_items")
 FRAMES = 32768
@@ -42,7 +52,7 @@ class Row(NamedTuple):
     note: str
 
 
-def _note(name, phase, counter, value, ours):
+def _note(name: str, phase: str, counter: str, value: int, ours: int) -> str:
     """Return why two numbers differ though the machine is right; "" if they don't, or nobody knows."""
     if value == ours:
         return ""
@@ -55,7 +65,7 @@ def _note(name, phase, counter, value, ours):
     return ""
 
 
-def preset_of(kernel):
+def preset_of(kernel: str) -> Tunables:
     """Return the Tunables of a measured kernel: K1, or K2, which had the reverse walk of 3.4."""
     if kernel == "K1":
         return tunables.preset("android-3.4")
@@ -72,51 +82,55 @@ class Watch(Observer):
     (least, most) where it was read more than once; sleep_millisecs: of pksmd, when it woke last.
     """
 
-    def __init__(self):
-        self.phases, self.census, self.extremes, self._boundaries, self._marks = {}, {}, {}, [], {}
+    def __init__(self) -> None:
+        self.phases: dict[str, dict[str, int]] = {}
+        self.census: dict[tuple[str, str], tuple[int, int]] = {}
+        self.extremes: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
+        self._boundaries: list[dict[str, int]] = []
+        self._marks: dict[str, int] = {}
 
-    def _net(self, counted):
+    def _net(self, counted: dict[str, int]) -> dict[str, int]:
         return {name: value - self.phases["baseline"][name] for name, value in counted.items()}
 
-    def after_read(self, sim, reading):
+    def after_read(self, sim: Simulation, reading: Reading) -> None:
         label, counted = reading.label, {name: reading.counters[name] for name in COUNTERS}
         if label == "baseline":
             self.phases["baseline"] = counted
             return
         counted = self._net(counted)
         least, most = self.extremes.get(label, (counted, counted))
-        self.extremes[label] = tuple(
-            {name: choose(known[name], counted[name]) for name in counted}
-            for choose, known in ((min, least), (max, most))
+        self.extremes[label] = (
+            {name: min(least[name], count) for name, count in counted.items()},
+            {name: max(most[name], count) for name, count in counted.items()},
         )
         self.phases[label] = counted
         self._marks[label] = len(self._boundaries)
         for name, mm in sim.processes.items():
             self.census[label, name] = census(sim.machine, mm)
 
-    def after_wake(self, sim):
+    def after_wake(self, sim: Simulation) -> None:
         counters = sim.policy.counters()
         self._boundaries.append({name: counters[name] for name in COUNTERS})
-        self.sleep_millisecs = sim.policy.tunables.sleep_millisecs
+        self.sleep_millisecs = sim.policy.sysfs["sleep_millisecs"]
 
-    def wakes_after(self, label):
+    def wakes_after(self, label: str) -> list[dict[str, int]]:
         """Return the counters at the reading of this label, and after each wake-up from there on."""
         return [self.phases[label], *map(self._net, self._boundaries[self._marks[label] :])]
 
 
-def census(machine, mm):
+def census(machine: Machine, mm: Mm) -> tuple[int, int]:
     """Return (distinct frames, ptes to KSM frames) of a process."""
     mapped = [value_of(ptes[maps_frame(ptes)]) for ptes in _ptes(machine, mm)]
     frames = np.concatenate([*mapped, np.empty(0, np.uint32)])
     return len(np.unique(frames)), int(np.count_nonzero(machine.frames.has(frames, KSM)))
 
 
-def _ptes(machine, mm):
+def _ptes(machine: Machine, mm: Mm) -> Iterator[U64Array]:
     for _, slots in machine.tables.existing(mm.root, 0, LIMIT):
         yield machine.tables.ptes[slots]
 
 
-def play(name, chosen, size=None, sampled=SAMPLED):
+def play(name: str, chosen: Tunables, size: int | None = None, sampled: list[int] = SAMPLED) -> Watch:
     """Play a workload by name and return its Watch. size: None as recorded; sampled: the words a sample looks at."""
     machine, watch = Machine(FRAMES, pagevec=True), Watch()
     checksum = strategies.sampled_at(sampled) if chosen.checksum == "sampled" else None
@@ -125,14 +139,16 @@ def play(name, chosen, size=None, sampled=SAMPLED):
     return watch
 
 
-def recorded():
+def recorded() -> list[dict[str, Any]]:
     """Return the recorded lines as dicts, those of the boots themselves left out."""
     with resources.files("pksm.validation.recorded").joinpath("pksm-truth.jsonl").open(encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     return [line for line in lines if line["w"] != "boot"]
 
 
-def compare(names=None, preset=None, progress=None):
+def compare(
+    names: list[str] | None = None, preset: Tunables | None = None, progress: Callable[..., Any] | None = None
+) -> list[Row]:
     """Return the Rows of the workloads of these names (none: all), in the order they were recorded.
 
     preset: Tunables in place of the kernels' own; progress(kernel, name): called before each. UsageError for a name
@@ -143,7 +159,8 @@ def compare(names=None, preset=None, progress=None):
     for name in names or ():
         if name not in known:
             raise UsageError(f"no workload {name!r} was recorded: choose from {', '.join(known)}")
-    rows, groups = [], {}
+    rows: list[Row] = []
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for line in lines:
         if not names or line["w"] in names:
             groups.setdefault((line["kernel"], line["boot"], line["w"]), []).append(line)
@@ -156,14 +173,20 @@ def compare(names=None, preset=None, progress=None):
     return rows
 
 
-def _rows(kernel, name, chosen, lines):
+def _rows(
+    kernel: str,
+    name: str,
+    chosen: Tunables,
+    lines: list[dict[str, Any]],
+) -> list[Row]:
     """The rows of one workload as one kernel ran it."""
     watch = play(name, chosen)
     sleep = watch.sleep_millisecs
     baseline = next(line for line in lines if line.get("phase") == "baseline")
-    phase, rows = None, []
+    phase = ""
+    rows: list[Row] = []
 
-    def add(phase, values, ours):
+    def add(phase: str, values: dict[str, int], ours: dict[str, int]) -> None:
         for counter, value in values.items():
             note = _note(name, phase, counter, value, ours[counter])
             rows.append(Row(kernel, name, phase, counter, value, ours[counter], note))
@@ -179,7 +202,7 @@ def _rows(kernel, name, chosen, lines):
                 values = dict(zip(line["cols"], row, strict=True))
                 values = {counter: values[counter] - baseline[counter] for counter in COUNTERS}
                 add(f"wake-up {wake}", values, boundaries[min(wake, len(boundaries) - 1)])
-        elif counted := watch.census.get((phase, _CENSUS.get(line.get("census"), line.get("census")))):
+        elif counted := watch.census.get((phase, _CENSUS.get(line.get("census", ""), line.get("census", "")))):
             names = "distinct_frames", "ptes_flagged_ksm"
             add(phase, {name: line[name] for name in names}, dict(zip(names, counted, strict=True)))
         elif "range_3s_to_30s" in line:
@@ -190,7 +213,7 @@ def _rows(kernel, name, chosen, lines):
     return rows
 
 
-def _boundaries(line, sleep, baseline):
+def _boundaries(line: dict[str, Any], sleep: int, baseline: dict[str, Any]) -> Iterator[tuple[int, list[int]]]:
     """Yield (number of the wake-up, recorded row behind it) of a recorded series; 0 is before the first."""
     rows = line["rows"]
     idle = [baseline[name] for name in COUNTERS[:-1]]
@@ -198,7 +221,7 @@ def _boundaries(line, sleep, baseline):
         for row in rows:
             yield row[0] // sleep, row
         return
-    groups = []
+    groups: list[list[list[int]]] = []
     for row in rows:
         begun = len(groups) > 1 or (groups and groups[0][0][1 : 1 + len(idle)] != idle)
         if begun and row[0] - groups[-1][-1][0] <= SAME_WAKE_MS:
