@@ -134,7 +134,7 @@ static void drop(const scan *s, uint32_t id)
     pksm_tree_erase(s->tree.table, s->trees, id);
     if (item->flags & PKSM_PASSED)
         s->counts->passed--;
-    item->flags &= (uint16_t)~(PKSM_PASSED | PKSM_DELLIST);
+    item->flags &= (uint16_t) ~(PKSM_PASSED | PKSM_DELLIST);
     if (item->link)
         detach(s, id);
 }
@@ -251,26 +251,25 @@ static int stage_stable(const scan *s, uint32_t id, uint32_t *other)
     return PKSM_JOINED;
 }
 
-/* Makes a stable node of a page, beside those of the same content that are full. */
-static uint32_t make_stable(const scan *s, uint32_t page)
+/* Makes a stable node of a page, beside those of the same content that are full; found, at: from find_stable. */
+static uint32_t make_stable(const scan *s, uint32_t page, int found, const place *at)
 {
-    uint32_t node = take_spare(s), chain, room;
-    place at;
+    uint32_t node = take_spare(s), chain;
 
     s->nodes[node].page = page;
     s->ksm->node_of_page[page] = node;
-    if (find_stable(s, page, 0, &at, &room) == FIND_NOTHING) {
-        pksm_tree_insert(&s->tree, PKSM_STABLE, node, &at);
+    if (found == FIND_NOTHING) {
+        pksm_tree_insert(&s->tree, PKSM_STABLE, node, at);
         return node;
     }
-    chain = at.node;
+    chain = at->node;
     if (!(s->nodes[chain].flags & PKSM_CHAIN)) {
         chain = take_spare(s);
-        s->nodes[chain].page = s->nodes[at.node].page;
+        s->nodes[chain].page = s->nodes[at->node].page;
         s->nodes[chain].flags = PKSM_CHAIN;
         s->ksm->sharers[chain] = s->limits->now_millisecs;
-        take_place(s, at.node, chain);
-        chain_first(s, chain, at.node);
+        take_place(s, at->node, chain);
+        chain_first(s, chain, at->node);
         s->counts->chains++;
     }
     chain_first(s, chain, node);
@@ -279,8 +278,8 @@ static uint32_t make_stable(const scan *s, uint32_t page)
 
 static int stage_unstable(const scan *s, uint32_t id, uint32_t *other)
 {
-    uint32_t page = s->nodes[id].page, node;
-    place at;
+    uint32_t page = s->nodes[id].page, node, room;
+    place at, stable;
     int found = pksm_tree_find(&s->tree, PKSM_UNSTABLE, 0, page, &at);
 
     if (found == FIND_NOTHING) {
@@ -294,8 +293,9 @@ static int stage_unstable(const scan *s, uint32_t id, uint32_t *other)
         return PKSM_SAME;
     if (is_busy(s, page) || is_busy(s, s->nodes[at.node].page))
         return PKSM_BUSY;
+    found = find_stable(s, page, 0, &stable, &room); /* the last that reads bytes, which may be gone */
     drop(s, at.node);
-    node = make_stable(s, page);
+    node = make_stable(s, page, found, &stable);
     attach(s, at.node, node);
     attach(s, id, node);
     return PKSM_PAIRED;

@@ -270,8 +270,16 @@ EXPORT int pksm_release_items(pksm_table *table, pksm_trees *trees, pksm_ring *c
                               pksm_records *records, const uint32_t *ids, size_t n, uint32_t *values, size_t room,
                               size_t *count)
 {
-    int status = pksm_records_release(table, records, ids, n, values, room, count);
+    int status = pksm_check_items(NULL, table, ids, n);
+    uint32_t listed = PKSM_NEWLIST | PKSM_RESCAN | PKSM_CHECKSUM_LIST | PKSM_DELLIST;
 
+    for (size_t r = 0; r < n_rings; r++)
+        listed &= ~rings[r]->flag;
+    for (size_t i = 0; status == PKSM_OK && i < n; i++)
+        if (table->nodes[ids[i]].flags & listed)
+            status = PKSM_EITEM;
+    if (status == PKSM_OK)
+        status = pksm_records_release(table, records, ids, n, values, room, count);
     for (size_t i = 0; status == PKSM_OK && *count <= room && i < n; i++) {
         for (size_t r = 0; r < n_rings; r++)
             if (table->nodes[ids[i]].flags & rings[r]->flag)

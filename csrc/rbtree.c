@@ -202,12 +202,14 @@ uint32_t pksm_rb_next(const pksm_node *nodes, uint32_t id)
     return parent;
 }
 
-/* Every child is an item whose parent is the one it hangs below: then walks from a root end. */
+/* Every child is an item whose parent is the one it hangs below, on one side: then walks from a root end. */
 static int links_agree(const pksm_table *table)
 {
     const pksm_node *nodes = table->nodes;
 
     for (uint64_t id = 1; id < table->n_nodes; id++) {
+        if (nodes[id].child[0] && nodes[id].child[0] == nodes[id].child[1])
+            return 0;
         for (int side = 0; side < 2; side++) {
             uint32_t child = nodes[id].child[side];
             if (child >= table->n_nodes || (child && rb_parent(nodes, child) != id))

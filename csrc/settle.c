@@ -258,8 +258,10 @@ static int settle_one(const batch *b, uint32_t id, const lane *l, uint32_t *othe
         return PKSM_DROP;
     if (stays(b, class))
         return PKSM_BUSY;
-    if (first_visit && b->sum_at_once)
+    if (first_visit && b->sum_at_once && b->rules->checksum.sum)
         fill_checksum(b, item);
+    else if (!b->rules->checksum.sum)
+        item->flags &= (uint16_t)~PKSM_INITCHECKSUM; /* made room for another of the batch: its sum is as it was */
     for (const uint8_t *stage = b->rules->stages; verdict == NEXT && *stage; stage++) {
         switch (*stage) {
         case PKSM_STAGE_UNCHANGED:
@@ -293,7 +295,7 @@ static void sum_window(const batch *b, const uint32_t *ids, size_t n, lane *lane
         const pksm_node *item = &nodes[ids[i]];
         lanes[i].flies = !(item->flags & (PKSM_STABLE | PKSM_DELLIST)) && !stays(b, class_of(b, item->page));
         lanes[i].zero = -1;
-        if (lanes[i].flies && (item->flags & PKSM_INITCHECKSUM)) {
+        if (lanes[i].flies && (item->flags & PKSM_INITCHECKSUM) && b->rules->checksum.sum) {
             unsummed[n_unsummed] = (uint8_t)i;
             pages[n_unsummed++] = item->page;
         }

@@ -1,5 +1,7 @@
 """What policies share that are a kernel thread: settings to run, stop and unmerge, and a pause between two wake-ups."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pksm.engine.exclusive import Exclusive, exclusive
@@ -14,6 +16,7 @@ class Daemon(Policy, Exclusive):
     """
 
     _tunables: Any
+    _awake = False  # inside wake
 
     @property
     def tunables(self) -> Any:
@@ -23,6 +26,8 @@ class Daemon(Policy, Exclusive):
     @tunables.setter
     @exclusive
     def tunables(self, tunables: Any) -> None:
+        if self._awake:
+            raise UsageError("settings can't change while it is awake: set them from outside of the host's calls")
         before = self._tunables
         for name in sorted(self.spec.fixed):
             if getattr(tunables, name) != getattr(before, name):
@@ -32,6 +37,17 @@ class Daemon(Policy, Exclusive):
             self._unmerge(tunables)  # raises PksmError when there are too few frames: then nothing is set
         self._tunables = tunables
         self._retuned(before)
+
+    @contextmanager
+    def _awakened(self) -> Iterator[None]:
+        """Be awake; UsageError if it is already: a host's call has called wake."""
+        if self._awake:
+            raise UsageError("it is awake already: wake can't be called from within the host's calls")
+        self._awake = True
+        try:
+            yield
+        finally:
+            self._awake = False
 
     def _allow(self, tunables: Any) -> None:
         """Raise UsageError if the settings can't be changed to these now."""

@@ -1,6 +1,10 @@
 /* ksm: mappings of few pages and few contents at random, visited in rounds, with small limits of sharing, pages that
  * die and are born anew, items that are dropped. After each call the trees are sound and the counts are those of a
  * plain count; nothing that is left out is read. */
+#define _GNU_SOURCE
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "world.h"
 
 enum { PAGES = 24, ITEMS = 40, SPARE = 400 };
@@ -48,6 +52,15 @@ static void make(ksm_world *k)
         memcpy(k->rules.stages,
                (uint8_t[]){PKSM_STAGE_STABLE, PKSM_STAGE_UNCHANGED, PKSM_STAGE_ZERO, PKSM_STAGE_UNSTABLE, 0}, 5);
     free(zero);
+}
+
+static void free_ksm(ksm_world *k)
+{
+    free(k->ksm.node_of_page);
+    free(k->ksm.sharers);
+    free(k->ksm.next);
+    free(k->ksm.spare);
+    free_world(&k->w);
 }
 
 /* Counts what hangs on what, from the links alone. */
@@ -134,6 +147,77 @@ static void drop_some(ksm_world *k)
     check_counts(k);
 }
 
+static void test_refused_arguments(void)
+{
+    static const uint8_t unsound[][8] = {{0},
+                                         {PKSM_STAGE_STABLE},
+                                         {PKSM_STAGE_UNSTABLE, PKSM_STAGE_STABLE},
+                                         {PKSM_STAGE_UNSTABLE + 1, PKSM_STAGE_UNSTABLE}};
+    ksm_world k;
+    uint32_t id = 1, other;
+    uint8_t mapped = 1, verdict;
+    size_t done;
+
+    make(&k);
+    for (size_t i = 0; i <= sizeof unsound / sizeof unsound[0]; i++) {
+        if (i < sizeof unsound / sizeof unsound[0])
+            memcpy(k.rules.stages, unsound[i], 8);
+        else
+            memset(k.rules.stages, PKSM_STAGE_UNSTABLE, 8); /* does not end */
+        CHECK(pksm_ksm_visit(&k.w.store, &k.w.table, &k.w.trees, &k.ksm, &k.rules, &k.limits, NULL, &id, &mapped, 1, 1,
+                             &verdict, &other, &done, &k.w.cost) == PKSM_EINVAL);
+        CHECK(done == 0 && !k.w.trees.n_unstable && !k.w.cost.pages_visited);
+    }
+    free_ksm(&k);
+}
+
+/* The page of a stable node is gone when a pair looks for its place: the twin waits on, and no spare id is lost. */
+static void test_bytes_that_are_gone(void)
+{
+    char name[] = "/tmp/pksm-test-ksm-XXXXXX";
+    int file = mkstemp(name);
+    uint8_t *bytes;
+    ksm_world k;
+    uint32_t ids[2] = {1, 2}, others[2], spare;
+    uint8_t mapped[2] = {1, 1}, verdicts[2];
+    size_t done;
+
+    make(&k);
+    CHECK(file >= 0 && unlink(name) == 0 && ftruncate(file, 4096) == 0);
+    bytes = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
+    CHECK(bytes != MAP_FAILED);
+    memset(k.rules.stages, 0, 8);
+    k.rules.stages[0] = PKSM_STAGE_UNSTABLE;
+    k.limits.smart_scan = 0;
+    k.w.sections[0] = (uintptr_t)bytes; /* all pages are zero */
+    for (uint32_t id = 1; id <= 4; id++)
+        k.w.table.nodes[id].page = id;
+#define VISIT(n)                                                                                                       \
+    pksm_ksm_visit(&k.w.store, &k.w.table, &k.w.trees, &k.ksm, &k.rules, &k.limits, NULL, ids, mapped, n, n, verdicts, \
+                   others, &done, &k.w.cost)
+    CHECK(VISIT(2) == PKSM_OK && verdicts[1] == PKSM_PAIRED && k.counts.shared == 1);
+    for (uint32_t page = 0; page < PAGES; page++)
+        memset(page_at(&k.w, page), 9, k.w.size);
+    /* pages 3 and 4 alone are there: the others begin behind the end of the file */
+    k.w.sections[0] = (uintptr_t)k.w.bytes;
+    CHECK(ftruncate(file, 0) == 0);
+    k.w.table.nodes[k.ksm.node_of_page[2]].page = 64;
+    k.w.sections[1] = (uintptr_t)bytes;
+    k.w.store.n_pages = 128;
+    spare = k.counts.n_spare;
+    ids[0] = 3;
+    ids[1] = 4;
+    CHECK(pksm_catch_bus_errors() == PKSM_OK);
+    CHECK(VISIT(2) == PKSM_EBUS && done == 1 && verdicts[0] == PKSM_WAITING);
+    CHECK(k.counts.n_spare == spare && !k.ksm.node_of_page[4] && k.w.trees.n_unstable == 1);
+    CHECK(k.w.table.nodes[3].flags & PKSM_UNSTABLE && !(k.w.table.nodes[4].flags & PKSM_UNSTABLE));
+    CHECK(pksm_trees_check(NULL, &k.w.table, &k.w.trees, PKSM_CONTENT) == PKSM_OK);
+#undef VISIT
+    munmap(bytes, 4096);
+    close(file);
+    free_ksm(&k);
+}
+
 int main(int argc, char **argv)
 {
     seed_from(argc, argv);
@@ -157,12 +241,10 @@ int main(int argc, char **argv)
                 visit_some(&k);
             }
         }
-        free(k.ksm.node_of_page);
-        free(k.ksm.sharers);
-        free(k.ksm.next);
-        free(k.ksm.spare);
-        free_world(&k.w);
+        free_ksm(&k);
     }
+    test_refused_arguments();
+    test_bytes_that_are_gone();
     printf("ok\n");
     return 0;
 }

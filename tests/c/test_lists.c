@@ -238,6 +238,13 @@ static void test_records(uint32_t n_items, uint32_t room)
                 if (!(table.nodes[ids[k]].flags & PKSM_CHECKSUM_LIST) && ring.tail - ring.head < ring.size)
                     CHECK(pksm_ring_push(&table, &ring, &ids[k], 1) == PKSM_OK);
             }
+            if (all && n) { /* one is on a ring that is not named: nothing is done */
+                table.nodes[ids[n - 1]].flags |= PKSM_RESCAN;
+                CHECK(pksm_release_items(&table, &trees, rings, 1, &records, ids, n, values, expected, &count) ==
+                      PKSM_EITEM);
+                CHECK(records.length == held && table.nodes[ids[0]].page == 7);
+                table.nodes[ids[n - 1]].flags &= (uint16_t)~PKSM_RESCAN;
+            }
             if (all)
                 CHECK(pksm_release_items(&table, &trees, rings, 1, &records, ids, n, values, expected, &count) ==
                       PKSM_OK);

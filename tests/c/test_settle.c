@@ -411,10 +411,41 @@ static void test_refused_arguments(void)
 #undef SETTLE
 }
 
+/* Without a checksum function: an item makes room for another of the batch, and its own turn comes later. */
+static void test_made_room_unsummed(uint8_t window)
+{
+    world w;
+    pksm_rules rules = {.stages = {PKSM_STAGE_STABLE, PKSM_STAGE_UNSTABLE},
+                        .order = PKSM_CHECKSUM_CONTENT,
+                        .window = window,
+                        .unfit_aside = 1};
+    uint8_t verdicts[2], classes[64] = {PKSM_WALK_FAILS};
+    uint32_t ids[2] = {1, 0}, others[2], revisit[2];
+    size_t n_revisit, done;
+
+    make_world(&w, 2, 2, 8, 2);
+    memset(page_at(&w, 0), 7, 16);
+    w.table.nodes[1].flags = w.table.nodes[2].flags = 0;
+    w.table.nodes[1].checksum = w.table.nodes[2].checksum = 5;
+#define SETTLE(n)                                                                                                    \
+    pksm_settle(&w.store, &w.table, &w.trees, &rules, classes, ids, n, verdicts, others, revisit, &n_revisit, &done, \
+                &w.cost)
+    CHECK(SETTLE(1) == PKSM_OK && verdicts[0] == PKSM_WAITING);
+    ids[0] = 2;
+    ids[1] = 1;
+    CHECK(SETTLE(2) == PKSM_OK && done == 2 && n_revisit == 1 && revisit[0] == 1);
+    CHECK(verdicts[0] == PKSM_WAITING && verdicts[1] == PKSM_DROP && others[1] == 2);
+    CHECK(w.table.nodes[1].checksum == 5 && !w.table.nodes[1].flags && !w.cost.bytes_hashed);
+    free_world(&w);
+#undef SETTLE
+}
+
 int main(int argc, char **argv)
 {
     seed_from(argc, argv);
     test_refused_arguments();
+    test_made_room_unsummed(1);
+    test_made_room_unsummed(PKSM_MAX_WINDOW);
     for (int i = 0; i < 3000; i++)
         test_random();
     for (int i = 0; i < 300; i++) {

@@ -175,6 +175,24 @@ static void test_large(void)
     free_world(&w);
 }
 
+/* A root that hangs above its only child on both sides is never come by. */
+static void test_twice_above_its_child(void)
+{
+    pksm_node nodes[3] = {{0}};
+    pksm_table table = {nodes, 3};
+    pksm_trees trees = {.unstable_root = 1, .n_unstable = 1};
+
+    nodes[1].child[0] = nodes[1].child[1] = 2;
+    nodes[2].parent_colour = 1 << 1 | 1;
+    nodes[2].flags = PKSM_UNSTABLE;
+    CHECK(pksm_trees_check(NULL, &table, &trees, PKSM_CHECKSUM) == PKSM_ETREE);
+    nodes[1].child[0] = 0;
+    nodes[1].flags = PKSM_UNSTABLE;
+    nodes[2].checksum = 1;
+    trees.n_unstable = 2;
+    CHECK(pksm_trees_check(NULL, &table, &trees, PKSM_CHECKSUM) == PKSM_OK);
+}
+
 int main(int argc, char **argv)
 {
     seed_from(argc, argv);
@@ -186,6 +204,7 @@ int main(int argc, char **argv)
             test_random(200, 150, order);
     }
     test_large();
+    test_twice_above_its_child();
     printf("ok\n");
     return 0;
 }

@@ -79,7 +79,7 @@ static inline void make_world(world *w, uint32_t n, uint32_t n_items, size_t siz
     for (uint32_t c = 1; c < n_contents; c++)
         for (uint32_t k = below(3) + 1; k; k--)
             w->contents[c * size + below((uint32_t)size)] = (uint8_t)(1 + below(3));
-    w->sections = block((n / 64 + 1) * sizeof *w->sections);
+    w->sections = block((n / 64 + 2) * sizeof *w->sections);
     for (uint32_t s = 0; s <= n / 64; s++)
         w->sections[s] = (uintptr_t)(w->bytes + s * 64 * size);
     w->store = (pksm_store){w->sections, n, size};

@@ -139,6 +139,7 @@ def _write_span(machine: Machine, mm: Mm, vma: int, pages: I64Array, slots: I64A
     if len(protected):
         reused = _may_reuse(machine, frames[protected])
         table.anon_vma[frames[protected[reused]]] = vmas.anon_vma[vma]
+        table.origin[frames[protected[reused]]] = 0  # ptes that were moved away would have kept the old page
         machine.rmap.touch_pages(frames[protected[reused]])
         is_fresh[protected[~reused]] = True
     tables.ptes[slots] = ptes | (WRITE | DIRTY | YOUNG)

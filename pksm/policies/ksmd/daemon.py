@@ -74,6 +74,7 @@ class Ksmd(Daemon):
         self.full_scans = 0
         self._pte_changes = -1  # of the host, when the unstable tree was last right
         self._before: dict[str, int] | None = None  # counters at the end of the last full scan but one
+        self._stale = self._stale_so_far = 0  # pages met changed, or new, in the last full scan; in this one
         self._last: dict[str, int] | None = None  # and of the last
 
     # ---- settings and counters ----
@@ -158,8 +159,8 @@ class Ksmd(Daemon):
 
     @property
     def at_rest(self) -> bool:
-        """True when the last two full scans ended with the same counts, those of work left out."""
-        return self._last is not None and self._last == self._before
+        """True when the last two full scans ended with the same counts, those of work left out, and met no change."""
+        return self._last is not None and self._last == self._before and not self._stale
 
     # ---- what the host tells ----
 
@@ -187,6 +188,10 @@ class Ksmd(Daemon):
         """Work once, as ksmd does between two sleeps, and return the number of pages visited. Mirrors ksm_do_scan."""
         if self._tunables.run != 1:
             return 0
+        with self._awakened():
+            return self._work()
+
+    def _work(self) -> int:
         self._now_millisecs += self._tunables.sleep_millisecs
         self._enter_mms()
         self._refresh_unstable()
@@ -231,6 +236,7 @@ class Ksmd(Daemon):
         self.full_scans += 1
         results = {name: count for name, count in self.counters().items() if name not in SPEC.work}
         self._before, self._last = self._last, results
+        self._stale, self._stale_so_far = self._stale_so_far, 0
 
     def _advise(self, visited: int, ended: bool) -> None:
         """Let the advisor know what was visited, and have it set pages_to_scan at the end of a full scan."""
@@ -265,7 +271,9 @@ class Ksmd(Daemon):
             self._first = int(items.virtual_page[ids[done]])
             items.forget(ids[done:][fresh[done:]])
         answers = native.sorted_answers(items.table, ids[:done], verdicts, others, _NONE)
-        self._apply(Settled(ids[:done], answers))
+        settled = Settled(ids[:done], answers)
+        self._apply(settled)
+        self._stale_so_far += settled.count(Verdict.STALE)
         skipped = int(np.count_nonzero(verdicts == Verdict.SKIPPED))
         visited = int(np.count_nonzero(mapped[:done])) - skipped
         self._skipped += skipped

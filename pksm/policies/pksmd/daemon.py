@@ -77,7 +77,6 @@ class Pksmd(Daemon):
         # a host that does not derive from PageHost may lack it
         self._is_sharer = getattr(host, "is_sharer", None) or partial(PageHost.is_sharer, host)
         self._sharers_due = SHARERS_SLACK  # number of records at which those that share no more are looked for
-        self._awake = False
         self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
         self._pages_to_scan = self._tunables.pages_to_scan
         self._fruitless = 0  # visits since the last wake-up in which an item did not have to wait again
@@ -238,7 +237,10 @@ class Pksmd(Daemon):
         """
         if self._tunables.run != 1 or self.hung:
             return 0
-        self._awake = True
+        with self._awakened():
+            return self._work()
+
+    def _work(self) -> int:
         self._pages_to_scan = self._scan_quota()
         lap = self.cost.laps()
         try:
@@ -249,7 +251,6 @@ class Pksmd(Daemon):
         finally:
             if not self.hung:
                 self._drain_deleted()
-            self._awake = False
         if self.hung:
             return len(batch)
         self._trim_sharers()

@@ -66,3 +66,22 @@ def test_ids_begin_anew_when_they_run_out(monkeypatch):
         check(machine, daemon)
     assert machine.origins.next <= 40
     assert len(set(frames_of(machine, mm, at, 8))) == 1 and not np.any(machine.read(mm, at + 8 * SIZE, 4))
+
+
+def test_a_frame_that_lost_the_ptes_of_others_is_another_page_once_it_is_written():
+    """Without merging the child's write would have made a copy, and the parent's pages would be there, too."""
+    machine = Machine(100, SIZE)
+    mm = machine.spawn()
+    at = machine.mmap(mm, 2, mergeable=True)
+    machine.write(mm, at, [7, 7])
+    child = machine.fork(mm)
+    first, second = frames_of(machine, mm, at, 2)
+    page = at // SIZE
+    assert machine.merge_ptes([mm.id], [page], [first], [first]) is None
+    assert machine.merge_ptes([mm.id], [page + 1], [second], [first]) is None
+    assert (n_used(machine), machine.frames_saved) == (2, 0), "the child has both"
+    machine.write(child, at + SIZE, [8])
+    assert (n_used(machine), machine.frames_saved) == (2, 1)
+    machine.munmap(mm, at + SIZE, 1)
+    assert machine.frames_saved == 0
+    machine.check()
