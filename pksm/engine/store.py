@@ -22,7 +22,11 @@ MIN_PAGE_SIZE, MAX_PAGE_SIZE = 8, 2 << 20
 class Store:
     """Regions of memory as numbered pages.
 
-    page_size: bytes, a power of two from 8 (a content id is a page) to 2 MiB; UsageError otherwise.
+    Args:
+        page_size: bytes, a power of two from 8 (a content id is a page) to 2 MiB.
+
+    Raises:
+        UsageError: another page size.
     """
 
     def __init__(self, page_size: int = 4096) -> None:
@@ -56,10 +60,19 @@ class Store:
         return self._view
 
     def add(self, buffer: Buffer, writable: bool = False) -> int:
-        """Add a region and return the number of its first page.
+        """Add a region.
 
-        buffer: anything with the buffer interface, contiguous, a whole number of pages; not copied, kept alive.
-        writable: insist that it can be written through.
+        Args:
+            buffer: anything with the buffer interface, contiguous, a whole number of pages. It is not copied, and it
+                is kept alive.
+            writable: insist that it can be written through.
+
+        Returns:
+            The number of its first page.
+
+        Raises:
+            UsageError: the buffer is not contiguous, not a whole number of pages, or read-only.
+            PksmError: the store would have more than 2**32 pages.
         """
         if isinstance(buffer, np.ndarray):
             if not buffer.flags.c_contiguous:

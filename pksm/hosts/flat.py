@@ -28,9 +28,13 @@ class _Nobody(Policy):
 class FlatHost(Exclusive):
     """A PageHost and MappingHost over a store; each page mapped once.
 
-    static: promises that no page's bytes ever change, as in a dump.
-    frame_of: uint32 by page number: the page whose frame holds its bytes (itself while unmerged), ZERO_FRAME or
-    NO_FRAME.
+    Args:
+        store: whose pages they are.
+        static: a promise that no page's bytes ever change, as in a dump.
+
+    Attributes:
+        frame_of: uint32 by page number: the page whose frame holds its bytes (itself while unmerged), ZERO_FRAME or
+            NO_FRAME.
     """
 
     def __init__(self, store: Store, static: bool = False) -> None:
@@ -74,8 +78,13 @@ class FlatHost(Exclusive):
     def add(self, pages: IdsLike, anon_vma: IdsLike | int = 0) -> None:
         """Make pages live, each with a frame of its own, and hand them to the policy.
 
-        pages: uint32, each in the store, none alive, none twice (PageError); anon_vma: one for all, or one for each
-        (UsageError for other numbers of them).
+        Args:
+            pages: uint32 (n,), each in the store, none alive, none twice.
+            anon_vma: one for all, or one for each.
+
+        Raises:
+            PageError: a page that is not in the store, that is alive, or that comes twice.
+            UsageError: another number of anon_vmas.
         """
         pages, anon_vmas = ids_array(pages), ids_array([anon_vma] if isinstance(anon_vma, int) else anon_vma)
         if len(anon_vmas) not in (1, len(pages)):
@@ -109,7 +118,11 @@ class FlatHost(Exclusive):
     def free(self, pages: IdsLike) -> None:
         """Unmap live pages; frames that nobody maps any more are freed.
 
-        PageError if one is not alive, or named twice.
+        Args:
+            pages: uint32 (n,).
+
+        Raises:
+            PageError: one is not alive, or comes twice.
         """
         pages = ids_array(pages)
         self._check_live(pages)
@@ -124,7 +137,12 @@ class FlatHost(Exclusive):
     def merge(self, pages: Pages, kpages: Pages) -> None:
         """Point pages to the frames of kpages and free theirs.
 
-        PageError unless all are unmerged and the kpages live.
+        Args:
+            pages: uint32 (n,), unmerged.
+            kpages: uint32 (n,), alive.
+
+        Raises:
+            PageError: unless all are so.
         """
         self._remap(pages, kpages)
 
@@ -147,7 +165,11 @@ class FlatHost(Exclusive):
     def split(self, pages: IdsLike) -> None:
         """Give merged pages a frame of their own again, with the bytes they had; they are born anew.
 
-        PageError for a page that is not merged, or whose own frame still serves others.
+        Args:
+            pages: uint32 (n,).
+
+        Raises:
+            PageError: one is not merged, or its own frame still serves others.
         """
         pages = ids_array(pages)
         self._check_live(pages)
@@ -162,16 +184,16 @@ class FlatHost(Exclusive):
         self.add(pages, anon_vma=self._anon_vma[pages])
 
     def set_quirks(self, ids: Collection[str]) -> None:
-        """Nothing: none of the faults has an effect on pages that are mapped once each."""
+        """Do nothing: none of the faults has an effect on pages that are mapped once each."""
 
     def keep(self, pages: Pages) -> None:
-        """Nothing: any page can be kept."""
+        """Do nothing: any page can be kept."""
 
     def hold(self, pages: Pages) -> None:
-        """Nothing: there are no references here."""
+        """Do nothing: there are no references here."""
 
     def forget(self, pages: Pages) -> None:
-        """Nothing: there is no count of it here."""
+        """Do nothing: there is no count of it here."""
 
     # ---- as mappings: one mm, whose virtual pages are the page numbers ----
 
@@ -186,7 +208,7 @@ class FlatHost(Exclusive):
         return True
 
     def leave(self, mm: int) -> None:
-        """Nothing: it never does."""
+        """Do nothing: it never does."""
 
     def is_alive(self, mm: int) -> bool:
         """Return True: it never exits."""

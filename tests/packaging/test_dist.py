@@ -82,6 +82,7 @@ def test_wheel_has_header_and_sources_and_no_tests(dist):
     with zipfile.ZipFile(dist[1]) as archive:
         names = set(archive.namelist())
     assert {"pksm/engine/native/_core.abi3.so", "pksm/csrc/include/pksm.h", "pksm/cli/main.py"} <= names
+    assert {"pksm/py.typed", "pksm/engine/native/_core.pyi"} <= names, "type checkers of users look for these"
     assert {f"pksm/{path.relative_to(ROOT)}" for path in (ROOT / "csrc").rglob("*.[ch]")} <= names
     shared = {name for name in names if name.startswith(f"pksm-{VERSION}.data/data/share/")}
     assert {name.partition("/share/")[2] for name in shared} == {"man/man1/pksm.1", "bash-completion/completions/pksm"}

@@ -28,13 +28,20 @@ _registered: dict[str, "Plugin"] = {}  # by name
 class Plugin:
     """A checksum of somebody else's.
 
-    function: the address of a C function `uint64_t (*)(const uint8_t *page, size_t size, const void *state)`, given as
-    an integer, a cffi or ctypes function pointer or a numba.cfunc; or a Python callable that takes a read-only uint8
-    array (n, page_size) and gives an array of n unsigned integers.
-    width: bits of the result that can be set; state: what a C function gets as third argument (an address, a cffi or
-    ctypes pointer, or an object with a buffer), kept alive; keep: what else has to live as long, such as cffi's
-    library; about: who uses it, a few words.
-    UsageError for what can't be that.
+    Args:
+        function: the address of a C function
+            `uint64_t (*)(const uint8_t *page, size_t size, const void *state)`, given as an integer, a cffi or ctypes
+            function pointer or a numba.cfunc; or a Python callable that takes a read-only uint8 array (n, page_size)
+            and returns an array of n unsigned integers.
+        width: bits of the result that can be set.
+        state: the third argument of a C function, kept alive: an address, a cffi or ctypes pointer, or an object with a
+            buffer.
+        keep: what else has to live as long, such as cffi's library.
+        about: who uses it, a few words.
+        name: under which it is known; register() sets it.
+
+    Raises:
+        UsageError: neither a function nor an address, or a width out of range.
     """
 
     function: object
@@ -105,9 +112,14 @@ def register(
     keep: object = None,
     about: str = "",
 ) -> None:
-    """Make a checksum of your own known by this name, in place of an earlier one of that name; see Plugin.
+    """Make a checksum of your own known by a name, in place of an earlier one of that name.
 
-    UsageError for a name that is one of ours or no name, and for a function that can't be used.
+    Args:
+        name: letters, digits, and - _ . between them.
+        function, width, state, keep, about: as Plugin has them.
+
+    Raises:
+        UsageError: the name is one of ours or not a name, or the function can't be used.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise UsageError(f"checksum plug-in {name!r}: a name is letters, digits, and - _ . between them")

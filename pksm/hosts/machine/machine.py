@@ -44,11 +44,15 @@ class _NoPolicy(Policy):
 class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
     """A PageHost and MappingHost: `frames` frames of page_size bytes, and processes that map them.
 
-    births: which new pages the policy is told of: `all`, or `anonymous`: those of first writes only, not copies on
-    write, pages swapped in, migrated, or split off huge ones; None: as the quirk births-missed says.
-    pagevec: whether mlocked pages that are merged away wait for drain, as in Linux (see pagevec.py). An mm is what
-    spawn or fork returned; addresses are in bytes, lengths n in pages. What is asked for is done whole, or refused with
-    a UsageError or PksmError.
+    An mm is what spawn or fork returned; addresses are in bytes, lengths n in pages. What is asked for is done whole,
+    or refused with a UsageError or PksmError.
+
+    Args:
+        frames: how many there are.
+        page_size: bytes.
+        births: which new pages are reported to the policy: `all`, or `anonymous`: those of first writes only, not
+            copies on write, pages swapped in, migrated, or split off huge ones; None: as the quirk births-missed says.
+        pagevec: whether mlocked pages that are merged away wait for drain, as in Linux (see pagevec.py).
     """
 
     _is_copy = False
@@ -138,9 +142,18 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         mergeable: bool = False,
         stack: bool = False,
     ) -> int:
-        """Map n pages of private anonymous memory and return their address.
+        """Map n pages of private anonymous memory.
 
-        address: None puts them behind all others. stack: a vma that grows downwards, which merging leaves alone.
+        Args:
+            mm: whose.
+            n: pages.
+            address: in bytes; None puts them behind all others.
+            writable: they can be written.
+            mergeable: they are opted in to KSM.
+            stack: a vma that grows downwards, which pksmd leaves alone.
+
+        Returns:
+            Their address, in bytes.
         """
         first, _ = self._range(mm, 0 if address is None else address, n)
         flags = (WRITABLE if writable else 0) | (MERGEABLE if mergeable else 0) | (GROWSDOWN if stack else 0)
@@ -157,9 +170,17 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
     def mremap(
         self, mm: Mm, address: int, n: int, new_address: int | None = None, new_n: int | None = None
     ) -> int | None:
-        """Move n pages of one mapping to new_address, which is free (None: only if they must); new_n: their new number.
+        """Move n pages of one mapping.
 
-        Returns their address.
+        Args:
+            mm: whose.
+            address: in bytes.
+            n: pages.
+            new_address: a free one; None moves them only if they must.
+            new_n: their new number; None leaves it.
+
+        Returns:
+            Their address, in bytes.
         """
         first, end = self._range(mm, address, n)
         new_n = n if new_n is None else new_n
@@ -243,8 +264,11 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
     ) -> None:
         """Write whole pages.
 
-        contents: bytes, or a uint8 array (n, page_size), or content ids, one a page (see content.pages_of); patches:
-        rows (page from address, 32-bit word of it, value) written on top.
+        Args:
+            mm: whose.
+            address: in bytes.
+            contents: bytes, or a uint8 array (n, page_size), or content ids, one per page (see content.pages_of).
+            patches: rows (page from address, 32-bit word of it, value) written on top.
         """
         pages = access.pages_given(contents, self.page_size)
         first, end = self._range(mm, address, len(pages))

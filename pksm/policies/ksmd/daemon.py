@@ -32,10 +32,14 @@ _NONE, _NONE_8 = np.empty(0, np.uint32), np.empty(0, np.uint8)
 class Ksmd(Daemon):
     """Merges the opted-in memory of a MappingHost.
 
-    host: MappingHost; tunables: KsmTunables; checksum: a native.Function (or something with its
-    of() and fill()) in place of the one tunables name; the strength of an adaptive one stays as it is.
-    full_scans: times that all opted-in memory was visited. fake_merges: merges that freed no frame, since others map
-    it still.
+    Args:
+        host: a MappingHost.
+        tunables: its settings; those of the default preset if there are none.
+        checksum: in place of the one that the tunables name; the strength of an adaptive one stays as it is.
+
+    Attributes:
+        full_scans: how many times all opted-in memory was visited.
+        fake_merges: merges that freed no frame, since others still map it.
     """
 
     spec = SPEC

@@ -37,9 +37,17 @@ _NONE = np.empty(0, np.uint32)
 class Pksmd(Daemon):
     """Merges the pages of a PageHost.
 
-    host: PageHost, whose pages it is told of from now on; tunables: Tunables; checksum: a native.Checksum in place of
-    the one tunables name; seed: of the sampled checksum's positions; threads: that sum pages; window: searches in
-    flight at a time. observe(settled): called with each settle.Settled before its verdicts are carried out.
+    Args:
+        host: a PageHost; it reports its pages from now on.
+        tunables: its settings; those of the default preset if there are none.
+        checksum: in place of the one that the tunables name.
+        seed: of the sampled checksum's positions.
+        threads: that sum pages.
+        window: searches in flight at a time.
+        observe: observe(settled) is called with each settle.Settled before its verdicts are carried out.
+
+    Raises:
+        UsageError: fewer than one thread, or a checksum that there is not.
     """
 
     spec = SPEC
