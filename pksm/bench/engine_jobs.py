@@ -61,7 +61,7 @@ def settle_job(ground: Ground, tunables_: Tunables) -> Job:
         items, ids, verdicts, others = worked
         zero, merged = verdicts == Verdict.ZERO, (verdicts == Verdict.JOINED) | (verdicts == Verdict.PAIRED)
         n_zero, n_merged = int(np.count_nonzero(zero)), int(np.count_nonzero(merged))
-        check_counts(ground.load, zero=n_zero, duplicates=n_merged + max(0, n_zero - 1))
+        check_counts(ground.load, zero=n_zero, duplicates=n_merged)
         check_same(ground.load, items.page[others[merged]], items.page[ids[merged]], ground.first)
         return n_zero + n_merged
 
@@ -131,9 +131,9 @@ def check_frames(load: Load, frames: Pages, first: int) -> int:
     """
     zero, alive = frames == ZERO_FRAME, frames != NO_FRAME
     distinct, n_alive = len(np.unique(frames[alive])), int(np.count_nonzero(alive))
-    check_counts(
-        load, pages=n_alive, zero=int(np.count_nonzero(zero)), distinct=distinct, duplicates=n_alive - distinct
-    )
+    n_zero = int(np.count_nonzero(zero))
+    duplicates = n_alive - distinct - max(0, n_zero - 1)
+    check_counts(load, pages=n_alive, zero=n_zero, distinct=distinct, duplicates=duplicates)
     if load.contents[zero].any():
         raise WrongAnswer(f"load {load.name}: pages of different content share a frame")
     kept = frames[alive & ~zero]

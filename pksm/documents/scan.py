@@ -21,7 +21,7 @@ class SourceRow(TypedDict):
     kind: Annotated[str, "", "the reader's name, such as raw or process"]
     pages: SourcePages
     mappings: Annotated[Count, "mappings of its resident pages"]
-    duplicates: Annotated[Pages, "resident beyond the first of each content"]
+    duplicates: Annotated[Pages, "not zero, beyond the first of each content"]
     lost: Annotated[Pages, "that could not be read"]
     saving_pages: Annotated[Pages, "that merging this source alone saves"]
     share_bytes: Annotated[Bytes, "its share of the saving of all sources together"]
@@ -31,6 +31,7 @@ class SourceRow(TypedDict):
     user: NotRequired[str]
     racy: NotRequired[Annotated[Pages | None, "written since they were read; null: unchecked"]]
     frozen: NotRequired[Annotated[bool, "", "whether all its threads stood still while it was read"]]
+    opted_in: NotRequired[Annotated[Pages, "resident and private, in mappings that the kernel's KSM may merge"]]
     ksm_merged: NotRequired[Annotated[int | None, "mappings", "merged by the kernel's KSM; null: the kernel is silent"]]
 
 
@@ -48,7 +49,7 @@ class ScanTotals(TypedDict):
     pages: Annotated[Pages, "resident, data and zero"]
     zero: Annotated[Pages, "resident and zero"]
     distinct: Annotated[Count, "contents, the zero page among them if there is one"]
-    duplicates: Annotated[Pages, "pages less distinct"]
+    duplicates: Annotated[Pages, "not zero, beyond the first of each content"]
     pages_shared: Annotated[Count, "frames that are kept for others, as the kernel counts them"]
     pages_sharing: Annotated[Count, "pages merged into these, and zero pages"]
     pages_zero_sharing: Annotated[Pages, "merged with the zero page"]
@@ -56,16 +57,16 @@ class ScanTotals(TypedDict):
 
 
 class ScanSaving(TypedDict):
-    """What merging saves, and what it needs for that."""
+    """What merging saves, and what it needs for that; in the view of mappings, how many mappings are merged."""
 
     pages: Annotated[Pages, "zero_pages and nonzero_pages"]
     zero_pages: Pages
     nonzero_pages: Annotated[Pages, "frames saved besides the zero ones"]
-    bytes: Bytes
+    bytes: Annotated[Bytes | None, "null in the view of mappings: mappings merged are not bytes saved"]
     metadata_bytes: Annotated[Bytes, "of a kernel's records about the pages that the policy tracks at the end"]
     engine_bytes: Annotated[Bytes, "of the engine's own arrays"]
     ksm_metadata_bytes: Annotated[Bytes, "of KSM's records, 64 B per mapping, if KSM merged"]
-    net_bytes: Annotated[Bytes, "bytes less metadata_bytes"]
+    net_bytes: Annotated[Bytes | None, "bytes less metadata_bytes; null in the view of mappings"]
 
 
 class Family(TypedDict):
@@ -76,7 +77,7 @@ class Family(TypedDict):
     processes: Count
     pages: Annotated[Pages, "resident"]
     zero: Pages
-    duplicates: Annotated[Pages, "resident beyond the first of each content"]
+    duplicates: Annotated[Pages, "not zero, beyond the first of each content"]
     saving_pages: Annotated[Pages, "that merging these processes alone saves"]
     share_bytes: Annotated[Bytes, "their share of the saving of all sources together"]
 

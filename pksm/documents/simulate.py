@@ -72,5 +72,6 @@ class SimulateDocument(TypedDict):
     frames: Annotated[Count, "frames of the machine"]
     seed: int
     interrupted: bool
+    warnings: Annotated[list[str], "", "such as that nothing has opted in, for a policy that needs it"]
     unmerged: Annotated[list[Unmerged], "", "at each reading and at the end; empty for one policy alone"]
     runs: list[Run]

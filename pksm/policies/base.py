@@ -104,6 +104,7 @@ class Spec:
         work: counters of work, which never come to rest.
         moving: settings that it moves itself.
         fixed: settings that can't change once it is made.
+        opt_in: it merges only memory that has opted in.
 
     Raises:
         UsageError: the name is not one, or another part names what is not there.
@@ -120,6 +121,7 @@ class Spec:
     work: frozenset[str] = frozenset()
     moving: frozenset[str] = frozenset()
     fixed: frozenset[str] = frozenset()
+    opt_in: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):

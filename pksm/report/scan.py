@@ -31,6 +31,7 @@ SHOWN = 16  # bytes of a page, where they may be shown
 ROWS = 12  # commands or users
 MAPPINGS = 5
 AMOUNTS = ("resident", "saves", "of all")
+MERGED = ("mappings", "merged", "of all")  # in the view of mappings
 REASONS = {
     "not_resident": "not resident", "swapped": "swapped out", "file": "of files", "shared": "shared memory",
     "huge": "huge pages of hugetlbfs", "userfault": "under userfaultfd", "device": "of devices",
@@ -75,13 +76,13 @@ def csv(result: ScanDocument) -> str:
     for source in result["sources"]:
         pages = source["pages"]
         resident = pages["data"] + pages["zero"]
-        nonzero = _nonzero_duplicates(source)
+        nonzero = source["duplicates"]
         saved = nonzero + pages["zero"]
         rows.append({
             "name": source["name"], "kind": source["kind"], "command": source.get("command", ""),
             "user": source.get("user", ""), "page_size": page_size, "pages": resident, **pages,
             "mappings": source["mappings"], "lost": source["lost"], "racy": source.get("racy") or 0,
-            "distinct": resident - source["duplicates"],
+            "distinct": resident - nonzero - max(0, pages["zero"] - 1),
             "duplicates": source["duplicates"], "saving_pages": saved, "saving_zero_pages": pages["zero"],
             "saving_nonzero_pages": nonzero, "saving_bytes": saved * page_size,
             "net_bytes": saved * page_size - resident * saving["metadata_bytes"] // max(1, totals["pages"]),
@@ -96,6 +97,8 @@ def csv(result: ScanDocument) -> str:
         "saving_bytes": saving["bytes"], "net_bytes": saving["net_bytes"],
         "share_bytes": sum(row["share_bytes"] for row in rows),
     })  # fmt: skip
+    if result["view"] == "mappings":
+        rows = [row | {"saving_bytes": "", "net_bytes": ""} for row in rows]
     return csv_text(rows)
 
 
@@ -120,23 +123,50 @@ def _headline(result: ScanDocument, width: int) -> list[str]:
 
 def _savings(result: ScanDocument, paint: Callable[..., str]) -> list[str]:
     totals, saving, page_size = result["totals"], result["saving"], result["page_size"]
+    if result["view"] == "mappings":
+        return _mappings_merged(result, paint)
     whole = totals["pages"] * page_size
 
     def row(name: str, pages: int | None, n_bytes: int, remark: str = "") -> tuple[str, str, str, str, str]:
         return name, "" if pages is None else f"{pages:,}", size(n_bytes), f"{100 * n_bytes / whole:.1f} %", remark
 
-    metadata = saving["metadata_bytes"]
+    metadata, net = saving["metadata_bytes"], saving["net_bytes"] or 0
     rows = [
         ("Merging saves", "pages", "size", "share", ""),
         row("  zero pages", saving["zero_pages"], saving["zero_pages"] * page_size),
         row("  duplicates", saving["nonzero_pages"], saving["nonzero_pages"] * page_size),
-        row("  together", saving["pages"], saving["bytes"]),
+        row("  together", saving["pages"], saving["pages"] * page_size),
         row("  metadata", None, -metadata, f"{metadata // totals['pages']} B per page"),
-        row("  left over", None, saving["net_bytes"]),
+        row("  left over", None, net),
     ]
     lines = columns(rows, right=(1, 2, 3))
-    lines[0], lines[-1] = paint(lines[0], BOLD), paint(lines[-1], GREEN if saving["net_bytes"] > 0 else BOLD)
+    lines[0], lines[-1] = paint(lines[0], BOLD), paint(lines[-1], GREEN if net > 0 else BOLD)
     return lines
+
+
+def _mappings_merged(result: ScanDocument, paint: Callable[..., str]) -> list[str]:
+    """In the view of mappings: no sizes, for mappings that share a frame already, as after a fork, save nothing."""
+    saving, whole = result["saving"], result["totals"]["pages"]
+
+    def row(name: str, mappings: int) -> tuple[str, str, str]:
+        return name, f"{mappings:,}", f"{100 * mappings / whole:.1f} %"
+
+    rows = [
+        ("Mappings merged", "mappings", "share"),
+        row("  zero pages", saving["zero_pages"]),
+        row("  duplicates", saving["nonzero_pages"]),
+        row("  together", saving["pages"]),
+    ]
+    lines = columns(rows, right=(1, 2))
+    return [paint(lines[0], BOLD), *lines[1:], "Not bytes saved: mappings that share a frame already count, too."]
+
+
+def _titles(result: ScanDocument) -> tuple[str, str, str]:
+    return MERGED if result["view"] == "mappings" else AMOUNTS
+
+
+def _share(share_bytes: int, result: ScanDocument) -> str:
+    return _amount(share_bytes // result["page_size"], result) if result["view"] == "mappings" else size(share_bytes)
 
 
 def _effort(result: ScanDocument) -> str:
@@ -147,18 +177,17 @@ def _effort(result: ScanDocument) -> str:
     return f"{cost['wall_s']:.2f} s; {done}"
 
 
-def _nonzero_duplicates(source: SourceRow) -> int:
-    """Pages a source alone would save besides its zero pages."""
-    return source["duplicates"] - max(0, source["pages"]["zero"] - 1)
+def _amount(pages: int, result: ScanDocument) -> str:
+    """So many pages, as a size; in the view of mappings, which are not bytes, their number."""
+    return f"{pages:,}" if result["view"] == "mappings" else size(pages * result["page_size"])
 
 
 def _sources(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
     """A row for each source, looked at alone."""
-    page_size = result["page_size"]
     amounts: dict[str, Callable[[SourceRow], int]] = {
         "resident": lambda source: source["pages"]["data"] + source["pages"]["zero"],
         "zero": lambda source: source["pages"]["zero"],
-        "duplicates": _nonzero_duplicates,
+        "duplicates": lambda source: source["duplicates"],
         "not resident": lambda source: source["pages"]["hole"],
         "excluded": lambda source: source["pages"]["excluded"],
         "lost": lambda source: source["lost"],
@@ -169,7 +198,7 @@ def _sources(result: ScanDocument, width: int, paint: Callable[..., str]) -> lis
         if name in ("resident", "zero", "duplicates") or any(map(amount, result["sources"]))
     ]
     title = "Source, by itself"
-    rows = [told] + [[size(amounts[name](source) * page_size) for name in told] for source in result["sources"]]
+    rows = [told] + [[_amount(amounts[name](source), result) for name in told] for source in result["sources"]]
     while len(told) > 3 and len(title) + sum(2 + max(map(len, column)) for column in zip(*rows, strict=True)) > width:
         told, *rows = ([*row[:-1]] for row in (told, *rows))
     taken = sum(2 + max(map(len, column)) for column in zip(*rows, strict=True))
@@ -186,11 +215,10 @@ def _groups(result: ScanDocument, width: int, paint: Callable[..., str], n_rows:
     )
     saving = {key: count * (key[0] - 1) for key, count in alike.items()}
     shown = sorted(alike, key=saving.__getitem__, reverse=True)[:n_rows]
-    rows = [
-        (f"{alike[key]:,} of {key[0]:,} pages", size(saving[key] * result["page_size"]), key[1], key[2])
-        for key in shown
-    ]
-    head, *told = columns([("groups", "save", "look like", "live in"), *rows], right=(1,))
+    rows = [(f"{alike[key]:,} of {key[0]:,} pages", _amount(saving[key], result), key[1], key[2]) for key in shown]
+    head, *told = columns(
+        [("groups", "merge" if result["view"] == "mappings" else "save", "look like", "live in"), *rows], right=(1,)
+    )
     lines = [head]
     for line, (*_, first) in zip(told, shown, strict=True):
         lines += [line, f"  {first}"] if first else [line]  # bytes on a line of their own cut nothing off
@@ -236,7 +264,7 @@ def _commands(result: ScanDocument, width: int, paint: Callable[..., str]) -> li
         (cut(plain(f"{row['command']} of {row['user']}"), NAME_WIDTH), f"{row['processes']:,}", *_amounts(row, result))
         for row in result["by_command"]
     ]
-    return _with_title(("Command and user, by themselves", "processes", *AMOUNTS), rows, paint)
+    return _with_title(("Command and user, by themselves", "processes", *_titles(result)), rows, paint)
 
 
 def _users(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
@@ -245,23 +273,31 @@ def _users(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[
         (cut(plain(row["user"]), NAME_WIDTH), f"{row['processes']:,}", *_amounts(row, result))
         for row in result["by_user"]
     ]
-    return _with_title(("User, by themselves", "processes", *AMOUNTS), rows, paint)
+    return _with_title(("User, by themselves", "processes", *_titles(result)), rows, paint)
 
 
 def _amounts(row: Family, result: ScanDocument) -> tuple[str, str, str]:
-    page_size = result["page_size"]
-    return size(row["pages"] * page_size), size(row["saving_pages"] * page_size), size(row["share_bytes"])
+    pages, saving = _amount(row["pages"], result), _amount(row["saving_pages"], result)
+    return pages, saving, _share(row["share_bytes"], result)
 
 
 def _mappings(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
     """The mappings that have the largest shares of the saving."""
-    page_size = result["page_size"]
     rows = [
-        (cut(plain(row["mapping"]), NAME_WIDTH), size(row["pages"] * page_size), size(row["share_bytes"]))
+        (cut(plain(row["mapping"]), NAME_WIDTH), _amount(row["pages"], result), _share(row["share_bytes"], result))
         for row in result["by_mapping"]
         if row["share_bytes"]
     ]
-    return _with_title(("Mapping", "resident", "of what is saved"), rows, paint, MAPPINGS) if rows else []
+    return (
+        _with_title(
+            ("Mapping", "resident", "of all merged" if result["view"] == "mappings" else "of what is saved"),
+            rows,
+            paint,
+            MAPPINGS,
+        )
+        if rows
+        else []
+    )
 
 
 def _with_title(

@@ -33,12 +33,12 @@ class Count:
     @property
     def saving(self) -> int:
         """Pages that merging these saves."""
-        return self.duplicates + (self.zero > 0)
+        return self.duplicates + self.zero
 
     @property
     def duplicates(self) -> int:
-        """Pages that have the content of another page."""
-        return self.pages - self.distinct
+        """Pages that are not zero and have the content of another page."""
+        return self.pages - self.distinct - max(0, self.zero - 1)
 
 
 class Tally:

@@ -48,7 +48,7 @@ def compose(
         ],
         "unread": _unread(gathered.failed),
         "totals": _totals(findings.total, merged, gathered),
-        "saving": _saving(findings, merged, gathered, page_size),
+        "saving": _saving(findings, merged, gathered, settings),
         "by_command": findings.by_command,
         "by_user": findings.by_user,
         "by_mapping": _mappings(shares, page_size),
@@ -124,12 +124,13 @@ def _totals(total: Count, merged: Merged, gathered: Gathered) -> ScanTotals:
     }
 
 
-def _saving(findings: Findings, merged: Merged, gathered: Gathered, page_size: int) -> ScanSaving:
-    """What merging saves, and what it needs for that."""
+def _saving(findings: Findings, merged: Merged, gathered: Gathered, settings: Settings) -> ScanSaving:
+    """What merging saves, and what it needs for that; in the view of mappings, how many are merged."""
     zero_pages = merged.zero_pages + _known_zero(gathered)
     pages = zero_pages + merged.nonzero_pages
     mappings = sum(count.mapped for count in findings.of_sources)
-    size_bytes = pages * page_size
+    # mappings that share a frame, as after a fork, save nothing though they count
+    size_bytes = pages * (settings.page_size or 0) if settings.view == "frames" else None
     return {
         "pages": pages,
         "zero_pages": zero_pages,
@@ -138,7 +139,7 @@ def _saving(findings: Findings, merged: Merged, gathered: Gathered, page_size: i
         "metadata_bytes": merged.metadata_bytes,
         "engine_bytes": merged.engine_bytes,
         "ksm_metadata_bytes": ITEM_BYTES * mappings,
-        "net_bytes": size_bytes - merged.metadata_bytes,
+        "net_bytes": None if size_bytes is None else size_bytes - merged.metadata_bytes,
     }
 
 

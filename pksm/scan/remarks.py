@@ -39,10 +39,11 @@ def of_result(result: ScanDocument, settings: Settings, gathered: Gathered, at_r
             f"{len(idle)} quirks of these settings need page tables and have no effect on memory that is only read: "
             f"preset {settings.choice.preset} sets values and the other quirks here"
         )
+    warnings += _not_opted_in(settings, gathered)
     if not at_rest and not result["interrupted"]:
         warnings.append(f"{settings.choice.name} did not come to rest: it was stopped when it merged no more")
     totals, saving = result["totals"], result["saving"]
-    possible = totals["duplicates"] + (totals["zero"] > 0)
+    possible = totals["duplicates"] + totals["zero"]
     if saving["pages"] < possible:
         warnings.append(
             f"these settings save {saving['pages']} pages of the {possible} that could be saved: " + _why_apart(chosen)
@@ -53,6 +54,23 @@ def of_result(result: ScanDocument, settings: Settings, gathered: Gathered, at_r
             f"of {len(gathered.taken)} of {gathered.n_sources} sources"
         )
     return warnings
+
+
+def _not_opted_in(settings: Settings, gathered: Gathered) -> list[str]:
+    """Return a line about memory that a policy merges here, and would not merge on a machine."""
+    if not settings.choice.spec.opt_in:
+        return []
+    live = [one for one in gathered.taken if "opted_in" in one.facts]
+    have_not = sum(max(0, len(one.mapped) - one.facts["opted_in"]) for one in live)
+    parts = [f"{have_not} resident pages of the processes have not"] if have_not else []
+    if len(live) < len(gathered.taken):
+        parts.append("of files it is not known")
+    if not parts:
+        return []
+    return [
+        f"{settings.choice.name} merges only memory that has opted in, and all is counted here: {', '.join(parts)}; a "
+        "program opts in with madvise(MADV_MERGEABLE) or prctl(PR_SET_MEMORY_MERGE), a service with MemoryKSM=yes"
+    ]
 
 
 def _why_apart(chosen: object) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 import numpy as np
 
@@ -124,9 +124,24 @@ def simulate(
         "frames": _frames(settings),
         "seed": settings.seed,
         "interrupted": interrupted,
+        "warnings": _warnings(choices, runs),
         "unmerged": unmerged,
         "runs": runs,
     }
+
+
+def _warnings(choices: Sequence[Choice], runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each policy that was given nothing to work on, for nobody had opted in."""
+    return [
+        f"{choice.name} visited nothing: it merges only memory that has opted in, and none has: let the workload use "
+        "mergeable mappings (madvise MADV_MERGEABLE)"
+        for choice, run in zip(choices, runs, strict=False)
+        if choice.spec.opt_in and _never_visited(run["final"])
+    ]
+
+
+def _never_visited(final: Mapping[str, Any]) -> bool:
+    return final["wakes"] > 0 and final["counters"].get("pages_scanned") == 0
 
 
 def _frames_used(run: _Played) -> list[Unmerged]:

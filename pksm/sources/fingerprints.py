@@ -48,6 +48,7 @@ FACTS: dict[str, Any] = {
     "racy": (int, NoneType),
     "frozen": bool,
     "ksm_merged": (int, NoneType),
+    "opted_in": int,
 }
 
 
@@ -200,7 +201,7 @@ def _is_fine(source: dict[str, Any]) -> bool:
     facts = source["facts"]
     zero = source["zero"]
     numbers = [source["records"], *zero, sum(zero), source["lost"], *source["out_of_reach"].values()]
-    numbers += [facts[name] for name in ("racy", "ksm_merged") if facts.get(name) is not None]
+    numbers += [facts[name] for name in ("racy", "ksm_merged", "opted_in") if facts.get(name) is not None]
     texts = [source["name"], source["kind"], *source["out_of_reach"]]
     return (
         all(type(number) is int and 0 <= number < MOST_PAGES for number in numbers)

@@ -105,12 +105,12 @@ def check(result, recorders, select):
     pages = select([page for recorder in recorders for page in recorder.pages])
     truth, totals = answer(pages), result["totals"]
     assert (totals["pages"], totals["zero"]) == (len(pages), truth.zero_pages)
-    assert (totals["distinct"], totals["duplicates"]) == (truth.distinct, len(pages) - truth.distinct)
+    assert (totals["distinct"], totals["duplicates"]) == (truth.distinct, truth.pages_sharing)
     assert result["saving"]["nonzero_pages"] == truth.pages_sharing
     for source, recorder in zip(result["sources"], recorders, strict=True):
         own = select(recorder.pages)
         assert source["pages"]["data"] + source["pages"]["zero"] == len(own)
-        assert source["duplicates"] == len(own) - answer(own).distinct
+        assert source["duplicates"] == answer(own).pages_sharing
 
 
 def contents(pages):

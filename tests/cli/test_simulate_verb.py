@@ -341,3 +341,23 @@ def test_every_workload_has_a_sentence_and_a_maker():
     from pksm.simulation.workloads.registry import MAKERS
 
     assert list(MAKERS) == list(workloads.WORKLOADS) and all(workloads.WORKLOADS.values())
+
+
+@pytest.mark.parametrize(
+    ("mergeable", "policy", "said"), [(False, "ksmd", True), (True, "ksmd", False), (False, "pksmd", False)]
+)
+def test_ksmd_says_that_nobody_has_opted_in(tmp_path, capfd, mergeable, policy, said):
+    path = tmp_path / "work.py"
+    path.write_text(
+        "import numpy as np\n"
+        "def workload(machine, sim):\n"
+        "    mm = machine.spawn()\n"
+        f"    at = machine.mmap(mm, 4, mergeable={mergeable})\n"
+        "    machine.write(mm, at, np.ones((4, 4096), np.uint8))\n"
+        "    sim.run(500)\n"
+    )
+    done = run(capfd, "simulate", str(path), "--policy", policy, "--json")
+    document = json.loads(done.out)
+    lines = [line for line in document["warnings"] if "opted in" in line]
+    assert len(lines) == said and all("MADV_MERGEABLE" in line for line in lines)
+    assert done.code == 0 and ("opted in" in done.err) == said

@@ -171,6 +171,7 @@ def test_a_name_is_only_a_name(name):
     shown = space.mappings[1].name
     assert shown == (name.rpartition(b"/")[2] if name.startswith(b"/") else name).decode("utf-8", "replace")
     assert (space.anonymous_bytes, space.swapped_bytes, space.ksm_bytes) == (4096, 4096, 0)
+    assert space.opted_in_bytes == 0
     assert not space.vmas["barred"].any() and not space.vmas["device"].any()
 
 

@@ -1,17 +1,20 @@
 """scan(): its totals against brute force, its result document, its warnings, and rule 2 over the whole path."""
 
+import csv
 import dataclasses
 import gc
+import io
 import json
 import os
 import random
+import re
 import tracemalloc
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
-from pksm import checksums, extents, policies, sources
+from pksm import checksums, extents, policies, report, sources
 from pksm.engine import native
 from pksm.engine.cost import Cost
 from pksm.errors import BusError, PksmError, UsageError
@@ -58,7 +61,7 @@ def check_against_brute_force(result, files):
     assert totals["pages"] == len(pages)
     assert totals["zero"] == truth.zero_pages
     assert totals["distinct"] == truth.distinct
-    assert totals["duplicates"] == len(pages) - truth.distinct
+    assert totals["duplicates"] == truth.pages_sharing
     for source, contents in zip(result["sources"], files.values(), strict=True):
         own = [content for content in contents if content is not None]
         alone = answer(own)
@@ -66,7 +69,7 @@ def check_against_brute_force(result, files):
         assert source["pages"]["data"] == len(own) - alone.zero_pages
         assert source["pages"]["hole"] == len(contents) - len(own)
         assert source["mappings"] == len(own)
-        assert source["duplicates"] == len(own) - alone.distinct
+        assert source["duplicates"] == alone.pages_sharing
     sizes = sorted(map(len, truth.groups), reverse=True)
     assert result["groups_found"] == len(sizes)
     assert [group["pages"] for group in result["groups"]] == sizes[: result["settings"]["top"]]
@@ -101,7 +104,7 @@ def test_saving_of_exact_settings(tmp_path, order, pages_to_scan):
     totals, saving = result["totals"], result["saving"]
     assert saving["zero_pages"] == truth.zero_pages == totals["pages_zero_sharing"]
     assert saving["nonzero_pages"] == truth.pages_sharing
-    assert saving["pages"] == totals["duplicates"] + (truth.zero_pages > 0) == totals["pages_sharing"]
+    assert saving["pages"] == totals["duplicates"] + truth.zero_pages == totals["pages_sharing"]
     assert saving["bytes"] == saving["pages"] * 4096
     # An item for each content but zero, a record for each page of those that have several.
     sharers = truth.pages_shared + truth.pages_sharing
@@ -165,7 +168,7 @@ def test_zero_pages_without_bytes_count():
     result = scan([GivenSource("one", pages)], Settings(page_size=SIZE))
     assert result["sources"][0]["pages"] == {"data": 1, "zero": 4, "hole": 0, "excluded": 0}
     assert result["totals"]["pages"] == 5 and result["totals"]["zero"] == 4
-    assert result["totals"]["distinct"] == 2 and result["totals"]["duplicates"] == 3
+    assert result["totals"]["distinct"] == 2 and result["totals"]["duplicates"] == 0
     assert result["totals"]["pages_zero_sharing"] == result["saving"]["zero_pages"] == 4
     assert result["saving"]["pages"] == result["totals"]["pages_sharing"] == 4
 
@@ -193,6 +196,45 @@ def test_mappings_are_counted_each():
     assert result["totals"]["pages"] == 7 and result["totals"]["duplicates"] == 4
     assert [source["duplicates"] for source in result["sources"]] == [0, 1]
     assert [group["pages"] for group in result["groups"]] == [3, 2, 2]
+    assert result["saving"]["bytes"] is result["saving"]["net_bytes"] is None, "what fork shares is saved already"
+    table = report.table(result)
+    assert "Mappings merged" in table and "Not bytes saved" in table and not re.search(r"\d (KiB|MiB|B)\b.*%", table)
+    for name in ("saving_bytes", "net_bytes"):
+        assert {row[name] for row in csv.DictReader(io.StringIO(report.csv(result)))} == {""}
+
+
+OPTED = "merges only memory that has opted in"
+
+
+def opted_in(name, pages, opted):
+    source = GivenSource(name, data(*pages))
+    source.facts = lambda: {"pid": 1, "command": name, "user": "root", "opted_in": opted}
+    return source
+
+
+@pytest.mark.parametrize(("opted", "said"), [(0, "2 resident pages"), (1, "1 resident pages"), (2, None)])
+def test_a_scan_with_a_policy_that_needs_opting_in_says_what_has_not(opted, said):
+    pages = page("a"), page("a")
+    result = scan([opted_in("one", pages, opted)], Settings(page_size=SIZE, policy="ksmd"))
+    lines = [line for line in result["warnings"] if OPTED in line]
+    assert [said in line and "MADV_MERGEABLE" in line for line in lines] == ([True] if said else [])
+    result = scan([opted_in("one", pages, opted)], Settings(page_size=SIZE))
+    assert not any(OPTED in line for line in result["warnings"]), "PKSM asks nobody"
+
+
+def test_of_files_nobody_knows_what_has_opted_in():
+    result = scan([GivenSource("one", data(page("a")))], Settings(page_size=SIZE, policy="ksmd"))
+    assert ["of files it is not known" in line for line in result["warnings"] if OPTED in line] == [True]
+
+
+def test_duplicates_are_one_thing_in_the_document_and_in_the_table():
+    pages = data(*[bytes(SIZE)] * 5, *[page("a")] * 3, page("b"))
+    result = scan([GivenSource("one", pages)], Settings(page_size=SIZE))
+    assert result["totals"]["duplicates"] == result["sources"][0]["duplicates"] == 2
+    assert result["saving"]["nonzero_pages"] == 2 and result["sources"][0]["saving_pages"] == 7
+    assert re.search(r"^  duplicates +2 ", report.table(result), re.MULTILINE)
+    (one, total) = csv.DictReader(io.StringIO(report.csv(result)))
+    assert one["duplicates"] == total["duplicates"] == "2" and one["distinct"] == total["distinct"] == "3"
 
 
 def test_frames_that_are_not_told_are_warned_of_once():

@@ -69,5 +69,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         progress.show(lambda: f"{policy}: {now / 1000:,.1f} s of virtual time, {wakes:,} wake-ups")
 
     document = simulate(settings, choices, show, interrupts.hold)
+    for warning in document["warnings"]:
+        output.remark(warning)
     output.document(document, given)
     return exit_codes.of(document)

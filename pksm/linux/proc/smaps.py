@@ -65,6 +65,7 @@ class AddressSpace:
     userfault_bytes: int  # resident, in mappings with a userfaultfd handler
     swapped_bytes: int
     ksm_bytes: int | None  # merged by the kernel's own KSM; None where the kernel does not tell (before 6.6)
+    opted_in_bytes: int  # anonymous, in mappings that the process lets the kernel's KSM merge
     has_devices: bool  # a device or the kernel may write to its memory while it sleeps
 
 
@@ -102,7 +103,7 @@ def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None, ksmd_run
         MalformedError: areas are empty, overlap, or are out of order.
     """
     entries = list(_entries(data))
-    rows, anonymous_bytes, userfault_bytes = [], 0, 0
+    rows, anonymous_bytes, userfault_bytes, opted_in_bytes = [], 0, 0, 0
     for entry in entries:
         flags, access, name = entry.flags, entry.area.access, entry.area.name
         device = name in KERNEL_AREAS or not flags.isdisjoint(DEVICE_FLAGS)
@@ -116,6 +117,7 @@ def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None, ksmd_run
         rows.append((entry.area.start, entry.area.end, device, barred, resident, merged, REASONS.index(reason)))
         anonymous_bytes += 0 if device or barred else entry.anonymous
         userfault_bytes += entry.rss if userfault else 0
+        opted_in_bytes += entry.anonymous if MERGEABLE_FLAG in flags and not (device or barred) else 0
     areas = [entry.area for entry in entries]
     names = names_of(areas, memory_end)
     ksm_bytes = [entry.ksm for entry in entries if entry.ksm is not None]
@@ -126,6 +128,7 @@ def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None, ksmd_run
         userfault_bytes=userfault_bytes,
         swapped_bytes=sum(entry.swap for entry in entries),
         ksm_bytes=sum(ksm_bytes) if ksm_bytes else None,
+        opted_in_bytes=opted_in_bytes,
         has_devices=any(area.name.startswith(DEVICE_NAMES) and not area.name.startswith(PLAIN_NAMES) for area in areas),
     )
 

@@ -32,4 +32,5 @@ SPEC = Spec(
     work=frozenset({"pages_scanned", "pages_skipped", "full_scans", "pages_unshared", "pages_volatile"}),
     moving=frozenset({"pages_to_scan"}),  # by the advisor, when it is on
     fixed=frozenset({"checksum", "stages"}),
+    opt_in=True,
 )

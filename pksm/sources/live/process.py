@@ -147,6 +147,7 @@ class _Reading:
             "racy": None if self.unchecked and not self.frozen else self.racy,
             "frozen": self.frozen,
             "ksm_merged": None if ksm is None else ksm // page_size,
+            "opted_in": self.space.opted_in_bytes // page_size,
             "out_of_reach": {"not_resident": self.holes - swapped, "swapped": swapped, **reasons},
         }
 
