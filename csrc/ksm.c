@@ -134,7 +134,7 @@ static void drop(const scan *s, uint32_t id)
     pksm_tree_erase(s->tree.table, s->trees, id);
     if (item->flags & PKSM_PASSED)
         s->counts->passed--;
-    item->flags &= (uint16_t) ~(PKSM_PASSED | PKSM_DELLIST);
+    item->flags &= (uint16_t)~(PKSM_PASSED | PKSM_DELLIST);
     if (item->link)
         detach(s, id);
 }
