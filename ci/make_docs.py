@@ -11,7 +11,7 @@ from pksm.cli import exit_codes  # noqa: E402
 from pksm.cli.bash import parsers, script  # noqa: E402
 
 ABOUT = """Operating systems can merge memory pages that hold the same bytes (KSM in Linux, PKSM in its patched kernels).
-pksm tells what that would save in memory images and live processes: it runs PKSM's merging on their pages outside of
+pksm reports what that would save in memory images and live processes: it runs PKSM's merging on their pages outside of
 the kernel and gives the exact answer. Results go to stdout, remarks and progress to stderr; no output holds bytes of
 pages unless --show-bytes is given."""
 

@@ -113,7 +113,7 @@ def _no_verb(argv: list[str]) -> int:
     verbs = "\n".join(f"  {name:<9} {module.HELP}" for name, module in COMMANDS.items() if module.HELP)
     parser = _Parser(
         "pksm",
-        "pksm VERB [OPTION...] (pksm VERB --help tells more)",
+        "pksm VERB [OPTION...] (pksm VERB --help says more)",
         f"Find out exactly what merging equal pages saves in real memory.\n\nverbs:\n{verbs}",
         exit_codes.ABOUT,
     )
@@ -121,7 +121,7 @@ def _no_verb(argv: list[str]) -> int:
     parser.add_argument("verb", nargs="?", help=argparse.SUPPRESS)
     verb = parser.parse_args(argv[:1]).verb
     if verb is None:
-        raise UsageError("say what to do, for example: pksm demo (pksm --help tells more)")
+        raise UsageError("say what to do, for example: pksm demo (see pksm --help)")
     raise UsageError(
         f"unknown verb {plain(verb)!r}: choose from {', '.join(name for name in COMMANDS if COMMANDS[name].HELP)}"
     )

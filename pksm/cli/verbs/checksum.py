@@ -19,7 +19,7 @@ USAGE = """pksm checksum profile [OPTION...] [TARGET|WORKLOAD...] [--pid N]...
        pksm checksum sum NAME FILE [--page-size N] [--json|--csv]"""
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
-profile measures strategies on workloads and on your own memory, and recommends one; list tells what there is; sum
+profile measures strategies on workloads and on your own memory, and recommends one; list shows what there is; sum
 prints the checksum of each page of a file.
 
 workloads:
