@@ -52,6 +52,34 @@ def machine(kind=Machine, children=0):
     return host, add, lambda: np.concatenate([host.read(mm, at, n) for at, n in spans])
 
 
+class Choosy(FlatHost):
+    """Never merges some of its pages."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.classes = np.zeros(store.n_pages, np.uint8)
+
+    def _refused(self, pages):
+        refused = np.isin(pages, [9, 10, 17, 30])
+        self.classes[pages[refused]] = native.BUSY_PAGE
+        return refused
+
+    def merge(self, pages, kpages):
+        refused = self._refused(pages)
+        super().merge(pages[~refused], kpages[~refused])
+        return refused
+
+    def merge_zero(self, pages):
+        refused = self._refused(pages)
+        super().merge_zero(pages[~refused])
+        return refused
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_host_that_always_refuses_some_pages_passes(seed):
+    check_host(*flat(Choosy), seed=seed)
+
+
 @pytest.mark.parametrize("make", [flat, machine])
 @pytest.mark.parametrize("seed", range(3))
 def test_our_hosts_pass(make, seed):

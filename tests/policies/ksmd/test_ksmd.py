@@ -198,6 +198,32 @@ def test_a_search_ends_at_a_waiting_page_that_has_opted_out_in_mid_scan():
     assert machine.frames_used == 1 and ksmd.counters()["pages_sharing"] == 1
 
 
+def test_a_story_that_the_kernel_has_played():
+    """Of two processes one opts out in mid-scan; the figures are those of the kernel's ksmd after the same."""
+    machine = Machine(6000)
+    settings = {"smart_scan": 0, "max_page_sharing": 2, "stable_node_chains_prune_millisecs": 0}
+    ksmd = Ksmd(machine, ksm_tunables.preset("ksm-6.11").with_(pages_to_scan=1 << 30, **settings))
+    mm, size = machine.spawn(), 4096
+    at = machine.mmap(mm, 520, mergeable=True)
+    ids = [5, 3, 4, 3, 0, 0, 1, 4, 5, 1, 1, 4, 1, 2, 4, 2, 4, 4, 1, 1, 1, 0, 2, 3, 5, 3, 2, 4, 3, 0, 0, 2, 4]
+    machine.write(mm, at + 477 * size, ids)
+    child = machine.fork(mm)
+    ksmd.wake()
+    machine.madvise(mm, at + 471 * size, 19, "DONTNEED")
+    ksmd.sysfs["pages_to_scan"] = 27
+    ksmd.wake()
+    machine.madvise(mm, at + 508 * size, 3, "UNMERGEABLE")
+    ksmd.sysfs["pages_to_scan"] = 1 << 30
+    ksmd.wake()
+    counters = ksmd.counters()
+    assert counters["pages_shared"] == 12 and counters["pages_sharing"] == 19
+    assert counters["pages_unshared"] == 3 and counters["pages_volatile"] == 19
+    assert counters["stable_node_dups"] == 11 and counters["stable_node_chains"] == 5
+    assert counters["general_profit"] == 74432
+    merging = [ksmd.process_stat(process.id)["ksm_merging_pages"] for process in (mm, child)]
+    assert merging == [19, 12]
+
+
 def test_what_others_map_of_a_merged_page_stays_merged_where_it_has_not_opted_in():
     machine, mm, at, ksmd = world([1, 1], smart_scan=0)
     child = machine.fork(mm)
