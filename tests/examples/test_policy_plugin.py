@@ -66,7 +66,7 @@ def test_it_is_in_the_help_and_completed(run):
     assert "presets: slow, fast (default slow)" in text
     assert "rescan-all" in run("-m", "pksm", "completion", "--values", "policy").splitlines()
     assert "rescan-all:fast" in run("-m", "pksm", "completion", "--values", "preset").splitlines()
-    assert "rescan-all.run" in run("-m", "pksm", "completion", "--values", "setting").splitlines()
+    assert "rescan-all.run=" in run("-m", "pksm", "completion", "--values", "setting").splitlines()
 
 
 def test_it_is_known_to_the_library(run):
