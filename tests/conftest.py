@@ -14,6 +14,9 @@ from hypothesis import settings
 # In the background a shell starts us with SIGINT ignored, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does nohup with SIGHUP.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No deadlines: the suite also runs on slow and busy machines, and no test of ours is about time.
 settings.register_profile("dev", max_examples=30, deadline=None)
