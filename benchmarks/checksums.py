@@ -87,7 +87,7 @@ def measure():
     with system.pinned():
         for _ in range(ROUNDS):
             for name, call in calls.items():
-                samples[name].append(watch.measure(call))
+                samples[name].append(speed.medians(watch.measure(call)))
     rows = {
         name: {where: median(sample[where] for sample in kept) for where in kept[0]} for name, kept in samples.items()
     }

@@ -274,9 +274,9 @@ enum pksm_verdict {
  * Items may be in the unstable tree already (they are taken out first); stable items get SAME, deleted ones DROP.
  * classes (one enum pksm_class a page, indexed by page number) may be null: all free. verdicts[i] and others[i] belong
  * to ids[i]. revisit (room for n ids) gets the items that a search unlinked because their page had changed (they
- * carry PKSM_INITCHECKSUM until their next turn), *n_revisit their number. *done is the number of items settled: less than n when
- * revisit is full (call again with the rest) or after PKSM_EBUS; then the trees are whole, the item after the
- * last one done is not in the unstable tree, and those behind it are where they were (but may have been summed). */
+ * carry PKSM_INITCHECKSUM until their next turn), *n_revisit their number. *done is the number of items settled: less
+ * than n when revisit is full (call again with the rest) or after PKSM_EBUS; then the trees are whole, the item after
+ * the last one done is not in the unstable tree, and those behind it are where they were (but may have been summed). */
 int pksm_settle(const pksm_store *store, pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
                 const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
                 uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost);
