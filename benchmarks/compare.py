@@ -97,7 +97,7 @@ def worker(settings):
     try:
         from pksm.simulation.workloads import make
     except ImportError:  # its place before there were rooms
-        from pksm.simulation.workloads import make
+        from pksm.workloads import make
 
     os.sched_setaffinity(0, {settings["cpu"]})
     store = Store()
