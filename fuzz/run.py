@@ -129,7 +129,7 @@ def run_one(job: Job, seconds: int, say: Callable[[str], None]) -> dict[str, Any
             (seeds / str(number)).write_bytes(seed)
         words = BUILD / f"{job.name}.dict"
         words.write_text(dictionary(one.words), encoding="ascii")
-        options += [f"-dict={words}", f"-max_len={one.most_bytes}"]
+        options += [f"-max_len={one.most_bytes}", *([f"-dict={words}"] if one.words else [])]
     else:
         options.append(f"-max_len={MOST_BYTES}")
     places = [str(place) for place in (corpus, seeds, found) if place.is_dir()]
