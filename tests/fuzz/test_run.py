@@ -59,6 +59,15 @@ def test_what_is_found_is_kept_and_told(places, monkeypatch, capsys):
     assert document["command"].startswith("python -m fuzz.run --seconds 1")
 
 
+@pytest.mark.parametrize(("name", "has_words"), [("stat", True), ("pagemap", False)])
+def test_only_words_make_a_dictionary(places, name, has_words):
+    """libFuzzer does not start with an empty one."""
+    said = []
+    tell = "import sys; sys.exit(' '.join(sys.argv))"
+    run.run_one(run.Job(name, [sys.executable, "-c", tell]), 1, said.append)
+    assert ("-dict=" in said[0]) is has_words
+
+
 def test_a_fuzzer_that_does_not_start_is_told(places, monkeypatch, capsys):
     monkeypatch.setattr(run, "jobs_of", lambda names: [run.Job("c-tree", ["false"])])
     assert run.main(["--seconds", "1", "c-tree"]) == 1
