@@ -32,7 +32,7 @@ class Store:
     def __init__(self, page_size: int = 4096) -> None:
         if page_size & (page_size - 1) or not MIN_PAGE_SIZE <= page_size <= MAX_PAGE_SIZE:
             raise UsageError(
-                f"page size {page_size} is no power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}: try 4096"
+                f"page size {page_size} is not a power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}: try 4096"
             )
         self.page_size = page_size
         self._sections: list[U64Array] = []  # one uint64 array a region

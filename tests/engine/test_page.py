@@ -111,7 +111,7 @@ def test_a_page_is_its_bytes_whatever_they_are_given_as():
 @pytest.mark.parametrize("size", [0, 1, 4, 7, 9, 24, 100])
 def test_sizes_that_no_page_has_are_refused(size):
     for call in (native.page_is_zero, native.Checksum("xxh3-64").of, lambda data: native.page_compare(data, data)):
-        with pytest.raises(ValueError, match=f"{size} bytes are no page"):
+        with pytest.raises(ValueError, match=f"{size} bytes are not a page"):
             call(bytes(size))
 
 

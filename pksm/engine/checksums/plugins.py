@@ -53,7 +53,7 @@ class Plugin:
 
     def __post_init__(self) -> None:
         if not isinstance(self.width, int) or not 1 <= self.width <= 64:
-            raise UsageError(f"checksum plug-in {self.name}: width {self.width!r} is no number of bits from 1 to 64")
+            raise UsageError(f"checksum plug-in {self.name}: width {self.width!r} is not a number of bits from 1 to 64")
         if native.address_of(self.function) is None:
             if not callable(self.function) or native.is_c_function(self.function):  # NULL
                 raise UsageError(f"checksum plug-in {self.name}: neither the address of a C function nor a callable")

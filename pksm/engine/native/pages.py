@@ -35,7 +35,7 @@ def page_bytes(data: Buffer) -> CData:
     """
     data = lend(U8, data)
     if len(data) < 8 or len(data) & (len(data) - 1):
-        raise ValueError(f"{len(data)} bytes are no page: a power of two from 8")
+        raise ValueError(f"{len(data)} bytes are not a page: give a power of two from 8")
     return data
 
 
