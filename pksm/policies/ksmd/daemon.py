@@ -272,7 +272,7 @@ class Ksmd(Daemon):
         verdicts, others = self._visit_items(ids, mapped, limit)
         done = len(verdicts)
         if done < len(ids):
-            self._first = int(items.virtual_page[ids[done]])
+            self._first = int(items.virtual_page[ids[done - 1]]) + 1  # what lies up to the next may be mapped by then
             items.forget(ids[done:][fresh[done:]])
         answers = native.sorted_answers(items.table, ids[:done], verdicts, others, _NONE)
         settled = Settled(ids[:done], answers)

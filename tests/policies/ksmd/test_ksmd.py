@@ -224,6 +224,23 @@ def test_a_story_that_the_kernel_has_played():
     assert merging == [19, 12]
 
 
+def test_the_cursor_stands_behind_the_last_page_visited_and_not_before_the_next():
+    """What is written into the hole between two wake-ups is visited in the same full scan, as the kernel does it."""
+    machine = Machine(500, SIZE)
+    ksmd = Ksmd(machine, ksm_tunables.preset("ksm-6.11").with_(smart_scan=0, pages_to_scan=1))
+    mm = machine.spawn()
+    at = machine.mmap(mm, 20, mergeable=True)
+    machine.write(mm, at, [1])
+    machine.write(mm, at + 10 * SIZE, [2, 3])
+    ksmd.wake()
+    machine.write(mm, at + 2 * SIZE, [4, 5, 6])
+    ksmd.sysfs["pages_to_scan"] = 100
+    ksmd.wake()
+    counters = ksmd.counters()
+    assert counters["full_scans"] == 1 and counters["pages_scanned"] == 6
+    assert counters["rmap_items"] == counters["pages_volatile"] == 6
+
+
 def test_what_others_map_of_a_merged_page_stays_merged_where_it_has_not_opted_in():
     machine, mm, at, ksmd = world([1, 1], smart_scan=0)
     child = machine.fork(mm)
