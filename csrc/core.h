@@ -79,9 +79,14 @@ void pksm_rb_insert(pksm_node *nodes, uint32_t *root, uint32_t id, uint32_t pare
 void pksm_rb_erase(pksm_node *nodes, uint32_t *root, uint32_t id);
 /* Lets `in` hang where `out` hangs, with its colour and children; out has no links afterwards. */
 void pksm_rb_replace(pksm_node *nodes, uint32_t *root, uint32_t out, uint32_t in);
-/* The first item in order, and the one behind id; 0 if there is none. */
+/* The first item in order; and the next one behind id (side 1) or before it (side 0). 0 if there is none. */
 uint32_t pksm_rb_first(const pksm_node *nodes, uint32_t root);
-uint32_t pksm_rb_next(const pksm_node *nodes, uint32_t id);
+uint32_t pksm_rb_beside(const pksm_node *nodes, uint32_t id, int side);
+
+static inline uint32_t pksm_rb_next(const pksm_node *nodes, uint32_t id)
+{
+    return pksm_rb_beside(nodes, id, 1);
+}
 /* PKSM_OK if it is a red-black tree of exactly `count` items with consistent links. */
 int pksm_rb_check(const pksm_table *table, uint32_t root, uint32_t count);
 
@@ -107,6 +112,7 @@ typedef struct {
     uint32_t node;
     uint32_t parent;
     int side;
+    uint32_t gap; /* the gap that a flight saw, as filled names it; 0: found by a search alone */
 } place;
 
 /* Looks for a page with this checksum (and these bytes, as order says) in the tree of `which`. */
@@ -123,12 +129,21 @@ int pksm_tree_is_outdated(const page_tree *tree, uint32_t id);
 /* ---- flight.c: many searches at a time ---- */
 enum { SIGHT_NONE, SIGHT_MATCH, SIGHT_GAP };
 
-/* What a descent saw: nothing to go by, a match, or the items on either side of the gap (0: none). */
+/* What a descent saw: nothing to go by, a match, or the node (0: none, the tree is empty) that has no child on a side. */
 typedef struct {
     int what;
-    uint32_t match;
-    uint32_t bound[2];
+    uint32_t node;
+    int side;
 } sight;
+
+/* The gaps of one tree that have been filled since the window flew: a set of node << 1 | side, open addressing. An item
+ * marks two gaps at most. */
+enum { FILLED_SLOTS = 4 * PKSM_MAX_WINDOW };
+
+typedef struct {
+    uint32_t n;
+    uint32_t slots[FILLED_SLOTS];
+} filled;
 
 /* An item of a window, and what it saw in the trees. */
 typedef struct {
@@ -144,8 +159,13 @@ void pksm_fly(const page_tree *tree, lane *lanes, size_t n);
 /* Fetches the first bytes of a page; and those that a lane will be compared with. */
 void pksm_fetch_bytes(const page_tree *tree, uint32_t page);
 void pksm_fetch_match(const page_tree *tree, const lane *l);
-/* 1 if what was seen is true of the tree as it is now; then *found and *at are as from pksm_tree_find. */
-int pksm_sight_holds(const page_tree *tree, int which, const sight *seen, uint32_t page, place *at, enum find *found);
+/* 1 if what was seen is true of the tree as it is now, whose gaps `gone` have been filled since; then *found and *at are
+ * as from pksm_tree_find. */
+int pksm_sight_holds(const page_tree *tree, int which, const filled *gone, const sight *seen, uint32_t page, place *at,
+                     enum find *found);
+/* Marks the gap that id, at this place of a tree, has just filled; and empties the set. */
+void pksm_fill_gap(const pksm_node *nodes, filled *gone, uint32_t id, const place *at);
+void pksm_forget_gaps(filled *gone);
 
 /* ---- bus.c: a jump back to where the core was entered, when mapped bytes are gone ---- */
 extern _Thread_local sigjmp_buf *pksm_bus_jump;

@@ -1,54 +1,56 @@
 /* flight.c: many searches at a time, in both trees, so that their cache misses overlap.
  *
- * While descents are in flight nothing changes a tree. What each of them saw (a match, or the two neighbours of the
- * gap it ended in) is used later, when its item's turn comes, if it still holds; otherwise the item searches alone. */
+ * While descents are in flight nothing changes a tree. What each of them saw (a match, or the gap it ended in) is used
+ * later, when its item's turn comes, if it still holds; otherwise the item searches alone. */
 #include "core.h"
 
 /* One descent: of one lane, in one tree. */
 typedef struct {
     uint64_t checksum;
-    uint32_t node;     /* where it is; 0: it has landed */
-    uint32_t bound[2]; /* where it went right last, and left: the neighbours of the gap */
+    uint32_t node; /* where it is; 0: it has landed */
+    uint32_t parent;
+    int side; /* of parent, where node is */
     uint32_t page;
-    uint32_t common[2]; /* bytes shared with either of them; order CONTENT only */
+    uint32_t common[2]; /* bytes shared with where it went right last, and left; order CONTENT only */
     sight *seen;
 } descent;
 
-/* Below which of its two neighbours there is room for what goes between them: on its right, or on its left. */
-static uint32_t gap_parent(const pksm_node *nodes, const uint32_t bound[2])
+/* Into the second cache level: the first can wait for too few lines at a time. */
+static INLINE void fetch_node(const pksm_node *nodes, uint32_t id)
 {
-    return bound[0] && !nodes[bound[0]].child[1] ? bound[0] : bound[1];
+    __builtin_prefetch(&nodes[id], 0, 2);
 }
 
-/* Fetches, into the second cache level, what rebalancing will look at beside the path that was descended: below a match
- * that may be taken out; and the uncles of what will be hung into a gap, those of two generations. */
+/* Fetches what rebalancing will look at beside the path that was descended: below a match that may be taken out; and
+ * the uncles of what will be hung into a gap, those of two generations. */
 static INLINE void fetch_relatives(const pksm_node *nodes, const sight *seen)
 {
-    uint32_t at = seen->match;
+    uint32_t at = seen->node;
 
     if (seen->what == SIGHT_GAP) {
-        at = rb_parent(nodes, gap_parent(nodes, seen->bound));
+        at = rb_parent(nodes, at);
         uint32_t above = rb_parent(nodes, rb_parent(nodes, at));
-        __builtin_prefetch(&nodes[nodes[above].child[0]]);
-        __builtin_prefetch(&nodes[nodes[above].child[1]]);
+        fetch_node(nodes, nodes[above].child[0]);
+        fetch_node(nodes, nodes[above].child[1]);
     }
-    __builtin_prefetch(&nodes[nodes[at].child[0]]);
-    __builtin_prefetch(&nodes[nodes[at].child[1]]);
+    fetch_node(nodes, nodes[at].child[0]);
+    fetch_node(nodes, nodes[at].child[1]);
 }
 
 /* Goes on to a child; 0 if there is none: then the gap is found. */
 static inline int step(const pksm_node *nodes, descent *d, int right)
 {
-    d->bound[!right] = d->node;
+    d->parent = d->node;
+    d->side = right;
     d->node = nodes[d->node].child[right];
-    __builtin_prefetch(&nodes[d->node]);
+    fetch_node(nodes, d->node);
     return d->node != 0;
 }
 
 /* Writes down what was seen; returns 0. */
 static INLINE int land(const pksm_node *nodes, descent *d, int what)
 {
-    *d->seen = (sight){.what = what, .match = d->node, .bound = {d->bound[0], d->bound[1]}};
+    *d->seen = (sight){.what = what, .node = what == SIGHT_GAP ? d->parent : d->node, .side = d->side};
     fetch_relatives(nodes, d->seen);
     return 0;
 }
@@ -163,37 +165,88 @@ void pksm_fetch_match(const page_tree *tree, const lane *l)
     const sight *seen = l->seen[1].what == SIGHT_MATCH ? &l->seen[1] : &l->seen[0];
 
     if (l->flies && seen->what == SIGHT_MATCH && tree->order != PKSM_CONTENT)
-        pksm_fetch_bytes(tree, tree->table->nodes[seen->match].page);
+        pksm_fetch_bytes(tree, tree->table->nodes[seen->node].page);
 }
 
-/* The gap is still one if its two sides are in the tree and neighbours. */
-static int still_a_gap(const page_tree *tree, int which, const sight *seen, place *at)
+/* ---- gaps: while a window is committed, they fill up ---- */
+
+/* Where a gap stands in the set, or would. The gap of an empty tree is not named: its root tells. */
+static INLINE uint32_t slot_of(const filled *gone, uint32_t gap)
+{
+    uint32_t at = gap * 0x9E3779B1u >> 24;
+
+    _Static_assert(FILLED_SLOTS == 256, "eight bits of the product");
+    while (gone->slots[at] && gone->slots[at] != gap)
+        at = (at + 1) % FILLED_SLOTS;
+    return at;
+}
+
+static INLINE void fill(filled *gone, uint32_t node, int side)
+{
+    uint32_t gap = node << 1 | (uint32_t)side;
+
+    if (node) {
+        gone->slots[slot_of(gone, gap)] = gap;
+        gone->n++;
+    }
+}
+
+/* An item that searched alone names the gap by both neighbours: a flight may have seen it from either. */
+void pksm_fill_gap(const pksm_node *nodes, filled *gone, uint32_t id, const place *at)
+{
+    if (at->gap) {
+        fill(gone, at->gap >> 1, at->gap & 1);
+        return;
+    }
+    fill(gone, pksm_rb_beside(nodes, id, 0), 1);
+    fill(gone, pksm_rb_beside(nodes, id, 1), 0);
+}
+
+void pksm_forget_gaps(filled *gone)
+{
+    if (gone->n)
+        memset(gone, 0, sizeof *gone);
+}
+
+/* A gap lies between a node and its neighbour on one side. It is still what lies there if the node is in the tree and
+ * nothing has been put into it; should the neighbour have left, it has only become wider. All flights of a window see
+ * the same tree, where only one of the two has no child on that side: they name a gap alike. A node that has left does
+ * not come back before the window ends, for a window of items that are in the tree works one by one. */
+static INLINE int still_a_gap(const page_tree *tree, int which, const filled *gone, const sight *seen, place *at)
 {
     const pksm_node *nodes = tree->table->nodes;
-    uint32_t low = seen->bound[0], high = seen->bound[1];
-    uint32_t root = which == PKSM_STABLE ? tree->trees->stable_root : tree->trees->unstable_root;
+    uint32_t node = seen->node, gap = node << 1 | (uint32_t)seen->side;
+    int side = seen->side;
 
-    if ((low && !(nodes[low].flags & which)) || (high && !(nodes[high].flags & which)))
+    *at = (place){.gap = gap};
+    if (!node)
+        return !(which == PKSM_STABLE ? tree->trees->stable_root : tree->trees->unstable_root);
+    if (!(nodes[node].flags & which) || gone->slots[slot_of(gone, gap)])
         return 0;
-    if ((low ? pksm_rb_next(nodes, low) : pksm_rb_first(nodes, root)) != high)
-        return 0;
-    at->node = 0;
-    at->parent = gap_parent(nodes, seen->bound);
-    at->side = at->parent == low && low;
+    if (__builtin_expect(nodes[node].child[side] != 0, 0)) {
+        /* rebalancing has hung others below: next to the node, on that side, is the far end of them */
+        node = nodes[node].child[side];
+        side = !side;
+        while (nodes[node].child[side])
+            node = nodes[node].child[side];
+    }
+    at->parent = node;
+    at->side = side;
     return 1;
 }
 
-int pksm_sight_holds(const page_tree *tree, int which, const sight *seen, uint32_t page, place *at, enum find *found)
+int pksm_sight_holds(const page_tree *tree, int which, const filled *gone, const sight *seen, uint32_t page, place *at,
+                     enum find *found)
 {
     const pksm_node *match;
 
     if (seen->what == SIGHT_GAP) {
         *found = FIND_NOTHING;
-        return still_a_gap(tree, which, seen, at);
+        return still_a_gap(tree, which, gone, seen, at);
     }
     if (seen->what != SIGHT_MATCH)
         return 0;
-    match = &tree->table->nodes[seen->match];
+    match = &tree->table->nodes[seen->node];
     if (!(match->flags & which))
         return 0;
     /* with several contents of one checksum the first met need not be the right one */
@@ -201,6 +254,6 @@ int pksm_sight_holds(const page_tree *tree, int which, const sight *seen, uint32
         (tree->trees->collided || (match->page != page && pksm_tree_compare(tree, page, match->page))))
         return 0;
     *found = FIND_MATCH;
-    at->node = seen->match;
+    at->node = seen->node;
     return 1;
 }

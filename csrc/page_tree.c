@@ -35,8 +35,7 @@ enum find pksm_tree_find(const page_tree *tree, int which, uint64_t checksum, ui
     const pksm_node *nodes = tree->table->nodes;
     uint32_t id = *root_of(tree->trees, which);
 
-    at->parent = 0;
-    at->side = 0;
+    *at = (place){0};
     while (id) {
         const pksm_node *node = &nodes[id];
         int order = 0;

@@ -191,13 +191,16 @@ uint32_t pksm_rb_first(const pksm_node *nodes, uint32_t root)
     return root;
 }
 
-uint32_t pksm_rb_next(const pksm_node *nodes, uint32_t id)
+uint32_t pksm_rb_beside(const pksm_node *nodes, uint32_t id, int side)
 {
-    uint32_t parent;
+    uint32_t at = nodes[id].child[side], parent;
 
-    if (nodes[id].child[1])
-        return pksm_rb_first(nodes, nodes[id].child[1]);
-    for (parent = rb_parent(nodes, id); parent && nodes[parent].child[1] == id; parent = rb_parent(nodes, id))
+    if (at) {
+        while (nodes[at].child[!side])
+            at = nodes[at].child[!side];
+        return at;
+    }
+    for (parent = rb_parent(nodes, id); parent && nodes[parent].child[side] == id; parent = rb_parent(nodes, id))
         id = parent;
     return parent;
 }

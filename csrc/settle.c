@@ -12,6 +12,7 @@ typedef struct {
     size_t *n_revisit;
     size_t room; /* of revisit */
     size_t window;
+    filled *gone;    /* since this window began: in the unstable tree, in the stable tree */
     int sum_at_once; /* a search may come before the stage UNCHANGED, or there is no such stage */
 } batch;
 
@@ -71,7 +72,8 @@ static int find(const batch *b, int which, const pksm_node *item, const lane *l,
 
     /* an item found outdated while it waited for its turn has been summed again since it flew */
     if (l->flies && l->checksum == item->checksum &&
-        pksm_sight_holds(&b->tree, which, &l->seen[which == PKSM_STABLE], item->page, at, &seen))
+        pksm_sight_holds(&b->tree, which, &b->gone[which == PKSM_STABLE], &l->seen[which == PKSM_STABLE], item->page,
+                         at, &seen))
         return seen;
     for (;;) {
         int found = pksm_tree_find(&b->tree, which, item->checksum, item->page, at);
@@ -86,6 +88,13 @@ static int find(const batch *b, int which, const pksm_node *item, const lane *l,
             return found;
         }
     }
+}
+
+static void insert(const batch *b, int which, uint32_t id, const place *at)
+{
+    pksm_tree_insert(&b->tree, which, id, at);
+    if (b->window > 1)
+        pksm_fill_gap(b->tree.table->nodes, &b->gone[which == PKSM_STABLE], id, at);
 }
 
 static void fill_checksum(const batch *b, pksm_node *item)
@@ -178,7 +187,7 @@ static int promote(const batch *b, uint32_t id, const lane *l, uint32_t match, i
         return PKSM_BUSY;
     }
     pksm_tree_erase(b->tree.table, b->tree.trees, match);
-    pksm_tree_insert(&b->tree, PKSM_STABLE, id, &at);
+    insert(b, PKSM_STABLE, id, &at);
     return verdict;
 }
 
@@ -203,7 +212,7 @@ again:
     if (found == FIND_NOTHING && class == GONE)
         return PKSM_DROP;
     if (found == FIND_NOTHING) {
-        pksm_tree_insert(&b->tree, PKSM_UNSTABLE, id, &at);
+        insert(b, PKSM_UNSTABLE, id, &at);
         return PKSM_WAITING;
     }
     *other = at.node;
@@ -354,6 +363,8 @@ static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_
         size_t next_part;
 
         part = window_at(b, ids + start, n - start, &together);
+        pksm_forget_gaps(&b->gone[0]);
+        pksm_forget_gaps(&b->gone[1]);
         if (together) {
             if (!summed)
                 sum_window(b, ids + start, part, now);
@@ -402,7 +413,8 @@ EXPORT int pksm_settle(const pksm_store *store, pksm_table *table, pksm_trees *t
                        const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
                        uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost)
 {
-    batch b = {.rules = rules, .classes = classes, .revisit = revisit, .n_revisit = n_revisit, .room = n};
+    filled gone[2] = {{0}, {0}};
+    batch b = {.gone = gone, .rules = rules, .classes = classes, .revisit = revisit, .n_revisit = n_revisit, .room = n};
     int unchanged, status = pksm_check_pages(store, NULL, 0);
 
     if (status == PKSM_OK)
