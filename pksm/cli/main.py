@@ -1,33 +1,44 @@
 """The command line: parsing and printing only. Each verb is a file here with HELP, add_arguments and run."""
 
 import argparse
+import importlib
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pksm import __version__
 from pksm.cli import exit_codes, output
 from pksm.cli.interrupts import Ended, HeldInterrupts
 from pksm.cli.options import named_as_typed
-from pksm.cli.verbs import bench, checksum, completion, demo, features, scan, simulate, truth, validate
 from pksm.errors import PksmError, UsageError
 from pksm.report.text import plain
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
-COMMANDS = {
-    "scan": scan,
-    "bench": bench,
-    "simulate": simulate,
-    "truth": truth,
-    "validate": validate,
-    "checksum": checksum,
-    "features": features,
-    "demo": demo,
-    "completion": completion,
-}
+VERBS = ("scan", "bench", "simulate", "truth", "validate", "checksum", "features", "demo", "completion")
+
+
+class Commands(Mapping[str, Any]):
+    """The module of each verb, by name; loaded when it is asked for."""
+
+    def __getitem__(self, verb: str) -> Any:
+        if verb not in VERBS:
+            raise KeyError(verb)
+        return importlib.import_module(f"pksm.cli.verbs.{verb}")
+
+    def __contains__(self, verb: object) -> bool:
+        return verb in VERBS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+COMMANDS = Commands()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,7 +99,7 @@ def _run(argv: list[str], interrupts: HeldInterrupts) -> int:
     module.add_arguments(parser)
     options = parser.parse_intermixed_args(argv[1:])
     options.command = command
-    if module is not completion:
+    if verb != "completion":
         _load_numpy()
     try:
         return module.run(options, interrupts)

@@ -12,6 +12,7 @@ import resource
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import cache
 from typing import Any, Protocol
 
 from pksm import plugins
@@ -80,7 +81,7 @@ def run_command(argv: Sequence[str], after: float = 1.0, racy: str = "keep") -> 
 def formats() -> dict[str, str]:
     """Return {reader: what it reads} of all readers of files, in the order in which they are tried."""
     *ours, last = ((name, _our_reader(name)) for name in READERS)
-    readers = [*ours, *plugins.load(ENTRY_POINTS, _checked).items(), last]
+    readers = [*ours, *_from_entry_points().items(), last]
     return {name: (reader.__doc__ or "").strip().partition("\n")[0] for name, reader in readers}
 
 
@@ -186,7 +187,7 @@ def _reader_of(file: OpenFile) -> Reader:
     for reader in known:
         if reader.sniff(file):
             return reader
-    for name, reader in plugins.load(ENTRY_POINTS, _checked).items():
+    for name, reader in _from_entry_points().items():
         if plugins.guarded(ENTRY_POINTS, name, reader.sniff, file):
             return reader
     return last
@@ -194,6 +195,11 @@ def _reader_of(file: OpenFile) -> Reader:
 
 def _our_reader(name: str) -> Any:
     return importlib.import_module(READERS[name])
+
+
+@cache
+def _from_entry_points() -> dict[str, Reader]:
+    return plugins.load(ENTRY_POINTS, _checked)
 
 
 def _checked(name: str, reader: Any) -> Reader:
