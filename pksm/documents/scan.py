@@ -24,7 +24,10 @@ class SourceRow(TypedDict):
     duplicates: Annotated[Pages, "not zero, beyond the first of each content"]
     lost: Annotated[Pages, "that could not be read"]
     saving_pages: Annotated[Pages, "that merging this source alone saves"]
-    share_bytes: Annotated[Bytes, "its share of the saving of all sources together"]
+    share_bytes: Annotated[
+        Bytes | None, "its share of the saving of all sources together; null in the view of mappings"
+    ]
+    share_mappings: NotRequired[Annotated[float, "mappings", "in that view: as many of those merged"]]
     out_of_reach: Annotated[dict[str, int], "pages", "of hole and excluded, by reason"]
     pid: NotRequired[Annotated[int, "", "process id"]]
     command: NotRequired[str]
@@ -60,8 +63,8 @@ class ScanSaving(TypedDict):
     """What merging saves, and what it needs for that; in the view of mappings, how many mappings are merged."""
 
     pages: Annotated[Pages, "zero_pages and nonzero_pages"]
-    zero_pages: Pages
-    nonzero_pages: Annotated[Pages, "frames saved besides the zero ones"]
+    zero_pages: Annotated[Pages, "frames saved of pages that are zero"]
+    nonzero_pages: Annotated[Pages, "frames saved of others: as many of totals.duplicates as the policy merges"]
     bytes: Annotated[Bytes | None, "null in the view of mappings: mappings merged are not bytes saved"]
     metadata_bytes: Annotated[Bytes, "of a kernel's records about the pages that the policy tracks at the end"]
     engine_bytes: Annotated[Bytes, "of the engine's own arrays"]
@@ -79,7 +82,10 @@ class Family(TypedDict):
     zero: Pages
     duplicates: Annotated[Pages, "not zero, beyond the first of each content"]
     saving_pages: Annotated[Pages, "that merging these processes alone saves"]
-    share_bytes: Annotated[Bytes, "their share of the saving of all sources together"]
+    share_bytes: Annotated[
+        Bytes | None, "their share of the saving of all sources together; null in the view of mappings"
+    ]
+    share_mappings: NotRequired[Annotated[float, "mappings", "in that view: as many of those merged"]]
 
 
 class MappingRow(TypedDict):
@@ -89,7 +95,8 @@ class MappingRow(TypedDict):
     pages: Annotated[Pages, "resident, as often as they are mapped"]
     zero: Pages
     merging: Annotated[Pages, "zero, or with an equal somewhere"]
-    share_bytes: Annotated[Bytes, "their share of the saving"]
+    share_bytes: Annotated[Bytes | None, "their share of the saving; null in the view of mappings"]
+    share_mappings: NotRequired[Annotated[float, "mappings", "in that view: as many of those merged"]]
 
 
 class Place(TypedDict):

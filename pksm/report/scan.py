@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pksm.documents import Family, Group, ScanDocument, SourceRow
+from pksm.documents import Family, Group, MappingRow, ScanDocument, SourceRow
 from pksm.report.text import (
     BOLD,
     DIM,
@@ -95,10 +95,10 @@ def csv(result: ScanDocument) -> str:
         "distinct": totals["distinct"], "duplicates": totals["duplicates"], "saving_pages": saving["pages"],
         "saving_zero_pages": saving["zero_pages"], "saving_nonzero_pages": saving["nonzero_pages"],
         "saving_bytes": saving["bytes"], "net_bytes": saving["net_bytes"],
-        "share_bytes": sum(row["share_bytes"] for row in rows),
+        "share_bytes": sum(row["share_bytes"] or 0 for row in rows),
     })  # fmt: skip
     if result["view"] == "mappings":
-        rows = [row | {"saving_bytes": "", "net_bytes": ""} for row in rows]
+        rows = [row | {"saving_bytes": "", "net_bytes": "", "share_bytes": ""} for row in rows]
     return csv_text(rows)
 
 
@@ -130,11 +130,12 @@ def _savings(result: ScanDocument, paint: Callable[..., str]) -> list[str]:
     def row(name: str, pages: int | None, n_bytes: int, remark: str = "") -> tuple[str, str, str, str, str]:
         return name, "" if pages is None else f"{pages:,}", size(n_bytes), f"{100 * n_bytes / whole:.1f} %", remark
 
+    zero, others = saving["zero_pages"], saving["nonzero_pages"]
     metadata, net = saving["metadata_bytes"], saving["net_bytes"] or 0
     rows = [
         ("Merging saves", "pages", "size", "share", ""),
-        row("  zero pages", saving["zero_pages"], saving["zero_pages"] * page_size),
-        row("  duplicates", saving["nonzero_pages"], saving["nonzero_pages"] * page_size),
+        row("  zero pages", zero, zero * page_size, _of(zero, totals["zero"])),
+        row("  duplicates", others, others * page_size, _of(others, totals["duplicates"])),
         row("  together", saving["pages"], saving["pages"] * page_size),
         row("  metadata", None, -metadata, f"{metadata // totals['pages']} B per page"),
         row("  left over", None, net),
@@ -144,17 +145,23 @@ def _savings(result: ScanDocument, paint: Callable[..., str]) -> list[str]:
     return lines
 
 
+def _of(merged: int, there_are: int) -> str:
+    """Say how many there are, where a policy does not merge them all."""
+    return "" if merged == there_are else f"of {there_are:,}"
+
+
 def _mappings_merged(result: ScanDocument, paint: Callable[..., str]) -> list[str]:
     """In the view of mappings: no sizes, for mappings that share a frame already, as after a fork, save nothing."""
-    saving, whole = result["saving"], result["totals"]["pages"]
+    totals, saving = result["totals"], result["saving"]
+    whole = totals["pages"]
 
-    def row(name: str, mappings: int) -> tuple[str, str, str]:
-        return name, f"{mappings:,}", f"{100 * mappings / whole:.1f} %"
+    def row(name: str, mappings: int, remark: str = "") -> tuple[str, str, str, str]:
+        return name, f"{mappings:,}", f"{100 * mappings / whole:.1f} %", remark
 
     rows = [
-        ("Mappings merged", "mappings", "share"),
-        row("  zero pages", saving["zero_pages"]),
-        row("  duplicates", saving["nonzero_pages"]),
+        ("Mappings merged", "mappings", "share", ""),
+        row("  zero pages", saving["zero_pages"], _of(saving["zero_pages"], totals["zero"])),
+        row("  duplicates", saving["nonzero_pages"], _of(saving["nonzero_pages"], totals["duplicates"])),
         row("  together", saving["pages"]),
     ]
     lines = columns(rows, right=(1, 2))
@@ -165,8 +172,8 @@ def _titles(result: ScanDocument) -> tuple[str, str, str]:
     return MERGED if result["view"] == "mappings" else AMOUNTS
 
 
-def _share(share_bytes: int, result: ScanDocument) -> str:
-    return _amount(share_bytes // result["page_size"], result) if result["view"] == "mappings" else size(share_bytes)
+def _share(row: Family | MappingRow) -> str:
+    return f"{row['share_mappings']:,.0f}" if row["share_bytes"] is None else size(row["share_bytes"])
 
 
 def _effort(result: ScanDocument) -> str:
@@ -278,15 +285,15 @@ def _users(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[
 
 def _amounts(row: Family, result: ScanDocument) -> tuple[str, str, str]:
     pages, saving = _amount(row["pages"], result), _amount(row["saving_pages"], result)
-    return pages, saving, _share(row["share_bytes"], result)
+    return pages, saving, _share(row)
 
 
 def _mappings(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
     """The mappings that have the largest shares of the saving."""
     rows = [
-        (cut(plain(row["mapping"]), NAME_WIDTH), _amount(row["pages"], result), _share(row["share_bytes"], result))
+        (cut(plain(row["mapping"]), NAME_WIDTH), _amount(row["pages"], result), _share(row))
         for row in result["by_mapping"]
-        if row["share_bytes"]
+        if row["share_bytes"] or row.get("share_mappings")
     ]
     return (
         _with_title(

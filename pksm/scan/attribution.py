@@ -5,13 +5,16 @@ that is mapped several times is shared out among its mappings. All shares togeth
 """
 
 from collections.abc import Iterator
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
 from pksm.arrays import Pages
+from pksm.documents import Family, MappingRow
 from pksm.extents import PageList
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 from pksm.scan.gather import Gathered, Taken
+from pksm.scan.settings import Settings
 
 MOST_SOURCES = 32  # that a matrix is made of: a content's sources are the bits of a word
 AT_ONCE = 1 << 14  # pages that one numpy call looks at
@@ -83,6 +86,25 @@ class Shares:
                 counts = pages_of + int(n_pages), zero_of + int(n_zero), merging_of + int(n_merging)
                 self.by_mapping[text] = *counts, share_of + saved
         return float(sums[3].sum())
+
+
+class Share(TypedDict):
+    """A share as documents have it: bytes, which mappings that are merged are not."""
+
+    share_bytes: int | None
+    share_mappings: NotRequired[float]
+
+
+def in_document(pages: float, settings: Settings) -> Share:
+    """Return a share of that many pages, as documents have it."""
+    if settings.view == "mappings":
+        return {"share_bytes": None, "share_mappings": round(pages, 3)}
+    return {"share_bytes": round(pages * settings.page_bytes)}
+
+
+def largest_first(row: Family | MappingRow) -> float:
+    """Return what rows of a document are sorted by."""
+    return -(row["share_mappings"] if row["share_bytes"] is None else row["share_bytes"])
 
 
 def _chunks(pages: PageList) -> Iterator[Pages]:

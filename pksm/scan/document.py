@@ -10,7 +10,7 @@ from pksm.engine.cost import Cost
 from pksm.linux.proc.access import UnreadError
 from pksm.policies.ksmd.counters import ITEM_BYTES
 from pksm.scan import remarks
-from pksm.scan.attribution import Shares
+from pksm.scan.attribution import Share, Shares, in_document, largest_first
 from pksm.scan.counting import Count
 from pksm.scan.findings import Findings
 from pksm.scan.gather import Gathered, Taken
@@ -43,7 +43,7 @@ def compose(
         "view": cast(View, settings.view),
         "settings": settings.as_dict(),
         "sources": [
-            _source(taken, count, round(share * page_size))
+            _source(taken, count, in_document(share, settings))
             for taken, count, share in zip(gathered.taken, findings.of_sources, shares.of_source, strict=True)
         ],
         "unread": _unread(gathered.failed),
@@ -51,7 +51,7 @@ def compose(
         "saving": _saving(findings, merged, gathered, settings),
         "by_command": findings.by_command,
         "by_user": findings.by_user,
-        "by_mapping": _mappings(shares, page_size),
+        "by_mapping": _mappings(shares, settings),
         "matrix": shares.matrix(),
         "fingerprints": stand_ins,
         "groups": findings.groups,
@@ -74,16 +74,16 @@ def _unread(errors: Sequence[Exception]) -> list[Unread]:
     ]
 
 
-def _mappings(shares: Shares, page_size: int) -> list[MappingRow]:
+def _mappings(shares: Shares, settings: Settings) -> list[MappingRow]:
     """Rows for the names of mappings, those that have the largest shares first."""
     rows: list[MappingRow] = [
-        {"mapping": mapping, "pages": pages, "zero": zero, "merging": merging, "share_bytes": round(share * page_size)}
+        {"mapping": mapping, "pages": pages, "zero": zero, "merging": merging, **in_document(share, settings)}
         for mapping, (pages, zero, merging, share) in shares.by_mapping.items()
     ]
-    return sorted(rows, key=lambda row: -row["share_bytes"])
+    return sorted(rows, key=largest_first)
 
 
-def _source(taken: Taken, count: Count, share_bytes: int) -> SourceRow:
+def _source(taken: Taken, count: Count, share: Share) -> SourceRow:
     """The row of one source, alone."""
     row: SourceRow = {
         "name": taken.name,
@@ -98,10 +98,10 @@ def _source(taken: Taken, count: Count, share_bytes: int) -> SourceRow:
         "duplicates": count.duplicates,
         "lost": taken.lost,
         "saving_pages": count.saving,
-        "share_bytes": share_bytes,
+        "share_bytes": share["share_bytes"],
         "out_of_reach": taken.out_of_reach,
     }
-    return cast(SourceRow, {**row, **taken.facts})
+    return cast(SourceRow, {**row, **share, **taken.facts})
 
 
 def _known_zero(gathered: Gathered) -> int:
@@ -111,15 +111,15 @@ def _known_zero(gathered: Gathered) -> int:
 
 def _totals(total: Count, merged: Merged, gathered: Gathered) -> ScanTotals:
     """Counts of all sources together, and the kernel's counters."""
-    zero_pages = merged.zero_pages + _known_zero(gathered)
+    known_zero = _known_zero(gathered)
     return {
         "pages": total.pages,
         "zero": total.zero,
         "distinct": total.distinct,
         "duplicates": total.duplicates,
         "pages_shared": merged.shared,
-        "pages_sharing": merged.nonzero_pages + zero_pages,
-        "pages_zero_sharing": zero_pages,
+        "pages_sharing": merged.nonzero_pages + merged.zero_pages + known_zero,
+        "pages_zero_sharing": merged.zero_sharing + known_zero,
         "pages_unshared": merged.unshared,
     }
 

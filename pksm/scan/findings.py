@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from pksm.documents import Family, Group
-from pksm.scan.attribution import Shares
+from pksm.scan.attribution import Shares, in_document, largest_first
 from pksm.scan.counting import Count, Tally
 from pksm.scan.gather import Gathered
 from pksm.scan.settings import Settings
@@ -43,14 +43,16 @@ def find(gathered: Gathered, contents: np.ndarray, settings: Settings, stand_ins
         total=tally.total(),
         of_sources=[tally.of_source(taken) for taken in gathered.taken],
         shares=shares,
-        by_command=_families(tally, gathered, shares, ("command", "user"), settings.page_bytes),
-        by_user=_families(tally, gathered, shares, ("user",), settings.page_bytes),
+        by_command=_families(tally, gathered, shares, ("command", "user"), settings),
+        by_user=_families(tally, gathered, shares, ("user",), settings),
         groups=groups,
         groups_found=groups_found,
     )
 
 
-def _families(tally: Tally, gathered: Gathered, shares: Shares, fields: Sequence[str], page_size: int) -> list[Family]:
+def _families(
+    tally: Tally, gathered: Gathered, shares: Shares, fields: Sequence[str], settings: Settings
+) -> list[Family]:
     """Count live processes that are alike in these of their facts, those that have the largest share first."""
     families: dict[tuple[Any, ...], list[Any]] = {}
     for one, share in zip(gathered.taken, shares.of_source, strict=True):
@@ -60,14 +62,14 @@ def _families(tally: Tally, gathered: Gathered, shares: Shares, fields: Sequence
     for values, members in families.items():
         count = tally.of_sources([one for one, _ in members])
         alike = dict(zip(fields, values, strict=True))
-        row: Family = {
-            "user": alike["user"],
+        row: dict[str, Any] = {
+            **alike,
             "processes": len(members),
             "pages": count.pages,
             "zero": count.zero,
             "duplicates": count.duplicates,
             "saving_pages": count.saving,
-            "share_bytes": round(sum(share for _, share in members) * page_size),
+            **in_document(sum(share for _, share in members), settings),
         }
-        rows.append({"command": alike["command"], **row} if "command" in alike else row)
-    return sorted(rows, key=lambda row: -row["share_bytes"])
+        rows.append(cast(Family, row))
+    return sorted(rows, key=largest_first)

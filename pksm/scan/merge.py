@@ -1,7 +1,7 @@
 """Merging: a policy works on what was gathered until it is at rest."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from pksm.policies.base import Policy
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.policies.pksmd.tunables import Tunables
 from pksm.policies.registry import Choice
-from pksm.protocols import NO_FRAME
+from pksm.protocols import NO_FRAME, ZERO_FRAME
 from pksm.scan.gather import Gathered
 from pksm.scan.interrupts import Interrupts
 from pksm.scan.settings import DEFAULTS, Settings
@@ -26,14 +26,16 @@ class Merged:
     """What one run of a policy came to.
 
     pages: as many it was given; frame_of: the column of FlatHost; shared, unshared: pages that are kept for others, and
-    that no other equals, as the policy counts them; zero_pages, nonzero_pages: frames it has freed; at_rest: False if
-    it would go on for ever; metadata_bytes: what a kernel's records about these pages take now; engine_bytes: what ours do.
+    that no other equals, as the policy counts them; zero_sharing: pages merged with the zero page; zero_pages,
+    nonzero_pages: frames it has freed of pages that are zero, wherever these went, and of others; at_rest: False if it
+    would go on for ever; metadata_bytes: what a kernel's records about these pages take now; engine_bytes: what ours do.
     """
 
     pages: int
     frame_of: np.ndarray
     shared: int
     unshared: int
+    zero_sharing: int
     zero_pages: int
     nonzero_pages: int
     at_rest: bool
@@ -60,7 +62,11 @@ def merge(
     lap("merge")
     if exact is None:
         return merged, merged.frame_of
-    return merged, np.where(merged.frame_of == NO_FRAME, np.uint32(NO_FRAME), exact.frame_of)
+    contents = np.where(merged.frame_of == NO_FRAME, np.uint32(NO_FRAME), exact.frame_of)
+    zero = np.flatnonzero(contents == ZERO_FRAME)
+    freed = merged.zero_pages + merged.nonzero_pages
+    zero_pages = int((merged.frame_of[zero] != zero).sum())
+    return replace(merged, zero_pages=zero_pages, nonzero_pages=freed - zero_pages), contents
 
 
 class _Run:
@@ -105,6 +111,7 @@ class _Run:
             frame_of=frames,
             shared=shared,
             unshared=counters.get("pages_unshared", pages - host.frames_saved - shared),
+            zero_sharing=host.pages_zero_sharing,
             zero_pages=host.pages_zero_sharing,
             nonzero_pages=host.frames_saved - host.pages_zero_sharing,
             at_rest=policy.at_rest,

@@ -7,6 +7,8 @@ from pksm.policies.pksmd.tunables import Tunables
 from pksm.scan.gather import Gathered
 from pksm.scan.settings import Settings
 
+_SAVED, _MERGED = "save {} pages of the {} that could be saved", "merge {} mappings of the {} that could be merged"
+
 
 def of_reading(gathered: Gathered) -> list[str]:
     """Return the lines about what was not read, or not as wanted, without those of the sources."""
@@ -45,9 +47,8 @@ def of_result(result: ScanDocument, settings: Settings, gathered: Gathered, at_r
     totals, saving = result["totals"], result["saving"]
     possible = totals["duplicates"] + totals["zero"]
     if saving["pages"] < possible:
-        warnings.append(
-            f"these settings save {saving['pages']} pages of the {possible} that could be saved: " + _why_apart(chosen)
-        )
+        did = _MERGED if settings.view == "mappings" else _SAVED
+        warnings.append(f"these settings {did.format(saving['pages'], possible)}: {_why_apart(chosen)}")
     if result["interrupted"]:
         warnings.append(
             f"interrupted: this is about the {totals['pages']} pages that were reached, "

@@ -237,6 +237,36 @@ def test_duplicates_are_one_thing_in_the_document_and_in_the_table():
     assert one["duplicates"] == total["duplicates"] == "2" and one["distinct"] == total["distinct"] == "3"
 
 
+@pytest.mark.parametrize(("use_zero_pages", "zero_saved"), [(0, 4), (1, 5)])
+@pytest.mark.parametrize("view", ["frames", "mappings"])
+def test_zero_pages_are_no_duplicates_whatever_page_they_are_merged_into(use_zero_pages, zero_saved, view):
+    pages = data(*[bytes(SIZE)] * 5, *[page("a")] * 3, page("b"))
+    settings = Settings(page_size=SIZE, policy="ksmd", changes={"use_zero_pages": use_zero_pages}, view=view)
+    result = scan([GivenSource("one", pages)], settings)
+    totals, saving = result["totals"], result["saving"]
+    assert (totals["zero"], totals["duplicates"]) == (5, 2)
+    assert (saving["zero_pages"], saving["nonzero_pages"], saving["pages"]) == (zero_saved, 2, zero_saved + 2)
+    assert totals["pages_zero_sharing"] == (5 if use_zero_pages else 0)
+    table = report.table(result)
+    assert re.search(r"^  duplicates +2 ", table, re.MULTILINE)
+    assert re.search(rf"^  zero pages +{zero_saved} .*%{'' if use_zero_pages else '  of 5'}$", table, re.MULTILINE)
+    total = list(csv.DictReader(io.StringIO(report.csv(result))))[-1]
+    assert (total["duplicates"], total["saving_nonzero_pages"]) == ("2", "2")
+
+
+def test_the_view_of_mappings_promises_no_bytes():
+    """What fork shares already is merged in this view, and saves nothing."""
+    result = scan(family(), Settings(page_size=SIZE, view="mappings"))
+    assert result["saving"]["bytes"] is result["saving"]["net_bytes"] is None
+    rows = [*result["sources"], *result["by_mapping"]]
+    assert [row["share_bytes"] for row in rows] == [None] * len(rows)
+    assert [row["share_mappings"] for row in result["sources"]] == pytest.approx([1.667, 2.333], abs=1e-3)
+    for row in csv.DictReader(io.StringIO(report.csv(result))):
+        assert row["saving_bytes"] == row["net_bytes"] == row["share_bytes"] == ""
+    body = report.table(result).split("Mappings merged")[1].rsplit("\n\n", 1)[0]
+    assert not re.search(r"\d (B|KiB|MiB)\b", body), "numbers of mappings, not sizes"
+
+
 def test_frames_that_are_not_told_are_warned_of_once():
     sources_ = [GivenSource(name, data(page("a"), page("b")), [0, 0], [1, 0]) for name in ("one", "two")]
     result = scan(sources_, Settings(page_size=SIZE))
