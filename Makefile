@@ -16,8 +16,8 @@ SECONDS ?= 120
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test pytest test-all coverage lint types bench bench-compare instructions sanitize fuzz dist clean venv check \
-	FORCE
+.PHONY: help demo test pytest test-all coverage lint types docs bench bench-compare instructions sanitize fuzz dist clean venv \
+	check FORCE
 
 help: ## say what there is to make (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,11 @@ lint: check types ## check style and format of Python and C, and types
 
 types: check $(VENV)/.dependencies $(VENV)/.dev-dependencies ## check types only
 	@$(VENV)/bin/mypy
+
+# Made of the code, which Sphinx does not watch: all of it anew (-E).
+docs: check $(VENV)/.built $(VENV)/.docs-dependencies ## build the documentation site into build/docs; fail on any warning
+	@$(VENV)/bin/python -m sphinx --quiet -E -W --keep-going -b html -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 bench: check $(VENV)/.built ## measure pksm here, beside its limits and rivals, and store the result
 	@$(VENV)/bin/python benchmarks/run.py $(BENCH)
@@ -102,6 +107,12 @@ $(VENV)/.dev-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py
 	@echo "installing development tools ..."
 	@$(VENV)/bin/python ci/requirements.py dev >$(VENV)/requirements-dev.txt
 	@$(PIP) -r $(VENV)/requirements-dev.txt || $(NO_PACKAGES)
+	@touch $@
+
+$(VENV)/.docs-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py
+	@echo "installing Sphinx ..."
+	@$(VENV)/bin/python ci/requirements.py docs >$(VENV)/requirements-docs.txt
+	@$(PIP) -r $(VENV)/requirements-docs.txt || $(NO_PACKAGES)
 	@touch $@
 
 $(VENV)/.fuzz-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py

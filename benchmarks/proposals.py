@@ -2,7 +2,7 @@
 pages are looked at again.
 
 python benchmarks/proposals.py [--pages N] writes benchmarks/results/choices.json
-python benchmarks/proposals.py --table prints the stored figures as the table of FIDELITY.md
+python benchmarks/proposals.py --table prints the stored figures as the table of docs/explanation/fidelity/proposals.md
 """
 
 import argparse

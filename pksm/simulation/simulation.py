@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 class Simulation(Clock):
     """A machine and the policy that merges its pages, in virtual time.
 
-    now: virtual milliseconds; wakes: how often the policy has been awake; names: processes, mappings and held frames
-    by name; readings: [Reading]; samples: [(ms, *counters)], in the order of columns; processes: name -> Mm; mappings:
-    (process, name) -> address.
+    Attributes:
+        now: virtual milliseconds.
+        wakes: how often the policy has been awake.
+        names: processes, mappings and held frames by name.
+        readings: a list of Reading.
+        samples: a list of tuples, the ms and all counters, in the order of `columns`.
+        processes: the Mm of each process, by name.
+        mappings: the address of each mapping, by (process, name).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""FIDELITY.md, the quirks and the presets say the same."""
+"""The chapters on fidelity, the quirks and the presets say the same."""
 
 import importlib.util
 import json
@@ -11,7 +11,8 @@ from pksm.policies.pksmd.quirks import QUIRKS
 
 from support import ROOT
 
-TEXT = (ROOT / "FIDELITY.md").read_text(encoding="utf-8")
+CHAPTERS = ROOT / "docs" / "explanation" / "fidelity"
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted(CHAPTERS.glob("*.md")))
 PRESETS = ("v0.1", "v0.2", "android-3.4", "reveriel")
 
 
@@ -58,10 +59,14 @@ QUESTIONS, TODOS = 3, 6
 
 
 def notes():
-    """Return [(in the notes, where, decided, test)] of the table."""
-    table = TEXT.split("| in the notes | where | decided | test |")[1].strip().split("\n\n")[0].splitlines()[1:]
-    rows = [line for line in table if line.startswith("|")]
-    return [tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))) for line in rows]
+    """Return [(in the notes, where, decided, test)]: each a term, and what is said of it behind colons."""
+    rows = []
+    for paragraph in (CHAPTERS / "seed-notes.md").read_text(encoding="utf-8").split("\n\n"):
+        if "\n: " in paragraph:
+            term, *said = (" ".join(part.split()) for part in paragraph.split("\n: "))
+            assert len(said) == 3 and said[1].startswith("Code: ") and said[2].startswith("Test: "), term
+            rows.append((term, said[1], said[0], said[2]))
+    return rows
 
 
 def test_every_function_and_question_of_the_notes_has_a_row():

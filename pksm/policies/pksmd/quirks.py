@@ -1,6 +1,7 @@
 """Faults of the published kernels: their ids, and those that pksmd has, as switches.
 
-The ledger with tests is FIDELITY.md; those that need page tables are the machine's (hosts/machine/quirks.py).
+The ledger with tests is docs/explanation/fidelity/ledger.md; those that need page tables are the machine's
+(hosts/machine/quirks.py).
 """
 
 from collections.abc import Iterable
