@@ -1,9 +1,13 @@
-"""What pyproject.toml can't say: the cffi extension, the abi3 wheel tag, and csrc/ inside the wheel."""
+"""What pyproject.toml can't say: the cffi extension, the abi3 wheel tag, csrc/ inside the wheel, and the man pages."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
+
+MAN_PAGES = Path("build", "man")
 
 
 class build_py_with_csrc(build_py):
@@ -12,7 +16,15 @@ class build_py_with_csrc(build_py):
     def run(self):
         sources = sorted(path.relative_to("csrc").as_posix() for path in Path("csrc").rglob("*.[ch]"))
         self.data_files.append(("pksm", "csrc", str(Path(self.build_lib, "pksm", "csrc")), sources))
+        if not self.editable_mode:
+            self.add_man_pages()
         super().run()
+
+    def add_man_pages(self):
+        """Makes the man pages of what is packed, so that none is ever old, and has them installed where man looks."""
+        subprocess.run([sys.executable, "ci/man_pages.py", str(MAN_PAGES)], check=True)
+        pages = sorted(map(str, MAN_PAGES.glob("*.1")))
+        self.distribution.data_files.append(("share/man/man1", pages))
 
 
 setup(

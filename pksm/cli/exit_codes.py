@@ -7,8 +7,18 @@ DIFFERENT = 1
 PARTIAL = 3
 INTERRUPTED = 130  # by SIGINT: 128 and the signal's number, as of the others
 CLOSED_PIPE = 141
-ABOUT = """exit codes: 0 done, 1 error, 2 wrong usage, 3 partial result, 77 not supported here,
-130 interrupted (129, 143: by SIGHUP, SIGTERM), 141 nobody reads the output any more"""
+MEANINGS = {
+    "0": "done",
+    "1": "error, or what was compared differs",
+    "2": "wrong usage",
+    "3": "partial result: something could not be read, the rest was printed",
+    "77": "not supported on this machine",
+    "129": "ended by SIGHUP",
+    "130": "interrupted (SIGINT)",
+    "141": "the reader of the output has gone",
+    "143": "ended by SIGTERM",
+}
+ABOUT = "exit codes:\n" + "\n".join(f"  {code}  {meaning}" for code, meaning in MEANINGS.items())
 
 
 def of(document: Mapping[str, Any]) -> int:

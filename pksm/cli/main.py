@@ -1,44 +1,19 @@
-"""The command line: parsing and printing only. Each verb is a file here with HELP, add_arguments and run."""
+"""The command line: parsing and printing only. The verbs are in pksm.cli.commands."""
 
-import argparse
-import importlib
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
-from pksm import __version__
-from pksm.cli import exit_codes, output
+from pksm.cli import commands, exit_codes, output
 from pksm.cli.interrupts import Ended, HeldInterrupts
 from pksm.cli.options import named_as_typed
 from pksm.errors import PksmError, UsageError
 from pksm.report.text import plain
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
-VERBS = ("scan", "bench", "simulate", "truth", "validate", "checksum", "features", "demo", "completion")
-
-
-class Commands(Mapping[str, Any]):
-    """The module of each verb, by name; loaded when it is asked for."""
-
-    def __getitem__(self, verb: str) -> Any:
-        if verb not in VERBS:
-            raise KeyError(verb)
-        return importlib.import_module(f"pksm.cli.verbs.{verb}")
-
-    def __contains__(self, verb: object) -> bool:
-        return verb in VERBS
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(VERBS)
-
-    def __len__(self) -> int:
-        return len(VERBS)
-
-
-COMMANDS = Commands()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,19 +62,19 @@ def _remark(message: object, *where: object, **more: object) -> None:
 
 
 def _run(argv: list[str], interrupts: HeldInterrupts) -> int:
-    if not argv or argv[0] not in COMMANDS:
-        return _no_verb(argv)
-    verb, module, command = argv[0], COMMANDS[argv[0]], None
+    command = None
     if "--" in argv:
         at = argv.index("--")
         argv, command = argv[:at], argv[at + 1 :]
-        if verb != "scan":
-            raise UsageError(f"pksm {verb} takes no command behind --")
-    parser = _Parser(f"pksm {verb}", module.USAGE, module.DESCRIPTION)
-    module.add_arguments(parser)
-    options = parser.parse_intermixed_args(argv[1:])
+    words, module, rest = commands.find(argv)
+    if module is None or commands.is_group(module):
+        return _no_verb(" ".join(words), module, rest)
+    if command is not None and not getattr(module, "TAKES_COMMAND", False):
+        raise UsageError(f"pksm {' '.join(words)} takes no command behind --")
+    parser = commands.parser(" ".join(words), module)
+    options = parser.parse_intermixed_args(rest)
     options.command = command
-    if verb != "completion":
+    if not getattr(module, "IS_LIGHT", False):
         _load_numpy()
     try:
         return module.run(options, interrupts)
@@ -120,39 +95,11 @@ def _load_numpy() -> None:
             os.environ[BLAS_THREADS] = before
 
 
-def _no_verb(argv: list[str]) -> int:
-    verbs = "\n".join(f"  {name:<9} {module.HELP}" for name, module in COMMANDS.items() if module.HELP)
-    parser = _Parser(
-        "pksm",
-        "pksm VERB [OPTION...] (pksm VERB --help says more)",
-        f"Find out exactly what merging equal pages saves in real memory.\n\nverbs:\n{verbs}",
-        exit_codes.ABOUT,
-    )
-    parser.add_argument("--version", action="version", version=f"pksm {__version__}")
-    parser.add_argument("verb", nargs="?", help=argparse.SUPPRESS)
-    verb = parser.parse_args(argv[:1]).verb
-    if verb is None:
+def _no_verb(name: str, group: Any, words: list[str]) -> int:
+    verb = commands.group_parser(name, group).parse_args(words[:1]).verb
+    known = ", ".join(group.VERBS if group else commands.VERBS)
+    if verb is not None:
+        raise UsageError(f"unknown verb {plain(f'{name} {verb}'.lstrip())!r}: choose from {known}")
+    if group is None:
         raise UsageError("say what to do, for example: pksm demo (see pksm --help)")
-    raise UsageError(
-        f"unknown verb {plain(verb)!r}: choose from {', '.join(name for name in COMMANDS if COMMANDS[name].HELP)}"
-    )
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors are one line of ours, and all text goes where all output goes."""
-
-    def __init__(self, prog: str, usage: str, description: str, epilog: str | None = None) -> None:
-        super().__init__(
-            prog=prog,
-            usage=usage,
-            description=description,
-            epilog=epilog,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message.removeprefix('argument ')} (see {self.prog} --help)")
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        output.write(message)
+    raise UsageError(f"say what to do: {known} (see pksm {name} --help)")

@@ -9,6 +9,7 @@ from pksm.errors import UsageError
 
 PAGES = 65536  # of a workload, by default: 256 MiB of pages of 4 KiB
 PAGES_EACH = 16384  # where every page is worked on many times: by each strategy, in each scan
+PAGE_SIZE = 4096
 UNITS_OF_TIME = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 UNITS_OF_SIZE = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) *([a-z]*)")
@@ -29,16 +30,6 @@ OPTIONS = {
     "sample_ms": "sample",
     "timeout_seconds": "freeze_timeout",
     "until_ms": "until",
-}
-# What `pksm completion --values` completes behind these options.
-COMPLETED_BY = {
-    "--policy": "preset",
-    "--set": "setting",
-    "--checksum": "checksum",
-    "--strategies": "checksum",
-    "--load": "load",
-    "--workload": "validation",
-    "--pid": "pid",
 }
 
 
@@ -98,28 +89,33 @@ def names(text: str) -> list[str]:
 # ---- groups of options ----
 
 
-def add_names(group: Any, option: str, what: str) -> None:
+def add_names(group: Any, option: str, what: str, placeholder: str = "NAMES") -> None:
     """Add an option that takes names with commas between and may be repeated."""
-    group.add_argument(option, action="extend", type=names, default=[], metavar="NAMES",
+    group.add_argument(option, action="extend", type=names, default=[], metavar=placeholder,
                        help=f"{what}, with commas between; may be repeated")  # fmt: skip
 
 
 def add_pids(group: Any) -> None:
     """Add --pid."""
-    group.add_argument("--pid", action="extend", type=pids, default=[], metavar="N",
-                       help='a live process, or several as in --pid "$(pidof redis-server)"; may be repeated')  # fmt: skip
+    group.add_argument("--pid", action="extend", type=pids, default=[], metavar="PID",
+                       help='a live process, or several, as in --pid "$(pidof redis-server)"; may be repeated')  # fmt: skip
 
 
 def add_workload(group: Any, pages: int, what: str = "pages of 4 KiB in each workload") -> None:
     """Add --pages and --seed."""
     group.add_argument("--pages", type=count, default=pages, metavar="N", help=f"{what} (default %(default)s)")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of what is random in it (default 0)")
+    add_seed(group, "of their random contents")
+
+
+def add_seed(group: Any, what: str) -> None:
+    """Add --seed."""
+    group.add_argument("--seed", type=int, default=0, metavar="N", help=f"seed {what} (default 0)")
 
 
 def add_page_size(group: Any) -> None:
     """Add --page-size, which is None unless it is given."""
     group.add_argument("--page-size", type=size, metavar="SIZE",
-                       help="of a page: a power of two from 512 to 2M (default 4K)")  # fmt: skip
+                       help="bytes per page: a power of two from 512 to 2M (default 4K)")  # fmt: skip
 
 
 def add_policy(group: Any, what: str, default: str = "pksmd") -> None:
@@ -127,23 +123,45 @@ def add_policy(group: Any, what: str, default: str = "pksmd") -> None:
     group.add_argument("--policy", action="extend", type=names, default=[], metavar="NAME[:PRESET]",
                        help=f"{what} (default {default})")  # fmt: skip
     group.add_argument("--set", action="append", default=[], metavar="[POLICY.]NAME=VALUE",
-                       help="a setting, under the kernel's name; without POLICY, of all policies that have it; may be "
-                       "repeated (pksm completion --values setting lists them)")  # fmt: skip
+                       help="change a setting, by its name in the kernel; without POLICY, of every policy that has it; "
+                       "may be repeated (pksm completion --values setting lists them)")  # fmt: skip
 
 
 def add_list(group: Any, what: str) -> None:
     """Add --list."""
-    group.add_argument("--list", action="store_true", help=f"only list {what}")
+    group.add_argument("--list", action="store_true", help=f"list {what}, and do nothing else")
 
 
 def add_form(group: Any, schema: str, rows: str) -> None:
     """Add --json and --csv."""
     form = group.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help=f"everything, as one JSON document (schema {schema})")
-    form.add_argument("--csv", action="store_true", help=rows)
+    form.add_argument("--json", action="store_true", help=f"print everything as one JSON document (schema {schema})")
+    form.add_argument("--csv", action="store_true", help=f"print CSV: {rows}")
 
 
 # ---- what they mean ----
+
+
+LISTS = (names, pids)  # types of options that take several values, with commas between
+
+
+def placeholder(action: argparse.Action) -> str:
+    """Return what stands for the value of an option or argument in help."""
+    return action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+
+
+def help_of(action: argparse.Action) -> str:
+    """Return the help of an option or argument as it is printed."""
+    return (action.help or "") % {**vars(action), "prog": "pksm"}
+
+
+def page_size(given: argparse.Namespace) -> int:
+    """Return the size of a page where nothing but --page-size says it. UsageError if it cannot be one."""
+    from pksm.sources import base
+
+    size = PAGE_SIZE if given.page_size is None else given.page_size
+    base.check_page_size(size)
+    return int(size)
 
 
 def policies_about() -> str:

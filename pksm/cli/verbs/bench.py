@@ -22,23 +22,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     orders, checksums = tunables.SETTINGS["order"], tunables.SETTINGS["checksum"]
     what = parser.add_argument_group("what to measure")
-    options.add_names(what, "--load", "loads (default: all)")
-    options.add_list(what, "the loads that there are")
+    options.add_names(what, "--load", "loads (default: all)", "LOADS")
+    options.add_list(what, "the loads")
     options.add_workload(what, options.PAGES, "pages of 4 KiB in each load")
-    options.add_names(what, "--order", f"what trees are ordered by: {', '.join(orders.metadata['choices'])} "
-                      f"(default {orders.default})")  # fmt: skip
-    what.add_argument("--checksum", default=checksums.default, metavar="NAME",
-                      help="how pages are summed: see pksm checksum list (default %(default)s)")  # fmt: skip
+    options.add_names(what, "--order", f"orders of the trees: {', '.join(orders.metadata['choices'])} "
+                      f"(default {orders.default})", "ORDERS")  # fmt: skip
+    what.add_argument("--checksum", default=checksums.default, metavar="CHECKSUM",
+                      help="checksum of pages (default %(default)s; pksm checksum list lists them)")  # fmt: skip
     what.add_argument("--batch", type=options.count, default=65536, metavar="N",
                       help="pages per wake-up of the engine (default %(default)s)")  # fmt: skip
     what.add_argument("--threads", type=int, default=1, metavar="N",
-                      help="threads that sum pages (default 1, kept to one CPU)")  # fmt: skip
+                      help="threads that compute checksums (default 1, kept to one CPU)")  # fmt: skip
     what.add_argument("--repeats", type=int, default=3, metavar="N",
-                      help="runs of each row, for the median (default %(default)s)")  # fmt: skip
+                      help="runs per row, of which the median is shown (default %(default)s)")  # fmt: skip
     what.add_argument("--against", choices=("kernel",), metavar="RIVAL",
-                      help="kernel: the running kernel's ksmd beside ours and pksmd "
-                      "(root; nobody else may use KSM)")  # fmt: skip
-    options.add_form(parser.add_argument_group("what to print"), "pksm.bench/1", "a line for each row")
+                      help="kernel: measure the running kernel's ksmd too, beside the simulated one and pksmd "
+                      "(needs root, and a KSM that nobody else uses)")  # fmt: skip
+    options.add_form(parser.add_argument_group("what to print"), "pksm.bench/1", "a line per row")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:

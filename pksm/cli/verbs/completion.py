@@ -1,100 +1,51 @@
-"""pksm completion: the script for a shell, and the names that it completes."""
+"""pksm completion: the script for a shell, and what the scripts ask."""
 
 import argparse
-from collections.abc import Callable, Iterable
 
-from pksm.cli import options, output
+from pksm.cli import output
+from pksm.cli.completion.scripts import FILES, script
+from pksm.cli.completion.values import KINDS
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
 
 HELP = "print the completion script of a shell"
-USAGE = "pksm completion bash\n       pksm completion --values KIND"
-DESCRIPTION = """Print the completion script of a shell, or the names of a kind, one per line, which it completes.
+USAGE = """pksm completion bash|zsh|fish
+       pksm completion --values KIND
+       pksm completion --line TEXT"""
+DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
-example:
-  eval "$(pksm completion bash)"     in ~/.bashrc: also for pksm in a virtual environment"""
-SHELLS = ("bash",)
+The scripts ask the pksm that is typed what can stand next, so they work in virtual environments and know fresh verbs,
+policies of other packages and the processes that run.
+
+examples:
+  source <(pksm completion bash)        in ~/.bashrc
+  source <(pksm completion zsh)         in ~/.zshrc, behind compinit
+  pksm completion fish | source         in ~/.config/fish/config.fish
+  pksm completion --values setting      all settings, one per line"""
+IS_LIGHT = True
+SHELLS = tuple(FILES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
-    parser.add_argument("shell", nargs="?", choices=SHELLS, metavar="SHELL", help="bash")
-    parser.add_argument("--values", choices=tuple(KINDS), metavar="KIND", help=f"what to name: {', '.join(KINDS)}")
+    what = parser.add_argument_group("what to print")
+    what.add_argument("shell", nargs="?", choices=SHELLS, metavar="SHELL", help=f"the script: {', '.join(SHELLS)}")
+    what.add_argument("--values", choices=KINDS, metavar="KIND", help=f"names of a kind: {', '.join(KINDS)}")
+    what.add_argument("--line", metavar="TEXT",
+                      help="what can stand at the end of a command line: a line of flags (files, command, more), "
+                      "then words, each with a tab and what it is; this is what the scripts ask")  # fmt: skip
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
-    """Print the script or the names; return the exit code."""
-    if (given.shell is None) == (given.values is None):
+    """Print the script, the names or the words; return the exit code."""
+    if sum(one is not None for one in (given.shell, given.values, given.line)) != 1:
         raise UsageError("say what to print, for example: pksm completion bash")
-    output.write(_script() if given.shell else "".join(f"{name}\n" for name in KINDS[given.values]()))
+    if given.shell:
+        output.write(script(given.shell))
+    elif given.values:
+        output.write("".join(f"{name}\n" for name, _ in KINDS[given.values]()))
+    else:
+        from pksm.cli.completion.complete import complete
+
+        output.write(complete(given.line).text())
     return 0
-
-
-def _script() -> str:
-    from pksm.cli.bash import script
-
-    return script()
-
-
-def _policies() -> Iterable[str]:
-    from pksm.policies import registry
-
-    return registry.names()
-
-
-def _settings() -> Iterable[str]:
-    """Names of settings with those of their policies, and bare ones, which mean all policies that have them."""
-    from pksm.policies import registry
-
-    entries = [(name, setting) for name in registry.names() for setting in registry.spec(name).settings.entries()]
-    bare = dict.fromkeys(setting for _, setting in entries)
-    return [*(f"{setting}=" for setting in bare), *(f"{name}.{setting}=" for name, setting in entries)]
-
-
-def _checksums() -> Iterable[str]:
-    from pksm.engine.checksums import strategies
-
-    return strategies.names()
-
-
-def _workloads() -> Iterable[str]:
-    from pksm.simulation.workloads import WORKLOADS
-
-    return WORKLOADS
-
-
-def _loads() -> Iterable[str]:
-    from pksm.simulation.workloads import LOADS
-
-    return LOADS
-
-
-def _recorded() -> Iterable[str]:
-    from pksm.simulation.workloads import RECORDED
-
-    return RECORDED
-
-
-def _validation() -> Iterable[str]:
-    from pksm.validation.kernel.validate import WORKLOADS
-
-    return WORKLOADS
-
-
-def _pids() -> Iterable[str]:
-    from pksm.linux.proc import processes
-
-    return map(str, processes.all_pids())
-
-
-KINDS: dict[str, Callable[[], Iterable[str]]] = {
-    "policy": _policies,
-    "preset": options.policies,
-    "setting": _settings,
-    "checksum": _checksums,
-    "workload": _workloads,
-    "load": _loads,
-    "recorded": _recorded,
-    "validation": _validation,
-    "pid": _pids,
-}

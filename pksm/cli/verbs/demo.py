@@ -19,7 +19,11 @@ from pksm.report.text import columns
 
 HELP = "scan four Python interpreters that are started for it; needs no root"
 USAGE = "pksm demo"
-DESCRIPTION = f"{HELP[0].upper()}{HELP[1:]}."
+DESCRIPTION = """Start four Python interpreters that hold partly the same data, scan them, print what merging saves in them, and end
+them. It takes some seconds and needs no root.
+
+example:
+  pksm demo  start, scan and end them"""
 CHILDREN = 4
 
 HOLDS = "each with 10,000 records in a dictionary, a text and three arrays of numbers, partly the same"

@@ -11,12 +11,17 @@ from pksm.policies.pksmd import tunables
 
 HELP = "show what this build and this machine can do"
 USAGE = "pksm features [--json|--csv]"
-DESCRIPTION = f"{HELP[0].upper()}{HELP[1:]}."
+DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}: the checksums and policies there are, the formats of images it reads, and what
+the kernel lets this user see of processes.
+
+examples:
+  pksm features         a table
+  pksm features --json  the same for programs"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
-    options.add_form(parser.add_argument_group("what to print"), "pksm.features/1", "a line for each fact")
+    options.add_form(parser.add_argument_group("what to print"), "pksm.features/1", "a line per fact")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:

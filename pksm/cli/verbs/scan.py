@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from pksm.sources import Source
 
 HELP = "find out what merging saves in memory images and live processes"
-USAGE = "pksm scan [OPTION...] [TARGET...] [--pid N]... [--all] [--cgroup PATH]... [-- COMMAND...]"
+USAGE = "pksm scan [OPTION...] [TARGET...] [--pid PID]... [--all] [--cgroup CGROUP]... [-- COMMAND...]"
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
 examples:
   pksm scan ram.img                       a memory image: each page of the file a page of memory
-  pksm scan --pid "$(pidof redis-server)" live processes, together
+  pksm scan --pid "$(pidof redis-server)"  live processes, together
   pksm scan --after 5s -- python3 app.py  a command: started, read after 5 s, ended
   pksm scan --all                         every process that may be read
   pksm scan --all --fingerprints a.fp     the same, and checksums of all pages to a file
   pksm scan a.fp b.fp                     two machines together, by their fingerprints"""
+TAKES_COMMAND = True
 LOOKED_AT, LOOKED_AT_BYTES = 4096, 16 << 20
 FREEZE_S = 10.0
 
@@ -38,39 +39,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to scan")
     what.add_argument("targets", nargs="*", metavar="TARGET",
-                      help="a memory image (pksm features names the formats; any other file is raw memory, its holes "
-                      "not resident), or fingerprints")  # fmt: skip
+                      help="a memory image or a file of fingerprints (pksm features lists the formats; any other file "
+                      "is raw memory, and its holes are not resident)")  # fmt: skip
     options.add_pids(what)
     what.add_argument("--all", action="store_true", help="every live process but this one")
-    what.add_argument("--cgroup", action="append", default=[], metavar="PATH",
-                      help="the processes of a control group and of those below it; may be repeated")  # fmt: skip
+    what.add_argument("--cgroup", action="append", default=[], metavar="CGROUP",
+                      help="all processes of a control group and of the groups below it; may be repeated")  # fmt: skip
     what.add_argument("--after", type=options.seconds, metavar="TIME",
                       help="give COMMAND this long before its memory is read (default 1s)")  # fmt: skip
     what.add_argument("--racy", choices=RACY, default="keep", metavar="WHAT",
-                      help="pages written since they were read: keep (the default), drop, or leave unchecked, which "
-                      "takes half the time to read a busy process")  # fmt: skip
-    what.add_argument("--freeze", action="store_true", help="let processes stand still while they are read")
+                      help="what to do with pages that were written after they were read: keep (the default), drop, or "
+                      "unchecked, which halves the time to read a busy process")  # fmt: skip
+    what.add_argument("--freeze", action="store_true", help="stop processes while they are read")
     what.add_argument("--freeze-timeout", type=options.seconds, metavar="TIME",
                       help=f"resume frozen processes after this long at the latest (default {FREEZE_S:g}s)")  # fmt: skip
     what.add_argument("--view", choices=get_args(View), default="frames", metavar="VIEW",
                       help="count frames, each once (the default), or mappings")  # fmt: skip
     options.add_page_size(what)
     how = parser.add_argument_group("how to merge", options.policies_about())
-    options.add_policy(how, "the policy that merges, and a preset of it", "pksmd:fixed")
-    how.add_argument("--checksum", metavar="NAME", help="how pages are summed: see pksm checksum list")
-    how.add_argument("--order", metavar="NAME", help="what trees are ordered by: content, checksum, checksum-content")
-    how.add_argument("--threads", type=int, metavar="N", help="threads that sum pages (default: one for each CPU)")
+    options.add_policy(how, "policy that merges, with a preset", "pksmd:fixed")
+    how.add_argument("--checksum", metavar="CHECKSUM", help="checksum of pages (pksm checksum list lists them)")
+    how.add_argument("--order", metavar="ORDER", help="order of the trees: content, checksum or checksum-content")
+    how.add_argument("--threads", type=int, metavar="N", help="threads that compute checksums (default: one per CPU)")
     out = parser.add_argument_group("what to print")
-    out.add_argument("--top", type=int, default=10, metavar="N", help="show N groups of equal pages (default 10)")
+    out.add_argument(
+        "--top", type=int, default=10, metavar="N", help="show the N largest groups of equal pages (default 10)"
+    )
     out.add_argument("--matrix", action="store_true",
-                     help="add a table of the contents that 2 to 32 sources have in common")  # fmt: skip
+                     help="add a table of what each two of 2 to 32 sources have in common")  # fmt: skip
     out.add_argument("--show-bytes", action="store_true",
-                     help="add the first bytes of the groups shown, as text or in hexadecimal; "
-                     "without this, no output holds bytes of pages")  # fmt: skip
+                     help="add the first bytes of each group shown, as text or in hexadecimal; "
+                     "no other option prints bytes of pages")  # fmt: skip
     out.add_argument("--fingerprints", metavar="FILE",
-                     help="write two checksums of each page to FILE, "
-                     "to be scanned with those of other machines")  # fmt: skip
-    options.add_form(out, "pksm.scan/1", "a line for each source and one for all")
+                     help="also write two checksums per page to FILE, which can be scanned later, "
+                     "together with those of other machines")  # fmt: skip
+    options.add_form(out, "pksm.scan/1", "a line per source and one for all")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:

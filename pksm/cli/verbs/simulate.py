@@ -12,14 +12,15 @@ USAGE = "pksm simulate [OPTION...] WORKLOAD|TRACE|SCRIPT.py"
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
 workloads:
-{chr(10).join(f"  {name:<11}  {text}" for name, text in WORKLOADS.items())}
+{chr(10).join(f"  {name}  {text}" for name, text in WORKLOADS.items() if not name.startswith("truth:"))}
+  truth:W  A workload that was recorded in kernels, such as truth:W2; pksm truth --list lists them.
 
 examples:
-  pksm simulate b --pages 2000 --policy pksmd:android-3.4   half unique pages, half pairs, as a kernel merges them
-  pksm simulate trace.jsonl --set sleep_millisecs=50        what lines of JSON say, one operation each
-  pksm simulate script.py --json                            def workload(machine, sim) of a Python file
+  pksm simulate b --pages 2000 --policy pksmd:android-3.4   half unique pages, half pairs, merged as a published kernel does
+  pksm simulate trace.jsonl --set sleep_millisecs=50        a trace: lines of JSON, one operation each
+  pksm simulate script.py --json                            a workload in Python
   pksm simulate fork-family --policy ksmd,pksmd             KSM and PKSM, side by side
-  pksm simulate b --policy ksmd,pksmd --set ksmd.pages_to_scan=1000"""
+  pksm simulate b --policy ksmd,pksmd --set ksmd.pages_to_scan=1000  the same, with a setting of one policy changed"""
 SAMPLE_MS = 100
 
 
@@ -27,21 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to simulate")
     what.add_argument("workload", nargs="?", metavar="WORKLOAD|TRACE|SCRIPT.py",
-                      help="a workload by name (see above), a trace of JSON lines, or a Python file")  # fmt: skip
-    options.add_workload(what, options.PAGES, "pages of a workload by name")
+                      help="a workload by name (see above), a trace of JSON lines, or a Python file that defines "
+                      "workload(machine, sim)")  # fmt: skip
+    options.add_workload(what, options.PAGES, "pages of a workload that is named")
     what.add_argument("--frames", type=options.count, metavar="N",
-                      help="frames of the machine (default 131072, or what the workload needs)")  # fmt: skip
+                      help="page frames of the machine (default 131072, or what the workload needs)")  # fmt: skip
     what.add_argument("--until", type=options.milliseconds, metavar="TIME",
-                      help="virtual time to go to, no more and no less, such as 10s; without a unit: ms "
-                      "(default: to the workload's end)")  # fmt: skip
-    options.add_list(what, "the workloads and policies that there are")
+                      help="stop at this virtual time, such as 10s; a number without a unit is in ms "
+                      "(default: when the workload ends)")  # fmt: skip
+    options.add_list(what, "the workloads and policies")
     how = parser.add_argument_group("how to merge", options.policies_about())
-    options.add_policy(how, "policies that get the same memory, side by side, with commas between; may be repeated")
+    options.add_policy(how, "policies to compare on the same memory, with commas between; may be repeated")
     out = parser.add_argument_group("what to print")
     out.add_argument("--sample", type=options.milliseconds, default=SAMPLE_MS, metavar="TIME",
-                     help="virtual time between two samples of all counters; without a unit: ms "
+                     help="virtual time between two samples of all counters; a number without a unit is in ms "
                      "(default %(default)s)")  # fmt: skip
-    options.add_form(out, "pksm.simulate/1", "a line for each sample and each reading")
+    options.add_form(out, "pksm.simulate/1", "a line per sample and per reading")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:

@@ -24,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to compare")
     what.add_argument("names", nargs="*", metavar="W|FILE.jsonl",
-                      help="workloads by name, or one file of random traces")  # fmt: skip
-    options.add_list(what, "the workloads that were recorded")
-    options.add_policy(what, "a preset of pksmd, in place of those of the kernels", "as each kernel")
+                      help="recorded workloads by name, or one file of random traces (default: all workloads)")  # fmt: skip
+    options.add_list(what, "the recorded workloads")
+    options.add_policy(what, "a preset of pksmd, in place of those of the kernels", "that of each kernel")
     out = parser.add_argument_group("what to print")
-    out.add_argument("--all", action="store_true", help="every number, not only those that differ")
-    options.add_form(out, "pksm.truth/1", "a line for every number")
+    out.add_argument("--all", action="store_true", help="show every number, not only those that differ")
+    options.add_form(out, "pksm.truth/1", "a line per number")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:

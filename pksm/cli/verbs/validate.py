@@ -14,17 +14,17 @@ compared. Needs root, Linux 6.7 or later, and no other process with mergeable me
 are put back afterwards, whatever happens.
 
 example:
-  pksm validate --workload fork-after,crowds"""
+  pksm validate --workload fork-after,crowds  two of the workloads"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to compare")
-    options.add_names(what, "--workload", "workloads (default: all; --list lists them)")
+    options.add_names(what, "--workload", "workloads (default: all; --list lists them)", "WORKLOADS")
     options.add_workload(what, options.PAGES_EACH)
-    options.add_list(what, "the workloads that there are")
+    options.add_list(what, "the workloads")
     out = parser.add_argument_group("what to print")
-    options.add_form(out, "pksm.validate/1", "a line for each counter of each workload")
+    options.add_form(out, "pksm.validate/1", "a line per counter of each workload")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:

@@ -38,6 +38,22 @@ def find_cgroup(path: "str | os.PathLike[str]") -> str:
     raise UsageError(f"{path}: no such control group, here or under {CGROUP_MOUNTS[0]}")
 
 
+def cgroups_below(path: str) -> list[str]:
+    """Return the names of the control groups right below one, which is given as for find_cgroup; "" for the first ones."""
+    for above in (path, *(os.path.join(mount, path.lstrip("/")) for mount in CGROUP_MOUNTS)):
+        if above and _is_below_a_mount(above):
+            try:
+                with os.scandir(above) as entries:
+                    return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+            except OSError:
+                continue
+    return []
+
+
+def _is_below_a_mount(path: str) -> bool:
+    return any(os.path.commonpath([mount, os.path.abspath(path)]) == mount for mount in CGROUP_MOUNTS)
+
+
 def cgroup_pids(directory: str) -> list[int]:
     """Return the ids of all processes in a control group and those below it, but our own and kernel threads, in order.
 

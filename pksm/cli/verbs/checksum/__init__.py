@@ -1,0 +1,1 @@
+"""The group of verbs about checksums, one file per verb."""
