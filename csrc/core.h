@@ -32,6 +32,17 @@ static inline const uint8_t *page_bytes(const pksm_store *store, uint32_t page)
     return (const uint8_t *)(uintptr_t)store->sections[page >> 6] + (page & 63) * store->page_size;
 }
 
+enum { FETCHED = 4096 }; /* bytes of a page that are fetched ahead: of a longer one, the processor sees a stream */
+
+/* Fetches a page into the second cache level: the first can wait for too few lines at a time. */
+static INLINE void fetch_bytes(const uint8_t *bytes, size_t page_size)
+{
+    size_t size = page_size < FETCHED ? page_size : FETCHED;
+
+    for (size_t at = 0; at < size; at += 64)
+        __builtin_prefetch(bytes + at, 0, 2);
+}
+
 /* ---- page.c, page_simd.c: the kernels of each width; from: bytes already known to be equal ---- */
 typedef struct {
     int (*compare)(const uint8_t *a, const uint8_t *b, size_t size_bytes, size_t from, size_t *common);
@@ -156,8 +167,7 @@ typedef struct {
 
 /* Descends both trees with all lanes that fly. */
 void pksm_fly(const page_tree *tree, lane *lanes, size_t n);
-/* Fetches the first bytes of a page; and those that a lane will be compared with. */
-void pksm_fetch_bytes(const page_tree *tree, uint32_t page);
+/* Fetches the page that a lane will be compared with. */
 void pksm_fetch_match(const page_tree *tree, const lane *l);
 /* 1 if what was seen is true of the tree as it is now, whose gaps `gone` have been filled since; then *found and *at are
  * as from pksm_tree_find. */

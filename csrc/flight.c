@@ -148,24 +148,12 @@ void pksm_fly(const page_tree *tree, lane *lanes, size_t n)
         fly_by_checksum(tree, flying, flyers);
 }
 
-enum { FETCHED = 4096 }; /* bytes of a page that are fetched ahead: of a longer one, the processor sees a stream */
-
-void pksm_fetch_bytes(const page_tree *tree, uint32_t page)
-{
-    const uint8_t *bytes = page_bytes(tree->store, page);
-    size_t size = tree->store->page_size < FETCHED ? tree->store->page_size : FETCHED;
-
-    /* into the second cache level: the first can wait for too few lines at a time */
-    for (size_t at = 0; at < size; at += 64)
-        __builtin_prefetch(bytes + at, 0, 2);
-}
-
 void pksm_fetch_match(const page_tree *tree, const lane *l)
 {
     const sight *seen = l->seen[1].what == SIGHT_MATCH ? &l->seen[1] : &l->seen[0];
 
     if (l->flies && seen->what == SIGHT_MATCH && tree->order != PKSM_CONTENT)
-        pksm_fetch_bytes(tree, tree->table->nodes[seen->node].page);
+        fetch_bytes(page_bytes(tree->store, tree->table->nodes[seen->node].page), tree->store->page_size);
 }
 
 /* ---- gaps: while a window is committed, they fill up ---- */

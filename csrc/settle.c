@@ -369,7 +369,8 @@ static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_
             if (!summed)
                 sum_window(b, ids + start, part, now);
             if (start + part < n)
-                pksm_fetch_bytes(&b->tree, b->tree.table->nodes[ids[start + part]].page);
+                fetch_bytes(page_bytes(b->tree.store, b->tree.table->nodes[ids[start + part]].page),
+                            b->tree.store->page_size);
             fly_window(b, ids + start, part, now);
         }
         next_part = window_at(b, ids + start + part, n - start - part, &next_together);

@@ -171,8 +171,8 @@ static WIDE_AES int aes_wide_many(const uint8_t *const *pages, size_t n, size_t 
         for (size_t k = 0; k < LANES / 2; k++)
             pairs[k] = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)secret_block(2 * k)), length);
         for (size_t at = 0; at < size; at += LANES * BLOCK) {
-            fetch_ahead(pages, i, 1, n, size, at);
-            fetch_ahead(pages, i, 1, n, size, at + 64);
+            fetch_next(pages, i, n, at);
+            fetch_next(pages, i, n, at + 64);
             for (size_t k = 0; k < LANES / 2; k++) {
                 __m256i d = _mm256_loadu_si256((const __m256i *)(pages[i] + at) + k);
                 any = _mm256_or_si256(any, d);

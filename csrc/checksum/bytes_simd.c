@@ -77,6 +77,8 @@ static inline WIDE_CLMUL int crc_many_wide(const uint8_t *const *pages, size_t n
                 zero[i] = (uint8_t)pksm_page_is_zero_scalar(pages[i], size);
             continue;
         }
+        for (size_t k = 0; k < 256; k += 64)
+            fetch_next(pages, i, n, k);
         for (int k = 0; k < 8; k++) {
             acc[k] = _mm256_loadu_si256((const __m256i *)pages[i] + k);
             any = _mm256_or_si256(any, acc[k]);
@@ -84,7 +86,7 @@ static inline WIDE_CLMUL int crc_many_wide(const uint8_t *const *pages, size_t n
         acc[0] = _mm256_xor_si256(acc[0], _mm256_zextsi128_si256(_mm_cvtsi32_si128(-1)));
         for (size_t at = 256; at < size; at += 256) {
             for (size_t k = 0; k < 256; k += 64)
-                fetch_ahead(pages, i, 1, n, size, at + k);
+                fetch_next(pages, i, n, at + k);
             for (int k = 0; k < 8; k++) {
                 __m256i d = _mm256_loadu_si256((const __m256i *)(pages[i] + at) + k);
                 any = _mm256_or_si256(any, d);

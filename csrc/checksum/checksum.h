@@ -109,6 +109,13 @@ uint64_t pksm_xxh3_short(const uint8_t *page, size_t size_bytes);
 #define AVX2 __attribute__((target("avx2")))
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 
+/* The line at the same place of the page that comes next, into the second cache level. */
+static inline void fetch_next(const uint8_t *const *pages, size_t i, size_t n, size_t at)
+{
+    if (i + 1 < n)
+        _mm_prefetch((const char *)pages[i + 1] + at, _MM_HINT_T1);
+}
+
 /* The bytes some way behind `at` in one of several pages that are read side by side: of this page, or, towards its
  * end, of the page that comes `width` later in the batch. */
 static inline void fetch_ahead(const uint8_t *const *pages, size_t i, size_t width, size_t n, size_t size, size_t at)

@@ -72,12 +72,16 @@ int pksm_sum_pages(const pksm_store *store, const pksm_checksum *checksum, const
         size_t part = n - start < MANY ? n - start : MANY;
         for (size_t i = 0; i < part; i++)
             bytes[i] = page_bytes(store, pages[start + i]);
-        if (checksum->many)
+        if (checksum->many) {
             told &= checksum->many(bytes, part, store->page_size, checksum->state, sums + start,
                                    zero ? zero + start : NULL);
-        else
-            for (size_t i = 0; i < part; i++)
-                sums[start + i] = checksum->sum(bytes[i], store->page_size, checksum->state);
+            continue;
+        }
+        for (size_t i = 0; i < part; i++) {
+            if (i + 1 < part)
+                fetch_bytes(bytes[i + 1], store->page_size);
+            sums[start + i] = checksum->sum(bytes[i], store->page_size, checksum->state);
+        }
     }
     return told;
 }
