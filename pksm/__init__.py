@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pksm.embedding import get_include as get_include
     from pksm.embedding import get_sources as get_sources
     from pksm.engine.checksums.plugins import Plugin as Plugin
+    from pksm.engine.native.door import catch_bus_errors as catch_bus_errors
     from pksm.engine.store import Store as Store
     from pksm.errors import BusError as BusError
     from pksm.errors import PksmError as PksmError
@@ -54,6 +55,7 @@ else:
             "Store": "pksm.engine.store",
             "UnsupportedError": "pksm.errors",
             "UsageError": "pksm.errors",
+            "catch_bus_errors": "pksm.engine.native.door",
             "get_include": "pksm.embedding",
             "get_sources": "pksm.embedding",
             "preset": "pksm.policies.pksmd.tunables",

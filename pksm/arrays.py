@@ -24,3 +24,4 @@ Pages: TypeAlias = U32Array  # page numbers of a store, or of a machine's frames
 Ids: TypeAlias = U32Array  # of items
 IdsLike: TypeAlias = IntArray | Sequence[int]  # what becomes Pages or Ids without loss
 Buffer: TypeAlias = bytes | bytearray | memoryview | mmap | AnyArray
+Contents: TypeAlias = AnyArray | bytes | bytearray | memoryview | Sequence[int]  # pages as bytes, or content ids

@@ -6,11 +6,13 @@ alignment nor a place beside each other, and they are never moved.
 """
 
 import bisect
-from typing import NoReturn
+import weakref
+from collections.abc import Callable, Iterator
+from typing import NoReturn, Self
 
 import numpy as np
 
-from pksm.arrays import Buffer, IdsLike, U8Array, U64Array
+from pksm.arrays import Buffer, Contents, IdsLike, IntArray, Pages, U8Array, U64Array
 from pksm.engine import memory, native
 from pksm.engine.native.pages import StoreView
 from pksm.errors import PageError, PksmError, ShortageError, UsageError
@@ -41,6 +43,15 @@ class Store:
         self._pages: list[int] = []  # pages of each region
         self._n_sections = 0
         self._view: StoreView | None = None
+        self._users: list[weakref.WeakMethod[Callable[[int, int], bool]]] = []
+        self._removed: set[int] = set()  # regions
+        self._nothing: U8Array | None = None  # a section of zeros, in place of removed ones
+
+    def add_user(self, uses: Callable[[int, int], bool]) -> None:
+        """Ask uses(first, end), a method of a host, before a region of pages first .. end - 1 is removed."""
+        self._users.append(weakref.WeakMethod(uses))
+
+    _closed = False
 
     def __getstate__(self) -> NoReturn:
         raise TypeError("a store holds addresses of memory: it can be neither copied nor pickled, but its pages can")
@@ -74,6 +85,8 @@ class Store:
             UsageError: the buffer is not contiguous, not a whole number of pages, or read-only.
             PksmError: the store would have more than 2**32 pages.
         """
+        if self._closed:
+            raise UsageError("the store is closed")
         if isinstance(buffer, np.ndarray):
             if not buffer.flags.c_contiguous:
                 raise UsageError("a region's pages must lie one behind the other: copy the array first")
@@ -97,6 +110,47 @@ class Store:
         self._view = None
         return first
 
+    def remove(self, first: int) -> None:
+        """Let go of a region: its buffer can be closed, and its page numbers are never given out again.
+
+        Args:
+            first: the number of its first page.
+
+        Raises:
+            UsageError: there is no such region, or a host uses pages of it still: free them first.
+        """
+        region = bisect.bisect_right(self._first, first) - 1
+        if region < 0 or self._first[region] != first or region in self._removed:
+            raise UsageError(f"no region begins at page {first}: give what add or allocate returned")
+        end = first + self._pages[region]
+        if any((uses := user()) is not None and uses(first, end) for user in self._users):
+            raise UsageError(f"pages {first} to {end - 1} are in use by a host: free them first")
+        self._forget(region)
+
+    def close(self) -> None:
+        """Let go of all regions, whoever used them; nothing can be read or added any more."""
+        self._closed = True
+        for region in range(len(self._first)):
+            self._forget(region)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _forget(self, region: int) -> None:
+        """Drop a region's buffer. C may be given its pages by mistake: it finds zeros there."""
+        if self._nothing is None:
+            self._nothing = np.zeros(SECTION_PAGES * self.page_size, np.uint8)
+        sections = self.view._sections.copy()
+        start = self._first[region] // SECTION_PAGES
+        sections[start : start + -(-self._pages[region] // SECTION_PAGES)] = self._nothing.ctypes.data
+        self._sections, self._view = [sections], None
+        self._pages[region] = 0
+        self._removed.add(region)
+        self._buffers[region] = np.empty(0, np.uint8)
+
     def allocate(self, n_pages: int) -> tuple[int, U8Array]:
         """Add a region of zeroed private memory, on huge pages where the kernel has them.
 
@@ -116,6 +170,43 @@ class Store:
         """Return a copy of the pages' bytes: uint8 array (n, page_size)."""
         self.check_pages(pages)
         return native.pages_copy(self.view, pages)
+
+    def write(self, pages: IdsLike, contents: U8Array | None) -> None:
+        """Write pages, whoever they belong to: hosts do this.
+
+        Args:
+            pages: uint32 (n,), none twice.
+            contents: uint8 (n, page_size), None for zeros.
+
+        Raises:
+            PageError: a page lies in no region.
+            UsageError: a region is read-only.
+        """
+        pages = native.ids_array(pages)
+        self.check_writable(pages)
+        for region, at in self._by_region(pages):
+            rows = self._buffers[region].reshape(-1, self.page_size)
+            rows[pages[at] - np.uint32(self._first[region])] = 0 if contents is None else contents[at]
+
+    def check_writable(self, pages: IdsLike) -> None:
+        """Raise UsageError if one of the pages is in read-only memory, and PageError if it lies in no region."""
+        pages = native.ids_array(pages)
+        self.check_pages(pages)
+        for region, _ in self._by_region(pages):
+            if not self._buffers[region].flags.writeable:
+                raise UsageError(f"page {self._first[region]} and those behind it lie in read-only memory")
+
+    def _by_region(self, pages: Pages) -> Iterator[tuple[int, IntArray | slice]]:
+        """Yield (region, places of the pages in it)."""
+        if not len(pages):
+            return
+        of = np.searchsorted(np.array(self._first, np.int64), pages, "right") - 1
+        low = int(of.min())
+        if low == int(of.max()):
+            yield low, slice(None)
+            return
+        for region in np.unique(of).tolist():
+            yield region, np.flatnonzero(of == region)
 
     def check_pages(self, pages: IdsLike) -> None:
         """Raise PageError unless each page number lies in a region (not behind its end)."""
@@ -139,3 +230,27 @@ class Store:
             assert data.size == pages * self.page_size
             if pages:
                 assert self._sections[0][first // SECTION_PAGES] == data.ctypes.data
+
+
+def pages_given(contents: Contents, page_size: int) -> U8Array:
+    """Return pages as they may be given, as a uint8 array (n, page_size).
+
+    Args:
+        contents: bytes, an array (n, page_size) of uint8, or where pages have 8 bytes a list of content ids below 2**64.
+
+    Raises:
+        UsageError: they are none of these.
+    """
+    if isinstance(contents, (bytes, bytearray, memoryview)):
+        data = np.frombuffer(contents, np.uint8)
+        if data.size % page_size:
+            raise UsageError(f"{data.size} bytes are not a whole number of pages of {page_size} bytes")
+        return data.reshape(-1, page_size)
+    given = np.asarray(contents)
+    if given.ndim == 1 and page_size == MIN_PAGE_SIZE and (not given.size or given.dtype.kind in "iu"):
+        if given.size and given.dtype.kind == "i" and int(given.min()) < 0:
+            raise UsageError("content ids are whole numbers from 0")
+        return np.ascontiguousarray(given, np.uint64).view(np.uint8).reshape(-1, page_size)
+    if given.dtype != np.uint8 or given.shape[1:] != (page_size,):
+        raise UsageError(f"pages are a uint8 array (n, {page_size})")
+    return given

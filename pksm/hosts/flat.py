@@ -1,20 +1,21 @@
 """FlatHost: pages that are mapped once each. A dump, a copy of live memory, another simulator's pages.
 
 Page numbers stand for mappings and for the frames they were born with; merging makes a mapping point to the frame of
-another, whose page number is then its kpage.
+another, whose page number is then its kpage. What is written through the host (write) is copied on write: see writers.
 """
 
 from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
-from pksm.arrays import BoolArray, I64Array, IdsLike, IntArray, Pages, U8Array, U32Array
+from pksm.arrays import BoolArray, Contents, I64Array, IdsLike, IntArray, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.engine.memory import grown
 from pksm.engine.native import ids_array
-from pksm.engine.store import Store
+from pksm.engine.store import Store, pages_given
 from pksm.errors import PageError, UsageError
+from pksm.hosts.writers import Writers
 from pksm.protocols import NO_FRAME, ZERO_FRAME, Policy
 
 FLAT_MM = 1
@@ -48,6 +49,12 @@ class FlatHost(Exclusive):
         self._references = np.zeros(1, np.int64)  # by anon_vma
         self._mapped = self._frames = self._zero = 0
         self._policy: Policy = _Nobody()
+        self._writers: Writers | None = None  # once something was written
+        store.add_user(self._uses)
+
+    def _uses(self, first: int, end: int) -> bool:
+        """Return whether one of the pages is alive, or its frame serves others."""
+        return bool((self.frame_of[first:end] != NO_FRAME).any() or self._mapcount[first:end].any())
 
     @exclusive
     def attach(self, policy: Policy) -> None:
@@ -72,7 +79,8 @@ class FlatHost(Exclusive):
     @property
     def nbytes(self) -> int:
         """Bytes of the columns."""
-        return self.frame_of.nbytes + self._mapcount.nbytes + self._anon_vma.nbytes
+        columns = self.frame_of.nbytes + self._mapcount.nbytes + self._anon_vma.nbytes
+        return columns + (self._writers.nbytes if self._writers else 0)
 
     @exclusive
     def add(self, pages: IdsLike, anon_vma: IdsLike | int = 0) -> None:
@@ -110,6 +118,8 @@ class FlatHost(Exclusive):
         self.frame_of[at] = pages
         self._mapcount[at] = 1
         self._anon_vma[at] = anon_vmas
+        if self._writers:
+            self._writers.born(at, pages)
         self._mapped += len(pages)
         self._frames += len(pages)
         self._policy.on_new(pages)
@@ -131,6 +141,8 @@ class FlatHost(Exclusive):
         zero = frames == ZERO_FRAME
         self._zero -= int(zero.sum())
         self._mapped -= len(pages) - int(zero.sum())
+        if self._writers:
+            self.pte_changes += 1  # another page may have the frames next
         self._drop(frames[~zero])
 
     @exclusive
@@ -155,9 +167,12 @@ class FlatHost(Exclusive):
 
     def _remap(self, pages: Pages, kpages: Pages | None) -> None:
         try:
-            native.remap(self._view, pages, kpages)
+            if not (self._writers and self._writers.remap(pages, kpages)):
+                native.remap(self._view, pages, kpages)
         except ValueError:
             raise PageError("only pages without sharers can be merged, and only into live frames") from None
+        if self._writers and kpages is not None:
+            self._writers.kept[kpages] = True
         self._frames -= len(pages)
         self._policy.on_free(pages)
 
@@ -173,6 +188,11 @@ class FlatHost(Exclusive):
         """
         pages = ids_array(pages)
         self._check_live(pages)
+        if self._writers:
+            if not self._writers.is_merged(pages).all():
+                raise PageError("a page to split is not merged")
+            self._copy_on_write(pages, self.read(pages))
+            return
         frames = self.frame_of[pages]
         if (frames == pages).any() or self._mapcount[pages].any():
             raise PageError("a page to split is not merged, or its own frame still serves others")
@@ -183,11 +203,100 @@ class FlatHost(Exclusive):
         self._drop(frames[~zero])
         self.add(pages, anon_vma=self._anon_vma[pages])
 
+    # ---- for those who own the pages ----
+
+    @exclusive
+    def new(self, n: int) -> Pages:
+        """Make n zeroed pages live, in memory that the host allocates and uses again.
+
+        Returns:
+            Their numbers: uint32 (n,).
+
+        Raises:
+            UsageError: n is not a whole number from 0, or the host is static.
+            ShortageError: there is not so much memory.
+        """
+        if not isinstance(n, (int, np.integer)) or n < 0:
+            raise UsageError(f"{n} new pages: give a whole number from 0")
+        pages = self._writing().take_spare(int(n))
+        self.store.write(pages, None)
+        self.add(pages)
+        return pages
+
+    def read(self, pages: IdsLike) -> U8Array:
+        """Return what live pages hold, merged or not: a copy, uint8 (n, page_size). PageError if one is not alive."""
+        pages = self._known(pages)
+        frames = self.frame_of[pages]
+        if (frames == NO_FRAME).any():
+            raise PageError("a page that is not alive")
+        zero = frames == ZERO_FRAME
+        contents = self.store.bytes_of(np.where(zero, pages, frames))
+        contents[zero] = 0
+        return contents
+
+    @exclusive
+    def write(self, pages: IdsLike, contents: Contents) -> None:
+        """Write whole pages. A merged one leaves the others alone: it gets a frame of its own, and is born anew.
+
+        A page whose own frame serves others gets one in memory that the host allocates: read what pages hold by read.
+
+        Args:
+            pages: uint32 (n,), alive, none twice.
+            contents: bytes, or a uint8 array (n, page_size); content ids, a page each, where pages are 8 bytes.
+
+        Raises:
+            PageError: a page is not alive, or comes twice.
+            UsageError: the host is static, the memory is read-only, or the contents are not so many pages.
+        """
+        pages = ids_array(pages)
+        data = pages_given(contents, self.store.page_size)
+        if len(data) != len(pages):
+            raise UsageError(f"{len(data)} contents for {len(pages)} pages: give one for each")
+        self._check_live(pages)
+        self._writing()
+        self._copy_on_write(pages, data)
+
+    def _writing(self) -> Writers:
+        """Return the writers' columns, and have them from now on."""
+        if self.static:
+            raise UsageError("a static host's pages never change: make it with static=False")
+        if not self._writers:
+            self._grow()
+            self._writers = Writers(self)
+        return self._writers
+
+    def _copy_on_write(self, pages: Pages, contents: U8Array) -> None:
+        """Write live pages, each once. Births and deaths are reported when all is done."""
+        writers = self._writing()
+        self.store.check_writable(pages)
+        in_place, spare = writers.frames_to_write(pages)
+        frames = self.frame_of[pages]
+        self.store.write(frames[in_place], contents[in_place])
+        leaving, left = pages[~in_place], frames[~in_place]
+        zero = left == ZERO_FRAME
+        np.subtract.at(self._mapcount, left[~zero], np.uint32(1))
+        dead = np.unique(left[~zero][self._mapcount[left[~zero]] == 0])
+        born = writers.settle_in(leaving, spare)
+        self._zero -= int(zero.sum())
+        self._mapped += int(zero.sum())
+        self._frames += len(born) - len(dead)
+        self.store.write(born, contents[~in_place])
+        if len(left):
+            self.pte_changes += 1
+        if len(dead):
+            self._policy.on_free(dead)
+        if len(born):
+            self._policy.on_new(born)
+        if in_place.any():
+            self._policy.written(frames[in_place])
+
     def set_quirks(self, ids: Collection[str]) -> None:
         """Do nothing: none of the faults has an effect on pages that are mapped once each."""
 
     def keep(self, pages: Pages) -> None:
-        """Do nothing: any page can be kept."""
+        """Let nobody write to the frames of these pages any more. Any page can be kept."""
+        if self._writers:
+            self._writers.kept[pages] = True
 
     def hold(self, pages: Pages) -> None:
         """Do nothing: there are no references here."""
@@ -197,7 +306,7 @@ class FlatHost(Exclusive):
 
     # ---- as mappings: one mm, whose virtual pages are the page numbers ----
 
-    pte_changes = 0  # a page that maps another frame has been merged
+    pte_changes = 0  # without writers, a page that maps another frame has been merged
 
     def mergeable_mms(self) -> list[int]:
         """Return the one mm there is."""
@@ -232,17 +341,23 @@ class FlatHost(Exclusive):
 
     def merge_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages, kpages: Pages) -> None:
         """Merge as merge does: pages have one pte each."""
-        self.merge(ids_array(virtual_pages), kpages)
+        self.merge(self._frames_of(virtual_pages), kpages)
 
     def merge_zero_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages) -> None:
         """Merge as merge_zero does."""
-        self.merge_zero(ids_array(virtual_pages))
+        self.merge_zero(self._frames_of(virtual_pages))
+
+    def _frames_of(self, virtual_pages: I64Array) -> Pages:
+        """Return the frames of unmerged pages: their own, unless they have strayed."""
+        pages = ids_array(virtual_pages)
+        return self.frame_of[pages] if self._writers else pages
 
     @exclusive
     def unmerge_all(self) -> None:
         """Give every merged page a frame of its own, born anew."""
         pages = np.arange(len(self.frame_of), dtype=np.uint32)
-        self.split(pages[(self.frame_of != pages) & (self.frame_of != NO_FRAME)])
+        pages = pages[(self.frame_of != pages) & (self.frame_of != NO_FRAME)]
+        self.split(pages[self._writers.is_merged(pages)] if self._writers else pages)
 
     def unmerge_opted_in(self, mms: Iterable[int]) -> Iterator[int]:
         """Unmerge all there is: yields the one mm."""
@@ -312,6 +427,8 @@ class FlatHost(Exclusive):
             self._mapcount = grown(self._mapcount, n_pages)
             self._anon_vma = grown(self._anon_vma, n_pages)
             self._view = native.FramesView(self.frame_of, self._mapcount)
+            if self._writers:
+                self._writers.grow(n_pages)
 
     @exclusive
     def check(self) -> None:
@@ -324,7 +441,11 @@ class FlatHost(Exclusive):
         assert np.array_equal(counts, self._mapcount)
         assert int((counts > 0).sum()) == self._frames
         assert (self._references >= 0).all()
-        assert not self.store.bytes_of(pages[zero]).any(), "a page merged with the zero page is not zero"
-        merged = (frames != pages) & ~zero
+        home = np.ones(len(pages), bool)
+        if self._writers:
+            self._writers.check()
+            home = ~self._writers.strayed[pages]
+        assert not self.store.bytes_of(pages[zero & home]).any(), "a page merged with the zero page is not zero"
+        merged = (frames != pages) & ~zero & home
         own, kept = self.store.bytes_of(pages[merged]), self.store.bytes_of(frames[merged])
         assert np.array_equal(own, kept), "a merged page differs from its kpage"

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from pksm.arrays import Contents
 from pksm.errors import PksmError, UsageError
-from pksm.hosts.machine.bytes import Contents, Patches
+from pksm.hosts.machine.bytes import Patches
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.mm import Mm

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pksm.engine import native
 from pksm.engine.store import SECTION_PAGES, Store
 from pksm.errors import PageError, PksmError, UsageError
+from pksm.hosts.flat import FlatHost
 
 PAGE_SIZE = 64
 
@@ -213,3 +214,63 @@ def test_fewer_than_no_pages_are_not_allocated():
         store.allocate(-1)
     assert store.n_pages == 0
     store.check()
+
+
+def test_a_region_is_removed_and_its_buffer_let_go():
+    from multiprocessing.shared_memory import SharedMemory
+
+    store = Store(PAGE_SIZE)
+    shared = SharedMemory(create=True, size=PAGE_SIZE * 4)
+    try:
+        kept = store.add(numbered(3))
+        first = store.add(shared.buf[: PAGE_SIZE * 4])
+        with pytest.raises(UsageError, match="no region begins at page 1:"):
+            store.remove(1)
+        store.remove(first)
+        store.check()
+        assert np.array_equal(store.bytes_of([kept, kept + 2]), numbered(3)[[0, 2]])
+        with pytest.raises(PageError):
+            store.bytes_of([first])
+        assert store.add(numbered(1)) > first, "numbers are not given out again"
+        assert native.pages_are_zero(store.view, [first])[0], "what should not be read is zeros, and no stray address"
+        with pytest.raises(UsageError, match="no region begins"):
+            store.remove(first)
+    finally:
+        shared.close()  # BufferError if the store held on to it
+        shared.unlink()
+
+
+def test_a_region_that_a_host_uses_is_not_removed():
+    store = Store(PAGE_SIZE)
+    first = store.add(numbered(3))
+    host = FlatHost(store)
+    host.add([first + 1])
+    with pytest.raises(UsageError, match="in use by a host: free them first"):
+        store.remove(first)
+    host.free([first + 1])
+    store.remove(first)
+    with pytest.raises(PageError):
+        host.add([first + 1])
+
+
+def test_a_closed_store_has_no_pages():
+    with Store(PAGE_SIZE) as store:
+        store.add(numbered(3))
+    with pytest.raises(PageError):
+        store.bytes_of([0])
+    with pytest.raises(UsageError, match="closed"):
+        store.add(numbered(1))
+    store.check()
+
+
+def test_pages_are_written_region_by_region():
+    store = Store(PAGE_SIZE)
+    first, second = (store.allocate(3)[0] for _ in range(2))
+    pages = np.array([second + 1, first, second, first + 2], np.uint32)
+    store.write(pages, np.repeat(np.arange(1, 5, dtype=np.uint8)[:, np.newaxis], PAGE_SIZE, axis=1))
+    assert store.bytes_of(pages)[:, 0].tolist() == [1, 2, 3, 4]
+    assert not store.bytes_of([first + 1, second + 2]).any()
+    read_only = store.add(bytes(PAGE_SIZE))
+    with pytest.raises(UsageError, match="read-only"):
+        store.write([first, read_only], None)
+    assert store.bytes_of([first]).any(), "nothing was written"

@@ -11,7 +11,7 @@ import pytest
 MODULES = {
     "pksm": [
         *("Store", "FlatHost", "Machine", "Simulation", "Pksmd", "Ksmd", "preset", "Plugin"),
-        *("get_include", "get_sources"),
+        *("get_include", "get_sources", "catch_bus_errors"),
         *("PksmError", "UsageError", "UnsupportedError", "BusError"),
         # modules
         *("bench", "checksums", "documents", "errors", "extents", "linux", "policies", "profiler", "protocols"),

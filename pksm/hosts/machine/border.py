@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pksm.arrays import IdsLike, Pages, U32Array
+from pksm.arrays import I64Array, IdsLike, Pages, U32Array
 from pksm.engine.native import ids_array
 from pksm.errors import PageError, UsageError
 from pksm.hosts.machine.frames import ANON
@@ -40,6 +40,18 @@ def page_range(machine: Machine, mm: Mm, address: int, n: int) -> tuple[int, int
         top = LIMIT * machine.page_size
         raise UsageError(f"{n} pages at {address:#x}: a range has at least one page and ends below {top:#x}")
     return first, first + n
+
+
+def pages_at(machine: Machine, mm: Mm, addresses: IdsLike) -> I64Array:
+    """Return addresses in bytes as virtual page numbers: int64. UsageError unless they are those of pages."""
+    check_mm(machine, mm)
+    array = np.asarray(addresses)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise UsageError("addresses are a list of whole numbers, one per page")
+    outside = (array < 0) | (array % machine.page_size != 0) | (array // machine.page_size >= LIMIT)
+    if outside.any():
+        page_range(machine, mm, int(array[outside][0]), 1)
+    return array.astype(np.int64) // machine.page_size
 
 
 def _whole(value: int, what: str) -> int:

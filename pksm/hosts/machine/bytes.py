@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from pksm.arrays import AnyArray, I64Array, IntArray, U8Array
+from pksm.arrays import AnyArray, Contents, I64Array, IntArray, U8Array
 from pksm.errors import UsageError
 from pksm.hosts.machine import content, fault
 from pksm.hosts.machine.page_tables import maps_frame, value_of
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from pksm.hosts.machine.machine import Machine
     from pksm.hosts.machine.mm import Mm
 
-# what pages can be given as: their bytes, or content ids; rows (page, word, value)
-Contents: TypeAlias = AnyArray | bytes | bytearray | memoryview | Sequence[int]
+# rows (page, word, value)
 Patches: TypeAlias = IntArray | Sequence[Sequence[int]]
 
 
@@ -55,6 +54,20 @@ def write(machine: Machine, mm: Mm, first: int, end: int, contents: AnyArray) ->
             content.write_pages(machine.frames.memory, into, new)
         else:
             content.copy_pages(machine.frames.memory, into, new)
+
+
+def write_at(machine: Machine, mm: Mm, pages: I64Array, contents: AnyArray) -> None:
+    """Write pages_given to virtual pages in any order; the last of equals wins."""
+    if len(contents) != len(pages):
+        raise UsageError(f"{len(contents)} contents for {len(pages)} addresses: give one for each")
+    if not len(pages):
+        return
+    pages, last = np.unique(pages[::-1], return_index=True)
+    contents = contents[len(contents) - 1 - last]
+    machine.vmas.spans(mm, pages, machine.page_size, writable=True)
+    machine.frames.require(fault.frames_needed(machine, machine.tables.ptes[machine.tables.slots(mm.root, pages)]))
+    into = fault.write_fault(machine, mm, pages, whole=True)
+    (content.write_pages if contents.ndim == 1 else content.copy_pages)(machine.frames.memory, into, contents)
 
 
 def checked_patches(patches: Patches, n: int, page_size: int) -> I64Array:

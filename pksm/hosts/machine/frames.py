@@ -4,6 +4,7 @@ A frame's number is its page number in the store. count is every reference, mapc
 one, each pin one, a lock one.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ class Frames:
     born_ms int64 (virtual time of birth). memory: uint8 (n, page_size), the bytes.
     """
 
-    now = 0  # virtual ms, set by a simulation
+    clock: Callable[[], int] | None = None  # virtual ms; None: those that a simulation sets
+    _now = 0
 
     def __init__(self, n: int, page_size: int) -> None:
         if n < 1:
@@ -62,8 +64,19 @@ class Frames:
         self.booked_sharing = 0  # pages_sharing, where books are kept
         self.pte_changes = 0  # times that ptes have stopped mapping frames, or memory has opted in or out
 
+    @property
+    def now(self) -> int:
+        """Virtual ms."""
+        return self._now if self.clock is None else int(self.clock())
+
+    @now.setter
+    def now(self, ms: int) -> None:
+        if self.clock is not None:
+            raise UsageError("the machine goes by a clock: its time can't be set")
+        self._now = ms
+
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"store": None}
+        return self.__dict__ | {"store": None, "clock": None, "_now": self.now}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Come back from a copy or a pickle: the bytes go to a store of its own."""

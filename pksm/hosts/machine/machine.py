@@ -9,11 +9,12 @@ saves (origins). What it is to a policy, page by page, is hosting; what it is gi
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Buffer, Pages, U8Array
+from pksm.arrays import BoolArray, Buffer, Contents, IdsLike, Pages, U8Array
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import border, check, fault, hold, mapping, merge, move, thp
@@ -53,15 +54,24 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         births: which new pages are reported to the policy: `all`, or `anonymous`: those of first writes only, not
             copies on write, pages swapped in, migrated, or split off huge ones; None: as the quirk births-missed says.
         pagevec: whether mlocked pages that are merged away wait for drain, as in Linux (see pagevec.py).
+        clock: clock() is the time in ms, of a simulator of your own; None: `now` is set. Copies go by no clock.
     """
 
     _is_copy = False
     static = False  # unmerged pages change whenever they are written
 
-    def __init__(self, frames: int, page_size: int = 4096, births: str | None = None, pagevec: bool = False) -> None:
+    def __init__(
+        self,
+        frames: int,
+        page_size: int = 4096,
+        births: str | None = None,
+        pagevec: bool = False,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
         if births is not None and births not in BIRTHS:
             raise UsageError(f"births {births!r}: must be one of {', '.join(BIRTHS)}")
         self.frames = Frames(frames, page_size)
+        self.frames.clock = clock
         self.pagevec = Pagevec(self.frames) if pagevec else None
         self.store = self.frames.store
         self.page_size = page_size
@@ -259,7 +269,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         self,
         mm: Mm,
         address: int,
-        contents: access.Contents,
+        contents: Contents,
         patches: access.Patches = (),
     ) -> None:
         """Write whole pages.
@@ -275,6 +285,17 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         words = access.checked_patches(patches, end - first, self.page_size)
         access.write(self, mm, first, end, pages)
         self.patch(mm, address, words)
+
+    @exclusive
+    def write_at(self, mm: Mm, addresses: IdsLike, contents: Contents) -> None:
+        """Write whole pages that lie anywhere, in one call.
+
+        Args:
+            mm: whose.
+            addresses: in bytes, int64 (n,); if one comes twice, the last counts.
+            contents: as in write, one for each address.
+        """
+        access.write_at(self, mm, border.pages_at(self, mm, addresses), access.pages_given(contents, self.page_size))
 
     @exclusive
     def patch(self, mm: Mm, address: int, patches: access.Patches) -> None:

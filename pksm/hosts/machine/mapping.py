@@ -162,7 +162,7 @@ def frames_in(machine: Machine, mm: Mm, first: int, end: int) -> U32Array:
 def spawn(machine: Machine) -> Mm:
     """Return a new Mm."""
     machine.last_mm += 1
-    mm = Mm(machine.last_mm, machine.tables.new_root())
+    mm = Mm(machine, machine.last_mm, machine.tables.new_root())
     machine.mms[mm.id] = mm
     return mm
 

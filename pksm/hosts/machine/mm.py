@@ -14,8 +14,10 @@ import numpy as np
 from pksm.arrays import I64Array, U16Array, U32Array
 from pksm.engine.memory import grown
 from pksm.errors import UsageError
+from pksm.hosts.machine.bound import Bound
 
 if TYPE_CHECKING:
+    from pksm.hosts.machine.machine import Machine
     from pksm.hosts.machine.rmap import Rmap
 
 
@@ -34,11 +36,11 @@ _COLUMNS = {
 }
 
 
-class Mm:
-    """An address space. id: a number from 1; root: of its page tables; vmas: their ids by address."""
+class Mm(Bound):
+    """An address space. id: a number from 1; root: of its page tables; vmas: their ids by address; machine: its own."""
 
-    def __init__(self, id: int, root: int) -> None:
-        self.id, self.root = id, root
+    def __init__(self, machine: Machine, id: int, root: int) -> None:
+        self.machine, self.id, self.root = machine, id, root
         self.vmas: list[int] = []
 
     @property
