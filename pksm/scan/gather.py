@@ -17,6 +17,7 @@ from pksm.scan.intake import Intake
 from pksm.scan.interrupts import Interrupts
 from pksm.sources.base import Allocation, Region, Source
 from pksm.sources.live.one_memory import each_memory_once
+from pksm.sources.live.shared_memory import out_of_reach
 from pksm.sources.opening import as_error_of, first_of
 
 
@@ -103,7 +104,7 @@ def gather(
     interrupts = interrupts or Interrupts()
     sources, remarks = each_memory_once(sources)
     intake = Intake(Store(page_size), view, len(sources) > 1, interrupts.hold)
-    gathered = Gathered(intake.store, len(sources), remarks=remarks)
+    gathered = Gathered(intake.store, len(sources), remarks=remarks + out_of_reach(sources))
     for source in sources:
         _gather_one(source, intake, gathered, page_size, progress, interrupts)
         if interrupts.seen:

@@ -11,7 +11,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.linux import filesystems
-from pksm.linux.proc import processes
 
 HEAD_BYTES = 4096
 READ_BYTES, NEAR_BYTES = 8 << 20, 64 << 10  # one read, and what it goes over to get at the next page
@@ -112,12 +111,6 @@ class OpenFile:
     def fills_holes(self) -> bool:
         """Whether the file is memory, so that touching a hole through a mapping takes memory for good."""
         return self.huge_page_bytes > 0 or filesystems.is_tmpfs(self.fd)
-
-    @property
-    def shared_by(self) -> list[int]:
-        """The processes whose shared memory the file is: a RAM file of a guest with share=on; none of a file on a disk."""
-        facts = os.fstat(self.fd)
-        return processes.shared_by(facts.st_dev, facts.st_ino) if self.fills_holes else []
 
     @property
     def hidden_hole_bytes(self) -> int:

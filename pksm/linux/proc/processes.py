@@ -78,27 +78,6 @@ def _members(directory: str) -> set[int]:
     return {pid for pid in numbers if pid is not None}
 
 
-def shared_by(device: int, inode: int) -> list[int]:
-    """Return the ids of other processes that map a file shared and writable, of those whose mappings may be read.
-
-    Args:
-        device, inode: st_dev and st_ino of the file.
-    """
-    place = b"%02x:%02x" % (os.major(device), os.minor(device))
-    own = os.getpid()
-    return [pid for pid in tasks.pids() if pid != own and _maps_shared(pid, place, b"%d" % inode)]
-
-
-def _maps_shared(pid: int, place: bytes, inode: bytes) -> bool:
-    data = text.read_if_any(f"/proc/{pid}/maps") or b""
-    if b" %s %s " % (place, inode) not in data:
-        return False
-    fields = (line.split(b" ", 5) for line in text.lines(data))
-    return any(
-        row[1][1:2] == b"w" and row[1].endswith(b"s") and row[3:5] == [place, inode] for row in fields if len(row) > 4
-    )
-
-
 def own_cgroups() -> dict[str, str]:
     """Return the control groups we are in, {controllers: path}; "" stands for the unified hierarchy's."""
     rows = [line.split(b":", 2) for line in text.lines(text.read_if_any("/proc/self/cgroup") or b"")]

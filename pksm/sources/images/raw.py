@@ -50,13 +50,6 @@ class RawSource(Source):
                 f"{self.name}: {bytes_over} bytes over after the last whole page of {page_size} bytes are left out: "
                 "the file is truncated or has another page size"
             )
-        sharers = self.file.shared_by
-        if sharers:
-            self.warnings.append(
-                f"{self.name}: is memory that process {sharers[0]} maps shared, as a guest does with share=on: no kernel "
-                "merges shared memory, so what is counted here can't be saved; start the guest with private memory "
-                "(share=off)"
-            )
         if self.file.huge_page_bytes:
             self.warnings.append(
                 f"{self.name}: hugetlbfs does not report the holes of files: it was copied, and as many of its zero "

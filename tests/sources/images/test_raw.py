@@ -1,10 +1,6 @@
 """Raw files as sources: sparse, truncated, tiny, and the ones that are refused."""
 
-import contextlib
 import os
-import subprocess
-import sys
-import tempfile
 
 import numpy as np
 import pytest
@@ -237,33 +233,3 @@ def test_any_pattern_of_holes(tmp_path_factory, blocks, page_size, tail):
     assert found == expected and read_pages == sum(expected)
     for state, address, _, first in rows(region):
         assert first == (address // page_size if state == "DATA" else 0)
-
-
-MAP_AND_WAIT = """
-import mmap, sys
-flags = {"shared": mmap.MAP_SHARED, "private": mmap.MAP_PRIVATE}[sys.argv[2]]
-with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 0, flags=flags) as memory:
-    print("mapped", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.mark.parametrize(("kind", "said"), [("shared", True), ("private", False)])
-def test_a_ram_file_that_a_guest_shares_is_said_to_be_out_of_reach(kind, said):
-    """QEMU's memory-backend-file with share=on: a kernel merges private memory only."""
-    if not os.path.isdir("/dev/shm"):
-        pytest.skip("no tmpfs here")
-    with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="pksm-test-") as file:
-        file.write(b"x" * 8192)
-        file.flush()
-        command = [sys.executable, "-c", MAP_AND_WAIT, file.name, kind]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as guest:
-            assert guest.stdout.readline() == b"mapped\n"
-            with contextlib.closing(sources.open_target(file.name)) as source:
-                assert list(source.regions(4096, None, lambda pages: None))
-                lines = [line for line in source.warnings if "share=off" in line]
-            guest.stdin.close()
-        assert len(lines) == said and all(f"process {guest.pid}" in line for line in lines)
-        with contextlib.closing(sources.open_target(file.name)) as source:
-            list(source.regions(4096, None, lambda pages: None))
-            assert source.warnings == [], "nobody shares it any more"
