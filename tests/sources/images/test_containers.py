@@ -7,6 +7,7 @@ import lzma
 import tarfile
 import types
 import zipfile
+import zlib
 from importlib import metadata
 
 import pytest
@@ -51,6 +52,32 @@ REFUSED = {
     "virsh": b"LibvirtQemudSave\2\0\0\0" + RAM,
     "VirtualBox": b"\x7fVirtualBox SavedState V2.0\n" + RAM,
     "VMware": (0xBED2BED2).to_bytes(4, "little") + RAM,
+    "qcow ": b"QFI\xfb\0\0\0\1" + RAM,
+    "QED": b"QED\0" + RAM,
+    "VMDK": b"KDMV\1\0\0\0" + RAM,
+    "VHDX": b"vhdxfile" + RAM,
+    "VHD ": b"conectix\0\0\0\2" + RAM,
+    "VDI": b"<<< Oracle VM VirtualBox Disk Image >>>\n".ljust(64, b"\0") + (0xBEDA107F).to_bytes(4, "little") + RAM,
+    "VHD image": RAM + b"conectix\0\0\0\2".ljust(512, b"\0"),
+    "partitions": bytes(510) + b"\x55\xaaEFI PART" + RAM,
+    "ext4": bytes(1024 + 56) + (0xEF53).to_bytes(2, "little") + bytes([1, 0, 1, 0]) + RAM,
+    "XFS": b"XFSB\0\0\x10\0" + RAM,
+    "squashfs": b"hsqs" + RAM,
+    "zlib": zlib.compress(RAM * 4),
+    "lzma": lzma.compress(RAM, lzma.FORMAT_ALONE),
+    "zstd or lz4": (0x184D2A50).to_bytes(4, "little") + RAM,
+    "cpio": b"070701" + b"0" * 104 + RAM,
+    "ar archive": b"!<arch>\n" + RAM,
+    "encrypted": b"LUKS\xba\xbe\0\2" + RAM,
+    "Xen": (0xF00FEBED).to_bytes(4, "little") + RAM,
+    "Hyper-V": (0x01282014).to_bytes(4, "little") + RAM,
+    "CRIU": (0x54564319).to_bytes(4, "little") + RAM,
+    "VMware ": (0xBED3BED3).to_bytes(4, "little") + RAM,
+    "EWF": b"EVF\x09\x0d\x0a\xff\0" + RAM,
+    "(EWF)": b"EVF2\x0d\x0a\x81\0" + RAM,
+    "HPAK": b"HPAK" + RAM,
+    "LKCD": (0xA8190173618F23ED).to_bytes(8, "little") + RAM,
+    "s390": (0xA8190173618F23FD).to_bytes(8, "big") + RAM,
     "qcow2": b"QFI\xfb\0\0\0\3" + RAM,
     "minidump": b"MDMP\x93\xa7\0\0" + RAM,
     "hibernation": b"hibr" + RAM,
@@ -68,15 +95,41 @@ def test_a_container_is_refused_by_name_with_the_remedy(tmp_path, name):
     assert line.startswith(f"{path}: is ") and name in what and len(remedy) > 10 and "\n" not in line
 
 
-def test_a_crash_dump_of_windows_is_read_with_a_remark(tmp_path):
+# Pages that lie in them as they lay in memory, behind what comes first.
+READ = {
+    "crash dump of Windows": (b"PAGEDU64", 2),
+    "crash dump of Windows, of 32 bit": (b"PAGEDUMP", 1),
+    "ELF file and not a core": (b"\x7fELF\2\1\1".ljust(16, b"\0") + b"\3\0", 1),
+    "Mach-O core": ((0xFEEDFACE).to_bytes(4, "little"), 1),
+    "swap area": (bytes(4086) + b"SWAPSPACE2", 1),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_pages_that_lie_as_in_memory_are_read_with_a_remark(tmp_path, name):
+    start, pages = READ[name]
     path = tmp_path / "MEMORY.DMP"
-    path.write_bytes(b"PAGEDU64".ljust(2 * PAGE, b"\0") + RAM)
+    path.write_bytes(start.ljust(pages * PAGE, b"\0") + RAM)
     result = reading.read(path)
     (line,) = result.source.warnings
-    assert "crash dump of Windows" in line and b"".join(list(reading.contents(result).values())[2:]) == RAM
+    assert name.partition(",")[0] in line and b"".join(list(reading.contents(result).values())[pages:]) == RAM
 
 
-@pytest.mark.parametrize("start", [b"", b"\x1f\x8b\x07", b"BZh91", b"PK\5\6", b"QFI", b"MDM"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"\x1f\x8b\x07",
+        b"BZh91",
+        b"PK\5\6",
+        b"QFI",
+        b"MDM",
+        b"\x78\x9c" + bytes(range(99)),
+        bytes([93, 0, 0, 0, 0, 0, 0, 0] * 512),
+        b"EVF\x09",
+        b"conectix"[:7],
+    ],
+)
 def test_memory_that_begins_almost_so_is_memory(tmp_path, start):
     path = tmp_path / "memory"
     path.write_bytes(start + RAM[len(start) :])
