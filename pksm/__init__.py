@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pksm.errors import UsageError as UsageError
     from pksm.hosts.flat import FlatHost as FlatHost
     from pksm.hosts.machine.machine import Machine as Machine
+    from pksm.hosts.watch import Watch as Watch
     from pksm.policies.ksmd.daemon import Ksmd as Ksmd
     from pksm.policies.pksmd.daemon import Pksmd as Pksmd
     from pksm.policies.pksmd.tunables import preset as preset
@@ -54,6 +55,7 @@ else:
             "Simulation": "pksm.simulation.simulation",
             "Store": "pksm.engine.store",
             "UnsupportedError": "pksm.errors",
+            "Watch": "pksm.hosts.watch",
             "UsageError": "pksm.errors",
             "catch_bus_errors": "pksm.engine.native.door",
             "get_include": "pksm.embedding",

@@ -7,16 +7,25 @@ without giving the writer a new page; unmerged pages may change silently, or be 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a list of policies needs no numpy
     from pksm.arrays import BoolArray, I64Array, IntArray, Pages, U8Array, U32Array
     from pksm.engine.store import Store
 
-__all__ = ["NO_FRAME", "ZERO_FRAME", "MappingHost", "PageHost", "Policy"]
+__all__ = ["NO_FRAME", "ZERO_FRAME", "MappingHost", "PageHost", "Policy", "Saved"]
 
 ZERO_FRAME = 0xFFFFFFFF  # in place of a frame's page number: the zero page
 NO_FRAME = 0xFFFFFFFE  # not alive
+
+
+class Saved(NamedTuple):
+    """What merging saves on some pages. sharing of all pages of a host is its pages_sharing."""
+
+    shared: int  # merged frames that they map
+    sharing: int  # mappings of these beyond the first of each
+    zero: int  # mappings of the zero page that zero pages are merged with
+    private: int  # mappings of other frames
 
 
 class Policy(Protocol):

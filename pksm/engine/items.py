@@ -74,6 +74,11 @@ class ItemTable:
         return int(self._trees["unstable_root"][0])
 
     @property
+    def stable_root(self) -> int:
+        """The item at the stable tree's root, 0 if it is empty."""
+        return int(self._trees["stable_root"][0])
+
+    @property
     def n_unstable(self) -> int:
         """Items in the unstable tree."""
         return int(self._trees["n_unstable"][0])

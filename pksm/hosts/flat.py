@@ -4,21 +4,22 @@ Page numbers stand for mappings and for the frames they were born with; merging 
 another, whose page number is then its kpage. What is written through the host (write) is copied on write: see writers.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Contents, I64Array, IdsLike, IntArray, Pages, U8Array, U32Array
+from pksm.arrays import BoolArray, Contents, IdsLike, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.engine.memory import grown
 from pksm.engine.native import ids_array
 from pksm.engine.store import Store, pages_given
 from pksm.errors import PageError, UsageError
+from pksm.hosts.flat_mappings import FlatMappings
+from pksm.hosts.watch import Watch
 from pksm.hosts.writers import Writers
-from pksm.protocols import NO_FRAME, ZERO_FRAME, Policy
+from pksm.protocols import NO_FRAME, ZERO_FRAME, Policy, Saved
 
-FLAT_MM = 1
 MAX_ANON_VMAS = 1 << 24  # there is a count for each up to the highest
 
 
@@ -26,7 +27,7 @@ class _Nobody(Policy):
     """In place of a policy, until one is attached."""
 
 
-class FlatHost(Exclusive):
+class FlatHost(FlatMappings, Exclusive):
     """A PageHost and MappingHost over a store; each page mapped once.
 
     Args:
@@ -36,6 +37,7 @@ class FlatHost(Exclusive):
     Attributes:
         frame_of: uint32 by page number: the page whose frame holds its bytes (itself while unmerged), ZERO_FRAME or
             NO_FRAME.
+        watch: a Watch that is called after each batch; None, as at first, for nobody.
     """
 
     def __init__(self, store: Store, static: bool = False) -> None:
@@ -50,6 +52,7 @@ class FlatHost(Exclusive):
         self._mapped = self._frames = self._zero = 0
         self._policy: Policy = _Nobody()
         self._writers: Writers | None = None  # once something was written
+        self.watch: Watch | None = None
         store.add_user(self._uses)
 
     def _uses(self, first: int, end: int) -> bool:
@@ -175,6 +178,8 @@ class FlatHost(Exclusive):
             self._writers.kept[kpages] = True
         self._frames -= len(pages)
         self._policy.on_free(pages)
+        if self.watch:
+            self.watch.merged(pages, kpages)
 
     @exclusive
     def split(self, pages: IdsLike) -> None:
@@ -191,7 +196,9 @@ class FlatHost(Exclusive):
         if self._writers:
             if not self._writers.is_merged(pages).all():
                 raise PageError("a page to split is not merged")
-            self._copy_on_write(pages, self.read(pages))
+            frames = self._copy_on_write(pages, self.read(pages))
+            if self.watch:
+                self.watch.unmerged(frames)
             return
         frames = self.frame_of[pages]
         if (frames == pages).any() or self._mapcount[pages].any():
@@ -202,6 +209,8 @@ class FlatHost(Exclusive):
         self.frame_of[pages] = NO_FRAME
         self._drop(frames[~zero])
         self.add(pages, anon_vma=self._anon_vma[pages])
+        if self.watch:
+            self.watch.unmerged(pages)
 
     # ---- for those who own the pages ----
 
@@ -254,7 +263,12 @@ class FlatHost(Exclusive):
             raise UsageError(f"{len(data)} contents for {len(pages)} pages: give one for each")
         self._check_live(pages)
         self._writing()
-        self._copy_on_write(pages, data)
+        old = self.frame_of[pages]
+        born = self._copy_on_write(pages, data)
+        if self.watch:
+            new = self.frame_of[pages]
+            left = np.isin(new, born)
+            self.watch.copied(old[left], new[left])
 
     def _writing(self) -> Writers:
         """Return the writers' columns, and have them from now on."""
@@ -265,8 +279,8 @@ class FlatHost(Exclusive):
             self._writers = Writers(self)
         return self._writers
 
-    def _copy_on_write(self, pages: Pages, contents: U8Array) -> None:
-        """Write live pages, each once. Births and deaths are reported when all is done."""
+    def _copy_on_write(self, pages: Pages, contents: U8Array) -> Pages:
+        """Write live pages, each once; return the frames born. Births and deaths are reported when all is done."""
         writers = self._writing()
         self.store.check_writable(pages)
         in_place, spare = writers.frames_to_write(pages)
@@ -289,6 +303,7 @@ class FlatHost(Exclusive):
             self._policy.on_new(born)
         if in_place.any():
             self._policy.written(frames[in_place])
+        return born
 
     def set_quirks(self, ids: Collection[str]) -> None:
         """Do nothing: none of the faults has an effect on pages that are mapped once each."""
@@ -302,55 +317,21 @@ class FlatHost(Exclusive):
         """Do nothing: there are no references here."""
 
     def forget(self, pages: Pages) -> None:
-        """Do nothing: there is no count of it here."""
+        """Let the watch know: there is no count of it here."""
+        if self.watch:
+            self.watch.dropped(pages)
 
-    # ---- as mappings: one mm, whose virtual pages are the page numbers ----
-
-    pte_changes = 0  # without writers, a page that maps another frame has been merged
-
-    def mergeable_mms(self) -> list[int]:
-        """Return the one mm there is."""
-        return [FLAT_MM]
-
-    def has_opted_in(self, mm: int) -> bool:
-        """Return True: all of it has."""
-        return True
-
-    def leave(self, mm: int) -> None:
-        """Do nothing: it never does."""
-
-    def is_alive(self, mm: int) -> bool:
-        """Return True: it never exits."""
-        return True
-
-    def next_mapped(self, mm: int, first: int, n: int) -> tuple[I64Array, Pages, bool]:
-        """Return (virtual pages, frames, at_end) of up to n live pages from `first` on."""
-        self._grow()
-        parts, missing = [np.empty(0, np.int64)], n
-        while first < len(self.frame_of) and missing:
-            part = self.frame_of[first : first + missing]
-            parts.append(first + np.flatnonzero(part < NO_FRAME))
-            first += len(part)
-            missing -= len(parts[-1])
-        pages = np.concatenate(parts)
-        return pages, self.frame_of[pages], bool(missing)
-
-    def frames_at(self, mms: IntArray, virtual_pages: I64Array) -> Pages:
-        """Return the frame of each page, NO_FRAME where there is none."""
-        return np.minimum(self.frame_of[self._known(virtual_pages)], np.uint32(NO_FRAME))
-
-    def merge_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages, kpages: Pages) -> None:
-        """Merge as merge does: pages have one pte each."""
-        self.merge(self._frames_of(virtual_pages), kpages)
-
-    def merge_zero_ptes(self, mms: IntArray, virtual_pages: I64Array, pages: Pages) -> None:
-        """Merge as merge_zero does."""
-        self.merge_zero(self._frames_of(virtual_pages))
-
-    def _frames_of(self, virtual_pages: I64Array) -> Pages:
-        """Return the frames of unmerged pages: their own, unless they have strayed."""
-        pages = ids_array(virtual_pages)
-        return self.frame_of[pages] if self._writers else pages
+    def saved_by(self, pages: IdsLike | None = None) -> Saved:
+        """Return what merging saves on live pages (None: on all), as Saved. PageError if one is not alive."""
+        known = np.flatnonzero(self.frame_of != NO_FRAME) if pages is None else self._known(pages)
+        frames = self.frame_of[known]
+        if (frames == NO_FRAME).any():
+            raise PageError("a page that is not alive")
+        zero = frames == ZERO_FRAME
+        merged = frames[~zero]
+        merged = merged[self._mapcount[merged] > 1]
+        shared, n_zero = len(np.unique(merged)), int(zero.sum())
+        return Saved(shared, len(merged) - shared, n_zero, len(frames) - n_zero - len(merged))
 
     @exclusive
     def unmerge_all(self) -> None:
@@ -358,15 +339,6 @@ class FlatHost(Exclusive):
         pages = np.arange(len(self.frame_of), dtype=np.uint32)
         pages = pages[(self.frame_of != pages) & (self.frame_of != NO_FRAME)]
         self.split(pages[self._writers.is_merged(pages)] if self._writers else pages)
-
-    def unmerge_opted_in(self, mms: Iterable[int]) -> Iterator[int]:
-        """Unmerge all there is: yields the one mm."""
-        self.unmerge_all()
-        yield FLAT_MM
-
-    def zero_ptes_of(self, mm: int) -> int:
-        """Return how many pages are merged with the zero page."""
-        return self._zero
 
     def anon_vma(self, pages: Pages) -> U32Array:
         """Return the anon_vma of each page."""

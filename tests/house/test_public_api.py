@@ -10,7 +10,7 @@ import pytest
 # What this table does not name may move without notice.
 MODULES = {
     "pksm": [
-        *("Store", "FlatHost", "Machine", "Simulation", "Pksmd", "Ksmd", "preset", "Plugin"),
+        *("Store", "FlatHost", "Machine", "Simulation", "Pksmd", "Ksmd", "preset", "Plugin", "Watch"),
         *("get_include", "get_sources", "catch_bus_errors"),
         *("PksmError", "UsageError", "UnsupportedError", "BusError"),
         # modules
@@ -31,7 +31,7 @@ MODULES = {
         *("names", "spec", "choose", "make", "register", "Spec"),
         *("Policy", "Daemon", "Settings", "setting", "Cost"),  # what policies of others are made of
     ],
-    "pksm.protocols": ["PageHost", "MappingHost", "Policy", "NO_FRAME", "ZERO_FRAME"],
+    "pksm.protocols": ["PageHost", "MappingHost", "Policy", "Saved", "NO_FRAME", "ZERO_FRAME"],
     "pksm.checksums": ["names", "describe", "make", "register", "Plugin", "is_exact"],
     "pksm.bench": ["bench"],
     "pksm.profiler": ["profile"],

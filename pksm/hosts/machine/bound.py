@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pksm.arrays import Buffer, Contents, IdsLike, IntArray, U8Array
+from pksm.protocols import Saved
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.machine import Machine
@@ -79,3 +80,7 @@ class Bound:
     def write_bytes(self, address: int, data: Buffer) -> None:
         """Write bytes, or the bytes of an array, to any address."""
         self.machine.write_bytes(self._mm(), address, data)
+
+    def saved_by(self) -> Saved:
+        """Return what merging saves on its pages, as Saved."""
+        return self.machine.saved_by(self._mm())

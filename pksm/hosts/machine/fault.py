@@ -28,6 +28,7 @@ from pksm.hosts.machine.page_tables import (
 from pksm.hosts.machine.rmap import Walk
 from pksm.hosts.machine.swap import swap_in
 from pksm.hosts.machine.thp import split_compound
+from pksm.protocols import NO_FRAME, ZERO_FRAME
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.machine import Machine
@@ -157,11 +158,25 @@ def _write_span(machine: Machine, mm: Mm, vma: int, pages: I64Array, slots: I64A
         table.copy(copied, new[was_mapped])
     tables.ptes[slots[fresh]] = pte_of(new, PRESENT | WRITE | DIRTY | YOUNG)
     frames[fresh] = new
-    machine.lose_zero(int(np.count_nonzero(is_pksm_zero(before))))
+    zero = is_pksm_zero(before)
+    machine.lose_zero(int(np.count_nonzero(zero)))
+    old = _merged_before(machine, value_of(before), was_mapped, zero) if machine.watch else None
     machine.born(new, first_write=before == 0)
     if len(copied):
         drop_ptes(machine, copied, by_copy=True)
+    if machine.watch and old is not None:
+        machine.watch.copied(old[old != NO_FRAME], new[old != NO_FRAME])
     return frames
+
+
+def _merged_before(machine: Machine, frames: Pages, mapped: BoolArray, zero: BoolArray) -> U32Array:
+    """Return the merged frames, or ZERO_FRAME, that pages mapped before they were written, else NO_FRAME."""
+    old = np.full(len(frames), NO_FRAME, np.uint32)
+    merged = mapped.copy()
+    merged[mapped] = machine.frames.has(frames[mapped], flag.KSM)
+    old[merged] = frames[merged]
+    old[zero] = ZERO_FRAME
+    return old
 
 
 def birth_flags(vmas: Vmas, vma: int) -> int:

@@ -89,6 +89,8 @@ class Hosting:
             raise PageError(f"{len(pages)} frames to merge into {len(kpages)}")
         refused = merge.merge(self, pages, kpages)
         self.frames_merged(pages, kpages, refused)
+        if self.watch:
+            self.watch.merged(pages, kpages, refused)
         return refused
 
     @exclusive
@@ -97,6 +99,8 @@ class Hosting:
         pages, _ = border.frames_to_merge(self, pages)
         refused = merge.merge_zero(self, pages)
         self.frames_merged(pages, pages, refused)
+        if self.watch:
+            self.watch.merged(pages, None, refused)
         return refused
 
     @exclusive
@@ -123,7 +127,10 @@ class Hosting:
     @exclusive
     def forget(self: Any, pages: Pages) -> None:
         """The policy tracks these pages no more: what it has counted for them stays counted."""
-        self.frames.replaced[border.known_frames(self, pages)] = 0
+        pages = border.known_frames(self, pages)
+        self.frames.replaced[pages] = 0
+        if self.watch:
+            self.watch.dropped(pages)
 
     def anon_vma(self: Any, pages: Pages) -> U32Array:
         """Return an anon_vma, alive, of each frame."""

@@ -29,7 +29,8 @@ from pksm.hosts.machine.pagevec import Pagevec
 from pksm.hosts.machine.rmap import Rmap, Sharers
 from pksm.hosts.machine.swap import Swap
 from pksm.hosts.machine.waits import Waits
-from pksm.protocols import Policy
+from pksm.hosts.watch import Watch
+from pksm.protocols import Policy, Saved
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.mm import Mm
@@ -87,6 +88,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         self.last_mm = 0
         self.zero_ptes = 0  # ptes that point to the merged zero page
         self.policy: Policy = _NoPolicy()
+        self.watch: Watch | None = None  # called after each batch; None for nobody
         self.merge_waits = Waits()  # from birth to merge of each page merged; virtual time is set by a simulation
 
     @exclusive
@@ -105,7 +107,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
 
     def __getstate__(self) -> dict[str, Any]:
         own = {name: value for name, value in self.__dict__.items() if name != "_in_use"}
-        return own | {"policy": _NoPolicy(), "store": None, "merge_waits": Waits(), "_is_copy": True}
+        return own | {"policy": _NoPolicy(), "watch": None, "store": None, "merge_waits": Waits(), "_is_copy": True}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -346,6 +348,12 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
     def thp_split(self, mm: Mm, address: int, n: int = 1) -> None:
         """Split the huge pages that any of n pages belongs to."""
         thp.split_compound(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
+
+    def saved_by(self, mm: Mm | None = None) -> Saved:
+        """Return what merging saves on the pages of an mm (None: of all), as Saved."""
+        if mm is not None:
+            self._alive(mm)
+        return mapping.saved_by(self, list(self.mms.values()) if mm is None else [mm])
 
     # ---- within the machine ----
 

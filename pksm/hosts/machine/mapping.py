@@ -21,9 +21,10 @@ from pksm.hosts.machine.fault import (
     write_range,
     zap,
 )
-from pksm.hosts.machine.frames import MLOCKED
+from pksm.hosts.machine.frames import KSM, MLOCKED
 from pksm.hosts.machine.mm import LOCKED, MERGEABLE, WRITABLE, Mm
 from pksm.hosts.machine.page_tables import LEAF, LIMIT, SWAPPED, WRITE, maps_frame, value_of
+from pksm.protocols import Saved
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.machine import Machine
@@ -157,6 +158,14 @@ def frames_in(machine: Machine, mm: Mm, first: int, end: int) -> U32Array:
         ptes = machine.tables.ptes[slots]
         parts.append(value_of(ptes[maps_frame(ptes)]))
     return np.concatenate(parts)
+
+
+def saved_by(machine: Machine, mms: list[Mm]) -> Saved:
+    """Return what merging saves on these mms."""
+    frames = np.concatenate([np.empty(0, np.uint32), *(frames_in(machine, mm, 0, LIMIT) for mm in mms)])
+    merged = frames[machine.frames.has(frames, KSM) & (machine.frames.mapcount[frames] > 1)]
+    shared, zero = len(np.unique(merged)), sum(machine.zero_ptes_of(mm.id) for mm in mms)
+    return Saved(shared, len(merged) - shared, zero, len(frames) - len(merged))
 
 
 def spawn(machine: Machine) -> Mm:

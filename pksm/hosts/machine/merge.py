@@ -272,3 +272,5 @@ def _unshare(machine: Machine, slots: I64Array, vmas: I64Array, pages: I64Array)
     machine.lose_zero(len(slots) - len(sources))
     machine.born(new, np.ones(len(new), bool))  # merged pages were tracked, and go on to be
     drop_ptes(machine, sources)
+    if machine.watch:
+        machine.watch.unmerged(new)

@@ -241,9 +241,11 @@ class Mappings:
 
         Returns a bool array of the refused, or None.
         """
-        return merge_ptes(
-            self, np.asarray(mms), np.asarray(virtual_pages), known_frames(self, pages), known_frames(self, kpages)
-        )
+        pages, kpages = known_frames(self, pages), known_frames(self, kpages)
+        refused = merge_ptes(self, np.asarray(mms), np.asarray(virtual_pages), pages, kpages)
+        if self.watch:
+            self.watch.merged(pages, kpages, refused)
+        return refused
 
     @exclusive
     def merge_zero_ptes(self: Any, mms: IdsLike, virtual_pages: IdsLike, pages: IdsLike) -> BoolArray | None:
@@ -251,7 +253,11 @@ class Mappings:
 
         Returns a bool array of the refused, or None.
         """
-        return merge_zero_ptes(self, np.asarray(mms), np.asarray(virtual_pages), known_frames(self, pages))
+        pages = known_frames(self, pages)
+        refused = merge_zero_ptes(self, np.asarray(mms), np.asarray(virtual_pages), pages)
+        if self.watch:
+            self.watch.merged(pages, None, refused)
+        return refused
 
     @exclusive
     def unmerge_ptes(self: Any, mms: IdsLike, pages: IdsLike) -> None:

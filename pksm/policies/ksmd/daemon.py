@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Ids, IntArray, Pages, U8Array, U32Array
+from pksm.arrays import BoolArray, Contents, Ids, IntArray, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
 from pksm.engine.exclusive import exclusive
+from pksm.engine.searching import would_share
 from pksm.engine.settle import Rules, Settled, Verdict
+from pksm.engine.store import pages_given
 from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
 from pksm.policies.ksmd.advisor import Advisor
@@ -184,6 +186,18 @@ class Ksmd(Daemon):
         old, new = native.ids_array(old), native.ids_array(new)
         self._host.store.check_pages(np.concatenate((old, new)))
         self.items.rename(old, new)
+
+    @exclusive
+    def would_share(self, contents: Contents) -> BoolArray:
+        """Return which pages would merge if they were mapped and opted in now, with those visited. Nothing changes.
+
+        As Pksmd.would_share; a zero page by itself only if use_zero_pages is set.
+        """
+        store = self._host.store
+        given = pages_given(contents, store.page_size)
+        by_zero = bool(self._tunables.use_zero_pages)
+        self._refresh_unstable()
+        return would_share(store, self.items, "content", self._checksum, given, self._host.classes, by_zero)
 
     # ---- one wake-up ----
 

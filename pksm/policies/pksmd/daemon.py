@@ -9,13 +9,15 @@ from functools import partial
 
 import numpy as np
 
-from pksm.arrays import Ids, IntArray, Pages, U32Array
+from pksm.arrays import BoolArray, Contents, Ids, IntArray, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
 from pksm.engine.exclusive import exclusive
 from pksm.engine.queues import PLACES, IdQueue, IdQueues
+from pksm.engine.searching import would_share
 from pksm.engine.settle import Rules, Settled, Verdict, class_of, settle
+from pksm.engine.store import pages_given
 from pksm.engine.summing import Summing
 from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
@@ -234,6 +236,27 @@ class Pksmd(Daemon):
         self.items.set_flags(ids, native.INITCHECKSUM)
         self._new.push(ids)
         self._fruitless = 0
+
+    # ---- what others ask ----
+
+    @exclusive
+    def would_share(self, contents: Contents) -> BoolArray:
+        """Return which pages would merge if they were added now, with the pages that were visited. Nothing changes.
+
+        A zero page would; another one if its bytes are those of a page in one of the trees that can be merged now. Pages
+        that wait for their first visit, or to be visited again, are not looked at. O(n log pages).
+
+        Args:
+            contents: bytes, or a uint8 array (n, page_size); content ids, one per page, where pages are 8 bytes.
+
+        Returns:
+            bool (n,).
+        """
+        store = self._host.store
+        given = pages_given(contents, store.page_size)
+        return would_share(
+            store, self.items, self._tunables.order, self._summing.checksum, given, self._host.classes, True
+        )
 
     # ---- one wake-up ----
 
