@@ -111,17 +111,20 @@ def _at(sim: Simulation, process: str, address: int | str, first: int) -> tuple[
 
 @_operation
 def spawn(sim: Simulation, process: str) -> None:
+    """Start an empty process under a name."""
     sim.names.add_process(process, sim.machine.spawn)
 
 
 @_operation
 def fork(sim: Simulation, process: str, child: str) -> None:
+    """Fork a process; the child has all its mappings under the same names."""
     parent = sim.names.process(process)
     sim.names.add_process(child, lambda: sim.machine.fork(parent), like=process)
 
 
 @_operation
 def exit(sim: Simulation, process: str) -> None:
+    """End a process; its memory is freed."""
     sim.machine.exit(sim.names.process(process))
     sim.names.drop_process(process)
 
@@ -137,6 +140,7 @@ def mmap(
     mergeable: bool = False,
     stack: bool = False,
 ) -> None:
+    """Map n pages of private anonymous memory, under a name if there is one."""
     mm = sim.names.process(process)
     if isinstance(address, str):
         raise UsageError(f"address {address!r}: must be a number; a mapping gets its name by the field name")
@@ -146,6 +150,7 @@ def mmap(
 
 @_operation
 def munmap(sim: Simulation, process: str, address: int | str, n: int, first: int = 0) -> None:
+    """Unmap pages."""
     sim.machine.munmap(*_at(sim, process, address, first), n)
 
 
@@ -153,6 +158,7 @@ def munmap(sim: Simulation, process: str, address: int | str, n: int, first: int
 def mremap(
     sim: Simulation, process: str, address: str, n: int, first: int = 0, to: int | None = None, new_n: int | None = None
 ) -> None:
+    """Move or resize a mapping, to the address `to` and to `new_n` pages."""
     at = sim.machine.mremap(*_at(sim, process, address, first), n, to, new_n)
     if not first:
         sim.names.move_mapping(process, address, at)
@@ -160,21 +166,25 @@ def mremap(
 
 @_operation
 def mprotect(sim: Simulation, process: str, address: int | str, n: int, writable: bool, first: int = 0) -> None:
+    """Allow or forbid writing to pages."""
     sim.machine.mprotect(*_at(sim, process, address, first), n, writable)
 
 
 @_operation
 def madvise(sim: Simulation, process: str, address: int | str, n: int, advice: str, first: int = 0) -> None:
+    """Advise on pages: DONTNEED, MERGEABLE or UNMERGEABLE."""
     sim.machine.madvise(*_at(sim, process, address, first), n, advice)
 
 
 @_operation
 def mlock(sim: Simulation, process: str, address: int | str, n: int, first: int = 0) -> None:
+    """Lock pages into memory."""
     sim.machine.mlock(*_at(sim, process, address, first), n)
 
 
 @_operation
 def munlock(sim: Simulation, process: str, address: str, n: int, first: int = 0) -> None:
+    """Undo mlock."""
     sim.machine.munlock(*_at(sim, process, address, first), n)
 
 
@@ -191,7 +201,7 @@ def write(
     first: int = 0,
     patches: Patches = (),
 ) -> None:
-    """content: what contents_of takes; patches: rows (page from first, 32-bit word, value) written on top."""
+    """Write whole pages: content as contents_of takes it, then patches as the operation `patch` takes them."""
     mm, at = _at(sim, process, address, first)
     if n is not None:
         sim.machine.require_writable(mm, at, n)  # before there are contents of so many pages
@@ -218,6 +228,7 @@ def contents_of(content: Content, n: int | None = None) -> Contents:
 
 @_operation
 def patch(sim: Simulation, process: str, address: int | str, patches: list[list[int]], first: int = 0) -> None:
+    """Write single 32-bit words: rows of [page, word, value]."""
     sim.machine.patch(*_at(sim, process, address, first), patches)
 
 
@@ -256,46 +267,55 @@ def drain(sim: Simulation) -> None:
 
 @_operation
 def lock_page(sim: Simulation, process: str, address: str, name: str, n: int = 1, first: int = 0) -> None:
+    """Hold the locks of pages, under a name."""
     sim.names.hold(name, lambda: sim.machine.lock_page(*_at(sim, process, address, first), n))
 
 
 @_operation
 def unlock_page(sim: Simulation, name: str) -> None:
+    """Give up the locks of that name."""
     sim.machine.unlock_page(sim.names.release(name))
 
 
 @_operation
 def pin(sim: Simulation, process: str, address: str, name: str, n: int = 1, first: int = 0) -> None:
+    """Take a reference on pages, under a name."""
     sim.names.hold(name, lambda: sim.machine.pin(*_at(sim, process, address, first), n))
 
 
 @_operation
 def unpin(sim: Simulation, name: str) -> None:
+    """Drop the references of that name."""
     sim.machine.unpin(sim.names.release(name))
 
 
 @_operation
 def swap_out(sim: Simulation, process: str, address: str, n: int, first: int = 0) -> None:
+    """Write pages to swap and free their frames."""
     sim.machine.swap_out(*_at(sim, process, address, first), n)
 
 
 @_operation
 def swap_in(sim: Simulation, process: str, address: str, n: int, first: int = 0) -> None:
+    """Bring pages back from swap."""
     sim.machine.swap_in(*_at(sim, process, address, first), n)
 
 
 @_operation
 def migrate(sim: Simulation, process: str, address: str, n: int, first: int = 0) -> None:
+    """Move pages to other frames."""
     sim.machine.migrate(*_at(sim, process, address, first), n)
 
 
 @_operation
 def thp_fault(sim: Simulation, process: str, address: str, first: int = 0) -> None:
+    """Fault in a transparent huge page."""
     sim.machine.thp_fault(*_at(sim, process, address, first))
 
 
 @_operation
 def thp_split(sim: Simulation, process: str, address: str, n: int = 1, first: int = 0) -> None:
+    """Split the huge pages that n pages lie in."""
     sim.machine.thp_split(*_at(sim, process, address, first), n)
 
 

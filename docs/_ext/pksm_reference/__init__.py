@@ -10,7 +10,7 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
-from pksm_reference import c_api, command_line, documents, images, policies, python_api
+from pksm_reference import c_api, command_line, documents, images, operations, policies, python_api
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ MAKERS: dict[str, Callable[[], str]] = {
     "python": python_api.page,
     "c": c_api.page,
     "images": images.page,
+    "operations": operations.page,
     "workloads": command_line.workloads,
 }
 PLACE = re.compile(r"^<!-- made: ([a-z-]+) -->$", re.MULTILINE)
