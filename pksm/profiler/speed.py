@@ -16,8 +16,8 @@ import numpy as np
 
 from pksm.arrays import I64Array, IntArray
 from pksm.engine import native
+from pksm.engine.checksums.proof import not_a_function, require_function
 from pksm.engine.store import Store
-from pksm.errors import PksmError
 
 if TYPE_CHECKING:
     from pksm.profiler.subject import Subject
@@ -81,7 +81,7 @@ class Stopwatch:
         ns = self.measure(call)
         sums = call(pages)
         if (first != sums).any():
-            raise _not_a_function(checksum)
+            raise not_a_function(checksum)
         return ns, sums
 
     def yardsticks(self) -> dict[str, dict[str, float]]:
@@ -106,21 +106,6 @@ class Stopwatch:
             "random": [self._ns(compare, order, cold=True) for _ in range(REPEATS)],
         }
         return {"read": read, "memcmp": medians(memcmp)}
-
-
-def require_function(view: native.StoreView, checksum: native.AnyChecksum, pages: np.ndarray) -> None:
-    """Raise PksmError, naming the checksum, if it gives different sums for the same page."""
-    sums = native.checksum_pages(view, checksum, pages)
-    again = native.checksum_pages(view, checksum, pages[::-1].copy())[::-1]
-    if (sums != again).any():
-        raise _not_a_function(checksum)
-
-
-def _not_a_function(checksum: native.AnyChecksum) -> PksmError:
-    return PksmError(
-        f"checksum plug-in {checksum.name}: gives different sums for the same page: a sum has to follow from the "
-        "page's bytes alone"
-    )
 
 
 def medians(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -6,8 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from pksm.engine.checksums import strategies as checksums
+from pksm.engine.checksums.proof import prove
 from pksm.errors import UsageError
 from pksm.policies import registry
+from pksm.policies.ksmd.tunables import KsmTunables
 from pksm.policies.pksmd.tunables import Tunables
 from pksm.scan.intake import VIEWS
 from pksm.sources.base import Source, check_page_size
@@ -21,7 +23,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How to scan. Raises UsageError for a value that can't be.
+    """How to scan. Raises UsageError for a value that can't be, PksmError for a checksum that proves to be none.
 
     Args:
         page_size: bytes; by default those of the fingerprints that are scanned, else PAGE_SIZE.
@@ -55,8 +57,9 @@ class Settings:
         values = self.choice.settings.as_dict()
         if values.get("run", 1) != 1:
             raise UsageError(f"run={values['run']}: a scan has to run to find anything", "changes")
-        if isinstance(self.choice.settings, Tunables):
-            checksums.make(self.choice.settings.checksum, self.page_bytes, self.seed)
+        chosen = self.choice.settings
+        if isinstance(chosen, Tunables | KsmTunables):
+            prove(checksums.make(chosen.checksum, self.page_bytes, self.seed), self.page_bytes)
 
     @cached_property
     def choice(self) -> registry.Choice:

@@ -16,6 +16,7 @@ import pytest
 
 from pksm import checksums, extents, policies, report, sources
 from pksm.engine import native
+from pksm.engine.checksums import plugins
 from pksm.engine.cost import Cost
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.extents import State
@@ -265,6 +266,18 @@ def test_the_view_of_mappings_promises_no_bytes():
         assert row["saving_bytes"] == row["net_bytes"] == row["share_bytes"] == ""
     body = report.table(result).split("Mappings merged")[1].rsplit("\n\n", 1)[0]
     assert not re.search(r"\d (B|KiB|MiB)\b", body), "numbers of mappings, not sizes"
+
+
+@pytest.mark.parametrize("policy", ["pksmd", "ksmd"])
+def test_a_checksum_that_does_not_follow_from_the_bytes_is_refused(policy, monkeypatch):
+    """Its sums would hide equal pages from each other, and zero pages."""
+    monkeypatch.setattr(plugins, "_registered", {})
+    rng = np.random.default_rng(0)
+    checksums.register("random", lambda pages: rng.integers(0, 1 << 63, len(pages)).astype(np.uint64))
+    checksums.register("first", lambda pages: pages[:, 0].astype(np.uint64))
+    with pytest.raises(PksmError, match="checksum plug-in random: gives different sums for the same page"):
+        Settings(policy=policy, changes={"checksum": "random"})
+    assert Settings(policy=policy, changes={"checksum": "first"}).choice.settings.checksum == "first"
 
 
 def test_frames_that_are_not_told_are_warned_of_once():
