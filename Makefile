@@ -68,7 +68,7 @@ fuzz: check $(VENV)/.built $(VENV)/.test-dependencies $(VENV)/.fuzz-dependencies
 sanitize: check ## run only the C tests under ASan and UBSan
 	@CC="$(CC)" sh ci/sanitize.sh
 
-dist: check $(VENV)/.dependencies ## build sdist and wheel into dist/
+dist: check $(VENV)/.dist-dependencies ## build sdist and wheel into dist/; SOURCE_DATE_EPOCH: their time
 	@$(VENV)/bin/python ci/dist.py dist
 
 venv: check $(VENV)/.built $(VENV)/.test-dependencies $(VENV)/.dev-dependencies ## only set up: .venv with pksm (editable) and all tools
@@ -99,8 +99,14 @@ $(VENV)/.dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py
 
 $(VENV)/.test-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py
 	@echo "installing test tools ..."
-	@$(VENV)/bin/python ci/requirements.py test >$(VENV)/requirements-test.txt
+	@$(VENV)/bin/python ci/requirements.py test dist >$(VENV)/requirements-test.txt
 	@$(PIP) -r $(VENV)/requirements-test.txt || $(NO_PACKAGES)
+	@touch $@
+
+$(VENV)/.dist-dependencies: $(VENV)/.dependencies
+	@echo "installing tools for wheels ..."
+	@$(VENV)/bin/python ci/requirements.py dist >$(VENV)/requirements-dist.txt
+	@$(PIP) -r $(VENV)/requirements-dist.txt || $(NO_PACKAGES)
 	@touch $@
 
 $(VENV)/.dev-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py

@@ -1,10 +1,11 @@
-"""What pyproject.toml can't say: the cffi extension, the abi3 wheel tag, csrc/ inside the wheel, and the man pages."""
+"""What pyproject.toml can't say: the cffi extension, the abi3 wheel tag, csrc/, man pages and the bill of materials."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 MAN_PAGES = Path("build", "man")
@@ -27,8 +28,18 @@ class build_py_with_csrc(build_py):
         self.distribution.data_files.append(("share/man/man1", pages))
 
 
+class bdist_wheel_with_sbom(bdist_wheel):
+    """Puts the bill of materials where tools look for it: .dist-info/sboms (PEP 770)."""
+
+    def write_wheelfile(self, wheelfile_base, *arguments, **named):
+        super().write_wheelfile(wheelfile_base, *arguments, **named)
+        place = Path(wheelfile_base, "sboms", "pksm.cdx.json")
+        place.parent.mkdir(exist_ok=True)
+        subprocess.run([sys.executable, "ci/sbom.py", str(place)], check=True)
+
+
 setup(
     cffi_modules=["csrc/build_ffi.py:ffibuilder"],
-    cmdclass={"build_py": build_py_with_csrc},
+    cmdclass={"build_py": build_py_with_csrc, "bdist_wheel": bdist_wheel_with_sbom},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -1,15 +1,22 @@
 """sdist → wheel built from that sdist → installed in a fresh environment → used there, away from the checkout."""
 
+import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+
+from pksm.cli import commands
+from pksm.cli.completion import scripts
 
 from support import ROOT
 
@@ -32,12 +39,28 @@ print(pksmd.counters()["pages_zero_sharing"], pksmd.counters()["pages_shared"], 
 """
 
 
+BUILDER = runpy.run_path(str(ROOT / "ci" / "dist.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+INFO = f"pksm-{VERSION}.dist-info"
+DATE = "1700000000"  # SOURCE_DATE_EPOCH of what is built here
+
+
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory):
+def built(tmp_path_factory):
+    """The sdist, and the wheel as it is built from it."""
     directory = tmp_path_factory.mktemp("dist")
-    builder = runpy.run_path(str(ROOT / "ci" / "dist.py"))
-    sdist = builder["build_sdist"](directory)
-    return sdist, builder["build_wheel"](sdist, directory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", DATE)
+        sdist = BUILDER["build_sdist"](directory)
+        return sdist, BUILDER["build_wheel"](sdist, directory)
+
+
+@pytest.fixture(scope="module")
+def dist(built, tmp_path_factory):
+    """The sdist, and the wheel with the tag that it is given."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", DATE)
+        return built[0], BUILDER["tag"](built[1], tmp_path_factory.mktemp("tagged"))
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +97,58 @@ def test_sdist_has_all_that_a_build_and_a_test_run_need(dist):
     assert not [name for name in names if name.endswith((".so", ".pyc", ".o"))]
 
 
-def test_wheel_is_for_every_cpython_from_3_11(dist):
-    assert dist[1].name.startswith(f"pksm-{VERSION}-cp311-abi3-linux_")
+def test_wheel_is_for_every_cpython_from_3_11_and_many_distributions(dist):
+    """abi3audit, which tag() runs, has accepted it."""
+    assert re.fullmatch(rf"pksm-{VERSION}-cp311-abi3-m(any|usl)linux\w+(\.\w+)*\.whl", dist[1].name)
+
+
+def test_same_sources_make_the_same_bytes(built, dist, tmp_path, monkeypatch):
+    """Elsewhere, later, under another umask."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", DATE)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    for directory in ("scratch", "dist", "tagged"):
+        (tmp_path / directory).mkdir()
+    before = os.umask(0o077)
+    try:
+        sdist = BUILDER["build_sdist"](tmp_path / "dist")
+        wheel = BUILDER["build_wheel"](sdist, tmp_path / "dist")
+        tagged = BUILDER["tag"](wheel, tmp_path / "tagged")
+    finally:
+        os.umask(before)
+    assert sdist.read_bytes() == built[0].read_bytes()
+    assert wheel.read_bytes() == built[1].read_bytes()
+    assert tagged.read_bytes() == dist[1].read_bytes()
+
+
+def test_extension_names_no_directory_of_the_build(dist):
+    with zipfile.ZipFile(dist[1]) as archive, archive.open("pksm/engine/native/_core.abi3.so") as file:
+        elf = ELFFile(file)
+        tags = {tag.entry.d_tag for tag in elf.get_section_by_name(".dynamic").iter_tags()}
+        assert not tags & {"DT_RPATH", "DT_RUNPATH"}
+        assert elf.get_section_by_name(".debug_info") is None
+
+
+def test_metadata(dist):
+    with zipfile.ZipFile(dist[1]) as archive:
+        text = archive.read(f"{INFO}/METADATA").decode()
+    assert "\nLicense-Expression: MIT\nProject-URL: Documentation, https://" in text
+    for name, url in PROJECT["urls"].items():
+        assert f"\nProject-URL: {name}, {url}\n" in text and url.startswith("https://")
+    assert '\nProvides-Extra: all\nRequires-Dist: pksm[images,plot]; extra == "all"\n' in text
+    assert "\nDescription-Content-Type: text/markdown\n" in text
+
+
+def test_bill_of_materials(dist):
+    with zipfile.ZipFile(dist[1]) as archive:
+        bill = json.loads(archive.read(f"{INFO}/sboms/pksm.cdx.json"))
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    own = bill["metadata"]["component"]
+    assert (own["name"], own["version"], own["purl"]) == ("pksm", VERSION, f"pkg:pypi/pksm@{VERSION}")
+    required = {part["name"] for part in bill["components"] if part["scope"] == "required"}
+    assert required == {"numpy", "cffi"}, "all that pip installs with it"
+    refs = {own["bom-ref"], "libpksm"} | {part["bom-ref"] for part in bill["components"]}
+    assert {entry["ref"] for entry in bill["dependencies"]} == refs
+    assert all(set(entry["dependsOn"]) < refs for entry in bill["dependencies"])
 
 
 def test_wheel_has_header_and_sources_and_no_tests(dist):
@@ -84,10 +157,17 @@ def test_wheel_has_header_and_sources_and_no_tests(dist):
     assert {"pksm/engine/native/_core.abi3.so", "pksm/csrc/include/pksm.h", "pksm/cli/main.py"} <= names
     assert {"pksm/py.typed", "pksm/engine/native/_core.pyi"} <= names, "type checkers of users look for these"
     assert {f"pksm/{path.relative_to(ROOT)}" for path in (ROOT / "csrc").rglob("*.[ch]")} <= names
-    shared = {name for name in names if name.startswith(f"pksm-{VERSION}.data/data/share/")}
-    assert {name.partition("/share/")[2] for name in shared} == {"man/man1/pksm.1", "bash-completion/completions/pksm"}
+    shared = {name for name in names if name.startswith(f"pksm-{VERSION}.data/")}
+    assert {name.partition("/share/")[2] for name in shared if not name.endswith("/")} == {
+        "man/man1/pksm.1",
+        *(f"man/man1/pksm-{name.replace(' ', '-')}.1" for name, _ in commands.every()),
+        *(f"man/man1/pksm-{name}.1" for name in commands.VERBS),
+        "bash-completion/completions/pksm.bash",
+        "zsh/site-functions/_pksm",
+        "fish/vendor_completions.d/pksm.fish",
+    }
     assert {name.split("/")[0] for name in names - shared} == {"pksm", f"pksm-{VERSION}.dist-info"}
-    assert any(name.endswith("/LICENSE") for name in names)
+    assert f"{INFO}/licenses/LICENSE" in names
 
 
 def test_installed_library_works(installed, tmp_path):
@@ -111,3 +191,30 @@ def test_sources_in_the_wheel_compile_alone(installed, tmp_path):
     strict = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{include}"]
     subprocess.run(["gcc", *strict, *sources, "main.c", "-o", "main"], cwd=tmp_path, check=True)
     subprocess.run([str(tmp_path / "main")], check=True)
+
+
+def test_installed_completion_and_man_pages_are_found(installed, tmp_path):
+    for shell in scripts.FILES:
+        assert run(installed, tmp_path, "pksm", "completion", shell) == scripts.script(shell)
+    assert "scan" in run(installed, tmp_path, "pksm", "completion", "--line", "pksm sc")
+    if not shutil.which("man"):
+        pytest.skip("no man here")
+    path = f"{installed}{os.pathsep}{os.environ['PATH']}"  # man looks beside the directories of commands
+    env = {name: value for name, value in os.environ.items() if name != "MANPATH"}
+    for page in ("pksm", "pksm-checksum-sum"):
+        found = subprocess.run(["man", "-w", page], env={**env, "PATH": path}, capture_output=True, text=True)
+        assert found.stdout.strip() == str(installed.parent / "share" / "man" / "man1" / f"{page}.1")
+
+
+def test_uninstalling_leaves_nothing(dist, tmp_path):
+    def files():
+        return {path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts and not path.is_dir()}
+
+    env = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
+    before = files()
+    pip = [sys.executable, "-m", "pip", "--python", str(env / "bin" / "python"), "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(dist[1])], check=True)
+    assert len(files()) > len(before) + 200
+    subprocess.run([*pip, "uninstall", "--quiet", "--yes", "pksm"], check=True)
+    assert files() == before
