@@ -16,7 +16,7 @@ SECONDS ?= 120
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test pytest test-all coverage lint types docs bench bench-compare instructions sanitize fuzz dist clean venv \
+.PHONY: help demo test pytest test-all coverage lint types docs bench bench-compare instructions sanitize fuzz dist figures clean venv \
 	check FORCE
 
 help: ## say what there is to make (the default)
@@ -67,6 +67,9 @@ fuzz: check $(VENV)/.built $(VENV)/.test-dependencies $(VENV)/.fuzz-dependencies
 
 sanitize: check ## run only the C tests under ASan and UBSan
 	@CC="$(CC)" sh ci/sanitize.sh
+
+figures: check $(VENV)/.built $(VENV)/.test-dependencies ## draw docs/figures/*.svg anew
+	@$(VENV)/bin/python ci/make_figures.py
 
 dist: check $(VENV)/.dist-dependencies ## build sdist and wheel into dist/; SOURCE_DATE_EPOCH: their time
 	@$(VENV)/bin/python ci/dist.py dist

@@ -19,8 +19,8 @@ from pksm.documents import BenchDocument, BenchRow
 from pksm.errors import UsageError
 from pksm.hosts.flat import FlatHost
 from pksm.hosts.machine import Machine
+from pksm.linux import checkout, system
 from pksm.linux import ksm as live
-from pksm.linux import system
 from pksm.linux.ksm import files
 from pksm.linux.proc import tasks
 from pksm.policies.ksmd import tunables as ksm_tunables
@@ -180,6 +180,7 @@ def run(
         "against": NOT_ALIKE,
         "warnings": ksm.warnings,
         "pksm": pksm.__version__,
+        "commit": checkout.commit(),
         "machine": where,
         "loads": {load: LOADS[load] for load in loads},
         "page_size": ground.store.page_size,

@@ -21,7 +21,7 @@ from pksm.documents import BenchDocument, BenchRow, MachineFacts
 from pksm.engine import native
 from pksm.engine.checksums import strategies
 from pksm.errors import UsageError
-from pksm.linux import system
+from pksm.linux import checkout, system
 from pksm.simulation.workloads import LOADS
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def bench(
     return {
         "schema": SCHEMA,
         "pksm": pksm.__version__,
+        "commit": checkout.commit(),
         "machine": where,
         "loads": {load: LOADS[load] for load in loads},
         "page_size": page_size,

@@ -26,6 +26,7 @@ class BenchDocument(TypedDict):
 
     schema: Literal["pksm.bench/1"]
     pksm: Annotated[str, "", "version"]
+    commit: NotRequired[Annotated[str | None, "", "of the checkout that pksm ran from; null: it was installed"]]
     machine: MachineFacts
     loads: NotRequired[Annotated[dict[str, str], "", "each load with a sentence about it"]]
     page_size: Bytes

@@ -1,6 +1,6 @@
 """The documents about checksums, pksm.checksum/1, pksm.checksum.list/1 and pksm.checksum.sum/1."""
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from pksm.documents.common import Bytes, Count, MachineFacts, Milliseconds, Nanoseconds, Pages, StepTime
 
@@ -108,6 +108,7 @@ class ProfileDocument(TypedDict):
 
     schema: Literal["pksm.checksum/1"]
     pksm: Annotated[str, "", "version"]
+    commit: NotRequired[Annotated[str | None, "", "of the checkout that pksm ran from; null: it was installed"]]
     machine: MachineFacts
     page_size: Bytes
     seed: int

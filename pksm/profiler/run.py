@@ -18,7 +18,7 @@ from pksm.bench.run import machine
 from pksm.documents import ProfileDocument, ProfileSubject, StrategyRow
 from pksm.engine import checksums, native
 from pksm.errors import BusError, PksmError, UsageError
-from pksm.linux import system
+from pksm.linux import checkout, system
 from pksm.profiler import blindness, collisions, consequence, speed, under_ksmd
 from pksm.profiler.advice import recommend
 from pksm.profiler.consequence import CHANGED_SHARE
@@ -85,6 +85,7 @@ def _empty(page_size: int, seed: int, changes: float) -> ProfileDocument:
     return {
         "schema": SCHEMA,
         "pksm": pksm.__version__,
+        "commit": checkout.commit(),
         "machine": machine(),
         "page_size": page_size,
         "seed": seed,

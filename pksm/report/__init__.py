@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pksm.report.by_schema import csv as csv
     from pksm.report.by_schema import table as table
+    from pksm.report.plot.picture import caption as caption
+    from pksm.report.plot.picture import picture as picture
 else:
     from pksm.lazy import hand_on
 
@@ -13,5 +15,7 @@ else:
         {
             "csv": "pksm.report.by_schema",
             "table": "pksm.report.by_schema",
+            "caption": "pksm.report.plot.picture",
+            "picture": "pksm.report.plot.picture",
         },
     )

@@ -36,7 +36,7 @@ MODULES = {
     "pksm.bench": ["bench"],
     "pksm.profiler": ["profile"],
     "pksm.validation": ["validate", "truth"],
-    "pksm.report": ["table", "csv"],
+    "pksm.report": ["table", "csv", "picture", "caption"],
     "pksm.linux.ksm": ["read", "write", "Borrowed"],
     "pksm.testing": ["check_host", "check_policy", "check_source"],
 }

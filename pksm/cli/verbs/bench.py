@@ -2,7 +2,7 @@
 
 import argparse
 
-from pksm.cli import exit_codes, options, output
+from pksm.cli import exit_codes, options, output, pictures
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.policies.pksmd import tunables
 from pksm.simulation.workloads import LOADS
@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--against", choices=("kernel",), metavar="RIVAL",
                       help="kernel: measure the running kernel's ksmd too, beside the simulated one and pksmd "
                       "(needs root, and a KSM that nobody else uses)")  # fmt: skip
-    options.add_form(parser.add_argument_group("what to print"), "pksm.bench/1", "a line per row")
+    out = parser.add_argument_group("what to print")
+    options.add_form(out, "pksm.bench/1", "a line per row")
+    pictures.add_plot(out, "the engines beside the limit and the rivals")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -60,16 +62,18 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         "seed": given.seed,
         "progress": show,
     }
-    if given.against:
-        from pksm.bench import beside_kernel
+    with pictures.plotted(given.plot) as draw:
+        if given.against:
+            from pksm.bench import beside_kernel
 
-        document = beside_kernel.run(**common)
-    else:
-        from pksm.bench.run import bench
+            document = beside_kernel.run(**common)
+        else:
+            from pksm.bench.run import bench
 
-        orders = options.once(given.order) or (str(tunables.SETTINGS["order"].default),)
-        document = bench(**common, orders=orders, threads=given.threads, checksum=given.checksum)
-    for warning in document.get("warnings", ()):
-        output.remark(warning)
+            orders = options.once(given.order) or (str(tunables.SETTINGS["order"].default),)
+            document = bench(**common, orders=orders, threads=given.threads, checksum=given.checksum)
+        for warning in document.get("warnings", ()):
+            output.remark(warning)
+        draw(document)
     output.document(document, given)
     return exit_codes.of(document)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
-from pksm.cli import exit_codes, options, output
+from pksm.cli import exit_codes, options, output, pictures
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import RACY, TargetNames, Targets
 from pksm.documents.scan import View
@@ -74,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help="also write two checksums per page to FILE, which can be scanned later, "
                      "together with those of other machines")  # fmt: skip
     options.add_form(out, "pksm.scan/1", "a line per source and one for all")
+    pictures.add_plot(out, "where the bytes of each source go")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -108,6 +109,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     if not (given.json or given.csv):
         settings = for_table(settings)
     with (
+        pictures.plotted(given.plot) as draw,
         _fingerprint_file(given.fingerprints, given.targets) as keep,
         opened(targets.openers, interrupts.hold) as (sources, errors),
     ):
@@ -120,6 +122,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
             reading=_freezer(given, sources, targets),
             keep=keep,
         )
+        draw(result)
     for warning in result["warnings"]:
         output.remark(warning)
     if given.matrix and result["matrix"] is None:

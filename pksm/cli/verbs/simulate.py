@@ -2,7 +2,7 @@
 
 import argparse
 
-from pksm.cli import exit_codes, options, output
+from pksm.cli import exit_codes, options, output, pictures
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
 from pksm.simulation.workloads import WORKLOADS
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help="virtual time between two samples of all counters; a number without a unit is in ms "
                      "(default %(default)s)")  # fmt: skip
     options.add_form(out, "pksm.simulate/1", "a line per sample and per reading")
+    pictures.add_plot(out, "what is saved over virtual time")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -70,8 +71,10 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     def show(policy: str, now: int, wakes: int) -> None:
         progress.show(lambda: f"{policy}: {now / 1000:,.1f} s of virtual time, {wakes:,} wake-ups")
 
-    document = simulate(settings, choices, show, interrupts.hold)
-    for warning in document["warnings"]:
-        output.remark(warning)
+    with pictures.plotted(given.plot) as draw:
+        document = simulate(settings, choices, show, interrupts.hold)
+        for warning in document["warnings"]:
+            output.remark(warning)
+        draw(document)
     output.document(document, given)
     return exit_codes.of(document)

@@ -3,13 +3,12 @@
 import argparse
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
-from pksm.cli import exit_codes, options, output
+from pksm.cli import exit_codes, options, output, pictures
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import TargetNames, Targets
-from pksm.documents import ProfileDocument
 from pksm.simulation.workloads import LOADS
 
 HELP = "measure checksum strategies on workloads and on memory of yours, and recommend one"
@@ -20,7 +19,7 @@ loads:
 {chr(10).join(f"  {name}  {text}" for name, text in LOADS.items())}
 
 examples:
-  pksm checksum profile ram.img --plot ram.png                   all strategies, on a memory image
+  pksm checksum profile ram.img --plot ram.svg                   all strategies, on a memory image
   pksm checksum profile f e --strategies xxh3-64,jhash2,sampled  three of them, on two loads"""
 DEFAULT_LOADS = ("f", "e")
 Show = Callable[[str, str | None, str], None]
@@ -41,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "that never changes (default 0.05)")  # fmt: skip
     out = parser.add_argument_group("what to print")
     options.add_form(out, "pksm.checksum/1", "a line per strategy")
-    out.add_argument("--plot", metavar="FILE", help="draw the profile into FILE (.png, .svg or .pdf); needs matplotlib")
+    pictures.add_plot(out, "strategies by speed, blindness and cost")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -63,7 +62,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     def show(subject: str, strategy: str | None, stage: str) -> None:
         progress.show(lambda: f"{subject}: {stage}" + (f" of {strategy}" if strategy else ""))
 
-    with _picture(given.plot) as draw:
+    with pictures.plotted(given.plot) as draw:
         document = profiler.profile(
             _subjects(given, show, interrupts),
             given.strategies or None,
@@ -77,20 +76,6 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         draw(document)
     output.document(document, given)
     return exit_codes.of(document)
-
-
-@contextmanager
-def _picture(path: str | None) -> Iterator[Callable[[ProfileDocument], None]]:
-    """Give a function that draws a document into the file at `path`, if there is one to draw."""
-    if path is None:
-        yield lambda document: None
-        return
-    from pksm.linux.new_file import new_file
-    from pksm.report import plot
-
-    form = plot.form_of(path)
-    with new_file(path, "a picture", plot.is_picture, 0o666) as new:
-        yield lambda document: new.write(lambda file: plot.profile(document, file, form))
 
 
 def _subjects(given: argparse.Namespace, show: Show, interrupts: HeldInterrupts) -> Iterator[Any]:
