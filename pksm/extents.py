@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pksm.arrays import IntArray, Pages, StructArray, U8Array
+from pksm.arrays import BoolArray, IntArray, Pages, StructArray, U8Array
 
 __all__ = ["RUN", "State", "data_runs", "make_runs"]  # what readers of others need
 
@@ -68,6 +68,14 @@ def cut_runs(data: StructArray, cuts: IntArray, page_size: int) -> StructArray:
     pieces["address"] += ((edges - first[owner]) * page_size).astype(np.uint64)
     pieces["first"] = edges
     pieces["pages"] = np.diff(edges, append=total)
+    return pieces
+
+
+def pick_runs(data: StructArray, picked: BoolArray, page_size: int) -> StructArray:
+    """Return the parts of DATA runs that hold the pages `picked` (bool, one a page): they fill a buffer of their own."""
+    pieces = cut_runs(data, np.flatnonzero(np.diff(picked)) + 1, page_size)
+    pieces = pieces[picked[pieces["first"].astype(np.int64)]]
+    pieces["first"] = np.cumsum(pieces["pages"]) - pieces["pages"]
     return pieces
 
 

@@ -135,6 +135,7 @@ def _gather_one(
     interrupts: Interrupts,
 ) -> None:
     reading = _Reading(source, intake, page_size)
+    source.known = intake.known(source.machine)
     try:
         with interrupts.ending():
             for region in source.regions(page_size, intake.allocate, progress):
@@ -206,10 +207,13 @@ class _Reading:
     def _copied(
         self, region: Region, copies: Allocation, data: StructArray, mapping: U32Array
     ) -> tuple[Pages, U32Array]:
-        index = expand(data["first"].astype(np.int64), data["pages"].astype(np.int64))
+        at = expand(data["first"].astype(np.int64), data["pages"].astype(np.int64))
+        index = at.astype(np.int64)
+        if region.copied is not None:
+            index = np.where(region.copied, np.cumsum(region.copied) - 1, -1)[at]
         frames = exclusive = None
         if self._intake.by_frame and region.frames is not None and region.exclusive is not None:
-            frames, exclusive = region.frames[index], region.exclusive[index]
+            frames, exclusive = region.frames[at], region.exclusive[at]
             told = exclusive | (frames != 0)
             self._intake.frames_told |= bool(frames.any())
             if not told.all():

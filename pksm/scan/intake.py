@@ -4,13 +4,14 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from pksm.arrays import BoolArray, U64Array
+from pksm.arrays import BoolArray, Pages, U64Array
 from pksm.engine.memory import zeros
 from pksm.engine.store import Store
+from pksm.errors import PksmError
 from pksm.extents import expand, page_runs
 from pksm.linux import memory_limits
 from pksm.scan.interrupts import Hold
-from pksm.sources.base import Allocation
+from pksm.sources.base import Allocation, Known
 
 VIEWS = ("frames", "mappings")
 HOLE_PAGES = 1 << 9  # longer holes of a mapped file get no page numbers: these take more than another region does
@@ -53,6 +54,10 @@ class Intake:
                 self._scratch = zeros((n_pages, self.store.page_size))
             return Allocation(self._scratch[:n_pages])
 
+    def known(self, machine: Hashable) -> Known | None:
+        """Return what says which frames of a machine are in the store; None where pages are not told by frame."""
+        return self._known.setdefault(machine, FrameBook()).has if self.by_frame else None
+
     def add_copies(
         self,
         copies: Allocation,
@@ -63,8 +68,12 @@ class Intake:
     ) -> np.ndarray:
         """Take the pages `index` of some copies; return the page number of each.
 
+        index: int64; below 0 for a page without a copy, whose frame must be known.
         frames, exclusive: of those pages, or None where each is a page of its own; machine: whose frames they are.
         Pages mapped once are new whatever their frame's number: it may have served another process before.
+
+        Raises:
+            PksmError: a page without a copy is of a frame that is not known.
         """
         fresh = np.ones(len(index), bool)
         owners = np.empty(len(index), np.uint32)
@@ -72,6 +81,8 @@ class Intake:
             book = self._known.setdefault(machine, FrameBook())
             shared = np.flatnonzero(~exclusive)
             owners[shared], fresh[shared] = book.look_up(frames[shared])
+            if (index[fresh] < 0).any():
+                raise PksmError("a page was not copied, and its frame is not known")
         if self._compact:
             first, array = self.store.allocate(int(fresh.sum()))
             np.take(copies.array, index[fresh], axis=0, out=array, mode="clip")
@@ -110,17 +121,25 @@ class FrameBook:
     def __init__(self) -> None:
         self._parts: list[tuple[np.ndarray, np.ndarray]] = []
 
+    def has(self, frames: U64Array) -> BoolArray:
+        """Return which frames are known (bool); 0 never is: it stands for one whose number is not told."""
+        return self._pages_of(frames) != _NO_PAGE
+
     def look_up(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (pages, new): the page of each frame (uint32), and which are the first of a frame not yet known."""
+        pages = self._pages_of(frames)
+        new = np.zeros(len(frames), bool)
+        unknown = np.flatnonzero(pages == _NO_PAGE)
+        new[unknown[np.unique(frames[unknown], return_index=True)[1]]] = True
+        return pages, new
+
+    def _pages_of(self, frames: np.ndarray) -> Pages:
         pages = np.full(len(frames), _NO_PAGE)
         for known, numbers in self._parts:
             at = np.minimum(np.searchsorted(known, frames), len(known) - 1)
             found = known[at] == frames
             pages[found] = numbers[at[found]]
-        new = np.zeros(len(frames), bool)
-        unknown = np.flatnonzero(pages == _NO_PAGE)
-        new[unknown[np.unique(frames[unknown], return_index=True)[1]]] = True
-        return pages, new
+        return pages
 
     def enter(self, frames: np.ndarray, pages: np.ndarray, new: np.ndarray) -> np.ndarray:
         """Learn the pages of the new frames, and return pages with theirs wherever such a frame comes again."""

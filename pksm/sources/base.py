@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pksm.arrays import BoolArray, U64Array
 from pksm.errors import UsageError
 from pksm.extents import State
 from pksm.linux.proc.smaps import Mapping as Mapping
@@ -24,6 +25,7 @@ class Allocation(NamedTuple):
 
 
 Allocate = Callable[[int], Allocation]
+Known = Callable[[U64Array], BoolArray]
 Progress = Callable[[int], None]
 
 
@@ -32,11 +34,13 @@ class Region:
     """Some runs of a source, sorted by address, and the bytes of their DATA pages.
 
     Attributes:
-        runs: extents.RUN; `first` counts the pages of `view` or `copies`.
+        runs: extents.RUN; `first` counts the pages of `view` or `copies`, or where there is `copied`, its entries.
         view: uint8, bytes of a mapped file, which stay where they are; None where there are none.
         copies: what `allocate` gave, filled, where the bytes were copied.
-        frames: the frame of each page of `copies`, uint64, 0 where it is unknown; or None.
-        exclusive: whether each page of `copies` is mapped once, bool; given together with `frames`.
+        frames: the frame of each page, uint64, 0 where it is unknown; or None.
+        exclusive: whether each page is mapped once, bool; given together with `frames`.
+        copied: whether `copies` holds each page, bool; those it holds lie one after the other. None where it holds all:
+            only pages of frames that are known (Source.known) may be missing.
     """
 
     runs: np.ndarray
@@ -44,6 +48,7 @@ class Region:
     copies: Allocation | None = None
     frames: np.ndarray | None = None
     exclusive: np.ndarray | None = None
+    copied: np.ndarray | None = None
 
     @property
     def buffer(self) -> np.ndarray | None:
@@ -58,6 +63,10 @@ class Region:
         if len(runs) and int(runs["mapping"].max()) >= n_mappings:
             return f"a run is of mapping {int(runs['mapping'].max())}, and there are {n_mappings}"
         held = 0 if self.buffer is None else self.buffer.size // page_size
+        if self.copied is not None:
+            if self.frames is None or int(self.copied.sum()) > held:
+                return "of the pages that are not copied, and only of those, the frames must be given"
+            held = len(self.copied)
         if len(data) and ((data["first"] > held) | (data["pages"] > held - data["first"])).any():
             return f"a run reaches behind the {held} pages of its buffer"
         if (self.frames is None) != (self.exclusive is None):
@@ -81,11 +90,14 @@ class Source(ABC):
         partial: whether memory is missing that `lost` does not count.
         page_size: None; for what only stands for pages, as fingerprints do, the size of these (bytes).
         machine: whose frames `Region.frames` numbers: sources with equal ones may share frames. None is this machine.
+        known: set by whoever reads: takes numbers of frames (uint64) and returns which of them are known (bool). Their
+            pages, unless mapped once, need not be copied again.
     """
 
     kind: str = ""
     page_size: int | None = None
     machine: Hashable = None
+    known: Known | None = None
 
     def __init__(self, name: str, file: OpenFile | None = None) -> None:
         self.name = name

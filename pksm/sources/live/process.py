@@ -183,31 +183,56 @@ class _Reading:
         data = extents.data_runs(runs)
         if len(data) == 0:
             return Region(runs)
-        copies = allocate(len(frames))
-        buffer = copies.array
-        states = np.full(len(buffer), State.EXCLUDED, np.uint8)
+        known = self._known(frames, exclusive)
+        wanted = slice(None) if known is None else ~known
         own = exclusive & ~np.repeat(self.space.vmas["merged"][data["mapping"]], data["pages"].astype(np.int64))
-        for head, end, lost in self.memory.read_runs(data, own, buffer):
+        own, parts = own[wanted], data if known is None else extents.pick_runs(data, ~known, PAGE_SIZE)
+        copies = allocate(len(own))
+        buffer = copies.array
+        copied = np.full(len(buffer), State.EXCLUDED, np.uint8)
+        for head, end, lost in self.memory.read_runs(parts, own, buffer):
             if not self.alive():
                 self.ended = True
                 break
-            states[head:end] = State.DATA if lost is None else np.where(lost, State.EXCLUDED, State.DATA)
+            copied[head:end] = State.DATA if lost is None else np.where(lost, State.EXCLUDED, State.DATA)
             progress(end - head)
-        self.unreadable += int((states == State.EXCLUDED).sum())
+        self.unreadable += int((copied == State.EXCLUDED).sum())
         self.source.lost = self.unreadable
         if not self.pages.tells_zero_pages:
-            suspects = (states == State.DATA) & ~exclusive
-            zero = _zero_mapped(buffer, frames, suspects)
-            states[zero] = State.HOLE
+            suspects = (copied == State.DATA) & ~exclusive[wanted]
+            zero = _zero_mapped(buffer, frames[wanted], suspects)
+            copied[zero] = State.HOLE
             self.holes += len(zero)
         self.frozen &= time.monotonic() < self.source.frozen_until
+        states = copied if known is None else self._with_known(known, copied, progress)
         if look_again and not (self.ended or self.frozen or self.stillness.lasts()):
-            self._look_again(data, own, buffer, states)
+            self._look_again(parts, own, buffer, copied)
+            if known is not None:
+                states[wanted] = copied
+                self._look_at_known(data, frames, known, states)
         read = states == State.DATA
         self.pages_read += int(read.sum())
         if not read.all():
             runs = extents.mark_runs(runs, states, PAGE_SIZE)
-        return Region(runs, copies=copies, frames=frames, exclusive=exclusive)
+        return Region(
+            runs, copies=copies, frames=frames, exclusive=exclusive, copied=None if known is None else wanted
+        )
+
+    def _known(self, frames: U64Array, exclusive: BoolArray) -> BoolArray | None:
+        """Return which pages need no copy, for the bytes of their frames are known; None if all need one."""
+        if self.source.known is None or exclusive.all():
+            return None
+        known = ~exclusive
+        known[known] = self.source.known(frames[known])
+        return known if known.any() else None
+
+    def _with_known(self, known: BoolArray, copied: U8Array, progress: Progress) -> U8Array:
+        """Return the states of all pages: those of the copied ones, and of the known ones."""
+        self.ended |= not self.alive()
+        states = np.full(len(known), State.EXCLUDED if self.ended else State.DATA, np.uint8)
+        states[~known] = copied
+        progress(0 if self.ended else int(known.sum()))
+        return states
 
     def _look_up(self, runs: StructArray) -> tuple[StructArray, U64Array, BoolArray]:
         """Return (runs, frames, exclusive): pages of files are EXCLUDED now, those gone since a HOLE."""
@@ -245,6 +270,19 @@ class _Reading:
                 self.racy += int(racy.sum())
                 if self.drop_racy:
                     states[head:end][racy] = State.EXCLUDED
+
+    def _look_at_known(self, data: StructArray, frames: U64Array, known: BoolArray, states: U8Array) -> None:
+        """Do what _look_again does with pages that were not copied: they may have been written if they left their frame.
+
+        Or if they have it for themselves by now.
+        """
+        entries = self.pages.entries(extents.pick_runs(data, known, PAGE_SIZE))
+        flags = pagemap.flags_of(entries)
+        stays = pagemap.is_anonymous(flags) & ~pagemap.is_exclusive(flags) & (entries & pagemap.PM_PFN == frames[known])
+        racy = np.flatnonzero(known)[~stays & ~pagemap.is_swapped(flags)]
+        self.racy += len(racy) if self.alive() else 0
+        if self.drop_racy and self.alive():
+            states[racy] = State.EXCLUDED
 
     def _conclude(self) -> None:
         source, page_size = self.source, PAGE_SIZE
