@@ -73,7 +73,7 @@ def cut_runs(data: StructArray, cuts: IntArray, page_size: int) -> StructArray:
 
 def pick_runs(data: StructArray, picked: BoolArray, page_size: int) -> StructArray:
     """Return the parts of DATA runs that hold the pages `picked` (bool, one a page): they fill a buffer of their own."""
-    pieces = cut_runs(data, np.flatnonzero(np.diff(picked)) + 1, page_size)
+    pieces = cut_runs(data, np.flatnonzero(picked[1:] != picked[:-1]) + 1, page_size)
     pieces = pieces[picked[pieces["first"].astype(np.int64)]]
     pieces["first"] = np.cumsum(pieces["pages"]) - pieces["pages"]
     return pieces
@@ -81,7 +81,7 @@ def pick_runs(data: StructArray, picked: BoolArray, page_size: int) -> StructArr
 
 def mark_runs(runs: StructArray, page_states: U8Array, page_size: int) -> StructArray:
     """Return `runs` with each DATA page turned into its state of `page_states` (one a buffer page)."""
-    pieces = cut_runs(data_runs(runs), np.flatnonzero(np.diff(page_states)) + 1, page_size)
+    pieces = cut_runs(data_runs(runs), np.flatnonzero(page_states[1:] != page_states[:-1]) + 1, page_size)
     pieces["state"] = page_states[pieces["first"].astype(np.int64)]
     pieces["first"][pieces["state"] != State.DATA] = 0
     marked = np.concatenate([runs[runs["state"] != State.DATA], pieces])
@@ -90,7 +90,7 @@ def mark_runs(runs: StructArray, page_states: U8Array, page_size: int) -> Struct
 
 def page_runs(pages: Pages) -> StructArray:
     """Return page numbers (uint32) as runs of consecutive ones, in the same order."""
-    heads = np.append(0, np.flatnonzero(np.diff(pages) != 1) + 1)[: len(pages)]
+    heads = np.append(0, np.flatnonzero(pages[1:] - pages[:-1] != 1) + 1)[: len(pages)]
     runs = np.empty(len(heads), PAGE_RUN)
     runs["first"], runs["pages"] = pages[heads], np.diff(heads, append=len(pages))
     return runs

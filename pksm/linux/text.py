@@ -8,6 +8,8 @@ import os
 
 from pksm.errors import PksmError
 
+MOST_DIGITS = 20
+
 
 class MalformedError(PksmError):
     """A file of /proc or /sys that is not as the kernel writes it."""
@@ -39,10 +41,12 @@ def lines(data: bytes) -> list[bytes]:
 
 def field(data: bytes, name: str) -> bytes | None:
     """Return what the first line `name: value` has behind the colon, None where there is no such line."""
-    start = name.encode("ascii")
-    for line in lines(data):
-        if line.startswith(start):
-            rest = line[len(start) :].lstrip(b" \t")  # cpuinfo has tabs before its colons
+    start, at = name.encode("ascii"), 0
+    while (at := data.find(start, at)) >= 0:
+        is_first = at == 0 or data[at - 1 : at] == b"\n"
+        at += len(start)
+        if is_first:
+            rest = data[at:].partition(b"\n")[0].lstrip(b" \t")  # cpuinfo has tabs before its colons
             if rest.startswith(b":"):
                 return rest[1:].strip(b" \t")
     return None
@@ -52,7 +56,7 @@ def number(data: bytes | None, signed: bool = False) -> int | None:
     """Return a decimal number of up to 20 digits, None for anything else. signed: it may be below 0."""
     data = data.strip(b" \t\n") if data is not None else b""
     digits = data[1:] if signed and data.startswith(b"-") else data
-    return int(data) if digits.isdigit() and len(digits) <= 20 else None
+    return int(data) if digits.isdigit() and len(digits) <= MOST_DIGITS else None
 
 
 def number_in(path: str) -> int | None:

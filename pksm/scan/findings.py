@@ -38,38 +38,50 @@ def find(gathered: Gathered, contents: np.ndarray, settings: Settings, stand_ins
         stand_ins: the pages are fingerprints, which look like nothing.
     """
     tally, shares = Tally(gathered, contents), Shares(gathered, contents)
+    families = _Families(tally, gathered, shares, settings)
     groups, groups_found = tally.groups(settings.top, not stand_ins, settings.show_bytes)
     return Findings(
         total=tally.total(),
         of_sources=[tally.of_source(taken) for taken in gathered.taken],
         shares=shares,
-        by_command=_families(tally, gathered, shares, ("command", "user"), settings),
-        by_user=_families(tally, gathered, shares, ("user",), settings),
+        by_command=families.rows(("command", "user")),
+        by_user=families.rows(("user",)),
         groups=groups,
         groups_found=groups_found,
     )
 
 
-def _families(
-    tally: Tally, gathered: Gathered, shares: Shares, fields: Sequence[str], settings: Settings
-) -> list[Family]:
-    """Count live processes that are alike in these of their facts, those that have the largest share first."""
-    families: dict[tuple[Any, ...], list[Any]] = {}
-    for one, share in zip(gathered.taken, shares.of_source, strict=True):
-        if "command" in one.facts:
-            families.setdefault(tuple(one.facts[field] for field in fields), []).append((one, share))
-    rows: list[Family] = []
-    for values, members in families.items():
-        count = tally.of_sources([one for one, _ in members])
-        alike = dict(zip(fields, values, strict=True))
+class _Families:
+    """Live processes that are alike in some of their facts, taken together."""
+
+    def __init__(self, tally: Tally, gathered: Gathered, shares: Shares, settings: Settings) -> None:
+        self._tally, self._settings = tally, settings
+        self._taken, self._shares = gathered.taken, shares.of_source
+        self._counted: dict[tuple[int, ...], Count] = {}  # by the places of the members among all sources
+
+    def rows(self, fields: Sequence[str]) -> list[Family]:
+        """Count processes that are alike in these fields, those that have the largest share first."""
+        families: dict[tuple[Any, ...], list[int]] = {}
+        for place, one in enumerate(self._taken):
+            if "command" in one.facts:
+                families.setdefault(tuple(one.facts[field] for field in fields), []).append(place)
+        rows = [self._row(dict(zip(fields, values, strict=True)), places) for values, places in families.items()]
+        return sorted(rows, key=largest_first)
+
+    def _row(self, alike: dict[str, Any], places: list[int]) -> Family:
+        count = self._count(tuple(places))
         row: dict[str, Any] = {
             **alike,
-            "processes": len(members),
+            "processes": len(places),
             "pages": count.pages,
             "zero": count.zero,
             "duplicates": count.duplicates,
             "saving_pages": count.saving,
-            **in_document(sum(share for _, share in members), settings),
+            **in_document(sum(self._shares[place] for place in places), self._settings),
         }
-        rows.append(cast(Family, row))
-    return sorted(rows, key=largest_first)
+        return cast(Family, row)
+
+    def _count(self, places: tuple[int, ...]) -> Count:
+        if places not in self._counted:
+            self._counted[places] = self._tally.of_sources([self._taken[place] for place in places])
+        return self._counted[places]

@@ -169,7 +169,7 @@ class _Reading:
 
     def __init__(self, source: Source, intake: Intake, page_size: int) -> None:
         self._source, self._intake, self._page_size = source, intake, page_size
-        self._counts = dict.fromkeys(State, 0)
+        self._counts = dict.fromkeys(range(len(State)), 0)  # pages by state
         self._segments: list[tuple[np.ndarray, np.ndarray]] = []
         self._zero: list[np.ndarray] = []  # pages by mapping, one array a region
         self._n_mapped = 0
@@ -183,8 +183,8 @@ class _Reading:
         if fault:
             raise PksmError(f"{self._source.name}: {fault}: its reader is at fault")
         with self._intake.hold():
-            for state in State:
-                self._counts[state] += int(region.runs["pages"][region.runs["state"] == state].sum())
+            states = np.bincount(region.runs["state"], region.runs["pages"], len(State)).astype(np.int64)
+            self._counts = {state: self._counts[state] + n_pages for state, n_pages in enumerate(states.tolist())}
             zero = region.runs[region.runs["state"] == State.ZERO]
             if len(zero):
                 self._zero.append(np.bincount(zero["mapping"], zero["pages"]).astype(np.int64))
@@ -199,7 +199,7 @@ class _Reading:
             if not len(pages):
                 return
             runs = page_runs(pages)
-            heads = np.append(0, np.flatnonzero(np.diff(mapping)) + 1)
+            heads = np.append(0, np.flatnonzero(mapping[1:] != mapping[:-1]) + 1)
             self._segments.append((heads + self._n_mapped, mapping[heads]))
             self._n_mapped += len(pages)
             self.mapped.append(runs)

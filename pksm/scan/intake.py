@@ -1,6 +1,6 @@
 """The intake of a scan: the page store that is being filled, each frame once or each mapping once."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from pksm.sources.base import Allocation, Known
 VIEWS = ("frames", "mappings")
 HOLE_PAGES = 1 << 9  # longer holes of a mapped file get no page numbers: these take more than another region does
 MERGING_BYTES = 128  # that a page takes beside its own when it is merged and counted
+UNCHECKED_BYTES = 1 << 18  # may be allocated before the next look at what memory there is
+SPAN_BITS = np.uint64(22)  # of a frame's number, within its span
+FEW_SPANS = 16  # are gone through faster than it is found out which of them there are
+IN_SPAN = np.uint64((1 << 22) - 1)
 _NO_PAGE = np.uint32(0xFFFFFFFF)
 
 
@@ -39,13 +43,17 @@ class Intake:
         self.hold = hold
         self._compact = compact and self.by_frame
         self._scratch = np.empty((0, store.page_size), np.uint8)
+        self._unchecked = 0  # bytes
         self._known: dict[Hashable, FrameBook] = {}  # by machine
 
     def allocate(self, n_pages: int) -> Allocation:
         """Give a source memory for copies of pages. ShortageError when it would leave too little to merge them."""
         spare = max(0, n_pages - len(self._scratch)) if self._compact else 0
         to_merge = MERGING_BYTES * (self.store.n_pages + n_pages)
-        memory_limits.require((n_pages + spare) * self.store.page_size + to_merge)
+        self._unchecked += (n_pages + spare) * self.store.page_size
+        if self._unchecked > UNCHECKED_BYTES:
+            memory_limits.require(self._unchecked + to_merge)
+            self._unchecked = 0
         with self.hold():
             if not self._compact:
                 first, array = self.store.allocate(n_pages)
@@ -116,16 +124,16 @@ class Intake:
 
 
 class FrameBook:
-    """Page numbers by frame: sorted parts, each more than twice as long as the next."""
+    """Page numbers by frame: a table for each span of frames that any known one lies in."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
+        self._spans: dict[int, np.ndarray] = {}  # entries are page numbers + 1, 0 for none
 
     def has(self, frames: U64Array) -> BoolArray:
-        """Return which frames are known (bool); 0 never is: it stands for one whose number is not told."""
+        """Return which frames are known (bool)."""
         return self._pages_of(frames) != _NO_PAGE
 
-    def look_up(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def look_up(self, frames: U64Array) -> tuple[Pages, BoolArray]:
         """Return (pages, new): the page of each frame (uint32), and which are the first of a frame not yet known."""
         pages = self._pages_of(frames)
         new = np.zeros(len(frames), bool)
@@ -133,25 +141,31 @@ class FrameBook:
         new[unknown[np.unique(frames[unknown], return_index=True)[1]]] = True
         return pages, new
 
-    def _pages_of(self, frames: np.ndarray) -> Pages:
-        pages = np.full(len(frames), _NO_PAGE)
-        for known, numbers in self._parts:
-            at = np.minimum(np.searchsorted(known, frames), len(known) - 1)
-            found = known[at] == frames
-            pages[found] = numbers[at[found]]
+    def enter(self, frames: U64Array, pages: Pages, new: BoolArray) -> Pages:
+        """Learn the pages of the new frames, and return pages with theirs wherever such a frame comes again."""
+        learnt, numbers = frames[new], pages[new] + np.uint32(1)
+        for span, inside in self._by_span(learnt):
+            if span not in self._spans:
+                self._spans[span] = zeros(1 << int(SPAN_BITS), np.uint32)
+            self._spans[span][learnt[inside] & IN_SPAN] = numbers[inside]
+        again = (pages == _NO_PAGE) & ~new
+        pages[again] = self._pages_of(frames[again])
         return pages
 
-    def enter(self, frames: np.ndarray, pages: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """Learn the pages of the new frames, and return pages with theirs wherever such a frame comes again."""
-        if not new.any():
-            return pages
-        order = np.argsort(frames[new])
-        known, numbers = frames[new][order], pages[new][order]
-        again = np.flatnonzero((pages == _NO_PAGE) & ~new)
-        pages[again] = numbers[np.searchsorted(known, frames[again])]
-        self._parts.append((known, numbers))
-        while len(self._parts) > 1 and len(self._parts[-2][0]) < 2 * len(self._parts[-1][0]):
-            known, numbers = (np.concatenate(column) for column in zip(*self._parts[-2:], strict=True))
-            order = np.argsort(known, kind="stable")
-            self._parts[-2:] = [(known[order], numbers[order])]
+    def _pages_of(self, frames: U64Array) -> Pages:
+        pages = np.full(len(frames), _NO_PAGE)
+        for span, inside in self._by_span(frames):
+            if span in self._spans:
+                pages[inside] = self._spans[span][frames[inside] & IN_SPAN] - np.uint32(1)
         return pages
+
+    @staticmethod
+    def _by_span(frames: U64Array) -> Iterator[tuple[int, BoolArray | slice]]:
+        """Yield each span that frames lie in, and which they are."""
+        spans = frames >> SPAN_BITS
+        low, high = (int(spans.min()), int(spans.max())) if len(spans) else (0, -1)
+        if low == high:
+            yield low, slice(None)
+            return
+        for span in range(low, high + 1) if high - low < FEW_SPANS else np.unique(spans).tolist():
+            yield span, spans == np.uint64(span)

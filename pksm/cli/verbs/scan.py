@@ -31,7 +31,7 @@ examples:
   pksm scan --all --fingerprints a.fp     the same, and checksums of all pages to a file
   pksm scan a.fp b.fp                     two machines together, by their fingerprints"""
 TAKES_COMMAND = True
-LOOKED_AT, LOOKED_AT_BYTES = 4096, 16 << 20
+LOOKED_AT, LOOKED_AT_BYTES, LOOKED_AT_PLACES = 4096, 16 << 20, 1 << 18  # groups; a group may live in all sources
 FREEZE_S = 10.0
 
 
@@ -107,7 +107,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         show_bytes=given.show_bytes,
     )
     if not (given.json or given.csv):
-        settings = for_table(settings)
+        settings = for_table(settings, len(targets.openers))
     with (
         pictures.plotted(given.plot) as draw,
         _fingerprint_file(given.fingerprints, given.targets) as keep,
@@ -175,9 +175,10 @@ def _freezer(given: argparse.Namespace, sources: "Sequence[Source]", targets: Ta
     return freezer
 
 
-def for_table(settings: "Settings") -> "Settings":
+def for_table(settings: "Settings", n_sources: int = 1) -> "Settings":
     """Return settings with more groups: in a table, those that look and live alike become one row."""
     from pksm.scan.settings import PAGE_SIZE
 
-    looked_at = min(LOOKED_AT, LOOKED_AT_BYTES // (settings.page_size or PAGE_SIZE))
+    of_bytes, of_places = LOOKED_AT_BYTES // (settings.page_size or PAGE_SIZE), LOOKED_AT_PLACES // max(1, n_sources)
+    looked_at = min(LOOKED_AT, of_bytes, of_places)
     return replace(settings, top=max(settings.top, looked_at)) if settings.top else settings

@@ -1,6 +1,7 @@
 """May this process be read: what is refused, why, and what to do about it."""
 
 import errno
+import functools
 import os
 import pwd
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from pksm.linux.proc import tasks
 KERNEL_THREAD, FORBIDDEN, ENDED = "kernel thread", "forbidden", "ended"
 Opened = TypeVar("Opened")
 ONE_BY_ONE = 3  # errors of one cause that get a line each
+USERS = 1024  # whose names are remembered
 NAMED = 40  # processes that one line names
 
 
@@ -32,14 +34,20 @@ def check_namespace() -> None:
     """
     try:
         own = os.readlink("/proc/self")
-        numbers = (text.field(text.read("/proc/self/status"), "NSpid") or b"").split()
+        numbers = _own_numbers(own, os.stat("/proc").st_dev)
     except FileNotFoundError:
         own, numbers = "", []
-    if own != str(os.getpid()) or len(numbers) > 1:  # one number a namespace, from that of /proc down to ours
+    if own != str(os.getpid()) or len(numbers) > 1:
         raise UnsupportedError(
             "/proc is missing or of another pid namespace, where numbers name other processes: "
             "mount the /proc of this one, or run pksm outside of it"
         )
+
+
+@functools.lru_cache(1)
+def _own_numbers(own: str, proc: int) -> list[bytes]:
+    """Return our process ids, one a namespace from that of /proc down to ours; asked once for each of us and each /proc."""
+    return (text.field(text.read("/proc/self/status"), "NSpid") or b"").split()
 
 
 def pid_namespace() -> int:
@@ -90,14 +98,18 @@ def check_kind(pid: int) -> str:
     if stat.is_kernel_thread:
         reason = f"{name}: is a kernel thread; it has no memory of its own to read"
         raise UnreadError(pid, stat.command, KERNEL_THREAD, reason)
-    if guarded(pid, stat.command, tasks.living_thread) is None:
+    if stat.state in tasks.ENDED_STATES and guarded(pid, stat.command, tasks.living_thread) is None:
         raise UnreadError(pid, stat.command, ENDED, f"{name}: has ended already (zombie)")
     return stat.command
 
 
 def user_of(pid: int) -> str:
     """Return the name of the real user of `pid`, or the number of one without a name."""
-    uid = guarded(pid, "", tasks.uid_of)
+    return _name_of(guarded(pid, "", tasks.uid_of))
+
+
+@functools.lru_cache(USERS)
+def _name_of(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):

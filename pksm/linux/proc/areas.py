@@ -1,7 +1,8 @@
-"""What the areas of a process are called: by the kernel, or by what lies beside them."""
+"""The areas of a process, and what they are called: by the kernel, or by what lies beside them."""
 
 import mmap
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,14 +15,69 @@ GUARD_BYTES = mmap.PAGESIZE
 STACK_STEP = 64 << 10
 
 
+USER_SPACE_END = 1 << 63
+
+_LINE = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) (\S+ \d+) *(.*)", re.DOTALL)
+_NO_FILE = b"00:00 0"
+
+
 class Area(NamedTuple):
-    """An area as maps and smaps have it; `offset` of its first byte in the file, `name` as the kernel writes it."""
+    """An area as maps and smaps have it.
+
+    Attributes:
+        start, end: addresses.
+        access: four letters.
+        offset: of its first byte in the file.
+        name: as the kernel writes it.
+        file: device and inode, as the kernel writes them.
+    """
 
     start: int
     end: int
     access: bytes
     offset: int
     name: bytes
+    file: bytes = _NO_FILE
+
+    @property
+    def has_file(self) -> bool:
+        """Whether it is of a file, if only of one without a name."""
+        return self.file != _NO_FILE
+
+
+def parse_areas(data: bytes) -> list[Area]:
+    """Parse the text of a maps file; areas of the kernel's half of the address space are left out.
+
+    Raises:
+        MalformedError: areas are empty, overlap, or are out of order.
+    """
+    areas, reached = [], 0
+    for line in text.lines(data):
+        area, reached = parse_area(line, reached)
+        if area is not None:
+            areas.append(area)
+    return areas
+
+
+def parse_area(line: bytes, reached: int) -> tuple[Area | None, int]:
+    """Parse the line of an area; return (the area, None for one of the kernel's; where it ends).
+
+    Args:
+        line: as in maps and smaps.
+        reached: where the area before it ends.
+
+    Raises:
+        MalformedError: it is not as the kernel writes it, empty, or not behind the one before it.
+    """
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise text.MalformedError("/proc/PID/smaps: a line of an area that is not as the kernel writes it")
+    start, end = int(found[1], 16), int(found[2], 16)
+    if start >= USER_SPACE_END and start < end:
+        return None, USER_SPACE_END  # nothing of the process's own comes behind it
+    if not reached <= start < end <= USER_SPACE_END or (start | end) % mmap.PAGESIZE:
+        raise text.MalformedError(f"/proc/PID/smaps: an area {start:x}-{end:x} behind {reached:x}")
+    return Area(start, end, found[3], int(found[4], 16), found[6], found[5]), end
 
 
 def names_of(areas: Sequence[Area], memory_end: MemoryEnd) -> Iterator[str]:

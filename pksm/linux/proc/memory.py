@@ -36,12 +36,15 @@ _vm_readv.argtypes = [
 
 
 class ProcessMemory:
-    """The bytes of a process; /proc/PID/mem is bound to the memory it had when this was opened."""
+    """The bytes of a process; /proc/PID/mem is bound to the memory it had when this was opened.
 
-    def __init__(self, pid: int):
-        thread = tasks.living_thread(pid)
+    `thread` is one that lives, if that is known.
+    """
+
+    def __init__(self, pid: int, thread: int | None = None):
+        thread = tasks.living_thread(pid) if thread is None else thread
         self._pid = pid if thread is None else thread
-        self._fd = os.open(f"{tasks.directory(pid)}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = os.open(f"{tasks.directory(pid, thread)}/mem", os.O_RDONLY | os.O_CLOEXEC)
         self._use_readv = True
 
     def close(self) -> None:

@@ -49,11 +49,11 @@ LOOK_UP_PAGES = 1 << 14  # looked up by one thread, while the other looks up the
 class Pagemap:
     """The page map of one process, bound to the memory it had when it was opened (exec and exit end it).
 
-    `tells_zero_pages` is False where the kernel has no PAGEMAP_SCAN: then resident pages may be the zero page.
+    `thread` is one that lives, if that is known. `tells_zero_pages` is False where the kernel has no PAGEMAP_SCAN: then resident pages may be the zero page.
     """
 
-    def __init__(self, pid: int):
-        self._fd = os.open(f"{tasks.directory(pid)}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, pid: int, thread: int | None = None):
+        self._fd = os.open(f"{tasks.directory(pid, thread)}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         self.tells_zero_pages = self._has_scan()
 
     def close(self) -> None:
@@ -92,7 +92,8 @@ class Pagemap:
             self._read_entries(low, span)
             part[:] = span[extents.expand(start[head:tail] - low, pages[head:tail])]
 
-        for _ in work_off(read, itertools.pairwise(heads)):
+        spans = itertools.pairwise(heads)
+        for _ in work_off(read, spans) if n_pages > LOOK_UP_PAGES else itertools.starmap(read, spans):
             pass
         return entries
 

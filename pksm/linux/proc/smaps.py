@@ -1,15 +1,14 @@
 """/proc/PID/smaps: the mappings of a process and which of them are not to be read."""
 
-import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pksm.linux import text
 from pksm.linux.proc import tasks
-from pksm.linux.proc.areas import Area, names_of
+from pksm.linux.proc.areas import Area, names_of, parse_area
 from pksm.linux.proc.segments import MemoryEnd, memory_end_in
 
 # `device`: no memory of the process's own, never read. `barred`: resident, but out of merging's reach (huge pages
@@ -29,7 +28,6 @@ VMA = np.dtype(
 )
 REASONS = ("file", "shared", "huge", "userfault", "device")
 
-USER_SPACE_END = 1 << 63
 KERNEL_AREAS = {b"[vvar]", b"[vvar_vclock]"}
 USERFAULT_FLAGS = {b"um", b"ui"}  # missing and minor faults go to a handler
 HUGETLB_FLAG = b"ht"
@@ -42,7 +40,6 @@ PLAIN_NAMES = (b"/dev/shm/", b"/dev/zero")
 
 # A name cannot hold a newline: the kernel writes \012. It may hold anything else, so a line is told by its start: that of
 # an area is a number in small letters, every other one has a name that begins with a capital.
-_HEAD = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) \S+ \d+ *(.*)", re.DOTALL)
 _LINE = re.compile(rb"\n(?:([0-9a-f][^\n]*)|(Rss|Anonymous|KSM|Swap|VmFlags):([^\n]*))")
 
 
@@ -70,7 +67,7 @@ class AddressSpace:
 
 
 @dataclass(slots=True)
-class _Entry:
+class Entry:
     """What smaps says of one area; sizes in bytes, None where there is no such line."""
 
     area: Area
@@ -83,12 +80,22 @@ class _Entry:
 
 def read_address_space(pid: int) -> AddressSpace:
     """Read /proc/PID/smaps; empty when the process has no memory any more. Raises OSError, MalformedError."""
-    return parse_smaps(_read(pid), memory_end_in(pid), text.number_in(KSMD_RUNS) == 1)
+    return space_of(read_entries(pid), memory_end_in(pid), ksmd_runs())
+
+
+def read_entries(pid: int) -> list[Entry]:
+    """Read /proc/PID/smaps; nothing when the process has no memory any more. Raises OSError, MalformedError."""
+    return list(_entries(_read(pid)))
+
+
+def ksmd_runs() -> bool:
+    """Return whether the kernel's KSM may merge pages at any time."""
+    return text.number_in(KSMD_RUNS) == 1
 
 
 def mergeable_areas(pid: int) -> list[tuple[int, int]]:
     """Return (start, end) of the mappings of a process that it has opted in to KSM. Raises OSError, MalformedError."""
-    return [(entry.area.start, entry.area.end) for entry in _entries(_read(pid)) if MERGEABLE_FLAG in entry.flags]
+    return [(entry.area.start, entry.area.end) for entry in read_entries(pid) if MERGEABLE_FLAG in entry.flags]
 
 
 def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None, ksmd_runs: bool = False) -> AddressSpace:
@@ -102,7 +109,11 @@ def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None, ksmd_run
     Raises:
         MalformedError: areas are empty, overlap, or are out of order.
     """
-    entries = list(_entries(data))
+    return space_of(list(_entries(data)), memory_end, ksmd_runs)
+
+
+def space_of(entries: Sequence[Entry], memory_end: MemoryEnd, ksmd_runs: bool) -> AddressSpace:
+    """Return what the entries of a smaps file come to; see parse_smaps()."""
     rows, anonymous_bytes, userfault_bytes, opted_in_bytes = [], 0, 0, 0
     for entry in entries:
         flags, access, name = entry.flags, entry.area.access, entry.area.name
@@ -129,8 +140,13 @@ def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None, ksmd_run
         swapped_bytes=sum(entry.swap for entry in entries),
         ksm_bytes=sum(ksm_bytes) if ksm_bytes else None,
         opted_in_bytes=opted_in_bytes,
-        has_devices=any(area.name.startswith(DEVICE_NAMES) and not area.name.startswith(PLAIN_NAMES) for area in areas),
+        has_devices=has_devices(areas),
     )
+
+
+def has_devices(areas: Iterable[Area]) -> bool:
+    """Return whether a device or the kernel may write to the memory of a process with these areas while it sleeps."""
+    return any(area.name.startswith(DEVICE_NAMES) and not area.name.startswith(PLAIN_NAMES) for area in areas)
 
 
 def _read(pid: int) -> bytes:
@@ -141,14 +157,15 @@ def _read(pid: int) -> bytes:
         return b""
 
 
-def _entries(data: bytes) -> Iterator[_Entry]:
+def _entries(data: bytes) -> Iterator[Entry]:
     """Yield the entries of a smaps file, but those of the kernel's half of the address space. Raises MalformedError."""
     entry, reached = None, 0
     for area, name, value in _LINE.findall(b"\n" + data):
         if area:
             if entry is not None:
                 yield entry
-            entry, reached = _entry(area, reached)
+            found, reached = parse_area(area, reached)
+            entry = None if found is None else Entry(found)
             continue
         if entry is None:
             continue
@@ -166,19 +183,3 @@ def _entries(data: bytes) -> Iterator[_Entry]:
             entry.ksm = n_bytes
     if entry is not None:
         yield entry
-
-
-def _entry(line: bytes, reached: int) -> tuple[_Entry | None, int]:
-    """Return the entry that a line begins, None for an area of the kernel's, and where it ends.
-
-    reached: where the area before it ends.
-    """
-    head = _HEAD.fullmatch(line)
-    if head is None:
-        raise text.MalformedError("/proc/PID/smaps: a line of an area that is not as the kernel writes it")
-    start, end = int(head[1], 16), int(head[2], 16)
-    if start >= USER_SPACE_END and start < end:
-        return None, USER_SPACE_END  # nothing of the process's own comes behind it
-    if not reached <= start < end <= USER_SPACE_END or (start | end) % mmap.PAGESIZE:
-        raise text.MalformedError(f"/proc/PID/smaps: an area {start:x}-{end:x} behind {reached:x}")
-    return _Entry(Area(start, end, head[3], int(head[4], 16), head[5])), end

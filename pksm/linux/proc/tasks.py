@@ -38,11 +38,10 @@ def parse_stat(data: bytes) -> Stat:
     start, fields = head.find(b" ("), tail.split()
     if not bracket or start < 0 or len(fields) < _FIELDS or len(fields[0]) != 1:
         raise text.MalformedError("/proc/PID/stat: not as the kernel writes it")
-    parent, flags, *layout = (text.number(fields[at]) for at in (1, 6, 23, 24, 25))
-    started = text.number(fields[19])
-    if parent is None or flags is None or started is None or None in layout:
+    needed = [fields[at] for at in (1, 6, 19, 23, 24, 25)]
+    if not b"".join(needed).isdigit() or max(map(len, needed)) > text.MOST_DIGITS:
         raise text.MalformedError("/proc/PID/stat: no number where one should be")
-    code, end, stack = (place or 0 for place in layout)
+    parent, flags, started, code, end, stack = map(int, needed)
     command, state = text.decoded(head[start + 2 :]), text.decoded(fields[0])
     return Stat(command, state, parent, bool(flags & PF_KTHREAD), (code, end, stack), started)
 
@@ -78,13 +77,17 @@ def living_thread(pid: int) -> int | None:
     return None
 
 
-def directory(pid: int) -> str:
+def directory(pid: int, thread: int | None = None) -> str:
     """Return the directory of /proc through which a process's memory is reached: of a thread that still has it.
+
+    Args:
+        pid: the process.
+        thread: one that has it, if that is known already.
 
     Raises:
         OSError: ProcessLookupError when no thread has.
     """
-    thread = living_thread(pid)
+    thread = living_thread(pid) if thread is None else thread
     if thread is None:
         raise ProcessLookupError(pid)
     return f"/proc/{pid}" if thread == pid else f"/proc/{pid}/task/{thread}"

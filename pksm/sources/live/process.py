@@ -5,6 +5,7 @@ import os
 import select
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pksm.extents import State
 from pksm.linux.proc import access, pagemap, stillness, tasks
 from pksm.linux.proc import memory as readv
 from pksm.linux.proc import smaps as procmaps
+from pksm.linux.proc.maps import AddressSpaces
 from pksm.linux.proc.pagemap import PAGE_SIZE
 from pksm.sources.base import Allocate, Progress, Region, Source
 
@@ -43,6 +45,7 @@ class ProcessSource(Source):
         super().__init__(access.called(pid, ""))
         self.pid = pid
         self.layout: tuple[int, int, int] | None = None
+        self.spaces = AddressSpaces()
         self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
         self._racy = racy
         self._reading: _Reading | None = None
@@ -63,8 +66,8 @@ class ProcessSource(Source):
         if page_size != PAGE_SIZE:
             raise UsageError(f"{self.name}: page size {page_size}: live processes have pages of {PAGE_SIZE} bytes")
         self.lost, self.warnings, self._reading = 0, [], None
-        with self._opened() as (pages, memory):
-            space = access.guarded(self.pid, self.command, procmaps.read_address_space)
+        with self._opened() as (thread, pages, memory):
+            space = access.guarded(self.pid, self.command, partial(self.spaces.read, thread=thread))
             if not pages.alive() or len(space.vmas) == 0:
                 raise self.ended_unread()
             self.mappings = space.mappings
@@ -99,17 +102,19 @@ class ProcessSource(Source):
             pass
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[tuple[pagemap.Pagemap, readv.ProcessMemory]]:
-        """Open (Pagemap, ProcessMemory); the pidfd tells that they are not those of a later process of this pid."""
+    def _opened(self) -> Iterator[tuple[int, pagemap.Pagemap, readv.ProcessMemory]]:
+        """Open (living thread, Pagemap, ProcessMemory); the pidfd tells that they are not those of a later process of this pid."""
         with contextlib.ExitStack() as stack:
-            pages = stack.enter_context(contextlib.closing(access.guarded(self.pid, self.command, pagemap.Pagemap)))
-            memory = stack.enter_context(
-                contextlib.closing(access.guarded(self.pid, self.command, readv.ProcessMemory))
-            )
+            thread = access.guarded(self.pid, self.command, tasks.living_thread)
+            if thread is None:
+                raise self.ended_unread()
+            opener, other = partial(pagemap.Pagemap, thread=thread), partial(readv.ProcessMemory, thread=thread)
+            pages = stack.enter_context(contextlib.closing(access.guarded(self.pid, self.command, opener)))
+            memory = stack.enter_context(contextlib.closing(access.guarded(self.pid, self.command, other)))
             self.layout = tasks.layout(self.pid)
             if self.exited() or not pages.alive():
                 raise self.ended_unread()
-            yield pages, memory
+            yield thread, pages, memory
 
 
 class _Reading:
@@ -214,9 +219,7 @@ class _Reading:
         self.pages_read += int(read.sum())
         if not read.all():
             runs = extents.mark_runs(runs, states, PAGE_SIZE)
-        return Region(
-            runs, copies=copies, frames=frames, exclusive=exclusive, copied=None if known is None else wanted
-        )
+        return Region(runs, copies=copies, frames=frames, exclusive=exclusive, copied=None if known is None else ~known)
 
     def _known(self, frames: U64Array, exclusive: BoolArray) -> BoolArray | None:
         """Return which pages need no copy, for the bytes of their frames are known; None if all need one."""
@@ -228,7 +231,7 @@ class _Reading:
 
     def _with_known(self, known: BoolArray, copied: U8Array, progress: Progress) -> U8Array:
         """Return the states of all pages: those of the copied ones, and of the known ones."""
-        self.ended |= not self.alive()
+        self.ended |= len(copied) == 0 and not self.alive()
         states = np.full(len(known), State.EXCLUDED if self.ended else State.DATA, np.uint8)
         states[~known] = copied
         progress(0 if self.ended else int(known.sum()))
