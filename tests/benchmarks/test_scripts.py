@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -225,6 +227,31 @@ def test_live_reading_is_measured_and_checked(script, capsys):
         buffer ^= 1
         with pytest.raises(PksmError, match="were not read as they are"):
             live_reading.check(regions, start, 64)
+
+
+# ---- fork_families ----
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("cc") is None, reason="needs root and a C compiler")
+def test_fork_families_are_measured_and_checked(script, tmp_path, capsys):
+    fork_families = script("fork_families")
+    path = tmp_path / "result.json"
+    assert fork_families.main([str(path), "--children", "5", "--pages", "64", "--own", "3"]) == 0
+    assert capsys.readouterr().out.startswith("6 processes, ")
+    document = json.loads(path.read_text())
+    [run], totals = document["runs"], document["totals"]
+    assert totals["pages"] >= 64 + 5 * 3 and run["mappings"] >= 6 * 64
+    assert totals["duplicates"] >= 64 // 8 + 4, "the last eighth of the parent, and a page of each child"
+    with pytest.raises(PksmError, match="distinct should be"):
+        fork_families.check({"totals": totals | {"distinct": 1}}, totals)
+
+
+def test_a_family_that_takes_too_long_or_too_much_is_told(script):
+    run = {"wall_s": 21, "peak_mib": 601}
+    fork_families = script("fork_families")
+    assert fork_families.missed({"children": 5000, "runs": [run]}) == ["21.0 s, not 20", "601 MiB, not 600"]
+    assert fork_families.missed({"children": 9, "runs": [run]}) == ["601 MiB, not 600"]
+    assert fork_families.missed({"children": 5000, "runs": [run, {"wall_s": 20, "peak_mib": 600}]}) == []
 
 
 # ---- compare ----
