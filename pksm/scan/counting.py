@@ -74,14 +74,14 @@ class Tally:
         for chunk in (chunk for pages in page_lists for chunk in _chunks(pages)):
             frames = self._frame_of[chunk]
             reached = frames != NO_FRAME
-            mapped += int(reached.sum())
+            mapped += int(np.count_nonzero(reached))
             if self._pages:
                 reached[reached] = self._pages.first_met(chunk[reached])
             frames = frames[reached]
             n_pages += len(frames)
             frames = frames[frames != ZERO_FRAME]
-            zero += int(reached.sum()) - len(frames)
-            distinct += int(self._contents.first_met(frames).sum())
+            zero += int(np.count_nonzero(reached)) - len(frames)
+            distinct += int(np.count_nonzero(self._contents.first_met(frames)))
         zero += known_zero
         return Count(mapped + known_zero, n_pages + known_zero, zero, distinct + (zero > 0))
 

@@ -217,7 +217,7 @@ class _Reading:
             told = exclusive | (frames != 0)
             self._intake.frames_told |= bool(frames.any())
             if not told.all():
-                self.untold += len(told) - int(told.sum())
+                self.untold += len(told) - int(np.count_nonzero(told))
                 index, mapping, frames, exclusive = (column[told] for column in (index, mapping, frames, exclusive))
         machine = self._source.machine
         return self._intake.add_copies(copies, index, frames, exclusive, machine), mapping

@@ -17,9 +17,9 @@ VIEWS = ("frames", "mappings")
 HOLE_PAGES = 1 << 9  # longer holes of a mapped file get no page numbers: these take more than another region does
 MERGING_BYTES = 128  # that a page takes beside its own when it is merged and counted
 UNCHECKED_BYTES = 1 << 18  # may be allocated before the next look at what memory there is
-SPAN_BITS = np.uint64(22)  # of a frame's number, within its span
+SPAN_BITS = np.uint64(23)  # of a frame's number, within its span
 FEW_SPANS = 16  # are gone through faster than it is found out which of them there are
-IN_SPAN = np.uint64((1 << 22) - 1)
+IN_SPAN = np.uint64((1 << 23) - 1)
 _NO_PAGE = np.uint32(0xFFFFFFFF)
 
 
@@ -92,7 +92,7 @@ class Intake:
             if (index[fresh] < 0).any():
                 raise PksmError("a page was not copied, and its frame is not known")
         if self._compact:
-            first, array = self.store.allocate(int(fresh.sum()))
+            first, array = self.store.allocate(int(np.count_nonzero(fresh)))
             np.take(copies.array, index[fresh], axis=0, out=array, mode="clip")
             numbers = np.arange(first, first + len(array), dtype=np.uint32)
         else:

@@ -201,7 +201,7 @@ class _Reading:
                 break
             copied[head:end] = State.DATA if lost is None else np.where(lost, State.EXCLUDED, State.DATA)
             progress(end - head)
-        self.unreadable += int((copied == State.EXCLUDED).sum())
+        self.unreadable += int(np.count_nonzero(copied == State.EXCLUDED))
         self.source.lost = self.unreadable
         if not self.pages.tells_zero_pages:
             suspects = (copied == State.DATA) & ~exclusive[wanted]
@@ -216,7 +216,7 @@ class _Reading:
                 states[wanted] = copied
                 self._look_at_known(data, frames, known, states)
         read = states == State.DATA
-        self.pages_read += int(read.sum())
+        self.pages_read += int(np.count_nonzero(read))
         if not read.all():
             runs = extents.mark_runs(runs, states, PAGE_SIZE)
         return Region(runs, copies=copies, frames=frames, exclusive=exclusive, copied=None if known is None else ~known)
@@ -234,7 +234,7 @@ class _Reading:
         self.ended |= len(copied) == 0 and not self.alive()
         states = np.full(len(known), State.EXCLUDED if self.ended else State.DATA, np.uint8)
         states[~known] = copied
-        progress(0 if self.ended else int(known.sum()))
+        progress(0 if self.ended else int(np.count_nonzero(known)))
         return states
 
     def _look_up(self, runs: StructArray) -> tuple[StructArray, U64Array, BoolArray]:
@@ -270,7 +270,7 @@ class _Reading:
                 break
             if changed is not None:
                 racy = (changed | gone[head:end]) & (states[head:end] == State.DATA)
-                self.racy += int(racy.sum())
+                self.racy += int(np.count_nonzero(racy))
                 if self.drop_racy:
                     states[head:end][racy] = State.EXCLUDED
 
