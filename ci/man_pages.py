@@ -141,7 +141,7 @@ def pages():
 
     top = {"pksm", *(f"pksm-{word}" for word in commands.VERBS)}
     about = help.ABOUT[0].lower() + help.ABOUT[1:].rstrip(".")
-    add("pksm", about, commands.group_parser(), help.MORE, phrases(commands.VERBS), top - {"pksm"})
+    add("pksm", about, commands.group_parser(), f"{help.MORE}\n\n{help.NOTES}", phrases(commands.VERBS), top - {"pksm"})
     for word, module in commands.VERBS.items():
         if commands.is_group(module):
             parser = commands.group_parser(word, module)

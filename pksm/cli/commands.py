@@ -99,7 +99,8 @@ def group_parser(name: str = "", module: Any = None) -> "Parser":
     text, examples = help.split(about)
     made = Parser(prog, f"{prog} VERB [OPTION...]", f"{text}\n\nverbs:\n{verbs}\n\n{examples}")
     if module is None:
-        made.epilog = f"{made.epilog}\n\n{exit_codes.ABOUT}\n\nSee pksm VERB --help for the options of a verb."
+        see = "See pksm VERB --help for the options of a verb."
+        made.epilog = "\n\n".join((help.NOTES, exit_codes.ABOUT, examples, see))
         made.add_argument("--version", action="version", version=f"pksm {__version__}", help="print the version")
     made.add_argument("verb", nargs="?", help=argparse.SUPPRESS)
     return made

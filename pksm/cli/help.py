@@ -22,6 +22,16 @@ examples:
   pksm demo                               four live Python interpreters, and what they have in common
   pksm scan --pid "$(pidof qemu-kvm)"     live processes: what merging saves in them
   pksm simulate b --policy ksmd,pksmd     KSM and PKSM on the same memory, in virtual time"""
+NOTES = """values of options:
+  TIME  250ms, 10s, 10m or 2h; without a unit, the option says what a number means
+  SIZE  4096, 16K, 64M or 4KiB: bytes, where a K is 1024
+  N     a number; numbers of pages may be 64K or 1M
+  NAMES  names with commas between; the option may be repeated. LOADS, CHECKSUMS and other plurals are such names
+
+environment:
+  PKSM_CPU  the kernels of the C core to take: one of the levels that pksm features lists (default: the widest)
+  NO_COLOR  if set, no colours
+  COLUMNS   the width of tables and help (default: the terminal's)"""
 WIDEST = 100  # columns: longer lines are hard to read
 LEFT = 34  # columns of names at most: what a longer one is stands below it
 EXAMPLES = ("example:", "examples:")
@@ -93,6 +103,9 @@ class Formatter(argparse.HelpFormatter):
 
     def __init__(self, prog: str, **more: object) -> None:
         super().__init__(prog, max_help_position=28, width=min(WIDEST, output.width()))
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return textwrap.indent(laid_out(text, width), indent)

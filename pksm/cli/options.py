@@ -104,7 +104,7 @@ def add_pids(group: Any) -> None:
 def add_workload(group: Any, pages: int, what: str = "pages of 4 KiB in each workload") -> None:
     """Add --pages and --seed."""
     group.add_argument("--pages", type=count, default=pages, metavar="N", help=f"{what} (default %(default)s)")
-    add_seed(group, "of their random contents")
+    add_seed(group, "of the random contents")
 
 
 def add_seed(group: Any, what: str) -> None:

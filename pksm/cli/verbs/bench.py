@@ -11,6 +11,9 @@ HELP = "measure the engine on this machine, beside its limits and its rivals"
 USAGE = "pksm bench [OPTION...]"
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
+Each row merges the pages of a load, or does a part of that: its limits are what reading, copying and summing the pages
+take by themselves, its rivals are other ways to find the same equal pages. Every answer is checked before its speed is shown.
+
 loads:
 {chr(10).join(f"  {name}  {text}" for name, text in LOADS.items())}
 

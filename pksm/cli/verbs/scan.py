@@ -23,6 +23,12 @@ HELP = "find out what merging saves in memory images and live processes"
 USAGE = "pksm scan [OPTION...] [TARGET...] [--pid PID]... [--all] [--cgroup CGROUP]... [-- COMMAND...]"
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
+All targets are taken together: pages that are equal are duplicates, in whichever of them they lie. The report shows
+zero pages, duplicates, what the bookkeeping of such merging takes, and what each target saves by itself. A COMMAND
+behind -- is started, read after a while, and ended.
+
+Nothing is changed or merged on this machine. Processes of other users can be read by root alone.
+
 examples:
   pksm scan ram.img                       a memory image: each page of the file a page of memory
   pksm scan --pid "$(pidof redis-server)"  live processes, together

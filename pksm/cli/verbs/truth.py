@@ -17,7 +17,7 @@ of a file, and shows every number that differs.
 examples:
   pksm truth                      all workloads
   pksm truth W2 W23_leak --json   two of them, all numbers
-  pksm truth traces.jsonl         random traces that a kernel executed, one a line"""
+  pksm truth traces.jsonl         random traces that a kernel executed, one per line"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

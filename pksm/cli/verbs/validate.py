@@ -5,7 +5,7 @@ import argparse
 from pksm.cli import exit_codes, options, output
 from pksm.cli.interrupts import HeldInterrupts
 
-HELP = "hold the simulated KSM against the running kernel's ksmd, counter by counter"
+HELP = "compare the simulated KSM with the running kernel's ksmd, counter by counter"
 USAGE = "pksm validate [OPTION...]"
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
