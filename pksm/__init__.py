@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pksm import bench as bench
+    from pksm import checkpoints as checkpoints
     from pksm import checksums as checksums
     from pksm import documents as documents
     from pksm import errors as errors
@@ -62,6 +63,7 @@ else:
             "get_sources": "pksm.embedding",
             "preset": "pksm.policies.pksmd.tunables",
             "bench": "pksm.bench",
+            "checkpoints": "pksm.checkpoints",
             "checksums": "pksm.checksums",
             "documents": "pksm.documents",
             "errors": "pksm.errors",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pksm.engine import native
+from pksm.engine.state import State, column, number
 
 _FIELDS: tuple[str, ...] = native.COST.names or ()
 _SHORT = 50e-6  # seconds
@@ -53,6 +54,25 @@ class Cost:
             last_wall, last_cpu = wall, cpu
 
         return lap
+
+    def state(self) -> State:
+        """Return all counters and times, as a State."""
+        return {
+            "counts": self.counts.copy(),
+            "entries_asserted": self.entries_asserted,
+            "wall_s": dict(self.wall_s),
+            "cpu_s": dict(self.cpu_s),
+        }
+
+    def restore(self, state: State) -> None:
+        """Be what state() returned. The array of counts stays the same one."""
+        counts = column(state["counts"], native.COST)
+        assert len(counts) == 1, "costs are one record"
+        self.counts[:] = counts
+        self.entries_asserted = number(state["entries_asserted"])
+        for own, given in ((self.wall_s, state["wall_s"]), (self.cpu_s, state["cpu_s"])):
+            own.clear()
+            own.update({str(step): float(seconds) for step, seconds in given.items()})
 
     def as_dict(self) -> dict[str, int]:
         """Return all counters as {name: int}."""

@@ -1,4 +1,4 @@
-"""One thread at a time, and no copies: what engines and hosts have in common.
+"""One thread at a time, and no shallow copies: what engines and hosts have in common.
 
 Their arrays are lent to C and belong together. A second thread that comes in, or a copy that shares half of them, would
 leave memory that no longer makes sense, so both are refused at the border.
@@ -34,8 +34,11 @@ class Exclusive:
         if isinstance(other, Exclusive):
             self._in_use = other._in_use
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise UsageError(f"a {type(self).__name__} can be neither copied nor pickled: make another one")
+    def __copy__(self) -> NoReturn:
+        raise UsageError(f"a {type(self).__name__}'s copy would share half of it: take copy.deepcopy")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_in_use"}
 
 
 def exclusive(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], _R]:

@@ -13,6 +13,7 @@ from pksm.arrays import AnyArray, Ids, IdsLike, Pages, U8Array, U16Array, U32Arr
 from pksm.engine import native
 from pksm.engine.memory import grown, zeros
 from pksm.engine.native.trees import TableView
+from pksm.engine.state import State, below, column
 
 
 class ItemTable:
@@ -138,6 +139,30 @@ class ItemTable:
         size = needed if exact else max(needed, len(self._nodes) * 3 // 2)
         self._nodes = grown(self._nodes, size)
         self._columns = {name: grown(column, size) for name, column in self._columns.items()}
+        self._table = None
+
+    def state(self) -> State:
+        """Return all there is, as a State."""
+        return {
+            "nodes": self._nodes[: self._top].copy(),
+            "columns": {name: values[: self._top].copy() for name, values in self._columns.items()},
+            "trees": self._trees.copy(),
+            "free": self._free[: self._n_free].copy(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Be what state() returned. AssertionError for what can be seen to be unsound before trees are checked."""
+        nodes, self._free = column(state["nodes"], native.NODE), column(state["free"], np.uint32).copy()
+        self._top, self._n_free = len(nodes), len(self._free)
+        assert self._top, "there is no nil item"
+        size = max(self._top, len(self._nodes))
+        self._nodes = grown(nodes, size)
+        self._trees = column(state["trees"], native.TREES).copy()
+        below(self._free, self._top)
+        for name, kept in self._columns.items():
+            values = column(state["columns"][name], kept.dtype)
+            assert len(values) == self._top, f"{name} has another length"
+            self._columns[name] = grown(values, size)
         self._table = None
 
     def check_ids(self) -> None:

@@ -113,6 +113,11 @@ class IdQueue:
         if self._c.length:
             self._ring.drop(self._now(), ids)
 
+    def restore(self, ids: Ids) -> None:
+        """Have these ids, oldest first, in place of all others; none of them is on a queue."""
+        self._renew(len(ids))
+        self._ring.push(self._now(), ids)
+
     def ids(self) -> Ids:
         """Return all ids, oldest first."""
         return self.peek(len(self))

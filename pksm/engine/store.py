@@ -15,6 +15,7 @@ import numpy as np
 from pksm.arrays import Buffer, Contents, IdsLike, IntArray, Pages, U8Array, U64Array
 from pksm.engine import memory, native
 from pksm.engine.native.pages import StoreView
+from pksm.engine.state import State, column, number
 from pksm.errors import PageError, PksmError, ShortageError, UsageError
 
 SECTION_PAGES = 64
@@ -53,8 +54,60 @@ class Store:
 
     _closed = False
 
-    def __getstate__(self) -> NoReturn:
-        raise TypeError("a store holds addresses of memory: it can be neither copied nor pickled, but its pages can")
+    def __copy__(self) -> NoReturn:
+        raise TypeError("a store holds addresses of memory, which a copy would share: take copy.deepcopy")
+
+    def __getstate__(self) -> State:
+        """Return all pages: a copy, or what comes out of a pickle, has memory of its own under the same numbers."""
+        return {
+            "page_size": self.page_size,
+            "first": list(self._first),
+            "pages": list(self._pages),
+            "removed": sorted(self._removed),
+            "closed": self._closed,
+            "n_pages": self.n_pages,
+            "memory": np.concatenate([np.empty(0, np.uint8), *self._buffers]),
+        }
+
+    def __setstate__(self, state: State) -> None:
+        self.__init__(state["page_size"])  # type: ignore[misc]
+        memory, start, end = column(state["memory"], np.uint8), 0, state["n_pages"]
+        assert end < 1 << 32 and state["first"] == sorted(state["first"]), "regions overlap"
+        for region, (first, pages) in enumerate(zip(state["first"], state["pages"], strict=True)):
+            following = state["first"][region + 1] if region + 1 < len(state["first"]) else end
+            removed = region in state["removed"]
+            assert pages * self.page_size <= len(memory) - start and number(pages) <= following - first
+            self._restore_region(
+                number(first), pages, following - first, memory[start : start + pages * self.page_size]
+            )
+            start += pages * self.page_size
+            if removed:
+                self._removed.add(region)
+        assert self.n_pages == end and start == len(memory), "pages are missing"
+        self._closed = bool(state["closed"])
+
+    def _restore_region(self, first: int, pages: int, room: int, contents: U8Array) -> None:
+        """Add a region of page numbers first .. first + room - 1, whose first `pages` have these contents."""
+        assert first == self.n_pages and room % SECTION_PAGES == 0, "a region begins elsewhere"
+        if pages:
+            assert room == -(-pages // SECTION_PAGES) * SECTION_PAGES, "a region has more room than it takes"
+            _, array = self.allocate(pages)
+            array.reshape(-1)[:] = contents
+            return
+        self._first.append(first)
+        self._pages.append(0)
+        self._buffers.append(np.empty(0, np.uint8))
+        n_sections = room // SECTION_PAGES
+        self._sections.append(np.full(n_sections, self._no_section(), np.uint64))
+        self._n_sections += n_sections
+        self._view = None
+
+    def _no_section(self) -> int:
+        """Return the address of a section of zeros, in place of removed ones."""
+        if self._nothing is None:
+            self._nothing = np.zeros(SECTION_PAGES * self.page_size, np.uint8)
+        address: int = self._nothing.ctypes.data
+        return address
 
     @property
     def n_pages(self) -> int:
@@ -141,11 +194,9 @@ class Store:
 
     def _forget(self, region: int) -> None:
         """Drop a region's buffer. C may be given its pages by mistake: it finds zeros there."""
-        if self._nothing is None:
-            self._nothing = np.zeros(SECTION_PAGES * self.page_size, np.uint8)
         sections = self.view._sections.copy()
         start = self._first[region] // SECTION_PAGES
-        sections[start : start + -(-self._pages[region] // SECTION_PAGES)] = self._nothing.ctypes.data
+        sections[start : start + -(-self._pages[region] // SECTION_PAGES)] = self._no_section()
         self._sections, self._view = [sections], None
         self._pages[region] = 0
         self._removed.add(region)

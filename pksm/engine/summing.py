@@ -95,6 +95,11 @@ class Summing:
         alike = unstable[~np.isin(unstable, ids)]
         return alike[self.pages(items.page[alike]) != items.checksum[alike]]
 
+    @property
+    def threads(self) -> int:
+        """Threads that sum pages."""
+        return self._threads
+
     # ---- adaptive ----
 
     def strength_changes(self, items: ItemTable, now_ms: int, period_ms: int) -> bool:

@@ -13,6 +13,7 @@ from pksm.engine import native
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.engine.memory import grown
 from pksm.engine.native import ids_array
+from pksm.engine.state import State, below, column
 from pksm.engine.store import Store, pages_given
 from pksm.errors import PageError, UsageError
 from pksm.hosts.flat_mappings import FlatMappings
@@ -54,6 +55,20 @@ class FlatHost(FlatMappings, Exclusive):
         self._writers: Writers | None = None  # once something was written
         self.watch: Watch | None = None
         store.add_user(self._uses)
+
+    def __getstate__(self) -> State:
+        """Return all but who is told: a copy, or what comes out of a pickle, is attached to nobody."""
+        return super().__getstate__() | {"_policy": None, "_view": None, "watch": None}
+
+    def __setstate__(self, state: State) -> None:
+        self.__dict__.update(state)
+        n, frames = len(column(self.frame_of, np.uint32)), self.frame_of
+        assert len(column(self._mapcount, np.uint32)) == len(column(self._anon_vma, np.uint32)) == n
+        assert n <= self.store.n_pages and bool(((frames < n) | (frames >= NO_FRAME)).all()), "a page maps no frame"
+        below(self._anon_vma, len(column(self._references, np.int64)))
+        self._view = native.FramesView(self.frame_of, self._mapcount)
+        self._policy = _Nobody()
+        self.store.add_user(self._uses)
 
     def _uses(self, first: int, end: int) -> bool:
         """Return whether one of the pages is alive, or its frame serves others."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pksm import protocols
 from pksm.engine.settings import Settings
@@ -14,6 +14,7 @@ from pksm.errors import UsageError
 
 if TYPE_CHECKING:
     from pksm.engine.cost import Cost
+    from pksm.engine.state import State
 
 
 class Policy(protocols.Policy, Protocol):
@@ -80,6 +81,15 @@ class Policy(protocols.Policy, Protocol):
     def fake_merges(self) -> int:
         """Merges that freed no frame."""
         return 0
+
+    def state(self) -> State:
+        """Return all that it knows, but for its host, as a State: dicts of arrays, numbers and words."""
+        raise UsageError(f"a {type(self).__name__} can't be saved: it has no state()")
+
+    @classmethod
+    def resume(cls, host: Any, state: State) -> Self:
+        """Return one that goes on as the one that returned this State would have, on this host or a copy of its host."""
+        raise UsageError(f"a {cls.__name__} can't go on from a state: it has no resume()")
 
     @property
     def sysfs(self) -> Sysfs:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pksm.engine.exclusive import Exclusive, exclusive
+from pksm.engine.state import State
 from pksm.errors import UsageError
 from pksm.policies.base import Policy
 
@@ -15,6 +16,7 @@ class Daemon(Policy, Exclusive):
     A class that derives from this sets _tunables, and has _allow, _unmerge and _retuned if there is something to do.
     """
 
+    _host: Any
     _tunables: Any
     _awake = False  # inside wake
 
@@ -37,6 +39,14 @@ class Daemon(Policy, Exclusive):
             self._unmerge(tunables)  # raises PksmError when there are too few frames: then nothing is set
         self._tunables = tunables
         self._retuned(before)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copies and pickles hold the host, and go on with what state() returns."""
+        return _resumed, (type(self), self._host, self.state())
+
+    def _require_asleep(self) -> None:
+        if self._awake:
+            raise UsageError("its state can't be taken while it is awake: take it from outside of the host's calls")
 
     @contextmanager
     def _awakened(self) -> Iterator[None]:
@@ -62,3 +72,7 @@ class Daemon(Policy, Exclusive):
     def next_wake(self) -> int | None:
         """Return the milliseconds from one wake-up to the next, None while it is stopped, or hangs."""
         return self._tunables.sleep_millisecs if self._tunables.run == 1 and not self.hung else None
+
+
+def _resumed(policy: type[Policy], host: Any, state: State) -> Policy:
+    return policy.resume(host, state)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pksm.engine.settings import Settings
 from pksm.policies.base import Policy, Spec
 
 if TYPE_CHECKING:
+    from pksm.engine.state import State
     from pksm.protocols import PageHost
 
 
@@ -47,6 +48,15 @@ class Nobody(Policy):
     def counters(self) -> dict[str, int]:
         """Return no counters."""
         return {}
+
+    def state(self) -> State:
+        """There is nothing to know."""
+        return {}
+
+    @classmethod
+    def resume(cls, host: PageHost, state: State) -> Self:
+        """Return another one."""
+        return cls(host)
 
     def check(self) -> None:
         """There is nothing to be wrong."""

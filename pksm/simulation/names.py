@@ -1,6 +1,6 @@
 """What a workload calls things by: its processes, their mappings, and the frames that it holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from pksm.errors import UsageError
 
 if TYPE_CHECKING:
+    from pksm.engine.state import State
     from pksm.hosts.machine.mm import Mm
 
 
@@ -21,6 +22,22 @@ class Names:
         self.processes: dict[str, Mm] = {}
         self.mappings: dict[tuple[str, str], int] = {}
         self._held: dict[str, np.ndarray] = {}
+
+    def state(self) -> "State":
+        """Return all names, as a State: of processes, the ids of their mms."""
+        return {
+            "processes": {name: mm.id for name, mm in self.processes.items()},
+            "mappings": [[process, name, address] for (process, name), address in self.mappings.items()],
+            "held": dict(self._held),
+        }
+
+    def restore(self, state: "State", mms: "Mapping[int, Mm]") -> None:
+        """Have the names that state() returned, of these mms. The dicts stay the same ones."""
+        for own in (self.processes, self.mappings, self._held):
+            own.clear()
+        self.processes.update({name: mms[id] for name, id in state["processes"].items()})
+        self.mappings.update({(process, name): address for process, name, address in state["mappings"]})
+        self._held.update(state["held"])
 
     def process(self, name: str) -> "Mm":
         """Return the Mm of a process. Raises UsageError if there is none of this name."""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from pksm.engine.state import State
     from pksm.policies.base import Policy
     from pksm.simulation.simulation import Simulation
 
@@ -47,6 +48,28 @@ class Record:
         self.due_ms: int | None = None if sample_ms is None else 0
         self._noted = self._changing()
         self.changes = self.changed_ms = 0
+
+    def state(self) -> "State":
+        """Return all that was kept, as a State."""
+        used, sharing, results = self._noted
+        return {
+            "readings": [[label, ms, reached, dict(counters)] for label, ms, reached, counters in self.readings],
+            "samples": [list(row) for row in self.samples],
+            "sample_ms": self._sample_ms,
+            "due_ms": self.due_ms,
+            "noted": [used, sharing, dict(results)],
+            "changes": self.changes,
+            "changed_ms": self.changed_ms,
+        }
+
+    def restore(self, state: "State") -> None:
+        """Have what state() returned. The lists stay the same ones."""
+        self.readings[:] = [Reading(*row) for row in state["readings"]]
+        self.samples[:] = [tuple(row) for row in state["samples"]]
+        self._sample_ms, self.due_ms = state["sample_ms"], state["due_ms"]
+        used, sharing, results = state["noted"]
+        self._noted = used, sharing, results
+        self.changes, self.changed_ms = state["changes"], state["changed_ms"]
 
     def counters(self) -> dict[str, int]:
         """Return all counters: the policy's own, settings that it moves itself, frames used and saved."""

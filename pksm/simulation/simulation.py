@@ -1,11 +1,13 @@
 """A machine and the policy that merges its pages, in virtual time: clock, names, counters and operations together."""
 
+import copy
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
+from pksm.engine.state import sound_state
 from pksm.errors import UsageError
 from pksm.policies.nobody import Nobody
 from pksm.simulation.clock import Clock, check_ms
@@ -14,6 +16,7 @@ from pksm.simulation.observers import Observer, Reading, Record
 from pksm.simulation.operations import Event, perform
 
 if TYPE_CHECKING:
+    from pksm.engine.state import State
     from pksm.hosts.machine.mm import Mm
     from pksm.policies.base import Policy
 
@@ -61,6 +64,47 @@ class Simulation(Clock):
         self._settings_of_others = frozenset(settings_of_others)
         self.readings, self.samples = self._record.readings, self._record.samples
         self.processes, self.mappings = self.names.processes, self.names.mappings
+
+    def state(self) -> "State":
+        """Return all but machine and policy, as a State. UsageError if at() has put actions off: they can't be saved."""
+        if self._timed:
+            raise UsageError(
+                f"{len(self._timed)} actions are still to come (at): a simulation can't be saved with them"
+            )
+        return {
+            "now": self.now,
+            "wakes": self.wakes,
+            "wake_at": self._wake_at,
+            "is_idle": self._is_idle,
+            "end_ms": self._end_ms,
+            "settings_of_others": sorted(self._settings_of_others),
+            "record": self._record.state(),
+            "names": self.names.state(),
+        }
+
+    @classmethod
+    def resume(cls, machine: Any, policy: "Policy | None", state: "State") -> Self:
+        """Return a simulation that goes on as the one that returned this state; machine and policy: as they were then.
+
+        It has no observers, and holds no interrupts back.
+        """
+        with sound_state("Simulation"):
+            self = cls(machine, policy, end_ms=state["end_ms"], settings_of_others=state["settings_of_others"])
+            self.now = machine.now = check_ms("now", state["now"])
+            self.wakes, self._wake_at, self._is_idle = state["wakes"], state["wake_at"], state["is_idle"]
+            self._record.restore(state["record"])
+            self.names.restore(state["names"], machine.mms)
+            return self
+
+    def snapshot(self) -> Self:
+        """Return a copy of all of it, machine and policy too, that goes on by itself. UsageError as of state."""
+        return copy.deepcopy(self)
+
+    def __copy__(self) -> NoReturn:
+        raise UsageError("a Simulation's copy would share its machine: take snapshot()")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _resumed, (type(self), self.machine, self.policy, self.state())
 
     # ---- counters and settings ----
 
@@ -128,3 +172,7 @@ class Simulation(Clock):
     def process(self, name: str) -> "Mm":
         """Return the Mm of a process by name. Raises UsageError if there is none."""
         return self.names.process(name)
+
+
+def _resumed(cls: type[Simulation], machine: Any, policy: "Policy", state: "State") -> Simulation:
+    return cls.resume(machine, policy, state)

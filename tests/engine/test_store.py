@@ -200,12 +200,26 @@ def test_a_check_finds_a_region_that_moved():
         store.check()
 
 
-def test_a_store_is_not_copied_with_the_addresses_it_holds():
+def test_a_store_s_copies_have_memory_of_their_own():
     store = Store(PAGE_SIZE)
-    store.add(numbered(3))
-    for duplicate in (pickle.dumps, copy.deepcopy, copy.copy):
-        with pytest.raises(TypeError, match="addresses"):
-            duplicate(store)
+    memory = numbered(3)
+    store.add(memory)
+    removed = store.add(numbered(70))
+    store.remove(removed)
+    store.add(numbered(0))
+    last = store.add(bytes(PAGE_SIZE))
+    with pytest.raises(TypeError, match="addresses"):
+        copy.copy(store)
+    for twin in (pickle.loads(pickle.dumps(store)), copy.deepcopy(store)):
+        twin.check()
+        assert twin.n_pages == store.n_pages
+        assert np.array_equal(twin.bytes_of([0, 1, 2, last]), store.bytes_of([0, 1, 2, last]))
+        with pytest.raises(PageError):
+            twin.bytes_of([removed])
+        assert twin.add(numbered(1)) == store.n_pages
+        twin.write([1], None)
+        assert memory[1].any(), "the first one's is not touched"
+        twin.check()
 
 
 def test_fewer_than_no_pages_are_not_allocated():

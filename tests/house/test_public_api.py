@@ -14,7 +14,18 @@ MODULES = {
         *("get_include", "get_sources", "catch_bus_errors"),
         *("PksmError", "UsageError", "UnsupportedError", "BusError"),
         # modules
-        *("bench", "checksums", "documents", "errors", "extents", "linux", "policies", "profiler", "protocols"),
+        *(
+            "bench",
+            "checkpoints",
+            "checksums",
+            "documents",
+            "errors",
+            "extents",
+            "linux",
+            "policies",
+            "profiler",
+            "protocols",
+        ),
         *("report", "scan", "simulation", "sources", "testing", "validation"),
     ],
     "pksm.scan": ["scan", "Settings", "Interrupts"],
@@ -32,6 +43,7 @@ MODULES = {
         *("Policy", "Daemon", "Settings", "setting", "Cost"),  # what policies of others are made of
     ],
     "pksm.protocols": ["PageHost", "MappingHost", "Policy", "Saved", "NO_FRAME", "ZERO_FRAME"],
+    "pksm.checkpoints": ["load", "save"],
     "pksm.checksums": ["names", "describe", "make", "register", "Plugin", "is_exact"],
     "pksm.bench": ["bench"],
     "pksm.profiler": ["profile"],

@@ -4,8 +4,13 @@ Per period, cost = ns to sum a page + futile compares a page x ns of one of them
 half as many; the cheaper is kept, and the strength holds when neither is better by a twentieth.
 """
 
+from typing import Self
+
+import numpy as np
+
 from pksm.arrays import IdsLike
 from pksm.engine import native
+from pksm.engine.state import State, column, number
 
 BETTER = 0.95  # of the cost so far: what a change must come below to be kept
 
@@ -25,6 +30,26 @@ class Adaptive(native.Checksum):
         self._settled = strength  # the best so far; another strength is on trial
         self._held_at: float | None = None  # its cost when the last round of trials ended
         self.set_strength(strength)
+
+    def state(self) -> State:
+        """Return what it has learned, as a State."""
+        return {
+            "words": self.words,
+            "strength": self.strength,
+            "tried": [[strength, float(cost)] for strength, cost in self._costs.items()],
+            "settled": self._settled,
+            "held_at": self._held_at,
+        }
+
+    @classmethod
+    def restored(cls, state: State) -> Self:
+        """Return one that has learned what state() returned."""
+        words = column(state["words"], np.uint32)
+        self = cls(words, number(state["strength"], 1, len(words)))
+        self._costs = {number(strength, 1, len(words)): float(cost) for strength, cost in state["tried"]}
+        self._settled = number(state["settled"], 1, len(words))
+        self._held_at = None if state["held_at"] is None else float(state["held_at"])
+        return self
 
     @property
     def strength(self) -> int:

@@ -83,6 +83,7 @@ class Frames:
         copied = state["memory"]
         self.__dict__.update(state)
         self.store = Store(copied.shape[1])
+        assert len(copied) == self.n, "a frame has no bytes"
         _, self.memory = self.store.allocate(self.n)
         self.memory[:] = copied
 

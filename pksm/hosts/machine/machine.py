@@ -97,21 +97,19 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
 
         A policy attached to the copy is told of all its pages, in order of frame number. Machines can be pickled too.
         """
-        return copy.deepcopy(self)
+        twin = copy.deepcopy(self)
+        twin.merge_waits = Waits()
+        return twin
 
     def __copy__(self) -> NoReturn:
         raise UsageError("a Machine's copy would share half of it: take snapshot()")
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return object.__reduce_ex__(self, protocol)
-
     def __getstate__(self) -> dict[str, Any]:
-        own = {name: value for name, value in self.__dict__.items() if name != "_in_use"}
-        return own | {"policy": _NoPolicy(), "watch": None, "store": None, "merge_waits": Waits(), "_is_copy": True}
+        return super().__getstate__() | {"policy": None, "watch": None, "store": None, "_is_copy": True}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.store = self.frames.store
+        self.store, self.policy = self.frames.store, _NoPolicy()
 
     @property
     def now(self) -> int:

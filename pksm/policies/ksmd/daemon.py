@@ -7,7 +7,7 @@ counted until ksmd comes by.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,9 +18,11 @@ from pksm.engine.cost import Cost
 from pksm.engine.exclusive import exclusive
 from pksm.engine.searching import would_share
 from pksm.engine.settle import Rules, Settled, Verdict
+from pksm.engine.state import State, sound_state
 from pksm.engine.store import pages_given
 from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
+from pksm.policies.ksmd import saved
 from pksm.policies.ksmd.advisor import Advisor
 from pksm.policies.ksmd.counters import ITEM_BYTES, MM_SLOT_BYTES, STABLE_NODE_BYTES
 from pksm.policies.ksmd.items import Mappings
@@ -59,6 +61,7 @@ class Ksmd(Daemon):
         self._host = host
         self.share_use(host)
         self._tunables = tunables or preset(SPEC.default)
+        self._made_of = None if checksum else (self._tunables.checksum, 0)
         self._checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size)
         self._known = None  # sums computed before a visit, by a checksum that C can't call
         if not isinstance(self._checksum, native.Function):
@@ -186,6 +189,27 @@ class Ksmd(Daemon):
         old, new = native.ids_array(old), native.ids_array(new)
         self._host.store.check_pages(np.concatenate((old, new)))
         self.items.rename(old, new)
+
+    @exclusive
+    def state(self) -> State:
+        """Return all that it knows, but for its host's memory: dicts of arrays, numbers and words; see Pksmd.state."""
+        self._require_asleep()
+        return saved.state_of(self)
+
+    @classmethod
+    def resume(cls, host: MappingHost, state: State, *, checksum: native.AnyChecksum | None = None) -> Self:
+        """Return a Ksmd that goes on, call for call, as the one that returned this state would have.
+
+        Args:
+            host: in the state that it was in then, and attached to nobody else.
+            state: as state() returned it, in this or another process.
+            checksum: the one that it had, if that is neither pksm's nor registered.
+
+        Raises:
+            UsageError: the state is not sound, or that of another policy or host.
+        """
+        with sound_state("Ksmd"):
+            return saved.resumed(cls, host, state, checksum)
 
     @exclusive
     def would_share(self, contents: Contents) -> BoolArray:

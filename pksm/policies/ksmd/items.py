@@ -4,6 +4,7 @@ A list has leaves of 512 entries, as page tables have, so that a batch touches o
 the memory. Stable nodes and chains are items too, from a stack of spare ids: no mapping is theirs.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pksm.engine import native
 from pksm.engine.items import ItemTable
 from pksm.engine.memory import grown
 from pksm.engine.native.ksm import KsmView
+from pksm.engine.state import State, below, column, number
 
 LEAF, SHIFT = 512, 9
 LIMIT = 1 << 52  # virtual page numbers end here
@@ -207,6 +209,62 @@ class Mappings(ItemTable):
         self._numbers[mm], self._places[mm] = self._numbers[mm][kept], self._places[mm][kept]
         if not len(self._numbers[mm]):
             del self._numbers[mm], self._places[mm]
+
+    def state(self) -> State:
+        """Return all there is, as a State."""
+        numbers, places = list(self._numbers.values()), list(self._places.values())
+        return super().state() | {
+            "node_of_page": self._node_of_page.copy(),
+            "spare": self._spare.copy(),
+            "counts": self._counts.copy(),
+            "n_stable_ids": self._n_stable_ids,
+            "mms": list(self._numbers),
+            "leaves_of_mms": [len(part) for part in numbers],
+            "numbers": np.concatenate([_NO_LEAVES, *numbers]),
+            "places": np.concatenate([_NO_LEAVES, *places]),
+            "leaves": self._leaves.reshape(-1).copy(),
+            "free_leaves": np.array(self._free_leaves, np.int64),
+        }
+
+    def restore(self, state: State, n_pages: int = 1 << 32) -> None:
+        """Be what state() returned. AssertionError for what C could not be given."""
+        super().restore(state)
+        top = self._top
+        self._node_of_page = below(column(state["node_of_page"], np.uint32), top).copy()
+        self._spare = below(column(state["spare"], np.uint32), top).copy()
+        self._counts = column(state["counts"], native.KSM_COUNTS).copy()
+        self._n_stable_ids = number(state["n_stable_ids"])
+        assert len(self._counts) == 1 and self.n_spare <= len(self._spare) == self._n_stable_ids <= top
+        self._leaves = below(column(state["leaves"], np.uint32), top).reshape(-1, LEAF).copy()
+        free = column(state["free_leaves"], np.int64)
+        numbers, places = column(state["numbers"], np.int64), column(state["places"], np.int64)
+        ends = np.cumsum([0, *(number(n, 1) for n in state["leaves_of_mms"])])
+        rows = np.concatenate((free, places))
+        assert np.array_equal(np.sort(rows), np.arange(len(self._leaves))), "a leaf is lost, or used twice"
+        assert ends[-1] == len(numbers) == len(places) and len(ends) == len(state["mms"]) + 1
+        self._free_leaves = free.tolist()
+        spans = [slice(start, end) for start, end in itertools.pairwise(ends.tolist())]
+        mms = [number(mm) for mm in state["mms"]]
+        self._numbers = {mm: numbers[span].copy() for mm, span in zip(mms, spans, strict=True)}
+        self._places = {mm: places[span].copy() for mm, span in zip(mms, spans, strict=True)}
+        self._ksm = None
+        below(self.page[:top], max(n_pages, 1))
+        self._check_links(top)
+
+    def _check_links(self, top: int) -> None:
+        """Raise AssertionError unless links lead to items, and the duplicates of each chain are a list with an end."""
+        following, flags = self._columns["next"][:top], self.flags[:top]
+        below(following, top)
+        below(self.link[:top], top)
+        used = following[following != 0]
+        chains = np.flatnonzero(flags & native.CHAIN).astype(np.uint32)
+        assert len(np.unique(used)) == len(used) and not np.isin(chains, used).any(), "a chain has no end"
+        met = native.collect(np.ascontiguousarray(following), following[chains])
+        assert np.array_equal(np.sort(met), np.flatnonzero(flags & native.DUP)), "a duplicate is on no chain"
+        assert len(met) == len(used), "items follow each other that are on no chain"
+        is_first = np.zeros(top, bool)
+        is_first[following[chains]] = True
+        assert not len(met) or (self.link[met] == chains[np.cumsum(is_first[met]) - 1]).all(), "a chain is another's"
 
     def check(self) -> None:
         """Raise TreeError or AssertionError unless trees, lists, stable nodes and counts agree."""

@@ -6,6 +6,7 @@ items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life
 
 from collections.abc import Callable
 from functools import partial
+from typing import Self
 
 import numpy as np
 
@@ -17,11 +18,12 @@ from pksm.engine.exclusive import exclusive
 from pksm.engine.queues import PLACES, IdQueue, IdQueues
 from pksm.engine.searching import would_share
 from pksm.engine.settle import Rules, Settled, Verdict, class_of, settle
+from pksm.engine.state import State, sound_state
 from pksm.engine.store import pages_given
 from pksm.engine.summing import Summing
 from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
-from pksm.policies.pksmd import on_search, published
+from pksm.policies.pksmd import on_search, published, saved
 from pksm.policies.pksmd.counters import RMAP_ITEM_BYTES, STABLE_NODE_ANON_BYTES
 from pksm.policies.pksmd.items import Items
 from pksm.policies.pksmd.merging import Merging, in_order
@@ -73,6 +75,7 @@ class Pksmd(Daemon):
         self._faults = self._tunables.faults
         self._may_have_lost = False  # items, to a fault it has or had
         self.cost = Cost()
+        self._made_of = None if checksum else (self._tunables.checksum, seed)
         checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size, seed)
         self._summing = Summing(checksum, host.store, self.cost, threads)
         self.items = Items()
@@ -238,6 +241,40 @@ class Pksmd(Daemon):
         self._fruitless = 0
 
     # ---- what others ask ----
+
+    @exclusive
+    def state(self) -> State:
+        """Return all that it knows, but for its host's memory and `observe`: dicts of arrays, numbers and words.
+
+        With a copy of the host's state it is a checkpoint: resume goes on from there. UsageError while it is awake.
+        """
+        self._require_asleep()
+        return saved.state_of(self)
+
+    @classmethod
+    def resume(
+        cls,
+        host: PageHost,
+        state: State,
+        *,
+        checksum: native.AnyChecksum | None = None,
+        threads: int | None = None,
+        observe: Callable[[Settled], object] | None = None,
+    ) -> Self:
+        """Return a Pksmd that goes on, call for call, as the one that returned this state would have.
+
+        Args:
+            host: in the state that it was in then, and attached to nobody else.
+            state: as state() returned it, in this or another process.
+            checksum: the one that it had, if that is neither pksm's nor registered.
+            threads: that sum pages; None for as many as it had.
+            observe: as of a new one.
+
+        Raises:
+            UsageError: the state is not sound, or that of another policy or host.
+        """
+        with sound_state("Pksmd"):
+            return saved.resumed(cls, host, state, checksum, threads, observe)
 
     @exclusive
     def would_share(self, contents: Contents) -> BoolArray:
@@ -457,7 +494,10 @@ class Pksmd(Daemon):
         ids = self.items.tracked() if not self._may_have_lost else _NONE
         classes = class_of(self._host.classes, self.items.page[ids])
         self._lists.check(self.items, ids[classes != native.BUSY_PAGE])  # a busy one may be merged, and not yet free
-        assert (self.items.flags[self._update.ids()] & _IN_ITS_TREE).all()  # a hang leaves the dead where they were
+        listed = self._update.ids()  # a hang leaves the dead where they were
+        treeless = listed[(self.items.flags[listed] & _IN_ITS_TREE) == 0]
+        merged = class_of(self._host.classes, self.items.page[treeless]) == native.BUSY_PAGE  # and not yet free
+        assert merged.all(), "an item on the update list is in no tree"
         ids = native.tree_items(self.items.table, native.UNSTABLE)
         alone = self.items.where(ids, native.CHECKSUM_LIST | native.DELLIST, 0)
         assert not len(alone) or self._tunables.update == "on-search", "an unstable item is not on the update list"

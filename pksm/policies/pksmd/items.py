@@ -6,6 +6,7 @@ from pksm.arrays import Ids, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.items import ItemTable
 from pksm.engine.memory import grown
+from pksm.engine.state import State, below, column
 from pksm.errors import ItemError
 
 _COLUMNS = {"list_stamp": np.uint32, "del_stamp": np.uint32}
@@ -80,6 +81,19 @@ class Items(ItemTable):
     def tracked(self) -> Pages:
         """Return the items of all pages that have one, in order of page number: uint32."""
         return self._item_of_page[self._item_of_page != 0]
+
+    def state(self) -> State:
+        """Return all there is, but for the stamps of lists."""
+        used = np.flatnonzero(self._item_of_page)
+        item_of_page = self._item_of_page[: int(used[-1]) + 1 if len(used) else 0].copy()
+        stamps = {name: np.zeros(self._top, np.uint32) for name in _COLUMNS}
+        return super().state() | {"columns": stamps, "item_of_page": item_of_page}
+
+    def restore(self, state: State) -> None:
+        """Be what state() returned, without a place on any list."""
+        super().restore(state)
+        self._item_of_page = below(column(state["item_of_page"], np.uint32), self._top).copy()
+        self._items_of_pages = None
 
     def reserve(self, n: int) -> None:
         """Make room for n items in all, so that growing by steps doesn't copy."""

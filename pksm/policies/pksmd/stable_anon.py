@@ -13,6 +13,7 @@ from pksm.arrays import BoolArray, Ids, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.memory import grown
 from pksm.engine.queues import IdQueues
+from pksm.engine.state import State, column
 from pksm.policies.pksmd.items import Items
 
 
@@ -68,6 +69,22 @@ class StableAnon:
         oldest_first = np.flatnonzero(kept)[::-1]
         self.append(items, ids[owner[oldest_first]], anon_vmas[oldest_first])
         return anon_vmas[~kept]
+
+    def state(self, items: Items) -> State:
+        """Return all records, as a State: each item's, oldest first."""
+        ids = np.flatnonzero(items.link).astype(np.uint32)
+        heads = items.link[ids]
+        records = native.collect(self._next, heads)
+        is_head = np.zeros(len(self._next), bool)
+        is_head[heads] = True
+        owners = ids[np.cumsum(is_head[records]) - 1] if len(records) else ids
+        return {"items": owners[::-1].copy(), "anon_vmas": self._anon_vma[records][::-1].copy()}
+
+    def restore(self, items: Items, state: State) -> None:
+        """Have the records that state() returned, in place of all others."""
+        self.__init__()  # type: ignore[misc]
+        items.link[:] = 0
+        self.append(items, column(state["items"], np.uint32), column(state["anon_vmas"], np.uint32))
 
     def of(self, items: Items, item_id: int) -> U32Array:
         """Return the anon_vmas of one item's sharers, newest first."""
