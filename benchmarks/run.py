@@ -58,7 +58,7 @@ def main(argv):
     except KeyboardInterrupt:
         return 130
     print(table(document), end="")
-    print(f"\nstored in {path}; for the README: python ci/make_tables.py {path}")
+    print(f"\nstored in {path}; for the documentation: python ci/make_tables.py {path}")
     return 0
 
 

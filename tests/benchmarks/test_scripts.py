@@ -73,7 +73,7 @@ def test_readme_gets_the_figures_of_the_result(script, result, tmp_path, capsys)
     readme = tmp_path / "README.md"
     before, after = "# Title\n\ntext | text\n", "\n\nmore text\n"
     readme.write_text(f"{before}<!-- bench:begin -->\nold figures\n<!-- bench:end -->{after}")
-    arguments = [str(result), "--readme", str(readme)]
+    arguments = [str(result), "--page", str(readme)]
     assert make_tables.main([*arguments, "--check"]) == 1
     assert "old figures" in readme.read_text()
     assert make_tables.main(arguments) == 0
@@ -96,15 +96,31 @@ def test_readme_gets_the_figures_of_the_result(script, result, tmp_path, capsys)
 
 
 @pytest.mark.parametrize("kind", ["bench", "against"])
-def test_readme_of_the_project_shows_a_stored_result(script, kind):
+def test_the_page_about_speed_shows_a_stored_result(script, kind):
     make_tables = script("make_tables")
-    readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
+    readme = make_tables.SPEED.read_text(encoding="utf-8")
     begin, end = (mark.format(kind) for mark in (make_tables.BEGIN, make_tables.END))
     shown = readme.partition(begin)[2].partition(end)[0].strip()
     stored = [json.loads(path.read_text(encoding="utf-8")) for path in (BENCHMARKS / "results").glob("*.json")]
     results = [document for document in stored if document.get("schema") == "pksm.bench/1"]
     tables = [make_tables.table(document) for document in results if make_tables.kind(document) == kind]
     assert shown in tables, "make the table anew: python ci/make_tables.py RESULT"
+
+
+def test_the_readme_of_the_project_sums_up_stored_results(script):
+    results = BENCHMARKS / "results"
+    stored = [str(results / "1048576.json"), str(results / "against-kernel.json")]
+    assert script("make_tables").main([*stored, "--check"]) == 0, "python ci/make_tables.py " + " ".join(stored)
+    readme = script("make_tables").README.read_text(encoding="utf-8")
+    for name, engine, in_words in (
+        ("1048576", "read", "reading it once"),
+        ("1048576", "pksmd", "pksmd, from birth"),
+        ("against-kernel", "kernel's ksmd", "the running kernel's ksmd"),
+    ):
+        rows = json.loads((results / f"{name}.json").read_text())["rows"]
+        [row] = [row for row in rows if (row["load"], row["engine"]) == ("f", engine)]
+        [line] = [line for line in readme.splitlines() if line.startswith(f"| {in_words}")]
+        assert f"| {row['ns_per_page']:,.0f} |" in line
 
 
 def test_readme_gets_the_kernel_s_figures(script):
@@ -116,8 +132,9 @@ def test_readme_gets_the_kernel_s_figures(script):
     ]
     machine = {"cpu": "a processor", "cpu_level": "avx2", "kernel": "6.18"}
     document = {"schema": "pksm.bench/1", "against": "", "machine": machine, "repeats": 5, "rows": rows}
-    head, _, titles, _, *lines = script("make_tables").table(document).splitlines()
-    assert "`pksm bench --against kernel --load b --load f --pages 64 --repeats 5`" in head and "a processor" in head
+    head, _, rest = script("make_tables").table(document).partition("\n\n")
+    titles, _, *lines = rest.splitlines()
+    assert "`pksm bench --against kernel --load b,f --pages 64 --repeats 5`" in head and "a processor" in head
     assert titles.split("|")[2:4] == [" b ", " f "]
     assert lines[0] == "| the kernel's ksmd, first scan | 1,000 | 500 |"
     assert lines[2] == "| both | 333 | 167 |"
@@ -130,12 +147,12 @@ def test_readme_without_a_place_is_left_alone(script, result, tmp_path, capsys):
     marks = ("<!-- bench:begin -->", "<!-- bench:end -->")
     for text in ("", marks[0], marks[1] + marks[0], "".join(marks) * 2):
         readme.write_text(text)
-        assert make_tables.main([str(result), "--readme", str(readme)]) == 1
+        assert make_tables.main([str(result), "--page", str(readme)]) == 1
         assert readme.read_text() == text
         assert "no place for the table" in capsys.readouterr().err
     other = tmp_path / "other.json"
     other.write_text('{"schema": "pksm.scan/1"}')
-    assert make_tables.main([str(other), "--readme", str(readme)]) == 1
+    assert make_tables.main([str(other), "--page", str(readme)]) == 1
     assert "no result of benchmarks/run.py or pksm bench" in capsys.readouterr().err
 
 

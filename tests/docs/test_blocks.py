@@ -1,11 +1,14 @@
 """Every command and every snippet of the tutorials and guides does what its page shows."""
 
+import re
+
 import pytest
 
 from support import ROOT
 from support.doc_blocks import KERNEL, SKIP, blocks_of, in_a_process, matches, run_page
 
 PAGES = sorted([*ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("docs/howto/*.md"), ROOT / "docs" / "index.md"])
+PAGES.append(ROOT / "README.md")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -16,7 +19,7 @@ def test_a_page_shows_what_its_blocks_print(page, tmp_path):
 
 def test_every_block_is_run_or_has_a_reason():
     known = ("", "console", "python", "text", "json", "c", "{toctree}")
-    for path in ROOT.glob("docs/**/*.md"):
+    for path in (*ROOT.glob("docs/**/*.md"), ROOT / "README.md"):
         for block in blocks_of(path.read_text(encoding="utf-8")):
             where = f"{path.relative_to(ROOT)}:{block.line}"
             assert block.language in known or block.language.startswith(("{code-block}", "{include}")), where
@@ -68,3 +71,13 @@ def test_a_page_that_is_wrong_fails(tmp_path, monkeypatch):
         "```{code-block} python\n:caption: a.py\n\nprint(3)\n```\n\n```console\n$ python a.py\n3\n```\n"
     )
     run_page(tmp_path / "page.md")
+
+
+def test_the_readme_is_short():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 100 and max(map(len, lines)) <= 120
+
+
+def test_what_the_readme_links_to_is_there():
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(links) > 5 and not [link for link in links if "://" not in link and not (ROOT / link).exists()]
