@@ -1,4 +1,4 @@
-"""The command pksm, and python -m pksm: Ctrl-C is one line here from the start, while modules are loaded, too."""
+"""The command pksm, and python -m pksm: one line from the start, while modules are loaded, too."""
 
 import sys
 
@@ -12,6 +12,10 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("pksm: interrupted\n")
         return 130
+    except (ImportError, MemoryError, OSError) as error:
+        reason = " ".join(str(error).split()) or "out of memory"
+        sys.stderr.write(f"pksm: a part of it could not be loaded: {reason}\n")
+        return 1
 
 
 if __name__ == "__main__":

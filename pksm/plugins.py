@@ -10,11 +10,16 @@ Thing = TypeVar("Thing")
 def load(group: str, check: Callable[[str, Any], Thing]) -> dict[str, Thing]:
     """Return {name: what check(name, loaded object) returns} of the entry points of a group that work, by name.
 
-    Whatever loading or checking one raises becomes a warning, and it is left out.
+    Whatever loading or checking one raises becomes a warning, and it is left out; so are all of them where the system
+    refuses to say which there are.
     """
     from importlib.metadata import entry_points
 
-    points = sorted(entry_points(group=group), key=lambda point: point.name)
+    try:
+        points = sorted(entry_points(group=group), key=lambda point: point.name)
+    except (OSError, RuntimeError) as error:
+        warnings.warn(f"plug-ins of {group} could not be looked for: {reason(error)}", stacklevel=2)
+        return {}
     found = {
         point.name: guarded(group, point.name, lambda point=point: check(point.name, point.load())) for point in points
     }

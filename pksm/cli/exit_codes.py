@@ -15,6 +15,7 @@ MEANINGS = {
     "77": "not supported on this machine",
     "129": "ended by SIGHUP",
     "130": "interrupted (SIGINT)",
+    "131": "ended by SIGQUIT",
     "141": "the reader of the output has gone",
     "143": "ended by SIGTERM",
 }

@@ -8,7 +8,7 @@ from types import FrameType
 
 from pksm.cli.exit_codes import INTERRUPTED
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Ended(KeyboardInterrupt):
@@ -34,7 +34,7 @@ class Ended(KeyboardInterrupt):
 
 
 class HeldInterrupts:
-    """Raises Ended on SIGINT, SIGTERM and SIGHUP: at once, or at the end of the step that is held.
+    """Raises Ended on SIGINT, SIGTERM, SIGHUP and SIGQUIT: at once, or at the end of the step that is held.
 
     `last`: the Ended that was raised last, None if there was none.
     """

@@ -3,10 +3,13 @@
 import os
 import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from pksm import plugins
 from pksm.cli import commands, exit_codes, output
 from pksm.cli.interrupts import Ended, HeldInterrupts
 from pksm.cli.options import named_as_typed
@@ -21,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_streams()
     interrupts = HeldInterrupts()
     try:
-        with warnings.catch_warnings(), interrupts.installed():
+        with warnings.catch_warnings(), interrupts.installed(), _shortages_on_one_line():
             warnings.showwarning = _remark
             code = _run(sys.argv[1:] if argv is None else list(argv), interrupts)
             return interrupts.last.exit_code if code == exit_codes.INTERRUPTED and interrupts.last else code
@@ -34,8 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         what = f" ({error})" if str(error) else ""
         output.remark(f"out of memory{what}: take less at a time, or run where more is available")
         return PksmError.exit_code
+    except SystemError as error:  # what C code says that got no memory and overlooked it
+        output.remark(f"out of memory, or a library is at fault ({error}): take less at a time")
+        return PksmError.exit_code
     except BrokenPipeError:
         return exit_codes.CLOSED_PIPE
+    except OSError as error:  # where no other words were found for it
+        where = f"{error.filename}: " if error.filename is not None else ""
+        output.remark(f"{where}the system refuses: {error.strerror or error}")
+        return PksmError.exit_code
     except KeyboardInterrupt:
         ended = interrupts.last or Ended(signal.SIGINT)
         output.remark("interrupted" if ended.number == signal.SIGINT else f"interrupted by {ended.name}")
@@ -59,6 +69,25 @@ def _open_standard_streams() -> None:
 def _remark(message: object, *where: object, **more: object) -> None:
     """Show a warning of Python's as one line of ours."""
     output.remark(message)
+
+
+@contextmanager
+def _shortages_on_one_line() -> Iterator[None]:
+    """Make one line of what the system refuses where nobody can catch it: in a thread, or at the end of an object."""
+    unraisable, in_thread = sys.unraisablehook, threading.excepthook
+
+    def hook(event: Any, otherwise: Callable[[Any], object]) -> None:
+        if isinstance(event.exc_value, MemoryError | OSError) or event.exc_type is MemoryError:
+            output.remark(f"passed over: {plugins.reason(event.exc_value or MemoryError())}")
+        else:
+            otherwise(event)
+
+    sys.unraisablehook = lambda event: hook(event, unraisable)
+    threading.excepthook = lambda event: hook(event, in_thread)
+    try:
+        yield
+    finally:
+        sys.unraisablehook, threading.excepthook = unraisable, in_thread
 
 
 def _run(argv: list[str], interrupts: HeldInterrupts) -> int:

@@ -54,7 +54,8 @@ def new_file(path: str, holds: str, is_ours: Callable[[bytes], bool], mode: int 
             folder = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             stack.callback(os.close, folder)
             descriptor, name = stack.enter_context(_unnamed(folder, mode))
-            file = stack.enter_context(open(descriptor, "w+b", closefd=False))
+            file = open(descriptor, "w+b", closefd=False)  # noqa: SIM115 (_drop closes it)
+            stack.callback(_drop, file)
         new = NewFile(path, file)
         yield new
         if new.written:
@@ -69,6 +70,12 @@ def _named(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise PksmError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _drop(file: BinaryIO) -> None:
+    """Close a file that was flushed, if it is of any use; what else it holds can't be written."""
+    with suppress(OSError):
+        file.close()
 
 
 def _refuse_others(path: str, holds: str, is_ours: Callable[[bytes], bool]) -> None:

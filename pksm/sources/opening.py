@@ -129,9 +129,15 @@ def _set_aside(spare: ExitStack) -> None:
 
 
 def as_error_of(name: str, error: Exception) -> PksmError:
-    """Return an error as one of PksmError: what else a source raises is a fault of its reader, named with its class."""
+    """Return an error as one of PksmError.
+
+    What the system refuses has its own words for it; what else a source raises is a fault of its reader, named with
+    its class.
+    """
     if isinstance(error, PksmError):
         return error
+    if isinstance(error, OSError) and error.strerror:
+        return PksmError(f"{name}: cannot be read: {error.strerror}")
     wrapped = PksmError(f"{name}: its reader failed with {plugins.reason(error)}")
     wrapped.__cause__ = error
     return wrapped

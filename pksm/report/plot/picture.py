@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from pksm.errors import UsageError
+from pksm import plugins
+from pksm.errors import PksmError, UsageError
 from pksm.report.plot.endings import FORMS
 from pksm.report.plot.facts import metadata
 from pksm.report.plot.style import applied, library
@@ -33,6 +34,7 @@ def picture(document: Mapping[str, Any], form: str = "svg") -> bytes:
     Raises:
         UsageError: a schema without a picture, or an unknown form.
         UnsupportedError: matplotlib is not installed.
+        PksmError: it fails, as it does in odd ways where it gets no memory or can't read its fonts.
     """
     if form not in FORMS:
         raise UsageError(f"unknown form {form!r}: choose from {', '.join(FORMS)}", "form")
@@ -41,8 +43,11 @@ def picture(document: Mapping[str, Any], form: str = "svg") -> bytes:
     file = io.BytesIO()
     with applied(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as that the font lacks a letter of a name
-        figure = module.draw(document)
-        figure.savefig(file, format=form, metadata=metadata(document, module.caption(document), form))
+        try:
+            figure = module.draw(document)
+            figure.savefig(file, format=form, metadata=metadata(document, module.caption(document), form))
+        except (RuntimeError, SystemError) as error:
+            raise PksmError(f"the picture could not be drawn: {plugins.reason(error)}") from error
     return file.getvalue()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pksm.arrays import U64Array
 from pksm.engine.checksums import strategies
-from pksm.errors import UsageError
+from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import Machine
 from pksm.hosts.machine.frames import KSM
 from pksm.hosts.machine.page_tables import LIMIT, maps_frame, value_of
@@ -142,7 +142,10 @@ def play(name: str, chosen: Tunables, size: int | None = None, sampled: list[int
 def recorded() -> list[dict[str, Any]]:
     """Return the recorded lines as dicts, those of the boots themselves left out."""
     with resources.files("pksm.validation.recorded").joinpath("pksm-truth.jsonl").open(encoding="utf-8") as file:
-        lines = [json.loads(line) for line in file]
+        try:
+            lines = [json.loads(line) for line in file]
+        except ValueError:
+            raise PksmError(f"{file.name}: is damaged; install pksm again") from None
     return [line for line in lines if line["w"] != "boot"]
 
 
