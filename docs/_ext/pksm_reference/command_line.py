@@ -1,72 +1,69 @@
-"""Every verb, from what its parser knows."""
+"""Every verb, from what its parser and its description know."""
 
 import argparse
 import itertools
 from typing import Any
 
-from pksm.cli import exit_codes
-from pksm.cli.main import COMMANDS
+from pksm.cli import commands, exit_codes, help, options
 from pksm.simulation.workloads import WORKLOADS
 from pksm_reference import markdown
 
-
-def parsers() -> dict[str, tuple[argparse.ArgumentParser, Any]]:
-    """Return {verb: (parser, module)} of the verbs that the command line shows."""
-    made = {}
-    for verb, module in COMMANDS.items():
-        if module.HELP:
-            parser = argparse.ArgumentParser(f"pksm {verb}", usage=module.USAGE, description=module.DESCRIPTION)
-            module.add_arguments(parser)
-            made[verb] = parser, module
-    return made
+LISTED_ELSEWHERE = {"workloads:": "[Workloads](workloads.md)", "loads:": "[Workloads](workloads.md)"}
 
 
 def page() -> str:
     """Return a table of the verbs, a section for each of them, and the exit codes."""
-    made = parsers()
-    verbs = markdown.table(
+    verbs = dict(commands.every())
+    index = markdown.table(
         ("verb", "what it does"),
-        [(f"[`pksm {verb}`](#pksm-{verb})", markdown.text(module.HELP)) for verb, (_, module) in made.items()],
+        [(f"[`pksm {name}`](#{anchor(name)})", markdown.text(verb.HELP)) for name, verb in verbs.items()],
     )
-    sections = [_verb(verb, parser, module) for verb, (parser, module) in made.items()]
-    return markdown.join(verbs, *sections, "## Exit codes", _exit_codes())
+    sections = [_verb(name, verb) for name, verb in verbs.items()]
+    codes = markdown.table(
+        ("code", "meaning"), [(markdown.text(code), markdown.text(text)) for code, text in exit_codes.MEANINGS.items()]
+    )
+    return markdown.join(index, *sections, "## Exit codes", codes)
 
 
-def _verb(verb: str, parser: argparse.ArgumentParser, module: Any) -> str:
-    about, _, rest = module.DESCRIPTION.partition("\n")
-    parts = [f"(pksm-{verb})=\n## pksm {verb}", markdown.block(module.USAGE), markdown.text(about)]
-    for paragraph in rest.strip("\n").split("\n\n"):
-        preformatted = any(line.startswith("  ") for line in paragraph.splitlines())
-        parts.append(_preformatted(paragraph) if preformatted else markdown.text(paragraph))
+def anchor(verb: str) -> str:
+    """Return the anchor of a verb's section."""
+    return f"pksm-{verb.replace(' ', '-')}"
+
+
+def _verb(name: str, verb: Any) -> str:
+    text, examples = help.split(verb.DESCRIPTION)
+    parser = commands.parser(name, verb)
+    parts = [f"({anchor(name)})=\n## pksm {name}", markdown.block(parser.usage or ""), _blocks(text)]
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if action.dest != "help"]
         if actions:
             title = (group.title or "").removesuffix(":")
-            parts += [f"### {title[0].upper()}{title[1:]}", "\n\n".join(map(_argument, actions))]
+            parts += [f"### {title[0].upper()}{title[1:]}", *map(_argument, actions)]
+    return markdown.join(*parts, _blocks(examples))
+
+
+def _blocks(text: str) -> str:
+    """Return the blocks of a description: paragraphs, and lists of names; examples are shown as they are typed."""
+    parts = []
+    for block in help.blocks(text):
+        if not block.title:
+            parts.append(markdown.text(block.rows[0][1]))
+        elif block.title in LISTED_ELSEWHERE:
+            parts.append(f"{LISTED_ELSEWHERE[block.title]} lists the names.")
+        else:
+            shown = markdown.code if block.title in help.EXAMPLES else markdown.text
+            title = block.title[0].upper() + block.title[1:]
+            parts.append(
+                "\n".join([title, "", *(f"* {shown(name)}: {markdown.text(text)}" for name, text in block.rows)])
+            )
     return markdown.join(*parts)
 
 
-def _preformatted(paragraph: str) -> str:
-    """Return a list of names or of examples: those that are lists elsewhere in the site are only named."""
-    head, _, lines = paragraph.partition("\n")
-    if head == "workloads:" and "fork-family" in lines:
-        return "The workloads by name are listed in [Workloads](workloads.md)."
-    return markdown.join(f"{head[0].upper()}{head[1:]}", markdown.block(lines))
-
-
 def _argument(action: argparse.Action) -> str:
-    value = action.metavar or action.dest.upper()
-    shown = value if isinstance(value, str) else " ".join(value)
-    names = [name if action.nargs == 0 else f"{name} {shown}" for name in action.option_strings] or [shown]
-    text = (action.help or "") % {"default": action.default, "prog": "pksm"}
-    choices = f" One of {', '.join(map(markdown.code, map(str, action.choices)))}." if action.choices else ""
-    text = markdown.text(text[:1].upper() + text[1:])
-    stop = "" if text.endswith(".") or not text else "."
-    return f"{', '.join(map(markdown.code, names))}\n: {text}{stop}{choices}"
-
-
-def _exit_codes() -> str:
-    return markdown.text(exit_codes.ABOUT[:1].upper() + exit_codes.ABOUT[1:] + ".")
+    value = options.placeholder(action)
+    names = [name if action.nargs == 0 else f"{name} {value}" for name in action.option_strings] or [value]
+    text = markdown.text(options.help_of(action))
+    return f"{', '.join(map(markdown.code, names))}\n: {text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
 def workloads() -> str:
@@ -75,8 +72,7 @@ def workloads() -> str:
     rows = ((name, text, text.startswith("Recorded in kernels: ")) for name, text in WORKLOADS.items())
     for recorded, group in itertools.groupby(rows, lambda row: row[2]):
         title = "## Recorded in booted kernels" if recorded else "## Made from a seed"
-        cells = [
-            (markdown.code(name), markdown.text(text.removeprefix("Recorded in kernels: "))) for name, text, _ in group
-        ]
+        words = [(name, text.removeprefix("Recorded in kernels: ")) for name, text, _ in group]
+        cells = [(markdown.code(name), markdown.text(text)) for name, text in words]
         parts += [title, markdown.table(("workload", "its memory"), cells)]
     return markdown.join(*parts)
