@@ -7,11 +7,15 @@ import pytest
 from support import ROOT
 from support.doc_blocks import KERNEL, SKIP, blocks_of, in_a_process, matches, run_page
 
-PAGES = sorted([*ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("docs/howto/*.md"), ROOT / "docs" / "index.md"])
-PAGES.append(ROOT / "README.md")
+RUN = ("console", "python")
+PAGES = [
+    path
+    for path in sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
+    if any(block.language in RUN for block in blocks_of(path.read_text(encoding="utf-8"))) and path.stem != "style"
+]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_shows_what_its_blocks_print(page, tmp_path):
     wrong = in_a_process(page, tmp_path)
     assert not wrong, wrong
