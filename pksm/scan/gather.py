@@ -109,6 +109,7 @@ def gather(
         _gather_one(source, intake, gathered, page_size, progress, interrupts)
         if interrupts.seen:
             break
+    intake.close()
     gathered.failed = _one_shortage(gathered.failed)
     if not gathered.taken:
         raise KeyboardInterrupt if interrupts.seen else first_of(gathered.failed)
@@ -174,6 +175,7 @@ class _Reading:
         self._zero: list[np.ndarray] = []  # pages by mapping, one array a region
         self._n_mapped = 0
         self.mapped: list[np.ndarray] = []  # runs
+        self._of_family = False
         self.untold = 0
         self.complete = False
 
@@ -220,7 +222,8 @@ class _Reading:
                 self.untold += len(told) - int(np.count_nonzero(told))
                 index, mapping, frames, exclusive = (column[told] for column in (index, mapping, frames, exclusive))
         machine = self._source.machine
-        return self._intake.add_copies(copies, index, frames, exclusive, machine), mapping
+        self._of_family |= region.copied is not None
+        return self._intake.add_copies(copies, index, frames, exclusive, machine, self._of_family), mapping
 
     def taken(self, facts: dict[str, Any]) -> Taken:
         """Return all that was read. facts: of the source."""

@@ -11,11 +11,13 @@ from pksm.errors import PksmError
 from pksm.extents import expand, page_runs
 from pksm.linux import memory_limits
 from pksm.scan.interrupts import Hold
+from pksm.scan.same_bytes import SameBytes
 from pksm.sources.base import Allocation, Known
 
 VIEWS = ("frames", "mappings")
 HOLE_PAGES = 1 << 9  # longer holes of a mapped file get no page numbers: these take more than another region does
 MERGING_BYTES = 128  # that a page takes beside its own when it is merged and counted
+FEWEST_LOOKED_AT = 32  # new pages, whether others have their bytes: for fewer it is not worth the while
 UNCHECKED_BYTES = 1 << 18  # may be allocated before the next look at what memory there is
 SPAN_BITS = np.uint64(23)  # of a frame's number, within its span
 FEW_SPANS = 16  # are gone through faster than it is found out which of them there are
@@ -42,7 +44,8 @@ class Intake:
         self.frames_told = False
         self.hold = hold
         self._compact = compact and self.by_frame
-        self._scratch = np.empty((0, store.page_size), np.uint8)
+        self._scratch, self._scratch_first = np.empty((0, store.page_size), np.uint8), 0  # a region of the store
+        self._same_bytes = SameBytes(store)
         self._unchecked = 0  # bytes
         self._known: dict[Hashable, FrameBook] = {}  # by machine
 
@@ -59,8 +62,15 @@ class Intake:
                 first, array = self.store.allocate(n_pages)
                 return Allocation(array, first)
             if len(self._scratch) < n_pages:
-                self._scratch = zeros((n_pages, self.store.page_size))
-            return Allocation(self._scratch[:n_pages])
+                self.close()
+                self._scratch_first, self._scratch = self.store.allocate(n_pages)
+            return Allocation(self._scratch[:n_pages], self._scratch_first)
+
+    def close(self) -> None:
+        """Let go of the buffer for copies."""
+        if len(self._scratch):
+            self.store.remove(self._scratch_first)
+            self._scratch = self._scratch[:0]
 
     def known(self, machine: Hashable) -> Known | None:
         """Return what says which frames of a machine are in the store; None where pages are not told by frame."""
@@ -73,11 +83,13 @@ class Intake:
         frames: U64Array | None = None,
         exclusive: BoolArray | None = None,
         machine: Hashable = None,
+        of_family: bool = False,
     ) -> np.ndarray:
         """Take the pages `index` of some copies; return the page number of each.
 
         index: int64; below 0 for a page without a copy, whose frame must be known.
         frames, exclusive: of those pages, or None where each is a page of its own; machine: whose frames they are.
+        of_family: the source shares frames with one before it, so that what it has written may be what others have.
         Pages mapped once are new whatever their frame's number: it may have served another process before.
 
         Raises:
@@ -91,17 +103,29 @@ class Intake:
             owners[shared], fresh[shared] = book.look_up(frames[shared])
             if (index[fresh] < 0).any():
                 raise PksmError("a page was not copied, and its frame is not known")
+        numbers = (index[fresh] + copies.first).astype(np.uint32)
         if self._compact:
-            first, array = self.store.allocate(int(np.count_nonzero(fresh)))
-            np.take(copies.array, index[fresh], axis=0, out=array, mode="clip")
-            numbers = np.arange(first, first + len(array), dtype=np.uint32)
-        else:
-            numbers = (index[fresh] + copies.first).astype(np.uint32)
+            numbers = self._moved(copies, index[fresh], of_family)
         owners[fresh] = numbers
         if frames is not None:
             owners[shared] = book.enter(frames[shared], owners[shared], fresh[shared])
         self.born.append(page_runs(numbers))
         return owners
+
+    def _moved(self, copies: Allocation, index: np.ndarray, of_family: bool) -> Pages:
+        """Move pages out of the buffer for copies, but those whose bytes are in the store; return their numbers."""
+        numbers = (index + copies.first).astype(np.uint32)
+        looked_at = of_family and len(index) >= FEWEST_LOOKED_AT
+        found = np.zeros(len(index), bool)
+        if looked_at:
+            found, twins = self._same_bytes.find(numbers)
+            numbers[found] = twins
+        first, array = self.store.allocate(len(index) - int(np.count_nonzero(found)))
+        np.take(copies.array, index[~found], axis=0, out=array, mode="clip")
+        numbers[~found] = np.arange(first, first + len(array), dtype=np.uint32)
+        if looked_at:
+            self._same_bytes.learn(first, array)
+        return numbers
 
     def add_view(self, view: np.ndarray, runs: np.ndarray) -> np.ndarray:
         """Take the DATA runs of a mapped file; return the page number of each of their pages.
