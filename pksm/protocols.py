@@ -13,10 +13,36 @@ if TYPE_CHECKING:  # a list of policies needs no numpy
     from pksm.arrays import BoolArray, I64Array, IntArray, Pages, U8Array, U32Array
     from pksm.engine.store import Store
 
-__all__ = ["NO_FRAME", "ZERO_FRAME", "MappingHost", "PageHost", "Policy", "Saved"]
+__all__ = [
+    "BUSY_PAGE",
+    "FREE",
+    "MLOCKED",
+    "NOT_ANON",
+    "NOT_KPAGE",
+    "NO_FRAME",
+    "WALK_BREAKS",
+    "WALK_FAILS",
+    "WALK_LOSES",
+    "ZERO_FRAME",
+    "BaseHost",
+    "MappingHost",
+    "PageHost",
+    "Policy",
+    "Saved",
+]
 
 ZERO_FRAME = 0xFFFFFFFF  # in place of a frame's page number: the zero page
 NO_FRAME = 0xFFFFFFFE  # not alive
+
+# Classes of pages: what a host says of them in `classes`. They are looked at only when something matches.
+FREE = 0  # to merge
+BUSY_PAGE = 1  # locked, pinned or refused: try later
+WALK_FAILS = 2  # the reverse walk can't reach every pte
+NOT_KPAGE = 3  # may be merged into a page, and may not be the one kept
+NOT_ANON = 4  # not an anonymous page
+WALK_BREAKS = 5  # the reverse walk fails after some of its ptes have moved
+WALK_LOSES = 6  # it fails after all of them have
+MLOCKED = 16  # a bit besides: a pte of the page lies in an mlocked vma
 
 
 class Saved(NamedTuple):
@@ -55,19 +81,30 @@ class Policy(Protocol):
 
 
 class PageHost(Protocol):
-    """Memory as frames: all that pksmd needs."""
+    """Memory as frames: all that pksmd needs.
+
+    BaseHost has an answer to all that a host of one's own need not have. testing.check_host proves one against this
+    page, and Pksmd(host, strict=True) looks at each of its answers while it works.
+    """
 
     @property
     def store(self) -> Store:
-        """The store whose page numbers its pages are."""
+        """The store whose page numbers its pages are: the same one always. It may get more regions at any time."""
 
     @property
     def static(self) -> bool:
-        """True if unmerged pages never change either: searches by content may then be in flight together."""
+        """True if unmerged pages never change either: searches by content may then be in flight together.
+
+        Asked when an engine is made, and when its settings change.
+        """
 
     @property
     def classes(self) -> U8Array | None:
-        """The class of each page (native.FREE, BUSY_PAGE, ...) by number, None if all are free to merge."""
+        """The class of each page by number: FREE, BUSY_PAGE and so on; None if all are always free to merge.
+
+        uint8, an entry for every page number of the store. Asked before each batch, and read while it is settled; the
+        entries of pages that are not alive don't count. New pages are FREE.
+        """
 
     @property
     def pages_sharing(self) -> int:
@@ -82,48 +119,129 @@ class PageHost(Protocol):
         """Frames that merging has freed and that are still saved."""
 
     def attach(self, policy: Policy) -> None:
-        """Report births and deaths to this policy from now on."""
+        """Report births and deaths to this policy from now on, and to no other.
+
+        Called once, when an engine is made. Pages that are alive already are not reported: a host that has some calls
+        policy.on_new with them afterwards.
+        """
 
     # The three below return which of the pages the host refused and left as they were; None if none. A host that
     # refuses a page sets its class to BUSY_PAGE, so that later matches see it.
     def merge(self, pages: Pages, kpages: Pages) -> BoolArray | None:
-        """Point every pte of pages[i] to kpages[i], and free the frame."""
+        """Point every pte of pages[i] to kpages[i], and free the frame.
+
+        Called in a wake-up, with pages whose bytes are equal to those of their kpages when they were compared: a host
+        whose memory may have changed since compares them once more, and refuses. Each page comes once, and is nobody's
+        kpage; a kpage may come more than once. From now on nobody may write to a kpage.
+
+        The host reports the frames that it has freed by on_free, before it returns or later; it must not wake the
+        policy. An exception leaves all pages of the call as they were.
+
+        Returns:
+            bool (n,): the pages that were refused. They wait, and are visited again. None if there are none.
+        """
 
     def merge_zero(self, pages: Pages) -> BoolArray | None:
-        """Point every pte of the pages to the zero page, and free the frames."""
+        """Point every pte of the pages to the zero page, and free the frames.
+
+        As merge, with pages that were all zero. A page that is refused may be merged with another zero page.
+        """
 
     def keep(self, pages: Pages) -> BoolArray | None:
-        """Make kept pages of them, though nothing is merged into them."""
+        """Make kept pages of them, though nothing is merged into them: nobody may write to them. Returns as merge.
+
+        Only the published presets ask for this.
+        """
 
     def hold(self, pages: Pages) -> None:
-        """Take a reference on each page that nobody will ever drop."""
+        """Take a reference on each page that nobody will ever drop. Only the published presets ask for this."""
 
     def forget(self, pages: Pages) -> None:
-        """Take notice of live pages that the policy tracks no more."""
+        """Take notice of live pages that the policy tracks no more: it does nothing with them until they die."""
 
     def set_quirks(self, ids: Collection[str]) -> None:
-        """Have these of the faults of pksmd.quirks.QUIRKS, as far as they are the host's."""
+        """Have these of the faults of pksmd.quirks.QUIRKS, as far as they are the host's.
+
+        Called when an engine is made, and when its settings change. None has an effect on pages that are mapped once.
+        """
 
     def split(self, pages: Pages) -> None:
-        """Give each merged page a frame of its own again, born anew."""
+        """Give each merged page a frame of its own again, born anew. A policy does not call this: owners do."""
 
     def unmerge_all(self) -> None:
-        """Give every merged page a frame of its own again, zero pages too; born anew."""
+        """Give every merged page a frame of its own again, zero pages too; born anew.
+
+        Called when `run` is set to 2. The new frames are reported by on_new, and kept pages that nobody maps any more
+        by on_free. A host that has too few frames raises PksmError, and leaves all as it was.
+        """
 
     def anon_vma(self, pages: Pages) -> U32Array:
-        """Return the anon_vma of each page."""
+        """Return the anon_vma of each page: what a reverse walk starts from, or 0 where there is no such thing.
+
+        Called before pages are merged; the policy takes references on what it returns.
+        """
 
     def is_sharer(self, kpages: Pages, anon_vmas: U32Array) -> BoolArray:
-        """Return whether anon_vmas[i] is needed to find the ptes of kept page kpages[i]; always, if that is not known."""
+        """Return whether anon_vmas[i] is needed to find the ptes of kept page kpages[i]; always, if that is not known.
+
+        Called now and then, to drop the records of sharers that share no more.
+        """
         import numpy as np
 
         return np.ones(len(kpages), bool)
 
     def get_anon_vma(self, anon_vmas: U32Array) -> None:
-        """Take a reference on each anon_vma; one may repeat."""
+        """Take a reference on each anon_vma; one may repeat. They stay valid until they are put."""
 
     def put_anon_vma(self, anon_vmas: U32Array) -> None:
-        """Drop a reference on each anon_vma; one may repeat."""
+        """Drop a reference on each anon_vma; one may repeat. Called when a kept page dies."""
+
+
+class BaseHost:
+    """What most hosts of one's own can do without, for them to derive from: do-nothing answers.
+
+    A host that derives from this has store, the three counters, merge, merge_zero and unmerge_all besides, and calls
+    self.policy.on_new, on_free and, if it likes, written.
+    """
+
+    static: bool = False
+    classes: U8Array | None = None
+    policy: Policy
+
+    def attach(self, policy: Policy) -> None:
+        """Report to this policy from now on: it is self.policy."""
+        self.policy = policy
+
+    def keep(self, pages: Pages) -> BoolArray | None:
+        """Refuse nothing."""
+        return None
+
+    def hold(self, pages: Pages) -> None:
+        """Do nothing: there are no references."""
+
+    def forget(self, pages: Pages) -> None:
+        """Do nothing."""
+
+    def set_quirks(self, ids: Collection[str]) -> None:
+        """Do nothing: there are no page tables that faults could touch."""
+
+    def anon_vma(self, pages: Pages) -> U32Array:
+        """Return 0 for each page: there is no reverse map."""
+        import numpy as np
+
+        return np.zeros(len(pages), np.uint32)
+
+    def is_sharer(self, kpages: Pages, anon_vmas: U32Array) -> BoolArray:
+        """Return False for each: no record is needed to find a pte."""
+        import numpy as np
+
+        return np.zeros(len(kpages), bool)
+
+    def get_anon_vma(self, anon_vmas: U32Array) -> None:
+        """Do nothing."""
+
+    def put_anon_vma(self, anon_vmas: U32Array) -> None:
+        """Do nothing."""
 
 
 class MappingHost(PageHost, Protocol):

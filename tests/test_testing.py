@@ -104,45 +104,6 @@ def test_a_host_may_refuse():
         check_host(host, add, read)
 
 
-def broken(name, work):
-    """A FlatHost with one method that does something else."""
-    return type("Broken", (FlatHost,), {name: work})
-
-
-def silent_merge(self, pages, kpages):
-    policy, self._policy = self._policy, type("Deaf", (), {"on_free": lambda self, pages: None})()
-    FlatHost.merge(self, pages, kpages)
-    self._policy = policy
-
-
-def clobbering_merge(self, pages, kpages):
-    FlatHost.merge(self, pages, kpages)
-    self.store._buffers[0].reshape(-1, SIZE)[kpages] ^= 1
-
-
-def lying_refusal(self, pages, kpages):
-    return np.ones(len(pages), bool)
-
-
-BROKEN = [
-    (broken("merge", silent_merge), "merge: on_free told of others"),
-    (broken("merge", clobbering_merge), "merge has changed a kept page"),
-    (broken("merge", lying_refusal), "has to say so in classes"),
-    (broken("merge_zero", lambda self, pages: None), "merge_zero: on_free told of others"),
-    (broken("unmerge_all", lambda self: None), "unmerge_all has left something merged"),
-    (broken("frames_saved", property(lambda self: 0)), "frames_saved grew by"),
-    (broken("anon_vma", lambda self, pages: [0] * len(pages)), "anon_vma gives a uint32 array"),
-    (broken("add", lambda self, pages, anon_vma=0: FlatHost.add(self, pages[:1], anon_vma)), "on_new did not tell"),
-]
-
-
-@pytest.mark.parametrize("kind, said", BROKEN, ids=[said for _, said in BROKEN])
-def test_what_is_wrong_is_found(kind, said):
-    host, add, _ = flat(kind)
-    with pytest.raises(AssertionError, match=said):
-        check_host(host, add)
-
-
 def test_changed_reading_is_found():
     host, add, read = flat()
     with pytest.raises(AssertionError, match="has changed what somebody reads"):

@@ -83,7 +83,7 @@ class Packing:
             policy = None if isinstance(value.policy, Nobody) else value.policy
             return {"machine": value.machine, "policy": policy, "state": value.state()}
         if isinstance(value, _POLICIES):
-            return {"host": value._host, "state": value.state()}
+            return {"host": value.host, "state": value.state()}
         state = value.__getstate__()  # type: ignore[attr-defined, unused-ignore]
         self._kept.append(state)
         return state

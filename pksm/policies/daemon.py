@@ -40,9 +40,14 @@ class Daemon(Policy, Exclusive):
         self._tunables = tunables
         self._retuned(before)
 
+    @property
+    def host(self) -> Any:
+        """Whose pages it merges."""
+        return getattr(self._host, "checked", self._host)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Copies and pickles hold the host, and go on with what state() returns."""
-        return _resumed, (type(self), self._host, self.state())
+        return _resumed, (type(self), self.host, self.state())
 
     def _require_asleep(self) -> None:
         if self._awake:

@@ -42,7 +42,10 @@ MODULES = {
         *("names", "spec", "choose", "make", "register", "Spec"),
         *("Policy", "Daemon", "Settings", "setting", "Cost"),  # what policies of others are made of
     ],
-    "pksm.protocols": ["PageHost", "MappingHost", "Policy", "Saved", "NO_FRAME", "ZERO_FRAME"],
+    "pksm.protocols": [
+        *("PageHost", "MappingHost", "Policy", "BaseHost", "Saved", "NO_FRAME", "ZERO_FRAME"),
+        *("FREE", "BUSY_PAGE", "WALK_FAILS", "NOT_KPAGE", "NOT_ANON", "WALK_BREAKS", "WALK_LOSES", "MLOCKED"),
+    ],
     "pksm.checkpoints": ["load", "save"],
     "pksm.checksums": ["names", "describe", "make", "register", "Plugin", "is_exact"],
     "pksm.bench": ["bench"],

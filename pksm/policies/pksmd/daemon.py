@@ -6,7 +6,7 @@ items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life
 
 from collections.abc import Callable
 from functools import partial
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from pksm.policies.pksmd.merging import Merging, in_order
 from pksm.policies.pksmd.spec import SPEC
 from pksm.policies.pksmd.stable_anon import StableAnon
 from pksm.policies.pksmd.tunables import Tunables, preset
+from pksm.policies.strict import StrictHost
 from pksm.protocols import PageHost
 
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
@@ -48,6 +49,8 @@ class Pksmd(Daemon):
         seed: of the sampled checksum's positions.
         threads: that sum pages.
         window: searches in flight at a time.
+        strict: look at each answer and report of the host, and raise a UsageError that names rule and pages where one
+            breaks protocols.PageHost; costs a few microseconds a call, and time per page that is reported.
         observe: observe(settled) is called with each settle.Settled before its verdicts are carried out.
 
     Raises:
@@ -65,12 +68,15 @@ class Pksmd(Daemon):
         seed: int = 0,
         threads: int = 1,
         window: int = WINDOW,
+        strict: bool = False,
         observe: Callable[[Settled], object] | None = None,
     ) -> None:
         if threads < 1:
             raise UsageError(f"threads {threads}: must be one at least")
-        self._host = host
         self.share_use(host)
+        if strict:
+            host = cast(PageHost, StrictHost(host))
+        self._host = host
         self._tunables = tunables or preset(SPEC.default)
         self._faults = self._tunables.faults
         self._may_have_lost = False  # items, to a fault it has or had

@@ -13,6 +13,7 @@ from pksm.engine.settle import Settled
 from pksm.engine.state import State, below, column, number
 from pksm.policies.pksmd.quirks import QUIRKS
 from pksm.policies.pksmd.tunables import Tunables
+from pksm.policies.strict import StrictHost
 from pksm.protocols import PageHost
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def state_of(daemon: Pksmd) -> State:
         "page_size": host.store.page_size,
         "tunables": daemon._tunables.as_dict(),
         "threads": summing.threads,
+        "strict": daemon.host is not host,
         "window": daemon._window,
         "checksum": checksums.state_of(summing.checksum, daemon._made_of),
         "period": None if period is None else list(period),
@@ -73,6 +75,7 @@ def resumed(
         checksum=checksum or checksums.restored(state["checksum"], page_size),
         threads=number(state["threads"], 1, _MOST_THREADS) if threads is None else threads,
         window=number(state["window"], 1, native.MAX_WINDOW),
+        strict=bool(state["strict"]),
         observe=observe,
     )
     if state["checksum"]["kind"] == "made" and checksum is None:
@@ -99,6 +102,8 @@ def _restore(daemon: Pksmd, state: State) -> None:
     for name, queue in _LISTS.items():
         getattr(daemon, queue).restore(lists[name])
     daemon._stable_anon.restore(items, state["records"])
+    if isinstance(daemon._host, StrictHost):
+        daemon._host.track(items.page[items.tracked()])
     for name, attribute in _NUMBERS.items():
         setattr(daemon, attribute, number(state[name]))
     period = state["period"]
