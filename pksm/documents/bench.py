@@ -8,17 +8,17 @@ from pksm.documents.common import Bytes, Count, MachineFacts, Nanoseconds, Pages
 class BenchRow(TypedDict):
     """One engine, or one step of it, on one load: medians."""
 
-    load: str
-    pages: Pages
+    load: Annotated[str, "", "its name"]
+    pages: Annotated[Pages, "of the load"]
     engine: Annotated[str, "", "NAME, or NAME: STEP"]
     order: Annotated[str | None, "", "what trees are ordered by; null where there are none"]
-    batch: Annotated[int | None, "pages per wake-up"]
-    threads: Count
-    wall_s: Seconds
-    cpu_s: Seconds
+    batch: Annotated[int | None, "pages per wake-up", "that a wake-up takes; null where there are none"]
+    threads: Annotated[Count, "that sum pages"]
+    wall_s: Annotated[Seconds, "of real time, the median"]
+    cpu_s: Annotated[Seconds, "of CPU time, the median"]
     pages_per_cpu_s: Annotated[float | None, "pages per second of CPU", "null: too quick for the clock"]
     merges_per_cpu_s: Annotated[float | None, "merges per second of CPU", "null where nothing is merged"]
-    ns_per_page: Nanoseconds
+    ns_per_page: Annotated[Nanoseconds, "the median"]
 
 
 class BenchDocument(TypedDict):
@@ -29,11 +29,11 @@ class BenchDocument(TypedDict):
     commit: NotRequired[Annotated[str | None, "", "of the checkout that pksm ran from; null: it was installed"]]
     machine: MachineFacts
     loads: NotRequired[Annotated[dict[str, str], "", "each load with a sentence about it"]]
-    page_size: Bytes
-    checksum: NotRequired[str]
+    page_size: Annotated[Bytes, "of a page"]
+    checksum: NotRequired[Annotated[str, "", "the strategy"]]
     period_seconds: NotRequired[Annotated[int, "seconds", "between two rechecks of unshared pages"]]
-    repeats: Count
-    seed: int
+    repeats: Annotated[Count, "runs of each row"]
+    seed: Annotated[int, "", "of what is random in the loads"]
     rows: list[BenchRow]
     against: NotRequired[Annotated[str, "", "only beside the kernel's ksmd: what is not like for like"]]
     warnings: NotRequired[Annotated[list[str], "", "only beside the kernel's ksmd"]]

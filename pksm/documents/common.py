@@ -15,8 +15,8 @@ Counters = Annotated[dict[str, int], "counts", "the policy's counters under the 
 class StepTime(TypedDict):
     """How long one step of the work took."""
 
-    wall_s: Seconds
-    cpu_s: Seconds
+    wall_s: Annotated[Seconds, "of real time"]
+    cpu_s: Annotated[Seconds, "of CPU time"]
 
 
 class Work(TypedDict):
@@ -34,12 +34,12 @@ class Work(TypedDict):
 class MachineFacts(TypedDict):
     """What figures depend on."""
 
-    cpu: str
+    cpu: Annotated[str, "", "model of the processor"]
     cpu_level: Annotated[str, "", "the widest instruction set in use"]
     cores: Annotated[Count, "CPUs that this process may use"]
     busy_cores: Annotated[float, "CPUs", "load of the last minute, others included"]
-    kernel: str
-    python: str
-    numpy: str
+    kernel: Annotated[str, "", "release"]
+    python: Annotated[str, "", "version"]
+    numpy: Annotated[str, "", "version"]
     thp: Annotated[str | None, "", "transparent huge pages: always, madvise or never; null: the kernel has none"]
     huge_kib: NotRequired[Annotated[int, "KiB", "of the memory under measurement, on huge pages"]]

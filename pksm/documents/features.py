@@ -9,11 +9,11 @@ class MachineAbilities(TypedDict):
     """What this machine lets this user do."""
 
     cpus: Annotated[Count, "CPUs that this process may use"]
-    page_size: Bytes
+    page_size: Annotated[Bytes, "the machine's"]
     huge_pages: Annotated[str | None, "", "transparent huge pages: always, madvise or never; null: the kernel has none"]
     frame_numbers: Annotated[bool, "", "whether /proc/PID/pagemap shows them to this user"]
     pagemap_scan: Annotated[bool, "", "whether the kernel has PAGEMAP_SCAN (Linux 6.7)"]
-    process_vm_readv: bool
+    process_vm_readv: Annotated[bool, "", "whether this user may call it"]
     ptrace_scope: Annotated[int | None, "", "kernel.yama.ptrace_scope; null: no Yama"]
     kernel_ksm: Annotated[bool, "", "whether the kernel has KSM"]
 
@@ -22,8 +22,8 @@ class Named(TypedDict):
     """A name that a verb takes."""
 
     kind: Annotated[str, "", "such as workload or policy"]
-    name: str
-    about: str
+    name: Annotated[str, "", "as the verb takes it"]
+    about: Annotated[str, "", "a sentence"]
 
 
 class NamesDocument(TypedDict):
@@ -37,11 +37,11 @@ class FeaturesDocument(TypedDict):
     """What this build and this machine can do."""
 
     schema: Literal["pksm.features/1"]
-    version: str
+    version: Annotated[str, "", "of pksm"]
     cpu_levels: Annotated[list[str], "", "instruction sets, the widest last"]
     checksums: Annotated[dict[str, int], "bits", "strategies by name"]
-    default_checksum: str
-    orders: list[str]
+    default_checksum: Annotated[str, "", "the strategy that is used unless one is named"]
+    orders: Annotated[list[str], "", "what trees can be ordered by"]
     policies: Annotated[
         dict[str, str], "", "NAME:PRESET, or NAME of a policy with one preset, with a sentence about each"
     ]

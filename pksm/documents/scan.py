@@ -30,8 +30,8 @@ class SourceRow(TypedDict):
     share_mappings: NotRequired[Annotated[float, "mappings", "in that view: as many of those merged"]]
     out_of_reach: Annotated[dict[str, int], "pages", "of hole and excluded, by reason"]
     pid: NotRequired[Annotated[int, "", "process id"]]
-    command: NotRequired[str]
-    user: NotRequired[str]
+    command: NotRequired[Annotated[str, "", "of the process"]]
+    user: NotRequired[Annotated[str, "", "who owns the process"]]
     racy: NotRequired[Annotated[Pages | None, "written since they were read; null: unchecked"]]
     frozen: NotRequired[Annotated[bool, "", "whether all its threads stood still while it was read"]]
     opted_in: NotRequired[Annotated[Pages, "resident and private, in mappings that the kernel's KSM may merge"]]
@@ -43,7 +43,7 @@ class Unread(TypedDict):
 
     pid: Annotated[int, "", "process id"]
     command: Annotated[str | None, "", "its command, if even that could be read"]
-    cause: str
+    cause: Annotated[str, "", "why"]
 
 
 class ScanTotals(TypedDict):
@@ -75,11 +75,11 @@ class ScanSaving(TypedDict):
 class Family(TypedDict):
     """Processes of one user, and of one command where rows are by command, taken together."""
 
-    command: NotRequired[str]
-    user: str
-    processes: Count
+    command: NotRequired[Annotated[str, "", "of all of them"]]
+    user: Annotated[str, "", "of all of them"]
+    processes: Annotated[Count, "how many"]
     pages: Annotated[Pages, "resident"]
-    zero: Pages
+    zero: Annotated[Pages, "resident and zero"]
     duplicates: Annotated[Pages, "not zero, beyond the first of each content"]
     saving_pages: Annotated[Pages, "that merging these processes alone saves"]
     share_bytes: Annotated[
@@ -91,9 +91,9 @@ class Family(TypedDict):
 class MappingRow(TypedDict):
     """The mappings of one name in all sources."""
 
-    mapping: str
+    mapping: Annotated[str, "", "a path, or a name in brackets such as [heap]"]
     pages: Annotated[Pages, "resident, as often as they are mapped"]
-    zero: Pages
+    zero: Annotated[Pages, "resident and zero"]
     merging: Annotated[Pages, "zero, or with an equal somewhere"]
     share_bytes: Annotated[Bytes | None, "their share of the saving; null in the view of mappings"]
     share_mappings: NotRequired[Annotated[float, "mappings", "in that view: as many of those merged"]]
@@ -102,8 +102,8 @@ class MappingRow(TypedDict):
 class Place(TypedDict):
     """Where pages of a group are mapped."""
 
-    source: str
-    mapping: str
+    source: Annotated[str, "", "its name"]
+    mapping: Annotated[str, "", "its name"]
     pages: Annotated[Pages, "as often as the group is mapped there"]
 
 
@@ -117,7 +117,7 @@ class FirstBytes(TypedDict):
 class Group(TypedDict):
     """Pages that are equal."""
 
-    pages: Pages
+    pages: Annotated[Pages, "how many are equal"]
     looks: Annotated[str, "", "what the bytes look like; empty where nothing is known of them"]
     where: list[Place]
     bytes: NotRequired[FirstBytes]
@@ -126,8 +126,8 @@ class Group(TypedDict):
 class ScanCost(Work):
     """What a scan took. The steps of the engine are parts of `merge`."""
 
-    wall_s: Seconds
-    cpu_s: Seconds
+    wall_s: Annotated[Seconds, "of real time"]
+    cpu_s: Annotated[Seconds, "of CPU time"]
     pages_per_s: Annotated[float, "pages per second", "while merging"]
     steps: dict[str, StepTime]
 
@@ -139,7 +139,7 @@ class ScanDocument(TypedDict):
     """What merging saves in some memory: what `pksm.scan.scan` returns."""
 
     schema: Literal["pksm.scan/1"]
-    page_size: Bytes
+    page_size: Annotated[Bytes, "of a page"]
     view: Annotated[View, "", "whether a frame counts once or as often as it is mapped"]
     settings: Annotated[dict[str, Setting], "", "the policy's settings by name, and those of the scan"]
     sources: list[SourceRow]
@@ -152,8 +152,8 @@ class ScanDocument(TypedDict):
     matrix: Annotated[list[list[int]] | None, "contents", "not zero, that every two of 2 to 32 sources both have"]
     fingerprints: Annotated[bool, "", "whether fingerprints were scanned, not memory"]
     groups: Annotated[list[Group], "", "the largest ones"]
-    groups_found: Count
+    groups_found: Annotated[Count, "how many groups there are, shown or not"]
     cost: ScanCost
     partial: Annotated[bool, "", "whether something is missing; warnings say what"]
-    interrupted: bool
-    warnings: list[str]
+    interrupted: Annotated[bool, "", "whether a signal ended it early"]
+    warnings: Annotated[list[str], "", "one line each"]

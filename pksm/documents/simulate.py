@@ -8,8 +8,8 @@ from pksm.documents.common import Bytes, Count, Counters, Milliseconds, Pages, S
 class Reading(TypedDict):
     """All counters at a point that the workload names."""
 
-    label: str
-    ms: Milliseconds
+    label: Annotated[str, "", "that the workload gives it"]
+    ms: Annotated[Milliseconds, "the time"]
     reached_ms: Annotated[Milliseconds, "since when no counter has changed"]
     counters: Counters
 
@@ -17,14 +17,14 @@ class Reading(TypedDict):
 class Series(TypedDict):
     """All counters in even steps of virtual time; the first column is `ms`."""
 
-    columns: list[str]
-    rows: list[list[int]]
+    columns: Annotated[list[str], "", "names of the counters"]
+    rows: Annotated[list[list[int]], "", "their values, a row per sample"]
 
 
 class Merges(TypedDict):
     """How many pages merged and freed their frames, and how long they waited for it since there were two of them."""
 
-    count: Pages
+    count: Annotated[Pages, "merged"]
     wait_ms: Annotated[dict[str, int] | None, "ms of virtual time", "percentiles p50, p90, p99, p100; null: no merges"]
 
 
@@ -38,7 +38,7 @@ class Unmerged(TypedDict):
 class Final(TypedDict):
     """What there is at the end of a run, and what all of it took."""
 
-    ms: Milliseconds
+    ms: Annotated[Milliseconds, "the time"]
     reached_ms: Annotated[Milliseconds, "since when no counter has changed"]
     wakes: Annotated[Count, "wake-ups of the policy"]
     hung: Annotated[str | None, "", "why the policy will never wake again, or null"]
@@ -56,7 +56,7 @@ class Run(TypedDict):
     """One policy on the memory of a workload."""
 
     policy: Annotated[str, "", "NAME:PRESET, or NAME of a policy with one preset"]
-    tunables: dict[str, Setting]
+    tunables: Annotated[dict[str, Setting], "", "the policy's settings by name"]
     shown: Annotated[list[str], "", "counters that a table shows, in order"]
     readings: list[Reading]
     series: Series
@@ -67,11 +67,11 @@ class SimulateDocument(TypedDict):
     """A workload in virtual time, under one policy or several: what `pksm.simulation.simulate` returns."""
 
     schema: Literal["pksm.simulate/1"]
-    workload: str
-    page_size: Bytes
+    workload: Annotated[str, "", "its name, or the path of a trace or a script"]
+    page_size: Annotated[Bytes, "of a page"]
     frames: Annotated[Count, "frames of the machine"]
-    seed: int
-    interrupted: bool
+    seed: Annotated[int, "", "of what is random in it"]
+    interrupted: Annotated[bool, "", "whether a signal ended it early"]
     warnings: Annotated[list[str], "", "such as that nothing has opted in, for a policy that needs it"]
     unmerged: Annotated[list[Unmerged], "", "at each reading and at the end; empty for one policy alone"]
     runs: list[Run]

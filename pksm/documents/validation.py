@@ -8,15 +8,15 @@ from pksm.documents.common import Count, Pages
 class TruthRow(TypedDict):
     """One number of a booted kernel beside ours: of a workload, or of a round of a random trace."""
 
-    kernel: str
+    kernel: Annotated[str, "", "which one"]
     w: NotRequired[Annotated[str, "", "the workload"]]
     phase: NotRequired[Annotated[str, "", "of the workload"]]
     id: NotRequired[Annotated[str, "", "of the trace"]]
     round: NotRequired[Annotated[int, "", "of the trace"]]
     when: NotRequired[Annotated[str, "", "before_scan or read"]]
-    counter: str
-    kernel_value: int
-    ours: int
+    counter: Annotated[str, "", "its name"]
+    kernel_value: Annotated[int, "", "the kernel's count"]
+    ours: Annotated[int, "", "the simulated machine's count"]
     note: NotRequired[Annotated[str, "", "why they differ, as far as that is known"]]
 
 
@@ -35,30 +35,30 @@ class TruthDocument(TypedDict):
 class ValidateWorkload(TypedDict):
     """One workload on both sides."""
 
-    workload: str
-    text: str
+    workload: Annotated[str, "", "its name"]
+    text: Annotated[str, "", "what happens in it"]
     static: Annotated[bool, "", "whether memory holds still while it is scanned"]
     real: Annotated[bool, "", "whether it is programs, whose memory nobody controls"]
-    scans: Count
-    scans_that_differ: Count
-    equal: bool
+    scans: Annotated[Count, "compared"]
+    scans_that_differ: Annotated[Count, "in which a counter differs"]
+    equal: Annotated[bool, "", "whether none differs"]
 
 
 class ValidateSkipped(TypedDict):
     """A workload that can't be had here."""
 
-    workload: str
-    reason: str
+    workload: Annotated[str, "", "its name"]
+    reason: Annotated[str, "", "why"]
 
 
 class ValidateRow(TypedDict):
     """One counter at the end of one workload."""
 
-    workload: str
-    static: bool
-    counter: str
-    kernel: int
-    ours: int
+    workload: Annotated[str, "", "its name"]
+    static: Annotated[bool, "", "whether memory holds still while it is scanned"]
+    counter: Annotated[str, "", "its name"]
+    kernel: Annotated[int, "", "the kernel's count"]
+    ours: Annotated[int, "", "our count"]
 
 
 class ValidateDocument(TypedDict):
@@ -67,9 +67,9 @@ class ValidateDocument(TypedDict):
     schema: Literal["pksm.validate/1"]
     kernel: Annotated[str, "", "release"]
     pages: Annotated[Pages, "of a workload"]
-    seed: int
+    seed: Annotated[int, "", "of what is random in it"]
     workloads: list[ValidateWorkload]
     skipped: list[ValidateSkipped]
     rows: list[ValidateRow]
-    equal: bool
-    warnings: list[str]
+    equal: Annotated[bool, "", "whether all counters of all workloads agree"]
+    warnings: Annotated[list[str], "", "one line each"]

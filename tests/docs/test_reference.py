@@ -49,8 +49,10 @@ def test_every_schema_of_the_code_has_a_section(made):
 
 def test_every_field_has_a_row_and_every_part_one_section(made):
     for name, cls in documents.classes().items():
-        for field in documents.fields(cls):
+        for field, hint in documents.fields(cls).items():
             assert f"\n| `{field}` |" in made["documents"], f"{name}.{field}"
+            described = field == "schema" or documents.parts(hint)[2] or "](#" in documents.kind(hint)
+            assert described, f"{name}.{field}: no word on what it means"
         for part in [cls, *documents.used(cls)]:
             assert made["documents"].count(f"({documents.anchor(part)})=\n") == 1
 
