@@ -251,6 +251,14 @@ class MappingHost(PageHost, Protocol):
     def pte_changes(self) -> int:
         """A number that changes when a pte that mapped a frame no longer does, or memory opts in or out."""
 
+    @property
+    def writes(self) -> int | None:
+        """A number that changes when bytes of a page that is mapped change; None if nobody counts.
+
+        While it stays as it is, the searches of many pages may be in flight together.
+        """
+        return None
+
     def mergeable_mms(self) -> list[int]:
         """Return the mms that have opted in and not left since, in the order in which they opted in."""
 

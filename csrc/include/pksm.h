@@ -288,7 +288,7 @@ int pksm_settle_batch(const pksm_store *store, pksm_table *table, pksm_trees *tr
                       const uint8_t *classes, const uint32_t *ids, size_t n, uint32_t *rows, uint32_t *starts,
                       size_t *n_revisit, size_t *done, pksm_cost *cost);
 
-/* ---- KSM's visits: ksm.c ------------------------------------------------------------------------------- */
+/* ---- KSM's visits: ksm.c, ksm_nodes.c ------------------------------------------------------------------ */
 
 typedef struct {
     uint32_t n_spare; /* ids on the stack of spare ones */
@@ -316,6 +316,7 @@ typedef struct {
     uint32_t prune_millisecs;  /* from one pruning of a chain to the next */
     uint32_t now_millisecs;
     uint8_t smart_scan;
+    uint8_t in_order; /* 1: no page has changed while it waited in the unstable tree: searches may fly together */
 } pksm_ksm_limits;
 
 /* Visits items in order until `limit` of them were visited: verdicts, others and done as in pksm_settle, which this is

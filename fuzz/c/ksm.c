@@ -81,7 +81,8 @@ static void visit(world *w, input *in)
     pksm_ksm_limits limits = {.max_page_sharing = next_below(in, 5),
                               .prune_millisecs = next_byte(in),
                               .now_millisecs = w->now += next_byte(in),
-                              .smart_scan = next_byte(in) & 1};
+                              .smart_scan = next_byte(in) & 1,
+                              .in_order = next_byte(in) & 1};
     pksm_node *before = copy_of(w->table.nodes, bytes);
     int status;
 

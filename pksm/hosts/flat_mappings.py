@@ -17,6 +17,11 @@ class FlatMappings:
 
     pte_changes = 0  # without writers, a page that maps another frame has been merged
 
+    @property
+    def writes(self: Any) -> int | None:
+        """0 if pages never change, None if they may: nobody counts."""
+        return 0 if self.static else None
+
     def mergeable_mms(self: Any) -> list[int]:
         """Return the one mm there is."""
         return [FLAT_MM]

@@ -92,20 +92,76 @@ static void check_counts(const ksm_world *k)
         CHECK(!k->ksm.node_of_page[page] || nodes[k->ksm.node_of_page[page]].page == page);
 }
 
+/* What a visit changes. */
+typedef struct {
+    pksm_node nodes[ITEMS + SPARE + 1];
+    uint32_t node_of_page[PAGES], sharers[ITEMS + SPARE + 1], next[ITEMS + SPARE + 1], spare[SPARE];
+    pksm_ksm_counts counts;
+    pksm_trees trees;
+} state;
+
+static void copy_state(state *to, const ksm_world *k)
+{
+    memset(to, 0, sizeof *to);
+    memcpy(to->nodes, k->w.table.nodes, sizeof to->nodes);
+    memcpy(to->node_of_page, k->ksm.node_of_page, sizeof to->node_of_page);
+    memcpy(to->sharers, k->ksm.sharers, sizeof to->sharers);
+    memcpy(to->next, k->ksm.next, sizeof to->next);
+    memcpy(to->spare, k->ksm.spare, sizeof to->spare);
+    to->counts = k->counts;
+    to->trees = k->w.trees;
+}
+
+/* Searches that fly together come to what searches one by one come to, to the last link. */
+static void check_one_by_one(const ksm_world *k, const state *before, const state *after, const uint32_t *ids,
+                             const uint8_t *mapped, size_t n, size_t limit, const uint8_t *verdicts,
+                             const uint32_t *others, size_t done)
+{
+    static state alone;
+    pksm_table table = {alone.nodes, k->w.table.n_nodes};
+    pksm_ksm ksm = {alone.node_of_page, PAGES, alone.sharers, alone.next, alone.spare, &alone.counts};
+    pksm_ksm_limits limits = k->limits;
+    pksm_cost cost = {0};
+    uint32_t others_alone[ITEMS];
+    uint8_t verdicts_alone[ITEMS];
+    size_t done_alone;
+
+    alone = *before;
+    limits.in_order = 0;
+    CHECK(pksm_ksm_visit(&k->w.store, &table, &alone.trees, &ksm, &k->rules, &limits, NULL, ids, mapped, n, limit,
+                         verdicts_alone, others_alone, &done_alone, &cost) == PKSM_OK);
+    CHECK(done == done_alone && !memcmp(verdicts, verdicts_alone, done));
+    for (size_t i = 0; i < done; i++)
+        CHECK(verdicts[i] == PKSM_WAITING || verdicts[i] == PKSM_STALE || verdicts[i] == PKSM_ZERO ||
+              others[i] == others_alone[i]);
+    CHECK(!memcmp(after->nodes, alone.nodes, sizeof alone.nodes));
+    CHECK(!memcmp(after->node_of_page, alone.node_of_page, sizeof alone.node_of_page));
+    CHECK(!memcmp(after->sharers, alone.sharers, sizeof alone.sharers));
+    CHECK(!memcmp(after->next, alone.next, sizeof alone.next));
+    CHECK(!memcmp(after->spare, alone.spare, alone.counts.n_spare * sizeof *alone.spare));
+    CHECK(!memcmp(&after->counts, &alone.counts, sizeof alone.counts));
+    CHECK(!memcmp(&after->trees, &alone.trees, sizeof alone.trees));
+}
+
 static void visit_some(ksm_world *k)
 {
+    static state before, after;
     uint32_t ids[ITEMS], others[ITEMS];
     uint8_t mapped[ITEMS], verdicts[ITEMS];
     size_t n = 0, done, visited = 0, limit = 1 + below(ITEMS);
 
     for (uint32_t id = 1; id <= ITEMS; id++)
-        if (one_in(2) && !(k->w.table.nodes[id].flags & PKSM_UNSTABLE)) {
+        if (one_in(k->w.table.nodes[id].flags & PKSM_UNSTABLE ? 40 : 2)) {
             mapped[n] = !one_in(6);
             ids[n++] = id;
         }
     k->limits.now_millisecs += below(30);
+    copy_state(&before, k);
     CHECK(pksm_ksm_visit(&k->w.store, &k->w.table, &k->w.trees, &k->ksm, &k->rules, &k->limits, NULL, ids, mapped, n,
                          limit, verdicts, others, &done, &k->w.cost) == PKSM_OK);
+    copy_state(&after, k);
+    if (k->limits.in_order)
+        check_one_by_one(k, &before, &after, ids, mapped, n, limit, verdicts, others, done);
     for (size_t i = 0; i < done; i++) {
         const pksm_node *item = &k->w.table.nodes[ids[i]];
         visited += mapped[i] && verdicts[i] != PKSM_SKIPPED;
@@ -126,6 +182,7 @@ static void visit_some(ksm_world *k)
 /* Pages change, and are no longer what their stable nodes had; mappings get others. */
 static void change_some(ksm_world *k)
 {
+    k->limits.in_order = 0; /* until the unstable tree begins anew */
     for (uint32_t page = 0; page < PAGES; page++) {
         if (!one_in(6))
             continue;
@@ -135,6 +192,18 @@ static void change_some(ksm_world *k)
     for (uint32_t id = 1; id <= ITEMS; id++)
         if (one_in(8) && !(k->w.table.nodes[id].flags & PKSM_UNSTABLE))
             k->w.table.nodes[id].page = below(PAGES);
+    check_counts(k);
+}
+
+/* Pages die where they stand, and waiting items lose theirs: the unstable tree stays in order. */
+static void let_some_die(ksm_world *k)
+{
+    for (uint32_t page = 0; page < PAGES; page++)
+        if (one_in(6))
+            CHECK(pksm_ksm_bury(&k->w.table, &k->ksm, &page, 1) == PKSM_OK);
+    for (uint32_t id = 1; id <= ITEMS; id++)
+        if (one_in(12) && k->w.table.nodes[id].flags & PKSM_UNSTABLE)
+            k->w.table.nodes[id].flags |= PKSM_DELLIST;
     check_counts(k);
 }
 
@@ -226,9 +295,10 @@ int main(int argc, char **argv)
 
         make(&k);
         for (int step = 0; step < 60; step++) {
-            switch (below(5)) {
+            switch (below(8)) {
             case 0:
                 CHECK(pksm_ksm_pass(&k.w.table, &k.w.trees, &k.ksm) == PKSM_OK && !k.w.trees.n_unstable);
+                k.limits.in_order = 1;
                 check_counts(&k);
                 break;
             case 1:
@@ -236,6 +306,9 @@ int main(int argc, char **argv)
                 break;
             case 2:
                 drop_some(&k);
+                break;
+            case 3:
+                let_some_die(&k);
                 break;
             default:
                 visit_some(&k);

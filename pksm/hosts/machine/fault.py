@@ -102,6 +102,7 @@ def write_fault(machine: Machine, mm: Mm, pages: I64Array, whole: bool = False) 
     whole: every byte is about to be written, so nobody needs the old ones. Mirrors do_anonymous_page and do_wp_page.
     """
     spans = machine.vmas.spans(mm, pages, machine.page_size, writable=True)
+    machine.frames.writes += 1
     slots = machine.tables.make(mm.root, pages)
     frames = np.empty(len(pages), np.uint32)
     for vma, part in spans:

@@ -62,6 +62,7 @@ class Frames:
         self.ksm_mapped = 0  # KSM frames that have any
         self.quirks = Quirks()
         self.booked_sharing = 0  # pages_sharing, where books are kept
+        self.writes = 0  # times that bytes of mapped frames may have changed
         self.pte_changes = 0  # times that ptes have stopped mapping frames, or memory has opted in or out
 
     @property

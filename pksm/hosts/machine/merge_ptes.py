@@ -225,6 +225,11 @@ class Mappings:
         return next_mapped(self, mm, first, n)
 
     @property
+    def writes(self: Any) -> int:
+        """Times that bytes of mapped frames may have changed."""
+        return self.frames.writes
+
+    @property
     def pte_changes(self: Any) -> int:
         """A number that changes when a pte that mapped a frame no longer does, or memory opts in or out."""
         return self.frames.pte_changes

@@ -82,6 +82,8 @@ class Ksmd(Daemon):
         self._first = 0  # the virtual page to go on from
         self.full_scans = 0
         self._pte_changes = -1  # of the host, when the unstable tree was last right
+        self._writes: int | None = None  # of the host, when ksmd last worked
+        self._in_order = False  # no page has changed while it waited in the unstable tree
         self._before: dict[str, int] | None = None  # counters at the end of the last full scan but one
         self._stale = self._stale_so_far = 0  # pages met changed, or new, in the last full scan; in this one
         self._last: dict[str, int] | None = None  # and of the last
@@ -243,6 +245,7 @@ class Ksmd(Daemon):
             if self._at < 0:
                 self._at = 0
                 native.ksm_pass(self.items.table, self.items.view)
+                self._in_order = self._host.writes is not None
                 self._advisor.begin(self._now_millisecs)
             done, skipped = self._visit(self._slots[self._at], stride, left)
             left -= done
@@ -254,7 +257,7 @@ class Ksmd(Daemon):
                 break
         self._scanned += visited
         self._advise(visited, ended)
-        self._pte_changes = self._host.pte_changes
+        self._pte_changes, self._writes = self._host.pte_changes, self._host.writes
         return visited
 
     def _enter_mms(self) -> None:
@@ -289,7 +292,9 @@ class Ksmd(Daemon):
 
     def _refresh_unstable(self) -> None:
         """Let waiting items know the pages they map now, where ptes have changed since."""
-        items = self.items
+        items, pages_change = self.items, self._host.writes != self._writes
+        if self._host.pte_changes != self._pte_changes or pages_change:
+            self._in_order = False
         if self._host.pte_changes == self._pte_changes or not items.n_unstable:
             return
         ids = np.flatnonzero(items.flags & native.UNSTABLE)
@@ -332,6 +337,7 @@ class Ksmd(Daemon):
             "prune_millisecs": self._tunables.stable_node_chains_prune_millisecs,
             "now_millisecs": self._now_millisecs & 0xFFFFFFFF,
             "smart_scan": self._tunables.smart_scan,
+            "in_order": self._in_order,
         }
         host, items, start = self._host, self.items, 0
         parts: list[tuple[U8Array, Ids]] = []
