@@ -44,6 +44,7 @@ def check(machine: Machine) -> None:
     table.check(np.bincount(np.concatenate(mapped), minlength=size), in_cache)
     assert zero == machine.zero_ptes
 
+    machine.origins.check_saved()
     reach.check(machine)
     alive = np.flatnonzero(table.mapcount).astype(np.uint32)
     walk = Walk(machine, alive)

@@ -141,7 +141,7 @@ def _write_span(machine: Machine, mm: Mm, vma: int, pages: I64Array, slots: I64A
     if len(protected):
         reused = _may_reuse(machine, frames[protected])
         table.anon_vma[frames[protected[reused]]] = vmas.anon_vma[vma]
-        table.origin[frames[protected[reused]]] = 0  # ptes that were moved away would have kept the old page
+        machine.origins.forget(frames[protected[reused]])  # ptes that were moved away would have kept the old page
         machine.rmap.touch_pages(frames[protected[reused]])
         is_fresh[protected[~reused]] = True
     tables.ptes[slots] = ptes | (WRITE | DIRTY | YOUNG)
@@ -157,7 +157,7 @@ def _write_span(machine: Machine, mm: Mm, vma: int, pages: I64Array, slots: I64A
     if not whole:
         table.clear(new[~was_mapped])
         table.copy(copied, new[was_mapped])
-    tables.ptes[slots[fresh]] = pte_of(new, PRESENT | WRITE | DIRTY | YOUNG)
+    tables.point(slots[fresh], pte_of(new, PRESENT | WRITE | DIRTY | YOUNG))
     frames[fresh] = new
     zero = is_pksm_zero(before)
     machine.lose_zero(int(np.count_nonzero(zero)))
@@ -189,7 +189,7 @@ def zap(machine: Machine, mm: Mm, first: int, end: int) -> None:
     """Empty the ptes of virtual pages first .. end - 1; their leaves stay. Mirrors zap_page_range."""
     for _, slots in machine.tables.existing(mm.root, first, end):
         ptes = machine.tables.ptes[slots]
-        machine.tables.ptes[slots] = 0
+        machine.tables.point(slots, np.uint64(0))
         machine.lose_zero(int(np.count_nonzero(is_pksm_zero(ptes))))
         swapped = (ptes & SWAPPED) != 0
         if swapped.any():

@@ -202,7 +202,7 @@ def fork(machine: Machine, mm: Mm) -> Mm:
     tables.copy(child.root, numbers, leaves)
     for start, end in blank:
         for _, slots in tables.existing(child.root, start, end):
-            tables.ptes[slots] = 0
+            tables.point(slots, np.uint64(0))
     if blank:
         tables.release(child.root)
     for _, slots in tables.existing(child.root, 0, LIMIT):

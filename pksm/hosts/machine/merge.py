@@ -108,7 +108,7 @@ def _move_ptes(machine: Machine, walk: Walk, mask: BoolArray, kpages: Pages) -> 
     table, pages = machine.frames, walk.frames
     slots, positions = _chosen(walk, mask)
     origins = machine.origins.of_moved(slots, pages[positions])
-    machine.tables.ptes[slots] = pte_of(kpages, PRESENT | YOUNG)[positions] | origins
+    machine.tables.point(slots, pte_of(kpages, PRESENT | YOUNG)[positions] | origins)
     counts = np.bincount(positions, minlength=len(pages))
     table.add_merged(kpages, counts.astype(np.int32))
     mlocked = mask & table.has(pages, flag.MLOCKED)
@@ -161,7 +161,7 @@ def _merge_zero(machine: Machine, pages: Pages) -> BoolArray:
     allowed = _Allowed(machine, pages)
     moves = allowed.moves
     slots, positions = _chosen(allowed.walk, moves)
-    machine.tables.ptes[slots] = PKSM_ZERO | YOUNG | machine.origins.of_moved(slots, pages[positions])
+    machine.tables.point(slots, PKSM_ZERO | YOUNG | machine.origins.of_moved(slots, pages[positions]))
     machine.zero_ptes += len(slots)
     if not machine.quirks.exact_walk:
         gone = moves & (np.bincount(positions, minlength=len(pages)) == table.mapcount[pages])
@@ -268,7 +268,7 @@ def _unshare(machine: Machine, slots: I64Array, vmas: I64Array, pages: I64Array)
         machine.rmap.touch_born(int(columns.anon_vma[vma]), new[mine])
     table.copy(sources, new[mapped])
     table.clear(new[~mapped])
-    machine.tables.ptes[slots] = pte_of(new, PRESENT | YOUNG | DIRTY)
+    machine.tables.point(slots, pte_of(new, PRESENT | YOUNG | DIRTY))
     machine.lose_zero(len(slots) - len(sources))
     machine.born(new, np.ones(len(new), bool))  # merged pages were tracked, and go on to be
     drop_ptes(machine, sources)

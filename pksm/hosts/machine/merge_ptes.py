@@ -141,7 +141,7 @@ def merge_ptes(machine: Machine, mms: IntArray, pages: I64Array, frames: Pages, 
     mask[mask] = can_keep(machine, kpages[mask], stacks_too=True)
     moved = np.flatnonzero(mask & (frames != kpages))
     slots, vmas, pages, frames, targets = slots[moved], vmas[moved], pages[moved], frames[moved], kpages[moved]
-    machine.tables.ptes[slots] = pte_of(targets, PRESENT | YOUNG) | machine.origins.of_moved(slots, frames)
+    machine.tables.point(slots, pte_of(targets, PRESENT | YOUNG) | machine.origins.of_moved(slots, frames))
     table.add_ptes(targets)
     columns = machine.vmas
     machine.sharers.append(targets, columns.anon_vma[vmas], pages - columns.start[vmas] + columns.pgoff[vmas])
@@ -169,7 +169,7 @@ def merge_zero_ptes(machine: Machine, mms: IntArray, pages: I64Array, frames: Pa
     """Point these ptes to the zero page, and no others; arguments and return as in merge_ptes."""
     slots, _, mask = _chosen(machine, mms, pages, frames)
     slots, frames = slots[mask], frames[mask]
-    machine.tables.ptes[slots] = PKSM_ZERO | YOUNG | machine.origins.of_moved(slots, frames)
+    machine.tables.point(slots, PKSM_ZERO | YOUNG | machine.origins.of_moved(slots, frames))
     machine.zero_ptes += len(frames)
     _give_up(machine, frames, frames)
     return None if mask.all() else ~mask

@@ -55,7 +55,7 @@ def _swap_out(machine: Machine, walk: Walk) -> int:
     swap.write(slots[~cached], table.memory, frames[~cached])
     of_ptes = slots[walk.positions]
     swap.get(of_ptes)
-    machine.tables.ptes[walk.slots] = pte_of(of_ptes, SWAPPED)
+    machine.tables.point(walk.slots, pte_of(of_ptes, SWAPPED))
     drop_ptes(machine, frames[walk.positions])
     return len(frames)
 
@@ -77,8 +77,8 @@ def _migrate(machine: Machine, walk: Walk) -> int:
     table.copy(old, new)
     machine.swap.forget(table, old[table.has(old, flag.SWAP_CACHE)])
     ksm = table.has(old, flag.KSM)
-    ptes = machine.tables.ptes[walk.slots]
-    machine.tables.ptes[walk.slots] = pte_of(new[walk.positions], ptes & ((np.uint64(1) << VALUE) - np.uint64(1)))
+    flags = machine.tables.ptes[walk.slots] & ((np.uint64(1) << VALUE) - np.uint64(1))
+    machine.tables.point(walk.slots, pte_of(new[walk.positions], flags))
     if ksm.any():
         machine.sharers.rename(old[ksm], new[ksm])
         machine.policy.moved(old[ksm], new[ksm])

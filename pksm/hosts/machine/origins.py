@@ -3,6 +3,9 @@
 A pte that is moved to a kept page, or to the zero page, remembers whose it was: the id of its origin stands in the pte,
 and forks copy it along. So without merging there would be a frame for each origin that some pte still names, and one
 for each frame that has ptes of its own.
+
+All ptes are counted when somebody asks for the first time. From then on the page tables note which ptes change, and the
+next answer follows from these, unless they are so many that counting again is as quick.
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pksm.arrays import BoolArray, I64Array, Pages, U64Array
+from pksm.arrays import I64Array, Pages, U32Array, U64Array
 from pksm.hosts.machine.frames import KSM
-from pksm.hosts.machine.page_tables import LEAF, LEAVES_AT_ONCE, ORIGIN, ORIGIN_SHIFT, maps_frame, value_of
+from pksm.hosts.machine.page_tables import LEAF, LEAVES_AT_ONCE, ORIGIN, ORIGIN_SHIFT, Changes, maps_frame, value_of
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.frames import Frames
@@ -23,6 +26,66 @@ if TYPE_CHECKING:
 
 N_IDS = 1 << 26  # that fit into a pte; 0 is none
 _PTES_AT_ONCE = 16 * LEAVES_AT_ONCE * LEAF
+_FOLLOWED = 8  # of so many ptes, one may change between two answers
+_FEW = 1024
+
+
+class _Counts:
+    """What is saved, and what that follows from. By frame: its ptes (`mapped`), those among them without an origin
+    (`own`), and the id of its own (`origin`). By id: the ptes that name it, and the frame whose id it is (-1: none)."""
+
+    def __init__(self, blocks: Iterator[U64Array], origin: U32Array, n_ids: int) -> None:
+        self._mapped, self._own = np.zeros(len(origin), np.int32), np.zeros(len(origin), np.int32)
+        self._origin = np.zeros(len(origin), np.uint32)
+        self._named, self._frame = np.zeros(n_ids, np.int32), np.full(n_ids, -1)
+        for ptes in blocks:
+            self._count(ptes, 1)
+        frames = np.arange(len(origin))
+        self._take_origins(frames, origin)
+        self.saved = self._part_of(frames, np.arange(1, n_ids))
+
+    def follow(self, before: U64Array, after: U64Array, besides: Pages, origin: U32Array, n_ids: int) -> None:
+        """Take notice of ptes that have changed; besides: frames whose origin has, though their ptes have not."""
+        if n_ids > len(self._named):
+            more = max(n_ids - len(self._named), len(self._named) // 2)
+            self._named = np.concatenate((self._named, np.zeros(more, np.int32)))
+            self._frame = np.concatenate((self._frame, np.full(more, -1)))
+        (old_frames, old_ids), (new_frames, new_ids) = _named_by(before), _named_by(after)
+        frames = np.unique(np.concatenate((old_frames, new_frames, besides)))
+        ids = np.unique(np.concatenate((old_ids, new_ids, self._origin[frames], origin[frames])))
+        ids = ids[ids != 0]
+        self.saved -= self._part_of(frames, ids)
+        self._count(before, -1)
+        self._count(after, 1)
+        self._take_origins(frames, origin[frames])
+        self.saved += self._part_of(frames, ids)
+
+    def _count(self, ptes: U64Array, by: int) -> None:
+        frames, ids = _named_by(ptes)
+        np.add.at(self._mapped, frames, np.int32(by))
+        np.add.at(self._own, frames[ids[maps_frame(ptes)] == 0], np.int32(by))
+        np.add.at(self._named, ids, np.int32(by))
+
+    def _take_origins(self, frames: I64Array | Pages, origin: U32Array) -> None:
+        """Frames (each once) have these ids now, those that are mapped."""
+        before = self._origin[frames]
+        lost = before[self._frame[before] == frames]
+        self._frame[lost] = -1
+        self._origin[frames] = origin
+        here = (origin != 0) & (self._mapped[frames] > 0)
+        self._frame[origin[here]] = frames[here]
+
+    def _part_of(self, frames: I64Array | Pages, ids: I64Array | U32Array) -> int:
+        """Return what these frames and ids add to `saved`."""
+        frame = self._frame[ids]
+        itself = (frame >= 0) & (self._own[frame] > 0)  # it still has some of its ptes
+        gone = int(np.count_nonzero((self._named[ids] > 0) & ~itself))
+        return gone - int(np.count_nonzero((self._mapped[frames] > 0) & (self._own[frames] == 0)))
+
+
+def _named_by(ptes: U64Array) -> tuple[U32Array, U32Array]:
+    """Return the frames that those of the ptes point to that point to one, and the ids of all (0: none)."""
+    return value_of(ptes[maps_frame(ptes)]), ((ptes & ORIGIN) >> ORIGIN_SHIFT).astype(np.uint32)
 
 
 class Origins:
@@ -31,6 +94,8 @@ class Origins:
     def __init__(self, frames: Frames, tables: PageTables) -> None:
         self.next = 1
         self._frames, self._tables = frames, tables
+        self._counts: _Counts | None = None
+        self._forgotten: list[Pages] = []
 
     def of_moved(self, slots: I64Array, frames: Pages) -> U64Array:
         """Return the bits that ptes keep when they are moved away from frames.
@@ -58,28 +123,34 @@ class Origins:
         for start in range(0, len(ptes), _PTES_AT_ONCE):
             yield ptes[start : start + _PTES_AT_ONCE]
 
+    def forget(self, frames: Pages) -> None:
+        """Let frames have no id: ptes that were moved away would no longer be theirs."""
+        self._frames.origin[frames] = 0
+        if self._tables.changes:
+            self._forgotten.append(frames)
+
     def saved(self) -> int:
         """Return how many frames more there would be without merging."""
-        named, owners, mapped = self._seen()
-        named[self._frames.origin[owners]] = False  # a frame that still has some of its ptes is there itself
-        named[0] = False
-        return int(np.count_nonzero(named)) - int(np.count_nonzero(mapped & ~owners))
+        if self._counts and self._tables.changes:
+            before, after = self._tables.changes.take()
+            forgotten = np.concatenate((np.empty(0, np.uint32), *self._forgotten))
+            self._counts.follow(before, after, forgotten, self._frames.origin, self.next)
+        else:
+            self._counts = self._counted()
+        self._forgotten = []
+        self._tables.changes = Changes(max(_FEW, len(self._tables.ptes) // _FOLLOWED))
+        return self._counts.saved
 
-    def _seen(self) -> tuple[BoolArray, BoolArray, BoolArray]:
-        """Return (by id: named by a pte; by frame: has a pte of its own; by frame: has any)."""
-        named = np.zeros(self.next, bool)
-        owners, mapped = np.zeros_like(self._frames.classes, bool), np.zeros_like(self._frames.classes, bool)
-        for ptes in self._blocks():
-            ids = ptes & ORIGIN
-            named[ids >> ORIGIN_SHIFT] = True
-            of_frames = maps_frame(ptes)
-            mapped[value_of(ptes[of_frames])] = True
-            owners[value_of(ptes[of_frames & (ids == 0)])] = True
-        return named, owners, mapped
+    def _counted(self) -> _Counts:
+        return _Counts(self._blocks(), self._frames.origin, self.next)
 
     def _renumber(self) -> None:
         """Begin anew with the ids that something still names."""
-        named, _, mapped = self._seen()
+        self._tables.changes = None
+        named, mapped = np.zeros(self.next, bool), np.zeros_like(self._frames.classes, bool)
+        for ptes in self._blocks():
+            frames, ids = _named_by(ptes)
+            mapped[frames] = named[ids] = True
         origin = self._frames.origin
         origin[~mapped] = 0
         named[origin] = True
@@ -92,6 +163,10 @@ class Origins:
             ptes |= to[ids] << ORIGIN_SHIFT
         origin[:] = to[origin]
         self.next = 1 + int(np.count_nonzero(named))
+
+    def check_saved(self) -> None:
+        """Raise AssertionError unless what is kept up is what a count comes to."""
+        assert self.saved() == self._counted().saved, "frames saved, as kept up, are not those counted"
 
     def check(self, ptes: U64Array) -> None:
         """Raise AssertionError unless ids are sound, and ptes that were moved point to kept pages or the zero page."""

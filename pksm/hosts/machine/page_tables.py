@@ -80,15 +80,41 @@ class _Pool(Generic[K]):
         assert not self.rows(self._free).any() and not self.rows(np.zeros(1, int)).any(), "a free table is not empty"
 
 
+class Changes:
+    """Ptes that have been pointed elsewhere, as they were and as they are.
+
+    Args:
+        most: how many are noted.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._before, self._after = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+
+    def note(self, before: U64Array, after: U64Array) -> bool:
+        """Note some; return False, once and for all, if they are too many."""
+        self._most -= len(before)
+        self._before.append(before)
+        self._after.append(after)
+        return self._most >= 0
+
+    def take(self) -> tuple[U64Array, U64Array]:
+        """Return (before, after) of all."""
+        return np.concatenate(self._before), np.concatenate(self._after)
+
+
 class PageTables:
     """Page tables of all mms. An mm is named by its top directory (`root`), virtual pages by number.
 
-    ptes: uint64, all of them; a pte's place in it is its slot. Don't keep it: growth reallocates.
+    ptes: uint64, all of them; a pte's place in it is its slot. Don't keep it: growth reallocates. Flags alone may be
+    written there; where a pte points is changed by `point`.
+    changes: of where ptes point, since somebody began to note them; None: nobody does, or there were too many.
     """
 
     def __init__(self) -> None:
         self._directories = _Pool(np.uint32)
         self._leaves = _Pool(np.uint64)
+        self.changes: Changes | None = None
 
     @property
     def ptes(self) -> U64Array:
@@ -103,6 +129,16 @@ class PageTables:
     def nbytes(self) -> int:
         """Bytes of leaves and directories in use."""
         return (self._leaves.n_used() * 8 + self._directories.n_used() * 4) * LEAF
+
+    def point(self, slots: I64Array, ptes: U64Array | np.uint64) -> None:
+        """Let ptes, each once, be these: what they point to, and whose they were, changes."""
+        if self.changes:
+            self._note(self.ptes[slots], np.broadcast_to(ptes, slots.shape))
+        self.ptes[slots] = ptes
+
+    def _note(self, before: U64Array, after: U64Array) -> None:
+        if self.changes and not self.changes.note(before, after):
+            self.changes = None
 
     def new_root(self) -> int:
         """Return a new mm's empty page tables."""
@@ -196,6 +232,9 @@ class PageTables:
         targets = self.slots(root, numbers * LEAF) // LEAF
         table = self._leaves.entries.reshape(-1, LEAF)
         table[targets] = table[leaves]
+        if self.changes:
+            ptes = table[leaves].reshape(-1)
+            self._note(np.zeros_like(ptes), ptes)
 
     def check(self, roots: list[int]) -> None:
         """Raise AssertionError unless the mms of roots use every table that is not free, and each once."""

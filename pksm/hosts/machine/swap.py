@@ -131,6 +131,6 @@ def swap_in(machine: Machine, vma: int, pages: I64Array, slots: I64Array) -> Non
     shared = frames[shares]
     table.add_ptes(shared)
     table.flags[shared] |= mlocked
-    machine.tables.ptes[slots] = pte_of(frames, PRESENT | YOUNG)
+    machine.tables.point(slots, pte_of(frames, PRESENT | YOUNG))
     swap.put(table, swapped)
     machine.born(born)

@@ -38,7 +38,7 @@ def thp_fault(machine: Machine, mm: Mm, first: int) -> None:
     machine.frames.set_up(frames, machine.vmas.anon_vma[vma], index, flags)
     machine.rmap.touch_born(int(machine.vmas.anon_vma[vma]), frames)
     machine.frames.clear(frames)
-    machine.tables.ptes[slots] = pte_of(frames, PRESENT | WRITE | DIRTY | YOUNG)
+    machine.tables.point(slots, pte_of(frames, PRESENT | WRITE | DIRTY | YOUNG))
 
 
 def split_compound(machine: Machine, frames: Pages) -> None:
