@@ -16,7 +16,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "pksm_reference"]
 exclude_patterns = ["_ext"]
 default_role = "code"  # what stands between backticks in a docstring
-smartquotes = False  # they would make a dash of the two hyphens of an option
+smartquotes_action = "D"  # dashes, and quotation marks as they are
 
 # Names in annotations have to lead somewhere, unless they are of others or not public.
 nitpicky = True
@@ -37,5 +37,7 @@ napoleon_custom_sections = ["Mirrors"]
 
 html_theme = "furo"
 html_title = f"pksm {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
