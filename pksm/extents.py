@@ -20,6 +20,8 @@ class State(enum.IntEnum):
     EXCLUDED = 3
 
 
+DATA = State.DATA  # looked up at every use, members of an enumeration are slow
+
 # `address` is in bytes in the source's own address space, `mapping` an index into Source.mappings,
 # `first` the page's index in the region's buffer: it means something for DATA only.
 RUN = np.dtype([("state", "u1"), ("mapping", "u4"), ("address", "u8"), ("pages", "u8"), ("first", "u8")])
@@ -34,14 +36,14 @@ def make_runs(
     """Make a RUN array; DATA runs take the buffer's pages one after the other."""
     runs = np.empty(len(pages), RUN)
     runs["state"], runs["mapping"], runs["address"], runs["pages"] = state, mapping, address, pages
-    data_pages = np.where(runs["state"] == State.DATA, runs["pages"], 0)
+    data_pages = np.where(runs["state"] == DATA, runs["pages"], 0)
     runs["first"] = np.cumsum(data_pages) - data_pages
     return runs
 
 
 def data_runs(runs: StructArray) -> StructArray:
     """Return the DATA runs of a RUN array (a copy)."""
-    return runs[runs["state"] == State.DATA]
+    return runs[runs["state"] == DATA]
 
 
 def expand(first: IntArray, pages: IntArray) -> Pages:
@@ -83,8 +85,8 @@ def mark_runs(runs: StructArray, page_states: U8Array, page_size: int) -> Struct
     """Return `runs` with each DATA page turned into its state of `page_states` (one a buffer page)."""
     pieces = cut_runs(data_runs(runs), np.flatnonzero(page_states[1:] != page_states[:-1]) + 1, page_size)
     pieces["state"] = page_states[pieces["first"].astype(np.int64)]
-    pieces["first"][pieces["state"] != State.DATA] = 0
-    marked = np.concatenate([runs[runs["state"] != State.DATA], pieces])
+    pieces["first"][pieces["state"] != DATA] = 0
+    marked = np.concatenate([runs[runs["state"] != DATA], pieces])
     return marked[np.argsort(marked["address"], kind="stable")]
 
 

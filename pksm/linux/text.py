@@ -9,6 +9,7 @@ import os
 from pksm.errors import PksmError
 
 MOST_DIGITS = 20
+READ_BYTES = 1 << 14
 
 
 class MalformedError(PksmError):
@@ -21,8 +22,14 @@ def read(path: str) -> bytes:
     Raises:
         OSError: it cannot be opened or read.
     """
-    with open(path, "rb", buffering=0) as file:
-        return file.readall()
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = [os.read(fd, READ_BYTES)]
+        while parts[-1]:  # a read may end anywhere before the end
+            parts.append(os.read(fd, READ_BYTES))
+        return b"".join(parts)
+    finally:
+        os.close(fd)
 
 
 def read_if_any(path: str) -> bytes | None:

@@ -23,6 +23,7 @@ SPAN_BITS = np.uint64(23)  # of a frame's number, within its span
 FEW_SPANS = 16  # are gone through faster than it is found out which of them there are
 IN_SPAN = np.uint64((1 << 23) - 1)
 _NO_PAGE = np.uint32(0xFFFFFFFF)
+_NOTHING: tuple[U64Array, Pages] = np.empty(0, np.uint64), np.empty(0, np.uint32)
 
 
 class Intake:
@@ -152,14 +153,19 @@ class FrameBook:
 
     def __init__(self) -> None:
         self._spans: dict[int, np.ndarray] = {}  # entries are page numbers + 1, 0 for none
+        self._last = _NOTHING
 
     def has(self, frames: U64Array) -> BoolArray:
         """Return which frames are known (bool)."""
-        return self._pages_of(frames) != _NO_PAGE
+        self._last = frames, self._pages_of(frames)
+        return self._last[1] != _NO_PAGE
 
     def look_up(self, frames: U64Array) -> tuple[Pages, BoolArray]:
         """Return (pages, new): the page of each frame (uint32), and which are the first of a frame not yet known."""
-        pages = self._pages_of(frames)
+        frames_then, pages = self._last  # mostly the same: those of a source that has asked before it copied
+        if not np.array_equal(frames, frames_then):
+            pages = self._pages_of(frames)
+        self._last = _NOTHING
         new = np.zeros(len(frames), bool)
         unknown = np.flatnonzero(pages == _NO_PAGE)
         new[unknown[np.unique(frames[unknown], return_index=True)[1]]] = True
@@ -167,6 +173,7 @@ class FrameBook:
 
     def enter(self, frames: U64Array, pages: Pages, new: BoolArray) -> Pages:
         """Learn the pages of the new frames, and return pages with theirs wherever such a frame comes again."""
+        self._last = _NOTHING
         learnt, numbers = frames[new], pages[new] + np.uint32(1)
         for span, inside in self._by_span(learnt):
             if span not in self._spans:

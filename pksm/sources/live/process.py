@@ -23,6 +23,7 @@ from pksm.sources.base import Allocate, Progress, Region, Source
 
 REGION_PAGES = 1 << 17  # resident pages looked up and copied at a time
 ZERO_CHECK_PAGES = 1 << 10
+DATA, HOLE, EXCLUDED = State.DATA, State.HOLE, State.EXCLUDED
 RACY = ("keep", "drop", "unchecked")
 
 
@@ -194,19 +195,19 @@ class _Reading:
         own, parts = own[wanted], data if known is None else extents.pick_runs(data, ~known, PAGE_SIZE)
         copies = allocate(len(own))
         buffer = copies.array
-        copied = np.full(len(buffer), State.EXCLUDED, np.uint8)
+        copied = np.full(len(buffer), EXCLUDED, np.uint8)
         for head, end, lost in self.memory.read_runs(parts, own, buffer):
             if not self.alive():
                 self.ended = True
                 break
-            copied[head:end] = State.DATA if lost is None else np.where(lost, State.EXCLUDED, State.DATA)
+            copied[head:end] = DATA if lost is None else np.where(lost, EXCLUDED, DATA)
             progress(end - head)
-        self.unreadable += int(np.count_nonzero(copied == State.EXCLUDED))
+        self.unreadable += int(np.count_nonzero(copied == EXCLUDED))
         self.source.lost = self.unreadable
         if not self.pages.tells_zero_pages:
-            suspects = (copied == State.DATA) & ~exclusive[wanted]
+            suspects = (copied == DATA) & ~exclusive[wanted]
             zero = _zero_mapped(buffer, frames[wanted], suspects)
-            copied[zero] = State.HOLE
+            copied[zero] = HOLE
             self.holes += len(zero)
         self.frozen &= time.monotonic() < self.source.frozen_until
         states = copied if known is None else self._with_known(known, copied, progress)
@@ -215,7 +216,7 @@ class _Reading:
             if known is not None:
                 states[wanted] = copied
                 self._look_at_known(data, frames, known, states)
-        read = states == State.DATA
+        read = states == DATA
         self.pages_read += int(np.count_nonzero(read))
         if not read.all():
             runs = extents.mark_runs(runs, states, PAGE_SIZE)
@@ -232,7 +233,7 @@ class _Reading:
     def _with_known(self, known: BoolArray, copied: U8Array, progress: Progress) -> U8Array:
         """Return the states of all pages: those of the copied ones, and of the known ones."""
         self.ended |= len(copied) == 0 and not self.alive()
-        states = np.full(len(known), State.EXCLUDED if self.ended else State.DATA, np.uint8)
+        states = np.full(len(known), EXCLUDED if self.ended else DATA, np.uint8)
         states[~known] = copied
         progress(0 if self.ended else int(np.count_nonzero(known)))
         return states
@@ -243,18 +244,18 @@ class _Reading:
         flags = pagemap.flags_of(entries)
         anonymous = pagemap.is_anonymous(flags)
         if not anonymous.all():
-            states = np.where(pagemap.is_present(flags), np.uint8(State.EXCLUDED), np.uint8(State.HOLE))
-            states[anonymous] = State.DATA
+            states = np.where(pagemap.is_present(flags), np.uint8(EXCLUDED), np.uint8(HOLE))
+            states[anonymous] = DATA
             marked = extents.mark_runs(runs, states, PAGE_SIZE)
             runs = extents.make_runs(*(marked[field] for field in ("state", "mapping", "address", "pages")))
             entries, flags = entries[anonymous], flags[anonymous]
         return runs, entries & pagemap.PM_PFN, pagemap.is_exclusive(flags)
 
     def _count_out_of_reach(self, runs: StructArray) -> None:
-        out = runs[runs["state"] == State.EXCLUDED]
+        out = runs[runs["state"] == EXCLUDED]
         reason = self.space.vmas["reason"][out["mapping"]]
         self.excluded += np.bincount(reason, out["pages"], len(self.excluded)).astype(np.int64)
-        self.holes += int(runs["pages"][runs["state"] == State.HOLE].sum())
+        self.holes += int(runs["pages"][runs["state"] == HOLE].sum())
 
     def _look_again(self, data: StructArray, own: BoolArray, buffer: U8Array, states: U8Array) -> None:
         """Count the pages that were written since they were read, and exclude them if they shall be dropped.
@@ -269,10 +270,10 @@ class _Reading:
             if not self.alive():
                 break
             if changed is not None:
-                racy = (changed | gone[head:end]) & (states[head:end] == State.DATA)
+                racy = (changed | gone[head:end]) & (states[head:end] == DATA)
                 self.racy += int(np.count_nonzero(racy))
                 if self.drop_racy:
-                    states[head:end][racy] = State.EXCLUDED
+                    states[head:end][racy] = EXCLUDED
 
     def _look_at_known(self, data: StructArray, frames: U64Array, known: BoolArray, states: U8Array) -> None:
         """Do what _look_again does with pages that were not copied: they may have been written if they left their frame.
@@ -285,7 +286,7 @@ class _Reading:
         racy = np.flatnonzero(known)[~stays & ~pagemap.is_swapped(flags)]
         self.racy += len(racy) if self.alive() else 0
         if self.drop_racy and self.alive():
-            states[racy] = State.EXCLUDED
+            states[racy] = EXCLUDED
 
     def _conclude(self) -> None:
         source, page_size = self.source, PAGE_SIZE
@@ -324,8 +325,8 @@ def runs_between(start: int, end: int, vmas: np.ndarray, resident: np.ndarray) -
     vma, mapped = _holder(vmas, low)
     low, high, vma = low[mapped], high[mapped], vma[mapped]
     _, is_resident = _holder(resident, low)
-    states = np.where(is_resident, np.uint8(State.DATA), np.uint8(State.HOLE))
-    states[is_resident & vmas["barred"][vma] | vmas["device"][vma]] = State.EXCLUDED
+    states = np.where(is_resident, np.uint8(DATA), np.uint8(HOLE))
+    states[is_resident & vmas["barred"][vma] | vmas["device"][vma]] = EXCLUDED
     return extents.make_runs(states, vma, low, (high - low) // PAGE_SIZE)
 
 
