@@ -17,7 +17,7 @@ class PksmError(Exception):
         return _on_one_line(super().__str__())
 
 
-class UsageError(PksmError):
+class UsageError(PksmError, ValueError):
     """What was asked for can't be right: an unknown name, a value out of range.
 
     Args:
@@ -47,7 +47,7 @@ class ShortageError(PksmError):
     """Less memory is to be had than is needed."""
 
 
-class PageError(PksmError):
+class PageError(PksmError, ValueError):
     """A page number outside the page store, or one that no region covers."""
 
 

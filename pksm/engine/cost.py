@@ -55,6 +55,9 @@ class Cost:
 
         return lap
 
+    def __repr__(self) -> str:
+        return f"<Cost: {', '.join(f'{count:,} {name}' for name, count in self.as_dict().items() if count) or 'none'}>"
+
     def state(self) -> State:
         """Return all counters and times, as a State."""
         return {

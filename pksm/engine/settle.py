@@ -135,6 +135,10 @@ class Settled:
         self._rows, self._starts = answers.rows, answers.starts
         self.revisit, self.error = answers.revisit, answers.error
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.count(verdict):,} {verdict.name}" for verdict in Verdict if self.count(verdict))
+        return f"<Settled: {len(self.ids):,} items, {counts or 'none'}>"
+
     @property
     def verdicts(self) -> U8Array:
         return self._answers.verdicts

@@ -8,7 +8,7 @@ alignment nor a place beside each other, and they are never moved.
 import bisect
 import weakref
 from collections.abc import Callable, Iterator
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
@@ -53,6 +53,17 @@ class Store:
         self._users.append(weakref.WeakMethod(uses))
 
     _closed = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return {name: number} of what there is, a row of a table."""
+        regions = len(self._first) - len(self._removed)
+        return {"page_size": self.page_size, "regions": regions, "pages": sum(self._pages)}
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return "<Store: closed>"
+        now = self.to_dict()
+        return f"<Store: {now['pages']:,} pages of {self.page_size:,} bytes in {now['regions']} regions>"
 
     def __copy__(self) -> NoReturn:
         raise TypeError("a store holds addresses of memory, which a copy would share: take copy.deepcopy")

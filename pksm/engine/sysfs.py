@@ -34,6 +34,9 @@ class Sysfs(MutableMapping[str, Any]):
             raise KeyError(name)
         self._policy.tunables = self._policy.tunables.with_(**{name: value})
 
+    def __repr__(self) -> str:
+        return f"<Sysfs {', '.join(f'{name}={value}' for name, value in self.items())}>"
+
     def __delitem__(self, name: str) -> None:
         raise UsageError("sysfs files can't be deleted")
 

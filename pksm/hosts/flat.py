@@ -56,6 +56,20 @@ class FlatHost(FlatMappings, Exclusive):
         self.watch: Watch | None = None
         store.add_user(self._uses)
 
+    def to_dict(self) -> dict[str, int]:
+        """Return {name: number} of what there is, a row of a table."""
+        return {
+            "pages": self._mapped + self._zero,
+            "frames": self._frames,
+            "pages_sharing": self.pages_sharing,
+            "pages_zero_sharing": self.pages_zero_sharing,
+            "frames_saved": self.frames_saved,
+        }
+
+    def __repr__(self) -> str:
+        now = self.to_dict()
+        return f"<{type(self).__name__}: {now['pages']:,} pages in {now['frames']:,} frames, {self._zero:,} zero>"
+
     def __getstate__(self) -> State:
         """Return all but who is told: a copy, or what comes out of a pickle, is attached to nobody."""
         return super().__getstate__() | {"_policy": None, "_view": None, "watch": None}

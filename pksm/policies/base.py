@@ -82,6 +82,23 @@ class Policy(protocols.Policy, Protocol):
         """Merges that freed no frame."""
         return 0
 
+    @property
+    def preset(self) -> str:
+        """The preset that its settings are of, and what differs from it: "fixed pages_to_scan=200"."""
+        now = self.tunables.as_dict()
+        by_name = {name: one.as_dict() for name, one in self.spec.presets.items()}
+        differ = {name: [key for key in now if now[key] != one[key]] for name, one in by_name.items()}
+        nearest = min(differ, key=lambda name: len(differ[name]))
+        return " ".join([nearest, *(f"{key}={now[key]}" for key in differ[nearest])])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return preset, counters and work done as {name: value}, a row of a table: what pandas and polars take."""
+        counts = {**self.counters(), "at_rest": self.at_rest, "metadata_bytes": self.metadata_bytes}
+        return {"policy": self.spec.name, "preset": self.preset, **counts, **self.cost.as_dict()}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.preset}: {self.spec.name}>"
+
     def state(self) -> State:
         """Return all that it knows, but for its host, as a State: dicts of arrays, numbers and words."""
         raise UsageError(f"a {type(self).__name__} can't be saved: it has no state()")

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pksm.simulation.operations import OPERATIONS as OPERATIONS
     from pksm.simulation.operations import Event as Event
     from pksm.simulation.run import Settings as Settings
+    from pksm.simulation.run import compare as compare
     from pksm.simulation.run import simulate as simulate
     from pksm.simulation.script import load_script as load_script
     from pksm.simulation.simulation import Simulation as Simulation
@@ -19,6 +20,7 @@ else:
     __getattr__, __dir__, __all__ = hand_on(
         __name__,
         {
+            "compare": "pksm.simulation.run",
             "simulate": "pksm.simulation.run",
             "Settings": "pksm.simulation.run",
             "Simulation": "pksm.simulation.simulation",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 import numpy as np
@@ -18,7 +18,7 @@ from pksm.documents.simulate import Unmerged
 from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
 from pksm.linux import memory_limits
-from pksm.policies.registry import Choice, choose_one
+from pksm.policies.registry import Choice, choose, choose_one
 from pksm.simulation import workloads
 from pksm.simulation.clock import Over
 from pksm.simulation.observers import Observer
@@ -128,6 +128,34 @@ def simulate(
         "unmerged": unmerged,
         "runs": runs,
     }
+
+
+def compare(
+    workload: str,
+    policies: str | Sequence[str],
+    changes: Mapping[str, Any] | Iterable[str] = (),
+    **settings: Any,
+) -> SimulateDocument:
+    """Play a workload once for each policy, and once for nobody, and return what each has saved, and at what cost.
+
+    Args:
+        workload: a name of workloads.WORKLOADS, or the path of a trace or of a Python file (.py).
+        policies: "pksmd:fixed,ksmd:ksm-6.11", or a list of such names, as policies.choose takes them.
+        changes: {name: value} of their settings, or texts "name=value"; "ksmd.pages_to_scan" is that of one policy.
+        settings: further fields of Settings: pages, frames, page_size, seed, until_ms, sample_ms.
+
+    Returns:
+        The document `pksm.simulate/1`; report.table(document) shows the policies side by side.
+
+    Raises:
+        UsageError: there is no such workload, policy or setting.
+    """
+    known = {entry.name for entry in fields(Settings)}
+    unknown = sorted(settings.keys() - known)
+    if unknown:
+        raise UsageError(f"unknown setting {unknown[0]!r}: choose from {', '.join(sorted(known))}")
+    seed = settings.get("seed", 0)
+    return simulate(Settings(workload, **settings), choose(policies, changes, seed))
 
 
 def _warnings(choices: Sequence[Choice], runs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -96,6 +96,13 @@ class Simulation(Clock):
             self.names.restore(state["names"], machine.mms)
             return self
 
+    def to_dict(self) -> dict[str, list[int]]:
+        """Return the samples as {column: values}, a table: what pandas and polars take."""
+        return {name: [row[i] for row in self.samples] for i, name in enumerate(self.columns)}
+
+    def __repr__(self) -> str:
+        return f"<Simulation at {self.now:,} ms, {self.wakes:,} wake-ups: {self.machine!r}, {self.policy!r}>"
+
     def snapshot(self) -> Self:
         """Return a copy of all of it, machine and policy too, that goes on by itself. UsageError as of state."""
         return copy.deepcopy(self)

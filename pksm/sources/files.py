@@ -166,12 +166,12 @@ def _open_regular(path: str) -> int:
         raise PksmError(f"{path}: permission denied; make it readable for this user or run pksm as root") from None
     except OSError as error:
         raise PksmError(f"{path}: cannot be opened: {error.strerror}") from None
-    except ValueError:
-        raise PksmError(f"{path!r}: not a path") from None
     except PksmError:
         if fd >= 0:
             os.close(fd)
         raise
+    except ValueError:
+        raise PksmError(f"{path!r}: not a path") from None
     return fd
 
 

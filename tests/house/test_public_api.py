@@ -35,7 +35,7 @@ MODULES = {
     ],
     "pksm.extents": ["State", "RUN", "make_runs", "data_runs"],
     "pksm.simulation": [
-        *("simulate", "Settings", "Simulation", "Event", "Observer", "Reading"),
+        *("simulate", "Settings", "Simulation", "Event", "Observer", "Reading", "compare"),
         *("OPERATIONS", "read_trace", "load_script", "workloads"),
     ],
     "pksm.policies": [
@@ -47,7 +47,7 @@ MODULES = {
         *("FREE", "BUSY_PAGE", "WALK_FAILS", "NOT_KPAGE", "NOT_ANON", "WALK_BREAKS", "WALK_LOSES", "MLOCKED"),
     ],
     "pksm.checkpoints": ["load", "save"],
-    "pksm.checksums": ["names", "describe", "make", "register", "Plugin", "is_exact"],
+    "pksm.checksums": ["names", "describe", "make", "register", "unregister", "Plugin", "is_exact"],
     "pksm.bench": ["bench"],
     "pksm.profiler": ["profile"],
     "pksm.validation": ["validate", "truth"],

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pksm.engine.checksums.strategies import make as make
     from pksm.engine.checksums.strategies import names as names
     from pksm.engine.checksums.strategies import register as register
+    from pksm.engine.checksums.strategies import unregister as unregister
 else:
     from pksm.lazy import hand_on
 
@@ -20,6 +21,7 @@ else:
             "make": "pksm.engine.checksums.strategies",
             "names": "pksm.engine.checksums.strategies",
             "register": "pksm.engine.checksums.strategies",
+            "unregister": "pksm.engine.checksums.strategies",
             "Plugin": "pksm.engine.checksums.plugins",
         },
     )

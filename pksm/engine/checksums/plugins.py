@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 
@@ -75,6 +75,9 @@ class Batch:
     def __init__(self, name: str, width: int, function: Callable[[U8Array], AnyArray]) -> None:
         self.name, self.width, self._function = name, width, function
 
+    def __repr__(self) -> str:
+        return f"<Batch {self.name}, {self.width} bits>"
+
     def of(self, data: Buffer) -> int:
         """Return the checksum (int) of one page given as bytes."""
         return int(self._sums(np.frombuffer(data, np.uint8)[None])[0])
@@ -103,16 +106,33 @@ class Batch:
         return sums
 
 
+Decorated = TypeVar("Decorated")
+
+
+@overload
+def register(
+    name: str, function: None = None, *, width: int = 64, state: object = None, keep: object = None, about: str = ""
+) -> Callable[[Decorated], Decorated]: ...
+
+
+@overload
+def register(
+    name: str, function: object, *, width: int = 64, state: object = None, keep: object = None, about: str = ""
+) -> None: ...
+
+
 def register(
     name: str,
-    function: object,
+    function: object = None,
     *,
     width: int = 64,
     state: object = None,
     keep: object = None,
     about: str = "",
-) -> None:
+) -> Any:
     """Make a checksum of your own known by a name, in place of an earlier one of that name.
+
+    Without a function it returns a decorator: `@register("total", width=32)` above the function.
 
     Args:
         name: letters, digits, and - _ . between them.
@@ -125,7 +145,22 @@ def register(
         raise UsageError(f"checksum plug-in {name!r}: a name is letters, digits, and - _ . between them")
     if name in native.strategy_widths() or name == "adaptive":
         raise UsageError(f"checksum plug-in {name}: that is the name of one of pksm's own")
+    if function is None:
+
+        def enter(decorated: Decorated) -> Decorated:
+            _registered[name] = Plugin(decorated, width, state, keep, about, name)
+            return decorated
+
+        return enter
     _registered[name] = Plugin(function, width, state, keep, about, name)
+    return None
+
+
+def unregister(name: str) -> None:
+    """Forget a checksum that register() has made known. UsageError if there is none of that name."""
+    if name not in _registered:
+        raise UsageError(f"checksum plug-in {name!r}: nobody has registered that")
+    del _registered[name]
 
 
 def known() -> dict[str, Plugin]:

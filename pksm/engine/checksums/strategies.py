@@ -13,11 +13,24 @@ from pksm.arrays import IdsLike
 from pksm.engine import native
 from pksm.engine.checksums import plugins
 from pksm.engine.checksums.adaptive import Adaptive
-from pksm.engine.checksums.plugins import Batch, Plugin, register
+from pksm.engine.checksums.plugins import Batch, Plugin, register, unregister
 from pksm.engine.native.checksums import Checksum, Function
 from pksm.errors import UsageError
 
-__all__ = ["ABOUT", "DEFAULT", "Plugin", "describe", "is_exact", "make", "names", "register", "sampled_at", "widths"]
+__all__ = [
+    "ABOUT",
+    "DEFAULT",
+    "Plugin",
+    "describe",
+    "is_exact",
+    "make",
+    "names",
+    "ready",
+    "register",
+    "sampled_at",
+    "unregister",
+    "widths",
+]
 
 DEFAULT = "xxh3-64"
 SAMPLED_WORDS = 64  # PKSM looks at 64 of the 1024 words of a page
@@ -87,6 +100,23 @@ def make(name: str, page_size: int, seed: int = 0) -> Function | Batch:
     run = min(_LINE_WORDS, n_words) if base == "sampled-lines" else 1
     words = random.permutation(n_words // run)[: max(1, min(options["words"], n_words) // run)] * run
     return native.Checksum(base, np.sort(words) if options["order"] == "sorted" else words, run)
+
+
+def ready(given: object, name: str, page_size: int, seed: int = 0) -> tuple[Any, tuple[str, int] | None]:
+    """Return the checksum that somebody gave to an engine, and (name, seed) if it was made of these.
+
+    Args:
+        given: a checksum that is ready; the name of a strategy; a function, as Plugin takes them; or None.
+        name: the strategy that None stands for.
+        page_size, seed: as make takes them.
+    """
+    if given is None or isinstance(given, str):
+        chosen = name if given is None else given
+        return make(chosen, page_size, seed), (chosen, seed)
+    if isinstance(given, Function) or hasattr(given, "fill"):
+        return given, None
+    label = getattr(given, "__name__", type(given).__name__)
+    return (given if isinstance(given, Plugin) else Plugin(given, name=label)).make(), None
 
 
 def check_seed(seed: int) -> None:

@@ -22,6 +22,9 @@ class Function:
         self.c.sum = ffi.cast("pksm_checksum_fn", address)
         self.c.state = ffi.cast("void *", state)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}, {self.width} bits>"
+
     def check_fits(self, page_size: int) -> None:
         """Raise ValueError if it can't sum pages of page_size bytes."""
 

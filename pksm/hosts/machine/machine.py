@@ -101,6 +101,21 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         twin.merge_waits = Waits()
         return twin
 
+    def to_dict(self) -> dict[str, int]:
+        """Return {name: number} of what there is, a row of a table. frames_saved takes a look at all ptes."""
+        return {
+            "processes": len(self.mms),
+            "frames": self.frames.n,
+            "frames_used": self.frames_used,
+            "pages_sharing": self.pages_sharing,
+            "pages_zero_sharing": self.pages_zero_sharing,
+            "frames_saved": self.frames_saved,
+        }
+
+    def __repr__(self) -> str:
+        used = f"{self.frames_used:,} of {self.frames.n:,} frames used"
+        return f"<Machine: {len(self.mms)} processes, {used}, {self.pages_sharing + self.zero_ptes:,} pages merged>"
+
     def __copy__(self) -> NoReturn:
         raise UsageError("a Machine's copy would share half of it: take snapshot()")
 

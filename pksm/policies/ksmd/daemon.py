@@ -6,6 +6,7 @@ begins anew. The counters follow the visits, as the kernel's do: what has been w
 counted until ksmd comes by.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
 
@@ -39,7 +40,8 @@ class Ksmd(Daemon):
     Args:
         host: a MappingHost.
         tunables: its settings; those of the default preset if there are none.
-        checksum: in place of the one that the tunables name; the strength of an adaptive one stays as it is.
+        checksum: in place of the one that the tunables name: a name of pksm.checksums.names(), a function as
+            checksums.Plugin takes it, or a checksum that is ready; the strength of an adaptive one stays as it is.
 
     Attributes:
         full_scans: how many times all opted-in memory was visited.
@@ -56,13 +58,12 @@ class Ksmd(Daemon):
         host: MappingHost,
         tunables: KsmTunables | None = None,
         *,
-        checksum: native.AnyChecksum | None = None,
+        checksum: native.AnyChecksum | str | Callable[..., Any] | None = None,
     ) -> None:
         self._host = host
         self.share_use(host)
         self._tunables = tunables or preset(SPEC.default)
-        self._made_of = None if checksum else (self._tunables.checksum, 0)
-        self._checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size)
+        self._checksum, self._made_of = checksums.ready(checksum, self._tunables.checksum, host.store.page_size)
         self._known = None  # sums computed before a visit, by a checksum that C can't call
         if not isinstance(self._checksum, native.Function):
             self._checksum = self._known = native.Known(self._checksum)
@@ -192,6 +193,12 @@ class Ksmd(Daemon):
         self._host.store.check_pages(np.concatenate((old, new)))
         self.items.rename(old, new)
 
+    def __repr__(self) -> str:
+        items = self.items
+        shared = f"{items.shared:,} shared, {items.sharing:,} sharing, {items.n_unshared:,} unshared"
+        rest = "at rest" if self.at_rest else "at work"
+        return f"<{type(self).__name__} {self.preset}: {shared}, {items.n_items:,} pages, {rest}>"
+
     @exclusive
     def state(self) -> State:
         """Return all that it knows, but for its host's memory: dicts of arrays, numbers and words; see Pksmd.state."""
@@ -199,7 +206,9 @@ class Ksmd(Daemon):
         return saved.state_of(self)
 
     @classmethod
-    def resume(cls, host: MappingHost, state: State, *, checksum: native.AnyChecksum | None = None) -> Self:
+    def resume(
+        cls, host: MappingHost, state: State, *, checksum: native.AnyChecksum | str | Callable[..., Any] | None = None
+    ) -> Self:
         """Return a Ksmd that goes on, call for call, as the one that returned this state would have.
 
         Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pksm.engine import native
 from pksm.engine.checksums import saved as checksums
 from pksm.engine.state import State, number
 from pksm.policies.ksmd.tunables import KsmTunables
@@ -47,7 +46,7 @@ def state_of(daemon: Ksmd) -> State:
     }
 
 
-def resumed(cls: type[Any], host: MappingHost, state: State, checksum: native.AnyChecksum | None) -> Any:
+def resumed(cls: type[Any], host: MappingHost, state: State, checksum: Any) -> Any:
     """Return a Ksmd of this class that goes on from a state."""
     page_size = host.store.page_size
     assert state["policy"] == "ksmd", f"it is one of {state['policy']}"

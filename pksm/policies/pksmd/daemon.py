@@ -6,7 +6,7 @@ items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life
 
 from collections.abc import Callable
 from functools import partial
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -45,7 +45,8 @@ class Pksmd(Daemon):
     Args:
         host: a PageHost; it reports its pages from now on.
         tunables: its settings; those of the default preset if there are none.
-        checksum: in place of the one that the tunables name.
+        checksum: in place of the one that the tunables name: a name of pksm.checksums.names(), a function as
+            checksums.Plugin takes it, or a checksum that is ready.
         seed: of the sampled checksum's positions.
         threads: that sum pages.
         window: searches in flight at a time.
@@ -64,7 +65,7 @@ class Pksmd(Daemon):
         host: PageHost,
         tunables: Tunables | None = None,
         *,
-        checksum: native.AnyChecksum | None = None,
+        checksum: native.AnyChecksum | str | Callable[..., Any] | None = None,
         seed: int = 0,
         threads: int = 1,
         window: int = WINDOW,
@@ -81,9 +82,8 @@ class Pksmd(Daemon):
         self._faults = self._tunables.faults
         self._may_have_lost = False  # items, to a fault it has or had
         self.cost = Cost()
-        self._made_of = None if checksum else (self._tunables.checksum, seed)
-        checksum = checksum or checksums.make(self._tunables.checksum, host.store.page_size, seed)
-        self._summing = Summing(checksum, host.store, self.cost, threads)
+        ready, self._made_of = checksums.ready(checksum, self._tunables.checksum, host.store.page_size, seed)
+        self._summing = Summing(ready, host.store, self.cost, threads)
         self.items = Items()
         self._new = self._queue(native.NEWLIST, "list_stamp")
         self._rescan = self._queue(native.RESCAN, "list_stamp")
@@ -248,6 +248,12 @@ class Pksmd(Daemon):
 
     # ---- what others ask ----
 
+    def __repr__(self) -> str:
+        trees = f"{self.items.n_stable:,} stable, {self.items.n_unstable:,} unshared, {len(self.items):,} pages"
+        return (
+            f"<{type(self).__name__} {self.preset}: {trees}, {'at rest' if self.at_rest else self.hung or 'at work'}>"
+        )
+
     @exclusive
     def state(self) -> State:
         """Return all that it knows, but for its host's memory and `observe`: dicts of arrays, numbers and words.
@@ -263,7 +269,7 @@ class Pksmd(Daemon):
         host: PageHost,
         state: State,
         *,
-        checksum: native.AnyChecksum | None = None,
+        checksum: native.AnyChecksum | str | Callable[..., Any] | None = None,
         threads: int | None = None,
         observe: Callable[[Settled], object] | None = None,
     ) -> Self:

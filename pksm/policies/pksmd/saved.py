@@ -58,7 +58,7 @@ def resumed(
     cls: type[Any],
     host: PageHost,
     state: State,
-    checksum: native.AnyChecksum | None,
+    checksum: Any,
     threads: int | None,
     observe: Callable[[Settled], object] | None,
 ) -> Any:
