@@ -10,12 +10,13 @@ from pksm.report.text import many, size
 NAME_WIDTH = 21
 SHOWN = 12  # sources; of more, the smallest are one bar
 UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+LEFT = "left in use"
 # What a bar consists of, from the left: its name, its colour, its hatch.
 PARTS = (
     ("zero pages", BLUE, ""),
     ("duplicates within a source", SKY, ""),
     ("duplicates across sources", ORANGE, "////"),
-    ("left in use", FAINT, ""),
+    (LEFT, FAINT, ""),
 )
 BAR = 0.62
 
@@ -34,6 +35,7 @@ def draw(document: ScanDocument) -> Any:
     axis = figure.subplots()
     most = max(sum(bar.amounts) for bar in bars)
     factor, unit = _unit(document, most)
+    saves = document["view"] == "frames"  # mappings that are merged are not bytes saved
     for place, bar in enumerate(bars):
         start = 0.0
         for amount, (_, colour, hatch) in zip(bar.amounts, PARTS, strict=True):
@@ -43,7 +45,7 @@ def draw(document: ScanDocument) -> Any:
         saved = 100 * sum(bar.amounts[:3]) / max(1, sum(bar.amounts))
         axis.annotate(f"{saved:.1f} %", (1.01, place), xycoords=("axes fraction", "data"), va="center",
                       fontsize=SMALL, annotation_clip=False)  # fmt: skip
-    axis.annotate("saved", (1.01, 1), xycoords="axes fraction", fontsize=SMALL, va="top")
+    axis.annotate("saved" if saves else "merged", (1.01, 1), xycoords="axes fraction", fontsize=SMALL, va="top")
     axis.set_yticks(range(len(bars)), [bar.name for bar in bars])
     axis.tick_params(axis="y", length=0)
     axis.set_ylim(len(bars) - 0.45, -0.95)
@@ -52,7 +54,7 @@ def draw(document: ScanDocument) -> Any:
     if not most:
         axis.set_xticks([])
         axis.annotate("no resident pages", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=GREY)
-    axis.set_xlabel(f"resident memory, {unit}")
+    axis.set_xlabel(f"resident memory, {unit}" if saves else "resident mappings")
     axis.xaxis.set_major_formatter("{x:,.6g}")
     axis.locator_params(axis="x", nbins=6)
     patch = axis.patch.__class__
@@ -61,9 +63,15 @@ def draw(document: ScanDocument) -> Any:
         patch((0, 0), 1, 1, facecolor=PARTS[part][1], hatch=PARTS[part][2], edgecolor="white", linewidth=0)
         for part in used
     ]
-    names = [PARTS[part][0] if len(bars) > 1 else PARTS[part][0].partition(" within")[0] for part in used]
+    names = [_part(PARTS[part][0], len(bars) > 1, saves) for part in used]
     legend(figure, handles, names)
     return figure
+
+
+def _part(name: str, several: bool, saves: bool) -> str:
+    if name == LEFT and not saves:
+        return "not merged"
+    return name if several else name.partition(" within")[0]
 
 
 def caption(document: ScanDocument) -> str:
@@ -72,7 +80,7 @@ def caption(document: ScanDocument) -> str:
     resident = totals["pages"] * document["page_size"]
     about = f"{many(len(document['sources']), 'source')} with {many(totals['pages'], 'resident page')}"
     if saving["net_bytes"] is None:
-        return f"{about}, every mapping counted: merging takes {saving['pages']:,} of them together, at the right in %."
+        return f"{about}, every mapping counted: {saving['pages']:,} of them merge, the share at the right of each bar."
     share = f" ({100 * saving['net_bytes'] / resident:.1f} %)" if resident else ""
     return (
         f"{about}, {size(resident)}. Merging saves {size(saving['pages'] * document['page_size'])}, the share at the "
