@@ -271,6 +271,13 @@ def test_a_family_that_takes_too_long_or_too_much_is_told(script):
     assert fork_families.missed({"children": 5000, "runs": [run, {"wall_s": 20, "peak_mib": 600}]}) == []
 
 
+def test_the_stored_family_meets_its_targets(script):
+    document = json.loads((BENCHMARKS / "results" / "fork-families.json").read_text())
+    fork_families = script("fork_families")
+    assert document["children"] >= fork_families.TARGET_CHILDREN and fork_families.missed(document) == []
+    assert document["totals"]["pages"] >= document["parent_pages"] + document["children"] * document["written_pages"]
+
+
 # ---- compare ----
 
 
