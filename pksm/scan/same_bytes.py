@@ -14,7 +14,7 @@ from pksm.engine.checksums import strategies as checksums
 from pksm.engine.store import SECTION_PAGES, Store
 
 SLOTS = 1 << 17
-FEWEST = SECTION_PAGES // 4  # pages that are worth a section's numbers
+FEWEST = SECTION_PAGES // 8  # pages that are worth a section's numbers
 
 
 class SameBytes:
