@@ -61,6 +61,7 @@ class Policy(Protocol):
     policies.Policy.
     """
 
+    merges: bool = False  # it merges pages, and does not only listen: a host takes one such
     opted_in_only: bool = False  # it merges opted-in memory alone, as KSM does: there is nothing else to unmerge
 
     def on_new(self, pages: Pages) -> None:

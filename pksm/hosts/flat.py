@@ -16,16 +16,13 @@ from pksm.engine.native import ids_array
 from pksm.engine.state import State, below, column
 from pksm.engine.store import Store, pages_given
 from pksm.errors import PageError, UsageError
+from pksm.hosts.attached import NoPolicy, require_alone
 from pksm.hosts.flat_mappings import FlatMappings
 from pksm.hosts.watch import Watch
 from pksm.hosts.writers import Writers
 from pksm.protocols import NO_FRAME, ZERO_FRAME, Policy, Saved
 
 MAX_ANON_VMAS = 1 << 24  # there is a count for each up to the highest
-
-
-class _Nobody(Policy):
-    """In place of a policy, until one is attached."""
 
 
 class FlatHost(FlatMappings, Exclusive):
@@ -51,7 +48,7 @@ class FlatHost(FlatMappings, Exclusive):
         self._view = native.FramesView(self.frame_of, self._mapcount)
         self._references = np.zeros(1, np.int64)  # by anon_vma
         self._mapped = self._frames = self._zero = 0
-        self._policy: Policy = _Nobody()
+        self._policy: Policy = NoPolicy()
         self._writers: Writers | None = None  # once something was written
         self.watch: Watch | None = None
         store.add_user(self._uses)
@@ -90,7 +87,8 @@ class FlatHost(FlatMappings, Exclusive):
 
     @exclusive
     def attach(self, policy: Policy) -> None:
-        """Tell this policy of births and deaths from now on."""
+        """Tell this policy of births and deaths from now on. UsageError if another merges its pages already."""
+        require_alone(self._policy, policy)
         self._policy = policy
 
     @property

@@ -24,6 +24,7 @@ class Policy(protocols.Policy, Protocol):
     answer already. It tells its host of itself by host.attach(self).
     """
 
+    merges: bool = True
     spec: ClassVar[Spec]
     cost: Cost  # of all work so far
 

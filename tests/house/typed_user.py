@@ -1,6 +1,6 @@
 """A program that uses the public API as other programs do; test_types.py has mypy check it and runs it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -30,9 +30,9 @@ def engine() -> int:
     return host.frames_saved
 
 
-def by_name(host: MappingHost) -> list[str]:
-    """Make each policy that there is."""
-    made: list[policies.Policy] = [policies.make(name, host) for name in policies.names()]
+def by_name(make_host: Callable[[], MappingHost]) -> list[str]:
+    """Make each policy that there is, on a host of its own."""
+    made: list[policies.Policy] = [policies.make(name, make_host()) for name in policies.names()]
     spec: policies.Spec = policies.spec("ksmd")
     assert "pages_to_scan" in spec.settings.entries()
     return [policy.spec.name for policy in made]
@@ -112,6 +112,6 @@ if __name__ == "__main__":
     import sys
 
     assert engine() == 3
-    assert by_name(machine()) and names() and runs() == 1
+    assert by_name(machine) and names() and runs() == 1
     assert scanned(sys.argv[1:])[0]
     assert simulated()["schema"]

@@ -13,7 +13,9 @@ from pksm.errors import ItemError, PageError, PksmError, UsageError
 from pksm.hosts.flat import FlatHost
 from pksm.hosts.machine import Machine
 from pksm.policies.ksmd.daemon import Ksmd
+from pksm.policies.nobody import Nobody
 from pksm.policies.pksmd.daemon import Pksmd
+from pksm.protocols import Policy
 
 SIZE = 64
 NO_NUMBERS = ([-1], [2**32], [1.0], [[1], [1, 2]], ["1"], None, [None])
@@ -31,6 +33,37 @@ def machine(n=100, births=None):
     at = host.mmap(mm, 10, mergeable=True)
     host.write(mm, at, [1] * 10)
     return host, mm, at
+
+
+class Listener(Policy):
+    """Listens, and merges nothing."""
+
+
+@pytest.mark.parametrize("second", [Pksmd, Ksmd, Nobody])
+@pytest.mark.parametrize("first", [Pksmd, Ksmd])
+@pytest.mark.parametrize("make", [flat, lambda: machine()[0]], ids=["flat", "machine"])
+def test_a_second_engine_on_one_host_is_refused(make, first, second):
+    host = make()
+    daemon = first(host)
+    with pytest.raises(UsageError, match=f"^a {first.__name__} merges .* make another host for the {second.__name__}$"):
+        second(host)
+    host.attach(daemon)  # once more: nothing new
+    if isinstance(host, FlatHost):
+        host.add([0, 1])
+    else:
+        mm = host.spawn()
+        host.write(mm, host.mmap(mm, 2, mergeable=True), [7, 7])
+    for _ in range(3):
+        daemon.wake()
+    assert host.frames_saved, "the first goes on as if nothing had been"
+    host.attach(Listener())
+
+
+def test_an_engine_may_follow_one_who_only_listened_and_a_copy_takes_an_engine_of_its_own():
+    host, _, _ = machine()
+    host.attach(Listener())
+    Pksmd(host)
+    Pksmd(host.snapshot())
 
 
 @pytest.mark.parametrize("call", ["on_new", "on_free", "written"])

@@ -10,6 +10,7 @@ import numpy as np
 from pksm.arrays import BoolArray, IdsLike, Pages, U8Array, U32Array
 from pksm.engine.exclusive import exclusive
 from pksm.errors import PageError
+from pksm.hosts.attached import require_alone
 from pksm.hosts.machine import border, merge, reach
 from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.page_tables import LIMIT
@@ -22,7 +23,11 @@ class Hosting:
 
     @exclusive
     def attach(self: Any, policy: Policy) -> None:
-        """Tell this policy of births and deaths from now on; in a copy, of the pages that there are besides."""
+        """Tell this policy of births and deaths from now on; in a copy, of the pages that there are besides.
+
+        UsageError if another merges its pages already.
+        """
+        require_alone(self.policy, policy)
         self.policy = policy
         if self._is_copy:
             there = (self.frames.mapcount > 0) & (self.frames.flags & flag.COMPOUND == 0)

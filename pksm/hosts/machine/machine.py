@@ -17,6 +17,7 @@ import numpy as np
 from pksm.arrays import BoolArray, Buffer, Contents, IdsLike, Pages, U8Array
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.errors import PksmError, UsageError
+from pksm.hosts.attached import NoPolicy
 from pksm.hosts.machine import border, check, fault, hold, mapping, merge, move, thp
 from pksm.hosts.machine import bytes as access
 from pksm.hosts.machine import merge_ptes as ksm
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
 
 
 BIRTHS = ("all", "anonymous")
-
-
-class _NoPolicy(Policy):
-    """Nobody to tell."""
 
 
 class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
@@ -87,7 +84,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         self.opted_in: dict[int, None] = {}  # ids of mms that have opted in and not left since, in this order
         self.last_mm = 0
         self.zero_ptes = 0  # ptes that point to the merged zero page
-        self.policy: Policy = _NoPolicy()
+        self.policy: Policy = NoPolicy()
         self.watch: Watch | None = None  # called after each batch; None for nobody
         self.merge_waits = Waits()  # from birth to merge of each page merged; virtual time is set by a simulation
 
@@ -124,7 +121,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.store, self.policy = self.frames.store, _NoPolicy()
+        self.store, self.policy = self.frames.store, NoPolicy()
 
     @property
     def now(self) -> int:
