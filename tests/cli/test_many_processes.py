@@ -64,6 +64,51 @@ def test_kernel_threads_are_no_processes_to_scan(kernel_threads):
     assert not set(kernel_threads) & set(processes.all_pids())
 
 
+@contextlib.contextmanager
+def zombies(count):
+    """Processes that have ended and that nobody has waited for."""
+    ended = [subprocess.Popen(["true"]) for _ in range(count)]
+    for one in ended:
+        os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)
+    yield [one.pid for one in ended]
+    for one in ended:
+        one.wait()
+
+
+FIRST_THREAD_ENDS = """
+import ctypes, threading, time
+def stay():
+    print("ready", flush=True)
+    time.sleep(100)
+threading.Thread(target=stay).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_zombies_are_no_processes_to_scan():
+    """They have no memory. One whose first thread alone has ended has, though its state is a zombie's, too."""
+    with (
+        zombies(2) as ended,
+        subprocess.Popen([sys.executable, "-c", FIRST_THREAD_ENDS], stdout=subprocess.PIPE) as one,
+    ):
+        try:
+            assert one.stdout.readline() == b"ready\n"
+            while tasks.read_stat(one.pid).state != "Z":
+                time.sleep(0.01)
+            assert one.pid in processes.all_pids() and not set(ended) & set(processes.all_pids())
+        finally:
+            one.kill()
+
+
+def test_a_scan_of_all_is_whole_though_there_are_zombies(capfd, monkeypatch):
+    with holders(2) as pids, zombies(2) as ended:
+        monkeypatch.setattr(tasks, "pids", lambda: sorted([*pids, *ended]))
+        done = run(capfd, "scan", "--all", "--json")
+    result = json.loads(done.out)
+    assert (done.code, done.err, result["unread"]) == (0, "", [])
+    assert [source["pid"] for source in result["sources"]] == sorted(pids)
+
+
 def test_all(capfd, monkeypatch, kernel_threads):
     with holders(3) as pids:
         zombie = subprocess.Popen(["true"])

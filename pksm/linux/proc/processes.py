@@ -10,17 +10,21 @@ CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 
 
 def all_pids() -> list[int]:
-    """Return the ids of all processes that /proc shows, but our own and kernel threads, in order."""
+    """Return the ids of all processes with memory that /proc shows, but our own, in order."""
     access.check_namespace()
     own = os.getpid()
-    return [pid for pid in tasks.pids() if pid != own and not _is_kernel_thread(pid)]
+    return [pid for pid in tasks.pids() if pid != own and _may_have_memory(pid)]
 
 
-def _is_kernel_thread(pid: int) -> bool:
+def _may_have_memory(pid: int) -> bool:
+    """Whether this is neither a kernel thread nor a zombie, whose memory is gone."""
     try:
-        return tasks.read_stat(pid).is_kernel_thread
+        stat = tasks.read_stat(pid)
+        if stat.is_kernel_thread:
+            return False
+        return stat.state not in tasks.ENDED_STATES or tasks.living_thread(pid) is not None
     except (OSError, PksmError):
-        return False  # whoever opens it finds out why
+        return True  # whoever opens it finds out why
 
 
 def find_cgroup(path: "str | os.PathLike[str]") -> str:
@@ -55,7 +59,7 @@ def _is_below_a_mount(path: str) -> bool:
 
 
 def cgroup_pids(directory: str) -> list[int]:
-    """Return the ids of all processes in a control group and those below it, but our own and kernel threads, in order.
+    """Return the ids of all processes with memory in a control group and those below it, but our own, in order.
 
     Raises PksmError when the group itself can't be read; one below it may vanish meanwhile.
     """
@@ -67,7 +71,7 @@ def cgroup_pids(directory: str) -> list[int]:
             except PksmError:
                 continue  # removed meanwhile: its processes had ended
     pids -= {os.getpid(), 0}  # 0: a process of a namespace that is not seen from here
-    return sorted(pid for pid in pids if not _is_kernel_thread(pid))
+    return sorted(pid for pid in pids if _may_have_memory(pid))
 
 
 def _members(directory: str) -> set[int]:
