@@ -57,3 +57,38 @@ def test_pages_that_go_and_come_back_before_the_cursor_arrives_keep_their_checks
     process.write(BASE + PAGE_SIZE, [2, 2])
     pair.scan()
     assert pair.compare()["pages_sharing"] == (1, 1) and no_difference(pair)
+
+
+@pytest.mark.parametrize("cursor_at", [0, 1, 2])
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 0, 3), (0, 1)])
+def test_several_processes_that_exit_between_two_wake_ups(pair, cursor_at, order):
+    """Whatever their order is: all are cleared before the next page of another process is visited."""
+    processes = [pair.spawn() for _ in range(5)]
+    for number, process in enumerate(processes):
+        process.mmap(BASE, 10)
+        process.write(BASE, [1, 2, 10 + number, 20 + number])
+    pair.scan()
+    pair.scan()
+    pair.scan_pages(4 * cursor_at + 1)
+    for number in order:
+        processes[number].exit()
+    for _ in range(8):
+        pair.scan_pages(1)
+        assert no_difference(pair), pair.compare()
+    pair.scan()
+    assert no_difference(pair)
+
+
+def test_the_child_of_a_process_under_the_cursor_is_visited_after_it(pair):
+    process = pair.spawn()
+    process.mmap(BASE, 10)
+    process.write(BASE, [1, 2, 3, 4])
+    pair.scan_pages(2)
+    child = process.fork()
+    child.write(BASE, [7, 8])
+    for _ in range(8):
+        pair.scan_pages(1)
+        assert no_difference(pair), pair.compare()
+    process.exit()
+    pair.scan_pages(1)
+    assert no_difference(pair), pair.compare()
