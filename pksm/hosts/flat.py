@@ -78,7 +78,7 @@ class FlatHost(FlatMappings, Exclusive):
         assert n <= self.store.n_pages and bool(((frames < n) | (frames >= NO_FRAME)).all()), "a page maps no frame"
         below(self._anon_vma, len(column(self._references, np.int64)))
         self._view = native.FramesView(self.frame_of, self._mapcount)
-        self._policy = _Nobody()
+        self._policy = NoPolicy()
         self.store.add_user(self._uses)
 
     def _uses(self, first: int, end: int) -> bool:
