@@ -14,5 +14,5 @@ def require_alone(attached: Policy, policy: Policy) -> None:
     if policy is not attached and getattr(attached, "merges", False) and getattr(policy, "merges", False):
         raise UsageError(
             f"a {type(attached).__name__} merges the pages of this host already: make another host for the "
-            f"{type(policy).__name__}"
+            f"{type(policy).__name__}, or detach() the first"
         )

@@ -91,6 +91,11 @@ class FlatHost(FlatMappings, Exclusive):
         require_alone(self._policy, policy)
         self._policy = policy
 
+    @exclusive
+    def detach(self) -> None:
+        """Tell nobody: another policy may be attached, such as one resumed from the state of the last."""
+        self._policy = NoPolicy()
+
     @property
     def pages_sharing(self) -> int:
         """Ptes that point to a kept page, beyond the first of each."""

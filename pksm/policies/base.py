@@ -164,3 +164,10 @@ class Spec:
         ):
             if names - known:
                 raise UsageError(f"policy {self.name}: {part} has {min(names - known)!r}, which is not among its own")
+
+
+def replace_engine(host: Any) -> None:
+    """Let a host have no policy, for one that is resumed goes on in place of the last. A foreign one may know no such."""
+    detach = getattr(host, "detach", None)
+    if detach:
+        detach()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pksm.engine.settings import Settings
-from pksm.policies.base import Policy, Spec
+from pksm.policies.base import Policy, Spec, replace_engine
 
 if TYPE_CHECKING:
     from pksm.engine.state import State
@@ -56,6 +56,7 @@ class Nobody(Policy):
     @classmethod
     def resume(cls, host: PageHost, state: State) -> Self:
         """Return another one."""
+        replace_engine(host)
         return cls(host)
 
     def check(self) -> None:

@@ -45,7 +45,9 @@ class Listener(Policy):
 def test_a_second_engine_on_one_host_is_refused(make, first, second):
     host = make()
     daemon = first(host)
-    with pytest.raises(UsageError, match=f"^a {first.__name__} merges .* make another host for the {second.__name__}$"):
+    with pytest.raises(
+        UsageError, match=f"^a {first.__name__} merges .* make another host for the {second.__name__}, or detach"
+    ):
         second(host)
     host.attach(daemon)  # once more: nothing new
     if isinstance(host, FlatHost):
@@ -57,6 +59,20 @@ def test_a_second_engine_on_one_host_is_refused(make, first, second):
         daemon.wake()
     assert host.frames_saved, "the first goes on as if nothing had been"
     host.attach(Listener())
+
+
+@pytest.mark.parametrize("make", [flat, lambda: machine()[0]], ids=["flat", "machine"])
+@pytest.mark.parametrize("engine", [Pksmd, Ksmd])
+def test_an_engine_may_follow_one_that_was_detached_or_whose_state_it_has(make, engine):
+    host = make()
+    first = engine(host)
+    again = engine.resume(host, first.state())
+    with pytest.raises(UsageError, match="merges the pages of this host already"):
+        engine(host)
+    host.detach()
+    host.detach()
+    other = engine(host)
+    assert other.counters() == again.counters()
 
 
 def test_an_engine_may_follow_one_who_only_listened_and_a_copy_takes_an_engine_of_its_own():

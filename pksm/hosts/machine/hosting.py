@@ -10,7 +10,7 @@ import numpy as np
 from pksm.arrays import BoolArray, IdsLike, Pages, U8Array, U32Array
 from pksm.engine.exclusive import exclusive
 from pksm.errors import PageError
-from pksm.hosts.attached import require_alone
+from pksm.hosts.attached import NoPolicy, require_alone
 from pksm.hosts.machine import border, merge, reach
 from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.page_tables import LIMIT
@@ -32,6 +32,11 @@ class Hosting:
         if self._is_copy:
             there = (self.frames.mapcount > 0) & (self.frames.flags & flag.COMPOUND == 0)
             policy.on_new(np.flatnonzero(there).astype(np.uint32))
+
+    @exclusive
+    def detach(self: Any) -> None:
+        """Tell nobody: another policy may be attached, such as one resumed from the state of the last."""
+        self.policy = NoPolicy()
 
     @exclusive
     def set_quirks(self: Any, ids: Collection[str]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pksm.engine.checksums import saved as checksums
 from pksm.engine.state import State, number
+from pksm.policies.base import replace_engine
 from pksm.policies.ksmd.tunables import KsmTunables
 from pksm.protocols import MappingHost
 
@@ -52,6 +53,7 @@ def resumed(cls: type[Any], host: MappingHost, state: State, checksum: Any) -> A
     assert state["policy"] == "ksmd", f"it is one of {state['policy']}"
     assert state["page_size"] == page_size, f"its pages have {state['page_size']} bytes, and the host's {page_size}"
     given = checksum or checksums.restored(state["checksum"], page_size)
+    replace_engine(host)
     daemon = cls(host, KsmTunables(**state["tunables"]), checksum=given)
     if state["checksum"]["kind"] == "made" and checksum is None:
         daemon._made_of = state["checksum"]["name"], state["checksum"]["seed"]

@@ -11,6 +11,7 @@ from pksm.engine import native
 from pksm.engine.checksums import saved as checksums
 from pksm.engine.settle import Settled
 from pksm.engine.state import State, below, column, number
+from pksm.policies.base import replace_engine
 from pksm.policies.pksmd.quirks import QUIRKS
 from pksm.policies.pksmd.tunables import Tunables
 from pksm.policies.strict import StrictHost
@@ -69,6 +70,7 @@ def resumed(
     values = dict(state["tunables"])
     values["quirks"] = frozenset(values["quirks"])
     assert values["quirks"] <= QUIRKS.keys(), "a quirk that is none"
+    replace_engine(host)
     daemon = cls(
         host,
         Tunables(**values),
