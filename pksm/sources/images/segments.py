@@ -116,10 +116,12 @@ def _mapped_files(note: bytes) -> tuple[StructArray, list[str]]:
 
 
 def _auxv(core: elf.Core) -> dict[int, int]:
-    """Return the auxiliary vector of the process as {type: value}."""
+    """Return the auxiliary vector of the process up to its end as {type: value}, without zeros: these are no places."""
     note = core.notes.get((b"CORE", elf.NT_AUXV), b"")
     pairs = np.frombuffer(note[: len(note) // 16 * 16], np.uint64).reshape(-1, 2)
-    return dict(zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True))
+    (ends,) = np.nonzero(pairs[:, 0] == 0)
+    pairs = pairs[: ends[0]] if len(ends) else pairs
+    return {kind: value for kind, value in pairs.tolist() if value}
 
 
 def _printable(text: str) -> str:

@@ -108,9 +108,20 @@ def test_without_the_list_of_files(tmp_path, case):
     assert any("NT_FILE" in warning for warning in result.source.warnings)
 
 
-def test_address_0_is_neither_vdso_nor_stack_where_the_core_names_none(tmp_path):
+AUXV_WITHOUT_PLACES = {
+    "none": b"",
+    "empty": elf.note(b"CORE", 6, b""),
+    "zeros": elf.nt_auxv({25: 0, 33: 0}),
+    "cut off": elf.nt_auxv({33: HEAP})[:-24],
+    "behind its end": elf.nt_auxv({0: 0, 25: HEAP, 33: HEAP}),
+}
+
+
+@pytest.mark.parametrize("auxv", AUXV_WITHOUT_PLACES)
+def test_address_0_is_neither_vdso_nor_stack_where_the_core_names_none(tmp_path, auxv):
     path = tmp_path / "core"
-    elf.write_core(path, [(0, [page(1), page(2)], 2, R | W), (HEAP, [page(3)], 1, R | W)], b"")
+    notes = AUXV_WITHOUT_PLACES[auxv]
+    elf.write_core(path, [(0, [page(1), page(2)], 2, R | W), (HEAP, [page(3)], 1, R | W)], notes)
     result = reading.read(path)
     assert reading.contents(result) == {0: page(1), PAGE: page(2), HEAP: page(3)}
     assert {page.mapping for page in result.pages.values()} == {"anon"}
