@@ -44,6 +44,14 @@ EXPORT const pksm_strategy *pksm_strategies(size_t *n)
     return strategies;
 }
 
+EXPORT const pksm_strategy *pksm_strategy_by_name(const char *name)
+{
+    for (size_t i = 0; name && i < N_STRATEGIES; i++)
+        if (!strcmp(strategies[i].name, name))
+            return &strategies[i];
+    return NULL;
+}
+
 EXPORT uint64_t pksm_known_sum(const uint8_t *page, size_t size_bytes, const void *state)
 {
     const pksm_known *known = state;

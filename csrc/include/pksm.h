@@ -5,7 +5,7 @@
  * not PKSM_OK their outputs are as they were, unless said otherwise.
  *
  * Threads: two functions change state of the whole process, pksm_cpu_select and pksm_catch_bus_errors; call them before
- * other threads call anything here. All other functions keep no state: any of them may run at the same time in several
+ * other threads call anything here. They are marked "process-wide". All other functions keep no state: any of them may run at the same time in several
  * threads, as long as what one of them writes (what it gets a pointer to non-const of, and what such a struct points
  * to) is used by no other. What they only read may be shared. The bytes of pages may change while they are read; the
  * answer is then that of bytes old or new.
@@ -36,6 +36,13 @@ enum pksm_status {
     PKSM_ETREE = 5   /* a tree breaks its invariants */
 };
 
+/* ---- the library: library.c ---------------------------------------------------------------------------- */
+
+/* The PKSM_VERSION that the library was compiled with: a program that is linked to another one can see it. */
+const char *pksm_version(void);
+/* A status in words, in lower case and without a full stop. Any number is good; the text lives for ever. */
+const char *pksm_status_text(int status);
+
 /* ---- the processor: cpu.c, dispatch.c ------------------------------------------------------------------ */
 
 /* How wide the kernels work. Every level gives the same bits; scalar is the specification. */
@@ -48,7 +55,7 @@ enum pksm_cpu {
 
 /* The widest level that this processor and its operating system can do. */
 int pksm_cpu_best(void);
-/* Uses this level from now on, in all threads; PKSM_EINVAL if it is none or too wide for this machine.
+/* Process-wide. Uses this level from now on, in all threads; PKSM_EINVAL if it is none or too wide for this machine.
  * Before the first call: scalar. Not to be called while other calls run. */
 int pksm_cpu_select(int level);
 
@@ -116,6 +123,9 @@ uint64_t pksm_known_sum(const uint8_t *page, size_t size_bytes, const void *stat
 
 /* The table of strategies at the level selected, *n entries; lives for ever, changes with pksm_cpu_select. */
 const pksm_strategy *pksm_strategies(size_t *n);
+
+/* The strategy of this name at the level selected, such as "xxh3-64"; null if there is none. */
+const pksm_strategy *pksm_strategy_by_name(const char *name);
 
 /* sums[i] = checksum of pages[i]. */
 int pksm_checksum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
@@ -243,6 +253,12 @@ typedef struct {
     pksm_checksum checksum; /* for items with PKSM_INITCHECKSUM, UNCHANGED and distrust; without a function, none of
                                these may be there: the checksum column is filled already */
 } pksm_rules;
+
+/* Fills the rules with what suits most: zero pages, then the stable tree, then the unstable one, by checksum and then by
+ * bytes, so that equal pages alone are merged, whatever the checksum; pages may change while they wait. zeros: page_size
+ * zero bytes, read once for zero_checksum. PKSM_EINVAL if they are not all zero, if no page has this size, or if there
+ * is no checksum function. */
+int pksm_rules_default(pksm_rules *rules, const pksm_checksum *checksum, const uint8_t *zeros, size_t page_size);
 
 enum pksm_verdict {
     PKSM_WAITING = 0,   /* in the unstable tree now */
@@ -419,7 +435,7 @@ int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, siz
 
 /* ---- bus errors: bus.c --------------------------------------------------------------------------------- */
 
-/* From now on a page of a mapped file that is gone makes calls return PKSM_EBUS instead of ending the process.
+/* Process-wide. From now on a page of a mapped file that is gone makes calls return PKSM_EBUS instead of ending the process.
  * Installs a SIGBUS handler; a bus error outside this core gets the default treatment. For programs: a library
  * leaves signals alone. */
 int pksm_catch_bus_errors(void);

@@ -51,6 +51,7 @@ EXTENSION = "pksm.engine.native._core"
 C_ARROWS = {
     "arguments.c": set(),
     "bus.c": set(),
+    "library.c": set(),
     "cpu.c": set(),
     "rbtree.c": set(),
     "page.c": {"arguments.c", "bus.c"},
