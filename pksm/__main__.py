@@ -8,7 +8,7 @@ def main() -> int:
     try:
         from pksm.cli.main import main as run
 
-        return run()
+        return run(own_process=True)
     except KeyboardInterrupt:
         sys.stderr.write("pksm: interrupted\n")
         return 130

@@ -1,8 +1,9 @@
 """Ctrl-C, and being asked to end, held back while a step is under way that must not stop halfway."""
 
+import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -71,6 +72,30 @@ class HeldInterrupts:
         if self._pending and not self._held:
             pending, self._pending = self._pending, None
             raise pending
+
+    @contextmanager
+    def passed_on(self, to: Callable[[], None]) -> Iterator[None]:
+        """Call to() for each signal in this block, instead of raising here."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            self.last = Ended(number)
+            to()
+
+        previous = {number: signal.getsignal(number) for number in SIGNALS}
+        with contextlib.ExitStack() as stack:
+            for number, handler in previous.items():
+                if handler is not signal.SIG_IGN:
+                    signal.signal(number, pass_on)
+                    stack.callback(signal.signal, number, handler)
+            yield
+
+    def take(self, number: int) -> None:
+        """Handle this signal as Ctrl-C, too: that by which others interrupt us. It may be waiting."""
+        signal.signal(number, lambda _, frame: self._on_signal(signal.SIGINT, frame))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.last = Ended(number)

@@ -19,14 +19,19 @@ from pksm.report.text import plain
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line (sys.argv by default) and return the exit code."""
+def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
+    """Run the command line and return the exit code.
+
+    Args:
+        argv: the words behind the command; by default those of sys.argv.
+        own_process: whether this process is for the command alone, and may give up for good what it needs no more.
+    """
     _open_standard_streams()
     interrupts = HeldInterrupts()
     try:
         with warnings.catch_warnings(), interrupts.installed(), _shortages_on_one_line():
             warnings.showwarning = _remark
-            code = _run(sys.argv[1:] if argv is None else list(argv), interrupts)
+            code = _run(sys.argv[1:] if argv is None else list(argv), interrupts, own_process)
             return interrupts.last.exit_code if code == exit_codes.INTERRUPTED and interrupts.last else code
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
@@ -90,7 +95,7 @@ def _shortages_on_one_line() -> Iterator[None]:
         sys.unraisablehook, threading.excepthook = unraisable, in_thread
 
 
-def _run(argv: list[str], interrupts: HeldInterrupts) -> int:
+def _run(argv: list[str], interrupts: HeldInterrupts, own_process: bool) -> int:
     command = None
     if "--" in argv:
         at = argv.index("--")
@@ -102,7 +107,7 @@ def _run(argv: list[str], interrupts: HeldInterrupts) -> int:
         raise UsageError(f"pksm {' '.join(words)} takes no command behind --")
     parser = commands.parser(" ".join(words), module)
     options = parser.parse_intermixed_args(rest)
-    options.command = command
+    options.command, options.own_process = command, own_process
     if not getattr(module, "IS_LIGHT", False):
         _load_numpy()
     try:

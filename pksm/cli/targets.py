@@ -5,9 +5,12 @@ import resource
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pksm.errors import UsageError
+
+if TYPE_CHECKING:
+    from pksm.sources import Sandbox
 
 EXAMPLE = "for example: pksm scan --pid $$"
 SPARE_DESCRIPTORS = 256
@@ -52,15 +55,15 @@ class TargetNames:
 class Targets:
     """openers: a function for each source, which opens it. cgroups: directories.
 
-    UsageError when there is nothing, or a thing is named twice.
+    Files are opened in the sandbox, if there is one. UsageError when there is nothing, or a thing is named twice.
     """
 
-    def __init__(self, names: TargetNames) -> None:
+    def __init__(self, names: TargetNames, sandbox: "Sandbox | None") -> None:
         self.openers: list[Callable[[], Any]] = []
         _refuse_twice([(_identity(path), path) for path in names.files])
         _refuse_twice([(pid, f"pid {pid}") for pid in names.pids])
         _make_room_for(FILE_DESCRIPTORS * len(names.files))
-        self._add_files(names.files)
+        self._add_files(names.files, sandbox)
         self.cgroups = self._add_processes(names)
         if names.command is not None:
             self._add_command(names.command, names)
@@ -69,10 +72,10 @@ class Targets:
         if not self.openers:
             raise UsageError(f"nothing to scan: name a file, a process or a command, {EXAMPLE}")
 
-    def _add_files(self, paths: Sequence[str]) -> None:
+    def _add_files(self, paths: Sequence[str], sandbox: "Sandbox | None") -> None:
         from pksm import sources
 
-        self.openers += [partial(sources.open_target, path) for path in paths]
+        self.openers += [partial(sources.open_target, path, sandbox) for path in paths]
 
     def _add_processes(self, names: TargetNames) -> list[str]:
         from pksm import sources

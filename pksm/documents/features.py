@@ -18,6 +18,16 @@ class MachineAbilities(TypedDict):
     kernel_ksm: Annotated[bool, "", "whether the kernel has KSM"]
 
 
+class SandboxAbilities(TypedDict):
+    """What holds for the process that parses files, for having tried it."""
+
+    on: Annotated[bool, "", "whether files are parsed in such a process: not if PKSM_SANDBOX=off"]
+    no_new_privs: bool
+    no_capabilities: bool
+    landlock: Annotated[int | None, "", "version of Landlock's ABI; null: the kernel has none"]
+    seccomp: Annotated[bool, "", "whether it makes only the system calls of a list"]
+
+
 class Named(TypedDict):
     """A name that a verb takes."""
 
@@ -47,3 +57,4 @@ class FeaturesDocument(TypedDict):
     ]
     sources: Annotated[dict[str, str], "", "readers by name, with a sentence about each"]
     machine: MachineAbilities
+    sandbox: SandboxAbilities

@@ -1,6 +1,7 @@
 """How the facts of this build and this machine look: pure functions of the document `pksm.features/1`."""
 
 from pksm.documents import FeaturesDocument
+from pksm.documents.features import SandboxAbilities
 from pksm.report.text import columns, csv_text
 
 
@@ -29,7 +30,22 @@ def _rows(facts: FeaturesDocument) -> list[tuple[str, str]]:
         ("whose memory", _PTRACE_SCOPES.get(machine["ptrace_scope"], _PTRACE_SCOPES[3])),
         ("huge pages", machine["huge_pages"] or "not there"),
         ("kernel's own KSM", _choice(machine["kernel_ksm"], "there", "not there")),
+        ("files are parsed", _sandbox(facts["sandbox"])),
     ]
+
+
+def _sandbox(sandbox: SandboxAbilities) -> str:
+    if not sandbox["on"]:
+        return "in this process: PKSM_SANDBOX=off"
+    abi = sandbox["landlock"]
+    parts = {
+        "no_new_privs": sandbox["no_new_privs"],
+        "no capabilities": sandbox["no_capabilities"],
+        f"Landlock (ABI {abi})" if abi else "Landlock": abi is not None,
+        "seccomp": sandbox["seccomp"],
+    }
+    held, lacking = (", ".join(name for name, holds in parts.items() if holds is wanted) for wanted in (True, False))
+    return f"in a process with {held or 'nothing given up'}" + (f"; not here: {lacking}" if lacking else "")
 
 
 _PTRACE_SCOPES: dict[int | None, str] = {

@@ -101,7 +101,8 @@ def _source(taken: Taken, count: Count, share: Share) -> SourceRow:
         "share_bytes": share["share_bytes"],
         "out_of_reach": taken.out_of_reach,
     }
-    return cast(SourceRow, {**row, **share, **taken.facts})
+    own = {**row, **share}
+    return cast(SourceRow, {**own, **{name: fact for name, fact in taken.facts.items() if name not in own}})
 
 
 def _known_zero(gathered: Gathered) -> int:

@@ -24,7 +24,7 @@ from pksm.simulation.clock import Over
 from pksm.simulation.observers import Observer
 from pksm.simulation.script import load_script
 from pksm.simulation.simulation import Simulation
-from pksm.simulation.trace import read_trace
+from pksm.simulation.trace import Opener, open_binary, read_trace
 
 if TYPE_CHECKING:
     from pksm.policies.base import Policy
@@ -85,6 +85,7 @@ def simulate(
     choices: Sequence[Choice],
     progress: Callable[[str, int, int], object] | None = None,
     hold: Callable[[], AbstractContextManager[object]] = nullcontext,
+    opener: Opener = open_binary,
 ) -> SimulateDocument:
     """Play a workload once for each policy.
 
@@ -94,6 +95,7 @@ def simulate(
         progress: progress(policy name, now, wake-ups) is called after every step.
         hold: makes context managers that hold interrupts back for the length of a step. A KeyboardInterrupt in between
             ends the work, and the document has what was done by then.
+        opener: opens a trace, once for each policy.
 
     Returns:
         The document `pksm.simulate/1`, ready for JSON, with a run for each policy. `unmerged` has the frames in use if
@@ -102,7 +104,7 @@ def simulate(
     Raises:
         UsageError: what cannot be played.
     """
-    play = _player(settings, len(choices))
+    play = _player(settings, len(choices), opener)
     runs: list[Run] = []
     unmerged: list[Unmerged] = []
     interrupted = False
@@ -180,7 +182,7 @@ def _frames_used(run: _Played) -> list[Unmerged]:
     return [*states, {"label": None, "frames_used": run["final"]["counters"]["frames_used"]}]
 
 
-def _player(settings: Settings, times: int) -> Callable[[Simulation], object]:
+def _player(settings: Settings, times: int, opener: Opener) -> Callable[[Simulation], object]:
     """Return function(sim) that plays the workload, so many times. UsageError if there is none of that name."""
     name = settings.workload
     if name in workloads.WORKLOADS:
@@ -192,7 +194,7 @@ def _player(settings: Settings, times: int) -> Callable[[Simulation], object]:
         return lambda sim: workload(sim.machine, sim)
     if times > 1 and not os.path.isfile(name):
         raise UsageError(f"{name} is not a file, and can be read only once: save the trace to compare policies on it")
-    return lambda sim: sim.play(read_trace(name))
+    return lambda sim: sim.play(read_trace(name, opener))
 
 
 def _frames(settings: Settings) -> int:

@@ -7,7 +7,7 @@ millisecond t, or as soon as the lines before it are done. Empty lines and lines
 import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine.content import MAX_ID
@@ -16,18 +16,30 @@ from pksm.simulation.operations import Event
 MAX_LINE_BYTES = 1 << 28  # more than a content id for each page of the largest machine takes
 
 
-def read_trace(path: str) -> Iterator[Event]:
+Opener = Callable[[str], BinaryIO]
+
+
+def open_binary(path: str) -> BinaryIO:
+    """Open a file for reading, as lines of bytes."""
+    return open(path, "rb")
+
+
+def read_trace(path: str, opener: Opener = open_binary) -> Iterator[Event]:
     """Yield the Events of a file of JSON lines, while the file is read: memory for one line at a time.
+
+    Args:
+        path: of the file.
+        opener: opens it.
 
     Raises UsageError that names line and field of whatever is wrong, PksmError if the file cannot be read.
     """
-    return events_of(read_lines(path), path)
+    return events_of(read_lines(path, opener), path)
 
 
-def read_lines(path: str) -> Iterator[str]:
+def read_lines(path: str, opener: Opener = open_binary) -> Iterator[str]:
     """Yield the lines of a file of text. PksmError says why it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with opener(path) as file:
             number = 0
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1

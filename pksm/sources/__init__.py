@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pksm.sources.opening import open_target as open_target
     from pksm.sources.opening import opened as opened
     from pksm.sources.opening import run_command as run_command
+    from pksm.sources.sandboxed.sandbox import Sandbox as Sandbox
 else:
     from pksm.lazy import hand_on
 
@@ -23,6 +24,7 @@ else:
             "Mapping": "pksm.sources.base",
             "OpenFile": "pksm.sources.files",
             "Region": "pksm.sources.base",
+            "Sandbox": "pksm.sources.sandboxed.sandbox",
             "Source": "pksm.sources.base",
             "formats": "pksm.sources.opening",
             "open_pid": "pksm.sources.opening",

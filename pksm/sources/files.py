@@ -35,10 +35,14 @@ class OpenFile:
         self.fd = _open_regular(self.path)
         try:
             self.size = os.fstat(self.fd).st_size
-            self.head = self.read_at(0, HEAD_BYTES)
+            self.head = self.read_head()
         except BaseException:
             self.close()
             raise
+
+    def read_head(self) -> bytes:
+        """Return the first bytes, at most HEAD_BYTES of them."""
+        return self.read_at(0, HEAD_BYTES)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, fewer at the end of the file."""

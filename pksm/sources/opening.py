@@ -13,12 +13,15 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pksm import plugins
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.sources.base import Source
 from pksm.sources.files import OpenFile
+
+if TYPE_CHECKING:
+    from pksm.sources.sandboxed.sandbox import Sandbox
 
 # Tried in this order; raw takes any file, so it comes last, behind those of other packages.
 READERS = {
@@ -43,21 +46,40 @@ class Reader(Protocol):
         """Make a source of the file. Raises PksmError, with the reason and the remedy."""
 
 
-def open_target(path: str | os.PathLike[str]) -> Source:
+def open_target(path: str | os.PathLike[str], sandbox: "Sandbox | None" = None) -> Source:
     """Open the file `path` with the first reader that knows it. Raises PksmError or UsageError with one line.
+
+    Args:
+        path: of an image or of fingerprints.
+        sandbox: where the file is parsed; None is in this process.
 
     A reader of another package that is broken is named in a warning and passed over; so is what it would have read.
     """
+    if sandbox is not None:
+        from pksm.sources.sandboxed.source import open_in
+
+        return open_in(sandbox, os.fspath(path))
     file = OpenFile(path)
     try:
-        source = _reader_of(file).open_file(file)
-        if not isinstance(source, Source):
-            raise PksmError(f"{file.path}: its reader returned a {type(source).__name__}, which is not a Source")
-    except BaseException as error:
+        known, last = our_readers()
+        reader = reader_of(file, known) or reader_of(file, plugin_readers(), last)
+        assert reader is not None  # the last one takes any file
+        return source_by(reader, file)
+    except BaseException:
         file.close()
-        if isinstance(error, PksmError | MemoryError) or not isinstance(error, Exception):
-            raise
+        raise
+
+
+def source_by(reader: Reader, file: OpenFile) -> Source:
+    """Open a file with its reader. Raises PksmError or UsageError with one line, whatever the reader raises."""
+    try:
+        source = reader.open_file(file)
+    except (PksmError, MemoryError):
+        raise
+    except Exception as error:
         raise as_error_of(file.path, error) from error
+    if not isinstance(source, Source):
+        raise PksmError(f"{file.path}: its reader returned a {type(source).__name__}, which is not a Source")
     return source
 
 
@@ -80,8 +102,8 @@ def run_command(argv: Sequence[str], after: float = 1.0, racy: str = "keep") -> 
 
 def formats() -> dict[str, str]:
     """Return {reader: what it reads} of all readers of files, in the order in which they are tried."""
-    *ours, last = ((name, _our_reader(name)) for name in READERS)
-    readers = [*ours, *_from_entry_points().items(), last]
+    ours, last = our_readers()
+    readers = [*ours, *plugin_readers(), (next(reversed(READERS)), last)]
     return {name: (reader.__doc__ or "").strip().partition("\n")[0] for name, reader in readers}
 
 
@@ -188,19 +210,32 @@ def _close(source: Source) -> None:
         warnings.warn(str(as_error_of(source.name, error)), stacklevel=2)
 
 
-def _reader_of(file: OpenFile) -> Reader:
-    *known, last = map(_our_reader, READERS)
-    for reader in known:
-        if reader.sniff(file):
-            return reader
-    for name, reader in _from_entry_points().items():
-        if plugins.guarded(ENTRY_POINTS, name, reader.sniff, file):
-            return reader
-    return last
+def our_readers() -> tuple[list[tuple[str, Reader]], Reader]:
+    """Load our readers. Return (name, reader) of all but the last, and the last, which takes any file."""
+    *known, last = [(name, cast(Reader, importlib.import_module(module))) for name, module in READERS.items()]
+    return known, last[1]
 
 
-def _our_reader(name: str) -> Any:
-    return importlib.import_module(READERS[name])
+def plugin_readers() -> list[tuple[str, Reader]]:
+    """Load the readers of other packages, once. A warning names each that is broken."""
+    return [(name, _Guarded(name, reader)) for name, reader in _from_entry_points().items()]
+
+
+class _Guarded:
+    """A reader of another package, which knows no file that it fails to look at."""
+
+    def __init__(self, name: str, reader: Reader) -> None:
+        self.__doc__ = reader.__doc__
+        self._name, self._reader = name, reader
+        self.open_file = reader.open_file
+
+    def sniff(self, file: OpenFile) -> bool:
+        return bool(plugins.guarded(ENTRY_POINTS, self._name, self._reader.sniff, file))
+
+
+def reader_of(file: OpenFile, readers: Iterable[tuple[str, Reader]], last: Reader | None = None) -> Reader | None:
+    """Return the first of the readers that knows the file, `last` if none does."""
+    return next((reader for _, reader in readers if reader.sniff(file)), last)
 
 
 @cache

@@ -163,7 +163,7 @@ def test_a_file_that_shrinks_while_it_is_mapped(ram, capfd, monkeypatch):
             yield from super().regions(page_size, allocate, progress)
             os.truncate(self.name, 0)
 
-    monkeypatch.setattr(sources, "open_target", lambda path: Shrinking(sources.OpenFile(path)))
+    monkeypatch.setattr(sources, "open_target", lambda path, sandbox: Shrinking(sources.OpenFile(path)))
     done = run(capfd, "scan", ram)
     assert (done.code, done.out) == (1, "") and is_one_line(done.err, ram, "shorter", "copy")
 
@@ -256,7 +256,7 @@ def test_what_a_command_prints_goes_into_no_file_of_ours(tmp_path, ram, closed):
 
 def test_a_bug_shows_itself(ram, monkeypatch):
     """Only mistakes of users become one line; what we did wrong is not hidden."""
-    monkeypatch.setattr(sources, "open_target", lambda path: 1 / 0)
+    monkeypatch.setattr(sources, "open_target", lambda path, sandbox: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["scan", ram])
 
@@ -272,7 +272,7 @@ def test_a_bug_shows_itself(ram, monkeypatch):
     ],
 )
 def test_an_argument_of_the_library_becomes_the_option_that_was_typed(ram, capfd, monkeypatch, argument, said):
-    def refuse(path):
+    def refuse(path, sandbox):
         raise UsageError("it is odd", argument)
 
     monkeypatch.setattr(sources, "open_target", refuse)

@@ -154,7 +154,7 @@ def test_a_background_job_is_not_interrupted(tmp_path):
 
 
 def test_while_modules_are_loaded(monkeypatch, capfd):
-    def interrupted():
+    def interrupted(**how):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pksm.cli.main.main", interrupted)

@@ -31,6 +31,7 @@ MODULES = {
     "pksm.scan": ["scan", "Settings", "Interrupts"],
     "pksm.sources": [
         *("open_target", "open_pid", "run_command", "opened", "formats", "Source", "Region", "Mapping"),
+        "Sandbox",
         *("Allocation", "OpenFile"),  # what readers of others are given
     ],
     "pksm.extents": ["State", "RUN", "make_runs", "data_runs"],

@@ -4,9 +4,10 @@ import argparse
 from typing import cast
 
 from pksm import __version__
-from pksm.cli import options, output
+from pksm.cli import options, output, sandbox
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.documents import FeaturesDocument, MachineAbilities
+from pksm.documents.features import SandboxAbilities
 from pksm.policies.pksmd import tunables
 
 HELP = "show what this build and this machine can do"
@@ -46,6 +47,20 @@ def gather_facts() -> FeaturesDocument:
         "policies": options.policies(),
         "sources": _sources(),
         "machine": cast(MachineAbilities, system.abilities()),
+        "sandbox": _sandbox(),
+    }
+
+
+def _sandbox() -> SandboxAbilities:
+    from pksm.linux.sandbox import landlock, worker
+
+    held = worker.tried()
+    return {
+        "on": sandbox.is_on(),
+        "no_new_privs": held is not None and held.no_new_privs,
+        "no_capabilities": held is not None and held.capabilities,
+        "landlock": landlock.abi() if held is not None and held.landlock else None,
+        "seccomp": held is not None and held.seccomp,
     }
 
 

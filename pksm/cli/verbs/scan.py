@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
-from pksm.cli import exit_codes, options, output, pictures
+from pksm.cli import exit_codes, options, output, pictures, privileges, sandbox
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import RACY, TargetNames, Targets
 from pksm.documents.scan import View
@@ -86,17 +86,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Scan and print; return the exit code."""
     _check_form(given)
-    targets = Targets(
-        TargetNames(
-            files=given.targets,
-            pids=given.pid,
-            all=given.all,
-            cgroups=given.cgroup,
-            command=given.command,
-            after=given.after,
-            racy=given.racy,
-        )
+    names = TargetNames(
+        files=given.targets,
+        pids=given.pid,
+        all=given.all,
+        cgroups=given.cgroup,
+        command=given.command,
+        after=given.after,
+        racy=given.racy,
     )
+    with sandbox.for_files(bool(given.targets)) as box:
+        return _scan(given, interrupts, Targets(names, box))
+
+
+def _scan(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Targets) -> int:
     from pksm.engine import native
     from pksm.scan import Interrupts, Settings, scan
     from pksm.scan.attribution import MOST_SOURCES
@@ -125,7 +128,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
             output.Progress(),
             errors=errors,
             interrupts=Interrupts(interrupts.hold),
-            reading=_freezer(given, sources, targets),
+            reading=privileges.Reduced(_freezer(given, sources, targets), given),
             keep=keep,
         )
         draw(result)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pksm.cli import exit_codes, options, output, pictures
+from pksm.cli import exit_codes, options, output, pictures, sandbox
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
 from pksm.simulation.workloads import WORKLOADS
@@ -71,8 +71,14 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     def show(policy: str, now: int, wakes: int) -> None:
         progress.show(lambda: f"{policy}: {now / 1000:,.1f} s of virtual time, {wakes:,} wake-ups")
 
+    named = given.workload in WORKLOADS or given.workload.endswith(".py")
     with pictures.plotted(given.plot) as draw:
-        document = simulate(settings, choices, show, interrupts.hold)
+        document = sandbox.with_file(
+            None if named else given.workload,
+            lambda opener, report: simulate(settings, choices, report, interrupts.hold, opener),
+            show,
+            interrupts,
+        )
         for warning in document["warnings"]:
             output.remark(warning)
         draw(document)

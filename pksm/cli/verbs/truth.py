@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from pksm.cli import exit_codes, options, output
+from pksm.cli import exit_codes, options, output, sandbox
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
 
@@ -46,11 +46,12 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     if len(files) > 1:
         raise UsageError("one file of traces at a time")
     names = [name for text in given.names if text not in files for name in options.names(text)]
-    document = truth(
-        names,
-        traces=files[0] if files else None,
-        preset=_settings(given),
-        progress=lambda what: progress.show(lambda: what),
+    path, preset = files[0] if files else None, _settings(given)
+    document = sandbox.with_file(
+        path,
+        lambda opener, report: truth(names, traces=path, preset=preset, progress=report, opener=opener),
+        lambda what: progress.show(lambda: what),
+        interrupts,
     )
     output.document(document, given, everything=given.all)
     return exit_codes.DIFFERENT if document["unexplained"] else 0

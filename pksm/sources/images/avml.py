@@ -34,7 +34,7 @@ class AvmlImage(Image):
     kind = "avml"
 
     def _open(self) -> None:
-        self._library = extras.load("cramjam", "cramjam", f"{self.name}: reading AVML images")
+        self._library = extras.load("cramjam", f"{self.name}: reading AVML images")
         lime.read_range(self, 0, MAGIC, 2)
 
     def _regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:

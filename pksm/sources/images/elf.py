@@ -60,7 +60,7 @@ def read_core(image: Image) -> Core:
 
 
 def _program_headers(image: Image) -> np.ndarray:
-    library = extras.load("elftools.elf.elffile", "pyelftools", f"{image.name}: reading ELF cores")
+    library = extras.load("elftools.elf.elffile", f"{image.name}: reading ELF cores")
     with open(os.dup(image.file.fd), "rb") as stream:
         try:
             elf = library.ELFFile(stream)

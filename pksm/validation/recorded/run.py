@@ -5,6 +5,7 @@ from typing import Any
 
 from pksm.documents import TruthDocument
 from pksm.errors import UsageError
+from pksm.simulation.trace import Opener, open_binary
 from pksm.validation.recorded.traces import Row as TraceRow
 from pksm.validation.recorded.traces import agreement, read_traces, replay
 from pksm.validation.recorded.workloads import compare
@@ -17,6 +18,7 @@ def truth(
     traces: str | None = None,
     preset: Any = None,
     progress: Callable[[str], object] = lambda what: None,
+    opener: Opener = open_binary,
 ) -> TruthDocument:
     """Compare the simulated machine with recordings of kernels, number by number.
 
@@ -25,6 +27,7 @@ def truth(
         traces: path of a file of random traces, one a line, to play in place of workloads.
         preset: settings in place of the kernels' own.
         progress: called with what comes next, before each workload and each trace.
+        opener: opens the file of traces.
 
     Returns:
         The document, ready for JSON.
@@ -38,12 +41,12 @@ def truth(
     if traces is None:
         rows = compare([*names], preset, lambda kernel, name: progress(f"{kernel}: {name}"))
         return _document(rows, explained=sum(bool(row.note) for row in rows))
-    replayed = _replayed(traces, preset, progress)
+    replayed = _replayed(traces, preset, progress, opener)
     return _document(replayed) | {"readings": agreement(replayed)}
 
 
-def _replayed(path: str, preset: Any, progress: Callable[[str], object]) -> list[TraceRow]:
-    known = read_traces(path)
+def _replayed(path: str, preset: Any, progress: Callable[[str], object], opener: Opener) -> list[TraceRow]:
+    known = read_traces(path, opener)
     rows: list[TraceRow] = []
     for number, trace in enumerate(known, 1):
         progress(f"trace {number:,} of {len(known):,}")

@@ -19,7 +19,7 @@ from pksm.hosts.machine import Machine
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.simulation.operations import Event
 from pksm.simulation.simulation import Simulation
-from pksm.simulation.trace import read_lines
+from pksm.simulation.trace import Opener, open_binary, read_lines
 from pksm.simulation.workloads.recorded import INIT_CONTENT
 from pksm.validation.recorded.workloads import COUNTERS, preset_of
 
@@ -45,10 +45,10 @@ class Row(NamedTuple):
     ours: int
 
 
-def read_traces(path: str) -> list[dict[str, Any]]:
+def read_traces(path: str, opener: Opener = open_binary) -> list[dict[str, Any]]:
     """Return the traces of a file of JSON lines, as dicts. PksmError that names the line of whatever is wrong."""
     traces = []
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in enumerate(read_lines(path, opener), 1):
         if line.strip():
             where = f"{path}, line {number}"
             try:

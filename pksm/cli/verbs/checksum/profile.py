@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
-from pksm.cli import exit_codes, options, output, pictures
+from pksm.cli import exit_codes, options, output, pictures, privileges, sandbox
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import TargetNames, Targets
 from pksm.simulation.workloads import LOADS
@@ -62,9 +62,12 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     def show(subject: str, strategy: str | None, stage: str) -> None:
         progress.show(lambda: f"{subject}: {stage}" + (f" of {strategy}" if strategy else ""))
 
-    with pictures.plotted(given.plot) as draw:
+    loads, files = _named(given)
+    with pictures.plotted(given.plot) as draw, sandbox.for_files(bool(files)) as box:
+        targets = Targets(TargetNames(files=files, pids=given.pid), box) if files or given.pid else None
+        privileges.reduce(given, _needed(given))
         document = profiler.profile(
-            _subjects(given, show, interrupts),
+            _subjects(given, loads, targets, show, interrupts),
             given.strategies or None,
             given.page_size,
             given.seed,
@@ -78,14 +81,27 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     return exit_codes.of(document)
 
 
-def _subjects(given: argparse.Namespace, show: Show, interrupts: HeldInterrupts) -> Iterator[Any]:
+def _named(given: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Return the (loads, files) that are to be profiled."""
+    named = given.what or ([] if given.pid else DEFAULT_LOADS)
+    loads = [name for name in named if name in LOADS and not os.path.lexists(name)]
+    return loads, [name for name in named if name not in loads]
+
+
+def _needed(given: argparse.Namespace) -> list[int]:
+    """Return the capabilities that a profile needs."""
+    from pksm.linux.sandbox import capabilities as of
+
+    to_draw = [of.DAC_OVERRIDE, of.FOWNER] if given.plot else []
+    return [of.DAC_READ_SEARCH, of.SYS_PTRACE, of.SYS_ADMIN, *to_draw]
+
+
+def _subjects(
+    given: argparse.Namespace, loads: list[str], targets: Targets | None, show: Show, interrupts: HeldInterrupts
+) -> Iterator[Any]:
     """Yield what is to be profiled, each as a context manager: workloads one by one, then all memory together."""
     from pksm.profiler import subject
 
-    named = given.what or ([] if given.pid else DEFAULT_LOADS)
-    loads = [name for name in named if name in LOADS and not os.path.lexists(name)]
-    files = [name for name in named if name not in loads]
-    targets = Targets(TargetNames(files=files, pids=given.pid)) if files or given.pid else None
     for name in dict.fromkeys(loads):
         show(f"workload {name}", None, "filling memory")
         yield nullcontext(subject.of_load(name, given.pages, given.page_size, given.seed))

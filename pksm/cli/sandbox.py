@@ -1,0 +1,132 @@
+"""Where the command line reads what others wrote: in a worker that can do nothing else, unless that is switched off."""
+
+import importlib
+import os
+import pkgutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pksm.cli import output
+from pksm.cli.interrupts import HeldInterrupts
+
+if TYPE_CHECKING:
+    from pksm.sources import Sandbox
+
+SWITCH = "PKSM_SANDBOX"
+OFF = "off"
+TELL_S = 0.1  # between two reports of progress
+# What simulations are made of: a worker can load no module once it is restricted.
+_OF_SIMULATIONS = ("pksm.engine", "pksm.hosts", "pksm.policies", "pksm.simulation", "pksm.validation.recorded")
+
+Report = Callable[..., None]
+Opener = Callable[[str], BinaryIO]
+
+
+def is_on() -> bool:
+    """Return whether files are read in workers: yes, but for debugging."""
+    return os.environ.get(SWITCH) != OFF
+
+
+@contextmanager
+def for_files(are_files: bool) -> "Iterator[Sandbox | None]":
+    """Give the sandbox that files are opened in; None where there are no files, or it is switched off."""
+    if not are_files or not is_on():
+        yield None
+        return
+    from pksm.sources import Sandbox
+
+    _say_what_lacks()
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+def with_file(
+    path: str | None,
+    work: Callable[[Opener, Report], Any],
+    progress: Report,
+    interrupts: HeldInterrupts,
+) -> Any:
+    """Return work(opener, progress), which reads one file, from a worker; a path of None means that it reads none.
+
+    Args:
+        path: of the file.
+        work: makes a document; in the worker it can open nothing else, and load no module.
+        progress: called with what `work` reports, every now and then.
+        interrupts: which reach the worker.
+    """
+    fd = _opened(path) if is_on() and path is not None else None
+    if fd is None or path is None:
+        from pksm.simulation.trace import open_binary
+
+        return work(open_binary, progress)
+    from pksm.linux.sandbox import calls, worker
+
+    def here(tell: Report) -> Any:
+        interrupts.take(worker.INTERRUPT)
+        return work(lambda _: _from_start(fd), _now_and_then(tell))
+
+    _say_what_lacks()
+    workers: list[worker.Worker] = []
+
+    def started(one: worker.Worker) -> None:
+        workers.append(one)
+        if interrupts.last:  # it came before
+            one.interrupt()
+
+    def interrupt() -> None:
+        for one in workers:
+            one.interrupt()
+
+    try:
+        with interrupts.passed_on(interrupt):
+            return calls.call(here, path, _load_simulations, [fd], progress, started)
+    finally:
+        os.close(fd)
+
+
+def _opened(path: str) -> int | None:
+    """Open a file; None where that fails: whoever reads it says why."""
+    with suppress(OSError, ValueError):
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return None
+
+
+def _from_start(fd: int) -> BinaryIO:
+    with suppress(OSError):  # a pipe is read once, from where it is
+        os.lseek(fd, 0, os.SEEK_SET)
+    return os.fdopen(os.dup(fd), "rb")
+
+
+def _now_and_then(tell: Report) -> Report:
+    """Return what reports at most ten times a second."""
+    told = 0.0
+
+    def report(*arguments: Any) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= TELL_S:
+            told = now
+            tell(*arguments)
+
+    return report
+
+
+def _load_simulations() -> None:
+    from pksm.engine import checksums
+    from pksm.policies import registry
+
+    for name in _OF_SIMULATIONS:
+        package = importlib.import_module(name)
+        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+            importlib.import_module(module.name)
+    checksums.names()  # those of other packages, too
+    registry.names()
+
+
+def _say_what_lacks() -> None:
+    from pksm.linux.sandbox import seccomp
+
+    if not seccomp.is_offered():
+        output.remark("this kernel has no seccomp for pksm: files are parsed in a process that may do what you may")
