@@ -26,6 +26,13 @@ def load(group: str, check: Callable[[str, Any], Thing]) -> dict[str, Thing]:
     return {name: thing for name, thing in found.items() if thing is not None}
 
 
+def are_there(group: str) -> bool:
+    """Return whether any package has an entry point of a group; nothing of it is loaded."""
+    from importlib.metadata import entry_points
+
+    return bool(entry_points(group=group))
+
+
 def guarded(group: str, name: str, function: Callable[..., Thing], *arguments: Any) -> Thing | None:
     """Call code of another package; None, and a warning that names it, when it fails."""
     try:

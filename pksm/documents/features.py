@@ -22,8 +22,8 @@ class SandboxAbilities(TypedDict):
     """What holds for the process that parses files, for having tried it."""
 
     on: Annotated[bool, "", "whether files are parsed in such a process: not if PKSM_SANDBOX=off"]
-    no_new_privs: bool
-    no_capabilities: bool
+    no_new_privs: Annotated[bool, "", "whether no program it could start gets more privileges"]
+    no_capabilities: Annotated[bool, "", "whether it has given up all capabilities"]
     landlock: Annotated[int | None, "", "version of Landlock's ABI; null: the kernel has none"]
     seccomp: Annotated[bool, "", "whether it makes only the system calls of a list"]
 

@@ -1,6 +1,7 @@
 """pksm simulate: a workload in virtual time, and what a policy makes of its memory."""
 
 import argparse
+import os
 
 from pksm.cli import exit_codes, options, output, pictures, sandbox
 from pksm.cli.interrupts import HeldInterrupts
@@ -72,9 +73,10 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         progress.show(lambda: f"{policy}: {now / 1000:,.1f} s of virtual time, {wakes:,} wake-ups")
 
     named = given.workload in WORKLOADS or given.workload.endswith(".py")
+    refused = len(choices) > 1 and not os.path.isfile(given.workload)  # before a pipe is waited for
     with pictures.plotted(given.plot) as draw:
         document = sandbox.with_file(
-            None if named else given.workload,
+            None if named or refused else given.workload,
             lambda opener, report: simulate(settings, choices, report, interrupts.hold, opener),
             show,
             interrupts,

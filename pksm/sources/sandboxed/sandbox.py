@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
+from pksm import plugins
 from pksm.errors import PksmError
 from pksm.linux import memory_limits
 from pksm.linux.sandbox.channel import Channel, Closed, Garbled, Message
@@ -34,6 +35,7 @@ class Sandbox:
     def __init__(self) -> None:
         self._worker: Worker | None = None
         self._has_plugins = False
+        self._plugins_wanted = True  # until we know that there are none
         self._slots = Slots()
         self._open: set[int] = set()  # files that the worker knows
         self._numbers = itertools.count()
@@ -58,17 +60,20 @@ class Sandbox:
         """
         for _ in range(MOST_STARTS):
             self._start()
-            asked = {"file": number, "name": file.path, "size": file.size}
+            asked = {"file": number, "name": file.path, "size": file.size, "plugins": self._plugins_wanted}
             *_, message = self._talk("open", asked, file, [file.fd], {})
             if "needs" not in message.fields:
                 self._open.add(number)
                 return message.fields
-            self._end()
             needed = str(message.fields["needs"])
             if needed == serving.PLUGINS:
+                self._plugins_wanted = plugins.are_there(opening.ENTRY_POINTS)
+                if not self._plugins_wanted:
+                    continue
                 self._has_plugins = True
             elif needed in extras.MODULES:
                 extras.preload(needed)
+            self._end()
         raise PksmError(f"{file.path}: the process that read it wants what it has")
 
     def read(
@@ -125,7 +130,7 @@ class Sandbox:
         def work(channel: Channel, held: Held) -> None:
             for text in trapped:
                 channel.send("warning", {"text": text})
-            serving.serve(channel, found, last if with_plugins else None)
+            serving.serve(channel, found, last, with_plugins)
 
         try:
             self._worker = Worker(work, prepare)

@@ -21,15 +21,18 @@ from pksm.sources.images import extras
 PLUGINS = "plug-ins"  # what a worker needs for a file that none of our readers knows
 
 
-def serve(channel: Channel, readers: Sequence[tuple[str, opening.Reader]], last: opening.Reader | None) -> None:
+def serve(
+    channel: Channel, readers: Sequence[tuple[str, opening.Reader]], last: opening.Reader, has_plugins: bool
+) -> None:
     """Answer messages until the channel is closed.
 
     Args:
         channel: to the process that we read for.
         readers: (name, reader) of those to be tried.
-        last: the reader of all other files; None sends them back.
+        last: the reader of all other files.
+        has_plugins: whether those of other packages are among the readers.
     """
-    server = _Server(channel, readers, last)
+    server = _Server(channel, readers, last, has_plugins)
     extras.load_no_more()
     memory_limits.ask(server.available_bytes)
     warnings.showwarning = server.warn
@@ -51,9 +54,9 @@ class HandedFile(OpenFile):
 
 class _Server:
     def __init__(
-        self, channel: Channel, readers: Sequence[tuple[str, opening.Reader]], last: opening.Reader | None
+        self, channel: Channel, readers: Sequence[tuple[str, opening.Reader]], last: opening.Reader, has_plugins: bool
     ) -> None:
-        self._channel, self._readers, self._last = channel, readers, last
+        self._channel, self._readers, self._last, self._has_plugins = channel, readers, last, has_plugins
         self._opened: dict[int, tuple[Source, Sequence[Source]]] = {}
         self._machines: dict[Hashable, int] = {}
         self._shared: dict[int, mmap.mmap] = {}  # memory that we have in common with the other side, by slot
@@ -106,11 +109,11 @@ class _Server:
         number = asked["file"]
         file = HandedFile(asked["name"], fd, asked["size"])
         try:
-            reader = opening.reader_of(file, self._readers, self._last)
-            if reader is None:
+            reader = opening.reader_of(file, self._readers)
+            if reader is None and asked["plugins"] and not self._has_plugins:
                 file.close()
                 return {"needs": PLUGINS}
-            source = opening.source_by(reader, file)
+            source = opening.source_by(reader or self._last, file)
         except BaseException:
             file.close()
             raise
