@@ -77,7 +77,7 @@ def outcome(paths, sandbox, settings=None):
     except PksmError as error:
         return type(error), str(error)
     document = copy.deepcopy(document)
-    del document["cost"]
+    del document["cost"], document["saving"]["engine_bytes"]  # what it took, and what it took of our memory
     return document, list(map(str, errors))
 
 
