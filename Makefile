@@ -9,7 +9,7 @@ override VENV := .venv$(addprefix -,$(FOR))
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 NO_PACKAGES = { echo "pksm: could not install its dependencies: pip's message above says why" >&2; exit 1; }
 SOURCES := setup.py pyproject.toml $(shell find csrc -name "*.[ch]" -o -name "*.py")
-C_FILES = $(shell find csrc tests/c fuzz ci -name "*.[ch]")
+C_FILES = $(shell find csrc tests/c tests/support fuzz ci -name "*.[ch]")
 # Each file of tests is for one worker alone, because its fixtures are made once.
 PYTEST := -m pytest --hypothesis-profile=ci -n auto --maxprocesses=4 --dist=loadfile
 SECONDS ?= 120
@@ -65,7 +65,7 @@ instructions: check $(VENV)/.made-for ## count the instructions of the C kernels
 fuzz: check $(VENV)/.built $(VENV)/.test-dependencies $(VENV)/.fuzz-dependencies ## fuzz for SECONDS=120; fail if something was found
 	@$(VENV)/bin/python -m fuzz.run --seconds $(SECONDS) $(if $(JSON),--json "$(JSON)") $(TARGET) || [ $$? -eq 77 ]
 
-sanitize: check ## run only the C tests under ASan and UBSan
+sanitize: check ## run only the C tests, under ASan, UBSan and TSan
 	@CC="$(CC)" sh ci/sanitize.sh
 
 figures: check $(VENV)/.built $(VENV)/.test-dependencies ## draw docs/figures/*.svg anew

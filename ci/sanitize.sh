@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds each tests/c/test_*.c with the C core under ASan and UBSan, without Python, and runs it.
+# Builds each tests/c/test_*.c with the C core under ASan and UBSan, without Python, and runs it; then
+# test_threads under TSan.
 # PKSM_SEED repeats an earlier run, CC names the compiler.
 set -eu
 cd "$(dirname "$0")/.."
@@ -26,7 +27,7 @@ export cc flags out
 
 echo "C tests under ASan and UBSan, seed $PKSM_SEED (repeat with PKSM_SEED=$PKSM_SEED make sanitize)"
 find csrc -name "*.c" | xargs -n 1 -P "$(nproc)" sh -c '"$cc" $flags -c "$0" -o "$out/$(basename "$0" .c).o"'
-printf '%s\n' "$@" | xargs -n 1 -P "$(nproc)" sh -c '"$cc" $flags "$0" "$out"/*.o -o "$out/$(basename "$0" .c)"'
+printf '%s\n' "$@" | xargs -n 1 -P "$(nproc)" sh -c '"$cc" $flags "$0" "$out"/*.o -pthread -o "$out/$(basename "$0" .c)"'
 for test in "$@"; do
     name=$(basename "$test" .c)
     if $fixed "$out/$name" "$PKSM_SEED" >"$out/$name.log" 2>&1; then
@@ -38,3 +39,25 @@ for test in "$@"; do
         exit 1
     fi
 done
+
+# What threads call side by side. TSan stands alone, with objects of its own.
+if ! echo "int main(void) { return 0; }" | "$cc" -x c -fsanitize=thread - -o "$out/empty" 2>/dev/null ||
+    ! $fixed "$out/empty" 2>/dev/null; then
+    echo "  no TSan for $cc here: skipped"
+    exit 0
+fi
+mkdir "$out/threads"
+flags=$(echo "$flags" | sed 's/address,undefined/thread/')
+find csrc -name "*.c" | xargs -n 1 -P "$(nproc)" sh -c '"$cc" $flags -c "$0" -o "$out/threads/$(basename "$0" .c).o"'
+"$cc" $flags tests/c/test_threads.c "$out"/threads/*.o -pthread -o "$out/threads/test"
+log=$out/threads/log
+if ! $fixed "$out/threads/test" "$PKSM_SEED" >"$log" 2>&1; then
+    cat "$log"
+    echo "  test_threads under TSan: FAILED, seed $PKSM_SEED" >&2
+    exit 1
+fi
+if $fixed "$out/threads/test" "$PKSM_SEED" race >"$log" 2>&1 || ! grep -q "data race" "$log"; then
+    echo "  test_threads under TSan: FAILED, it does not see a race" >&2
+    exit 1
+fi
+echo "  test_threads under TSan: ok"

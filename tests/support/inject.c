@@ -34,10 +34,10 @@ struct report {
 };
 static struct report *report;
 
-#define REAL(name) \
+#define REAL(name)                 \
     static __typeof__(name) *real; \
-    if (!real) \
-        real = (__typeof__(name) *)(uintptr_t)dlsym(RTLD_NEXT, #name)
+    if (!real)                     \
+    real = (__typeof__(name) *)(uintptr_t)dlsym(RTLD_NEXT, #name)
 
 /* Where dlsym() itself allocates before malloc() is known. */
 static char early[1 << 16];
@@ -154,18 +154,18 @@ void *mmap64(void *at, size_t length, int protection, int flags, int fd, off64_t
 
 /* Reading and writing: FAIL, half of what was asked for, or an end that comes early. */
 #define TRANSFER(kind, name, parameters, whole, half) \
-    ssize_t name parameters \
-    { \
-        REAL(name); \
-        switch (at_call(kind)) { \
-        case FAIL: \
-            return -1; \
-        case SHORT: \
-            return half; \
-        case END: \
-            return 0; \
-        } \
-        return whole; \
+    ssize_t name parameters                           \
+    {                                                 \
+        REAL(name);                                   \
+        switch (at_call(kind)) {                      \
+        case FAIL:                                    \
+            return -1;                                \
+        case SHORT:                                   \
+            return half;                              \
+        case END:                                     \
+            return 0;                                 \
+        }                                             \
+        return whole;                                 \
     }
 /* Half, in words of eight bytes: the kernel reads page maps in no other way. */
 #define HALF(size) ((size) > 15 ? (size) / 16 * 8 : (size))
@@ -215,13 +215,13 @@ int renameat(int from, const char *old, int to, const char *new)
     return at_call(WRITE) == FAIL ? -1 : real(from, old, to, new);
 }
 
-#define MODE_OF(flags) \
-    mode_t mode = 0; \
+#define MODE_OF(flags)                       \
+    mode_t mode = 0;                         \
     if ((flags) & (O_CREAT | __O_TMPFILE)) { \
-        va_list rest; \
-        va_start(rest, flags); \
-        mode = (mode_t)va_arg(rest, int); \
-        va_end(rest); \
+        va_list rest;                        \
+        va_start(rest, flags);               \
+        mode = (mode_t)va_arg(rest, int);    \
+        va_end(rest);                        \
     }
 
 int open64(const char *path, int flags, ...)
