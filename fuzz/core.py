@@ -1,5 +1,6 @@
 """The C core and its targets under sanitizers, compiled for libFuzzer or to replay inputs one by one."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -24,6 +25,13 @@ class BuildError(Exception):
 def targets() -> dict[str, Path]:
     """Return {name: source} of all targets in C."""
     return {PREFIX + path.stem: path for path in sorted(TARGETS_IN.glob("*.c")) if path != REPLAY}
+
+
+def seeds(name: str) -> list[bytes]:
+    """Make inputs to begin with, of several lengths: decisions in order, and by chance, the same each time."""
+    sizes = (16, 64, 256, 1024, 4096)
+    by_chance = [hashlib.shake_256(f"{name} {size}".encode()).digest(size) for size in sizes]
+    return [bytes(at * 37 % 256 for at in range(size)) for size in sizes[:3]] + by_chance
 
 
 def fuzzing_compiler() -> str | None:

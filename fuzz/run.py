@@ -123,10 +123,10 @@ def run_one(job: Job, seconds: int, say: Callable[[str], None]) -> dict[str, Any
     seeds.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds}", f"-timeout={TIMEOUT_SECONDS}", f"-rss_limit_mb={MEMORY_MIB}",
                "-print_final_stats=1"]  # fmt: skip
+    for number, seed in enumerate(target(job.name).seeds() if job.name in NAMES else core.seeds(job.name)):
+        (seeds / str(number)).write_bytes(seed)
     if job.name in NAMES:
         one = target(job.name)
-        for number, seed in enumerate(one.seeds()):
-            (seeds / str(number)).write_bytes(seed)
         words = BUILD / f"{job.name}.dict"
         words.write_text(dictionary(one.words), encoding="ascii")
         options += [f"-max_len={one.most_bytes}", *([f"-dict={words}"] if one.words else [])]

@@ -40,7 +40,7 @@ static pksm_rules next_rules(input *in, world *w)
     if (next_below(in, 16) == 15)
         rules.checksum = (pksm_checksum){NULL, NULL, NULL};
     if (next_below(in, 32) == 31)
-        rules.order = next_byte(in);
+        rules.order = (uint8_t)(PKSM_CHECKSUM_CONTENT + 1 + next_below(in, 250)); /* another one spoils a tree */
     return rules;
 }
 
