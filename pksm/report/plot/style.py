@@ -60,6 +60,11 @@ SETTINGS = {
 }
 
 
+logging.getLogger("matplotlib").addHandler(
+    logging.NullHandler()
+)  # what it says while it is loaded, where nobody listens
+
+
 def library(name: str) -> Any:
     """Return a module of matplotlib. UnsupportedError if it is not installed."""
     try:
