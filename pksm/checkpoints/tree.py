@@ -13,8 +13,8 @@ from pksm.hosts.flat import FlatHost
 from pksm.hosts.machine.frames import Frames
 from pksm.hosts.machine.machine import Machine
 from pksm.hosts.machine.mm import Mm, Vmas
-from pksm.hosts.machine.origins import Origins
-from pksm.hosts.machine.page_tables import PageTables, _Pool
+from pksm.hosts.machine.origins import Origins, _Counts
+from pksm.hosts.machine.page_tables import Changes, PageTables, _Pool
 from pksm.hosts.machine.pagevec import Pagevec
 from pksm.hosts.machine.quirks import Quirks
 from pksm.hosts.machine.rmap import Rmap, Sharers
@@ -28,7 +28,23 @@ from pksm.simulation.simulation import Simulation
 
 _PARTS: tuple[type[Any], ...] = (
     *(Store, FlatHost, Writers),
-    *(Machine, Frames, Mm, Vmas, Origins, PageTables, _Pool, Pagevec, Quirks, Rmap, Sharers, Swap, Waits),
+    *(
+        Machine,
+        Frames,
+        Mm,
+        Vmas,
+        Origins,
+        PageTables,
+        Changes,
+        _Counts,
+        _Pool,
+        Pagevec,
+        Quirks,
+        Rmap,
+        Sharers,
+        Swap,
+        Waits,
+    ),
 )
 _POLICIES = (Pksmd, Ksmd)
 _CLASSES = {cls.__name__: cls for cls in _PARTS}

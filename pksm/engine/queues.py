@@ -92,7 +92,7 @@ class IdQueue:
         end = ring.tail + n
         if end - ring.head > ring.size or end >= _WRAP:
             queued = self.take(len(self))
-            self._renew((len(queued) + n) * 3 // 2)
+            self._renew((len(queued) + n) * 3 // 2 if len(queued) else n)  # all at once: there may come no more
             self._ring.push(self._now(), queued)
 
     def take(self, n: int) -> Ids:

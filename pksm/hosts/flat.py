@@ -11,7 +11,7 @@ import numpy as np
 from pksm.arrays import BoolArray, Contents, IdsLike, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.exclusive import Exclusive, exclusive
-from pksm.engine.memory import grown
+from pksm.engine.memory import grown, zeros
 from pksm.engine.native import ids_array
 from pksm.engine.state import State, below, column
 from pksm.engine.store import Store, pages_given
@@ -45,6 +45,7 @@ class FlatHost(FlatMappings, Exclusive):
         self.frame_of = np.empty(0, np.uint32)
         self._mapcount = np.empty(0, np.uint32)  # by frame
         self._anon_vma = np.empty(0, np.uint32)  # by page
+        self._has_anon_vmas = False  # else the column is all zeros, and no memory is touched for it
         self._view = native.FramesView(self.frame_of, self._mapcount)
         self._references = np.zeros(1, np.int64)  # by anon_vma
         self._mapped = self._frames = self._zero = 0
@@ -114,7 +115,7 @@ class FlatHost(FlatMappings, Exclusive):
     @property
     def nbytes(self) -> int:
         """Bytes of the columns."""
-        columns = self.frame_of.nbytes + self._mapcount.nbytes + self._anon_vma.nbytes
+        columns = self.frame_of.nbytes + self._mapcount.nbytes + self._has_anon_vmas * self._anon_vma.nbytes
         return columns + (self._writers.nbytes if self._writers else 0)
 
     @exclusive
@@ -152,7 +153,9 @@ class FlatHost(FlatMappings, Exclusive):
             self._references = grown(self._references, highest * 3 // 2 + 1)
         self.frame_of[at] = pages
         self._mapcount[at] = 1
-        self._anon_vma[at] = anon_vmas
+        self._has_anon_vmas |= highest > 0
+        if self._has_anon_vmas:
+            self._anon_vma[at] = anon_vmas
         if self._writers:
             self._writers.born(at, pages)
         self._mapped += len(pages)
@@ -176,8 +179,7 @@ class FlatHost(FlatMappings, Exclusive):
         zero = frames == ZERO_FRAME
         self._zero -= int(zero.sum())
         self._mapped -= len(pages) - int(zero.sum())
-        if self._writers:
-            self.pte_changes += 1  # another page may have the frames next
+        self.pte_changes += 1
         self._drop(frames[~zero])
 
     @exclusive
@@ -429,7 +431,7 @@ class FlatHost(FlatMappings, Exclusive):
         if n_pages > len(self.frame_of):
             self.frame_of = grown(self.frame_of, n_pages, NO_FRAME)
             self._mapcount = grown(self._mapcount, n_pages)
-            self._anon_vma = grown(self._anon_vma, n_pages)
+            self._anon_vma = grown(self._anon_vma, n_pages) if self._has_anon_vmas else zeros(n_pages, np.uint32)
             self._view = native.FramesView(self.frame_of, self._mapcount)
             if self._writers:
                 self._writers.grow(n_pages)

@@ -15,7 +15,7 @@ FLAT_MM = 1
 class FlatMappings:
     """The part of a FlatHost that is a MappingHost."""
 
-    pte_changes = 0  # without writers, a page that maps another frame has been merged
+    pte_changes = 0  # counts frees and copies on write: all else that maps another frame has been merged
 
     @property
     def writes(self: Any) -> int | None:

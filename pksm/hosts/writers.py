@@ -134,7 +134,8 @@ class Writers:
         self.put_back(spare[n_away:])
         host.frame_of[pages] = frames
         host._mapcount[frames] = 1
-        host._anon_vma[frames] = host._anon_vma[pages]
+        if host._has_anon_vmas:
+            host._anon_vma[frames] = host._anon_vma[pages]
         self.owner[frames] = pages
         self.kept[frames] = False
         self.strayed[pages] = away

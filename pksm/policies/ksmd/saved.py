@@ -41,6 +41,8 @@ def state_of(daemon: Ksmd) -> State:
         "cost": daemon.cost.state(),
         "advisor": [getattr(daemon._advisor, name) for name in _ADVISOR],
         "slots": list(daemon._slots),
+        "writes": daemon._writes,
+        "in_order": daemon._in_order,
         "before": daemon._before,
         "last": daemon._last,
         **{name: int(getattr(daemon, attribute)) for name, attribute in _NUMBERS.items()},
@@ -65,6 +67,8 @@ def resumed(cls: type[Any], host: MappingHost, state: State, checksum: Any) -> A
     daemon._slots = [number(mm) for mm in state["slots"]]
     assert len(set(daemon._slots)) == len(daemon._slots) and daemon._at < max(1, len(daemon._slots)), "slots of mms"
     daemon._before, daemon._last = (_counters(state[name]) for name in ("before", "last"))
+    daemon._writes = None if state["writes"] is None else number(state["writes"])
+    daemon._in_order = bool(state["in_order"])
     daemon.cost.restore(state["cost"])
     daemon.check()
     return daemon
