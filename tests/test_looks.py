@@ -45,7 +45,7 @@ def test_what_a_machine_and_a_simulation_look_like():
     assert repr(machine) == "<Machine: 1 processes, 2 of 100 frames used, 2 pages merged>"
     assert repr(sim.policy).startswith("<Ksmd ksm-6.11: 1 shared, 2 sharing, 0 unshared, 4 pages, at ")
     assert repr(sim) == f"<Simulation at 200 ms, 10 wake-ups: {machine!r}, {sim.policy!r}>"
-    assert repr(Simulation(machine).policy) == "<Nobody none: nobody>"
+    assert repr(Simulation(Machine(10, page_size=SIZE)).policy) == "<Nobody none: nobody>"
 
 
 @pytest.mark.parametrize("name", ["xxh3-64", "adaptive", "sampled:words=4"])

@@ -142,6 +142,11 @@ class StrictHost:
         """What the policy is."""
         return bool(self._policy.opted_in_only)
 
+    @property
+    def merges(self) -> bool:
+        """What the policy does."""
+        return bool(getattr(self._policy, "merges", False))
+
     def on_new(self, pages: Pages) -> None:
         """Hear of births."""
         self._sound("on_new", pages)

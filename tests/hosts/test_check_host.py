@@ -138,6 +138,13 @@ def test_a_strict_engine_names_rule_and_pages_while_it_works():
         host._policy.written(np.array([7], np.uint32))
 
 
+def test_a_strict_engine_is_not_joined_by_a_second_one():
+    host = FlatHost(Store(SIZE))
+    Pksmd(host, strict=True)
+    with pytest.raises(UsageError, match="merges the pages of this host already"):
+        Pksmd(host)
+
+
 def test_classes_have_the_numbers_of_the_core():
     for name in ("FREE", "BUSY_PAGE", "WALK_FAILS", "NOT_KPAGE", "NOT_ANON", "WALK_BREAKS", "WALK_LOSES", "MLOCKED"):
         assert getattr(protocols, name) == getattr(native, name)
