@@ -158,7 +158,7 @@ void pksm_fetch_match(const page_tree *tree, const lane *l)
 
 /* ---- gaps: while a window is committed, they fill up ---- */
 
-/* Where a gap stands in the set, or would. The gap of an empty tree is not named: its root tells. */
+/* Where a gap stands in the set, or would. The gap of an empty tree is not named: its root shows it. */
 static INLINE uint32_t slot_of(const filled *gone, uint32_t gap)
 {
     uint32_t at = gap * 0x9E3779B1u >> 24;

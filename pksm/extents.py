@@ -74,7 +74,7 @@ def cut_runs(data: StructArray, cuts: IntArray, page_size: int) -> StructArray:
 
 
 def pick_runs(data: StructArray, picked: BoolArray, page_size: int) -> StructArray:
-    """Return the parts of DATA runs that hold the pages `picked` (bool, one a page): they fill a buffer of their own."""
+    """Return the parts of DATA runs that hold the pages `picked` (bool, one per page): they fill a buffer of their own."""
     pieces = cut_runs(data, np.flatnonzero(picked[1:] != picked[:-1]) + 1, page_size)
     pieces = pieces[picked[pieces["first"].astype(np.int64)]]
     pieces["first"] = np.cumsum(pieces["pages"]) - pieces["pages"]

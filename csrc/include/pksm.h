@@ -10,7 +10,7 @@
  * to) is used by no other. What they only read may be shared. The bytes of pages may change while they are read; the
  * answer is then that of bytes old or new.
  *
- * The part between the two cffi markers is read as it stands by csrc/build_ffi.py; it holds only types that cffi
+ * The part between the two cffi markers is read by csrc/build_ffi.py as it is; it holds only types that cffi
  * parses.
  */
 #ifndef PKSM_H
@@ -86,7 +86,7 @@ int pksm_pages_copy(const pksm_store *store, const uint32_t *pages, size_t n, ui
 typedef uint64_t (*pksm_checksum_fn)(const uint8_t *page, size_t size_bytes, const void *state);
 
 /* The checksums of n pages at once. zero (may be null) gets 1 for a page of zeros, else 0; returns 1 if it has filled
- * it, 0 if it can't tell on the way. */
+ * it, 0 if it does not know on the way. */
 typedef int (*pksm_checksum_many_fn)(const uint8_t *const *pages, size_t n, size_t size_bytes, const void *state,
                                      uint64_t *sums, uint8_t *zero);
 

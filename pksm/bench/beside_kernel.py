@@ -37,7 +37,7 @@ KERNEL, OURS, PKSM = "kernel's ksmd", "ksmd, machine", "pksmd, machine"
 _TWO_SCANS = ksm_tunables.preset("ksm-6.11").with_(pages_to_scan=1 << 30, smart_scan=0, max_page_sharing=0)
 NOT_ALIKE = (
     "The kernel's ksmd also walks page tables, flushes and remaps ptes; ours moves ptes of a simulated machine; pksmd "
-    "is told of pages at birth, sums each once and needs one visit where KSM needs two scans; the twin does neither "
+    "learns of pages at birth, sums each once and needs one visit where KSM needs two scans; the twin does neither "
     "sums nor ptes."
 )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pksm.simulation.workloads.loads import Load
 
 
-BATCH = 65536  # pages a wake-up, as a scan has it
+BATCH = 65536  # pages per wake-up, as a scan has it
 # The recheck of unshared pages depends on time, not on work: it is put off, so that every page is summed once.
 PERIOD_SECONDS = 100_000_000
 

@@ -54,7 +54,7 @@ def _row(job: Job, step: str | None, seconds: list[tuple[float, float]], merges:
         "threads": job.threads,
         "wall_s": wall_s,
         "cpu_s": cpu_s,
-        "pages_per_cpu_s": job.pages / cpu_s if cpu_s else None,  # a step may be shorter than the clock can tell
+        "pages_per_cpu_s": job.pages / cpu_s if cpu_s else None,  # a step may be shorter than the clock can show
         "merges_per_cpu_s": None if merges is None else merges / cpu_s,
         "ns_per_page": 1e9 * cpu_s / job.pages,
     }

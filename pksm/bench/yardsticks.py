@@ -85,7 +85,7 @@ class Job:
 
     prepare() makes what one run needs; work(that) is the run, and nothing else is timed; check(what work returned)
     raises WrongAnswer, or returns the number of pages merged away (None where nothing is merged); steps(what work
-    returned) tells the seconds of its parts, {name: (wall, CPU)}.
+    returned) returns the seconds of its parts, {name: (wall, CPU)}.
     """
 
     engine: str
@@ -95,7 +95,7 @@ class Job:
     work: Callable[[Any], Any]
     check: Callable[[Any], int | None]
     order: str | None = None
-    batch: int | None = None  # pages a wake-up
+    batch: int | None = None  # pages per wake-up
     threads: int = 1
     steps: Callable[[Any], dict[str, tuple[float, float]]] = lambda answer: {}
 

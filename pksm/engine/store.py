@@ -1,4 +1,4 @@
-"""The page store: whose bytes a page number names.
+"""The page store: bytes by page number.
 
 Page numbers come in sections of 64, as the kernel's mem_section does it: the bytes of page p start at
 `sections[p >> 6] + (p & 63) * page_size`. Every region starts on a section of its own, so regions need neither
@@ -158,7 +158,7 @@ class Store:
         else:
             data = np.frombuffer(buffer, np.uint8)
         if data.size % self.page_size:
-            raise UsageError(f"a region of {data.size} bytes is no whole number of pages of {self.page_size} bytes")
+            raise UsageError(f"a region of {data.size} bytes is not a whole number of pages of {self.page_size} bytes")
         if writable and not data.flags.writeable:
             raise UsageError("a region that shall be writable is read-only")
         first, pages = self.n_pages, data.size // self.page_size

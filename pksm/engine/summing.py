@@ -106,7 +106,7 @@ class Summing:
         """At the end of a period, choose the strength of the next one; return True if it is another one.
 
         A period is over after period_ms, or when as many pages have been visited as are unshared; one in which none
-        was visited goes on, for it tells nothing of compares.
+        was visited goes on, for it says nothing about compares.
         """
         if not isinstance(self.checksum, Adaptive) or not items.n_unstable + items.n_stable:
             return False
@@ -147,4 +147,4 @@ class Summing:
         items.checksum[ids] = sums
         native.relink(self._store.view, items.table, order, ids, self._cost.counts, native.STABLE)
         ms, visited, _ = self._period or (0, 0, 0)
-        self._period = ms, visited, self._cost.futile_compares  # these are no page's that is visited
+        self._period = ms, visited, self._cost.futile_compares  # not those of a page that is visited

@@ -69,7 +69,7 @@ class FlatHost(FlatMappings, Exclusive):
         return f"<{type(self).__name__}: {now['pages']:,} pages in {now['frames']:,} frames, {self._zero:,} zero>"
 
     def __getstate__(self) -> State:
-        """Return all but who is told: a copy, or what comes out of a pickle, is attached to nobody."""
+        """Return all but the policy: a copy, or what comes out of a pickle, is attached to nobody."""
         return super().__getstate__() | {"_policy": None, "_view": None, "watch": None}
 
     def __setstate__(self, state: State) -> None:

@@ -81,7 +81,7 @@ def _above(mounts: tuple[str, ...], path: str) -> list[str]:
 
 
 def _left(directory: str, limit: str, use: str, cache: bytes, enough: int | None) -> int | None:
-    most = text.number_in(os.path.join(directory, limit))  # "max" is no number
+    most = text.number_in(os.path.join(directory, limit))  # "max" is not a number
     used = None if most is None else text.number_in(os.path.join(directory, use))
     if most is None or used is None:
         return None

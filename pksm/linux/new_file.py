@@ -41,7 +41,7 @@ def new_file(path: str, holds: str, is_ours: Callable[[bytes], bool], mode: int 
     Args:
         path: of the file.
         holds: what it will hold, in words, for messages.
-        is_ours: tells by the first bytes of a file whether it may be replaced; an empty one always may.
+        is_ours: says by the first bytes of a file whether it may be replaced; an empty one always may.
         mode: of the new file, less the umask.
 
     Raises:

@@ -21,7 +21,7 @@ class Policy(protocols.Policy, Protocol):
     """Who merges the pages of a host, in virtual time.
 
     A class that derives from this has to have those members that raise NotImplementedError here; the others have an
-    answer already. It tells its host of itself by host.attach(self).
+    answer already. It makes itself known by host.attach(self).
     """
 
     merges: bool = True

@@ -50,7 +50,7 @@ class StrictHost:
         _rule(sound, f"classes: it must be None or a uint8 array, not {_kind(classes)}")
         _rule(len(classes) >= n, f"classes: {len(classes)} entries for the {n} page numbers of the store")
         strange = np.flatnonzero((classes[:n] & (0xFF ^ MLOCKED)) > WALK_LOSES)
-        _rule(not len(strange), "classes: values that are no classes", strange)
+        _rule(not len(strange), "classes: values that are not classes", strange)
         return classes
 
     def merge(self, pages: Pages, kpages: Pages) -> BoolArray | None:
@@ -71,15 +71,15 @@ class StrictHost:
         mask = self._mask(call, pages, refused)
         gone, stay = pages[~mask], pages[mask]
         self._refused(call, stay)
-        _rule(not np.isin(stay, freed).any(), f"{call}: on_free told of pages that were refused", _both(stay, freed))
+        _rule(not np.isin(stay, freed).any(), f"{call}: on_free named pages that were refused", _both(stay, freed))
         for kept in kpages:
             dead = np.intersect1d(kept, freed)
-            _rule(not len(dead), f"{call}: on_free told of kept pages", dead)
+            _rule(not len(dead), f"{call}: on_free named kept pages", dead)
         missing = gone[~np.isin(gone, freed)]
         if len(missing):  # a host may free a frame later, and say so
             classes = self.classes
             later = np.zeros(len(missing), bool) if classes is None else (classes[missing] & (MLOCKED - 1)) == BUSY_PAGE
-            _rule(later.all(), f"{call}: on_free did not tell of pages that were merged", missing[~later])
+            _rule(later.all(), f"{call}: on_free did not name pages that were merged", missing[~later])
         after = self._counters()
         for name, n, m in zip(("pages_sharing", "pages_zero_sharing"), before, after, strict=True):
             grows = name == ("pages_sharing" if kpages else "pages_zero_sharing")
@@ -151,7 +151,7 @@ class StrictHost:
         """Hear of births."""
         self._sound("on_new", pages)
         known = pages[self._tracked[pages]]
-        _rule(not len(known), "on_new told of pages that were alive already", known)
+        _rule(not len(known), "on_new named pages that were alive already", known)
         self._tracked[pages] = True
         self._policy.on_new(pages)
 
@@ -159,7 +159,7 @@ class StrictHost:
         """Hear of deaths."""
         self._sound("on_free", pages)
         unknown = pages[~self._tracked[pages]]
-        _rule(not len(unknown), "on_free told of pages that were not alive", unknown)
+        _rule(not len(unknown), "on_free named pages that were not alive", unknown)
         self._tracked[pages] = False
         if self._freed is not None:
             self._freed.append(pages)
@@ -169,7 +169,7 @@ class StrictHost:
         """Hear of changes."""
         self._sound("written", pages)
         unknown = pages[~self._tracked[pages]]
-        _rule(not len(unknown), "written told of pages that were not alive", unknown)
+        _rule(not len(unknown), "written named pages that were not alive", unknown)
         self._policy.written(pages)
 
     def track(self, pages: Pages) -> None:

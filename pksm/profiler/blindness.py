@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 WORDS = (1, 2, 4, 8, 16, 32, 64)  # changed at a time
-TRIALS_PAGES = 4096  # pages of the sample that are changed, each once a round
+TRIALS_PAGES = 4096  # pages of the sample that are changed, each once per round
 ROUNDS = 2
 CONFIDENCE_Z = 1.96  # 95 %
 LINE_WORDS, TAIL_BYTES = 16, 8

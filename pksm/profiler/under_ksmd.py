@@ -1,4 +1,4 @@
-"""What a checksum means for ksmd, whose trees ignore it: it tells which pages have changed since the last visit."""
+"""What a checksum means for ksmd, whose trees ignore it: it shows which pages have changed since the last visit."""
 
 from __future__ import annotations
 

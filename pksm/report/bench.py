@@ -121,7 +121,7 @@ def _remarks(document: BenchDocument) -> list[str]:
         f"{machine['cpu']} ({machine['cpu_level']}), {machine['cores']} CPUs, {machine['busy_cores']} of them busy "
         f"at the start, Linux {machine['kernel']}, Python {machine['python']}, numpy {machine['numpy']}.",
         f"CPU time, medians of {document['repeats']}; memory touched before, {huge}; every answer checked.",
-        f"pksmd: checksum {document['checksum']}, {' and '.join(f'{batch:,}' for batch in batches)} pages a wake-up, "
+        f"pksmd: checksum {document['checksum']}, {' and '.join(f'{batch:,}' for batch in batches)} pages per wake-up, "
         f"recheck of unshared pages put off (period_seconds {document['period_seconds']}).",
         "twin/row: how many times as fast as KSM's twin, which does less than ksmd: no sums, one scan, no page tables.",
     ]

@@ -24,7 +24,7 @@ def _rows(facts: FeaturesDocument) -> list[tuple[str, str]]:
         ("policies", ", ".join(facts["policies"])),
         ("sources", ", ".join(facts["sources"])),
         ("processor", f"{machine['cpus']} CPUs; instruction sets in use up to {facts['cpu_levels'][-1]}"),
-        ("frame numbers", _choice(machine["frame_numbers"], "told", "not told to this user: that takes root")),
+        ("frame numbers", _choice(machine["frame_numbers"], "visible", "hidden from this user: that takes root")),
         ("PAGEMAP_SCAN", _choice(machine["pagemap_scan"], "there", "not there (Linux 6.7): slower on sparse memory")),
         ("process_vm_readv", _choice(machine["process_vm_readv"], "there", "not there: /proc/PID/mem is used, slower")),
         ("whose memory", _PTRACE_SCOPES.get(machine["ptrace_scope"], _PTRACE_SCOPES[3])),

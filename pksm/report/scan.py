@@ -36,14 +36,14 @@ REASONS = {
     "not_resident": "not resident", "swapped": "swapped out", "file": "of files", "shared": "shared memory",
     "huge": "huge pages of hugetlbfs", "userfault": "under userfaultfd", "device": "of devices",
     "racy": "dropped as written since they were read", "unreadable": "not readable",
-    "unclear": "of files, shared or private", "left_out": "left out of the image", "untold": "mapped more than once, frames not told",
+    "unclear": "of files, shared or private", "left_out": "left out of the image", "untold": "mapped more than once, frames hidden",
 }  # fmt: skip
 
 
 def table(result: ScanDocument, width: int = 80, colour: bool = False, top: int = 10, matrix: bool = False) -> str:
     """Return the result of a scan for people, in lines of at most `width` characters where names allow it.
 
-    top: rows about groups of equal pages, at most; rows about groups that look and live alike are one. matrix: tell
+    top: rows about groups of equal pages, at most; rows about groups that look and live alike are one. matrix: show
     what every two sources have in common.
     """
     paint = painting(colour)
@@ -310,7 +310,7 @@ def _mappings(result: ScanDocument, width: int, paint: Callable[..., str]) -> li
 def _with_title(
     title: Sequence[str], rows: Sequence[Sequence[str]], paint: Callable[..., str], most: int = ROWS
 ) -> list[str]:
-    """Lines of the first rows, and one that tells how many more there are."""
+    """Lines of the first rows, and one that says how many more there are."""
     lines = columns([title, *rows[:most]], right=range(1, len(title)))
     rest = [f"... and {len(rows) - most:,} more (JSON has all)"] if len(rows) > most else []
     return [paint(lines[0], BOLD), *lines[1:], *rest]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 BOLD, DIM, GREEN = "1", "2", "32"
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is no text to a spreadsheet
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is not text to a spreadsheet
 
 
 def size(n_bytes: float) -> str:

@@ -1,6 +1,6 @@
-"""What a page looks like, in a few words and without telling its bytes.
+"""What a page looks like, in a few words and without showing its bytes.
 
-All functions take a uint8 array (n, page_size), page_size a multiple of 8, and answer once a page.
+All functions take a uint8 array (n, page_size), page_size a multiple of 8, and answer once per page.
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ def _looks(pages: U8Array) -> list[str]:
     body = np.arange(page_size) >= skipped[:, None]  # bytes behind the prefix
     whole = np.arange(page_size // 8) >= -(-skipped[:, None] // 8)  # words behind it
     filled = whole & (words != 0)
-    enough = filled.sum(axis=1) * 4 >= whole.sum(axis=1)  # a few words among zeros are no array of them
+    enough = filled.sum(axis=1) * 4 >= whole.sum(axis=1)  # a few words among zeros are not an array of them
     kinds = [
         ("one byte repeated", (pages == pages[:, :1]).all(axis=1)),
         ("one word repeated", (words == words[:, :1]).all(axis=1) | (halves == halves[:, :1]).all(axis=1)),

@@ -18,7 +18,7 @@ from pksm.scan.gather import Gathered, Taken
 
 AT_ONCE = 1 << 18  # pages that one numpy call looks at
 SHOWN = 64  # bytes of a page, where they may be shown
-UNTOLD = "not told"
+UNTOLD = "not known"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Count:
 class Tally:
     """Counts over a settled set of pages.
 
-    frame_of: uint32 by page number, as FlatHost has it, of the run that told all contents apart. Pages without a frame
+    frame_of: uint32 by page number, as FlatHost has it, of the run that distinguished all contents. Pages without a frame
     were not reached and count nowhere.
     """
 

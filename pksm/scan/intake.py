@@ -74,7 +74,7 @@ class Intake:
             self._scratch = self._scratch[:0]
 
     def known(self, machine: Hashable) -> Known | None:
-        """Return what says which frames of a machine are in the store; None where pages are not told by frame."""
+        """Return what says which frames of a machine are in the store; None where frames are not known."""
         return self._known.setdefault(machine, FrameBook()).has if self.by_frame else None
 
     def add_copies(

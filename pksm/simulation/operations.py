@@ -211,7 +211,7 @@ def write(
 def contents_of(content: Content, n: int | None = None) -> Contents:
     """Return what Machine.write takes.
 
-    content: a content id for n pages; {"base": b, "mod": m}: ids b + k % m for page k of n; ids, one a page; or bytes,
+    content: a content id for n pages; {"base": b, "mod": m}: ids b + k % m for page k of n; ids, one per page; or bytes,
     or an array of pages.
     """
     if isinstance(content, Mapping):

@@ -38,9 +38,9 @@ MOST_SOURCES, MOST_MAPPINGS = 1 << 15, 1 << 22
 MOST_LETTERS, MOST_LETTERS_SHOWN = 1 << 16, 1 << 24  # of a text; of all that are not names of mappings
 LETTERS_A_TEXT = 32  # that a text counts as beside its own: showing a line takes as long
 PARSED_BYTES = 24  # that a byte of JSON takes when it is parsed, at most
-MOST_PAGES = 1 << 52  # that one number of the table tells of
+MOST_PAGES = 1 << 52  # that one number of the table can count
 AT_ONCE = 1 << 18  # records
-# What facts there may be, and of what type; these alone are told.
+# What facts there may be, and of what type; these alone are kept.
 FACTS: dict[str, Any] = {
     "pid": int,
     "command": str,

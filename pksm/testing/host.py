@@ -48,7 +48,7 @@ def check_host(
 
 
 class _Books(Policy):
-    """A policy that keeps books of what it is told."""
+    """A policy that keeps books of what it hears."""
 
     def __init__(self, host: StrictHost) -> None:
         self.alive: dict[int, None] = {}  # page -> None, in order of birth
@@ -84,9 +84,9 @@ class _Proof:
         pages = self.add(_SCRIPT)
         told = list(self.books.alive)
         silent, more = np.setdiff1d(pages, told), np.setdiff1d(told, pages)
-        assert not len(silent), f"add: on_new did not tell of all pages: {silent.tolist()} are missing"
-        assert not len(more), f"add: on_new told of other pages: {more.tolist()}"
-        assert told == pages.tolist(), f"add: on_new told of pages in another order: {told}"
+        assert not len(silent), f"add: on_new did not name all pages: {silent.tolist()} are missing"
+        assert not len(more), f"add: on_new named other pages: {more.tolist()}"
+        assert told == pages.tolist(), f"add: on_new named pages in another order: {told}"
         self.check_classes()
         self.check_references(pages)
         self.merges("merge", pages[[1, 2]], pages[[0, 0]])
@@ -152,7 +152,7 @@ class _Proof:
         self.check_refused(call, pages, refused)
         gone = pages[~refused]
         told = sorted(self.books.freed[freed:])
-        assert told == sorted(gone.tolist()), f"{call}: on_free told of {told}, and merged were {gone.tolist()}"
+        assert told == sorted(gone.tolist()), f"{call}: on_free named {told}, and merged were {gone.tolist()}"
         zero = len(gone) if call == "merge_zero" else 0
         grew = (self.counters() - before).tolist()
         due = [len(gone) - zero, zero, len(gone)]
@@ -181,7 +181,7 @@ class _Proof:
         """Unmerged, every mapping has a live page with its bytes."""
         pages = np.array(list(self.books.alive), np.uint32)
         assert len(pages) == len(self.contents), (
-            f"unmerge_all: {len(self.contents)} pages were born, and {len(pages)} are alive: on_new tells of those born anew"
+            f"unmerge_all: {len(self.contents)} pages were born, and {len(pages)} are alive: on_new names those born anew"
         )
         found = sorted(map(bytes, self.host.store.bytes_of(pages)))
         assert found == sorted(map(bytes, self.contents)), (
@@ -206,8 +206,8 @@ class _Proof:
                 break
             before = len(daemon.items)
             self.add(ids.tolist())
-            assert self.books.n_born == told, "attach: births are still told to the policy before"
-            assert len(daemon.items) == before + len(ids), "attach: births are not told to the policy attached last"
+            assert self.books.n_born == told, "attach: births are still reported to the policy before"
+            assert len(daemon.items) == before + len(ids), "attach: births are not reported to the policy attached last"
             for _ in range(100):
                 daemon.wake()
                 self.check_reading("pksmd")

@@ -279,7 +279,7 @@ def test_fingerprints_of_processes(capfd, tmp_path):
     assert [source["user"] for source in again["sources"]] == [source["user"] for source in live["sources"]]
     assert again["by_command"] == live["by_command"] and again["matrix"] == live["matrix"]
     table = run(capfd, "scan", prints)
-    assert table.code == 0 and "not told" in table.out
+    assert table.code == 0 and "not known" in table.out
 
 
 def test_more_processes_than_descriptors():

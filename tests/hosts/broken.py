@@ -57,13 +57,13 @@ class Classy(FlatHost):
 # ---- merge ----
 
 
-@breaks("merge: on_free did not tell of pages that were merged: 1, 2")
+@breaks("merge: on_free did not name pages that were merged: 1, 2")
 class MergesSilently(Telling):
     def tell_free(self, policy, pages):
         pass
 
 
-@breaks("merge: on_free did not tell of pages that were merged: 2")
+@breaks("merge: on_free did not name pages that were merged: 2")
 class TellsOfSomeDeaths(Telling):
     def tell_free(self, policy, pages):
         policy.on_free(pages[:1])
@@ -88,7 +88,7 @@ class RefusesFreePages(Classy):
         return np.ones(len(pages), bool)
 
 
-@breaks("merge: on_free told of pages that were refused: 1, 2")
+@breaks("merge: on_free named pages that were refused: 1, 2")
 class MergesWhatItRefuses(Classy):
     def merge(self, pages, kpages):
         super().merge(pages, kpages)
@@ -117,7 +117,7 @@ class AnswersTooMuch(Classy):
         return np.zeros(len(pages) + 1, bool)
 
 
-@breaks("merge: on_free told of kept pages: 0")
+@breaks("merge: on_free named kept pages: 0")
 class TellsThatKeptPagesDied(FlatHost):
     def merge(self, pages, kpages):
         super().merge(pages, kpages)
@@ -130,7 +130,7 @@ class TellsTwiceAtOnce(Telling):
         policy.on_free(np.concatenate((pages, pages)))
 
 
-@breaks("on_free told of pages that were not alive: 1, 2")
+@breaks("on_free named pages that were not alive: 1, 2")
 class TellsOfDeathsTwice(Telling):
     def tell_free(self, policy, pages):
         policy.on_free(pages)
@@ -182,7 +182,7 @@ class SavesNothing(FlatHost):
 # ---- merge_zero ----
 
 
-@breaks("merge_zero: on_free did not tell of pages that were merged: 4, 5")
+@breaks("merge_zero: on_free did not name pages that were merged: 4, 5")
 class KeepsZeroPages(FlatHost):
     def merge_zero(self, pages):
         pass
@@ -208,19 +208,19 @@ class CountsNoZero(FlatHost):
 # ---- births ----
 
 
-@breaks(r"add: on_new did not tell of all pages: \[1, 2, 3, 4, 5, 6, 7, 8\] are missing")
+@breaks(r"add: on_new did not name all pages: \[1, 2, 3, 4, 5, 6, 7, 8\] are missing")
 class TellsOfOneBirth(Telling):
     def tell_new(self, policy, pages):
         policy.on_new(pages[:1])
 
 
-@breaks("add: on_new told of pages in another order")
+@breaks("add: on_new named pages in another order")
 class TellsBackwards(Telling):
     def tell_new(self, policy, pages):
         policy.on_new(pages[::-1].copy())
 
 
-@breaks("on_new told of pages that were alive already: 0")
+@breaks("on_new named pages that were alive already: 0")
 class TellsOfBirthsTwice(Telling):
     def tell_new(self, policy, pages):
         policy.on_new(pages)
@@ -239,7 +239,7 @@ class TellsOfNoPage(Telling):
         policy.on_new(np.append(pages, np.uint32(NO_FRAME)))
 
 
-@breaks("attach: births are still told to the policy before")
+@breaks("attach: births are still reported to the policy before")
 class KeepsItsFirstPolicy(FlatHost):
     def attach(self, policy):
         if type(self._policy).__name__ == "NoPolicy":
@@ -263,7 +263,7 @@ class HasFewClasses(Classy):
         self.classes = self.classes[:3]
 
 
-@breaks("classes: values that are no classes: 2")
+@breaks("classes: values that are not classes: 2")
 class HasStrangeClasses(Classy):
     def __init__(self, store):
         super().__init__(store)
@@ -286,7 +286,7 @@ class NeverUnmerges(FlatHost):
         pass
 
 
-@breaks("unmerge_all: 9 pages were born, and 3 are alive: on_new tells of those born anew")
+@breaks("unmerge_all: 9 pages were born, and 3 are alive: on_new names those born anew")
 class UnmergesSilently(Telling):
     silent = False
 

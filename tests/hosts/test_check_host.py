@@ -134,7 +134,7 @@ def test_a_strict_engine_names_rule_and_pages_while_it_works():
         assert "\n" not in str(error.value)
     host, add, _ = flat(Classy)
     daemon = Pksmd(host, strict=True)
-    with pytest.raises(UsageError, match="written told of pages that were not alive: 7"):
+    with pytest.raises(UsageError, match="written named pages that were not alive: 7"):
         host._policy.written(np.array([7], np.uint32))
 
 

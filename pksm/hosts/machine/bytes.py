@@ -36,7 +36,7 @@ def pages_given(contents: Contents, page_size: int) -> AnyArray:
     if isinstance(contents, (bytes, bytearray, memoryview)):
         data = np.frombuffer(contents, np.uint8)
         if data.size % page_size:
-            raise UsageError(f"{data.size} bytes are no whole number of pages of {page_size} bytes")
+            raise UsageError(f"{data.size} bytes are not a whole number of pages of {page_size} bytes")
         return data.reshape(-1, page_size)
     given = np.asarray(contents)
     if given.ndim == 1:

@@ -215,7 +215,7 @@ def drop_ptes(machine: Machine, frames: Pages, by_copy: bool = False) -> None:
 
 
 def bury(machine: Machine, frames: Pages) -> None:
-    """Free frames without references, and tell the policy."""
+    """Free frames without references, and let the policy know."""
     if len(frames):
         machine.frames.free(frames)
         machine.policy.on_free(frames)

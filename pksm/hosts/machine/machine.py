@@ -92,7 +92,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
     def snapshot(self) -> Machine:
         """Return a copy of the whole machine, without a policy: array copies. Its Mm objects are in mms, by id.
 
-        A policy attached to the copy is told of all its pages, in order of frame number. Machines can be pickled too.
+        A policy attached to the copy learns of all its pages, in order of frame number. Machines can be pickled too.
         """
         twin = copy.deepcopy(self)
         twin.merge_waits = Waits()

@@ -104,7 +104,7 @@ def can_keep(machine: Machine, frames: Pages, stacks_too: bool = False) -> BoolA
 
 
 def _move_ptes(machine: Machine, walk: Walk, mask: BoolArray, kpages: Pages) -> None:
-    """Let the ptes that a walk found, of frames in the mask, point to kpages (one a frame), and free the frames."""
+    """Let the ptes that a walk found, of frames in the mask, point to kpages (one per frame), and free the frames."""
     table, pages = machine.frames, walk.frames
     slots, positions = _chosen(walk, mask)
     origins = machine.origins.of_moved(slots, pages[positions])

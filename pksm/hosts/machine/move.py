@@ -63,7 +63,7 @@ def _swap_out(machine: Machine, walk: Walk) -> int:
 def migrate(machine: Machine, frames: Pages) -> int:
     """Move pages to other frames; busy ones stay. Returns how many moved. Mirrors migrate_pages.
 
-    The policy learns of a birth and a death; one that works by mappings is told first where merged pages have gone. A
+    The policy learns of a birth and a death; one that works by mappings learns first where merged pages have gone. A
     merged page stays merged: its new frame is a KSM frame from the start.
     """
     movable = _movable(machine, frames, but=_unreachable(machine))

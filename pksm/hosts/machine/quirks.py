@@ -20,7 +20,7 @@ class Quirks:
     forks_uncounted: bool = False  # pages_sharing counts replaced ptes, not ptes
     breaks_uncounted: bool = False  # and looks at a copy-on-write too early
     walks_nowhere: bool = False  # the reverse walk finds no pte of a merged page
-    births_missed: bool = False  # only the first write to an anonymous page is told of
+    births_missed: bool = False  # only the first write to an anonymous page is reported
     stays_merged: bool = False  # MADV_UNMERGEABLE does nothing
 
     IDS: ClassVar[dict[str, str]] = {

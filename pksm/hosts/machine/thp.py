@@ -26,7 +26,7 @@ def thp_fault(machine: Machine, mm: Mm, first: int) -> None:
     pages = np.arange(first, first + LEAF)
     spans = machine.vmas.spans(mm, pages, machine.page_size, writable=True)
     if len(spans) > 1 or machine.vmas.has(spans[0][0], GROWSDOWN):
-        raise UsageError(f"no huge page fits at {where}: it needs one vma that is no stack")
+        raise UsageError(f"no huge page fits at {where}: it needs one vma that is not a stack")
     slots = machine.tables.slots(mm.root, pages)
     if machine.tables.ptes[slots].any():
         raise UsageError(f"no huge page fits at {where}: something is mapped there already")

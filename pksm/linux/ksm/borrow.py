@@ -122,7 +122,7 @@ class Borrowed:
         return files.counters()
 
     def scan(self, scans: int = 1) -> None:
-        """Let ksmd make that many full scans, one a wake-up, and sleep again."""
+        """Let ksmd make that many full scans, one per wake-up, and sleep again."""
         self.set(pages_to_scan=EVERYTHING)
         for _ in range(scans):
             self._once()

@@ -29,7 +29,7 @@ SPECIAL = (
     b"/proc/",
 )  # files that may be mapped now in this way, now in that, but smaps.PLAIN_NAMES
 
-# What tells files and what is mapped of them apart: bytes, access, offset, device and inode, name.
+# By what files, and what is mapped of them, are told apart: bytes, access, offset, device and inode, name.
 _Part = tuple[int, bytes, int, bytes, bytes]
 
 

@@ -54,7 +54,7 @@ class ProcessMemory:
     def read_runs(self, data: np.ndarray, exclusive: np.ndarray, buffer: np.ndarray) -> Iterator[Batch]:
         """Copy the pages of DATA runs into `buffer` (n_pages, page_size), batch by batch, in any order.
 
-        `exclusive` (bool, one a page) tells which are mapped once and are not KSM's. Yields after each batch (first page, end page,
+        `exclusive` (bool, one per page) says which are mapped once and are not KSM's. Yields after each batch (first page, end page,
         lost): `lost` is a bool array of the batch's pages, or None when all were read.
         """
         copies = _Copies(data, exclusive, buffer, READ_BYTES)
@@ -70,7 +70,7 @@ class ProcessMemory:
         """Look again at what read_runs copied and yield (first page, end page, changed) after each batch.
 
         `changed` is a bool array of the batch's pages, or None when all are as they were. Pages that are `away` (bool,
-        one a page) are not touched, nor told as changed; what can't be read has changed.
+        one per page) are not touched, nor reported as changed; what can't be read has changed.
         """
         copies = _Copies(data, exclusive, buffer, COMPARE_BYTES, away)
         spare: list[np.ndarray] = []  # memory of batches that are done

@@ -128,7 +128,7 @@ class Pagemap:
             yield found[["start", "end"]][:n_runs][written].astype(RESIDENT), start
 
     def _scan_entries(self, vmas: np.ndarray, max_pages: int) -> Iterator[tuple[np.ndarray, int]]:
-        """Do by plain entries what _scan does: slower on sparse mappings, and the zero page is not told."""
+        """Do by plain entries what _scan does: slower on sparse mappings, and the zero page is not seen."""
         window = max(1, max_pages // 2)
         found, n_pages = [], 0
         for vma in vmas[vmas["resident"]]:
@@ -164,7 +164,7 @@ def is_anonymous(flags: np.ndarray) -> np.ndarray:
 
 
 def is_exclusive(flags: np.ndarray) -> np.ndarray:
-    """Tell which pages are resident and mapped once; none where the kernel does not tell (bool)."""
+    """Return which pages are resident and mapped once (bool); none where the kernel does not say."""
     return flags & (PM_PRESENT | PM_MMAP_EXCLUSIVE) == PM_PRESENT | PM_MMAP_EXCLUSIVE
 
 
@@ -174,7 +174,7 @@ def is_swapped(flags: np.ndarray) -> np.ndarray:
 
 
 def zero_frame() -> int:
-    """Return the number of the frame that never-written pages are mapped to; 0 when frames are not told."""
+    """Return the number of the frame that never-written pages are mapped to; 0 when the kernel hides frames."""
     page = mmap.mmap(-1, PAGE_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     view = np.frombuffer(page, np.uint8)
     view.max()  # reading maps the zero page

@@ -38,7 +38,7 @@ def find_cgroup(path: "str | os.PathLike[str]") -> str:
         if os.path.isfile(os.path.join(directory, "cgroup.procs")):
             return os.path.realpath(directory)
     if os.path.isdir(path):
-        raise UsageError(f"{path}: is no control group: it has no file cgroup.procs")
+        raise UsageError(f"{path}: is not a control group: it has no file cgroup.procs")
     raise UsageError(f"{path}: no such control group, here or under {CGROUP_MOUNTS[0]}")
 
 

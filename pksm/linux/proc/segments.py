@@ -22,7 +22,7 @@ def memory_end_in(pid: int) -> MemoryEnd:
 
     def memory_end(path: str) -> int | None:
         try:
-            # O_PATH first: what is no regular file is not opened, for that alone may do something
+            # O_PATH first: what is not a regular file is not opened, for that alone may do something
             handle = os.open(f"/proc/{pid}/root{path}", os.O_PATH | os.O_CLOEXEC)
         except (OSError, ValueError):
             return None

@@ -18,7 +18,7 @@ Identity = tuple[int, int]  # st_dev and st_ino
 
 
 def identity(path: str) -> Identity | None:
-    """Return what tells a file from all others; None where it is gone."""
+    """Return what distinguishes a file from all others; None where it is gone."""
     try:
         facts = os.stat(path)
     except (OSError, ValueError):

@@ -38,7 +38,7 @@ DEVICE_FLAGS = {b"io", b"pf"}
 DEVICE_NAMES = (b"anon_inode:", b"/[aio]", b"/dev/")
 PLAIN_NAMES = (b"/dev/shm/", b"/dev/zero")
 
-# A name cannot hold a newline: the kernel writes \012. It may hold anything else, so a line is told by its start: that of
+# A name cannot hold a newline: the kernel writes \012. It may hold anything else, so a line is known by its start: that of
 # an area is a number in small letters, every other one has a name that begins with a capital.
 _LINE = re.compile(rb"\n(?:([0-9a-f][^\n]*)|(Rss|Anonymous|KSM|Swap|VmFlags):([^\n]*))")
 
@@ -61,7 +61,7 @@ class AddressSpace:
     anonymous_bytes: int  # in mappings that may be read
     userfault_bytes: int  # resident, in mappings with a userfaultfd handler
     swapped_bytes: int
-    ksm_bytes: int | None  # merged by the kernel's own KSM; None where the kernel does not tell (before 6.6)
+    ksm_bytes: int | None  # merged by the kernel's own KSM; None where the kernel does not say (before 6.6)
     opted_in_bytes: int  # anonymous, in mappings that the process lets the kernel's KSM merge
     has_devices: bool  # a device or the kernel may write to its memory while it sleeps
 
@@ -103,7 +103,7 @@ def parse_smaps(data: bytes, memory_end: MemoryEnd = lambda path: None, ksmd_run
 
     Args:
         data: the text.
-        memory_end: tells how far the memory of a program file goes; see segments.py.
+        memory_end: returns how far the memory of a program file goes; see segments.py.
         ksmd_runs: whether pages of mergeable areas may be merged at any time.
 
     Raises:

@@ -174,7 +174,7 @@ class Ksmd(Daemon):
         """True when the last two full scans ended with the same counts, those of work left out, and met no change."""
         return self._last is not None and self._last == self._before and not self._stale
 
-    # ---- what the host tells ----
+    # ---- what the host reports ----
 
     def on_new(self, pages: Pages) -> None:
         """New pages are found when their addresses are visited."""

@@ -17,7 +17,7 @@ STAGE_ORDERS = {  # until 6.11 the stable tree was searched before anything was 
 class KsmTunables(Settings):
     """Values of ksmd, under the kernel's names. Make one with preset(), change it with with_(); both check ranges."""
 
-    pages_to_scan: int = setting(100, "pages a wake-up visits", 1, 1 << 31)
+    pages_to_scan: int = setting(100, "pages that a wake-up visits", 1, 1 << 31)
     sleep_millisecs: int = setting(20, "ms between two wake-ups", 0, 1 << 31)
     run: int = setting(1, "0 stop, 1 merge, 2 stop and unmerge everything", 0, 2)
     use_zero_pages: int = setting(0, "1: empty pages are merged with the kernel's zero page", 0, 1)
@@ -33,7 +33,7 @@ class KsmTunables(Settings):
     advisor_max_pages_to_scan: int = setting(30000, "pages_to_scan that the advisor does not go beyond", 1, 1 << 31)
     advisor_target_scan_time: int = setting(200, "s that a full scan is to take", 1, 1 << 31)
     visit_ns: int = setting(7300, "ns of CPU that a visit counts for, to the advisor alone", 0, 1 << 31)
-    checksum: str = setting("xxh64-trunc32", "name of the checksum that tells whether a page has changed")
+    checksum: str = setting("xxh64-trunc32", "name of the checksum that shows whether a page has changed")
     stages: str = setting("unchanged-first", "what is done with a page in which order", choices=tuple(STAGE_ORDERS))
 
     def __post_init__(self) -> None:

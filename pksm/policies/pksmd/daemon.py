@@ -177,7 +177,7 @@ class Pksmd(Daemon):
             return self._fruitless >= len(self._new)
         return not len(self._new) and self._fruitless >= len(self._rescan)
 
-    # ---- what the host tells ----
+    # ---- what the host reports ----
 
     @exclusive
     def on_new(self, pages: Pages) -> None:

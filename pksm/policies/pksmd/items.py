@@ -13,7 +13,7 @@ _COLUMNS = {"list_stamp": np.uint32, "del_stamp": np.uint32}
 
 
 class Items(ItemTable):
-    """pksmd's items: one a page.
+    """pksmd's items: one per page.
 
     Columns (by item id): the fields of native.NODE; list_stamp and del_stamp uint32 (see queues.py).
     item_of(pages): page -> item. Ids are parted from their pages before they are freed.

@@ -117,7 +117,7 @@ def take_counted(queue: IdQueue, visits: U8Array, n: int) -> U32Array:
 
     queue: IdQueue; visits: uint8 by item, counted up here and cleared for those taken. The walk over the list meets
     again what it has put to the tail, and ends with an item that is the last one there: so of two or more all pass at
-    once, and one that is left alone gets one visit a wake-up. Mirrors the new list of the later variant.
+    once, and one that is left alone gets one visit per wake-up. Mirrors the new list of the later variant.
     """
     ids = queue.take(len(queue))
     if not len(ids):

@@ -12,7 +12,7 @@ from pksm.policies.pksmd.quirks import IMPLIED, QUIRKS, Faults
 class Tunables(Settings):
     """Values of pksmd. Make one with preset(), change it with with_(); both check ranges."""
 
-    pages_to_scan: int = setting(1000, "pages: new pages a wake-up takes, and changed ones again", 1, 1 << 31)
+    pages_to_scan: int = setting(1000, "pages: new pages that a wake-up takes, and changed ones again", 1, 1 << 31)
     sleep_millisecs: int = setting(20, "ms between two wake-ups; with 0 no period ever ends", 0, 1 << 31)
     period_seconds: int = setting(10, "s in which every unshared page is summed anew once", 1, 1 << 31)
     run: int = setting(1, "0 stop, 1 merge, 2 stop and unmerge", 0, 2)

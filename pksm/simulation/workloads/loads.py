@@ -48,7 +48,7 @@ def make(name: str, out: U8Array, seed: int = 0) -> Load:
     """Fill `out` with a load and return it.
 
     out: C-contiguous uint8 array (n_pages, page_size), page_size a power of two from 8; every byte is written.
-    Temporary memory: about 65 bytes a page, and a few blocks of BLOCK_BYTES (or of one page).
+    Temporary memory: about 65 bytes per page, and a few blocks of BLOCK_BYTES (or of one page).
     """
     _check(name, out, seed)
     n_pages, page_size = out.shape

@@ -66,13 +66,13 @@ def _program_headers(image: Image) -> np.ndarray:
             elf = library.ELFFile(stream)
             little_endian, bits, entry_size = elf.little_endian, elf.elfclass, elf["e_phentsize"]
             start, count = elf["e_phoff"], elf.num_segments()
-        except Exception:  # whatever a parser makes of bytes that are no header
+        except Exception:  # whatever a parser makes of bytes that are not a header
             raise image.damaged("its ELF header makes no sense or is cut off") from None
     if bits != 64 or not little_endian:
         order = "little" if little_endian else "big"
         raise PksmError(f"{image.name}: is a {bits}-bit {order}-endian core; pksm reads 64-bit little-endian ones")
     if entry_size != PHDR.itemsize or count > MAX_SEGMENTS or start + count * PHDR.itemsize > image.size:
-        raise image.damaged(f"its ELF header tells of {count} segments of {entry_size} bytes at byte {start}")
+        raise image.damaged(f"its ELF header announces {count} segments of {entry_size} bytes at byte {start}")
     table = image.read_at(start, count * PHDR.itemsize)
     return np.frombuffer(table[: len(table) // PHDR.itemsize * PHDR.itemsize], PHDR)
 

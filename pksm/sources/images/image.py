@@ -51,13 +51,13 @@ class Image(Source):
         if pages:
             self.lost += pages
             self.warnings.append(
-                f"{self.name}: the file is cut off: {pages} pages that its headers tell of are not in it"
+                f"{self.name}: the file is cut off: {pages} pages that its headers announce are not in it"
             )
 
     def cut_off_in_header(self) -> str:
         """Note that memory is missing, nobody knows how much, and return the line about it."""
         self.partial = True
-        return f"{self.name}: the file ends in a header that is cut off; what follows it is not told"
+        return f"{self.name}: the file ends in a header that is cut off; what follows it is not known"
 
     @abstractmethod
     def _open(self) -> None:

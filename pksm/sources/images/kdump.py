@@ -60,7 +60,7 @@ class KdumpImage(Image):
     """A dump, inflated in parts; pages that are not compressed are mapped where no other is.
 
     DATA: its pages. ZERO: pages that share one place in the file that holds zeros, and what a dump of level 1 leaves
-    out. EXCLUDED: what another level leaves out, and what is cut off or damaged. Frames without memory are not told.
+    out. EXCLUDED: what another level leaves out, and what is cut off or damaged. Frames without memory are left out.
     """
 
     kind = "kdump"

@@ -27,7 +27,7 @@ def open_file(file: OpenFile) -> "LimeImage":
 
 
 class LimeImage(mapped.MappedImage):
-    """A LiME image, mapped. DATA: all of its ranges; what lies between them was no memory and is not told."""
+    """A LiME image, mapped. DATA: all of its ranges; what lies between them was not memory and is left out."""
 
     kind = "lime"
 

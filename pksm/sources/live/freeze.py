@@ -30,7 +30,7 @@ class Freezer:
     """Holds processes still while its block runs, `timeout_seconds` at most.
 
     sources: open ones, of which the processes are meant; cgroups: directories of control groups that are meant as a whole. Never stops
-    ourselves, our ancestors, or what stands still already. `warnings` tell of what went on.
+    ourselves, our ancestors, or what stands still already. `warnings` say what went on.
     """
 
     def __init__(self, sources: Iterable[Source], cgroups: Iterable[str] = (), timeout_seconds: float = 10.0) -> None:
@@ -128,7 +128,7 @@ def _stop(pidfd: int) -> bool:
 
 
 def _until(deadline: float, condition: Callable[[], bool]) -> bool:
-    """Wait for the condition and tell whether it came."""
+    """Wait for the condition and return whether it came."""
     while not condition():
         if time.monotonic() >= deadline:
             return False

@@ -35,7 +35,7 @@ class ProcessSource(Source):
     reading.
     DATA: anonymous pages, private copies of file pages among them. EXCLUDED: resident but shared, of a file, of
     hugetlbfs, under userfaultfd, device memory, lost while reading, or racy and dropped. HOLE: not resident, swapped
-    out, or mapped to the kernel's zero page, which is no frame of its own.
+    out, or mapped to the kernel's zero page, which is not a frame of its own.
     """
 
     kind = "process"
@@ -87,7 +87,7 @@ class ProcessSource(Source):
             self.pidfd = -1
 
     def exited(self, timeout_seconds: float = 0) -> bool:
-        """Wait up to `timeout_seconds` for the process to end and tell whether it has."""
+        """Wait up to `timeout_seconds` for the process to end and return whether it has."""
         return wait_for_exit(self.pidfd, timeout_seconds)
 
     def ended_unread(self) -> access.UnreadError:
@@ -104,7 +104,7 @@ class ProcessSource(Source):
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[int, pagemap.Pagemap, readv.ProcessMemory]]:
-        """Open (living thread, Pagemap, ProcessMemory); the pidfd tells that they are not those of a later process of this pid."""
+        """Open (living thread, Pagemap, ProcessMemory); the pidfd shows that they are not those of a later process of this pid."""
         with contextlib.ExitStack() as stack:
             thread = access.guarded(self.pid, self.command, tasks.living_thread)
             if thread is None:
@@ -311,7 +311,7 @@ class _Reading:
 
 
 def wait_for_exit(pidfd: int, timeout_seconds: float) -> bool:
-    """Wait up to `timeout_seconds` for the process of a pidfd to end, without reaping it; tell whether it has."""
+    """Wait up to `timeout_seconds` for the process of a pidfd to end, without reaping it; return whether it has."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(timeout_seconds * 1000))

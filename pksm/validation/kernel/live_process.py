@@ -1,4 +1,4 @@
-"""A real process that does what it is told with its memory: the master's end; puppet.py is the other."""
+"""A real process that does with its memory what it is ordered to: the master's end; puppet.py is the other."""
 
 import json
 import mmap

@@ -1,6 +1,6 @@
-"""The program of a process that does what it is told with its memory: mmap, write, fork, munmap, one order at a time.
+"""The program of a process that does with its memory what it is ordered to: mmap, write, fork, munmap, one order at a time.
 
-Only the memory that it is told to map is mergeable. It ends when its master does. It is run by path in an isolated
+Only the memory that it is ordered to map is mergeable. It ends when its master does. It is run by path in an isolated
 interpreter, so it imports the standard library only; its argument is the descriptor that orders come by.
 """
 

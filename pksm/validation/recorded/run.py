@@ -24,7 +24,7 @@ def truth(
 
     Args:
         names: the recorded workloads to play; all if there are none.
-        traces: path of a file of random traces, one a line, to play in place of workloads.
+        traces: path of a file of random traces, one per line, to play in place of workloads.
         preset: settings in place of the kernels' own.
         progress: called with what comes next, before each workload and each trace.
         opener: opens the file of traces.
