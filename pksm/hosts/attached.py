@@ -1,4 +1,4 @@
-"""The policy that a host tells of its pages."""
+"""The policy that a host reports its pages to."""
 
 from pksm.errors import UsageError
 from pksm.protocols import Policy

@@ -134,14 +134,20 @@ def test_a_source_that_gave_nothing_is_not_listed():
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("too\nbad"), KeyError("x"), OSError(5, "Input/output error"), IndexError()]
+    "error, words",
+    [
+        (ValueError("too\nbad"), "its reader failed with ValueError"),
+        (KeyError("x"), "its reader failed with KeyError"),
+        (IndexError(), "its reader failed with IndexError"),
+        (OSError(5, "Input/output error"), "cannot be read: Input/output error"),
+    ],
 )
-def test_whatever_fails_in_one_source_is_its_own_error(error):
-    """A bug in a reader: named with its class, and the others count."""
+def test_whatever_fails_in_one_source_is_its_own_error(error, words):
+    """A bug in a reader is named with its class, and what the system refuses in its words; the others count."""
     broken = GivenSource("broken", data(page("a")), then=failing(error))
     gathered = collect(broken, GivenSource("whole", data(page("b"))))
     (found,) = gathered.failed
-    assert str(found).startswith(f"broken: its reader failed with {type(error).__name__}")
+    assert str(found).startswith(f"broken: {words}")
     assert "\n" not in str(found) and found.__cause__ is error
     assert contents(gathered, gathered.born) == ["a", "b"] and gathered.partial
     with pytest.raises(type(error)):  # nothing is left: it shows where it comes from

@@ -116,7 +116,7 @@ def _mapped_files(note: bytes) -> tuple[StructArray, list[str]]:
 
 
 def _auxv(core: elf.Core) -> dict[int, int]:
-    """Return the auxiliary vector of the process up to its end as {type: value}, without zeros: these are no places."""
+    """Return the auxiliary vector of the process up to its end as {type: value}, without zeros, which name no place."""
     note = core.notes.get((b"CORE", elf.NT_AUXV), b"")
     pairs = np.frombuffer(note[: len(note) // 16 * 16], np.uint64).reshape(-1, 2)
     (ends,) = np.nonzero(pairs[:, 0] == 0)
