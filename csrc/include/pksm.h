@@ -256,8 +256,8 @@ typedef struct {
 
 /* Fills the rules with what suits most: zero pages, then the stable tree, then the unstable one, by checksum and then by
  * bytes, so that equal pages alone are merged, whatever the checksum; pages may change while they wait. zeros: page_size
- * zero bytes, read once for zero_checksum. PKSM_EINVAL if they are not all zero, if no page has this size, or if there
- * is no checksum function. */
+ * zero bytes, read once for zero_checksum. PKSM_EINVAL if they are not all zero, if no page has this size, or without a
+ * checksum function. */
 int pksm_rules_default(pksm_rules *rules, const pksm_checksum *checksum, const uint8_t *zeros, size_t page_size);
 
 enum pksm_verdict {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Reduced:
     """A guard of the reading that, once `guard` holds, gives up all capabilities but those that are needed.
 
-    Those of this process are given up for good, so it must be the command's own: it is where main() was told so.
+    Those of this process are given up for good, so it must be the command's own: only where main() was asked to.
 
     Args:
         guard: what else is held.

@@ -22,14 +22,14 @@ def call(
     hear: Callable[..., None],
     started: Callable[[Worker], None],
 ) -> Any:
-    """Call work(tell) in a worker and return what it returns, which must be for JSON.
+    """Call work(send) in a worker and return what it returns, which must be for JSON.
 
     Args:
-        work: the function. What it calls tell() with reaches hear().
+        work: the function. What it calls send() with reaches hear().
         name: of what it reads, for messages.
         prepare: called before the worker gives up what it can: it loads all that `work` is going to need.
         descriptors: that stay open there.
-        hear: called here, with what the worker tells.
+        hear: called here, with what the worker sends.
         started: called with the worker, which can be interrupted from now on.
 
     Raises:

@@ -84,7 +84,7 @@ class Channel:
 
         Raises:
             Closed: the other end is closed.
-            Garbled: that was no message.
+            Garbled: that was not a message.
         """
         text_bytes, array_bytes = _HEAD.unpack(self._receive(_HEAD.size))
         if text_bytes > _MOST_TEXT or array_bytes > _MOST_ARRAYS:

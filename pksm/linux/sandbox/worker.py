@@ -14,10 +14,10 @@ from pksm.linux.sandbox import system_call
 from pksm.linux.sandbox.channel import Channel
 from pksm.linux.sandbox.restriction import Held, restrict
 
-INTERRUPT = signal.SIGUSR1  # what a worker is told to end by; it ignores what the terminal sends to all of us
+INTERRUPT = signal.SIGUSR1  # the signal that ends a worker; it ignores what the terminal sends to all of us
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PARENT_DEATH_SIGNAL = 1
-PATIENCE_MS = 2000  # that it has to end in when it is told to
+PATIENCE_MS = 2000  # that it has to end in
 
 
 class Worker:
@@ -52,7 +52,7 @@ class Worker:
         self._status: int | None = None
 
     def interrupt(self) -> None:
-        """Tell it to end, as Ctrl-C tells us."""
+        """Make it end, as Ctrl-C ends us."""
         if self._status is None:
             os.kill(self.pid, INTERRUPT)
 

@@ -165,7 +165,7 @@ class _Reading:
     ) -> None:
         self._channel, self._ask, self._shared = channel, ask, shared
         self._source, self._page_size = source, page_size
-        self._known = source.mappings, len(source.mappings)  # those that the other side has been told of
+        self._known = source.mappings, len(source.mappings)  # those that the other side knows
         self._given: dict[int, U8Array] = {}  # what was allocated and not yet handed over
 
     def run(self) -> None:
