@@ -50,8 +50,7 @@ def lines_of_python(path):
             yield token.start[0], token.string
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
-            for number, line in enumerate(node.value.split("\n"), node.lineno):
-                yield number, line
+            yield from enumerate(node.value.split("\n"), node.lineno)
 
 
 def lines_of_c(path):
