@@ -1,7 +1,7 @@
 """Whole commands while the system refuses: memory, files, reads, writes, threads at their n-th call; and signals.
 
 A sample of the calls by default. PKSM_FAULTS=20 takes so many of each kind in each command, PKSM_FAULTS=all takes every
-call; PKSM_FAULTS_JSON=FILE stores what was run.
+call; PKSM_FAULTS_ONLY=NAME,NAME takes those faults alone; PKSM_FAULTS_JSON=FILE stores what was run.
 """
 
 import collections
@@ -23,6 +23,7 @@ from support import ROOT, fault_cases, faults
 from support.faults import COUNT, FAULTS, SIGNALS, Fault
 
 PER_FAULT = os.environ.get("PKSM_FAULTS", "0")
+ONLY = os.environ.get("PKSM_FAULTS_ONLY", "")
 STORED = os.environ.get("PKSM_FAULTS_JSON")
 CASES = [case.name for case in fault_cases.cases(0)]
 SCHEMA = "pksm.faults/1"
@@ -52,7 +53,7 @@ def store(path, ran):
     revision = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     document = {
         "schema": SCHEMA,
-        "command": f"PKSM_FAULTS={PER_FAULT} pytest tests/faults",
+        "command": f"PKSM_FAULTS={PER_FAULT} {f'PKSM_FAULTS_ONLY={ONLY} ' if ONLY else ''}pytest tests/faults",
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "revision": revision.stdout.strip() or None,
         "machine": system.machine(),
@@ -85,6 +86,8 @@ def test_whatever_goes_wrong_is_one_line_and_leaves_nothing_half_done(world, nam
     for fault in FAULTS + SIGNALS:
         if PER_FAULT == "0" and zlib.crc32(f"{name} {fault.name}".encode()) % 3:
             continue  # a third of all pairs, for the time that it takes
+        if ONLY and fault.name not in ONLY.split(","):
+            continue
         if fault.kinds not in counts:
             counted = server.run(case.arguments, folder.path, Fault("count", fault.kinds, COUNT))
             fault_cases.fault_of(case, counted, faults.NOTHING, folder)
