@@ -70,23 +70,24 @@ def fuzzed() -> list[str]:
 
 
 def faults() -> list[str]:
-    """Return the table of faults injected, by kind."""
-    document = load(FAULTS / "faults.json")
+    """Return the table of faults injected, by kind; of each fault the last result."""
+    documents = sorted(map(load, FAULTS.glob("faults*.json")), key=lambda document: document["at"])
+    last = {name: row for document in documents for name, row in document["faults"].items()}
     rows: dict[str, dict[str, int]] = {}
-    for name, row in document["faults"].items():
+    for name, row in last.items():
         kind = next(text for prefix, text in FAULT_KINDS.items() if name.startswith(prefix))
         so_far = rows.setdefault(kind, {"runs": 0, "wrong": 0, "lived": 0, "died": 0})
         so_far["runs"] += row["runs"]
         so_far["wrong"] += row["wrong"]
         so_far["lived"] += sum(count for code, count in row["exit_codes"].items() if code in ("0", "3"))
         so_far["died"] += sum(count for code, count in row["exit_codes"].items() if code.startswith("-"))
-    lines = [f"**Faults at the n-th call of whole commands**: {document['runs']:,} runs.", ""]
+    lines = [f"**Faults at the n-th call of whole commands**: {sum(row['runs'] for row in last.values()):,} runs.", ""]
     lines += ["| what goes wrong | runs | with a result | with one line | library died | wrong |",
               "|---|---:|---:|---:|---:|---:|"]  # fmt: skip
     for kind, row in rows.items():
         told = row["runs"] - row["lived"] - row["died"]
         lines.append(f"| {kind} | {row['runs']:,} | {row['lived']:,} | {told:,} | {row['died']} | {row['wrong']} |")
-    return [*lines, "", f"* {origin(document)}"]
+    return [*lines, "", *(f"* {origin(document)}" for document in documents)]
 
 
 def bombs() -> list[str]:
