@@ -140,7 +140,7 @@ int pksm_tree_is_outdated(const page_tree *tree, uint32_t id);
 /* ---- flight.c: many searches at a time ---- */
 enum { SIGHT_NONE, SIGHT_MATCH, SIGHT_GAP };
 
-/* What a descent saw: nothing to go by, a match, or the node (0: none, the tree is empty) that has no child on a side. */
+/* What a descent saw: nothing to go by, a match, or the node (0: none, the tree is empty) without a child on a side. */
 typedef struct {
     int what;
     uint32_t node;
@@ -169,8 +169,8 @@ typedef struct {
 void pksm_fly(const page_tree *tree, lane *lanes, size_t n);
 /* Fetches the page that a lane will be compared with. */
 void pksm_fetch_match(const page_tree *tree, const lane *l);
-/* 1 if what was seen is true of the tree as it is now, whose gaps `gone` have been filled since; then *found and *at are
- * as from pksm_tree_find. */
+/* 1 if what was seen is true of the tree as it is now, whose gaps `gone` have been filled since; then *found and *at
+ * are as from pksm_tree_find. */
 int pksm_sight_holds(const page_tree *tree, int which, const filled *gone, const sight *seen, uint32_t page, place *at,
                      enum find *found);
 /* Marks the gap that id, at this place of a tree, has just filled; and empties the set. */

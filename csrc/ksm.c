@@ -6,7 +6,7 @@
  * was seen is used for an item that comes to search, if it still holds. */
 #include "ksm.h"
 
-enum { NEXT = PKSM_N_VERDICTS };
+enum { KSM_NEXT = PKSM_N_VERDICTS };
 
 /* What is known of the items of a window before their turn comes. */
 typedef struct {
@@ -23,7 +23,7 @@ static int is_busy(const scan *s, uint32_t page)
 /* ---- searches ---- */
 
 /* What a flight saw in a tree, if it still holds and nothing dead is on the way there: FIND_MATCH or FIND_NOTHING as
- * from pksm_tree_find; -1: the item searches alone. A search alone keeps chains on its way in order: so does this one. */
+ * from pksm_tree_find; -1: the item searches alone. A search alone keeps chains on its way in order: so does this. */
 static int seen_before(const scan *s, int which, const lane *l, int may_prune, place *at, uint32_t *room)
 {
     uint32_t path[2 * 32], id, *end;
@@ -93,7 +93,7 @@ static int find_unstable(const scan *s, const lane *l, uint32_t page, place *at)
     return found >= 0 ? found : (int)pksm_tree_find(&s->tree, PKSM_UNSTABLE, 0, page, at);
 }
 
-static void insert(const scan *s, int which, uint32_t id, const place *at)
+static void ksm_insert(const scan *s, int which, uint32_t id, const place *at)
 {
     pksm_tree_insert(&s->tree, which, id, at);
     if (s->since->together)
@@ -102,7 +102,7 @@ static void insert(const scan *s, int which, uint32_t id, const place *at)
 
 /* ---- stages ---- */
 
-static int stage_unchanged(const scan *s, pksm_node *item, const uint64_t *sum)
+static int ksm_stage_unchanged(const scan *s, pksm_node *item, const uint64_t *sum)
 {
     const pksm_store *store = s->tree.store;
     uint64_t before = item->checksum;
@@ -111,28 +111,28 @@ static int stage_unchanged(const scan *s, pksm_node *item, const uint64_t *sum)
                          : s->rules->checksum.sum(page_bytes(store, item->page), store->page_size,
                                                   s->rules->checksum.state);
     s->tree.cost->bytes_hashed += store->page_size;
-    return item->checksum == before ? NEXT : PKSM_STALE;
+    return item->checksum == before ? KSM_NEXT : PKSM_STALE;
 }
 
-static int stage_zero(const scan *s, const pksm_node *item, const lane *l)
+static int ksm_stage_zero(const scan *s, const pksm_node *item, const lane *l)
 {
     const pksm_store *store = s->tree.store;
 
     if (item->checksum != s->rules->zero_checksum || is_busy(s, item->page))
-        return NEXT;
+        return KSM_NEXT;
     if (l->zero < 0 ? pksm_kernels.is_zero(page_bytes(store, item->page), store->page_size) : l->zero)
         return PKSM_ZERO;
     s->tree.cost->collisions++;
-    return NEXT;
+    return KSM_NEXT;
 }
 
-static int stage_stable(const scan *s, uint32_t id, const lane *l, uint32_t *other)
+static int ksm_stage_stable(const scan *s, uint32_t id, const lane *l, uint32_t *other)
 {
     uint32_t page = s->nodes[id].page;
     place at;
 
     if (find_stable(s, l, page, 1, &at, other) != FIND_MATCH || !*other)
-        return NEXT;
+        return KSM_NEXT;
     if (is_busy(s, page) || is_busy(s, s->nodes[*other].page))
         return PKSM_BUSY;
     pksm_nodes_attach(s, id, *other);
@@ -147,7 +147,7 @@ static uint32_t make_stable(const scan *s, uint32_t page, int found, const place
     s->nodes[node].page = page;
     s->ksm->node_of_page[page] = node;
     if (found == FIND_NOTHING) {
-        insert(s, PKSM_STABLE, node, at);
+        ksm_insert(s, PKSM_STABLE, node, at);
         return node;
     }
     chain = at->node;
@@ -164,14 +164,14 @@ static uint32_t make_stable(const scan *s, uint32_t page, int found, const place
     return node;
 }
 
-static int stage_unstable(const scan *s, uint32_t id, const lane *l, uint32_t *other)
+static int ksm_stage_unstable(const scan *s, uint32_t id, const lane *l, uint32_t *other)
 {
     uint32_t page = s->nodes[id].page, node, room;
     place at, stable;
     int found = find_unstable(s, l, page, &at);
 
     if (found == FIND_NOTHING) {
-        insert(s, PKSM_UNSTABLE, id, &at);
+        ksm_insert(s, PKSM_UNSTABLE, id, &at);
         return PKSM_WAITING;
     }
     *other = at.node;
@@ -216,7 +216,7 @@ static int visit(const scan *s, uint32_t id, const lane *l, const uint64_t *sum,
 {
     pksm_node *item = &s->nodes[id];
     uint32_t node = s->ksm->node_of_page[item->page];
-    int verdict = NEXT;
+    int verdict = KSM_NEXT;
 
     *other = node;
     if (node && item->link == node)
@@ -230,19 +230,19 @@ static int visit(const scan *s, uint32_t id, const lane *l, const uint64_t *sum,
         pksm_nodes_attach(s, id, node);
         return PKSM_APPENDED;
     }
-    for (const uint8_t *stage = s->rules->stages; verdict == NEXT && *stage; stage++) {
+    for (const uint8_t *stage = s->rules->stages; verdict == KSM_NEXT && *stage; stage++) {
         switch (*stage) {
         case PKSM_STAGE_UNCHANGED:
-            verdict = stage_unchanged(s, item, sum);
+            verdict = ksm_stage_unchanged(s, item, sum);
             break;
         case PKSM_STAGE_ZERO:
-            verdict = stage_zero(s, item, l);
+            verdict = ksm_stage_zero(s, item, l);
             break;
         case PKSM_STAGE_STABLE:
-            verdict = stage_stable(s, id, l, other);
+            verdict = ksm_stage_stable(s, id, l, other);
             break;
         default:
-            verdict = stage_unstable(s, id, l, other);
+            verdict = ksm_stage_unstable(s, id, l, other);
             break;
         }
     }
@@ -252,7 +252,7 @@ static int visit(const scan *s, uint32_t id, const lane *l, const uint64_t *sum,
 /* ---- windows ---- */
 
 /* Sums the items that will be summed, if that is what comes first. */
-static void sum_window(const scan *s, const uint32_t *ids, const uint8_t *mapped, size_t n, window *w)
+static void ksm_sum_window(const scan *s, const uint32_t *ids, const uint8_t *mapped, size_t n, window *w)
 {
     uint32_t pages[PKSM_MAX_WINDOW];
     uint64_t sums[PKSM_MAX_WINDOW];
@@ -286,7 +286,7 @@ static void sum_window(const scan *s, const uint32_t *ids, const uint8_t *mapped
 
 /* Lets the items fly that will search. An item that is in a tree could be found by others before its turn comes: then
  * none flies. */
-static void fly_window(const scan *s, const uint32_t *ids, size_t n, lane *lanes)
+static void ksm_fly_window(const scan *s, const uint32_t *ids, size_t n, lane *lanes)
 {
     int zeros_leave = memchr(s->rules->stages, PKSM_STAGE_ZERO, sizeof s->rules->stages) != NULL;
     int together = s->limits->in_order && n > 1;
@@ -313,8 +313,8 @@ static NOINLINE int visit_all(const scan *s, const uint32_t *ids, const uint8_t 
     for (size_t start = 0; start < n && limit; start += part) {
         part = n - start < PKSM_MAX_WINDOW ? n - start : PKSM_MAX_WINDOW;
         part = part < limit ? part : limit;
-        sum_window(s, ids + start, mapped + start, part, &w);
-        fly_window(s, ids + start, part, w.lanes);
+        ksm_sum_window(s, ids + start, mapped + start, part, &w);
+        ksm_fly_window(s, ids + start, part, w.lanes);
         for (size_t k = 0, i = start; k < part && limit; k++, i++) {
             if (s->counts->n_spare < 2) /* that a visit may take: a stable node, and the chain it goes to */
                 return PKSM_OK;

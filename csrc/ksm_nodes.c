@@ -115,7 +115,7 @@ void pksm_nodes_drop(const scan *s, uint32_t id)
         detach(s, id);
 }
 
-static int has_room(const scan *s, uint32_t node, uint32_t besides)
+static int node_has_room(const scan *s, uint32_t node, uint32_t besides)
 {
     uint32_t sharers = s->ksm->sharers[node];
 
@@ -138,7 +138,7 @@ static uint32_t pick(const scan *s, uint32_t *stands, int may_prune)
             pksm_nodes_remove(s, dup);
             continue;
         }
-        if (has_room(s, dup, 0) && (!found || s->ksm->sharers[dup] > s->ksm->sharers[found])) {
+        if (node_has_room(s, dup, 0) && (!found || s->ksm->sharers[dup] > s->ksm->sharers[found])) {
             found = dup;
             if (!prune)
                 break;
@@ -151,7 +151,7 @@ static uint32_t pick(const scan *s, uint32_t *stands, int may_prune)
         s->counts->chains--;
         give_back(s, chain);
         *stands = next;
-    } else if (found && s->ksm->next[chain] != found && has_room(s, found, 1)) {
+    } else if (found && s->ksm->next[chain] != found && node_has_room(s, found, 1)) {
         unchain(s, found);
         pksm_nodes_chain(s, chain, found);
     }
@@ -162,7 +162,7 @@ uint32_t pksm_nodes_room(const scan *s, uint32_t *stands, int may_prune)
 {
     if (s->nodes[*stands].flags & PKSM_CHAIN)
         return pick(s, stands, may_prune);
-    return has_room(s, *stands, 0) ? *stands : 0;
+    return node_has_room(s, *stands, 0) ? *stands : 0;
 }
 
 /* ---- entries ---- */

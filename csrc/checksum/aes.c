@@ -6,12 +6,12 @@
  * collisions on purpose. */
 #include "checksum.h"
 
-enum { LANES = 8, BLOCK = 16 };
+enum { LANES = 8, AES_BLOCK = 16 };
 
 /* Lane k starts as the k-th block of XXH3's secret with the size of the page in it; the last rounds' keys follow. */
 static inline const uint8_t *secret_block(size_t k)
 {
-    return pksm_xxh3_secret + BLOCK * k;
+    return pksm_xxh3_secret + AES_BLOCK * k;
 }
 
 /* ---- plain C ---- */
@@ -70,26 +70,26 @@ static void aes_round(uint32_t block[4], const uint8_t *key)
 uint64_t pksm_aes_scalar(const uint8_t *page, size_t size_bytes, const void *state)
 {
     uint32_t lanes[LANES][4];
-    uint8_t whole[BLOCK] = {0}, block[BLOCK];
+    uint8_t whole[AES_BLOCK] = {0}, block[AES_BLOCK];
 
     (void)state;
     for (size_t k = 0; k < LANES; k++) {
-        memcpy(lanes[k], secret_block(k), BLOCK);
+        memcpy(lanes[k], secret_block(k), AES_BLOCK);
         lanes[k][0] ^= (uint32_t)size_bytes;
     }
-    if (size_bytes < BLOCK) {
+    if (size_bytes < AES_BLOCK) {
         memcpy(whole, page, size_bytes);
         page = whole;
     }
-    for (size_t at = 0; at < size_bytes; at += BLOCK)
-        aes_round(lanes[at / BLOCK % LANES], page + at);
+    for (size_t at = 0; at < size_bytes; at += AES_BLOCK)
+        aes_round(lanes[at / AES_BLOCK % LANES], page + at);
     for (size_t k = 1; k < LANES; k++) {
-        memcpy(block, lanes[k], BLOCK);
+        memcpy(block, lanes[k], AES_BLOCK);
         aes_round(lanes[0], block);
     }
     for (size_t k = LANES; k < LANES + 3; k++)
         aes_round(lanes[0], secret_block(k));
-    memcpy(block, lanes[0], BLOCK);
+    memcpy(block, lanes[0], AES_BLOCK);
     return load64(block) ^ load64(block + 8);
 }
 
@@ -119,17 +119,17 @@ static inline AES_NI uint64_t aes_one(const uint8_t *page, size_t size, uint8_t 
 
     for (size_t k = 0; k < LANES; k++)
         lanes[k] = lane_start(k, size);
-    if (size < BLOCK) {
+    if (size < AES_BLOCK) {
         any = _mm_loadl_epi64((const __m128i *)page);
         lanes[0] = _mm_aesenc_si128(lanes[0], any);
-    } else if (size < LANES * BLOCK) {
-        for (size_t k = 0; k < size / BLOCK; k++) {
+    } else if (size < LANES * AES_BLOCK) {
+        for (size_t k = 0; k < size / AES_BLOCK; k++) {
             __m128i d = _mm_loadu_si128((const __m128i *)page + k);
             any = _mm_or_si128(any, d);
             lanes[k] = _mm_aesenc_si128(lanes[k], d);
         }
     }
-    for (size_t at = 0; at + LANES * BLOCK <= size; at += LANES * BLOCK) {
+    for (size_t at = 0; at + LANES * AES_BLOCK <= size; at += LANES * AES_BLOCK) {
         for (size_t k = 0; k < LANES; k++) {
             __m128i d = _mm_loadu_si128((const __m128i *)(page + at) + k);
             any = _mm_or_si128(any, d);
@@ -162,7 +162,7 @@ static WIDE_AES int aes_wide_many(const uint8_t *const *pages, size_t n, size_t 
 {
     const __m256i length = _mm256_broadcastsi128_si256(_mm_cvtsi32_si128((int)size));
 
-    if (size < LANES * BLOCK)
+    if (size < LANES * AES_BLOCK)
         return aes_ni_many(pages, n, size, state, sums, zero);
     for (size_t i = 0; i < n; i++) {
         __m256i pairs[LANES / 2], any = _mm256_setzero_si256();
@@ -170,7 +170,7 @@ static WIDE_AES int aes_wide_many(const uint8_t *const *pages, size_t n, size_t 
 
         for (size_t k = 0; k < LANES / 2; k++)
             pairs[k] = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)secret_block(2 * k)), length);
-        for (size_t at = 0; at < size; at += LANES * BLOCK) {
+        for (size_t at = 0; at < size; at += LANES * AES_BLOCK) {
             fetch_next(pages, i, n, at);
             fetch_next(pages, i, n, at + 64);
             for (size_t k = 0; k < LANES / 2; k++) {

@@ -2,7 +2,7 @@
 #include "checksum.h"
 
 #ifdef __x86_64__
-enum { BLOCK = 1024 }; /* bytes of XXH3 between two scrambles */
+enum { XXH3_BLOCK = 1024 }; /* bytes of XXH3 between two scrambles */
 
 enum { BIG = 1 << 15 }; /* bytes of a page whose start is not worth fetching: it would be gone before its turn */
 
@@ -16,7 +16,7 @@ static inline const uint8_t *page_ahead(const uint8_t *const *pages, size_t i, s
 /* Fetches a block into the second cache level: the first can wait for too few lines at a time. */
 static inline void fetch_block(const uint8_t *block)
 {
-    for (int line = 0; line < BLOCK; line += 64)
+    for (int line = 0; line < XXH3_BLOCK; line += 64)
         __builtin_prefetch(block + line, 0, 2);
 }
 
@@ -32,7 +32,7 @@ static inline void fetch_block(const uint8_t *block)
 /* Stripes of the block at `at`: the last one of a page is summed by itself, with a key of its own. */
 static inline size_t stripes_of_block(size_t size, size_t at)
 {
-    return at + BLOCK < size ? BLOCK / 64 : (size - 1 - at) / 64;
+    return at + XXH3_BLOCK < size ? XXH3_BLOCK / 64 : (size - 1 - at) / 64;
 }
 
 /* Adds a stripe to the lanes; returns `any` or all that is set in the stripe. */
@@ -67,7 +67,7 @@ static SSE42 int xxh3_many_sse42(const uint8_t *const *pages, size_t n, size_t s
         }
         for (int k = 0; k < 4; k++)
             acc[k] = _mm_loadu_si128((const __m128i *)lanes + k);
-        for (size_t at = 0; at < size; at += BLOCK) {
+        for (size_t at = 0; at < size; at += XXH3_BLOCK) {
             size_t stripes = stripes_of_block(size, at);
             if (ahead)
                 fetch_block(ahead + at);
@@ -121,7 +121,7 @@ static AVX2 int xxh3_many_avx2(const uint8_t *const *pages, size_t n, size_t siz
 
         for (int k = 0; k < 2; k++)
             acc[k] = _mm256_loadu_si256((const __m256i *)lanes + k);
-        for (size_t at = 0; at < size; at += BLOCK) {
+        for (size_t at = 0; at < size; at += XXH3_BLOCK) {
             size_t stripes = stripes_of_block(size, at);
             if (ahead)
                 fetch_block(ahead + at);
@@ -171,7 +171,7 @@ static AVX512 int xxh3_many_avx512(const uint8_t *const *pages, size_t n, size_t
         __m512i acc = _mm512_loadu_si512(lanes), any = _mm512_setzero_si512();
         uint64_t out[8];
 
-        for (size_t at = 0; at < size; at += BLOCK) {
+        for (size_t at = 0; at < size; at += XXH3_BLOCK) {
             size_t stripes = stripes_of_block(size, at);
             if (ahead)
                 fetch_block(ahead + at);

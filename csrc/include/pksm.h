@@ -4,11 +4,11 @@
  * outlive the call. Item ids start at 1 (0 is nil), page numbers at 0. Functions return an enum pksm_status; when it is
  * not PKSM_OK their outputs are as they were, unless said otherwise.
  *
- * Threads: two functions change state of the whole process, pksm_cpu_select and pksm_catch_bus_errors; call them before
- * other threads call anything here. They are marked "process-wide". All other functions keep no state: any of them may run at the same time in several
- * threads, as long as what one of them writes (what it gets a pointer to non-const of, and what such a struct points
- * to) is used by no other. What they only read may be shared. The bytes of pages may change while they are read; the
- * answer is then that of bytes old or new.
+ * Threads: two functions change state of the whole process, pksm_cpu_select and pksm_catch_bus_errors, marked
+ * "process-wide": call them before other threads call anything here. All other functions keep no state: any of them may
+ * run at the same time in several threads, as long as what one of them writes (what it gets a pointer to non-const of,
+ * and what such a struct points to) is used by no other. What they only read may be shared. The bytes of pages may
+ * change while they are read; the answer is then that of bytes old or new.
  *
  * The part between the two cffi markers is read by csrc/build_ffi.py as it is; it holds only types that cffi
  * parses.
@@ -38,7 +38,7 @@ enum pksm_status {
 
 /* ---- the library: library.c ---------------------------------------------------------------------------- */
 
-/* The PKSM_VERSION that the library was compiled with: a program that is linked to another one can see it. */
+/* The version of the library: that of the header, unless the program was compiled with another one. */
 const char *pksm_version(void);
 /* A status in words, in lower case and without a full stop. Any number is good; the text lives for ever. */
 const char *pksm_status_text(int status);
@@ -254,10 +254,10 @@ typedef struct {
                                these may be there: the checksum column is filled already */
 } pksm_rules;
 
-/* Fills the rules with what suits most: zero pages, then the stable tree, then the unstable one, by checksum and then by
- * bytes, so that equal pages alone are merged, whatever the checksum; pages may change while they wait. zeros: page_size
- * zero bytes, read once for zero_checksum. PKSM_EINVAL if they are not all zero, if no page has this size, or without a
- * checksum function. */
+/* Fills the rules with what suits most: zero pages, then the stable tree, then the unstable one, by checksum and then
+ * by bytes, so that equal pages alone are merged, whatever the checksum; pages may change while they wait. zeros:
+ * page_size zero bytes, read once for zero_checksum. PKSM_EINVAL if they are not all zero, if no page has this size, or
+ * without a checksum function. */
 int pksm_rules_default(pksm_rules *rules, const pksm_checksum *checksum, const uint8_t *zeros, size_t page_size);
 
 enum pksm_verdict {
@@ -435,8 +435,8 @@ int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, siz
 
 /* ---- bus errors: bus.c --------------------------------------------------------------------------------- */
 
-/* Process-wide. From now on a page of a mapped file that is gone makes calls return PKSM_EBUS instead of ending the process.
- * Installs a SIGBUS handler; a bus error outside this core gets the default treatment. For programs: a library
+/* Process-wide. From now on a page of a mapped file that is gone makes calls return PKSM_EBUS instead of ending the
+ * process. Installs a SIGBUS handler; a bus error outside this core gets the default treatment. For programs: a library
  * leaves signals alone. */
 int pksm_catch_bus_errors(void);
 /* cffi: end */

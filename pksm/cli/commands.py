@@ -50,6 +50,8 @@ VERBS: Mapping[str, Any] = Verbs(
     "checksum",
     "features",
     "demo",
+    "amalgamate",
+    "config",
     "completion",
     groups=("checksum",),
 )

@@ -3,18 +3,16 @@
 import os
 import re
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
 import pksm
 
 from support import ROOT
+from support.compilers import STRICT, commands, defined, run
 
 CSRC = ROOT / "csrc"
 HEADER = CSRC / "include" / "pksm.h"
-STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 PROGRAM = """
 #include <pksm.h>
 #include <stdio.h>
@@ -26,28 +24,6 @@ int main(void)
     return puts(PKSM_VERSION) < 0 || pksm_page_is_zero(page, sizeof page) != 1;
 }
 """
-
-
-def commands(pattern):
-    """The commands on PATH whose names match, each program once."""
-    found = {}
-    for folder in os.get_exec_path():
-        for path in sorted(Path(folder).glob("*")) if os.path.isdir(folder) else []:
-            if re.fullmatch(pattern, path.name) and os.access(path, os.X_OK):
-                found.setdefault(path.resolve(), str(path))
-    return sorted(found.values())
-
-
-def run(*command, **options):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def defined(library, *options):
-    """The global names that a library defines."""
-    lines = run("nm", "-P", "-g", "--defined-only", *options, library).splitlines()
-    return {line.split()[0] for line in lines if not line.endswith(":")}
 
 
 def declared(header):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from pksm import embedding
 from pksm.cli import commands
 from pksm.cli.completion import scripts
 
@@ -39,6 +40,7 @@ print(pksmd.counters()["pages_zero_sharing"], pksmd.counters()["pages_shared"], 
 """
 
 
+WHERE = "import pksm; print(pksm.get_include(), *pksm.get_sources(), sep='\\n')"
 BUILDER = runpy.run_path(str(ROOT / "ci" / "dist.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 INFO = f"pksm-{VERSION}.dist-info"
@@ -183,14 +185,23 @@ def test_installed_command_works(installed, tmp_path):
 
 def test_sources_in_the_wheel_compile_alone(installed, tmp_path):
     """As an embedder does it: header and sources where the package says, one command."""
-    script = "import pksm; print(pksm.get_include(), *pksm.get_sources(), sep='\\n')"
-    include, *sources = run(installed, tmp_path, "python", "-c", script).splitlines()
+    include, *sources = run(installed, tmp_path, "python", "-c", WHERE).splitlines()
     assert all(Path(path).is_relative_to(installed.parent) for path in (include, *sources))
     main = tmp_path / "main.c"
     main.write_text("#include <pksm.h>\nint main(void) { return pksm_page_is_zero((const uint8_t[8]){0}, 8) != 1; }\n")
     strict = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{include}"]
     subprocess.run(["gcc", *strict, *sources, "main.c", "-o", "main"], cwd=tmp_path, check=True)
     subprocess.run([str(tmp_path / "main")], check=True)
+
+
+def test_core_in_two_files_is_that_of_the_checkout(installed, tmp_path):
+    printed = run(installed, tmp_path, "pksm", "amalgamate", "here").split()
+    assert printed == ["here/pksm_all.c", "here/pksm.h"]
+    for path in embedding.amalgamate(tmp_path / "there"):
+        assert (tmp_path / "here" / path.name).read_bytes() == path.read_bytes()
+    flags = run(installed, tmp_path, "pksm", "config", "--cflags", "--sources", "--libs").split()
+    include, *sources = run(installed, tmp_path, "python", "-c", WHERE).splitlines()
+    assert flags == [f"-I{include}", *sources]
 
 
 def test_installed_completion_and_man_pages_are_found(installed, tmp_path):
