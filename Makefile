@@ -9,7 +9,7 @@ override VENV := .venv$(addprefix -,$(FOR))
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 NO_PACKAGES = { echo "pksm: could not install its dependencies: pip's message above says why" >&2; exit 1; }
 SOURCES := setup.py pyproject.toml $(shell find csrc -name "*.[ch]" -o -name "*.py")
-C_FILES = $(shell find csrc tests/c tests/support fuzz ci -name "*.[ch]")
+C_FILES = $(shell find csrc tests/c tests/support fuzz ci examples -name "*.[ch]" -o -name "*.cpp")
 # Each file of tests is for one worker alone, because its fixtures are made once.
 PYTEST := -m pytest --hypothesis-profile=ci -n auto --maxprocesses=4 --dist=loadfile
 SECONDS ?= 120

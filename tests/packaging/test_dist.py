@@ -202,6 +202,10 @@ def test_core_in_two_files_is_that_of_the_checkout(installed, tmp_path):
     flags = run(installed, tmp_path, "pksm", "config", "--cflags", "--sources", "--libs").split()
     include, *sources = run(installed, tmp_path, "python", "-c", WHERE).splitlines()
     assert flags == [f"-I{include}", *sources]
+    for parts in (flags, ["-Ihere", "here/pksm_all.c"]):
+        example = [ROOT / "examples" / "own_ksm.c", *parts, "-o", "own_ksm"]
+        subprocess.run(["gcc", "-std=c11", *example], cwd=tmp_path, check=True)
+        subprocess.run([tmp_path / "own_ksm"], check=True, capture_output=True)
 
 
 def test_installed_completion_and_man_pages_are_found(installed, tmp_path):
