@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pksm.arrays import Contents, U8Array
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.engine.state import State
+from pksm.engine.store import pages_given
 from pksm.errors import UsageError
 from pksm.policies.base import Policy
 
@@ -48,6 +50,12 @@ class Daemon(Policy, Exclusive):
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Copies and pickles hold the host, and go on with what state() returns."""
         return _resumed, (type(self), self.host, self.state())
+
+    def _pages_given(self, contents: Contents) -> U8Array:
+        """Return pages as they are given to a write of the host, which knows what a content id stands for."""
+        of_host = getattr(self._host, "pages_given", None)
+        given: U8Array = of_host(contents) if of_host else pages_given(contents, self._host.store.page_size)
+        return given
 
     def _require_asleep(self) -> None:
         if self._awake:

@@ -109,7 +109,7 @@ def test_a_placer_finds_where_a_machine_would_share():
     daemons = [Pksmd(here), Pksmd(there)]
     for machine, ids in ((here, [10**18, 5, 5]), (there, [7, 8, 9])):
         mm = machine.spawn()
-        mm.write_at(np.arange(3) * 8 + mm.mmap(3), np.array(ids, np.uint64).view(np.uint8).reshape(-1, 8))
+        mm.write_at(np.arange(3) * 8 + mm.mmap(3), np.array(ids, np.uint64))
     for daemon in daemons:
         while not daemon.at_rest:
             daemon.wake()
@@ -256,3 +256,14 @@ def test_a_machine_s_watch_sees_merges_copies_and_unmerging():
         daemon.sysfs["run"] = 1
         while True:
             daemon.wake()
+
+
+@pytest.mark.parametrize("page_size", [8, 64])
+def test_content_ids_stand_for_what_the_machine_writes(page_size):
+    machine = Machine(50, page_size)
+    daemon = Pksmd(machine)
+    mm = machine.spawn()
+    machine.write(mm, machine.mmap(mm, 4), [5, 5, 6, 6])
+    for _ in range(5):
+        daemon.wake()
+    assert daemon.would_share([5, 6, 7, 0]).tolist() == [True, True, False, True]

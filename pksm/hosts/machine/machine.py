@@ -18,7 +18,7 @@ from pksm.arrays import BoolArray, Buffer, Contents, IdsLike, Pages, U8Array
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.attached import NoPolicy
-from pksm.hosts.machine import border, check, fault, hold, mapping, merge, move, thp
+from pksm.hosts.machine import border, check, content, fault, hold, mapping, merge, move, thp
 from pksm.hosts.machine import bytes as access
 from pksm.hosts.machine import merge_ptes as ksm
 from pksm.hosts.machine.frames import Frames
@@ -297,6 +297,11 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         words = access.checked_patches(patches, end - first, self.page_size)
         access.write(self, mm, first, end, pages)
         self.patch(mm, address, words)
+
+    def pages_given(self, contents: Contents) -> U8Array:
+        """Return pages as write takes them (bytes, an array, or content ids) as a uint8 array (n, page_size)."""
+        given = access.pages_given(contents, self.page_size)
+        return content.pages_of(given, self.page_size) if given.ndim == 1 else given
 
     @exclusive
     def write_at(self, mm: Mm, addresses: IdsLike, contents: Contents) -> None:

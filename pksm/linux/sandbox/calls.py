@@ -56,6 +56,8 @@ def call(
         raise PksmError(
             f"{name}: the process that read it was ended by {worker.died_of()}: the file is hostile, or memory is short"
         ) from None
+    except PksmError:
+        raise
     except (Garbled, TypeError, ValueError, KeyError):
         raise PksmError(f"{name}: the process that read it answered with what can't be") from None
     finally:

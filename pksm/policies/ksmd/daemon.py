@@ -20,7 +20,6 @@ from pksm.engine.exclusive import exclusive
 from pksm.engine.searching import would_share
 from pksm.engine.settle import Rules, Settled, Verdict
 from pksm.engine.state import State, sound_state
-from pksm.engine.store import pages_given
 from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
 from pksm.policies.ksmd import saved
@@ -229,7 +228,7 @@ class Ksmd(Daemon):
         As Pksmd.would_share; a zero page by itself only if use_zero_pages is set.
         """
         store = self._host.store
-        given = pages_given(contents, store.page_size)
+        given = self._pages_given(contents)
         by_zero = bool(self._tunables.use_zero_pages)
         self._refresh_unstable()
         return would_share(store, self.items, "content", self._checksum, given, self._host.classes, by_zero)

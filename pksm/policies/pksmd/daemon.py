@@ -19,7 +19,6 @@ from pksm.engine.queues import PLACES, IdQueue, IdQueues
 from pksm.engine.searching import would_share
 from pksm.engine.settle import Rules, Settled, Verdict, class_of, settle
 from pksm.engine.state import State, sound_state
-from pksm.engine.store import pages_given
 from pksm.engine.summing import Summing
 from pksm.errors import UsageError
 from pksm.policies.daemon import Daemon
@@ -296,13 +295,13 @@ class Pksmd(Daemon):
         that wait for their first visit, or to be visited again, are not looked at. O(n log pages).
 
         Args:
-            contents: bytes, or a uint8 array (n, page_size); content ids, one per page, where pages are 8 bytes.
+            contents: as the host's write takes them: bytes, a uint8 array (n, page_size), or content ids, one per page.
 
         Returns:
             bool (n,).
         """
         store = self._host.store
-        given = pages_given(contents, store.page_size)
+        given = self._pages_given(contents)
         return would_share(
             store, self.items, self._tunables.order, self._summing.checksum, given, self._host.classes, True
         )

@@ -112,6 +112,7 @@ def logarithmic(axis: Any, low: float, high: float) -> None:
     axis.set_xlim(low, high)
     ticks = steps_125(low, high)
     axis.set_xticks(ticks, [f"{tick:,.10g}" for tick in ticks])
+    axis.set_xticks([], minor=True)  # those would be named in mathematical notation
     axis.grid(True, axis="x")
 
 

@@ -195,10 +195,10 @@ def _answer(channel: Channel, message: Message, questions: Questions) -> None:
         channel.send("answer", fields, (), descriptors)
     except (Garbled, Closed):
         raise
-    except (TypeError, ValueError, KeyError):
-        raise Garbled("a question that can't be") from None
     except (PksmError, MemoryError) as error:
         channel.send("error", fields_of(error))
+    except (TypeError, ValueError, KeyError):
+        raise Garbled("a question that can't be") from None
     finally:
         for descriptor in descriptors:
             os.close(descriptor)

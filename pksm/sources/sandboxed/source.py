@@ -173,6 +173,8 @@ class _saying_whose:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, PksmError):
+            return
         if isinstance(error, ValueError | TypeError | KeyError | IndexError | AttributeError):
             raise PksmError(f"{self._path}: the process that read it answered with what can't be") from None
 
