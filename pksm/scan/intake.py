@@ -1,11 +1,12 @@
 """The intake of a scan: the page store that is being filled, each frame once or each mapping once."""
 
+import contextlib
+import mmap
 from collections.abc import Hashable, Iterator
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Pages, U64Array
-from pksm.engine.memory import zeros
+from pksm.arrays import BoolArray, Pages, U32Array, U64Array
 from pksm.engine.store import Store
 from pksm.errors import PksmError
 from pksm.extents import expand, page_runs
@@ -20,6 +21,7 @@ MERGING_BYTES = 128  # that a page takes beside its own when it is merged and co
 FEWEST_LOOKED_AT = 32  # new pages, whether others have their bytes: for fewer it is not worth the while
 UNCHECKED_BYTES = 1 << 18  # may be allocated before the next look at what memory there is
 SPAN_BITS = np.uint64(23)  # of a frame's number, within its span
+MOST_SPANS = 1 << 12  # 128 TiB of memory, if it lies close together
 FEW_SPANS = 16  # are gone through faster than it is found out which of them there are
 IN_SPAN = np.uint64((1 << 23) - 1)
 _NO_PAGE = np.uint32(0xFFFFFFFF)
@@ -177,11 +179,23 @@ class FrameBook:
         learnt, numbers = frames[new], pages[new] + np.uint32(1)
         for span, inside in self._by_span(learnt):
             if span not in self._spans:
-                self._spans[span] = zeros(1 << int(SPAN_BITS), np.uint32)
+                self._spans[span] = self._table()
             self._spans[span][learnt[inside] & IN_SPAN] = numbers[inside]
         again = (pages == _NO_PAGE) & ~new
         pages[again] = self._pages_of(frames[again])
         return pages
+
+    def _table(self) -> U32Array:
+        """Return an empty table. It costs the small pages that are touched: few frames may lie far apart."""
+        if len(self._spans) == MOST_SPANS:
+            raise PksmError("its frames lie further apart than those of any machine")
+        try:
+            memory = mmap.mmap(-1, 4 << int(SPAN_BITS))
+        except OSError:
+            raise MemoryError from None
+        with contextlib.suppress(OSError):  # a kernel without huge pages
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+        return np.frombuffer(memory, np.uint32)
 
     def _pages_of(self, frames: U64Array) -> Pages:
         pages = np.full(len(frames), _NO_PAGE)

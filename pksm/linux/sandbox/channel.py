@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pksm.errors import PksmError
+from pksm.linux import memory_limits
 
 _HEAD = struct.Struct("=QQ")  # bytes of the JSON text, of all arrays
 _AT_ONCE = 1 << 20
 _MOST_TEXT, _MOST_ARRAYS = 1 << 30, 1 << 40  # bytes
+_UNCHECKED = 16 << 20  # bytes of a message that are received without a look at what memory there is
+_PARSED = 8  # bytes that a byte of text may take when it is parsed
 _MOST_DESCRIPTORS = 4
 
 
@@ -85,10 +88,13 @@ class Channel:
         Raises:
             Closed: the other end is closed.
             Garbled: that was not a message.
+            ShortageError: there is not so much memory.
         """
         text_bytes, array_bytes = _HEAD.unpack(self._receive(_HEAD.size))
         if text_bytes > _MOST_TEXT or array_bytes > _MOST_ARRAYS:
             raise Garbled("a message longer than any")
+        if text_bytes + array_bytes > _UNCHECKED:
+            memory_limits.require(_PARSED * text_bytes + array_bytes)
         try:
             name, fields, sizes = json.loads(bytes(self._receive(text_bytes)))
         except (ValueError, TypeError, RecursionError):
@@ -108,11 +114,14 @@ class Channel:
         data = bytearray()
         while len(data) < size:
             wanted = min(size - len(data), _AT_ONCE)
-            if self._takes:
-                part, descriptors, _, _ = socket.recv_fds(self._socket, wanted, _MOST_DESCRIPTORS)
-                self._descriptors += descriptors
-            else:
-                part = self._socket.recv(wanted)
+            try:
+                if self._takes:
+                    part, descriptors, _, _ = socket.recv_fds(self._socket, wanted, _MOST_DESCRIPTORS)
+                    self._descriptors += descriptors
+                else:
+                    part = self._socket.recv(wanted)
+            except ConnectionResetError:  # it has died with something unread
+                part = b""
             if not part:
                 raise Closed("the other end of the channel is closed")
             data += part

@@ -6,6 +6,7 @@ from pksm import errors
 from pksm.errors import PksmError, UsageError
 
 _CLASSES = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, PksmError)}
+MOST_LETTERS = 2000  # of a message
 _OUT_OF_MEMORY = "MemoryError"
 
 
@@ -21,7 +22,7 @@ def fields_of(error: PksmError | MemoryError) -> dict[str, Any]:
 
 def error_of(fields: dict[str, Any]) -> PksmError | MemoryError:
     """Return the error that such fields stand for; what they hold was written by others."""
-    message, argument = str(fields.get("message")), fields.get("argument")
+    message, argument = str(fields.get("message"))[:MOST_LETTERS], fields.get("argument")
     if fields.get("class") == _OUT_OF_MEMORY:
         return MemoryError(message) if message else MemoryError()
     kind = _CLASSES.get(str(fields.get("class")), PksmError)

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import os
 import select
 import signal
@@ -17,6 +18,7 @@ from pksm.linux.sandbox.restriction import Held, restrict
 INTERRUPT = signal.SIGUSR1  # the signal that ends a worker; it ignores what the terminal sends to all of us
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PARENT_DEATH_SIGNAL = 1
+_END_OF_DESCRIPTORS = (1 << 31) - 1
 PATIENCE_MS = 2000  # that it has to end in
 
 
@@ -70,7 +72,12 @@ class Worker:
     def died_of(self) -> str:
         """Return what ended it: "SIGKILL", "exit code 1"."""
         code = os.waitstatus_to_exitcode(self._wait())
-        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            return signal.Signals(-code).name
+        except ValueError:  # a real-time signal
+            return f"signal {-code}"
 
     def _wait(self) -> int:
         if self._status is None:
@@ -133,11 +140,11 @@ def _live(
 
 
 def _keep_only(descriptors: set[int]) -> None:
-    """Close all other descriptors; standard input and output lead nowhere."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for standard in range(3):
-        os.dup2(nowhere, standard)
-    for other in map(int, os.listdir("/proc/self/fd")):
-        if other > 2 and other not in descriptors:
-            with contextlib.suppress(OSError):  # that of the directory is closed already
-                os.close(other)
+    """Close all other descriptors; standard input and output lead nowhere. Takes no file: there may be none."""
+    nothing, nowhere = os.pipe()
+    os.dup2(nothing, 0)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    kept = sorted(descriptors)
+    for last, following in itertools.pairwise((2, *kept, _END_OF_DESCRIPTORS)):
+        os.closerange(last + 1, following)
