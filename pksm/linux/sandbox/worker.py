@@ -141,10 +141,10 @@ def _live(
 
 def _keep_only(descriptors: set[int]) -> None:
     """Close all other descriptors; standard input and output lead nowhere. Takes no file: there may be none."""
-    nothing, nowhere = os.pipe()
-    os.dup2(nothing, 0)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    nowhere, other = socket.socketpair()
+    other.close()
+    for standard in range(3):
+        os.dup2(nowhere.fileno(), standard)
     kept = sorted(descriptors)
     for last, following in itertools.pairwise((2, *kept, _END_OF_DESCRIPTORS)):
         os.closerange(last + 1, following)
