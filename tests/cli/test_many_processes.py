@@ -225,7 +225,7 @@ def test_what_can_not_be_meant(capfd, tmp_path):
     (tmp_path / "ram").write_bytes(bytes(4096))
     ram = tmp_path / "ram"
     for arguments, word in (
-        (["--cgroup", tmp_path], "no control group"),
+        (["--cgroup", tmp_path], "not a control group"),
         (["--freeze-timeout", "5", ram], "--freeze"),
         (["--freeze", ram], "no live process"),
         (["--racy", "maybe", ram], "--racy"),

@@ -111,6 +111,7 @@ def test_features():
         "schema": "pksm.features/1", "version": "1.2.3", "cpu_levels": ["scalar", "avx2"], "checksums": {"xxh3-64": 64, "jhash2": 32},
         "default_checksum": "xxh3-64", "orders": ["content", "checksum"], "policies": {"pksmd:fixed": "mends", "nobody": "does not"},
         "sources": {"raw": "files", "process": "live"}, "machine": machine,
+        "sandbox": {"on": True, "no_new_privs": True, "no_capabilities": True, "landlock": 4, "seccomp": False},
     }  # fmt: skip
     compare("features.txt", report.table(facts))
 

@@ -32,10 +32,11 @@ def load(module: str, wanted_for: str) -> Any:
         preload(module)
     elif module not in _tried:
         raise NotLoaded(module)
-    if module not in sys.modules:
+    library = sys.modules.get(module)
+    if library is None:
         package = MODULES[module]
         raise UnsupportedError(f"{wanted_for} needs the package {package}: pip install {package}")
-    return sys.modules[module]
+    return library
 
 
 def preload(module: str) -> None:

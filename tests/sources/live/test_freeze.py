@@ -194,7 +194,7 @@ def test_processes_of_a_group(sleeper, cgroup):
 
 
 def test_what_is_no_group(tmp_path):
-    with pytest.raises(UsageError, match="no control group"):
+    with pytest.raises(UsageError, match="not a control group"):
         processes.find_cgroup(tmp_path)
     with pytest.raises(UsageError, match="no such control group"):
         processes.find_cgroup(tmp_path / "missing")
