@@ -29,9 +29,10 @@ NOTES = """values of options:
   NAMES  names with commas between; the option may be repeated. LOADS, CHECKSUMS and other plurals are such names
 
 environment:
-  PKSM_CPU  the kernels of the C core to take: one of the levels that pksm features lists (default: the widest)
-  NO_COLOR  if set, no colours
-  COLUMNS   the width of tables and help (default: the terminal's)"""
+  PKSM_CPU      the instructions that the C core takes: one of the levels of pksm features (default: the widest)
+  PKSM_SANDBOX  off: files are parsed in the command's own process, with its rights
+  NO_COLOR      if set, no colours
+  COLUMNS       the width of tables and help (default: the terminal's)"""
 WIDEST = 100  # columns: longer lines are hard to read
 LEFT = 34  # columns of names at most: what a longer one is stands below it
 EXAMPLES = ("example:", "examples:")

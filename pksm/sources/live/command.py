@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from pksm.errors import PksmError, UsageError
+from pksm.linux import text
 from pksm.linux.proc import access
 from pksm.sources.base import Allocate, Progress, Region
 from pksm.sources.live.process import ProcessSource, wait_for_exit
@@ -45,7 +46,11 @@ class CommandSource(ProcessSource):
     def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Wait for the time given, then yield as ProcessSource does. Raises PksmError if it ended."""
         self.wait_ready()
+        children = _children(self.pid)
         yield from super().regions(page_size, allocate, progress)
+        if children:
+            what = f"{len(children)} process{'es' if len(children) > 1 else ''} that it has started"
+            self.warnings.append(f"{self.name}: without the {what}: read them by pid or by control group")
 
     def wait_ready(self) -> None:
         """Wait for the time given. Raises PksmError if it ended."""
@@ -87,6 +92,11 @@ def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
         raise UsageError(f"{argv[0]}: may not be executed") from None
     except OSError as error:
         raise UsageError(f"{argv[0]}: cannot be started: {error.strerror}") from None
+
+
+def _children(pid: int) -> list[str]:
+    """Return the pids of the processes that its first thread has started and that are there."""
+    return text.decoded(text.read_if_any(f"/proc/{pid}/task/{pid}/children") or b"").split()
 
 
 def _end(child: subprocess.Popen[bytes]) -> int:

@@ -59,6 +59,15 @@ def test_command_is_read_and_ended():
     assert not os.path.exists(f"/proc/{source.pid}")
 
 
+@pytest.mark.parametrize("children, words", [(0, None), (1, "without the 1 process that it has started"),
+                                             (2, "without the 2 processes that it has started")])  # fmt: skip
+def test_what_a_command_starts_is_not_read_and_said(children, words):
+    code = f"import os, time\nany(os.fork() == 0 for _ in range({children}))\ntime.sleep(99)"
+    with contextlib.closing(sources.run_command([sys.executable, "-c", code], after=0.5)) as source:
+        read(source)
+        assert [words in line for line in source.warnings] == ([True] if words else [])
+
+
 def test_stdout_goes_to_stderr(capfd):
     with contextlib.closing(sources.run_command(["sh", "-c", "echo said; exec sleep 99"], after=0.3)) as source:
         read(source)
