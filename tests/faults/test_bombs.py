@@ -101,16 +101,13 @@ def test_what_only_a_header_promises_is_not_paid_for(costs, tmp_path, name):
         except OSError:
             pytest.skip("this file system has no files of that size")
     in_file = os.stat(path).st_blocks * 512
-    with open(tmp_path / "err", "w+b") as err:
-        command = [sys.executable, "-m", "pksm", "scan", "--page-size", page_size, "--json", path]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err, env=environment()
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = code = os.waitstatus_to_exitcode(status)
-        err.seek(0)
-        said = err.read().decode()
-    cpu, mib = usage.ru_utime + usage.ru_stime, usage.ru_maxrss >> 10
+    measured = [sys.executable, "-I", ROOT / "tests" / "support" / "measured.py"]
+    command = [sys.executable, "-m", "pksm", "scan", "--page-size", page_size, "--json", path]
+    done = subprocess.run(
+        [*measured, *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment()
+    )
+    code, cpu, kib = json.loads(done.stdout)
+    said, mib = done.stderr, kib >> 10
     costs[name] = {"file_bytes": in_file, "exit_code": code, "cpu_seconds": round(cpu, 1), "memory_mib": mib}
     assert code in (0, 1, 3) and "Traceback" not in said, said
     assert mib <= BASE_MIB + (BYTES_PER_BYTE * in_file >> 20), said

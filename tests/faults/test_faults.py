@@ -151,11 +151,12 @@ sys.exit(main())
 
 
 def run_apart(shim, fault, n, arguments, folder, **options):
+    measured_by_nobody = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     program = APART.format(**fault._replace(argument=int(fault.argument), lasting=int(fault.lasting))._asdict(), n=n)
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=folder,
-        env={**os.environ, "LD_PRELOAD": str(shim), "PYTHONPATH": os.fspath(ROOT)},
+        env={**measured_by_nobody, "LD_PRELOAD": str(shim), "PYTHONPATH": os.fspath(ROOT)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
