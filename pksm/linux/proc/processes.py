@@ -109,3 +109,8 @@ def own_line() -> set[int]:
         except OSError:
             break  # of another namespace, or ended
     return line
+
+
+def children_of(pid: int) -> list[str]:
+    """Return the pids of the processes that the first thread of a process has started and that are there."""
+    return text.decoded(text.read_if_any(f"/proc/{pid}/task/{pid}/children") or b"").split()

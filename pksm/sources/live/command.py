@@ -10,8 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from pksm.errors import PksmError, UsageError
-from pksm.linux import text
-from pksm.linux.proc import access
+from pksm.linux.proc import access, processes
 from pksm.sources.base import Allocate, Progress, Region
 from pksm.sources.live.process import ProcessSource, wait_for_exit
 
@@ -46,7 +45,7 @@ class CommandSource(ProcessSource):
     def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Wait for the time given, then yield as ProcessSource does. Raises PksmError if it ended."""
         self.wait_ready()
-        children = _children(self.pid)
+        children = processes.children_of(self.pid)
         yield from super().regions(page_size, allocate, progress)
         if children:
             what = f"{len(children)} process{'es' if len(children) > 1 else ''} that it has started"
@@ -92,11 +91,6 @@ def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
         raise UsageError(f"{argv[0]}: may not be executed") from None
     except OSError as error:
         raise UsageError(f"{argv[0]}: cannot be started: {error.strerror}") from None
-
-
-def _children(pid: int) -> list[str]:
-    """Return the pids of the processes that its first thread has started and that are there."""
-    return text.decoded(text.read_if_any(f"/proc/{pid}/task/{pid}/children") or b"").split()
 
 
 def _end(child: subprocess.Popen[bytes]) -> int:
