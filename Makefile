@@ -61,9 +61,10 @@ bench-compare: check $(VENV)/.built ## BASE=revision: compare its speed with thi
 instructions: check $(VENV)/.made-for ## count the instructions of the C kernels under valgrind, and compare
 	@CC="$(CC)" $(VENV)/bin/python ci/instructions.py
 
-# TARGET=name: one target alone; JSON=file: where the result is stored. Without atheris, those in C.
+# TARGET=name: one target alone; SEED=number: the same random numbers again; JSON=file: where the result is stored.
+# Without atheris, those in C.
 fuzz: check $(VENV)/.built $(VENV)/.test-dependencies $(VENV)/.fuzz-dependencies ## fuzz for SECONDS=120; fail if something was found
-	@$(VENV)/bin/python -m fuzz.run --seconds $(SECONDS) $(if $(JSON),--json "$(JSON)") $(TARGET) || [ $$? -eq 77 ]
+	@$(VENV)/bin/python -m fuzz.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json "$(JSON)") $(TARGET) || [ $$? -eq 77 ]
 
 sanitize: check ## run only the C tests, under ASan, UBSan and TSan
 	@CC="$(CC)" sh ci/sanitize.sh

@@ -253,7 +253,8 @@ EXPORT int pksm_records_release(pksm_table *table, pksm_records *records, const 
     for (size_t i = 0; met <= room && i < n; i++) {
         uint32_t *link = &table->nodes[ids[i]].link;
 
-        while (*link && released < met) { /* lists that meet go on in what was released */
+        /* Lists that meet go on in what was released, and from there along free records, which nobody has checked. */
+        while (*link && *link < records->top && released < met) {
             uint32_t record = *link;
 
             values[released++] = records->values[record];

@@ -1,6 +1,6 @@
 """Fuzzes all targets, two at a time, for some seconds in total: prints what was run, and keeps what was found.
 
-python -m fuzz.run [--seconds N] [--json FILE] [TARGET...]
+python -m fuzz.run [--seconds N] [--seed N] [--json FILE] [TARGET...]
 """
 
 import argparse
@@ -52,6 +52,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     known = [*NAMES, *core.targets()]
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"which (all): {', '.join(known)}")
     parser.add_argument("--seconds", type=float, default=120, help="of all targets together (%(default)s)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of libFuzzer's random numbers (another one each time)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to store the result")
     options = parser.parse_args(argv)
     for name in options.targets:
@@ -71,6 +72,8 @@ def main(argv: Sequence[str]) -> int:
         return 1
     if not jobs:
         return NOTHING_TO_RUN
+    if options.seed is not None:
+        jobs = [Job(job.name, [*job.command, f"-seed={options.seed}"]) for job in jobs]
     document = fuzz(jobs, options.seconds, lambda line: print(line, file=sys.stderr))
     document = {"command": shlex.join(["python", "-m", "fuzz.run", *argv]), **document}
     print(table(document), end="")
