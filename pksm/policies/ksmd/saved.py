@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pksm.engine.checksums import saved as checksums
 from pksm.engine.state import State, number
 from pksm.policies.base import replace_engine
 from pksm.policies.ksmd.tunables import KsmTunables
 from pksm.protocols import MappingHost
-
-if TYPE_CHECKING:
-    from pksm.policies.ksmd.daemon import Ksmd
 
 _NUMBERS = {
     "full_scans": "full_scans",
@@ -29,7 +26,7 @@ _NUMBERS = {
 _ADVISOR = ("_cpu_ns", "_began_ms", "_booked_ms", "_seconds", "_change")
 
 
-def state_of(daemon: Ksmd) -> State:
+def state_of(daemon: Any) -> State:
     """Return a Ksmd's state."""
     checksum = daemon._known._batch if daemon._known else daemon._checksum
     return {

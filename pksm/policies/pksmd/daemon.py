@@ -6,26 +6,24 @@ items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Contents, Ids, IntArray, Pages, U32Array
+from pksm.arrays import Ids, IntArray, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
 from pksm.engine.exclusive import exclusive
 from pksm.engine.queues import PLACES, IdQueue, IdQueues
-from pksm.engine.searching import would_share
-from pksm.engine.settle import Rules, Settled, Verdict, class_of, settle
-from pksm.engine.state import State, sound_state
+from pksm.engine.settle import Rules, Settled, Verdict, settle
 from pksm.engine.summing import Summing
 from pksm.errors import UsageError
-from pksm.policies.daemon import Daemon
-from pksm.policies.pksmd import on_search, published, saved
-from pksm.policies.pksmd.counters import RMAP_ITEM_BYTES, STABLE_NODE_ANON_BYTES
+from pksm.policies.pksmd import on_search, published
 from pksm.policies.pksmd.items import Items
 from pksm.policies.pksmd.merging import Merging, in_order
+from pksm.policies.pksmd.period import Period
+from pksm.policies.pksmd.questions import IN_ITS_TREE, Questions
 from pksm.policies.pksmd.spec import SPEC
 from pksm.policies.pksmd.stable_anon import StableAnon
 from pksm.policies.pksmd.tunables import Tunables, preset
@@ -34,11 +32,10 @@ from pksm.protocols import PageHost
 
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
 SHARERS_SLACK = 1024  # records of sharers below which it is not asked whether they share still
-_IN_ITS_TREE = native.UNSTABLE | native.DELLIST  # where flags under this are UNSTABLE
 _NONE = np.empty(0, np.uint32)
 
 
-class Pksmd(Daemon):
+class Pksmd(Questions):
     """Merges the pages of a PageHost.
 
     Args:
@@ -95,10 +92,9 @@ class Pksmd(Daemon):
         # a host that does not derive from PageHost may lack it
         self._is_sharer = getattr(host, "is_sharer", None) or partial(PageHost.is_sharer, host)
         self._sharers_due = SHARERS_SLACK  # number of records at which those that share no more are looked for
-        self._refresh_carry = 0  # page-milliseconds of the update period not yet worked off
+        self._period = Period(host, self.items, self._summing)
         self._pages_to_scan = self._tunables.pages_to_scan
         self._fruitless = 0  # visits since the last wake-up in which an item did not have to wait again
-        self._now_ms = 0  # of wake-ups so far
         self._set_rules()
         host.attach(self)
 
@@ -137,44 +133,6 @@ class Pksmd(Daemon):
     @property
     def _distrust(self) -> bool:
         return not self._faults.collision_is_success and self._tunables.order != "content"
-
-    def counters(self) -> dict[str, int]:
-        """Return the sysfs counters as {name: int}; meanings in pksmd.counters.COUNTERS."""
-        return {
-            "pages_shared": self.items.n_stable,
-            "pages_sharing": self._host.pages_sharing + self._host.pages_zero_sharing,
-            "pages_zero_sharing": self._host.pages_zero_sharing,
-            "pages_unshared": self.items.n_unstable,
-            "full_scans": 0,
-            "stable_nodes": len(self._stable_anon),
-            "rmap_items": len(self.items),
-            "new_len": len(self._new),
-            "rescan_len": len(self._rescan),
-            "del_len": len(self._deleted),
-        }
-
-    @property
-    def metadata_bytes(self) -> int:
-        """Bytes that a kernel's rmap_items and stable_node_anon records take."""
-        return RMAP_ITEM_BYTES * len(self.items) + STABLE_NODE_ANON_BYTES * len(self._stable_anon)
-
-    @property
-    def engine_bytes(self) -> int:
-        """Bytes of everything kept here about pages: item table, rings, stable_node_anon records."""
-        queues = (self._new, self._rescan, self._update, self._deleted)
-        return self.items.nbytes + sum(queue.nbytes for queue in queues) + self._stable_anon.nbytes
-
-    @property
-    def hung(self) -> str:
-        """Why it will never wake again, as published; "" while it does."""
-        return self._merging.hung
-
-    @property
-    def at_rest(self) -> bool:
-        """True when no page waits, or all that wait have been visited once more without effect."""
-        if self._tunables.retry == "new":
-            return self._fruitless >= len(self._new)
-        return not len(self._new) and self._fruitless >= len(self._rescan)
 
     # ---- what the host reports ----
 
@@ -245,67 +203,6 @@ class Pksmd(Daemon):
         self._new.push(ids)
         self._fruitless = 0
 
-    # ---- what others ask ----
-
-    def __repr__(self) -> str:
-        trees = f"{self.items.n_stable:,} stable, {self.items.n_unstable:,} unshared, {len(self.items):,} pages"
-        return (
-            f"<{type(self).__name__} {self.preset}: {trees}, {'at rest' if self.at_rest else self.hung or 'at work'}>"
-        )
-
-    @exclusive
-    def state(self) -> State:
-        """Return all that it knows, but for its host's memory and `observe`: dicts of arrays, numbers and words.
-
-        With a copy of the host's state it is a checkpoint: resume goes on from there. UsageError while it is awake.
-        """
-        self._require_asleep()
-        return saved.state_of(self)
-
-    @classmethod
-    def resume(
-        cls,
-        host: PageHost,
-        state: State,
-        *,
-        checksum: native.AnyChecksum | str | Callable[..., Any] | None = None,
-        threads: int | None = None,
-        observe: Callable[[Settled], object] | None = None,
-    ) -> Self:
-        """Return a Pksmd that goes on, call for call, as the one that returned this state would have.
-
-        Args:
-            host: in the state that it was in then, and attached to nobody else.
-            state: as state() returned it, in this or another process.
-            checksum: the one that it had, if that is neither pksm's nor registered.
-            threads: that sum pages; None for as many as it had.
-            observe: as of a new one.
-
-        Raises:
-            UsageError: the state is not sound, or that of another policy or host.
-        """
-        with sound_state("Pksmd"):
-            return saved.resumed(cls, host, state, checksum, threads, observe)
-
-    @exclusive
-    def would_share(self, contents: Contents) -> BoolArray:
-        """Return which pages would merge if they were added now, with the pages that were visited. Nothing changes.
-
-        A zero page would; another one if its bytes are those of a page in one of the trees that can be merged now. Pages
-        that wait for their first visit, or to be visited again, are not looked at. O(n log pages).
-
-        Args:
-            contents: as the host's write takes them: bytes, a uint8 array (n, page_size), or content ids, one per page.
-
-        Returns:
-            bool (n,).
-        """
-        store = self._host.store
-        given = self._pages_given(contents)
-        return would_share(
-            store, self.items, self._tunables.order, self._summing.checksum, given, self._host.classes, True
-        )
-
     # ---- one wake-up ----
 
     @exclusive
@@ -344,11 +241,8 @@ class Pksmd(Daemon):
         by_list = self._faults.ageing_defeated
         return published.list_quota(self._tunables, len(self._new)) if by_list else self._tunables.pages_to_scan
 
-    def _quota(self, pages: int) -> int:
-        return pages + 2 if self._faults.batch_plus_two else pages
-
     def _take_batch(self) -> U32Array:
-        n = self._quota(self._pages_to_scan)
+        n = self._pages_to_scan + 2 * self._faults.batch_plus_two
         if self._tunables.n == 1:
             new = self._new.take(n)
         elif self._faults.ageing_defeated:
@@ -407,7 +301,7 @@ class Pksmd(Daemon):
 
     def _wait_unsettled(self, batch: U32Array) -> None:
         """Let what an exception has left of a batch, and of items it was to be merged with, wait again."""
-        twins = self.items.where(self._update.ids(), _IN_ITS_TREE, 0)
+        twins = self.items.where(self._update.ids(), IN_ITS_TREE, 0)
         self._update.discard(twins)
         ids = np.concatenate((batch, twins))
         ids = ids[np.isin(ids, self.items.item_of(self.items.page[ids]))]  # some may have died
@@ -434,7 +328,7 @@ class Pksmd(Daemon):
         """Unstable items go to the update list, those to try again to the rescan list."""
         if len(waiting) and self._tunables.update != "on-search":
             # some have been paired since, some may have died
-            self._update.push_where(waiting, _IN_ITS_TREE, native.UNSTABLE)
+            self._update.push_where(waiting, IN_ITS_TREE, native.UNSTABLE)
         if len(retry):
             retry = self._alive(retry)
             self.items.set_flags(retry, native.INITCHECKSUM)
@@ -457,59 +351,20 @@ class Pksmd(Daemon):
             self._sharers_due = max(self._sharers_due, 2 * len(self._stable_anon))
 
     def _refresh_checksums(self) -> None:
-        """Sum part of the unshared pages anew; those that changed are visited again.
-
-        Mirrors pksm_update_unstable_page_checksum; the quota is such that all are seen once in period_seconds.
-        """
-        quota = self._refresh_quota()
+        """Sum part of the unshared pages anew; those that changed are visited again."""
+        quota = self._period.quota(self._tunables, self._pages_to_scan)
         if not quota or not len(self._update):
             return
         ids = self._update.peek(quota)
-        free = ids[class_of(self._host.classes, self.items.page[ids]) != native.BUSY_PAGE]
-        sums = self._summing.pages(self.items.page[free])
-        changed = sums != self.items.checksum[free]
-        self.items.checksum[free[changed]] = sums[changed]
-        self._visit_again(free[changed], 0 if self._faults.stale_hash_reentry else native.INITCHECKSUM)
+        self._visit_again(self._period.changed(ids), 0 if self._faults.stale_hash_reentry else native.INITCHECKSUM)
         if self._tunables.update == "rotate":
             unchanged = ids[(self.items.flags[ids] & native.CHECKSUM_LIST) != 0]
             published.rotate(self._update, ids, unchanged, quota if self._faults.batch_plus_two else 0)
 
-    def _refresh_quota(self) -> int:
-        unshared, tunables = self.items.n_unstable, self._tunables
-        period_ms = tunables.period_seconds * 1000
-        if self._faults.period_not_kept:
-            few = unshared < self._pages_to_scan
-            need = unshared if few else unshared * tunables.sleep_millisecs // period_ms
-            return self._quota(min(need, self._pages_to_scan)) if need else 0
-        need, self._refresh_carry = divmod(unshared * tunables.sleep_millisecs + self._refresh_carry, period_ms)
-        return need
-
     def _adapt(self) -> None:
-        """Once a period, let an adaptive checksum choose its strength.
-
-        All unshared pages are visited with a new one.
-        """
-        self._now_ms += self._tunables.sleep_millisecs
-        if self._summing.strength_changes(self.items, self._now_ms, 1000 * self._tunables.period_seconds):
+        """Once a period, let an adaptive checksum choose its strength: all unshared pages are visited with a new one."""
+        if self._period.strength_changes(self._tunables):
             self.items.set_flags(self._again.peek(len(self._again)), native.INITCHECKSUM)
             self._visit_again(native.tree_items(self.items.table, native.UNSTABLE), native.INITCHECKSUM)
             self._summing.resum_stable(self.items, self._tunables.order)
             self._set_rules()
-
-    @exclusive
-    def check(self) -> None:
-        """Raise AssertionError or TreeError unless trees, lists, records and pages agree."""
-        unchanged_since = self._host.store.view if self._tunables.order == "checksum" else None
-        self.items.check(self._tunables.order, unchanged_since)
-        self._deleted.check()
-        ids = self.items.tracked() if not self._may_have_lost else _NONE
-        classes = class_of(self._host.classes, self.items.page[ids])
-        self._lists.check(self.items, ids[classes != native.BUSY_PAGE])  # a busy one may be merged, and not yet free
-        listed = self._update.ids()  # a hang leaves the dead where they were
-        treeless = listed[(self.items.flags[listed] & _IN_ITS_TREE) == 0]
-        merged = class_of(self._host.classes, self.items.page[treeless]) == native.BUSY_PAGE  # and not yet free
-        assert merged.all(), "an item on the update list is in no tree"
-        ids = native.tree_items(self.items.table, native.UNSTABLE)
-        alone = self.items.where(ids, native.CHECKSUM_LIST | native.DELLIST, 0)
-        assert not len(alone) or self._tunables.update == "on-search", "an unstable item is not on the update list"
-        self._stable_anon.check(self.items)

@@ -24,15 +24,14 @@ _LISTS = {"new": "_new", "rescan": "_rescan", "update": "_update", "deleted": "_
 _LIST_FLAGS = native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST | native.DELLIST
 _NUMBERS = {
     "sharers_due": "_sharers_due",
-    "refresh_carry": "_refresh_carry",
     "pages_to_scan": "_pages_to_scan",
     "fruitless": "_fruitless",
-    "now_ms": "_now_ms",
 }
+_OF_PERIOD = {"refresh_carry": "carry", "now_ms": "now_ms"}
 _MOST_THREADS = 1024
 
 
-def state_of(daemon: Pksmd) -> State:
+def state_of(daemon: Any) -> State:
     """Return a Pksmd's state."""
     host, summing = daemon._host, daemon._summing
     period = summing._period
@@ -52,6 +51,7 @@ def state_of(daemon: Pksmd) -> State:
         "may_have_lost": daemon._may_have_lost,
         "hung": daemon._merging.hung,
         **{name: getattr(daemon, attribute) for name, attribute in _NUMBERS.items()},
+        **{name: getattr(daemon._period, attribute) for name, attribute in _OF_PERIOD.items()},
     }
 
 
@@ -108,6 +108,8 @@ def _restore(daemon: Pksmd, state: State) -> None:
         daemon._host.track(items.page[items.tracked()])
     for name, attribute in _NUMBERS.items():
         setattr(daemon, attribute, number(state[name]))
+    for name, attribute in _OF_PERIOD.items():
+        setattr(daemon._period, attribute, number(state[name]))
     period = state["period"]
     assert period is None or len(period) == 3
     daemon._summing._period = period and tuple(number(one) for one in period)
