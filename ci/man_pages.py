@@ -84,7 +84,7 @@ def arguments(parser):
         if not actions:
             continue
         yield f".SS {escaped(group.title[0].upper() + group.title[1:])}"
-        yield from blocks(group.description or "")
+        yield from blocks(help.text_of(group.description))
         for action in actions:
             yield from (".TP", names(action), filled(options.help_of(action)))
 

@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pksm.cli import output
 
@@ -99,6 +100,12 @@ def _lines(block: Block, width: int) -> Iterator[str]:
         yield from (indent + line for line in texts)
 
 
+def text_of(description: Any) -> str:
+    """Return the description of a group of options: a text, or a function that makes it once somebody reads it."""
+    text: str = description() if callable(description) else description or ""
+    return text
+
+
 class Formatter(argparse.HelpFormatter):
     """Fills paragraphs and tables to the width of the terminal."""
 
@@ -107,6 +114,9 @@ class Formatter(argparse.HelpFormatter):
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _format_text(self, text: Any) -> str:
+        return super()._format_text(text_of(text))
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return textwrap.indent(laid_out(text, width), indent)

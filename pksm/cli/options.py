@@ -139,6 +139,13 @@ def add_form(group: Any, schema: str, rows: str) -> None:
     form.add_argument("--csv", action="store_true", help=f"print CSV: {rows}")
 
 
+def policies_group(parser: argparse.ArgumentParser, title: str) -> Any:
+    """Add a group of options that is described by the policies that there are, once somebody reads that."""
+    group: Any = parser.add_argument_group(title)
+    group.description = policies_about  # as cli.help prints it
+    return group
+
+
 # ---- what they mean ----
 
 

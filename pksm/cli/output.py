@@ -2,12 +2,11 @@
 
 import argparse
 import errno
-import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 from pksm.errors import PksmError
@@ -36,6 +35,8 @@ def write(text: str) -> None:
 def document(document: Mapping[str, Any], given: argparse.Namespace, **more: Any) -> None:
     """Write a document in the form that was asked for: JSON, CSV, or a table; more: what such a table takes."""
     if given.json:
+        import json
+
         write(json.dumps(document, indent=2) + "\n")
         return
     from pksm import report
@@ -95,7 +96,16 @@ def _say(text: str) -> None:
 
 def width() -> int:
     """Columns to fill: COLUMNS, or the terminal's."""
-    return max(MIN_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
+    return max(MIN_WIDTH, _columns())
+
+
+def _columns() -> int:
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    with suppress(AttributeError, ValueError, OSError):  # stdout is None, closed, or no terminal
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or DEFAULT_WIDTH  # type: ignore[union-attr]
+    return DEFAULT_WIDTH
 
 
 def colour() -> bool:

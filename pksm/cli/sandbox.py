@@ -114,6 +114,8 @@ def _now_and_then(tell: Report) -> Report:
 
 
 def _load_simulations() -> None:
+    import numpy.ma  # noqa: F401 (numpy.unique loads it when it is first called, which a worker can't)
+
     from pksm.engine import checksums
     from pksm.policies import registry
 

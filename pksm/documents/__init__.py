@@ -5,85 +5,98 @@ it is, so that programs can read both. Counts of pages are integers, sizes are b
 not say otherwise.
 """
 
-from pksm.documents.bench import BenchDocument, BenchRow
-from pksm.documents.checksum import (
-    ChecksumListDocument,
-    ChecksumSumDocument,
-    Missed,
-    ProfileDocument,
-    ProfileSubject,
-    Recommendation,
-    StrategyAbout,
-    StrategyRow,
-    Timing,
-)
-from pksm.documents.common import MachineFacts, StepTime, Work
-from pksm.documents.features import FeaturesDocument, MachineAbilities, Named, NamesDocument
-from pksm.documents.scan import (
-    Family,
-    FirstBytes,
-    Group,
-    MappingRow,
-    Place,
-    ScanCost,
-    ScanDocument,
-    ScanSaving,
-    ScanTotals,
-    SourcePages,
-    SourceRow,
-    Unread,
-)
-from pksm.documents.simulate import Final, Merges, Reading, Run, Series, SimulateDocument
-from pksm.documents.validation import (
-    TruthDocument,
-    TruthRow,
-    ValidateDocument,
-    ValidateRow,
-    ValidateSkipped,
-    ValidateWorkload,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "BenchDocument",
-    "BenchRow",
-    "ChecksumListDocument",
-    "ChecksumSumDocument",
-    "Family",
-    "FeaturesDocument",
-    "Final",
-    "FirstBytes",
-    "Group",
-    "MachineAbilities",
-    "MachineFacts",
-    "MappingRow",
-    "Merges",
-    "Missed",
-    "Named",
-    "NamesDocument",
-    "Place",
-    "ProfileDocument",
-    "ProfileSubject",
-    "Reading",
-    "Recommendation",
-    "Run",
-    "ScanCost",
-    "ScanDocument",
-    "ScanSaving",
-    "ScanTotals",
-    "Series",
-    "SimulateDocument",
-    "SourcePages",
-    "SourceRow",
-    "StepTime",
-    "StrategyAbout",
-    "StrategyRow",
-    "Timing",
-    "TruthDocument",
-    "TruthRow",
-    "Unread",
-    "ValidateDocument",
-    "ValidateRow",
-    "ValidateSkipped",
-    "ValidateWorkload",
-    "Work",
-]
+if TYPE_CHECKING:
+    from pksm.documents.bench import BenchDocument as BenchDocument
+    from pksm.documents.bench import BenchRow as BenchRow
+    from pksm.documents.checksum import ChecksumListDocument as ChecksumListDocument
+    from pksm.documents.checksum import ChecksumSumDocument as ChecksumSumDocument
+    from pksm.documents.checksum import Missed as Missed
+    from pksm.documents.checksum import ProfileDocument as ProfileDocument
+    from pksm.documents.checksum import ProfileSubject as ProfileSubject
+    from pksm.documents.checksum import Recommendation as Recommendation
+    from pksm.documents.checksum import StrategyAbout as StrategyAbout
+    from pksm.documents.checksum import StrategyRow as StrategyRow
+    from pksm.documents.checksum import Timing as Timing
+    from pksm.documents.common import MachineFacts as MachineFacts
+    from pksm.documents.common import StepTime as StepTime
+    from pksm.documents.common import Work as Work
+    from pksm.documents.features import FeaturesDocument as FeaturesDocument
+    from pksm.documents.features import MachineAbilities as MachineAbilities
+    from pksm.documents.features import Named as Named
+    from pksm.documents.features import NamesDocument as NamesDocument
+    from pksm.documents.scan import Family as Family
+    from pksm.documents.scan import FirstBytes as FirstBytes
+    from pksm.documents.scan import Group as Group
+    from pksm.documents.scan import MappingRow as MappingRow
+    from pksm.documents.scan import Place as Place
+    from pksm.documents.scan import ScanCost as ScanCost
+    from pksm.documents.scan import ScanDocument as ScanDocument
+    from pksm.documents.scan import ScanSaving as ScanSaving
+    from pksm.documents.scan import ScanTotals as ScanTotals
+    from pksm.documents.scan import SourcePages as SourcePages
+    from pksm.documents.scan import SourceRow as SourceRow
+    from pksm.documents.scan import Unread as Unread
+    from pksm.documents.simulate import Final as Final
+    from pksm.documents.simulate import Merges as Merges
+    from pksm.documents.simulate import Reading as Reading
+    from pksm.documents.simulate import Run as Run
+    from pksm.documents.simulate import Series as Series
+    from pksm.documents.simulate import SimulateDocument as SimulateDocument
+    from pksm.documents.validation import TruthDocument as TruthDocument
+    from pksm.documents.validation import TruthRow as TruthRow
+    from pksm.documents.validation import ValidateDocument as ValidateDocument
+    from pksm.documents.validation import ValidateRow as ValidateRow
+    from pksm.documents.validation import ValidateSkipped as ValidateSkipped
+    from pksm.documents.validation import ValidateWorkload as ValidateWorkload
+else:
+    from pksm.lazy import hand_on
+
+    __getattr__, __dir__, __all__ = hand_on(
+        __name__,
+        {
+            "BenchDocument": "pksm.documents.bench",
+            "BenchRow": "pksm.documents.bench",
+            "ChecksumListDocument": "pksm.documents.checksum",
+            "ChecksumSumDocument": "pksm.documents.checksum",
+            "Family": "pksm.documents.scan",
+            "FeaturesDocument": "pksm.documents.features",
+            "Final": "pksm.documents.simulate",
+            "FirstBytes": "pksm.documents.scan",
+            "Group": "pksm.documents.scan",
+            "MachineAbilities": "pksm.documents.features",
+            "MachineFacts": "pksm.documents.common",
+            "MappingRow": "pksm.documents.scan",
+            "Merges": "pksm.documents.simulate",
+            "Missed": "pksm.documents.checksum",
+            "Named": "pksm.documents.features",
+            "NamesDocument": "pksm.documents.features",
+            "Place": "pksm.documents.scan",
+            "ProfileDocument": "pksm.documents.checksum",
+            "ProfileSubject": "pksm.documents.checksum",
+            "Reading": "pksm.documents.simulate",
+            "Recommendation": "pksm.documents.checksum",
+            "Run": "pksm.documents.simulate",
+            "ScanCost": "pksm.documents.scan",
+            "ScanDocument": "pksm.documents.scan",
+            "ScanSaving": "pksm.documents.scan",
+            "ScanTotals": "pksm.documents.scan",
+            "Series": "pksm.documents.simulate",
+            "SimulateDocument": "pksm.documents.simulate",
+            "SourcePages": "pksm.documents.scan",
+            "SourceRow": "pksm.documents.scan",
+            "StepTime": "pksm.documents.common",
+            "StrategyAbout": "pksm.documents.checksum",
+            "StrategyRow": "pksm.documents.checksum",
+            "Timing": "pksm.documents.checksum",
+            "TruthDocument": "pksm.documents.validation",
+            "TruthRow": "pksm.documents.validation",
+            "Unread": "pksm.documents.scan",
+            "ValidateDocument": "pksm.documents.validation",
+            "ValidateRow": "pksm.documents.validation",
+            "ValidateSkipped": "pksm.documents.validation",
+            "ValidateWorkload": "pksm.documents.validation",
+            "Work": "pksm.documents.common",
+        },
+    )

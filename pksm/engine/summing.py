@@ -6,7 +6,6 @@ settle sums by itself what a C function can sum; this module does what is better
 import itertools
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -69,6 +68,8 @@ class Summing:
         sums, view = np.empty(len(pages), np.uint64), self._store.view
         threads = min(self._threads, len(pages))
         parts = [len(pages) * part // threads for part in range(threads + 1)]
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(threads) as pool:
             try:
                 jobs = [

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import BinaryIO
@@ -130,4 +129,4 @@ def _appear(folder: int, descriptor: int, name: str | None, final: str) -> None:
 
 
 def _odd_name() -> str:
-    return PREFIX + secrets.token_hex(8)
+    return PREFIX + os.urandom(8).hex()

@@ -1,5 +1,6 @@
 """Policies by name: ours, those of entry points of the group `pksm.policies`, and those registered."""
 
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -8,13 +9,14 @@ from typing import Any
 from pksm import plugins
 from pksm.engine.settings import Settings, parse_value, preset_of
 from pksm.errors import UsageError
-from pksm.policies import nobody
 from pksm.policies.base import Policy, Spec
-from pksm.policies.ksmd import spec as ksmd
-from pksm.policies.pksmd import spec as pksmd
 
 ENTRY_POINTS = "pksm.policies"
-_OURS = {spec.name: spec for spec in (pksmd.SPEC, ksmd.SPEC, nobody.SPEC)}
+_OURS = {  # where each SPEC is: it is loaded when it is asked for
+    "pksmd": "pksm.policies.pksmd.spec",
+    "ksmd": "pksm.policies.ksmd.spec",
+    "nobody": "pksm.policies.nobody",
+}
 _registered: dict[str, Spec] = {}
 
 Changes = Mapping[str, Any] | Iterable[str]
@@ -53,6 +55,8 @@ def names() -> list[str]:
 
 def spec(name: str) -> Spec:
     """Return the Spec of a policy. UsageError that lists them if there is none."""
+    if name in _OURS:
+        return _ours(name)
     known = _known()
     if name not in known:
         example = "as in ksmd:ksm-6.11,pksmd:fixed"
@@ -162,7 +166,12 @@ def _no_setting(specs: Sequence[Spec], name: str, policy: str) -> UsageError:
 
 
 def _known() -> dict[str, Spec]:
-    return {**_OURS, **_from_entry_points(), **_registered}
+    return {**{name: _ours(name) for name in _OURS}, **_from_entry_points(), **_registered}
+
+
+def _ours(name: str) -> Spec:
+    found: Spec = importlib.import_module(_OURS[name]).SPEC
+    return found
 
 
 @cache

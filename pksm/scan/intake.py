@@ -50,6 +50,7 @@ class Intake:
         self._scratch, self._scratch_first = np.empty((0, store.page_size), np.uint8), 0  # a region of the store
         self._same_bytes = SameBytes(store)
         self._unchecked = 0  # bytes
+        self._checked = -UNCHECKED_BYTES  # what merging was to take when memory for it was last looked for
         self._known: dict[Hashable, FrameBook] = {}  # by machine
 
     def allocate(self, n_pages: int) -> Allocation:
@@ -136,7 +137,10 @@ class Intake:
         ShortageError when there is not enough memory to merge them.
         """
         first, pages = runs["first"].astype(np.int64), runs["pages"].astype(np.int64)
-        memory_limits.require(MERGING_BYTES * (self.store.n_pages + int(pages.sum())))
+        to_merge = MERGING_BYTES * (self.store.n_pages + int(pages.sum()))
+        if to_merge - self._checked >= UNCHECKED_BYTES:
+            memory_limits.require(to_merge)
+            self._checked = to_merge
         ends = first + pages
         cuts = np.append(0, np.flatnonzero(first[1:] - ends[:-1] > HOLE_PAGES) + 1)
         lasts = np.append(cuts[1:], len(runs)) - 1

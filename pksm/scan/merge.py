@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pksm.engine.cost import Cost
+from pksm.extents import distinct
 from pksm.hosts.flat import FlatHost
 from pksm.policies.base import Policy
 from pksm.policies.pksmd.daemon import Pksmd
@@ -124,7 +125,7 @@ class _Run:
 def _kept(frames: np.ndarray) -> int:
     """Return how many pages' frames serve others, too."""
     merged = (frames < NO_FRAME) & (frames != np.arange(len(frames), dtype=np.uint32))
-    return len(np.unique(frames[merged]))
+    return len(distinct(frames[merged]))
 
 
 def _made(choice: Choice, host: FlatHost, threads: int, pages: int) -> Policy:

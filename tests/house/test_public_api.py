@@ -4,6 +4,8 @@ import importlib
 import inspect
 import subprocess
 import sys
+import typing
+from pkgutil import iter_modules
 
 import pytest
 
@@ -82,7 +84,10 @@ def test_names_come_in_by_a_star(module):
 def test_every_document_has_a_type():
     documents = importlib.import_module("pksm.documents")
     assert set(documents.__all__) >= DOCUMENTS and len(set(documents.__all__)) == len(documents.__all__)
-    assert {name for name in vars(documents) if isinstance(vars(documents)[name], type)} == set(documents.__all__)
+    assert all(typing.is_typeddict(getattr(documents, name)) for name in documents.__all__)
+    modules = [importlib.import_module(f"pksm.documents.{module.name}") for module in iter_modules(documents.__path__)]
+    ours = {name: kind for module in modules for name, kind in vars(module).items() if typing.is_typeddict(kind)}
+    assert {name for name, kind in ours.items() if "schema" in typing.get_type_hints(kind)} <= set(documents.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -7,7 +7,7 @@ from pksm import documents
 
 DOCUMENTS = {
     typing.get_args(typing.get_type_hints(kind)["schema"])[0]: kind
-    for kind in map(vars(documents).get, documents.__all__)
+    for kind in (getattr(documents, name) for name in documents.__all__)
     if "schema" in typing.get_type_hints(kind)
 }
 

@@ -1,6 +1,7 @@
 """pksm scan: what merging saves in files and live processes."""
 
 import argparse
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--view", choices=get_args(View), default="frames", metavar="VIEW",
                       help="count frames, each once (the default), or mappings")  # fmt: skip
     options.add_page_size(what)
-    how = parser.add_argument_group("how to merge", options.policies_about())
+    how = options.policies_group(parser, "how to merge")
     options.add_policy(how, "policy that merges, with a preset", "pksmd:fixed")
     how.add_argument("--checksum", metavar="CHECKSUM", help="checksum of pages (pksm checksum list lists them)")
     how.add_argument("--order", metavar="ORDER", help="order of the trees: content, checksum or checksum-content")
@@ -105,6 +106,8 @@ def _scan(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Target
     from pksm.scan.attribution import MOST_SOURCES
     from pksm.sources import opened
 
+    if given.own_process:
+        gc.freeze()  # what is loaded by now stays: no collection need look at it
     native.catch_bus_errors()
     settings = Settings(
         page_size=given.page_size,

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="stop at this virtual time, such as 10s; a number without a unit is in ms "
                       "(default: when the workload ends)")  # fmt: skip
     options.add_list(what, "the workloads and policies")
-    how = parser.add_argument_group("how to merge", options.policies_about())
+    how = options.policies_group(parser, "how to merge")
     options.add_policy(how, "policies to compare on the same memory, with commas between; may be repeated")
     out = parser.add_argument_group("what to print")
     out.add_argument("--sample", type=options.milliseconds, default=SAMPLE_MS, metavar="TIME",

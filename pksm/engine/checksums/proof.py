@@ -1,5 +1,7 @@
 """Proof of a checksum: its sums follow from the bytes of a page alone."""
 
+import random
+
 import numpy as np
 
 from pksm.arrays import IntArray
@@ -14,7 +16,8 @@ def prove(checksum: native.AnyChecksum, page_size: int) -> None:
     """Raise PksmError, naming the checksum, if a few pages show that its sums follow from something else."""
     store = Store(page_size)
     _, probes = store.allocate(PROBES)
-    probes[2:] = np.random.Generator(np.random.PCG64(1)).integers(0, 256, probes[2:].shape, np.uint8)
+    rest = probes[2:]
+    rest[:] = np.frombuffer(random.Random(1).randbytes(rest.size), np.uint8).reshape(rest.shape)
     probes[1] = 0xFF
     require_function(store.view, checksum, np.arange(PROBES, dtype=np.uint32))
 

@@ -1,7 +1,6 @@
 """Batches that wait for the kernel or for memory: two go on at a time where there are two CPUs."""
 
 import collections
-import concurrent.futures
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -31,7 +30,9 @@ def work_off(work: Callable[..., Done], batches: Iterable[tuple[Any, ...]]) -> I
     if len(batches) < 2 or len(os.sched_getaffinity(0)) < 2:
         yield from (work(*batch) for batch in waiting)
         return
-    with concurrent.futures.ThreadPoolExecutor(1) as helper:  # its end waits for the batch that goes on
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as helper:  # its end waits for the batch that goes on
         try:
             try:
                 helped = helper.submit(help_out)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pksm.extents import cut_runs
+from pksm.extents import cut_runs, distinct
 from pksm.linux.proc import tasks
 from pksm.linux.proc.batches import work_off
 
@@ -149,7 +149,7 @@ class _Copies:
         kind = np.where(exclusive, np.uint8(self.EXCLUSIVE), np.uint8(self.SHARED))
         if away is not None:
             kind[away] = self.AWAY
-        pieces = cut_runs(data, np.union1d(heads, np.flatnonzero(np.diff(kind)) + 1), page_size)
+        pieces = cut_runs(data, distinct(np.append(heads, np.flatnonzero(np.diff(kind)) + 1)), page_size)
         first = pieces["first"].astype(np.int64)
         place = first // batch * 3 + kind[first]
         order = np.argsort(place, kind="stable")

@@ -14,6 +14,7 @@ from pksm.linux import memory_limits
 
 _HEAD = struct.Struct("=QQ")  # bytes of the JSON text, of all arrays
 _AT_ONCE = 1 << 20
+_AHEAD = 1 << 16  # bytes of what comes behind a message that are received with it, or sent with it
 _MOST_TEXT, _MOST_ARRAYS = 1 << 30, 1 << 40  # bytes
 _UNCHECKED = 16 << 20  # bytes of a message that are received without a look at what memory there is
 _PARSED = 8  # bytes that a byte of text may take when it is parsed
@@ -48,6 +49,8 @@ class Channel:
     def __init__(self, end: socket.socket, takes_descriptors: bool) -> None:
         self._socket, self._takes = end, takes_descriptors
         self._descriptors: list[int] = []
+        self._ahead = bytearray()
+        self._waiting = b""
 
     def fileno(self) -> int:
         """Return the descriptor of the socket."""
@@ -58,22 +61,36 @@ class Channel:
         self._socket.close()
 
     def send(
-        self, name: str, fields: dict[str, Any], arrays: Sequence[bytes] = (), descriptors: Sequence[int] = ()
+        self,
+        name: str,
+        fields: dict[str, Any],
+        arrays: Sequence[bytes] = (),
+        descriptors: Sequence[int] = (),
+        more: bool = False,
     ) -> None:
         """Send a message; returns when all of it is on its way.
+
+        Args:
+            name, fields, arrays, descriptors: of the message.
+            more: the next one follows at once: both may go together.
 
         Raises:
             Closed: the other end is closed.
             TypeError, ValueError: the fields are not for JSON.
         """
-        text = json.dumps([name, fields, [len(array) for array in arrays]]).encode()
-        head = _HEAD.pack(len(text), sum(map(len, arrays)))
+        sizes = [len(array) for array in arrays]
+        text = json.dumps([name, fields, sizes, len(descriptors)]).encode()
+        data = b"".join((self._waiting, _HEAD.pack(len(text), sum(sizes)), text))
+        self._waiting = b""
+        if more and not arrays and not descriptors:
+            self._waiting = data
+            return
         try:
             if descriptors:
-                socket.send_fds(self._socket, [head], list(descriptors), socket.MSG_NOSIGNAL)
-                self._send(text)
-            else:
-                self._send(head + text)
+                data = data[socket.send_fds(self._socket, [data], list(descriptors), socket.MSG_NOSIGNAL) :]
+            if sum(sizes) < _AHEAD:
+                data, arrays = b"".join((data, *arrays)), ()
+            self._send(data)
             for array in arrays:
                 self._send(array)
         except (BrokenPipeError, ConnectionResetError):
@@ -96,24 +113,24 @@ class Channel:
         if text_bytes + array_bytes > _UNCHECKED:
             memory_limits.require(_PARSED * text_bytes + array_bytes)
         try:
-            name, fields, sizes = json.loads(bytes(self._receive(text_bytes)))
+            name, fields, sizes, n_descriptors = json.loads(self._receive(text_bytes))
         except (ValueError, TypeError, RecursionError):
             raise Garbled("a message of the wrong form") from None
         if not (isinstance(name, str) and isinstance(fields, dict) and isinstance(sizes, list)):
             raise Garbled("a message of the wrong form")
-        if not all(type(size) is int and size >= 0 for size in sizes) or sum(sizes) != array_bytes:
+        if not all(type(size) is int and size >= 0 for size in (*sizes, n_descriptors)) or sum(sizes) != array_bytes:
             raise Garbled("arrays of the wrong sizes")
         data, arrays = memoryview(self._receive(array_bytes)), []
         for size in sizes:
             arrays.append(data[:size])
             data = data[size:]
-        descriptors, self._descriptors = self._descriptors, []
+        descriptors, self._descriptors = self._descriptors[:n_descriptors], self._descriptors[n_descriptors:]
         return Message(name, fields, arrays, descriptors)
 
     def _receive(self, size: int) -> bytearray:
-        data = bytearray()
+        data = self._ahead
         while len(data) < size:
-            wanted = min(size - len(data), _AT_ONCE)
+            wanted = min(size - len(data), _AT_ONCE) if size > _AHEAD else _AHEAD
             try:
                 if self._takes:
                     part, descriptors, _, _ = socket.recv_fds(self._socket, wanted, _MOST_DESCRIPTORS)
@@ -125,4 +142,8 @@ class Channel:
             if not part:
                 raise Closed("the other end of the channel is closed")
             data += part
-        return data
+        if len(data) == size:
+            self._ahead = bytearray()
+            return data
+        self._ahead = data[size:]
+        return data[:size]

@@ -9,8 +9,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy.ma  # noqa: F401 (numpy.unique loads it when it is first called, which a worker can't)
-
 from pksm.linux.sandbox import system_call
 from pksm.linux.sandbox.channel import Channel
 from pksm.linux.sandbox.restriction import Held, restrict

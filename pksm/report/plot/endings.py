@@ -3,7 +3,6 @@
 import os
 
 from pksm.errors import UsageError
-from pksm.report.plot.style import library
 
 FORMS = ("svg", "png", "pdf")
 
@@ -18,6 +17,8 @@ def form_of(path: str) -> str:
     form = os.path.splitext(path)[1].lower().removeprefix(".")
     if form not in FORMS:
         raise UsageError(f"{path}: name a picture that ends in .{', .'.join(FORMS)}", "plot")
+    from pksm.report.plot.style import library
+
     library("matplotlib")
     return form
 

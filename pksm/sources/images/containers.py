@@ -6,7 +6,9 @@ that knows such a file comes before this table.
 
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from pksm.errors import PksmError
 from pksm.sources.files import OpenFile
@@ -146,16 +148,23 @@ CONTAINERS = (
     Container(rb"AFF10\r\n\0|AFF\0", "an image of AFF", "export it as raw memory with affcat"),
     Container(rb"HPAK", "a dump of FDPro (HPAK)", "extract its raw memory, for example with volatility's hpakextract"),
 )
-_PATTERNS = tuple((re.compile(container.magic, re.DOTALL), container) for container in CONTAINERS)
 _ZLIB = Container(rb"\x78[\x01\x5e\x9c\xda]", "compressed with zlib, as by LiME with compress=1", _UNPACK)
 # Of a disk as it lies, only a footer shows that it is one.
 FOOTER_BYTES = 512
 _FOOTERS = (Container(rb"conectix", "a VHD image", _DISK), Container(rb"koly", "a DMG image", _DISK))
 
 
+@cache
+def _any_magic() -> re.Pattern[bytes]:
+    """Return what matches the first bytes of any of CONTAINERS: for most files, this is all that is asked."""
+    return re.compile(b"|".join(container.magic for container in CONTAINERS), re.DOTALL)
+
+
 def known(file: OpenFile) -> Container | None:
     """Return what kind of container a file is, None if none of those known."""
-    by_head = (container for pattern, container in _PATTERNS if pattern.match(file.head))
+    by_head: Iterator[Container] = iter(())
+    if _any_magic().match(file.head):
+        by_head = (container for container in CONTAINERS if re.match(container.magic, file.head, re.DOTALL))
     footer = file.read_at(max(0, file.size - FOOTER_BYTES), 8)
     by_footer = (container for container in _FOOTERS if re.match(container.magic, footer))
     return next(by_head, None) or next(by_footer, None) or (_ZLIB if _is_zlib(file.head) else None)

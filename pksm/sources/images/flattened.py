@@ -7,6 +7,7 @@ import numpy as np
 
 from pksm.arrays import BoolArray, I64Array
 from pksm.errors import PksmError
+from pksm.extents import distinct
 from pksm.sources.images import mapped
 from pksm.sources.images.image import Image
 
@@ -92,7 +93,7 @@ def _painted(image: Image, offset: I64Array, size: I64Array, place: I64Array) ->
     """Return (start, end, place) of what each record holds once later ones have replaced parts of earlier ones."""
     end = offset + size
     if mapped.overlap(offset, size):
-        edges = np.unique(np.concatenate([offset, end]))
+        edges = distinct(np.concatenate([offset, end]))
         low, high = np.searchsorted(edges, offset), np.searchsorted(edges, end)
         if (high - low).sum() > MAX_PAINTED:
             raise image.damaged("its records write the same bytes again and again")

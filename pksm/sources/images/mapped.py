@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pksm.arrays import AnyArray, BoolArray, I64Array, StructArray, U8Array
-from pksm.extents import State, make_runs
+from pksm.extents import State, distinct, make_runs
 from pksm.sources.base import Allocate, Progress, Region
 from pksm.sources.files import OpenFile
 from pksm.sources.images import copies
@@ -154,7 +154,7 @@ def _cut_at_holes(pieces: StructArray, file: OpenFile, page_size: int) -> tuple[
             bases[owner] + np.minimum(found[:, 1] // page_size, pages[owner]),
         ], axis=1)  # fmt: skip
         inner = inner[inner[:, 0] < inner[:, 1]]
-    edges = np.unique(np.concatenate([bases, begins, ends, inner.ravel(), stops[-1:]]))
+    edges = distinct(np.concatenate([bases, begins, ends, inner.ravel(), stops[-1:]]))
     heads = edges[:-1]
     kinds = np.where(_within(heads, begins, ends), _COPIED if file.fills_holes else _MAPPED, _HOLE)
     kinds[_within(heads, inner[:, 0], inner[:, 1])] = _MAPPED

@@ -320,7 +320,7 @@ def wait_for_exit(pidfd: int, timeout_seconds: float) -> bool:
 def runs_between(start: int, end: int, vmas: np.ndarray, resident: np.ndarray) -> np.ndarray:
     """Make the runs of the mapped part of [start, end): what is resident, and HOLE for the rest."""
     edges = [vmas["start"], vmas["end"], resident["start"], resident["end"], np.array([start, end])]
-    cuts: I64Array = np.unique(np.clip(np.concatenate(edges), start, end))
+    cuts: I64Array = extents.distinct(np.clip(np.concatenate(edges), start, end))
     low, high = cuts[:-1], cuts[1:]
     vma, mapped = _holder(vmas, low)
     low, high, vma = low[mapped], high[mapped], vma[mapped]

@@ -122,6 +122,8 @@ class Sandbox:
 
         def prepare() -> None:
             if with_plugins:
+                import numpy.ma  # noqa: F401 (numpy.unique loads it when it is first called)
+
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
                     found.extend(opening.plugin_readers())

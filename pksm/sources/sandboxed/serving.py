@@ -174,7 +174,7 @@ class _Reading:
             for region in self._source.regions(self._page_size, self._allocate, self._progress):
                 self._hand_over(region)
         finally:
-            self._channel.send("state", {**self._state(), "facts": self._source.facts()})
+            self._channel.send("state", {**self._state(), "facts": self._source.facts()}, more=True)
 
     def _state(self) -> dict[str, Any]:
         source, state = self._source, state_of(self._source)
@@ -184,7 +184,7 @@ class _Reading:
         return state
 
     def _progress(self, pages: int) -> None:
-        self._channel.send("progress", {"pages": int(pages)})
+        self._channel.send("progress", {"pages": int(pages)}, more=True)  # a region comes next
 
     def _allocate(self, n_pages: int) -> Allocation:
         answer = self._ask("allocate", {"pages": int(n_pages)})
