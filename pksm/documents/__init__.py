@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pksm.documents.checksum import StrategyRow as StrategyRow
     from pksm.documents.checksum import Timing as Timing
     from pksm.documents.common import MachineFacts as MachineFacts
+    from pksm.documents.common import PriceList as PriceList
     from pksm.documents.common import StepTime as StepTime
     from pksm.documents.common import Work as Work
     from pksm.documents.features import FeaturesDocument as FeaturesDocument
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pksm.documents.scan import SourcePages as SourcePages
     from pksm.documents.scan import SourceRow as SourceRow
     from pksm.documents.scan import Unread as Unread
+    from pksm.documents.simulate import Cpu as Cpu
     from pksm.documents.simulate import Final as Final
     from pksm.documents.simulate import Merges as Merges
     from pksm.documents.simulate import Reading as Reading
@@ -60,6 +62,7 @@ else:
             "BenchRow": "pksm.documents.bench",
             "ChecksumListDocument": "pksm.documents.checksum",
             "ChecksumSumDocument": "pksm.documents.checksum",
+            "Cpu": "pksm.documents.simulate",
             "Family": "pksm.documents.scan",
             "FeaturesDocument": "pksm.documents.features",
             "Final": "pksm.documents.simulate",
@@ -73,6 +76,7 @@ else:
             "Named": "pksm.documents.features",
             "NamesDocument": "pksm.documents.features",
             "Place": "pksm.documents.scan",
+            "PriceList": "pksm.documents.common",
             "ProfileDocument": "pksm.documents.checksum",
             "ProfileSubject": "pksm.documents.checksum",
             "Reading": "pksm.documents.simulate",

@@ -43,3 +43,18 @@ class MachineFacts(TypedDict):
     numpy: Annotated[str, "", "version"]
     thp: Annotated[str | None, "", "transparent huge pages: always, madvise or never; null: the kernel has none"]
     huge_kib: NotRequired[Annotated[int, "KiB", "of the memory under measurement, on huge pages"]]
+
+
+class PriceList(TypedDict):
+    """What work costs, of all policies: the prices of KSM's thread."""
+
+    source: Annotated[str, "", "where they come from"]
+    kernel: Annotated[str, "", "the release that they are of"]
+    wake_ns: Annotated[float, "ns of CPU", "of a wake-up"]
+    visit_ns: Annotated[float, "ns of CPU", "of a page that is visited"]
+    step_ns: Annotated[float, "ns of CPU", "of a node of a tree that a search goes through"]
+    hashed_byte_ns: Annotated[float, "ns of CPU", "of a byte given to a checksum"]
+    compared_byte_ns: Annotated[float, "ns of CPU", "of a byte compared"]
+    merge_ns: Annotated[float, "ns of CPU", "of a page that is merged"]
+    copy_ns: Annotated[float, "ns of CPU", "of a merged page that is copied for a program that writes to it"]
+    tick_ms: Annotated[float, "ms", "of the kernel's timer"]

@@ -2,7 +2,18 @@
 
 from typing import Annotated, Literal, TypedDict
 
-from pksm.documents.common import Bytes, Count, Counters, Milliseconds, Pages, Setting, StepTime, Work
+from pksm.documents.common import (
+    Bytes,
+    Count,
+    Counters,
+    Milliseconds,
+    Pages,
+    PriceList,
+    Seconds,
+    Setting,
+    StepTime,
+    Work,
+)
 
 
 class Reading(TypedDict):
@@ -35,6 +46,17 @@ class Unmerged(TypedDict):
     frames_used: Count
 
 
+class Cpu(TypedDict):
+    """CPU time by the price list: of the policy's thread, and of the programs that it makes copy pages."""
+
+    seconds: Annotated[Seconds, "of CPU time that the thread takes"]
+    percent: Annotated[float | None, "percent", "of one core over virtual time; null: no time has passed"]
+    seconds_per_mib: Annotated[float | None, "s of CPU per MiB", "for each MiB saved at the end; null: none is"]
+    merges: Annotated[Pages, "merged, as often as they were, fake merges too"]
+    copies: Annotated[Pages, "merged pages that were copied because somebody wrote to them, or they were unmerged"]
+    copies_seconds: Annotated[Seconds, "of CPU time that programs take for these copies"]
+
+
 class Final(TypedDict):
     """What there is at the end of a run, and what all of it took."""
 
@@ -49,6 +71,7 @@ class Final(TypedDict):
     merges: Merges
     fake_merges: Annotated[Count, "merges that freed no frame, besides"]
     cost: Work
+    cpu: Cpu
     steps: dict[str, StepTime]
 
 
@@ -71,6 +94,8 @@ class SimulateDocument(TypedDict):
     page_size: Annotated[Bytes, "of a page"]
     frames: Annotated[Count, "frames of the machine"]
     seed: Annotated[int, "", "of what is random in it"]
+    pace: Annotated[str, "", "ideal: wake-ups take no time; kernel: what their work costs, and sleeps end with a tick"]
+    prices: PriceList
     interrupted: Annotated[bool, "", "whether a signal ended it early"]
     warnings: Annotated[list[str], "", "such as that nothing has opted in, for a policy that needs it"]
     unmerged: Annotated[list[Unmerged], "", "at each reading and at the end; empty for one policy alone"]

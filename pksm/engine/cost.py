@@ -1,13 +1,18 @@
-"""Cost counters: work done, kept apart from what the kernel's files would show."""
+"""Cost: work that was counted, kept apart from what the kernel's files would show, and the price list for it."""
 
+import math
+import re
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 
 from pksm.engine import native
 from pksm.engine.state import State, column, number
+from pksm.errors import UsageError
 
 _FIELDS: tuple[str, ...] = native.COST.names or ()
 _SHORT = 50e-6  # seconds
@@ -80,3 +85,113 @@ class Cost:
     def as_dict(self) -> dict[str, int]:
         """Return all counters as {name: int}."""
         return {name: int(self.counts[name][0]) for name in _FIELDS}
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What work costs a kernel thread: one list for all policies, in ns of CPU time.
+
+    The prices are KSM's, as they are measured on a running ksmd. PKSM and other policies are priced by the same list:
+    what they count is their own, what a hash or a merge costs is not.
+
+    Args:
+        source: where they come from, for a person.
+        kernel: the release that they are of.
+        wake_ns: of a wake-up.
+        visit_ns: of a page that is visited.
+        step_ns: of a node of a tree that a search goes through.
+        hashed_byte_ns: of a byte given to a checksum.
+        compared_byte_ns: of a byte compared.
+        merge_ns: of a page that is merged.
+        copy_ns: of a merged page that is copied because somebody writes to it: that costs the writer, not the thread.
+        tick_ms: of the kernel's timer; a sleep ends with a tick.
+    """
+
+    source: str
+    kernel: str
+    wake_ns: float
+    visit_ns: float
+    step_ns: float
+    hashed_byte_ns: float
+    compared_byte_ns: float
+    merge_ns: float
+    copy_ns: float
+    tick_ms: float
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name in ("source", "kernel"):
+                fits = isinstance(value, str)
+            else:
+                fits = isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
+            if not fits:
+                raise UsageError(f"price {entry.name}={value!r}: must be a number from 0")
+        if self.tick_ms <= 0:
+            raise UsageError(f"price tick_ms={self.tick_ms!r}: must be above 0")
+
+    def daemon_ns(self, work: Mapping[str, int], wakes: int, merges: int) -> float:
+        """Return the ns of CPU time that a policy's thread takes for its work.
+
+        Args:
+            work: counts under the names of Cost.
+            wakes: how often it was awake.
+            merges: pages merged.
+        """
+        return (
+            self.wake_ns * wakes
+            + self.visit_ns * work["pages_visited"]
+            + self.step_ns * work["tree_steps"]
+            + self.hashed_byte_ns * work["bytes_hashed"]
+            + self.compared_byte_ns * work["bytes_compared"]
+            + self.merge_ns * merges
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return {name: price}, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the Prices that as_dict() returned. UsageError if they are not whole, or not prices."""
+        names = {entry.name for entry in fields(cls)}
+        if not isinstance(values, Mapping) or values.keys() != names:
+            raise UsageError(f"a price list has {', '.join(sorted(names))}")
+        return cls(**values)
+
+
+# Measured by calibration on a machine of the project: an x86-64 guest, whose page faults and flushes are dear.
+PRICES = {
+    "6.18": Prices(
+        source="defaults of Linux 6.18",
+        kernel="6.18",
+        wake_ns=8000,
+        visit_ns=900,
+        step_ns=180,
+        hashed_byte_ns=0.12,
+        compared_byte_ns=0.15,
+        merge_ns=6000,
+        copy_ns=2500,
+        tick_ms=4,
+    ),
+}
+
+
+def prices_of(release: str) -> Prices:
+    """Return the default prices for a kernel: those of its version, or of the nearest that was measured.
+
+    Args:
+        release: such as "6.18.44-generic".
+    """
+    wanted = _version(release)
+    nearest = min(PRICES, key=lambda name: _distance(_version(name), wanted))
+    return PRICES[nearest]
+
+
+def _version(release: str) -> tuple[int, int]:
+    found = re.match(r"([0-9]+)\.([0-9]+)", release)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _distance(one: tuple[int, int], other: tuple[int, int]) -> int:
+    return abs((one[0] - other[0]) * 1000 + one[1] - other[1])

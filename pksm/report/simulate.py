@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pksm.documents import Final, Reading, Run, SimulateDocument
-from pksm.documents.common import Setting
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, plain, size
+from pksm.documents.common import PriceList, Setting
+from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, plain, seconds, size
 
 ROWS = 12  # of the series, in a table
 LABEL_WIDTH = 30
@@ -74,6 +74,7 @@ def _alone(document: SimulateDocument, width: int, paint: Callable[..., str]) ->
         parts.append(paragraph(f"{final['hung']}; nothing is merged any more.", width))
     parts.append(paragraph(_savings(final, document["page_size"]), width))
     parts.append(paragraph(_effort(final), width))
+    parts.append(paragraph(_cpu(final, document["prices"]), width))
     return parts
 
 
@@ -99,6 +100,7 @@ def _side_by_side(document: SimulateDocument, width: int, paint: Callable[..., s
         at_end.append(("saved, less metadata", *(_net(last, run["final"], page_size) for run in runs)))
     parts.append(_lines(at_end, paint))
     parts.append(_lines([("In all", *names), *_cells(_TOTALS, runs)], paint))
+    parts.append(paragraph(_priced(document["prices"], any(not name.startswith("ksmd") for name in names)), width))
     return parts
 
 
@@ -151,6 +153,9 @@ _GAUGES: dict[str, Callable[[Final], str]] = {
 _TOTALS: dict[str, Callable[[Final], str]] = {
     "virtual time": lambda final: _time(final["ms"]),
     "pages visited": lambda final: f"{final['cost']['pages_visited']:,}",
+    "CPU time": lambda final: seconds(final["cpu"]["seconds"]),
+    "of one core": lambda final: percent(final["cpu"]["percent"]),
+    "for a MiB saved": lambda final: seconds(final["cpu"]["seconds_per_mib"]),
     "pages merged": lambda final: f"{final['merges']['count']:,}",
     "fake merges": lambda final: f"{final['fake_merges']:,}",
     "metadata, at most": lambda final: size(final["metadata_bytes_peak"]),
@@ -226,6 +231,19 @@ def _savings(final: Final, page_size: int) -> str:
     )
     merged = "page was" if final["merges"]["count"] == 1 else "pages were"
     return f"{text} {final['merges']['count']:,} {merged} merged, counted from when there were two: {waited}."
+
+
+def _cpu(final: Final, prices: PriceList) -> str:
+    cpu = final["cpu"]
+    per_mib = "" if cpu["seconds_per_mib"] is None else f", {seconds(cpu['seconds_per_mib'])} for a MiB saved"
+    copies = f" Programs took {seconds(cpu['copies_seconds'])} to copy merged pages." if cpu["copies"] else ""
+    share = "" if cpu["percent"] is None else f", {percent(cpu['percent'])} of a core"
+    return f"CPU time: {seconds(cpu['seconds'])}{share}{per_mib}.{copies} {_priced(prices, False)}"
+
+
+def _priced(prices: PriceList, of_others: bool) -> str:
+    whose = ", which are KSM's for every policy" if of_others else ""
+    return f"CPU time is by a price list, {plain(prices['source'])}{whose}."
 
 
 def _effort(final: Final) -> str:

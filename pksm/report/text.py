@@ -31,6 +31,21 @@ def rate(per_second: float) -> str:
     return f"{per_second / 1e3:.1f} k" if per_second < 999_950 else f"{per_second / 1e6:.2f} M"
 
 
+def seconds(amount: float | None) -> str:
+    """Return seconds as people read them: "850 ns", "12.3 µs", "1.42 ms", "3.10 s"; "-" for None."""
+    if amount is None:
+        return "-"
+    for factor, unit in ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms")):
+        if abs(amount) < 999.5 * factor:
+            return f"{amount / factor:.3g} {unit}" if amount else "0 s"
+    return f"{amount:,.2f} s" if amount < 99.995 else f"{amount:,.0f} s"
+
+
+def percent(amount: float | None) -> str:
+    """Return a percentage as people read it, with three digits: "0.123 %", "12.3 %"; "-" for None."""
+    return "-" if amount is None else f"{amount:.3g} %" if amount < 999.5 else f"{amount:,.0f} %"
+
+
 def plain(text: str) -> str:
     """Return text on one line and without what would steer a terminal: such characters as escapes."""
     if text.isprintable():

@@ -13,6 +13,7 @@ import numpy as np
 
 from pksm.errors import UsageError
 from pksm.simulation.observers import Observer, Record
+from pksm.simulation.pace import NS, Meter, Pace
 
 if TYPE_CHECKING:
     from pksm.policies.base import Policy
@@ -28,7 +29,8 @@ class Over(BaseException):
 class Clock:
     """The virtual time of a machine and its policy.
 
-    now: virtual milliseconds; wakes: how often the policy has been awake.
+    now: virtual milliseconds; wakes: how often the policy has been awake. Everything that a wake-up does is done when
+    it begins; with a Pace its work takes time, which puts off the next one.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Clock:
         end_ms: int | None = None,
         observers: Iterable[Observer] = (),
         hold: Callable[[], AbstractContextManager[object]] = nullcontext,
+        pace: Pace | None = None,
     ) -> None:
         if end_ms is not None:
             check_ms("end_ms", end_ms)
@@ -51,6 +54,15 @@ class Clock:
         self._wake_at: int | None = None
         self._is_idle = False  # at its last wake-up the policy had nothing to look at, and nothing happened since
         self._end_ms = end_ms
+        self._pace: Pace | None = None
+        self._meter: Meter | None = None
+        if pace is not None:
+            self._go_at(pace)
+
+    def _go_at(self, pace: Pace) -> None:
+        """Let wake-ups and sleeps take their time from now on."""
+        self._pace, self._meter = pace, Meter(self.machine, self.policy, pace.prices)
+        self._spent_ns = self._meter.cpu_ns(self.wakes)
 
     def at(self, ms: int, action: Callable[[], object]) -> None:
         """Call action() at this millisecond, before a wake-up at the same time. Raises UsageError if it has passed."""
@@ -108,10 +120,23 @@ class Clock:
         self.wakes += 1
         scans = self.policy.full_scans
         self._is_idle = not self.policy.wake() and self.policy.full_scans == scans
-        pause = self.policy.next_wake()
-        self._wake_at = None if pause is None else self.now + max(1, pause)  # a pause of 0 ms still takes a tick
+        self._wake_at = self._next_wake(self.policy.next_wake())
         for observer in self._observers:
             observer.after_wake(self)  # type: ignore[arg-type]  # of a Simulation
+
+    def _next_wake(self, pause: int | None) -> int | None:
+        """Return the time of the wake-up that follows a pause."""
+        if self._pace is None or self._meter is None:
+            return None if pause is None else self.now + max(1, pause)  # a pause of 0 ms still takes a tick
+        spent_ns = self._meter.cpu_ns(self.wakes)
+        work_ns, self._spent_ns = spent_ns - self._spent_ns, spent_ns
+        wake_at = self._pace.next_wake(self.now, work_ns, 0 if pause is None else pause)
+        return None if pause is None else wake_at
+
+    @property
+    def worked_until(self) -> float:
+        """Virtual ms at which the last wake-up had done its work: when it began, if wake-ups take no time."""
+        return self.now if self._pace is None else self._pace.ended_ns / NS
 
     def run(self, until: int) -> None:
         """Do everything that comes before `until`, which is the time then. Raises UsageError if it has passed."""

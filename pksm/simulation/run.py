@@ -13,8 +13,9 @@ import numpy as np
 from pksm import documents
 from pksm.arrays import I64Array
 from pksm.documents import Run, SimulateDocument
-from pksm.documents.common import Work
+from pksm.documents.common import PriceList, Work
 from pksm.documents.simulate import Unmerged
+from pksm.engine.cost import Prices
 from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
 from pksm.linux import memory_limits
@@ -22,6 +23,8 @@ from pksm.policies.registry import Choice, choose, choose_one
 from pksm.simulation import workloads
 from pksm.simulation.clock import Over
 from pksm.simulation.observers import Observer
+from pksm.simulation.pace import IDEAL, KERNEL, Meter, check_pace
+from pksm.simulation.prices import prices_here
 from pksm.simulation.script import load_script
 from pksm.simulation.simulation import Simulation
 from pksm.simulation.trace import Opener, open_binary, read_trace
@@ -39,9 +42,16 @@ PERCENTILES = (50, 90, 99, 100)
 class Settings:
     """What to simulate.
 
-    workload: a name of workloads.WORKLOADS, or the path of a trace or of a Python file (.py); pages: of a named
-    workload; frames: of the machine (None: enough for that); seed: of what is random; until_ms: the end of virtual time
-    (None: when the workload is done); sample_ms: between two samples of all counters (None: none).
+    Args:
+        workload: a name of workloads.WORKLOADS, or the path of a trace or of a Python file (.py).
+        pages: of a named workload.
+        frames: of the machine; None: enough for that.
+        page_size: bytes.
+        seed: of what is random.
+        until_ms: the end of virtual time; None: when the workload is done.
+        sample_ms: between two samples of all counters; None: none.
+        pace: a name of PACES: whether wake-ups take virtual time, by the prices.
+        prices: what work costs; None: what was measured on this machine, or the defaults of its kernel.
     """
 
     workload: str
@@ -51,6 +61,8 @@ class Settings:
     seed: int = 0
     until_ms: int | None = None
     sample_ms: int | None = 100
+    pace: str = IDEAL
+    prices: Prices | None = None
 
 
 class _Played(TypedDict):
@@ -104,6 +116,10 @@ def simulate(
     Raises:
         UsageError: what cannot be played.
     """
+    check_pace(settings.pace)
+    if settings.prices is None:
+        settings = replace(settings, prices=prices_here())
+    assert settings.prices  # for mypy
     play = _player(settings, len(choices), opener)
     runs: list[Run] = []
     unmerged: list[Unmerged] = []
@@ -125,6 +141,8 @@ def simulate(
         "page_size": settings.page_size,
         "frames": _frames(settings),
         "seed": settings.seed,
+        "pace": settings.pace,
+        "prices": cast(PriceList, settings.prices.as_dict()),
         "interrupted": interrupted,
         "warnings": _warnings(choices, runs),
         "unmerged": unmerged,
@@ -144,7 +162,7 @@ def compare(
         workload: a name of workloads.WORKLOADS, or the path of a trace or of a Python file (.py).
         policies: "pksmd:fixed,ksmd:ksm-6.11", or a list of such names, as policies.choose takes them.
         changes: {name: value} of their settings, or texts "name=value"; "ksmd.pages_to_scan" is that of one policy.
-        settings: further fields of Settings: pages, frames, page_size, seed, until_ms, sample_ms.
+        settings: further fields of Settings: pages, frames, page_size, seed, until_ms, sample_ms, pace, prices.
 
     Returns:
         The document `pksm.simulate/1`; report.table(document) shows the policies side by side.
@@ -235,6 +253,7 @@ def _run(
         observers=[observer],
         hold=hold,
         settings_of_others=known - choice.settings.entries().keys(),
+        prices=settings.prices if settings.pace == KERNEL else None,
     )
     interrupted = False
     try:
@@ -251,13 +270,14 @@ def _run(
             for label, ms, reached_ms, counters in sim.readings
         ],
         "series": {"columns": list(sim.columns), "rows": [list(row) for row in sim.samples]},
-        "final": _final(sim, observer.metadata_bytes_peak),
+        "final": _final(sim, observer.metadata_bytes_peak, settings),
     }, interrupted
 
 
-def _final(sim: Simulation, metadata_bytes_peak: int) -> documents.Final:
+def _final(sim: Simulation, metadata_bytes_peak: int, settings: Settings) -> documents.Final:
     """What there is at the end (gauges), and what it took (totals)."""
     policy = sim.policy
+    assert settings.prices  # simulate() sees to that
     return {
         "ms": sim.now,
         "reached_ms": sim.reached_ms,
@@ -270,10 +290,26 @@ def _final(sim: Simulation, metadata_bytes_peak: int) -> documents.Final:
         "merges": _merges(sim.merge_waits()),
         "fake_merges": policy.fake_merges,
         "cost": cast(Work, policy.cost.as_dict()),
+        "cpu": cpu_of(sim, settings.prices),
         "steps": {
             step: {"wall_s": round(wall, 6), "cpu_s": round(policy.cost.cpu_s[step], 6)}
             for step, wall in policy.cost.wall_s.items()
         },
+    }
+
+
+def cpu_of(sim: Simulation, prices: Prices) -> documents.Cpu:
+    """Return the CPU time of all work in a simulation so far, by a price list."""
+    machine, meter = sim.machine, Meter(sim.machine, sim.policy, prices)
+    seconds = meter.cpu_ns(sim.wakes) / 1e9
+    saved_mib = machine.frames_saved * machine.page_size / (1 << 20)
+    return {
+        "seconds": round(seconds, 6),
+        "percent": round(100 * seconds / (sim.now / 1000), 4) if sim.now else None,
+        "seconds_per_mib": round(seconds / saved_mib, 9) if saved_mib > 0 else None,
+        "merges": machine.merges,
+        "copies": machine.copies,
+        "copies_seconds": round(meter.copies_ns() / 1e9, 6),
     }
 
 

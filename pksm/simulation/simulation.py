@@ -14,8 +14,10 @@ from pksm.simulation.clock import Clock, check_ms
 from pksm.simulation.names import Names
 from pksm.simulation.observers import Observer, Reading, Record
 from pksm.simulation.operations import Event, perform
+from pksm.simulation.pace import Pace
 
 if TYPE_CHECKING:
+    from pksm.engine.cost import Prices
     from pksm.engine.state import State
     from pksm.hosts.machine.mm import Mm
     from pksm.policies.base import Policy
@@ -44,6 +46,7 @@ class Simulation(Clock):
         observers: Iterable[Observer] = (),
         hold: Callable[[], AbstractContextManager[object]] = nullcontext,
         settings_of_others: Collection[str] = (),
+        prices: "Prices | None" = None,
     ) -> None:
         """Begin at 0 ms.
 
@@ -55,11 +58,21 @@ class Simulation(Clock):
             observers: see every step, wake-up and reading.
             hold: makes a context manager that is entered for every step and every event, to put off interrupts.
             settings_of_others: settings of policies beside this one; to set them does nothing here.
+            prices: what the policy's work costs, if it is to take virtual time, and sleeps to end with the kernel's
+                ticks; None: wake-ups take no time, and sleeps are as long as they are asked to be.
         """
         if sample_ms is not None:
             check_ms("sample_ms", sample_ms, 1)
         policy = Nobody(machine) if policy is None else policy
-        super().__init__(machine, policy, Record(machine, policy, sample_ms), end_ms, observers, hold)
+        super().__init__(
+            machine,
+            policy,
+            Record(machine, policy, sample_ms),
+            end_ms,
+            observers,
+            hold,
+            Pace(prices) if prices else None,
+        )
         self.names = Names()
         self._settings_of_others = frozenset(settings_of_others)
         self.readings, self.samples = self._record.readings, self._record.samples
@@ -80,6 +93,7 @@ class Simulation(Clock):
             "settings_of_others": sorted(self._settings_of_others),
             "record": self._record.state(),
             "names": self.names.state(),
+            "pace": self._pace.state() if self._pace else None,
         }
 
     @classmethod
@@ -92,6 +106,8 @@ class Simulation(Clock):
             self = cls(machine, policy, end_ms=state["end_ms"], settings_of_others=state["settings_of_others"])
             self.now = machine.now = check_ms("now", state["now"])
             self.wakes, self._wake_at, self._is_idle = state["wakes"], state["wake_at"], state["is_idle"]
+            if state["pace"] is not None:
+                self._go_at(Pace.resume(state["pace"]))
             self._record.restore(state["record"])
             self.names.restore(state["names"], machine.mms)
             return self

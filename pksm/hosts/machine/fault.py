@@ -160,7 +160,9 @@ def _write_span(machine: Machine, mm: Mm, vma: int, pages: I64Array, slots: I64A
     tables.point(slots[fresh], pte_of(new, PRESENT | WRITE | DIRTY | YOUNG))
     frames[fresh] = new
     zero = is_pksm_zero(before)
-    machine.lose_zero(int(np.count_nonzero(zero)))
+    zero_lost = int(np.count_nonzero(zero))
+    machine.lose_zero(zero_lost)
+    machine.copies += zero_lost + int(np.count_nonzero(table.has(copied, flag.KSM)))
     old = _merged_before(machine, value_of(before), was_mapped, zero) if machine.watch else None
     machine.born(new, first_write=before == 0)
     if len(copied):

@@ -99,6 +99,7 @@ class Hosting:
             raise PageError(f"{len(pages)} frames to merge into {len(kpages)}")
         refused = merge.merge(self, pages, kpages)
         self.frames_merged(pages, kpages, refused)
+        self.count_merges(pages, refused)
         if self.watch:
             self.watch.merged(pages, kpages, refused)
         return refused
@@ -109,6 +110,7 @@ class Hosting:
         pages, _ = border.frames_to_merge(self, pages)
         refused = merge.merge_zero(self, pages)
         self.frames_merged(pages, pages, refused)
+        self.count_merges(pages, refused)
         if self.watch:
             self.watch.merged(pages, None, refused)
         return refused

@@ -87,6 +87,8 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         self.policy: Policy = NoPolicy()
         self.watch: Watch | None = None  # called after each batch; None for nobody
         self.merge_waits = Waits()  # from birth to merge of each page merged; virtual time is set by a simulation
+        self.merges = 0  # pages merged, those too that freed no frame
+        self.copies = 0  # merged pages that were copied, because somebody wrote to them or they were unmerged
 
     @exclusive
     def snapshot(self) -> Machine:
@@ -378,6 +380,10 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
             pages, kpages = pages[~refused], kpages[~refused]
         born = self.frames.born_ms
         self.merge_waits.add(self.now - np.maximum(born[pages], born[kpages]))
+
+    def count_merges(self, pages: IdsLike, refused: BoolArray | None) -> None:
+        """Count pages that were merged, but for those refused."""
+        self.merges += len(pages) - (0 if refused is None else int(np.count_nonzero(refused)))
 
     def born(self, new: Pages, first_write: BoolArray | None = None) -> None:
         """Tell the policy of new pages; first_write: a bool for each that is nothing but an anonymous page's first."""

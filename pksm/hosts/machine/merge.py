@@ -270,6 +270,7 @@ def _unshare(machine: Machine, slots: I64Array, vmas: I64Array, pages: I64Array)
     table.clear(new[~mapped])
     machine.tables.point(slots, pte_of(new, PRESENT | YOUNG | DIRTY))
     machine.lose_zero(len(slots) - len(sources))
+    machine.copies += len(slots)
     machine.born(new, np.ones(len(new), bool))  # merged pages were tracked, and go on to be
     drop_ptes(machine, sources)
     if machine.watch:

@@ -248,6 +248,7 @@ class Mappings:
         """
         pages, kpages = known_frames(self, pages), known_frames(self, kpages)
         refused = merge_ptes(self, np.asarray(mms), np.asarray(virtual_pages), pages, kpages)
+        self.count_merges(pages, refused)
         if self.watch:
             self.watch.merged(pages, kpages, refused)
         return refused
@@ -260,6 +261,7 @@ class Mappings:
         """
         pages = known_frames(self, pages)
         refused = merge_zero_ptes(self, np.asarray(mms), np.asarray(virtual_pages), pages)
+        self.count_merges(pages, refused)
         if self.watch:
             self.watch.merged(pages, None, refused)
         return refused

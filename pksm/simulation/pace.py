@@ -1,0 +1,101 @@
+"""How long wake-ups and sleeps take in virtual time: not at all and exactly, or as in a kernel."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from pksm.engine.cost import Prices
+from pksm.errors import UsageError
+
+if TYPE_CHECKING:
+    from pksm.policies.base import Policy
+
+IDEAL: Final = "ideal"  # a wake-up takes no time, a sleep what was asked for: what recordings are compared with
+KERNEL: Final = "kernel"  # a wake-up takes what its work costs, and a sleep ends with a tick of the timer
+PACES = {
+    IDEAL: "wake-ups take no time, and sleeps are as long as they are asked to be",
+    KERNEL: "wake-ups take what their work costs, and sleeps end with a tick of the timer",
+}
+NS = 1_000_000  # of a millisecond
+_LEVEL_BITS, _LEVELS = 3, 9  # the kernel's timer wheel: each level is 8 times as coarse as the one before
+_EXACT = 1e-6  # of a tick
+_FIRST_LEVEL = 63  # ticks that the finest level reaches
+
+
+def check_pace(pace: str) -> str:
+    """Return a name of PACES. UsageError for any other."""
+    if pace not in PACES:
+        raise UsageError(f"unknown pace {pace!r}: choose from {', '.join(PACES)}", "pace")
+    return pace
+
+
+class Meter:
+    """What a policy has done on a machine, and the CPU time that this costs by a price list."""
+
+    def __init__(self, machine: Any, policy: "Policy", prices: Prices) -> None:
+        self._machine, self._policy, self.prices = machine, policy, prices
+
+    def cpu_ns(self, wakes: int) -> float:
+        """Return the ns of CPU time of all work so far."""
+        return self.prices.daemon_ns(self._policy.cost.as_dict(), wakes, self._machine.merges)
+
+    def copies_ns(self) -> float:
+        """Return the ns of CPU time that programs took to copy merged pages that they wrote to."""
+        return self.prices.copy_ns * float(self._machine.copies)
+
+
+class Pace:
+    """The kernel's pace: when a thread that has worked sleeps, and when it wakes again.
+
+    A sleep of a kernel thread is counted in ticks from the last one, is never shorter than asked for, and so ends with
+    a tick; long ones end with every 8th tick, very long ones with every 64th.
+
+    Attributes:
+        ended_ns: when the last wake-up ended, in virtual ns.
+    """
+
+    def __init__(self, prices: Prices) -> None:
+        self.prices = prices
+        self._tick_ns = prices.tick_ms * NS
+        self._woke_ns = 0
+        self.ended_ns = 0.0
+
+    def next_wake(self, now_ms: int, work_ns: float, pause_ms: int) -> int:
+        """Return the millisecond of the next wake-up.
+
+        Args:
+            now_ms: of this one.
+            work_ns: CPU time that it took.
+            pause_ms: that the thread sleeps.
+        """
+        began_ns = self._woke_ns if self._woke_ns // NS == now_ms else now_ms * NS
+        self.ended_ns = began_ns + work_ns
+        self._woke_ns = max(self._end_of_sleep(math.ceil(self.ended_ns), pause_ms * NS), (now_ms + 1) * NS)
+        return self._woke_ns // NS
+
+    def _end_of_sleep(self, now_ns: int, pause_ns: int) -> int:
+        if not pause_ns:
+            return now_ns
+        ticks = math.ceil(pause_ns / self._tick_ns - _EXACT)  # a third of 10 ms has no end
+        step = 1 << _LEVEL_BITS * _level(ticks)
+        ends = (math.floor(now_ns / self._tick_ns + _EXACT) + ticks + step) // step * step
+        return math.ceil(ends * self._tick_ns)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it knows."""
+        return {"prices": self.prices.as_dict(), "woke_ns": self._woke_ns, "ended_ns": self.ended_ns}
+
+    @classmethod
+    def resume(cls, state: Mapping[str, Any]) -> Self:
+        """Return one that goes on as the one that returned this state."""
+        pace = cls(Prices.of_dict(state["prices"]))
+        pace._woke_ns, pace.ended_ns = int(state["woke_ns"]), float(state["ended_ns"])
+        return pace
+
+
+def _level(ticks: int) -> int:
+    """Return the level of the timer wheel that a sleep of so many ticks is on."""
+    level = 0
+    while level < _LEVELS - 1 and ticks >= _FIRST_LEVEL << _LEVEL_BITS * level:
+        level += 1
+    return level
