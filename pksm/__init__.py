@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pksm import policies as policies
     from pksm import profiler as profiler
     from pksm import protocols as protocols
+    from pksm import recording as recording
     from pksm import report as report
     from pksm import scan as scan
     from pksm import simulation as simulation
@@ -72,6 +73,7 @@ else:
             "policies": "pksm.policies",
             "profiler": "pksm.profiler",
             "protocols": "pksm.protocols",
+            "recording": "pksm.recording",
             "report": "pksm.report",
             "scan": "pksm.scan",
             "simulation": "pksm.simulation",

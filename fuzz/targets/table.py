@@ -8,6 +8,7 @@ SUBJECTS = {
     "files": ("core", "guest", "lime", "avml", "kdump", "flattened", "raw", "fingerprints"),
     "proc": ("stat", "status", "smaps", "schedstat", "pagemap", "program", "cgroup", "ksm"),
     "traces": ("trace", "truth"),
+    "recordings": ("recording", "segment"),
     "names": ("policies", "checksums"),
 }
 NAMES = tuple(name for names in SUBJECTS.values() for name in names)

@@ -21,6 +21,7 @@ ROOMS = {
     "policies": {"engine", "protocols"},
     "linux": {"extents"},
     "sources": {"linux", "extents"},
+    "recording": {"linux"},
     "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents", "documents"},
     "simulation": {"hosts", "policies", "engine", "linux", "documents"},
     "checkpoints": {"simulation", "hosts", "policies", "engine", "linux"},

@@ -1,0 +1,169 @@
+"""What there is at a point of a recording: address spaces, their mappings and pages. Blocks are held against it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pksm.arrays import BoolArray, I64Array, U32Array, U64Array
+from pksm.errors import PksmError
+from pksm.linux import memory_limits
+from pksm.recording.events import Block, Kind, Operation
+
+BYTES_A_PAGE = 64  # that State takes, most of them for a moment
+_CHECKED_PAGES = 1 << 16  # are added before the next look at what memory there is
+
+
+@dataclass
+class Space:
+    """An address space: its process (0: an image), name, pages (sorted) with their contents, and mappings.
+
+    edges: where mappings begin and end, sorted; mappings that touch each other are one.
+    """
+
+    pid: int
+    name: str
+    pages: U64Array = field(default_factory=lambda: np.empty(0, np.uint64))
+    contents: U32Array = field(default_factory=lambda: np.empty(0, np.uint32))
+    edges: I64Array = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+class State:
+    """All address spaces that are alive, by number. Arrays are replaced, never changed, so that copies share them.
+
+    Attributes:
+        spaces: {number: Space}.
+        ms: of the last block.
+        pages: how many there are in all spaces together; peak: the most of them at any time.
+        counts: events so far, by kind.
+        operations: operations so far, by name.
+    """
+
+    def __init__(self, most_pages: int | None = None) -> None:
+        """Begin with nothing. most_pages: more are refused; None: as many as there is memory for."""
+        self.spaces: dict[int, Space] = {}
+        self.ms = self.pages = self.peak = 0
+        self.counts = np.zeros(len(Kind), np.int64)
+        self.operations: dict[str, int] = {}
+        self._most = most_pages
+        self._checked = 0
+        self._used = -1  # the last number of a space
+
+    def apply(self, block: Block) -> None:
+        """Go on by a block. PksmError if it does not fit what there is."""
+        self.ms = block.ms
+        try:
+            for operation in block.operations:
+                self.operations[operation[0]] = self.operations.get(operation[0], 0) + 1
+                self._operate(block.space, operation)
+            if len(block.pages):
+                self._turn(self._alive(block.space), block)
+        except _Unsound as error:
+            raise PksmError(f"at {block.ms} ms, space {block.space}: {error}") from None
+
+    # ---- operations ----
+
+    def _operate(self, number: int, operation: Operation) -> None:
+        name, *fields = operation
+        if name in ("start", "fork"):
+            if number <= self._used:
+                raise _Unsound("its number was used before")
+            self._used = number
+        operate: Callable[..., None] = getattr(self, f"_{name}")
+        operate(number, *fields)
+
+    def _start(self, number: int, pid: int, name: str) -> None:
+        self.spaces[number] = Space(pid, name)
+
+    def _fork(self, number: int, parent: int, pid: int, name: str) -> None:
+        of = self._alive(parent)
+        self.spaces[number] = Space(pid, name, of.pages, of.contents, of.edges)
+        self._grow(len(of.pages))
+
+    def _exit(self, number: int) -> None:
+        self.pages -= len(self._alive(number).pages)
+        del self.spaces[number]
+
+    def _map(self, number: int, first: int, n: int, name: str, mergeable: bool) -> None:
+        space = self._alive(number)
+        at, end = int(np.searchsorted(space.edges, first, "right")), int(np.searchsorted(space.edges, first + n))
+        if at % 2 or end != at:
+            raise _Unsound(f"page {first} and {n - 1} more: something is mapped there")
+        space.edges = _toggled(space.edges, first, n)
+
+    def _unmap(self, number: int, first: int, n: int) -> None:
+        space = self._alive(number)
+        self._require_mapped(space, first, n)
+        low, high = np.searchsorted(space.pages, np.array([first, first + n], np.uint64))
+        if low != high:
+            raise _Unsound(f"page {int(space.pages[low])}: unmapped while it is resident")
+        space.edges = _toggled(space.edges, first, n)
+
+    def _advise(self, number: int, first: int, n: int, mergeable: bool) -> None:
+        self._require_mapped(self._alive(number), first, n)
+
+    def _require_mapped(self, space: Space, first: int, n: int) -> None:
+        at = int(np.searchsorted(space.edges, first, "right"))
+        if at % 2 == 0 or int(space.edges[at]) < first + n:
+            raise _Unsound(f"page {first} and {n - 1} more: not all of it is mapped")
+
+    def _alive(self, number: int) -> Space:
+        if number not in self.spaces:
+            raise _Unsound("there is no such address space")
+        return self.spaces[number]
+
+    # ---- pages ----
+
+    def _turn(self, space: Space, block: Block) -> None:
+        self.counts += np.bincount(block.kinds, minlength=len(Kind))
+        born, gone = block.of(Kind.BIRTH), block.of(Kind.DEATH)
+        new, dead = block.pages[born], block.pages[gone]
+        at = np.searchsorted(space.edges, new.astype(np.int64), "right")
+        if (at % 2 == 0).any():
+            raise _Unsound(f"page {int(new[at % 2 == 0][0])}: is born where nothing is mapped")
+        there = block.pages[~born]
+        where, found = _places(space.pages, there)
+        if not found.all():
+            raise _Unsound(f"page {int(there[~found][0])}: is not there")
+        if _places(space.pages, new)[1].any() or len(np.intersect1d(new, there)):
+            raise _Unsound("a page is born that is there already")
+        self.pages -= len(dead)
+        self._grow(len(new))
+        contents = space.contents.copy()
+        written = block.of(Kind.WRITE)
+        contents[where[written[~born]]] = block.content_of(written)
+        stays = np.ones(len(space.pages), bool)
+        stays[where[gone[~born]]] = False
+        pages, contents = space.pages[stays], contents[stays]
+        into = np.searchsorted(pages, new)
+        space.pages = np.insert(pages, into, new)
+        space.contents = np.insert(contents, into, block.content_of(born))
+
+    def _grow(self, n: int) -> None:
+        self.pages += n
+        self.peak = max(self.peak, self.pages)
+        if self._most is not None:
+            if self.pages > self._most:
+                raise _Unsound(f"more than {self._most:,} pages")
+        elif self.pages > self._checked:
+            self._checked = self.pages + _CHECKED_PAGES
+            memory_limits.require(BYTES_A_PAGE * n)
+
+
+class _Unsound(Exception):
+    """What is wrong with a block."""
+
+
+def _places(pages: U64Array, wanted: U64Array) -> tuple[I64Array, BoolArray]:
+    """Return where wanted pages are among sorted ones, and which of them are there."""
+    at = np.searchsorted(pages, wanted)
+    found = at < len(pages)
+    found[found] = pages[at[found]] == wanted[found]
+    return at, found
+
+
+def _toggled(edges: I64Array, first: int, n: int) -> I64Array:
+    """Return the edges of mappings to which pages are added, or from which they are taken."""
+    edges = np.sort(np.append(edges, [first, first + n]))
+    again = np.flatnonzero(edges[1:] == edges[:-1])
+    return np.delete(edges, np.concatenate([again, again + 1]))

@@ -1,0 +1,142 @@
+"""Recordings of random stories: what is written is read, whatever is cut off or damaged."""
+
+import contextlib
+import io
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pksm.errors import PksmError
+from pksm.recording import Recording, Writer, format, repair
+from pksm.recording.events import Block
+
+from support.recordings import as_dicts, joined, same, stories
+
+HEADER = {"page_size": 4096}
+
+
+@contextlib.contextmanager
+def recorded(story, flushes=frozenset(), end=None):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.pksmrec"
+        writer = Writer(path, HEADER)
+        for number, (block, _) in enumerate(story):
+            writer.add(block)
+            if number in flushes:
+                writer.flush()
+        writer.close(end)
+        yield path
+
+
+def reading(data):
+    return Recording("memory", lambda path: io.BytesIO(data))
+
+
+@given(stories(), st.sets(st.integers(0, 12)))
+def test_what_is_written_is_read(told, flushes):
+    story, peak = told
+    with recorded(story, flushes, {"ms": 1}) as path, Recording(path) as recording:
+        assert same(recording.blocks(), [block for block, _ in story])
+        assert recording.is_whole and recording.end == {"ms": 1}
+        state = recording.check()
+        assert as_dicts(state) == (story[-1][1] if story else {})
+        assert state.peak == peak
+        assert sum(state.counts) == sum(len(block.pages) for block, _ in story)
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+@given(stories(), st.sets(st.integers(0, 12)), st.data())
+def test_any_time_can_be_read_alone(told, flushes, data):
+    story, _ = told
+    with recorded(story, flushes) as path, Recording(path) as recording:
+        low = data.draw(st.integers(0, 6000))
+        high = data.draw(st.integers(low, 12000))
+        assert same(recording.blocks(low, high), [block for block, _ in story if low <= block.ms <= high])
+        before = [pages for block, pages in story if block.ms <= high]
+        assert as_dicts(recording.state_at(high)) == (before[-1] if before else {})
+
+
+@given(stories(6), st.sets(st.integers(0, 6)))
+def test_a_recording_cut_short_at_any_byte_has_what_was_flushed(told, flushes):
+    story, _ = told
+    with recorded(story, flushes, {}) as path:
+        data = path.read_bytes()
+        whole = joined(block for block, _ in story)
+        ends = {}  # bytes -> number of blocks that are safe by then
+        with Recording(path) as recording:
+            for number, segment in enumerate(recording.segments):
+                held = sum(len(list(recording_of(recording, part))) for part in recording.segments[: number + 1])
+                ends[segment.member.end] = held
+        for length in range(len(data)):
+            try:
+                with reading(data[:length]) as short:
+                    assert not short.is_whole
+                    safe = max((blocks for end, blocks in ends.items() if end <= length), default=0)
+                    found = list(short.blocks())
+                    assert len(found) == safe
+                    assert joined(found) == whole[: len(joined(found))]
+            except PksmError:
+                assert length < 200, "of the first member something is missing"
+
+
+def recording_of(recording, segment):
+    from pksm.recording import container
+
+    return format.read(container.unpacked(recording._file, segment.member, "it"), "it")
+
+
+@given(stories(6), st.data())
+def test_repair_makes_a_zip_file_of_what_is_there(told, data):
+    story, _ = told
+    with recorded(story, {0, 1, 2, 3, 4, 5}, {"ms": 5}) as path:
+        octets = path.read_bytes()
+        with Recording(path) as recording:
+            first = recording.members[0].end
+        path.write_bytes(octets[: data.draw(st.integers(first, len(octets) - 1))])
+        with Recording(path) as torn:
+            before = joined(torn.blocks())
+        assert repair(path) and not repair(path)
+        with Recording(path) as mended:
+            assert mended.is_whole and joined(mended.blocks()) == before
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            assert archive.namelist()[0] == "recording.json"
+
+
+@given(stories(6), st.data())
+def test_a_damaged_recording_is_an_error_of_one_line_or_reads_like_one(told, data):
+    story, _ = told
+    with recorded(story, {0, 2}, {"ms": 3}) as path:
+        octets = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        with reading(bytes(octets)) as recording:
+            recording.check(1000)
+    except PksmError as error:
+        assert str(error) and "\n" not in str(error)
+
+
+@given(st.binary(max_size=300))
+def test_a_segment_of_any_bytes_is_refused_or_sound(data):
+    try:
+        blocks = format.read(data, "it")
+    except PksmError as error:
+        assert "\n" not in str(error)
+    else:
+        assert all(isinstance(block, Block) for block in blocks)
+
+
+@given(st.lists(st.integers(0, 0xFFFFFFFE), max_size=40), st.integers(1, 50))
+def test_ids_in_any_order_come_back(ids, fresh):
+    contents = np.array(ids, np.uint32)
+    pages = np.arange(len(ids), dtype=np.uint64) * np.uint64(3)
+    kinds = np.zeros(len(ids), np.uint8)
+    data, after = format.written([Block(5, 1, (), pages, kinds, contents)], fresh)
+    [block] = format.read(data, "it")
+    assert block.contents.tolist() == ids and block.pages.tolist() == pages.tolist()
+    assert fresh <= after <= fresh + len(ids)
