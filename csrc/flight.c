@@ -7,9 +7,7 @@
 /* One descent: of one lane, in one tree. */
 typedef struct {
     uint64_t checksum;
-    uint32_t node; /* where it is; 0: it has landed */
-    uint32_t parent;
-    int side; /* of parent, where node is */
+    uint32_t node; /* where it is */
     uint32_t page;
     uint32_t common[2]; /* bytes shared with where it went right last, and left; order CONTENT only */
     sight *seen;
@@ -37,20 +35,27 @@ static INLINE void fetch_relatives(const pksm_node *nodes, const sight *seen)
     fetch_node(nodes, nodes[at].child[1]);
 }
 
-/* Goes on to a child; 0 if there is none: then the gap is found. */
-static inline int step(const pksm_node *nodes, descent *d, int right)
+/* Goes on to a child, or writes down that there is none: a gap. Returns whether it flies on. */
+static INLINE int step(const pksm_node *nodes, descent *d, int right)
 {
-    d->parent = d->node;
-    d->side = right;
-    d->node = nodes[d->node].child[right];
-    fetch_node(nodes, d->node);
-    return d->node != 0;
+    uint32_t child = nodes[d->node].child[right];
+
+    fetch_node(nodes, child);
+    if (child) {
+        d->node = child;
+        return 1;
+    }
+    *d->seen = (sight){.what = SIGHT_GAP, .node = d->node, .side = right};
+    fetch_relatives(nodes, d->seen);
+    return 0;
 }
 
-/* Writes down what was seen; returns 0. */
-static INLINE int land(const pksm_node *nodes, descent *d, int what)
+/* Writes down where it ended without a gap; returns 0. */
+static INLINE int land(const pksm_node *nodes, descent *d)
 {
-    *d->seen = (sight){.what = what, .node = what == SIGHT_GAP ? d->parent : d->node, .side = d->side};
+    int deleted = nodes[d->node].flags & PKSM_DELLIST;
+
+    *d->seen = (sight){.what = deleted ? SIGHT_NONE : SIGHT_MATCH, .node = d->node};
     fetch_relatives(nodes, d->seen);
     return 0;
 }
@@ -68,9 +73,9 @@ static void fly_by_checksum(const page_tree *tree, descent *flying, size_t n)
             int flies;
 
             if (__builtin_expect((d->checksum == node->checksum) | !!(node->flags & PKSM_DELLIST), 0))
-                flies = land(nodes, d, node->flags & PKSM_DELLIST ? SIGHT_NONE : SIGHT_MATCH);
+                flies = land(nodes, d);
             else
-                flies = step(nodes, d, d->checksum > node->checksum) || land(nodes, d, SIGHT_GAP);
+                flies = step(nodes, d, d->checksum > node->checksum);
             if (flies)
                 i++;
             else
@@ -109,10 +114,7 @@ static void fly_by_content(const page_tree *tree, descent *flying, size_t n)
             tree->cost->bytes_compared += common - from;
             tree->cost->futile_compares += order != 0;
             d->common[order < 0] = (uint32_t)common;
-            if (!order)
-                flies = land(nodes, d, node->flags & PKSM_DELLIST ? SIGHT_NONE : SIGHT_MATCH);
-            else
-                flies = step(nodes, d, order > 0) || land(nodes, d, SIGHT_GAP);
+            flies = order ? step(nodes, d, order > 0) : land(nodes, d);
             if (flies)
                 i++;
             else
