@@ -362,3 +362,16 @@ EXPORT int pksm_ksm_visit(const pksm_store *store, pksm_table *table, pksm_trees
     READING(status, visit_all(&s, ids, mapped, n, limit, verdicts, others, done));
     return status;
 }
+
+EXPORT int pksm_ksm_visit_batch(const pksm_store *store, pksm_table *table, pksm_trees *trees, pksm_ksm *ksm,
+                                const pksm_rules *rules, const pksm_ksm_limits *limits, const uint8_t *classes,
+                                const uint32_t *ids, const uint8_t *mapped, size_t n, size_t limit, uint32_t *rows,
+                                uint32_t *starts, size_t *done, pksm_cost *cost)
+{
+    uint32_t *others = rows + 5 * n;
+    uint8_t *verdicts = (uint8_t *)(rows + 6 * n);
+    int status = pksm_ksm_visit(store, table, trees, ksm, rules, limits, classes, ids, mapped, n, limit, verdicts,
+                                others, done, cost);
+
+    return status == PKSM_OK ? pksm_sort_verdicts(table, ids, verdicts, others, *done, rows, starts) : status;
+}

@@ -344,6 +344,12 @@ int pksm_ksm_visit(const pksm_store *store, pksm_table *table, pksm_trees *trees
                    const pksm_rules *rules, const pksm_ksm_limits *limits, const uint8_t *classes, const uint32_t *ids,
                    const uint8_t *mapped, size_t n, size_t limit, uint8_t *verdicts, uint32_t *others, size_t *done,
                    pksm_cost *cost);
+/* The same with all answers in one block of 7 n entries: the rows and starts of pksm_sort_verdicts, from 5 n on others,
+ * from 6 n on the verdicts as bytes. */
+int pksm_ksm_visit_batch(const pksm_store *store, pksm_table *table, pksm_trees *trees, pksm_ksm *ksm,
+                         const pksm_rules *rules, const pksm_ksm_limits *limits, const uint8_t *classes,
+                         const uint32_t *ids, const uint8_t *mapped, size_t n, size_t limit, uint32_t *rows,
+                         uint32_t *starts, size_t *done, pksm_cost *cost);
 /* Takes items out of the unstable tree, or off their stable nodes. */
 int pksm_ksm_drop(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm, const uint32_t *ids, size_t n, pksm_cost *cost);
 /* These pages are free: their stable nodes go when a search or a visit next meets them. */
@@ -353,6 +359,49 @@ int pksm_ksm_bury(pksm_table *table, pksm_ksm *ksm, const uint32_t *pages, size_
 int pksm_ksm_remove_dead(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm, int *left, pksm_cost *cost);
 /* Throws the unstable tree away: a new full scan begins. */
 int pksm_ksm_pass(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm);
+
+enum { PKSM_LEAF = 512 }; /* places */
+
+/* Where mappings are: leaves of places, which hold the item of a virtual page each (0: none); and by item id, of which
+ * mm and virtual page it is. */
+typedef struct {
+    uint32_t *leaves; /* n_rows times PKSM_LEAF */
+    uint64_t n_rows;
+    uint32_t *mm;
+    int64_t *virtual_page;
+} pksm_ksm_places;
+
+/* Virtual pages first .. end - 1 of an mm; its leaves: numbers (virtual page / PKSM_LEAF, ascending) and their rows;
+ * and what is mapped there: n pages, ascending, and the frames below n_frames that they map. */
+typedef struct {
+    uint32_t mm;
+    int64_t first;
+    int64_t end;
+    const int64_t *numbers;
+    const int64_t *rows;
+    size_t n_leaves;
+    const int64_t *pages;
+    const uint32_t *frames;
+    size_t n;
+    uint64_t n_frames;
+} pksm_ksm_range;
+
+/* What a visit meets there, by address: n items; mapped[i]: 1 if the page is mapped; fresh[i]: 1 if the item is new. */
+typedef struct {
+    uint32_t *ids;
+    uint8_t *mapped;
+    uint8_t *fresh;
+    size_t n;
+    size_t n_fresh;
+    size_t without_leaf; /* pages from the first on that lies in no leaf */
+    int done;
+} pksm_ksm_met;
+
+/* The items of a range; mapped pages without one get one of `fresh`, n_fresh blank ids. Unless every page has a leaf,
+ * n_fresh are as many as are needed and there is room for all, it only counts, and done is 0: call again with what it
+ * takes. PKSM_EPAGE if a frame is too high; PKSM_EINVAL if something is not in order. */
+int pksm_ksm_meet(pksm_table *table, const pksm_ksm_places *places, const pksm_ksm_range *range, const uint32_t *fresh,
+                  size_t n_fresh, size_t room, pksm_ksm_met *met);
 
 /* ---- integers: lists.c --------------------------------------------------------------------------------- */
 

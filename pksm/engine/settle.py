@@ -185,12 +185,17 @@ def settle(
         answers = native.settle(store.view, items.table, rules, classes, ids[done:], cost.counts)
         parts.append(answers)
         done += answers.done
-    if len(parts) > 1:
-        verdicts = np.concatenate([part.verdicts for part in parts])
-        others = np.concatenate([part.others for part in parts])
-        revisit = np.concatenate([part.revisit for part in parts])
-        answers = native.sorted_answers(items.table, ids[:done], verdicts, others, revisit, answers.error)
-    return Settled(ids[:done], answers)
+    return joined(items, ids[:done] if done < len(ids) else ids, parts)
+
+
+def joined(items: ItemTable, ids: Ids, parts: list[Answers]) -> Settled:
+    """Return the Settled of these items (uint32) whose answers came in parts, one at least."""
+    if len(parts) == 1:
+        return Settled(ids, parts[0])
+    verdicts = np.concatenate([part.verdicts for part in parts])
+    others = np.concatenate([part.others for part in parts])
+    revisit = np.concatenate([part.revisit for part in parts])
+    return Settled(ids, native.sorted_answers(items.table, ids, verdicts, others, revisit, parts[-1].error))
 
 
 def class_of(classes: U8Array | None, pages: Pages) -> U8Array:

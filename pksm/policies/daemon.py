@@ -1,7 +1,6 @@
 """What policies share that are a kernel thread: settings to run, stop and unmerge, and a pause between two wake-ups."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from pksm.arrays import Contents, U8Array
@@ -61,14 +60,13 @@ class Daemon(Policy, Exclusive):
         if self._awake:
             raise UsageError("its state can't be taken while it is awake: take it from outside of the host's calls")
 
-    @contextmanager
-    def _awakened(self) -> Iterator[None]:
-        """Be awake; UsageError if it is already: a host's call has called wake."""
+    def _awakened(self, work: Callable[[], int]) -> int:
+        """Be awake during this; UsageError if it is already: a host's call has called wake."""
         if self._awake:
             raise UsageError("it is awake already: wake can't be called from within the host's calls")
         self._awake = True
         try:
-            yield
+            return work()
         finally:
             self._awake = False
 

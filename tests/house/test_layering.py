@@ -83,7 +83,17 @@ C_ARROWS = {
     "flight.c": {"page.c", "page_tree.c", "rbtree.c"},
     "lists.c": {"arguments.c", "page_tree.c"},
     "ksm_nodes.c": {"arguments.c", "page_tree.c", "rbtree.c"},
-    "ksm.c": {"arguments.c", "bus.c", "checksum/table.c", "flight.c", "ksm_nodes.c", "page.c", "page_tree.c"},
+    "ksm_meet.c": {"arguments.c"},
+    "ksm.c": {
+        "arguments.c",
+        "bus.c",
+        "checksum/table.c",
+        "flight.c",
+        "ksm_nodes.c",
+        "lists.c",
+        "page.c",
+        "page_tree.c",
+    },
     "settle.c": {"arguments.c", "bus.c", "checksum/table.c", "flight.c", "lists.c", "page.c", "page_tree.c"},
     "yardstick.c": {"arguments.c", "bus.c", "checksum/table.c", "rbtree.c"},
 }

@@ -15,7 +15,18 @@ from pksm.engine.native.checksums import (
     takes_sample,
 )
 from pksm.engine.native.door import CPU_LEVELS, catch_bus_errors, cpu_levels, ids_array, select_cpu, span
-from pksm.engine.native.ksm import KsmView, ksm_bury, ksm_drop, ksm_pass, ksm_remove_dead, ksm_visit
+from pksm.engine.native.ksm import (
+    LEAF,
+    KsmView,
+    PlacesView,
+    ksm_bury,
+    ksm_drop,
+    ksm_limits,
+    ksm_meet,
+    ksm_pass,
+    ksm_remove_dead,
+    ksm_visit,
+)
 from pksm.engine.native.lists import (
     FramesView,
     ItemsOfPages,
@@ -36,6 +47,7 @@ from pksm.engine.native.lists import (
 from pksm.engine.native.pages import StoreView, page_compare, page_is_zero, pages_are_zero, pages_compare, pages_copy
 from pksm.engine.native.pointers import address_of, is_c_function, lent
 from pksm.engine.native.trees import (
+    Answers,
     PackedRules,
     TableView,
     relink,

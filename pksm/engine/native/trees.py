@@ -13,8 +13,8 @@ from pksm.engine.native.pages import StoreView
 from pksm.engine.native.types import NODE, ORDERS, STABLE, STAGES, TREES, UNSTABLE, VERDICTS
 
 _HANGS = VERDICTS.index("HANGS")
-_COST_POINTER = ffi.typeof("pksm_cost *")
-_STARTS = ffi.typeof(f"uint32_t[{len(VERDICTS) + 1}]")
+COST_POINTER = ffi.typeof("pksm_cost *")
+STARTS = ffi.typeof(f"uint32_t[{len(VERDICTS) + 1}]")
 
 
 class TableView:
@@ -120,6 +120,10 @@ class Answers(NamedTuple):
     starts: list[int]
     error: Exception | None
 
+    def count_of(self, verdict: int) -> int:
+        """Return how many items have this verdict."""
+        return self.starts[verdict + 1] - self.starts[verdict]
+
     @property
     def hangs(self) -> bool:
         """True if the search of the last item has no end."""
@@ -138,7 +142,7 @@ def settle(
     n = len(ids)
     if classes is not None and (classes.dtype != np.uint8 or len(classes) < store.n_pages):
         raise ValueError("classes must be a uint8 array with an entry for every page number")
-    block, counts, starts = np.empty(8 * n, np.uint32), ffi.new("size_t[2]"), ffi.new(_STARTS)
+    block, counts, starts = np.empty(8 * n, np.uint32), ffi.new("size_t[2]"), ffi.new(STARTS)
     status = lib.pksm_settle_batch(
         store.c,
         table.c,
@@ -151,7 +155,7 @@ def settle(
         starts,
         counts,
         counts + 1,
-        lend(_COST_POINTER, cost),
+        lend(COST_POINTER, cost),
     )
     error = error_of(status) if status else None
     if error and not isinstance(error, errors.BusError):
@@ -166,7 +170,7 @@ def sorted_answers(
     table: TableView, ids: IdsLike, verdicts: U8Array, others: Ids, revisit: Ids, error: Exception | None = None
 ) -> Answers:
     """Return the Answers that these verdicts (uint8) and what they name (uint32) are."""
-    rows, starts = np.empty((5, len(ids)), np.uint32), ffi.new(_STARTS)
+    rows, starts = np.empty((5, len(ids)), np.uint32), ffi.new(STARTS)
     columns = lend(U32, ids), lend(U8, verdicts), lend(U32, others)
     check(lib.pksm_sort_verdicts(table.c, *columns, len(ids), lend(U32, rows), starts))
     return Answers(len(ids), verdicts, others, revisit, rows, ffi.unpack(starts, len(starts)), error)

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Ids, IntArray, Pages, U8Array, U32Array
+from pksm.arrays import BoolArray, Ids, IntArray, Pages
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
 from pksm.engine.exclusive import exclusive
-from pksm.engine.settle import Rules, Settled, Verdict
+from pksm.engine.settle import Rules, Settled, Verdict, joined
 from pksm.errors import UsageError
 from pksm.policies.ksmd.advisor import Advisor
 from pksm.policies.ksmd.items import Mappings
@@ -25,8 +25,6 @@ from pksm.policies.ksmd.questions import Questions
 from pksm.policies.ksmd.spec import SPEC
 from pksm.policies.ksmd.tunables import STAGE_ORDERS, KsmTunables, preset
 from pksm.protocols import NO_FRAME, MappingHost
-
-_NONE, _NONE_8 = np.empty(0, np.uint32), np.empty(0, np.uint8)
 
 
 class Ksmd(Questions):
@@ -104,6 +102,11 @@ class Ksmd(Questions):
         if not self._tunables.use_zero_pages:
             stages = tuple(stage for stage in stages if stage != "zero")
         self._rules = Rules(self._checksum, stages=stages, order="content").pack(self._host.store.page_size)
+        self._limits = native.ksm_limits({
+            "max_page_sharing": self._tunables.max_page_sharing,
+            "prune_millisecs": self._tunables.stable_node_chains_prune_millisecs,
+            "smart_scan": self._tunables.smart_scan,
+        })  # fmt: skip
 
     def _unmerge(self, tunables: KsmTunables) -> None:
         """Every merged pte of opted-in memory gets a page of its own, and nothing is known any more.
@@ -146,8 +149,7 @@ class Ksmd(Questions):
         """Work once, as ksmd does between two sleeps, and return the number of pages visited. Mirrors ksm_do_scan."""
         if self._tunables.run != 1:
             return 0
-        with self._awakened():
-            return self._work()
+        return self._awakened(self._work)
 
     def _work(self) -> int:
         self._now_millisecs += self._tunables.sleep_millisecs
@@ -225,18 +227,16 @@ class Ksmd(Questions):
         items, is_whole = self.items, self._first == 0
         pages, frames, at_end = self._host.next_mapped(mm, self._first, n)
         self._host.store.check_pages(frames)
-        ids, mapped, fresh = items.meet(mm, self._first, pages, frames, at_end)
-        verdicts, others = self._visit_items(ids, mapped, limit)
-        done = len(verdicts)
+        ids, mapped, fresh = items.meet(mm, self._first, pages, frames, at_end, self._host.store.n_pages)
+        settled = self._visit_items(ids, mapped, limit)
+        done = len(settled.ids)
         if done < len(ids):
             self._first = int(items.virtual_page[ids[done - 1]]) + 1  # what lies up to the next may be mapped by then
             items.forget(ids[done:][fresh[done:]])
-        answers = native.sorted_answers(items.table, ids[:done], verdicts, others, _NONE)
-        settled = Settled(ids[:done], answers)
         self._apply(settled)
         self._stale_so_far += settled.count(Verdict.STALE)
-        skipped = int(np.count_nonzero(verdicts == Verdict.SKIPPED))
-        visited = int(np.count_nonzero(mapped[:done])) - skipped
+        skipped = settled.count(Verdict.SKIPPED)
+        visited = done - settled.count(Verdict.DROP) - skipped
         self._skipped += skipped
         if done == len(ids):
             self._first = int(pages[-1]) + 1 if len(pages) else self._first
@@ -244,42 +244,33 @@ class Ksmd(Questions):
                 self._leave(mm, is_whole)
         return visited, skipped
 
-    def _visit_items(self, ids: Ids, mapped: BoolArray, limit: int) -> tuple[U8Array, U32Array]:
-        """Visit items until `limit` were visited; return their verdicts, and the items these name."""
-        limits = {
-            "max_page_sharing": self._tunables.max_page_sharing,
-            "prune_millisecs": self._tunables.stable_node_chains_prune_millisecs,
-            "now_millisecs": self._now_millisecs & 0xFFFFFFFF,
-            "smart_scan": self._tunables.smart_scan,
-            "in_order": self._in_order,
-        }
-        host, items, start = self._host, self.items, 0
-        parts: list[tuple[U8Array, Ids]] = []
+    def _visit_items(self, ids: Ids, mapped: BoolArray, limit: int) -> Settled:
+        """Visit items until `limit` were visited. DROP is the verdict of those that are mapped no more."""
+        host, items, limits = self._host, self.items, self._limits
+        limits.now_millisecs, limits.in_order = self._now_millisecs & 0xFFFFFFFF, self._in_order
+        parts: list[native.Answers] = []
+        done, left = 0, limit
         if self._known:
-            self._known.know(host.store.view, items.page[ids[mapped != 0]])
-        while start < len(ids) and limit:
+            self._known.know(host.store.view, items.page[ids[mapped]])
+        while not parts or (done < len(ids) and left):
             if items.n_spare < 2:
                 items.add_spare()
-            verdicts, others, done = native.ksm_visit(
+            rest = (ids[done:], mapped[done:]) if done else (ids, mapped)
+            answers = native.ksm_visit(
                 host.store.view,
                 items.table,
                 items.view,
                 self._rules,
                 limits,
                 host.classes,
-                ids[start:],
-                mapped[start:],
-                limit,
+                *rest,
+                left,
                 self.cost.counts,
             )
-            parts.append((verdicts, others))
-            limit -= int(np.count_nonzero(mapped[start : start + done] & (verdicts != Verdict.SKIPPED)))
-            start += done
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return _NONE_8, _NONE
-        return np.concatenate([verdicts for verdicts, _ in parts]), np.concatenate([others for _, others in parts])
+            parts.append(answers)
+            left -= answers.done - answers.count_of(Verdict.DROP) - answers.count_of(Verdict.SKIPPED)
+            done += answers.done
+        return joined(items, ids[:done] if done < len(ids) else ids, parts)
 
     def _leave(self, mm: int, was_whole: bool) -> None:
         """Go on to the next mm; one that was found, from its start, to have nothing mergeable loses its slot."""
@@ -294,14 +285,16 @@ class Ksmd(Questions):
         """Carry verdicts out."""
         host, items = self._host, self.items
         if settled.count(Verdict.ZERO):
-            ids = settled.of(Verdict.ZERO).ids
-            host.merge_zero_ptes(items.mm[ids], items.virtual_page[ids], items.page[ids])
+            zero = settled.of(Verdict.ZERO)
+            host.merge_zero_ptes(items.mm[zero.ids], items.virtual_page[zero.ids], zero.pages)
         joins, pairs = settled.of(Verdict.JOINED), settled.of(Verdict.PAIRED)
         if len(joins) or len(pairs):
-            ids = np.concatenate((joins.ids, pairs.others))
-            kpages = np.concatenate((joins.other_pages, pairs.pages))
+            ids, pages, kpages = joins.ids, joins.pages, joins.other_pages
+            if len(pairs):
+                ids, pages = np.concatenate((ids, pairs.others)), np.concatenate((pages, pairs.other_pages))
+                kpages = np.concatenate((kpages, pairs.pages))
             freed = self._freed
-            refused = host.merge_ptes(items.mm[ids], items.virtual_page[ids], items.page[ids], kpages)
+            refused = host.merge_ptes(items.mm[ids], items.virtual_page[ids], pages, kpages)
             merged = len(ids)
             if refused is not None:
                 lone = refused[len(joins) :] & ~np.isin(pairs.pages, kpages[~refused])  # not kept, for nobody joined

@@ -16,7 +16,8 @@ from pksm.engine.memory import grown
 from pksm.engine.native.ksm import KsmView
 from pksm.engine.state import State, below, column, number
 
-LEAF, SHIFT = 512, 9
+LEAF: int = native.LEAF
+SHIFT = LEAF.bit_length() - 1
 LIMIT = 1 << 52  # virtual page numbers end here
 _COLUMNS: dict[str, type[np.generic]] = {
     "mm": np.uint32,
@@ -25,7 +26,7 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "next": np.uint32,
 }
 _COUNTS = native.KSM_COUNTS.names or ()
-_NO_LEAVES = np.empty(0, np.int64)
+_NO_LEAVES, _NO_IDS = np.empty(0, np.int64), np.empty(0, np.uint32)
 
 
 class Mappings(ItemTable):
@@ -46,6 +47,7 @@ class Mappings(ItemTable):
         self._leaves = np.zeros((16, LEAF), np.uint32)
         self._free_leaves = list(range(15, -1, -1))
         self._ksm: KsmView | None = None
+        self._by_address: native.PlacesView | None = None
 
     def __getattr__(self, name: str) -> int:
         if name in _COUNTS:
@@ -107,7 +109,7 @@ class Mappings(ItemTable):
 
     def _grow(self, needed: int, exact: bool = False) -> None:
         super()._grow(needed, exact)
-        self._ksm = None
+        self._ksm = self._by_address = None
 
     def rename(self, old: Pages, new: Pages) -> None:
         """Let the stable nodes of old pages be those of new ones, and chains that stand for them show these."""
@@ -125,36 +127,35 @@ class Mappings(ItemTable):
     # ---- items by address ----
 
     def meet(
-        self, mm: int, first: int, pages: I64Array, frames: Pages, at_end: bool
-    ) -> tuple[U32Array, BoolArray, BoolArray]:
+        self, mm: int, first: int, pages: I64Array, frames: Pages, at_end: bool, n_frames: int
+    ) -> tuple[Ids, BoolArray, BoolArray]:
         """Return the items that a visit of an mm meets from virtual page `first` on, by address: (ids, mapped, fresh).
 
         pages, frames: what is mapped there, ascending; a page without an item gets one. mapped: bool, False for items
         whose page is not mapped any more, up to the last of the pages, or (at_end) all. fresh: bool, items just made.
+        n_frames: page numbers that there are.
         """
-        self._make_leaves(mm, pages)
-        self._cover(frames)
-        end = LIMIT if at_end else int(pages[-1]) + 1
-        numbers, rows = self._span(mm, first, end)
-        block = self._leaves[rows].reshape(-1)
-        where = np.searchsorted(numbers, pages >> SHIFT) * LEAF + (pages & (LEAF - 1))
-        frame_at = np.full(len(block), native.NO_PAGE, np.uint32)
-        frame_at[where] = frames
-        at = np.flatnonzero((block != 0) | (frame_at != native.NO_PAGE))
-        virtual = numbers[at // LEAF] * LEAF + (at & (LEAF - 1))
-        inside = (virtual >= first) & (virtual < end)
-        at, virtual = at[inside], virtual[inside]
-        ids = block[at]
-        fresh = ids == 0
-        n_fresh = int(np.count_nonzero(fresh))
-        if n_fresh:
-            ids[fresh] = self.take(n_fresh)
-            new = ids[fresh]
-            self.mm[new], self.virtual_page[new] = mm, virtual[fresh]
-            self._leaves[rows[at[fresh] // LEAF], at[fresh] & (LEAF - 1)] = new
-        mapped = frame_at[at] != native.NO_PAGE
-        self.page[ids[mapped]] = frame_at[at[mapped]]
-        return ids, mapped, fresh
+        span, fresh = (first, LIMIT if at_end else int(pages[-1]) + 1), _NO_IDS
+        if n_frames > len(self._node_of_page):
+            self._cover(frames)
+        while True:
+            leaves = self._numbers.get(mm, _NO_LEAVES), self._places.get(mm, _NO_LEAVES)
+            met = native.ksm_meet(self.table, self.by_address, mm, span, leaves, (pages, frames), n_frames, fresh)
+            if len(met) == 3:
+                return met
+            needed, without_leaf = met
+            if without_leaf:
+                self._make_leaves(mm, pages)
+            elif len(fresh) != needed:
+                fresh = self.take(needed)
+
+    @property
+    def by_address(self) -> native.PlacesView:
+        """Leaves, and where items are, as the C core takes them."""
+        if self._by_address is None:
+            columns = self._columns["mm"], self._columns["virtual_page"]
+            self._by_address = native.PlacesView(self._leaves.reshape(-1), *columns)
+        return self._by_address
 
     def forget(self, ids: Ids) -> None:
         """Free items that are in no tree and hang on nothing."""
@@ -175,12 +176,6 @@ class Mappings(ItemTable):
         ids = self._leaves[self._places.get(mm, _NO_LEAVES)].reshape(-1)
         return ids[ids != 0]
 
-    def _span(self, mm: int, first: int, end: int) -> tuple[I64Array, I64Array]:
-        """Return (numbers, rows) of the leaves of an mm that overlap virtual pages first .. end - 1."""
-        numbers = self._numbers.get(mm, _NO_LEAVES)
-        start, stop = np.searchsorted(numbers, [first >> SHIFT, ((end - 1) >> SHIFT) + 1])
-        return numbers[start:stop], self._places.get(mm, _NO_LEAVES)[start:stop]
-
     def _make_leaves(self, mm: int, pages: I64Array) -> None:
         needed = pages >> SHIFT
         needed = needed[np.flatnonzero(np.diff(needed, prepend=-1))]
@@ -193,6 +188,7 @@ class Mappings(ItemTable):
             size = len(self._leaves)
             bigger = max(size * 3 // 2, size + short)
             self._leaves = grown(self._leaves.reshape(-1), bigger * LEAF).reshape(-1, LEAF)
+            self._by_address = None
             self._free_leaves = [*range(bigger - 1, size - 1, -1), *self._free_leaves]
         rows = np.array(self._free_leaves[len(self._free_leaves) - len(missing) :][::-1], np.int64)
         del self._free_leaves[len(self._free_leaves) - len(missing) :]
@@ -247,7 +243,7 @@ class Mappings(ItemTable):
         mms = [number(mm) for mm in state["mms"]]
         self._numbers = {mm: numbers[span].copy() for mm, span in zip(mms, spans, strict=True)}
         self._places = {mm: places[span].copy() for mm, span in zip(mms, spans, strict=True)}
-        self._ksm = None
+        self._ksm = self._by_address = None
         below(self.page[:top], max(n_pages, 1))
         self._check_links(top)
 

@@ -213,8 +213,7 @@ class Pksmd(Questions):
         """
         if self._tunables.run != 1 or self.hung:
             return 0
-        with self._awakened():
-            return self._work()
+        return self._awakened(self._work)
 
     def _work(self) -> int:
         self._pages_to_scan = self._scan_quota()
