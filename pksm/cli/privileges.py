@@ -16,7 +16,7 @@ class Reduced:
 
     Args:
         guard: what else is held.
-        given: the options of a scan.
+        given: the options of a verb that reads live processes.
     """
 
     def __init__(self, guard: "Guard", given: argparse.Namespace) -> None:
@@ -39,7 +39,7 @@ class Reduced:
 
 
 def needed(given: argparse.Namespace) -> Sequence[int]:
-    """Return the capabilities that a scan needs once it has begun to read."""
+    """Return the capabilities that a verb needs once it has begun to read."""
     from pksm.linux.sandbox import capabilities as of
 
     kept = [of.DAC_READ_SEARCH, of.SYS_PTRACE]  # files of /proc/PID are their users'
@@ -49,7 +49,7 @@ def needed(given: argparse.Namespace) -> Sequence[int]:
         kept += [of.KILL, of.DAC_OVERRIDE]  # to stop processes and control groups of others, and let them go on
     if given.command is not None:
         kept.append(of.KILL)  # to end it, whoever it has become
-    if given.fingerprints or given.plot:
+    if getattr(given, "fingerprints", None) or given.plot:
         kept += [of.DAC_OVERRIDE, of.FOWNER]  # to put a file among those of others
     return kept
 

@@ -90,7 +90,7 @@ class SimulateDocument(TypedDict):
     """A workload in virtual time, under one policy or several: what `pksm.simulation.simulate` returns."""
 
     schema: Literal["pksm.simulate/1"]
-    workload: Annotated[str, "", "its name, or the path of a trace or a script"]
+    workload: Annotated[str, "", "its name, the path of a trace or a script, or the sources of real memory"]
     page_size: Annotated[Bytes, "of a page"]
     frames: Annotated[Count, "frames of the machine"]
     seed: Annotated[int, "", "of what is random in it"]

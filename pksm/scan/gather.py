@@ -26,7 +26,7 @@ class Taken:
     """What was read of one source.
 
     mapped: the page of each mapping, in order. The one at position p is in the mapping called names[segments[k]] with
-    starts[k] <= p < starts[k + 1]. zero, hole, excluded, lost: pages whose bytes were not read, by reason; zero_of: the
+    starts[k] <= p < starts[k + 1]. opted_in: of each mapping, whether the kernel's KSM may merge it, or None. zero, hole, excluded, lost: pages whose bytes were not read, by reason; zero_of: the
     zero ones of each mapping, in the order of `names`.
     partial: memory is missing that lost does not count. out_of_reach: {why: pages} of hole and excluded together.
     facts: what else the source reports. warnings: those of the source.
@@ -35,6 +35,7 @@ class Taken:
     name: str
     kind: str
     names: list[str]
+    opted_in: list[bool | None]
     mapped: PageList
     starts: np.ndarray
     segments: np.ndarray
@@ -236,6 +237,7 @@ class _Reading:
             name=source.name,
             kind=source.kind,
             names=[mapping.name for mapping in source.mappings],
+            opted_in=[mapping.opted_in for mapping in source.mappings],
             mapped=PageList(self.mapped),
             starts=np.concatenate([np.empty(0, np.int64), *starts]),
             segments=np.concatenate([np.empty(0, np.uint32), *segments]),

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pksm.arrays import Pages
 from pksm.documents import ScanDocument
 from pksm.engine.cost import Cost
 from pksm.errors import PksmError, UsageError
@@ -23,6 +24,8 @@ from pksm.scan.settings import Settings, fitted
 from pksm.sources.base import Source
 from pksm.sources.fingerprints import SUM_BYTES
 from pksm.sources.opening import naming_files_at_fault
+
+Take = Callable[[Gathered, Pages], object]
 
 
 class Guard(AbstractContextManager[Any], Protocol):
@@ -40,6 +43,7 @@ def scan(
     interrupts: Interrupts | None = None,
     reading: Guard | None = None,
     keep: Keep | None = None,
+    take: Take | None = None,
 ) -> ScanDocument:
     """Scan sources and return what was found as a document.
 
@@ -52,6 +56,7 @@ def scan(
         interrupts: may end the work early; the result then holds what was done by then.
         reading: held while sources are read; its `warnings` are reported.
         keep: called with (gathered, page size) when all is counted; scan.fingerprints.new_file() gives one.
+        take: called with (gathered, the column by which contents are told apart: uint32 by page number) then.
 
     Returns:
         The document `pksm.scan/1`, ready for JSON.
@@ -65,7 +70,7 @@ def scan(
     settings, stand_ins = _checked(parts, settings or Settings(), keep)
     job = _Job(parts, settings, stand_ins, progress or _silent, interrupts or Interrupts())
     with naming_files_at_fault(parts):
-        return job.run(errors, reading, keep)
+        return job.run(errors, reading, keep, take)
 
 
 def _checked(parts: Sequence[Source], settings: Settings, keep: Keep | None) -> tuple[Settings, bool]:
@@ -87,8 +92,10 @@ class _Job:
     progress: Progress
     interrupts: Interrupts
 
-    def run(self, errors: Sequence[PksmError], reading: Guard | None, keep: Keep | None) -> ScanDocument:
-        """Read, merge, count, keep, and return the document."""
+    def run(
+        self, errors: Sequence[PksmError], reading: Guard | None, keep: Keep | None, take: Take | None
+    ) -> ScanDocument:
+        """Read, merge, count, hand on, and return the document."""
         settings, interrupts = self.settings, self.interrupts
         began, cost = document.now(), Cost()
         lap = cost.laps()
@@ -102,6 +109,8 @@ class _Job:
         if keep:
             keep(gathered, settings.page_bytes)
             lap("keep")
+        if take:
+            take(gathered, contents)
         return document.compose(settings, gathered, merged, findings, self.stand_ins, interrupts.seen, began, cost)
 
     def _read(self, reading: Guard | None) -> Gathered:

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from pksm.simulation.observers import Reading as Reading
     from pksm.simulation.operations import OPERATIONS as OPERATIONS
     from pksm.simulation.operations import Event as Event
+    from pksm.simulation.real import RealMemory as RealMemory
     from pksm.simulation.run import Settings as Settings
     from pksm.simulation.run import compare as compare
     from pksm.simulation.run import simulate as simulate
     from pksm.simulation.script import load_script as load_script
     from pksm.simulation.simulation import Simulation as Simulation
+    from pksm.simulation.taking import from_sources as from_sources
     from pksm.simulation.trace import read_trace as read_trace
 else:
     from pksm.lazy import hand_on
@@ -20,7 +22,9 @@ else:
     __getattr__, __dir__, __all__ = hand_on(
         __name__,
         {
+            "RealMemory": "pksm.simulation.real",
             "compare": "pksm.simulation.run",
+            "from_sources": "pksm.simulation.taking",
             "simulate": "pksm.simulation.run",
             "Settings": "pksm.simulation.run",
             "Simulation": "pksm.simulation.simulation",

@@ -13,7 +13,7 @@ import numpy as np
 
 from pksm.errors import UsageError
 from pksm.simulation.observers import Observer, Record
-from pksm.simulation.pace import NS, Meter, Pace
+from pksm.simulation.pace import NS, Meter, Pace, RealPages
 
 if TYPE_CHECKING:
     from pksm.policies.base import Policy
@@ -42,10 +42,11 @@ class Clock:
         observers: Iterable[Observer] = (),
         hold: Callable[[], AbstractContextManager[object]] = nullcontext,
         pace: Pace | None = None,
+        real: RealPages | None = None,
     ) -> None:
         if end_ms is not None:
             check_ms("end_ms", end_ms)
-        self.machine, self.policy = machine, policy
+        self.machine, self.policy, self.real = machine, policy, real
         self.now = machine.now = 0
         self.wakes = 0
         self._record, self._observers, self._hold = record, tuple(observers), hold
@@ -61,8 +62,13 @@ class Clock:
 
     def _go_at(self, pace: Pace) -> None:
         """Let wake-ups and sleeps take their time from now on."""
-        self._pace, self._meter = pace, Meter(self.machine, self.policy, pace.prices)
+        self._pace, self._meter = pace, Meter(self.machine, self.policy, pace.prices, self.real)
         self._spent_ns = self._meter.cpu_ns(self.wakes)
+
+    def work(self) -> dict[str, int]:
+        """Return the policy's work so far, in bytes of what the machine's pages stand for."""
+        work = self.policy.cost.as_dict()
+        return self.real.work(work, self.machine.merges) if self.real else work
 
     def at(self, ms: int, action: Callable[[], object]) -> None:
         """Call action() at this millisecond, before a wake-up at the same time. Raises UsageError if it has passed."""

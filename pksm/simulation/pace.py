@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pksm.engine.cost import Prices
@@ -29,15 +30,45 @@ def check_pace(pace: str) -> str:
     return pace
 
 
+@dataclass(frozen=True)
+class RealPages:
+    """What the pages of a machine stand for, if these are numbers in place of contents.
+
+    Args:
+        page_size: bytes of a real page.
+        prefix_bytes: that two different ones have in common from their start on, where searches compare them.
+        hashed: (bytes that a checksum reads of a real page, and of one of the machine's).
+    """
+
+    page_size: int
+    prefix_bytes: float
+    hashed: tuple[int, int]
+
+    def work(self, work: dict[str, int], merges: int) -> dict[str, int]:
+        """Return the work that it would be with all bytes of the pages.
+
+        A page that is merged was equal to another in each of two comparisons: one that finds it, and one when nobody
+        can write to it any more.
+        """
+        of_real, of_stored = self.hashed
+        compared = 2 * merges * self.page_size + work["futile_compares"] * (self.prefix_bytes + 1)
+        return {
+            **work,
+            "bytes_hashed": work["bytes_hashed"] * of_real // of_stored,
+            "bytes_compared": round(compared),
+        }
+
+
 class Meter:
     """What a policy has done on a machine, and the CPU time that this costs by a price list."""
 
-    def __init__(self, machine: Any, policy: "Policy", prices: Prices) -> None:
-        self._machine, self._policy, self.prices = machine, policy, prices
+    def __init__(self, machine: Any, policy: "Policy", prices: Prices, real: RealPages | None = None) -> None:
+        self._machine, self._policy, self.prices, self._real = machine, policy, prices, real
 
     def cpu_ns(self, wakes: int) -> float:
         """Return the ns of CPU time of all work so far."""
-        return self.prices.daemon_ns(self._policy.cost.as_dict(), wakes, self._machine.merges)
+        work, merges = self._policy.cost.as_dict(), self._machine.merges
+        return self.prices.daemon_ns(self._real.work(work, merges) if self._real else work, wakes, merges)
 
     def copies_ns(self) -> float:
         """Return the ns of CPU time that programs took to copy merged pages that they wrote to."""

@@ -25,6 +25,7 @@ from pksm.simulation.clock import Over
 from pksm.simulation.observers import Observer
 from pksm.simulation.pace import IDEAL, KERNEL, Meter, check_pace
 from pksm.simulation.prices import prices_here
+from pksm.simulation.real import STORED_BYTES, RealMemory
 from pksm.simulation.script import load_script
 from pksm.simulation.simulation import Simulation
 from pksm.simulation.trace import Opener, open_binary, read_trace
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 SCHEMA: Final = "pksm.simulate/1"
+SPARE_FRAMES = 1024  # beside those that hold real memory
 FRAMES = 131072  # 512 MiB of 4 KiB, as the kernels had that were measured
 PERCENTILES = (50, 90, 99, 100)
 
@@ -43,7 +45,8 @@ class Settings:
     """What to simulate.
 
     Args:
-        workload: a name of workloads.WORKLOADS, or the path of a trace or of a Python file (.py).
+        workload: a name of workloads.WORKLOADS, or the path of a trace or of a Python file (.py); or real memory, as
+            from_sources returns it, whose pages have their own size.
         pages: of a named workload.
         frames: of the machine; None: enough for that.
         page_size: bytes.
@@ -54,7 +57,7 @@ class Settings:
         prices: what work costs; None: what was measured on this machine, or the defaults of its kernel.
     """
 
-    workload: str
+    workload: str | RealMemory
     pages: int = 65536
     frames: int | None = None
     page_size: int = 4096
@@ -63,6 +66,21 @@ class Settings:
     sample_ms: int | None = 100
     pace: str = IDEAL
     prices: Prices | None = None
+
+    @property
+    def name(self) -> str:
+        """The workload's name."""
+        return self.workload.name if isinstance(self.workload, RealMemory) else self.workload
+
+    @property
+    def page_bytes(self) -> int:
+        """Bytes of a page of the memory that is simulated."""
+        return self.workload.page_size if isinstance(self.workload, RealMemory) else self.page_size
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of a page of the machine: real memory is simulated by content ids."""
+        return STORED_BYTES if isinstance(self.workload, RealMemory) else self.page_size
 
 
 class _Played(TypedDict):
@@ -137,8 +155,8 @@ def simulate(
         unmerged = [] if interrupted else _frames_used(run)
     return {
         "schema": SCHEMA,
-        "workload": settings.workload,
-        "page_size": settings.page_size,
+        "workload": settings.name,
+        "page_size": settings.page_bytes,
         "frames": _frames(settings),
         "seed": settings.seed,
         "pace": settings.pace,
@@ -151,7 +169,7 @@ def simulate(
 
 
 def compare(
-    workload: str,
+    workload: str | RealMemory,
     policies: str | Sequence[str],
     changes: Mapping[str, Any] | Iterable[str] = (),
     **settings: Any,
@@ -159,7 +177,7 @@ def compare(
     """Play a workload once for each policy, and once for nobody, and return what each has saved, and at what cost.
 
     Args:
-        workload: a name of workloads.WORKLOADS, or the path of a trace or of a Python file (.py).
+        workload: as Settings takes it.
         policies: "pksmd:fixed,ksmd:ksm-6.11", or a list of such names, as policies.choose takes them.
         changes: {name: value} of their settings, or texts "name=value"; "ksmd.pages_to_scan" is that of one policy.
         settings: further fields of Settings: pages, frames, page_size, seed, until_ms, sample_ms, pace, prices.
@@ -202,6 +220,8 @@ def _frames_used(run: _Played) -> list[Unmerged]:
 
 def _player(settings: Settings, times: int, opener: Opener) -> Callable[[Simulation], object]:
     """Return function(sim) that plays the workload, so many times. UsageError if there is none of that name."""
+    if isinstance(settings.workload, RealMemory):
+        return settings.workload.play
     name = settings.workload
     if name in workloads.WORKLOADS:
         return lambda sim: sim.play(workloads.events(name, settings.pages, settings.seed, settings.page_size))
@@ -218,6 +238,8 @@ def _player(settings: Settings, times: int, opener: Opener) -> Callable[[Simulat
 def _frames(settings: Settings) -> int:
     if settings.frames is not None:
         return settings.frames
+    if isinstance(settings.workload, RealMemory):
+        return settings.workload.frames + SPARE_FRAMES
     named = settings.workload in workloads.WORKLOADS
     return max(FRAMES, settings.pages + settings.pages // 4) if named else FRAMES
 
@@ -241,8 +263,8 @@ def _run(
     known: the settings of all policies that play it; those that are not this one's do nothing here.
     """
     frames = _frames(settings)
-    memory_limits.require(frames * settings.page_size, "give the machine fewer frames")
-    machine = Machine(frames, settings.page_size)
+    memory_limits.require(frames * settings.stored_bytes, "give the machine fewer frames")
+    machine = Machine(frames, settings.stored_bytes)
     policy = choice.make(machine)
     observer = _Progress(policy, choice.name, progress)
     sim = Simulation(
@@ -254,6 +276,7 @@ def _run(
         hold=hold,
         settings_of_others=known - choice.settings.entries().keys(),
         prices=settings.prices if settings.pace == KERNEL else None,
+        real=settings.workload.pages_of(policy) if isinstance(settings.workload, RealMemory) else None,
     )
     interrupted = False
     try:
@@ -289,7 +312,7 @@ def _final(sim: Simulation, metadata_bytes_peak: int, settings: Settings) -> doc
         "engine_bytes": policy.engine_bytes,
         "merges": _merges(sim.merge_waits()),
         "fake_merges": policy.fake_merges,
-        "cost": cast(Work, policy.cost.as_dict()),
+        "cost": cast(Work, sim.work()),
         "cpu": cpu_of(sim, settings.prices),
         "steps": {
             step: {"wall_s": round(wall, 6), "cpu_s": round(policy.cost.cpu_s[step], 6)}
@@ -300,9 +323,10 @@ def _final(sim: Simulation, metadata_bytes_peak: int, settings: Settings) -> doc
 
 def cpu_of(sim: Simulation, prices: Prices) -> documents.Cpu:
     """Return the CPU time of all work in a simulation so far, by a price list."""
-    machine, meter = sim.machine, Meter(sim.machine, sim.policy, prices)
+    machine, meter = sim.machine, Meter(sim.machine, sim.policy, prices, sim.real)
+    page_size = sim.real.page_size if sim.real else machine.page_size
     seconds = meter.cpu_ns(sim.wakes) / 1e9
-    saved_mib = machine.frames_saved * machine.page_size / (1 << 20)
+    saved_mib = machine.frames_saved * page_size / (1 << 20)
     return {
         "seconds": round(seconds, 6),
         "percent": round(100 * seconds / (sim.now / 1000), 4) if sim.now else None,

@@ -14,7 +14,7 @@ from pksm.simulation.clock import Clock, check_ms
 from pksm.simulation.names import Names
 from pksm.simulation.observers import Observer, Reading, Record
 from pksm.simulation.operations import Event, perform
-from pksm.simulation.pace import Pace
+from pksm.simulation.pace import Pace, RealPages
 
 if TYPE_CHECKING:
     from pksm.engine.cost import Prices
@@ -47,6 +47,7 @@ class Simulation(Clock):
         hold: Callable[[], AbstractContextManager[object]] = nullcontext,
         settings_of_others: Collection[str] = (),
         prices: "Prices | None" = None,
+        real: "RealPages | None" = None,
     ) -> None:
         """Begin at 0 ms.
 
@@ -60,6 +61,7 @@ class Simulation(Clock):
             settings_of_others: settings of policies beside this one; to set them does nothing here.
             prices: what the policy's work costs, if it is to take virtual time, and sleeps to end with the kernel's
                 ticks; None: wake-ups take no time, and sleeps are as long as they are asked to be.
+            real: what the machine's pages stand for, if they hold numbers in place of contents.
         """
         if sample_ms is not None:
             check_ms("sample_ms", sample_ms, 1)
@@ -72,6 +74,7 @@ class Simulation(Clock):
             observers,
             hold,
             Pace(prices) if prices else None,
+            real,
         )
         self.names = Names()
         self._settings_of_others = frozenset(settings_of_others)

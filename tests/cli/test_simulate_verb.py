@@ -361,3 +361,29 @@ def test_ksmd_says_that_nobody_has_opted_in(tmp_path, capfd, mergeable, policy, 
     lines = [line for line in document["warnings"] if "opted in" in line]
     assert len(lines) == said and all("MADV_MERGEABLE" in line for line in lines)
     assert done.code == 0 and ("opted in" in done.err) == said
+
+
+def image(path, pages):
+    path.write_bytes(b"".join(bytes([number]) * 4096 for number in pages))
+    return path
+
+
+def test_memory_images_are_simulated_together(tmp_path, capfd):
+    one, two = image(tmp_path / "one.img", [1, 2, 3, 0]), image(tmp_path / "two.img", [3, 200, 0])
+    found = document(capfd, one, two, "--policy", "ksmd,pksmd", "--set", "use_zero_pages=1")
+    assert found["workload"] == f"{one}, {two}" and found["page_size"] == 4096
+    assert [run["final"]["counters"]["frames_used"] for run in found["runs"]] == [4, 4]
+    assert found["unmerged"][-1]["frames_used"] == 7
+
+
+def test_a_live_process_is_simulated(capfd):
+    found = document(capfd, "--policy", "ksmd", "--after", "0.3", "--", "sleep", "100")
+    assert found["workload"].startswith("sleep 100 (pid") and found["runs"][0]["final"]["counters"]["frames_used"] > 0
+    kept = document(capfd, "--policy", "ksmd", "--opted-in", "--after", "0.3", "--", "sleep", "100")
+    assert kept["runs"][0]["final"]["counters"]["pages_scanned"] == 0, "sleep opts in to nothing"
+
+
+@pytest.mark.parametrize("extra", [["--pid", "1"], ["b"], ["--opted-in"], ["--page-size", "4K"]])
+def test_what_is_played_is_played_alone(trace, capfd, extra):
+    done = run(capfd, "simulate", trace, *extra)
+    assert done.code == 2 and is_one_line(done.err) and str(trace) in done.err

@@ -23,7 +23,8 @@ ROOMS = {
     "sources": {"linux", "extents"},
     "recording": {"linux"},
     "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents", "documents"},
-    "simulation": {"hosts", "policies", "engine", "linux", "documents"},
+    # Real memory is a workload, too: it is read and told apart as in a scan.
+    "simulation": {"scan", "sources", "hosts", "policies", "engine", "linux", "protocols", "documents"},
     "checkpoints": {"simulation", "hosts", "policies", "engine", "linux"},
     "bench": {"simulation", "hosts", "policies", "engine", "linux", "protocols", "documents", "validation"},
     "profiler": {"simulation", "scan", "sources", "bench", "hosts", "policies", "engine", "linux", "documents"},

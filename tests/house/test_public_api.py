@@ -41,6 +41,7 @@ MODULES = {
     "pksm.simulation": [
         *("simulate", "Settings", "Simulation", "Event", "Observer", "Reading", "compare"),
         *("OPERATIONS", "read_trace", "load_script", "workloads"),
+        *("from_sources", "RealMemory"),
     ],
     "pksm.policies": [
         *("names", "spec", "choose", "make", "register", "Spec"),

@@ -83,7 +83,7 @@ def test_smaps():
     assert [mapping.name for mapping in space.mappings] == [
         "lib foo.so.6", "anon", "[heap]", "[anon:arena 1]", "anon_hugepage (deleted)", "card0", "[vvar]",
     ]  # fmt: skip
-    assert space.mappings[1] == Mapping("anon", 0x55D0A0002000, 0x55D0A0005000)
+    assert space.mappings[1] == Mapping("anon", 0x55D0A0002000, 0x55D0A0005000, opted_in=False)
     assert space.vmas["start"].tolist() == [mapping.start for mapping in space.mappings]
     assert space.vmas["end"].tolist() == [mapping.end for mapping in space.mappings]
     reasons = [smaps.REASONS[reason] for reason in space.vmas["reason"]]

@@ -8,17 +8,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
-from pksm.cli import exit_codes, options, output, pictures, privileges, sandbox
+from pksm.cli import exit_codes, options, output, pictures, privileges, reading, sandbox
 from pksm.cli.interrupts import HeldInterrupts
-from pksm.cli.targets import RACY, TargetNames, Targets
+from pksm.cli.targets import Targets
 from pksm.documents.scan import View
 from pksm.errors import UsageError
 
 if TYPE_CHECKING:
     from pksm.scan import Settings
     from pksm.scan.fingerprints import Keep
-    from pksm.scan.run import Guard
-    from pksm.sources import Source
 
 HELP = "find out what merging saves in memory images and live processes"
 USAGE = "pksm scan [OPTION...] [TARGET...] [--pid PID]... [--all] [--cgroup CGROUP]... [-- COMMAND...]"
@@ -39,7 +37,6 @@ examples:
   pksm scan a.fp b.fp                     two machines together, by their fingerprints"""
 TAKES_COMMAND = True
 LOOKED_AT, LOOKED_AT_BYTES, LOOKED_AT_PLACES = 4096, 16 << 20, 1 << 18  # groups; a group may live in all sources
-FREEZE_S = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,18 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("targets", nargs="*", metavar="TARGET",
                       help="a memory image or a file of fingerprints (pksm features lists the formats; any other file "
                       "is raw memory, and its holes are not resident)")  # fmt: skip
-    options.add_pids(what)
-    what.add_argument("--all", action="store_true", help="every live process but this one")
-    what.add_argument("--cgroup", action="append", default=[], metavar="CGROUP",
-                      help="all processes of a control group and of the groups below it; may be repeated")  # fmt: skip
-    what.add_argument("--after", type=options.seconds, metavar="TIME",
-                      help="give COMMAND this long before its memory is read (default 1s)")  # fmt: skip
-    what.add_argument("--racy", choices=RACY, default="keep", metavar="WHAT",
-                      help="what to do with pages that were written after they were read: keep (the default), drop, or "
-                      "unchecked, which halves the time to read a busy process")  # fmt: skip
-    what.add_argument("--freeze", action="store_true", help="stop processes while they are read")
-    what.add_argument("--freeze-timeout", type=options.seconds, metavar="TIME",
-                      help=f"resume frozen processes after this long at the latest (default {FREEZE_S:g}s)")  # fmt: skip
+    reading.add_live(what)
     what.add_argument("--view", choices=get_args(View), default="frames", metavar="VIEW",
                       help="count frames, each once (the default), or mappings")  # fmt: skip
     options.add_page_size(what)
@@ -87,17 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Scan and print; return the exit code."""
     _check_form(given)
-    names = TargetNames(
-        files=given.targets,
-        pids=given.pid,
-        all=given.all,
-        cgroups=given.cgroup,
-        command=given.command,
-        after=given.after,
-        racy=given.racy,
-    )
     with sandbox.for_files(bool(given.targets)) as box:
-        return _scan(given, interrupts, Targets(names, box))
+        return _scan(given, interrupts, Targets(reading.names_of(given, given.targets), box))
 
 
 def _scan(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Targets) -> int:
@@ -131,7 +108,7 @@ def _scan(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Target
             output.Progress(),
             errors=errors,
             interrupts=Interrupts(interrupts.hold),
-            reading=privileges.Reduced(_freezer(given, sources, targets), given),
+            reading=privileges.Reduced(reading.freezer(given, sources, targets.cgroups), given),
             keep=keep,
         )
         draw(result)
@@ -168,23 +145,6 @@ def _fingerprint_file(path: str | None, targets: Sequence[str]) -> Iterator["Kee
         if any(os.path.samefile(path, target) for target in there):
             raise UsageError(f"{path}: is a target already; name another file", "fingerprints")
         yield keep
-
-
-def _freezer(given: argparse.Namespace, sources: "Sequence[Source]", targets: Targets) -> "Guard":
-    """What holds processes still while they are read; without --freeze, what lets go on those left by earlier runs."""
-    if not given.freeze:
-        if given.freeze_timeout is not None:
-            raise UsageError("--freeze-timeout: nothing is frozen without --freeze")
-        from pksm.sources.live.frozen import Repaired
-
-        return Repaired()
-    from pksm.sources.live.freeze import Freezer
-
-    timeout = FREEZE_S if given.freeze_timeout is None else given.freeze_timeout
-    freezer = Freezer(sources, targets.cgroups, timeout)
-    if not freezer.has_processes:
-        raise UsageError("--freeze: there is no live process to freeze")
-    return freezer
 
 
 def for_table(settings: "Settings", n_sources: int = 1) -> "Settings":

@@ -190,13 +190,18 @@ def birth_flags(vmas: Vmas, vma: int) -> int:
 def zap(machine: Machine, mm: Mm, first: int, end: int) -> None:
     """Empty the ptes of virtual pages first .. end - 1; their leaves stay. Mirrors zap_page_range."""
     for _, slots in machine.tables.existing(mm.root, first, end):
-        ptes = machine.tables.ptes[slots]
-        machine.tables.point(slots, np.uint64(0))
-        machine.lose_zero(int(np.count_nonzero(is_pksm_zero(ptes))))
-        swapped = (ptes & SWAPPED) != 0
-        if swapped.any():
-            machine.swap.put(machine.frames, value_of(ptes[swapped]))
-        drop_ptes(machine, value_of(ptes[maps_frame(ptes)]))
+        zap_slots(machine, slots)
+
+
+def zap_slots(machine: Machine, slots: I64Array) -> None:
+    """Empty ptes. Mirrors zap_pte_range."""
+    ptes = machine.tables.ptes[slots]
+    machine.tables.point(slots, np.uint64(0))
+    machine.lose_zero(int(np.count_nonzero(is_pksm_zero(ptes))))
+    swapped = (ptes & SWAPPED) != 0
+    if swapped.any():
+        machine.swap.put(machine.frames, value_of(ptes[swapped]))
+    drop_ptes(machine, value_of(ptes[maps_frame(ptes)]))
 
 
 def drop_ptes(machine: Machine, frames: Pages, by_copy: bool = False) -> None:

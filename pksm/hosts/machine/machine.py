@@ -241,6 +241,20 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
             raise UsageError(f"advice {advice!r}: must be DONTNEED, MERGEABLE or UNMERGEABLE")
 
     @exclusive
+    def zap_at(self, mm: Mm, addresses: IdsLike) -> None:
+        """Empty pages that lie anywhere, in one call, as the advice DONTNEED does.
+
+        Args:
+            mm: whose.
+            addresses: in bytes, int64 (n,), all mapped.
+        """
+        pages = np.unique(border.pages_at(self, mm, addresses))
+        if len(pages):
+            self.vmas.spans(mm, pages, self.page_size)
+            slots = self.tables.slots(mm.root, pages)
+            fault.zap_slots(self, slots[self.tables.ptes[slots] != 0])
+
+    @exclusive
     def mlock(self, mm: Mm, address: int, n: int) -> None:
         """Fault n pages in and keep them in memory."""
         mapping.mlock(self, mm, *self._range(mm, address, n))

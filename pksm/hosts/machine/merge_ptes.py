@@ -58,7 +58,7 @@ def next_mapped(machine: Machine, mm_id: int, first: int, n: int) -> tuple[I64Ar
         start, end = machine.vmas.span(vma)
         if end <= first or not machine.vmas.has(vma, MERGEABLE):
             continue
-        for some, theirs in _mapped(machine, mm, max(first, start), end):
+        for some, theirs in _mapped(machine, mm, max(first, start), end, missing):
             if not missing:
                 return np.concatenate(pages), np.concatenate(frames), False
             pages.append(some[:missing])
@@ -70,16 +70,23 @@ def next_mapped(machine: Machine, mm_id: int, first: int, n: int) -> tuple[I64Ar
     return np.concatenate(pages), np.concatenate(frames), True
 
 
-def _mapped(machine: Machine, mm: Mm, first: int, end: int) -> Iterator[tuple[I64Array, U32Array]]:
-    """Yield (virtual pages, frames) of the pages mapped in a range, a few leaves at a time."""
-    numbers, leaves = machine.tables.leaves(mm.root, first, end)
-    for start in range(0, len(leaves), _LEAVES_AT_ONCE):
-        part = slice(start, start + _LEAVES_AT_ONCE)
-        pages = (numbers[part, np.newaxis] * LEAF + np.arange(LEAF)).reshape(-1)
-        ptes = machine.tables.ptes.reshape(-1, LEAF)[leaves[part]].reshape(-1)
-        chosen = np.flatnonzero(maps_frame(ptes) & (pages >= first) & (pages < end))
-        if len(chosen):
-            yield pages[chosen], value_of(ptes[chosen])
+def _mapped(machine: Machine, mm: Mm, first: int, end: int, wanted: int) -> Iterator[tuple[I64Array, U32Array]]:
+    """Yield (virtual pages, frames) of the pages mapped in a range, a few leaves at a time.
+
+    wanted: about as many will be taken; what lies far behind them is not looked up.
+    """
+    n_leaves = wanted // LEAF + 2
+    while first < end:
+        stop = min(end, (first // LEAF + n_leaves) * LEAF)
+        numbers, leaves = machine.tables.leaves(mm.root, first, stop)
+        for start in range(0, len(leaves), _LEAVES_AT_ONCE):
+            part = slice(start, start + _LEAVES_AT_ONCE)
+            pages = (numbers[part, np.newaxis] * LEAF + np.arange(LEAF)).reshape(-1)
+            ptes = machine.tables.ptes.reshape(-1, LEAF)[leaves[part]].reshape(-1)
+            chosen = np.flatnonzero(maps_frame(ptes) & (pages >= first) & (pages < stop))
+            if len(chosen):
+                yield pages[chosen], value_of(ptes[chosen])
+        first, n_leaves = stop, n_leaves * 2
 
 
 def frames_at(machine: Machine, mms: IdsLike, pages: I64Array) -> U32Array:

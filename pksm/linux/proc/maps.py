@@ -145,7 +145,7 @@ def _space(areas: list[Area], pid: int) -> AddressSpace:
         rows.append((area.start, area.end, device, False, True, False, REASONS.index(reason)))
     return AddressSpace(
         mappings=[
-            Mapping(name, area.start, area.end)
+            Mapping(name, area.start, area.end, opted_in=False)  # or smaps would have been asked
             for name, area in zip(names_of(areas, memory_end_in(pid)), areas, strict=True)
         ],
         vmas=np.array(rows, VMA),

@@ -45,11 +45,15 @@ _LINE = re.compile(rb"\n(?:([0-9a-f][^\n]*)|(Rss|Anonymous|KSM|Swap|VmFlags):([^
 
 @dataclass(frozen=True)
 class Mapping:
-    """A named part of a source's address space, from `start` up to `end` (bytes)."""
+    """A named part of a source's address space, from `start` up to `end` (bytes).
+
+    opted_in: a process lets the kernel's KSM merge it; None where nothing is known of that, as in images.
+    """
 
     name: str
     start: int
     end: int
+    opted_in: bool | None = None
 
 
 @dataclass
@@ -133,7 +137,10 @@ def space_of(entries: Sequence[Entry], memory_end: MemoryEnd, ksmd_runs: bool) -
     names = names_of(areas, memory_end)
     ksm_bytes = [entry.ksm for entry in entries if entry.ksm is not None]
     return AddressSpace(
-        mappings=[Mapping(name, area.start, area.end) for name, area in zip(names, areas, strict=True)],
+        mappings=[
+            Mapping(name, entry.area.start, entry.area.end, MERGEABLE_FLAG in entry.flags)
+            for name, entry in zip(names, entries, strict=True)
+        ],
         vmas=np.array(rows, VMA),
         anonymous_bytes=anonymous_bytes,
         userfault_bytes=userfault_bytes,
