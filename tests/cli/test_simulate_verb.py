@@ -379,8 +379,9 @@ def test_memory_images_are_simulated_together(tmp_path, capfd):
 def test_a_live_process_is_simulated(capfd):
     found = document(capfd, "--policy", "ksmd", "--after", "0.3", "--", "sleep", "100")
     assert found["workload"].startswith("sleep 100 (pid") and found["runs"][0]["final"]["counters"]["frames_used"] > 0
-    kept = document(capfd, "--policy", "ksmd", "--opted-in", "--after", "0.3", "--", "sleep", "100")
-    assert kept["runs"][0]["final"]["counters"]["pages_scanned"] == 0, "sleep opts in to nothing"
+    done = run(capfd, "simulate", "--json", "--policy", "ksmd", "--opted-in", "--after", "0.3", "--", "sleep", "100")
+    assert json.loads(done.out)["runs"][0]["final"]["counters"]["pages_scanned"] == 0, "sleep opts in to nothing"
+    assert "visited nothing" in done.err
 
 
 @pytest.mark.parametrize("extra", [["--pid", "1"], ["b"], ["--opted-in"], ["--page-size", "4K"]])
