@@ -122,8 +122,8 @@ class PageHost(Protocol):
     def attach(self, policy: Policy) -> None:
         """Report births and deaths to this policy from now on, and to no other.
 
-        Called once, when an engine is made. Pages that are alive already are not reported: a host that has some calls
-        policy.on_new with them afterwards.
+        Called when an engine is made. A host that has pages already calls policy.on_new with them, in here or later:
+        the engine merges only pages that it has heard of.
         """
 
     # The three below return which of the pages the host refused and left as they were; None if none. A host that

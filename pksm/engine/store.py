@@ -17,12 +17,13 @@ from pksm.engine import memory, native
 from pksm.engine.native.pages import StoreView
 from pksm.engine.state import State, column, number
 from pksm.errors import PageError, PksmError, ShortageError, UsageError
+from pksm.saving import Saveable
 
 SECTION_PAGES = 64
 MIN_PAGE_SIZE, MAX_PAGE_SIZE = 8, 2 << 20
 
 
-class Store:
+class Store(Saveable):
     """Regions of memory as numbered pages.
 
     Args:

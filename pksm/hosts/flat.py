@@ -8,24 +8,26 @@ from collections.abc import Collection
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Contents, IdsLike, Pages, U8Array, U32Array
+from pksm.arrays import BoolArray, IdsLike, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.engine.memory import grown, zeros
 from pksm.engine.native import ids_array
 from pksm.engine.state import State, below, column
-from pksm.engine.store import Store, pages_given
+from pksm.engine.store import Store
 from pksm.errors import PageError, UsageError
 from pksm.hosts.attached import NoPolicy, require_alone
 from pksm.hosts.flat_mappings import FlatMappings
+from pksm.hosts.flat_memory import FlatMemory
 from pksm.hosts.watch import Watch
 from pksm.hosts.writers import Writers
 from pksm.protocols import NO_FRAME, ZERO_FRAME, Policy, Saved
+from pksm.saving import Saveable
 
 MAX_ANON_VMAS = 1 << 24  # there is a count for each up to the highest
 
 
-class FlatHost(FlatMappings, Exclusive):
+class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
     """A PageHost and MappingHost over a store; each page mapped once.
 
     Args:
@@ -88,9 +90,16 @@ class FlatHost(FlatMappings, Exclusive):
 
     @exclusive
     def attach(self, policy: Policy) -> None:
-        """Tell this policy of births and deaths from now on. UsageError if another merges its pages already."""
+        """Report births and deaths to this policy from now on.
+
+        One that merges hears at once of the pages that are alive, but for those that are merged.
+        UsageError if another policy merges its pages already.
+        """
         require_alone(self._policy, policy)
         self._policy = policy
+        alone = np.flatnonzero(self._mapcount == 1).astype(np.uint32)
+        if getattr(policy, "merges", False) and len(alone):
+            policy.on_new(alone)
 
     @exclusive
     def detach(self) -> None:
@@ -245,99 +254,6 @@ class FlatHost(FlatMappings, Exclusive):
         self.add(pages, anon_vma=self._anon_vma[pages])
         if self.watch:
             self.watch.unmerged(pages)
-
-    # ---- for those who own the pages ----
-
-    @exclusive
-    def new(self, n: int) -> Pages:
-        """Make n zeroed pages live, in memory that the host allocates and uses again.
-
-        Returns:
-            Their numbers: uint32 (n,).
-
-        Raises:
-            UsageError: n is not a whole number from 0, or the host is static.
-            ShortageError: there is not so much memory.
-        """
-        if not isinstance(n, (int, np.integer)) or n < 0:
-            raise UsageError(f"{n} new pages: give a whole number from 0")
-        pages = self._writing().take_spare(int(n))
-        self.store.write(pages, None)
-        self.add(pages)
-        return pages
-
-    def read(self, pages: IdsLike) -> U8Array:
-        """Return what live pages hold, merged or not: a copy, uint8 (n, page_size). PageError if one is not alive."""
-        pages = self._known(pages)
-        frames = self.frame_of[pages]
-        if (frames == NO_FRAME).any():
-            raise PageError("a page that is not alive")
-        zero = frames == ZERO_FRAME
-        contents = self.store.bytes_of(np.where(zero, pages, frames))
-        contents[zero] = 0
-        return contents
-
-    @exclusive
-    def write(self, pages: IdsLike, contents: Contents) -> None:
-        """Write whole pages. A merged one leaves the others alone: it gets a frame of its own, and is born anew.
-
-        A page whose own frame serves others gets one in memory that the host allocates: read what pages hold by read.
-
-        Args:
-            pages: uint32 (n,), alive, none twice.
-            contents: bytes, or a uint8 array (n, page_size); content ids, a page each, where pages are 8 bytes.
-
-        Raises:
-            PageError: a page is not alive, or comes twice.
-            UsageError: the host is static, the memory is read-only, or the contents are not so many pages.
-        """
-        pages = ids_array(pages)
-        data = pages_given(contents, self.store.page_size)
-        if len(data) != len(pages):
-            raise UsageError(f"{len(data)} contents for {len(pages)} pages: give one for each")
-        self._check_live(pages)
-        self._writing()
-        old = self.frame_of[pages]
-        born = self._copy_on_write(pages, data)
-        if self.watch:
-            new = self.frame_of[pages]
-            left = np.isin(new, born)
-            self.watch.copied(old[left], new[left])
-
-    def _writing(self) -> Writers:
-        """Return the writers' columns, and have them from now on."""
-        if self.static:
-            raise UsageError("a static host's pages never change: make it with static=False")
-        if not self._writers:
-            self._grow()
-            self._writers = Writers(self)
-        return self._writers
-
-    def _copy_on_write(self, pages: Pages, contents: U8Array) -> Pages:
-        """Write live pages, each once; return the frames born. Births and deaths are reported when all is done."""
-        writers = self._writing()
-        self.store.check_writable(pages)
-        in_place, spare = writers.frames_to_write(pages)
-        frames = self.frame_of[pages]
-        self.store.write(frames[in_place], contents[in_place])
-        leaving, left = pages[~in_place], frames[~in_place]
-        zero = left == ZERO_FRAME
-        np.subtract.at(self._mapcount, left[~zero], np.uint32(1))
-        dead = np.unique(left[~zero][self._mapcount[left[~zero]] == 0])
-        born = writers.settle_in(leaving, spare)
-        self._zero -= int(zero.sum())
-        self._mapped += int(zero.sum())
-        self._frames += len(born) - len(dead)
-        self.store.write(born, contents[~in_place])
-        if len(left):
-            self.pte_changes += 1
-        if len(dead):
-            self._policy.on_free(dead)
-        if len(born):
-            self._policy.on_new(born)
-        if in_place.any():
-            self._policy.written(frames[in_place])
-        return born
 
     def set_quirks(self, ids: Collection[str]) -> None:
         """Do nothing: none of the faults has an effect on pages that are mapped once each."""

@@ -9,9 +9,10 @@ from pksm.engine.state import State
 from pksm.engine.store import pages_given
 from pksm.errors import UsageError
 from pksm.policies.base import Policy
+from pksm.saving import Saveable
 
 
-class Daemon(Policy, Exclusive):
+class Daemon(Policy, Exclusive, Saveable):
     """A policy whose settings have `run` (0 stop, 1 merge, 2 stop and unmerge) and `sleep_millisecs`.
 
     A class that derives from this sets _tunables, and has _allow, _unmerge and _retuned if there is something to do.

@@ -172,6 +172,11 @@ class StrictHost:
         _rule(not len(unknown), "written named pages that were not alive", unknown)
         self._policy.written(pages)
 
+    def tracks(self, pages: Pages) -> BoolArray:
+        """Return which of these pages were reported."""
+        self._grow(self._store.n_pages)
+        return self._tracked[pages]
+
     def track(self, pages: Pages) -> None:
         """Take these pages as all that were reported so far."""
         self._tracked = np.zeros(self._store.n_pages, bool)
@@ -187,10 +192,13 @@ class StrictHost:
         n = self.store.n_pages
         outside = pages[pages >= n]
         _rule(not len(outside), f"{call}: pages that are not in the store", outside)
-        if n > len(self._tracked):
-            self._tracked = np.concatenate((self._tracked, np.zeros(n - len(self._tracked), bool)))
+        self._grow(n)
         values, times = np.unique(pages, return_counts=True)
         _rule(not (times > 1).any(), f"{call}: pages that come twice at once", values[times > 1])
+
+    def _grow(self, n: int) -> None:
+        if n > len(self._tracked):
+            self._tracked = np.concatenate((self._tracked, np.zeros(n - len(self._tracked), bool)))
 
 
 def _both(a: IntArray, b: IntArray) -> IntArray:

@@ -10,6 +10,7 @@ import numpy as np
 from pksm.engine.state import sound_state
 from pksm.errors import UsageError
 from pksm.policies.nobody import Nobody
+from pksm.saving import Saveable
 from pksm.simulation.clock import Clock, check_ms
 from pksm.simulation.names import Names
 from pksm.simulation.observers import Observer, Reading, Record
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pksm.policies.base import Policy
 
 
-class Simulation(Clock):
+class Simulation(Clock, Saveable):
     """A machine and the policy that merges its pages, in virtual time.
 
     Attributes:

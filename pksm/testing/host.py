@@ -198,7 +198,8 @@ class _Proof:
         daemon = Pksmd(self.bare, strict=True)
         hears = daemon._host
         assert isinstance(hears, StrictHost)
-        hears.on_new(np.array(list(self.books.alive), np.uint32))
+        alive = np.array(list(self.books.alive), np.uint32)
+        hears.on_new(alive[~hears.tracks(alive)])  # what attach has not reported
         told, self.host = self.books.n_born, hears
         for _ in range(rounds):
             ids = rng.integers(0, 5, rng.integers(1, 4))

@@ -23,15 +23,16 @@ class Hosting:
 
     @exclusive
     def attach(self: Any, policy: Policy) -> None:
-        """Tell this policy of births and deaths from now on; in a copy, of the pages that there are besides.
+        """Report births and deaths to this policy from now on.
 
-        UsageError if another merges its pages already.
+        One that merges hears at once of the pages that there are, in order of frame number.
+        UsageError if another policy merges its pages already.
         """
         require_alone(self.policy, policy)
         self.policy = policy
-        if self._is_copy:
-            there = (self.frames.mapcount > 0) & (self.frames.flags & flag.COMPOUND == 0)
-            policy.on_new(np.flatnonzero(there).astype(np.uint32))
+        there = np.flatnonzero((self.frames.mapcount > 0) & (self.frames.flags & flag.COMPOUND == 0))
+        if getattr(policy, "merges", False) and len(there):
+            policy.on_new(there.astype(np.uint32))
 
     @exclusive
     def detach(self: Any) -> None:

@@ -32,6 +32,7 @@ from pksm.hosts.machine.swap import Swap
 from pksm.hosts.machine.waits import Waits
 from pksm.hosts.watch import Watch
 from pksm.protocols import Policy, Saved
+from pksm.saving import Saveable
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.mm import Mm
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 BIRTHS = ("all", "anonymous")
 
 
-class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
+class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive, Saveable):
     """A PageHost and MappingHost: `frames` frames of page_size bytes, and processes that map them.
 
     An mm is what spawn or fork returned; addresses are in bytes, lengths n in pages. What is asked for is done whole,
@@ -55,7 +56,6 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         clock: clock() is the time in ms, of a simulator of your own; None: `now` is set. Copies go by no clock.
     """
 
-    _is_copy = False
     static = False  # unmerged pages change whenever they are written
 
     def __init__(
@@ -119,7 +119,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive):
         raise UsageError("a Machine's copy would share half of it: take snapshot()")
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"policy": None, "watch": None, "store": None, "_is_copy": True}
+        return super().__getstate__() | {"policy": None, "watch": None, "store": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

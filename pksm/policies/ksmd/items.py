@@ -255,6 +255,7 @@ class Mappings(ItemTable):
         used = following[following != 0]
         chains = np.flatnonzero(flags & native.CHAIN).astype(np.uint32)
         assert len(np.unique(used)) == len(used) and not np.isin(chains, used).any(), "a chain has no end"
+        chains = chains[following[chains] != 0]  # all duplicates of one may be gone
         met = native.collect(np.ascontiguousarray(following), following[chains])
         assert np.array_equal(np.sort(met), np.flatnonzero(flags & native.DUP)), "a duplicate is on no chain"
         assert len(met) == len(used), "items follow each other that are on no chain"
