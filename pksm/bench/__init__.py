@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pksm.bench.differences import diff as diff
     from pksm.bench.run import bench as bench
 else:
     from pksm.lazy import hand_on
@@ -11,5 +12,6 @@ else:
         __name__,
         {
             "bench": "pksm.bench.run",
+            "diff": "pksm.bench.differences",
         },
     )

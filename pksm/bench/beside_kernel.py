@@ -1,32 +1,24 @@
-"""pksm bench --against kernel: the kernel's own ksmd and ours, KSM's twin and pksmd, on the same bytes in one run."""
+"""The running kernel's own ksmd as a job, and what stands beside it: our ksmd, and pksmd on the simulated machine."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Sequence
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-import pksm
-from pksm.bench.engine_jobs import pksmd_job, settings
-from pksm.bench.measuring import measure
-from pksm.bench.run import SCHEMA, machine
-from pksm.bench.yardsticks import Ground, Job, WrongAnswer, ksm_job
-from pksm.documents import BenchDocument, BenchRow
-from pksm.errors import UsageError
+from pksm.bench.engine_jobs import settings
+from pksm.bench.yardsticks import Ground, Job, WrongAnswer
 from pksm.hosts.flat import FlatHost
 from pksm.hosts.machine import Machine
-from pksm.linux import checkout, system
 from pksm.linux import ksm as live
 from pksm.linux.ksm import files
 from pksm.linux.proc import tasks
 from pksm.policies.ksmd import tunables as ksm_tunables
 from pksm.policies.ksmd.daemon import Ksmd
 from pksm.policies.pksmd.daemon import Pksmd
-from pksm.simulation.workloads import LOADS
 from pksm.validation.kernel.live_process import LiveProcess
 
 if TYPE_CHECKING:
@@ -34,6 +26,8 @@ if TYPE_CHECKING:
 
 BASE = 0x100000000000
 KERNEL, OURS, PKSM = "kernel's ksmd", "ksmd, machine", "pksmd, machine"
+SCANS = ("first scan", "merging scan")
+MACHINE_BYTES_A_PAGE = 256
 _TWO_SCANS = ksm_tunables.preset("ksm-6.11").with_(pages_to_scan=1 << 30, smart_scan=0, max_page_sharing=0)
 NOT_ALIKE = (
     "The kernel's ksmd also walks page tables, flushes and remaps ptes; ours moves ptes of a simulated machine; pksmd "
@@ -42,23 +36,83 @@ NOT_ALIKE = (
 )
 
 
-def _kernel(ksm: live.Borrowed, ground: Ground) -> tuple[list[tuple[float, float]], int]:
-    """Let the kernel's ksmd scan a process with the load twice. Returns ([(wall, CPU) of each scan], pages merged)."""
-    ksm.reset(smart_scan=0, max_page_sharing=1 << 30)
-    process, thread, seconds = LiveProcess(), files.thread(), []
-    try:
-        process.mmap(BASE, len(ground.bytes))
-        process.write(BASE, ground.bytes)
-        for _ in range(2):
-            wall, cpu = time.perf_counter(), tasks.cpu_seconds(thread)
-            ksm.scan()
-            seconds.append((time.perf_counter() - wall, tasks.cpu_seconds(thread) - cpu))
-        merged = ksm.counters()["pages_sharing"]
-    finally:
-        process.exit()
-        ksm.reset()
-    _check(ground.load, KERNEL, merged)
-    return seconds, merged
+class KernelJobs:
+    """The running kernel's ksmd while it is borrowed: a context manager that gives jobs.
+
+    Attributes:
+        warnings: lines about what an earlier run had left behind.
+        cpu_s: what ksmd has worked so far, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._processes: list[LiveProcess] = []
+
+    def __enter__(self) -> Self:
+        with self._stack as stack:
+            self._ksm = stack.enter_context(live.Borrowed())
+            self._thread = files.thread()
+            stack.callback(self._end)
+            self._began = tasks.cpu_seconds(self._thread)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, value, traceback)
+
+    @property
+    def warnings(self) -> list[str]:
+        return self._ksm.warnings
+
+    @property
+    def cpu_s(self) -> float:
+        return self._clock() - self._began
+
+    def _clock(self) -> float:
+        return tasks.cpu_seconds(self._thread)
+
+    def _end(self) -> None:
+        """End the process that holds the load, and leave ksmd without anything merged."""
+        while self._processes:
+            self._processes.pop().exit()
+        self._ksm.reset()
+
+    def job(self, ground: Ground) -> Job:
+        """Return the job of the kernel's ksmd: two scans of a process that holds the load. Its CPU time is ksmd's."""
+
+        def prepare() -> None:
+            self._ksm.reset(smart_scan=0, max_page_sharing=1 << 30)
+            self._processes.append(LiveProcess())
+            self._processes[0].mmap(BASE, len(ground.bytes))
+            self._processes[0].write(BASE, ground.bytes)
+
+        def work(_: None) -> dict[str, tuple[float, float]]:
+            seconds = {}
+            for scan in SCANS:
+                wall, cpu = time.perf_counter(), self._clock()
+                self._ksm.scan()
+                seconds[scan] = (time.perf_counter() - wall, self._clock() - cpu)
+            return seconds
+
+        def check(_: dict[str, tuple[float, float]]) -> int:
+            merged = self._ksm.counters()["pages_sharing"]
+            self._end()
+            _check(ground.load, KERNEL, merged)
+            return merged
+
+        return Job(
+            engine=KERNEL,
+            load=ground.load.name,
+            pages=len(ground.bytes),
+            prepare=prepare,
+            work=work,
+            check=check,
+            order="content",
+            steps=lambda seconds: seconds,
+            clock=self._clock,
+        )
 
 
 def _check(load: Load, engine: str, merged: int) -> None:
@@ -144,73 +198,11 @@ def pksmd_on_machine_job(ground: Ground, batch: int) -> Job:
     return _machine_job(ground, PKSM, lambda simulated: Pksmd(simulated, settings(batch=batch)), rest, merged)
 
 
-def run(
-    loads: Sequence[str] = tuple(LOADS),
-    n_pages: int = 65536,
-    batch: int = 65536,
-    repeats: int = 3,
-    seed: int = 0,
-    progress: Callable[[str, str], object] = lambda load, engine: None,
-) -> BenchDocument:
-    """Measure on every load and return the document pksm.bench/1, with `against`: what is not like for like.
-
-    UnsupportedError where the kernel's ksmd can't be borrowed.
-    """
-    unknown = [load for load in loads if load not in LOADS]
-    if unknown or not loads or repeats < 1:
-        raise UsageError(f"loads {', '.join(loads)}, {repeats} repeats: choose from {', '.join(LOADS)}, and 1 or more")
-    where = machine()
-    rows: list[BenchRow] = []
-    with live.Borrowed() as ksm, system.pinned():
-        ground = Ground(n_pages)
-        for load in loads:
-            progress(load, "filling memory")
-            ground.fill(load, seed)
-            rounds = []
-            for _ in range(repeats):
-                progress(load, KERNEL)
-                rounds.append(_kernel(ksm, ground))
-            rows += _kernel_rows(ground, rounds)
-            jobs = [ksm_job(ground), ksmd_flat_job(ground), ksmd_job(ground), pksmd_job(ground, settings(batch=batch))]
-            jobs.append(pksmd_on_machine_job(ground, batch))
-            measured = measure(jobs, repeats, lambda job: progress(job.load, job.engine))
-            rows += [row for row in measured if ": " not in row["engine"]]
-    return {
-        "schema": SCHEMA,
-        "against": NOT_ALIKE,
-        "warnings": ksm.warnings,
-        "pksm": pksm.__version__,
-        "commit": checkout.commit(),
-        "machine": where,
-        "loads": {load: LOADS[load] for load in loads},
-        "page_size": ground.store.page_size,
-        "repeats": repeats,
-        "seed": seed,
-        "rows": rows,
-    }
+def jobs_beside(ground: Ground, kernel: KernelJobs, batch: int) -> list[Job]:
+    """Return the jobs of the kernel's ksmd, of ours on pages and on the machine, and of pksmd on the machine."""
+    return [kernel.job(ground), ksmd_flat_job(ground), ksmd_job(ground), pksmd_on_machine_job(ground, batch)]
 
 
-def _kernel_rows(ground: Ground, rounds: Sequence[tuple[list[tuple[float, float]], int]]) -> list[BenchRow]:
-    """Rows of the kernel's first and merging scan, and of both: medians."""
-    samples = np.array([seconds for seconds, _ in rounds])  # round, scan, (wall, CPU)
-    scans = {"first scan": samples[:, 0], "merging scan": samples[:, 1], None: samples.sum(axis=1)}
-    merges, pages = rounds[0][1], len(ground.bytes)
-    rows: list[BenchRow] = []
-    for scan, seconds in scans.items():
-        wall_s, cpu_s = median(seconds[:, 0].tolist()), median(seconds[:, 1].tolist())
-        rows.append(
-            {
-                "load": ground.load.name,
-                "pages": pages,
-                "engine": f"{KERNEL}: {scan}" if scan else KERNEL,
-                "order": "content",
-                "batch": None,
-                "threads": 1,
-                "wall_s": wall_s,
-                "cpu_s": cpu_s,
-                "pages_per_cpu_s": pages / cpu_s,
-                "merges_per_cpu_s": None if scan == "first scan" else merges / cpu_s,
-                "ns_per_page": 1e9 * cpu_s / pages,
-            }
-        )
-    return rows
+def needed_bytes(n_pages: int, page_size: int) -> int:
+    """Return the bytes that these jobs take besides a Ground: a process with the load, or a simulated machine."""
+    return n_pages * (2 * page_size + MACHINE_BYTES_A_PAGE)

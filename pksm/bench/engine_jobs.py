@@ -12,15 +12,19 @@ from pksm.bench.yardsticks import Job, WrongAnswer, check_counts, check_same
 from pksm.engine import native
 from pksm.engine.checksums import strategies
 from pksm.engine.settle import Rules, Verdict
+from pksm.errors import UsageError
 from pksm.hosts.flat import FlatHost
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import WINDOW, Pksmd
 from pksm.policies.pksmd.items import Items
+from pksm.policies.registry import choose_one
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 
 if TYPE_CHECKING:
     from pksm.bench.yardsticks import Ground
+    from pksm.policies.base import Policy
     from pksm.policies.pksmd.tunables import Tunables
+    from pksm.policies.registry import Choice
     from pksm.simulation.workloads.loads import Load
 
 
@@ -74,6 +78,7 @@ def settle_job(ground: Ground, tunables_: Tunables) -> Job:
         check=check,
         order=tunables_.order,
         batch=tunables_.pages_to_scan,
+        checksum=tunables_.checksum,
     )
 
 
@@ -115,6 +120,68 @@ def pksmd_job(ground: Ground, tunables_: Tunables, threads: int = 1) -> Job:
         batch=tunables_.pages_to_scan,
         threads=threads,
         steps=_steps,
+        checksum=tunables_.checksum,
+    )
+
+
+def policy_choice(name: str, batch: int = BATCH) -> Choice:
+    """Return a policy as it is measured: its preset, with so many pages per wake-up where it has that setting.
+
+    UsageError for an unknown policy or preset, or one that never merges.
+    """
+    chosen = choose_one(name)
+    changes = {"pages_to_scan": batch, "period_seconds": PERIOD_SECONDS}
+    known = {setting: value for setting, value in changes.items() if setting in chosen.spec.settings.entries()}
+    if not known:
+        raise UsageError(f"{name}: has no pages_to_scan, so there is nothing to measure", "policies")
+    return choose_one(name, known)
+
+
+def policy_job(ground: Ground, choice: Choice) -> Job:
+    """Return the job of any policy on pages that are mapped once each, from their birth until it is at rest.
+
+    It may merge less than there is, as its preset has it; what it merges must be equal.
+    """
+    batch = choice.settings.as_dict()["pages_to_scan"]
+    most_wakes = 1000 + 20 * -(-len(ground.pages) // batch)
+
+    def prepare() -> tuple[FlatHost, Policy]:
+        gc.collect()
+        host = FlatHost(ground.store, static=True)
+        return host, choice.make(host)
+
+    def work(prepared: tuple[FlatHost, Policy]) -> tuple[FlatHost, Policy]:
+        host, policy = prepared
+        host.add(ground.pages)
+        wakes = 0
+        while not policy.at_rest and wakes < most_wakes:
+            policy.wake()
+            wakes += 1
+        return prepared
+
+    def check(worked: tuple[FlatHost, Policy]) -> int:
+        host, policy = worked
+        if not policy.at_rest:
+            raise WrongAnswer(f"load {ground.load.name}, {choice.name}: not at rest after {most_wakes} wake-ups")
+        frames = host.frame_of[ground.pages]
+        zero, alive = frames == ZERO_FRAME, frames != NO_FRAME
+        check_counts(ground.load, pages=int(np.count_nonzero(alive)))
+        if ground.load.contents[zero].any():
+            raise WrongAnswer(f"load {ground.load.name}, {choice.name}: pages that are not zero became the zero page")
+        check_same(ground.load, frames[~zero], ground.pages[~zero], ground.first)
+        return int(host.frames_saved)
+
+    settings_ = choice.settings.as_dict()
+    return Job(
+        engine=choice.name,
+        load=ground.load.name,
+        pages=len(ground.pages),
+        prepare=prepare,
+        work=work,
+        check=check,
+        order=settings_.get("order"),
+        batch=batch,
+        checksum=settings_.get("checksum"),
     )
 
 

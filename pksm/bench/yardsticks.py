@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 COPY_BYTES = 1 << 28  # as much is copied and compared, at most: far more than a cache holds
 CALLS = 100_000
+BYTES_ABOUT_A_PAGE = 160  # what making a load takes meanwhile, or an engine and the check of its answer
+MOST_PAGES = (1 << 32) - (1 << 24)  # they have numbers of 32 bits, and so have their copies
 
 
 class WrongAnswer(PksmError):
@@ -49,10 +51,9 @@ class Ground:
     load: Load = None  # type: ignore[assignment]  # whoever measures has filled it
 
     def __init__(self, n_pages: int, page_size: int = 4096, huge: bool = True) -> None:
-        if n_pages < 1:
-            raise UsageError(f"{n_pages} pages: there must be one at least to measure with")
-        n_copied = min(n_pages, max(1, COPY_BYTES // page_size))
-        memory_limits.require((n_pages + n_copied) * page_size, "measure fewer pages")
+        check_pages(n_pages)
+        n_copied = _n_copied(n_pages, page_size)
+        memory_limits.require(needed_bytes(n_pages, page_size), "measure fewer pages")
         self.store = Store(page_size)
         allocate = self.store.allocate if huge else partial(_allocate_small, self.store)
         self.first, self.bytes = allocate(n_pages)
@@ -62,8 +63,27 @@ class Ground:
 
     def fill(self, name: str, seed: int = 0) -> None:
         """Write the load of this name over what was there."""
-        self.load = make(name, self.bytes, seed)
+        self.fill_by(lambda out: make(name, out, seed))
+
+    def fill_by(self, write: Callable[[U8Array], Load]) -> None:
+        """Let write(uint8 (n_pages, page_size)) write a load over what was there."""
+        self.load = write(self.bytes)
         np.copyto(self.copy, self.bytes[: len(self.copy)])
+
+
+def check_pages(n_pages: int) -> None:
+    """Raise UsageError unless a load can have so many pages."""
+    if not 1 <= n_pages <= MOST_PAGES:
+        raise UsageError(f"{n_pages:,} pages: a load has from 1 to {MOST_PAGES:,}", "n_pages")
+
+
+def needed_bytes(n_pages: int, page_size: int) -> int:
+    """Return the bytes that a Ground takes, with what the jobs keep about its pages."""
+    return (n_pages + _n_copied(n_pages, page_size)) * page_size + n_pages * BYTES_ABOUT_A_PAGE
+
+
+def _n_copied(n_pages: int, page_size: int) -> int:
+    return min(n_pages, max(1, COPY_BYTES // page_size))
 
 
 def _allocate_small(store: Store, n_pages: int) -> tuple[int, U8Array]:
@@ -85,7 +105,7 @@ class Job:
 
     prepare() makes what one run needs; work(that) is the run, and nothing else is timed; check(what work returned)
     raises WrongAnswer, or returns the number of pages merged away (None where nothing is merged); steps(what work
-    returned) returns the seconds of its parts, {name: (wall, CPU)}.
+    returned) returns the seconds of its parts, {name: (wall, CPU)}; clock() is that of CPU time, where it is not ours.
     """
 
     engine: str
@@ -98,6 +118,9 @@ class Job:
     batch: int | None = None  # pages per wake-up
     threads: int = 1
     steps: Callable[[Any], dict[str, tuple[float, float]]] = lambda answer: {}
+    checksum: str | None = None
+    clock: Callable[[], float] | None = None
+    is_of_pages: bool = True  # else its time is not to be held against reading them
 
 
 def limits(ground: Ground) -> list[Job]:
@@ -110,7 +133,8 @@ def limits(ground: Ground) -> list[Job]:
             if not is_right(answer):
                 raise WrongAnswer(f"{engine} of load {ground.load.name}: a wrong result")
 
-        return Job(engine, ground.load.name, pages, lambda: None, lambda _: work(), check)
+        of_pages = engine != "call"
+        return Job(engine, ground.load.name, pages, lambda: None, lambda _: work(), check, is_of_pages=of_pages)
 
     return [
         job(
@@ -163,6 +187,7 @@ def checksum_job(ground: Ground, name: str = strategies.DEFAULT, threads: int = 
         work=work,
         check=lambda sums: check_sums(ground.load, sums, strategies.is_exact(name)),
         threads=threads,
+        checksum=name,
     )
 
 
@@ -182,7 +207,13 @@ def table_job(ground: Ground, name: str = strategies.DEFAULT) -> Job:
         return kept
 
     return Job(
-        "hash table", ground.load.name, n_pages, prepare, work, lambda kept: check_kept(ground.load, kept, ground.first)
+        engine="hash table",
+        load=ground.load.name,
+        pages=n_pages,
+        prepare=prepare,
+        work=work,
+        check=lambda kept: check_kept(ground.load, kept, ground.first),
+        checksum=name,
     )
 
 

@@ -26,6 +26,7 @@ OPTIONS = {
     "n_pages": "pages",
     "names": "workload",
     "orders": "order",
+    "policies": "policy",
     "preset": "policy",
     "sample_ms": "sample",
     "timeout_seconds": "freeze_timeout",
@@ -61,6 +62,11 @@ def size(text: str) -> int:
 def count(text: str) -> int:
     """Read a number of things: "65536" or "64K"; a K is 1024."""
     return _with_unit(text, _COUNT, "whole number from 0, such as 65536 or 64K")
+
+
+def counts(text: str) -> list[int]:
+    """Read numbers of things with commas between: "64K,1M"."""
+    return [count(part) for part in text.split(",")]
 
 
 def _with_unit(text: str, form: re.Pattern[str], what: str) -> int:
@@ -149,7 +155,7 @@ def policies_group(parser: argparse.ArgumentParser, title: str) -> Any:
 # ---- what they mean ----
 
 
-LISTS = (names, pids)  # types of options that take several values, with commas between
+LISTS = (names, pids, counts)  # types of options that take several values, with commas between
 
 
 def placeholder(action: argparse.Action) -> str:

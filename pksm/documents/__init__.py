@@ -8,8 +8,12 @@ not say otherwise.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pksm.documents.bench import BenchDiffDocument as BenchDiffDocument
+    from pksm.documents.bench import BenchDiffRow as BenchDiffRow
+    from pksm.documents.bench import BenchDiffSide as BenchDiffSide
     from pksm.documents.bench import BenchDocument as BenchDocument
     from pksm.documents.bench import BenchRow as BenchRow
+    from pksm.documents.bench import Interference as Interference
     from pksm.documents.checksum import ChecksumListDocument as ChecksumListDocument
     from pksm.documents.checksum import ChecksumSumDocument as ChecksumSumDocument
     from pksm.documents.checksum import Missed as Missed
@@ -58,6 +62,9 @@ else:
     __getattr__, __dir__, __all__ = hand_on(
         __name__,
         {
+            "BenchDiffDocument": "pksm.documents.bench",
+            "BenchDiffRow": "pksm.documents.bench",
+            "BenchDiffSide": "pksm.documents.bench",
             "BenchDocument": "pksm.documents.bench",
             "BenchRow": "pksm.documents.bench",
             "ChecksumListDocument": "pksm.documents.checksum",
@@ -68,6 +75,7 @@ else:
             "Final": "pksm.documents.simulate",
             "FirstBytes": "pksm.documents.scan",
             "Group": "pksm.documents.scan",
+            "Interference": "pksm.documents.bench",
             "MachineAbilities": "pksm.documents.features",
             "MachineFacts": "pksm.documents.common",
             "MappingRow": "pksm.documents.scan",

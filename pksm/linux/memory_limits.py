@@ -34,7 +34,7 @@ def require(size: int, about: str = "scan less at a time") -> None:
     """
     available = available_bytes(size)
     if available is not None and size > available:
-        raise ShortageError(f"{size >> 20} MiB of memory are needed and {available >> 20} MiB available: {about}")
+        raise ShortageError(f"{size >> 20:,} MiB of memory are needed and {available >> 20:,} MiB available: {about}")
 
 
 def available_bytes(enough: int | None = None) -> int | None:

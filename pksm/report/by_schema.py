@@ -11,6 +11,7 @@ MODULES = {
     "pksm.scan/1": "scan",
     "pksm.simulate/1": "simulate",
     "pksm.bench/1": "bench",
+    "pksm.bench.diff/1": "bench_diff",
     "pksm.checksum/1": "checksum",
     "pksm.checksum.list/1": "checksum_list",
     "pksm.checksum.sum/1": "checksum_sum",

@@ -32,7 +32,15 @@ FIELDS = {
     "pages_per_cpu_s",
     "merges_per_cpu_s",
     "ns_per_page",
+    "checksum",
+    "merges",
+    "ns_low",
+    "ns_high",
+    "times_read",
+    "times_read_low",
+    "times_read_high",
 }
+SAMPLES = {"cpu_samples_s", "wall_samples_s"}
 MACHINE = {"cpu", "cpu_level", "cores", "busy_cores", "kernel", "python", "numpy", "thp", "huge_kib"}
 RIVALS = (yardsticks.table_job, yardsticks.ksm_job)
 MERGING = (*RIVALS, lambda ground: engine_jobs.settle_job(ground, engine_jobs.settings()),
@@ -75,7 +83,7 @@ def test_document():
         told = [("filling memory" if engine is None else engine) for name, engine in seen if name == load]
         assert told == ["filling memory", *[engine for name, engine in rounds if name == load] * 2]
     for row in document["rows"]:
-        assert set(row) == FIELDS
+        assert set(row) == FIELDS | SAMPLES
         assert row["pages"] == (yardsticks.CALLS if row["engine"] == "call" else 300)
         assert row["threads"] == 1
         assert row["batch"] == (100 if row["engine"].startswith(("pksmd", "settle")) else None)
@@ -326,14 +334,21 @@ def test_row_holds_medians_of_the_work_alone(monkeypatch):
     "arguments, said",
     [
         ({"loads": ("a", "z")}, "unknown load 'z'"),
-        ({"loads": ()}, "nothing to measure"),
-        ({"orders": ()}, "nothing to measure"),
-        ({"repeats": 0}, "nothing to measure"),
-        ({"threads": 0}, "nothing to measure"),
+        ({"loads": ()}, "loads: there is nothing to measure"),
+        ({"orders": ()}, "orders: there is nothing to measure"),
+        ({"repeats": 0}, "repeats: 0 runs"),
+        ({"threads": 0}, "threads: 0 threads"),
+        ({"beside": ("read",)}, "beside: unknown 'read'"),
+        ({"policies": ("nobody",)}, "nothing to measure"),
+        ({"policies": ("ksm",)}, "unknown policy 'ksm'"),
+        ({"policies": ("ksmd:new",)}, "'new'"),
+        ({"kernel": True}, "page_size: 64 bytes"),
+        ({"n_pages": ()}, "n_pages: there is nothing to measure"),
+        ({"n_pages": 1 << 40}, "n_pages: 1,099,511,627,776 pages"),
         ({"orders": ("age",)}, "order=age"),
         ({"checksum": "md5"}, "unknown checksum 'md5'"),
-        ({"batch": 0}, "pages_to_scan=0"),
-        ({"n_pages": 0}, "0 pages"),
+        ({"batch": 0}, "batch: 0 pages per wake-up"),
+        ({"n_pages": 0}, "n_pages: 0 pages"),
         ({"page_size": 100}, "page size 100"),
         ({"seed": -1}, "seed -1"),
     ],
@@ -341,7 +356,7 @@ def test_row_holds_medians_of_the_work_alone(monkeypatch):
 def test_bad_input_is_one_clear_line(arguments, said):
     allowed = os.sched_getaffinity(0)
     with pytest.raises(UsageError) as error:
-        bench(**{"n_pages": 100, **arguments})
+        bench(**{"n_pages": 100, "repeats": 1} | ({"page_size": 64} if "kernel" in arguments else {}) | arguments)
     assert said in str(error.value) and "\n" not in str(error.value)
     assert os.sched_getaffinity(0) == allowed
 
@@ -365,7 +380,8 @@ def test_table_shows_ratios_to_the_read_of_the_same_load(document):
             if row["engine"] == "pksmd":
                 name = ["pksmd", "(2", "threads)", row["order"]]
                 [cells] = [line.split() for line in lines if line.split()[:4] == name]
-                assert cells[4:7] == [f"{row['ns_per_page']:.1f}", ratio, ahead]
+                only = f"{row['ns_per_page']:.0f}"
+                assert cells[4:8] == [f"{row['ns_per_page']:.1f}", f"{only}-{only}", ratio, ahead]
     assert "period_seconds 100000000" in text and document["machine"]["kernel"] in text
 
 

@@ -13,8 +13,8 @@ SMALL = ["bench", "--pages", "200", "--repeats", "1"]
 def test_table(capsys):
     assert main([*SMALL, "--load", "a,f", "--order", "content", "--order", "checksum"]) == 0
     out, err = capsys.readouterr()
-    assert err == ""
-    for words in ("Load a, 200 pages of 4.0 KiB", "Load f, 200 pages", "x read", "ksm twin", "hash table"):
+    assert not err or (err.startswith("pksm: the machine was busy: ") and err.count("\n") == 1)
+    for words in ("Load a, 200 pages of 4 KiB", "Load f, 200 pages", "x read", "ksm twin", "hash table"):
         assert words in out
     starts = [line.split()[:2] for line in out.splitlines() if line.startswith("pksmd ")]
     assert starts == [["pksmd", "content"], ["pksmd", "checksum"]] * 2
@@ -57,10 +57,18 @@ def test_more_threads_than_pages(capsys):
         (["--load", "a,q"], "unknown load 'q'"),
         (["--order", "age"], "order=age"),
         (["--checksum", "md5"], "unknown checksum 'md5'"),
-        (["--pages", "0"], "0 pages"),
-        (["--batch", "0"], "pages_to_scan=0"),
-        (["--threads", "0"], "one thread at least"),
-        (["--repeats", "none"], "invalid int value"),
+        (["--pages", "0"], "--pages: 0 pages"),
+        (["--pages", "5368709120"], "--pages: 5,368,709,120 pages: a load has from 1 to"),
+        (["--batch", "0"], "--batch: 0 pages per wake-up"),
+        (["--threads", "0"], "--threads: 0 threads"),
+        (["--repeats", "0"], "--repeats: 0 runs"),
+        (["--repeats", "none"], "is not a whole number"),
+        (["--beside", "bogus"], "--beside: unknown 'bogus'"),
+        (["--policy", "nobody"], "--policy: nobody"),
+        (["--page-size", "100"], "page size 100"),
+        (["--against", "kernel", "--page-size", "64"], "--page-size: 64 bytes"),
+        (["--curve"], "--curve: sizes are given already"),
+        (["--diff", "one.json"], "expected 2 arguments"),
         (["--json", "--csv"], "not allowed with"),
     ],
 )

@@ -105,7 +105,7 @@ def test_features(capfd):
 @pytest.mark.parametrize(
     ("verb", "kinds"),
     [
-        ("bench", {"load"}),
+        ("bench", {"load", "policy"}),
         ("simulate", {"workload", "policy"}),
         ("validate", {"workload"}),
         ("checksum profile", {"checksum", "workload"}),
@@ -128,6 +128,7 @@ def test_recorded_results_are_documents(name):
 
 def test_every_schema_has_a_type():
     assert sorted(DOCUMENTS) == [
+        "pksm.bench.diff/1",
         "pksm.bench/1",
         "pksm.checksum.list/1",
         "pksm.checksum.sum/1",

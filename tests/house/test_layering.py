@@ -26,7 +26,10 @@ ROOMS = {
     # Real memory is a workload, too: it is read and told apart as in a scan.
     "simulation": {"scan", "sources", "hosts", "policies", "engine", "linux", "protocols", "documents"},
     "checkpoints": {"simulation", "hosts", "policies", "engine", "linux"},
-    "bench": {"simulation", "hosts", "policies", "engine", "linux", "protocols", "documents", "validation"},
+    "bench": {
+        *("simulation", "hosts", "policies", "engine", "linux", "protocols", "documents", "validation"),
+        *("scan", "sources"),  # memory of a file to measure with
+    },
     "profiler": {"simulation", "scan", "sources", "bench", "hosts", "policies", "engine", "linux", "documents"},
     "validation": {"simulation", "hosts", "policies", "engine", "linux", "documents"},
     "report": {"documents"},

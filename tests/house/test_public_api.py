@@ -54,7 +54,7 @@ MODULES = {
     "pksm.checkpoints": ["load", "save"],
     "pksm.recording": ["Recording", "Writer", "Block", "Kind", "repair"],
     "pksm.checksums": ["names", "describe", "make", "register", "unregister", "Plugin", "is_exact"],
-    "pksm.bench": ["bench"],
+    "pksm.bench": ["bench", "diff"],
     "pksm.profiler": ["profile"],
     "pksm.validation": ["validate", "truth"],
     "pksm.report": ["table", "csv", "picture", "caption"],
@@ -63,7 +63,7 @@ MODULES = {
 }
 # Beside these, the rows that they are made of.
 DOCUMENTS = {
-    *("ScanDocument", "SimulateDocument", "BenchDocument", "ProfileDocument"),
+    *("ScanDocument", "SimulateDocument", "BenchDocument", "BenchDiffDocument", "ProfileDocument"),
     *("TruthDocument", "ValidateDocument", "FeaturesDocument"),
 }
 

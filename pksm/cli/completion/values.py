@@ -130,7 +130,6 @@ BY_PLACEHOLDER: dict[str, Callable[[], Values]] = {
     "ORDERS": orders,
     "WORKLOAD": workloads,
     "LOAD": loads,
-    "LOADS": loads,
     "W": recorded,
     "WORKLOADS": validation,
     "PID": pids,
