@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pksm.documents.scan import Family as Family
     from pksm.documents.scan import FirstBytes as FirstBytes
     from pksm.documents.scan import Group as Group
+    from pksm.documents.scan import KsmAnswer as KsmAnswer
+    from pksm.documents.scan import KsmProcess as KsmProcess
     from pksm.documents.scan import MappingRow as MappingRow
     from pksm.documents.scan import Place as Place
     from pksm.documents.scan import ScanCost as ScanCost
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
     from pksm.documents.scan import ScanTotals as ScanTotals
     from pksm.documents.scan import SourcePages as SourcePages
     from pksm.documents.scan import SourceRow as SourceRow
+    from pksm.documents.scan import UnderKsm as UnderKsm
     from pksm.documents.scan import Unread as Unread
+    from pksm.documents.scan import WithinRow as WithinRow
     from pksm.documents.simulate import Cpu as Cpu
     from pksm.documents.simulate import Final as Final
     from pksm.documents.simulate import Merges as Merges
@@ -76,6 +80,8 @@ else:
             "FirstBytes": "pksm.documents.scan",
             "Group": "pksm.documents.scan",
             "Interference": "pksm.documents.bench",
+            "KsmAnswer": "pksm.documents.scan",
+            "KsmProcess": "pksm.documents.scan",
             "MachineAbilities": "pksm.documents.features",
             "MachineFacts": "pksm.documents.common",
             "MappingRow": "pksm.documents.scan",
@@ -104,11 +110,13 @@ else:
             "Timing": "pksm.documents.checksum",
             "TruthDocument": "pksm.documents.validation",
             "TruthRow": "pksm.documents.validation",
+            "UnderKsm": "pksm.documents.scan",
             "Unread": "pksm.documents.scan",
             "ValidateDocument": "pksm.documents.validation",
             "ValidateRow": "pksm.documents.validation",
             "ValidateSkipped": "pksm.documents.validation",
             "ValidateWorkload": "pksm.documents.validation",
+            "WithinRow": "pksm.documents.scan",
             "Work": "pksm.documents.common",
         },
     )

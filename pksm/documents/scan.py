@@ -32,6 +32,9 @@ class SourceRow(TypedDict):
     pid: NotRequired[Annotated[int, "", "process id"]]
     command: NotRequired[Annotated[str, "", "of the process"]]
     user: NotRequired[Annotated[str, "", "who owns the process"]]
+    cgroup: NotRequired[Annotated[str, "", "control group of the process, as a path; empty: not known"]]
+    vm: NotRequired[Annotated[str, "", "name of the guest that the process runs"]]
+    vm_memory: NotRequired[Annotated[str, "", "what holds the guest's memory, as QEMU calls it"]]
     racy: NotRequired[Annotated[Pages | None, "written since they were read; null: unchecked"]]
     frozen: NotRequired[Annotated[bool, "", "whether all its threads stood still while it was read"]]
     opted_in: NotRequired[Annotated[Pages, "resident and private, in mappings that the kernel's KSM may merge"]]
@@ -123,6 +126,49 @@ class Group(TypedDict):
     bytes: NotRequired[FirstBytes]
 
 
+class KsmProcess(TypedDict):
+    """What KSM would come to in one process; a file in place of it has no pid."""
+
+    name: Annotated[str, "", "of the source"]
+    pid: NotRequired[Annotated[int, "", "process id"]]
+    ksm_rmap_items: Annotated[Count, "mappings that KSM would track"]
+    ksm_merging_pages: Annotated[Pages, "mappings that would hang on stable pages"]
+    ksm_zero_pages: Annotated[Pages, "mappings of the kernel's zero page"]
+    ksm_process_profit: Annotated[Bytes, "as /proc/PID/ksm_stat would show it"]
+
+
+class KsmAnswer(TypedDict):
+    """What KSM's files would show at rest, if these mappings had opted in."""
+
+    rmap_items: Annotated[Count, "mappings that KSM would track"]
+    pages_shared: Annotated[Count, "stable pages: one per max_page_sharing mappings of a content"]
+    pages_sharing: Annotated[Count, "mappings that hang on these, beyond the first of each"]
+    ksm_zero_pages: Annotated[Pages, "mappings of the kernel's zero page; 0 without use_zero_pages"]
+    general_profit: Annotated[Bytes, "as the kernel would show it: it counts mappings, not frames"]
+    frames_saved: Annotated[Pages, "that are freed: what forks share already is not counted"]
+    net_bytes: Annotated[Bytes, "of the frames saved, less KSM's records: 64 per mapping and per stable page"]
+    processes: list[KsmProcess]
+
+
+class UnderKsm(TypedDict):
+    """KSM's own answer, for memory as it has opted in, and as if all of it had."""
+
+    max_page_sharing: Annotated[int, "", "mappings of a stable page at most; 0: no limit"]
+    use_zero_pages: Annotated[int, "", "1: empty pages go to the kernel's zero page"]
+    opted_in: KsmAnswer
+    if_all: KsmAnswer
+
+
+class WithinRow(TypedDict):
+    """What isolation costs: merging only within such parts."""
+
+    within: Annotated[str, "", "process, user, cgroup, vm or all"]
+    parts: Annotated[Count, "how many there are"]
+    saving_pages: Annotated[Pages, "that merging all equal pages within the parts saves"]
+    ksm_frames_saved: Annotated[Pages, "that KSM would save within the parts, if all had opted in"]
+    ksm_net_bytes: Annotated[Bytes, "of these, less KSM's records"]
+
+
 class ScanCost(Work):
     """What a scan took. The steps of the engine are parts of `merge`."""
 
@@ -151,6 +197,8 @@ class ScanDocument(TypedDict):
     by_mapping: list[MappingRow]
     matrix: Annotated[list[list[int]] | None, "contents", "not zero, that every two of 2 to 32 sources both have"]
     fingerprints: Annotated[bool, "", "whether fingerprints were scanned, not memory"]
+    under_ksm: NotRequired[Annotated[UnderKsm, "", "if KSM is the policy"]]
+    within: NotRequired[Annotated[list[WithinRow], "", "if it was asked for"]]
     groups: Annotated[list[Group], "", "the largest ones"]
     groups_found: Annotated[Count, "how many groups there are, shown or not"]
     cost: ScanCost

@@ -39,6 +39,11 @@ REASONS = {
     "unclear": "of files, shared or private", "left_out": "left out of the image", "untold": "mapped more than once, frames hidden",
 }  # fmt: skip
 
+CHARGED = (
+    "A page that is kept for several control groups stays charged to one of them: memory.current of the others falls, "
+    "and the limit (memory.max) of the one that pays need not."
+)
+
 
 def table(result: ScanDocument, width: int = 80, colour: bool = False, top: int = 10, matrix: bool = False) -> str:
     """Return the result of a scan for people, in lines of at most `width` characters where names allow it.
@@ -62,6 +67,10 @@ def table(result: ScanDocument, width: int = 80, colour: bool = False, top: int 
             parts.append(_mappings(result, width, paint))
         if matrix and result["matrix"]:
             parts.append(_matrix(result, width, paint))
+        if "under_ksm" in result:
+            parts += _under_ksm(result, width, paint)
+        if "within" in result:
+            parts.append(_within(result, width, paint))
     if result["groups"] and top:
         parts.append(_groups(result, width, paint, top))
     parts.append(_out_of_reach(result, width, paint))
@@ -326,6 +335,52 @@ def _matrix(result: ScanDocument, width: int, paint: Callable[..., str]) -> list
     ]
     lines = columns([("", "Contents in common", *numbers), *rows], right=(0, *range(2, len(names) + 2)))
     return [paint(lines[0], BOLD), *lines[1:]]
+
+
+def _under_ksm(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[list[str]]:
+    """What KSM's files would show at rest, as memory has opted in and as if all had; and the processes by profit."""
+    under = result["under_ksm"]
+    now, everything = under["opted_in"], under["if_all"]
+    counts = ("rmap_items", "pages_shared", "pages_sharing", "ksm_zero_pages", "frames_saved")
+    rows = [("KSM at rest would show", "as opted in", "if all did")]
+    rows += [(f"  {name}", f"{now[name]:,}", f"{everything[name]:,}") for name in counts]  # type: ignore[literal-required]
+    rows += [
+        ("  general_profit", size(now["general_profit"]), size(everything["general_profit"])),
+        ("  saved, less KSM's records", size(now["net_bytes"]), size(everything["net_bytes"])),
+    ]
+    lines = columns(rows, right=(1, 2))
+    said = [paint(lines[0], BOLD), *lines[1:]]
+    ordered = sorted(everything["processes"], key=lambda row: -row["ksm_process_profit"])
+    if len(ordered) < 2:
+        return [said]
+    profits = [
+        (
+            cut(plain(row["name"]), NAME_WIDTH),
+            f"{row['ksm_merging_pages']:,}",
+            f"{row['ksm_zero_pages']:,}",
+            size(row["ksm_process_profit"]),
+        )
+        for row in ordered
+    ]
+    title = ("Process, if all opted in", "ksm_merging_pages", "ksm_zero_pages", "ksm_process_profit")
+    return [said, _with_title(title, profits, paint)]
+
+
+def _within(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
+    """What isolation costs, and who is charged."""
+    page_size = result["page_size"]
+    rows = [
+        (
+            row["within"],
+            f"{row['parts']:,}",
+            size(row["saving_pages"] * page_size),
+            size(row["ksm_frames_saved"] * page_size),
+            size(row["ksm_net_bytes"]),
+        )
+        for row in result["within"]
+    ]
+    lines = _with_title(("Merged only within", "parts", "all equal pages", "by KSM", "less its records"), rows, paint)
+    return [*lines, *paragraph(CHARGED, width)]
 
 
 def _out_of_reach(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:

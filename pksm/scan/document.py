@@ -61,6 +61,10 @@ def compose(
         "interrupted": interrupted,
         "warnings": [],
     }
+    if findings.under_ksm:
+        result["under_ksm"] = findings.under_ksm
+    if settings.within:
+        result["within"] = findings.within
     result["warnings"] = remarks.of_result(result, settings, gathered, merged.at_rest)
     return result
 

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from pksm.documents import Family, Group
+from pksm.documents import Family, Group, UnderKsm, WithinRow
+from pksm.scan import under_ksm
 from pksm.scan.attribution import Shares, in_document, largest_first
 from pksm.scan.counting import Count, Tally
 from pksm.scan.gather import Gathered
@@ -18,7 +19,8 @@ class Findings:
     """Counts of what was gathered.
 
     total: all sources together; of_sources: each alone, in order; by_command, by_user: rows of the live processes that
-    are alike; groups, groups_found: as Tally.groups returns them.
+    are alike; groups, groups_found: as Tally.groups returns them; under_ksm: if KSM is the policy; within: what merging
+    within parts saves.
     """
 
     total: Count
@@ -28,6 +30,8 @@ class Findings:
     by_user: list[Family]
     groups: list[Group]
     groups_found: int
+    under_ksm: UnderKsm | None
+    within: list[WithinRow]
 
 
 def find(gathered: Gathered, contents: np.ndarray, settings: Settings, stand_ins: bool) -> Findings:
@@ -48,6 +52,8 @@ def find(gathered: Gathered, contents: np.ndarray, settings: Settings, stand_ins
         by_user=families.rows(("user",)),
         groups=groups,
         groups_found=groups_found,
+        under_ksm=under_ksm.answers(gathered, contents, settings),
+        within=[under_ksm.within(gathered, contents, settings, name) for name in settings.within],
     )
 
 

@@ -15,6 +15,7 @@ from pksm.scan.intake import VIEWS
 from pksm.sources.base import Source, check_page_size
 
 PAGE_SIZE = 4096
+WITHIN = ("process", "user", "cgroup", "vm", "all")
 DEFAULTS = {
     "pages_to_scan": 65536,  # few big batches: nobody waits for a page
     "sleep_millisecs": 0,  # no time passes between two, so there is nothing to check again
@@ -34,6 +35,7 @@ class Settings:
         view: `frames` counts a frame once, `mappings` as often as it is mapped.
         top: how many groups of equal pages to report.
         show_bytes: report the first bytes of these, which may be secret.
+        within: names of WITHIN: report what merging within such parts alone saves.
     """
 
     page_size: int | None = None
@@ -44,12 +46,16 @@ class Settings:
     view: str = "frames"
     top: int = 10
     show_bytes: bool = False
+    within: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.page_size is not None:
             check_page_size(self.page_size)
         if self.view not in VIEWS:
             raise UsageError(f"unknown view {self.view!r}: choose from {', '.join(VIEWS)}", "view")
+        for name in self.within:
+            if name not in WITHIN:
+                raise UsageError(f"unknown part {name!r}: choose from {', '.join(WITHIN)}", "within")
         if self.threads < 1:
             raise UsageError(f"{self.threads}: there must be one at least", "threads")
         if self.top < 0:

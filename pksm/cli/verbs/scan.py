@@ -34,8 +34,10 @@ examples:
   pksm scan --after 5s -- python3 app.py  a command: started, read after 5 s, ended
   pksm scan --all                         every process that may be read
   pksm scan --all --fingerprints a.fp     the same, and checksums of all pages to a file
+  pksm scan --all --policy ksmd --within user,all  what KSM would save, and what keeping users apart costs
   pksm scan a.fp b.fp                     two machines together, by their fingerprints"""
 TAKES_COMMAND = True
+WITHIN = ("process", "user", "cgroup", "vm", "all")  # as pksm.scan.settings has them, which loads numpy
 LOOKED_AT, LOOKED_AT_BYTES, LOOKED_AT_PLACES = 4096, 16 << 20, 1 << 18  # groups; a group may live in all sources
 
 
@@ -49,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--view", choices=get_args(View), default="frames", metavar="VIEW",
                       help="count frames, each once (the default), or mappings")  # fmt: skip
     options.add_page_size(what)
+    options.add_names(what, "--within", f"also report what merging only within such parts saves: "
+                      f"{', '.join(WITHIN)}", "WHAT")  # fmt: skip
     how = options.policies_group(parser, "how to merge")
     options.add_policy(how, "policy that merges, with a preset", "pksmd:fixed")
     how.add_argument("--checksum", metavar="CHECKSUM", help="checksum of pages (pksm checksum list lists them)")
@@ -94,6 +98,7 @@ def _scan(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Target
         view=given.view,
         top=given.top,
         show_bytes=given.show_bytes,
+        within=options.once(given.within),
     )
     if not (given.json or given.csv):
         settings = for_table(settings, len(targets.openers))

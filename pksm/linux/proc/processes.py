@@ -84,7 +84,17 @@ def _members(directory: str) -> set[int]:
 
 def own_cgroups() -> dict[str, str]:
     """Return the control groups we are in, {controllers: path}; "" stands for the unified hierarchy's."""
-    rows = [line.split(b":", 2) for line in text.lines(text.read_if_any("/proc/self/cgroup") or b"")]
+    return _cgroups_of("self")
+
+
+def cgroup_of(pid: int) -> str:
+    """Return the control group of a process, as a path below where groups are; "" where it is not known."""
+    groups = _cgroups_of(str(pid))
+    return groups.get("") or groups.get("memory", "")
+
+
+def _cgroups_of(process: str) -> dict[str, str]:
+    rows = [line.split(b":", 2) for line in text.lines(text.read_if_any(f"/proc/{process}/cgroup") or b"")]
     return {text.decoded(row[1]): os.fsdecode(row[2]) for row in rows if len(row) == 3}
 
 

@@ -5,6 +5,7 @@ import os
 import select
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from pksm import extents
 from pksm.arrays import BoolArray, I64Array, StructArray, U8Array, U64Array
 from pksm.errors import UsageError
 from pksm.extents import State
-from pksm.linux.proc import access, pagemap, stillness, tasks
+from pksm.linux.proc import access, guests, pagemap, processes, stillness, tasks
 from pksm.linux.proc import memory as readv
 from pksm.linux.proc import smaps as procmaps
 from pksm.linux.proc.maps import AddressSpaces
@@ -50,7 +51,8 @@ class ProcessSource(Source):
         self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
         self._racy = racy
         self._reading: _Reading | None = None
-        self.command = self.user = ""
+        self.command = self.user = self.cgroup = ""
+        self.guest: guests.Guest | None = None
         self.pidfd = access.open_pidfd(pid)
         try:
             self._check()
@@ -71,14 +73,17 @@ class ProcessSource(Source):
             space = access.guarded(self.pid, self.command, partial(self.spaces.read, thread=thread))
             if not pages.alive() or len(space.vmas) == 0:
                 raise self.ended_unread()
-            self.mappings = space.mappings
+            self.mappings = self._named(space.mappings)
             self._reading = reading = _Reading(self, space, pages, memory, self._racy)
             yield from reading.regions(allocate, progress)
 
     def facts(self) -> dict[str, Any]:
         """Return further fields for the result of a scan; those about pages are filled while reading."""
         met: dict[str, Any] = self._reading.facts() if self._reading else {}
-        return {"pid": self.pid, "command": self.command, "user": self.user, **met}
+        about = {"pid": self.pid, "command": self.command, "user": self.user, "cgroup": self.cgroup}
+        if self.guest:
+            about |= {"vm": self.guest.name or self.name, "vm_memory": self.guest.backend}
+        return {**about, **met}
 
     def close(self) -> None:
         """Let go of the process."""
@@ -94,11 +99,24 @@ class ProcessSource(Source):
         """Make the error for a process that left nothing."""
         return access.ended_unread(self.pid, self.command, self.name)
 
+    def _named(self, mappings: list[procmaps.Mapping]) -> list[procmaps.Mapping]:
+        """Return mappings with the largest anonymous one of a guest under the name of its memory."""
+        unnamed = [number for number, mapping in enumerate(mappings) if mapping.name == "anon"]
+        if not self.guest or not unnamed:
+            return mappings
+        largest = max(unnamed, key=lambda number: mappings[number].end - mappings[number].start)
+        memory = replace(mappings[largest], name=f"guest memory ({self.guest.backend})")
+        return [*mappings[:largest], memory, *mappings[largest + 1 :]]
+
     def _check(self) -> None:
         """Refuse now what could not be read later, and learn the name."""
         self.command = access.check_kind(self.pid)
         self.user = access.user_of(self.pid)
+        self.cgroup = processes.cgroup_of(self.pid)
+        self.guest = guests.guest_of(guests.command_line(self.pid))
         self.name = access.called(self.pid, self.command)
+        if self.guest and self.guest.name:
+            self.name = f"guest {self.guest.name} ({self.name})"
         with self._opened():
             pass
 
