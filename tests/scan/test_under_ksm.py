@@ -1,7 +1,7 @@
 """KSM's own answer to what a scan finds, and what merging within parts alone saves."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pksm.errors import UsageError
