@@ -402,6 +402,62 @@ typedef struct {
  * takes. PKSM_EPAGE if a frame is too high; PKSM_EINVAL if something is not in order. */
 int pksm_ksm_meet(pksm_table *table, const pksm_ksm_places *places, const pksm_ksm_range *range, const uint32_t *fresh,
                   size_t n_fresh, size_t room, pksm_ksm_met *met);
+/* ---- hash tables of items: buckets.c ------------------------------------------------------------------- */
+
+/* Items by checksum, chained, the newest first. An item is in one table at most (its flags say in which: PKSM_UNSTABLE
+ * or PKSM_STABLE), so tables may share next and before. */
+typedef struct {
+    uint32_t *heads;  /* by checksum & (n_heads - 1): first item, 0: none */
+    uint64_t n_heads; /* a power of two */
+    uint32_t *next;   /* by item id, 0: the last of its bucket */
+    uint32_t *before; /* by item id, 0: the first of its bucket */
+    uint64_t n_items;
+} pksm_buckets;
+
+/* Takes items out of the table that their flags name, if any. */
+int pksm_buckets_remove(pksm_table *table, pksm_buckets *unstable, pksm_buckets *stable, const uint32_t *ids, size_t n);
+
+/* ---- CKSM's visits: cksm.c ----------------------------------------------------------------------------- */
+
+typedef struct {
+    pksm_buckets unstable;
+    pksm_buckets stable;
+    const uint32_t *order; /* the list, its head last; 0, and items with PKSM_DELLIST: passed over */
+    uint64_t n_order;
+    const uint32_t *births; /* by item id: the pass in which its page was born */
+} pksm_cksm;
+
+/* Where the walk stands. */
+typedef struct {
+    uint64_t at;        /* place in order of the last visit; n_order: at the head */
+    uint64_t status;    /* +1 with each merge, halved by each failure: the next page comes next while it is not 0 */
+    uint64_t visited;   /* in this wake-up */
+    uint64_t unmerged;  /* visits in a row, of this wake-up, that merged nothing */
+    uint64_t over;      /* entries stepped over in this pass */
+    uint32_t pass;      /* its number */
+    uint32_t step;      /* entries from one visit to the next */
+    uint32_t new_pages; /* born in this pass */
+    uint32_t restless;  /* 1: something merged or changed in this pass */
+    uint32_t resting;   /* 1: the last pass visited all there is, and nothing merged or changed */
+    uint32_t ended;     /* 1: the wake-up ended because a whole pass met nothing but kept pages */
+} pksm_cksm_cursor;
+
+typedef struct {
+    uint64_t pages_to_scan;   /* visits that end a wake-up */
+    uint64_t unmerged_to_end; /* the same, of those in a row that merged nothing */
+    uint64_t zero_checksum;
+    pksm_checksum checksum;
+    uint8_t kept_leave;     /* 1: kept pages are passed over */
+    uint8_t kept_uncounted; /* 1: visits of kept pages move no counter */
+    uint8_t waits_for_rest; /* 1: only a page unchanged since its last visit goes to the unstable table */
+} pksm_cksm_rules;
+
+/* Goes on with a wake-up until it ends, or room (of ids, verdicts, others) is full: *done visits of pages that are not
+ * kept. WAITING, ZERO, JOINED (to the page of stable item `other`), PAIRED (the page of item `other` to this one, which
+ * is stable now), STALE, BUSY. Pages that are to be merged away get PKSM_DELLIST. After PKSM_EBUS the tables are whole. */
+int pksm_cksm_visit(const pksm_store *store, pksm_table *table, pksm_cksm *cksm, pksm_cksm_cursor *cursor,
+                    const pksm_cksm_rules *rules, const uint8_t *classes, size_t room, uint32_t *ids, uint8_t *verdicts,
+                    uint32_t *others, size_t *done, pksm_cost *cost);
 
 /* ---- integers: lists.c --------------------------------------------------------------------------------- */
 

@@ -99,6 +99,8 @@ C_ARROWS = {
         "page.c",
         "page_tree.c",
     },
+    "buckets.c": {"arguments.c"},
+    "cksm.c": {"arguments.c", "buckets.c", "bus.c", "checksum/table.c", "page.c"},
     "settle.c": {"arguments.c", "bus.c", "checksum/table.c", "flight.c", "lists.c", "page.c", "page_tree.c"},
     "yardstick.c": {"arguments.c", "bus.c", "checksum/table.c", "rbtree.c"},
 }

@@ -4,6 +4,7 @@ Arrays are borrowed for the call. Page numbers and item ids are uint32 arrays. c
 engine and its memory belong to one thread at a time. Only door.py imports the extension.
 """
 
+from pksm.engine.native.buckets import BucketsView, CksmRules, buckets_remove, cksm_visit
 from pksm.engine.native.checksums import (
     AnyChecksum,
     Batched,
@@ -61,6 +62,7 @@ from pksm.engine.native.types import (
     BUSY_PAGE,
     CHAIN,
     CHECKSUM_LIST,
+    CKSM_CURSOR,
     COST,
     DELLIST,
     DUP,

@@ -38,7 +38,12 @@ COST = np.dtype(
     ]
 )
 KSM_COUNTS = np.dtype([(name, "u4") for name in ("n_spare", "shared", "sharing", "passed", "chains", "dups")])
+CKSM_CURSOR = np.dtype(
+    [(name, "u8") for name in ("at", "status", "visited", "unmerged", "over")]
+    + [(name, "u4") for name in ("pass", "step", "new_pages", "restless", "resting", "ended")]
+)
 for _dtype, _struct in (
+    (CKSM_CURSOR, "pksm_cksm_cursor"),
     (NODE, "pksm_node"),
     (TREES, "pksm_trees"),
     (COST, "pksm_cost"),

@@ -1,0 +1,249 @@
+/* cksm.c: CKSM's walk over its list of pages: which page comes next depends on what became of the last ones.
+ *
+ * Pages are summed some at a time, along the way that the walk takes if nothing merges; where it takes another one,
+ * what was summed ahead is left. */
+#include "buckets.h"
+
+enum { AHEAD = 32 };                    /* pages summed together */
+enum { OLDEST = 11, MANY_NEW = 32768 }; /* passes; pages born in one pass */
+
+typedef struct {
+    const pksm_store *store;
+    pksm_table *table;
+    pksm_cksm *cksm;
+    pksm_cksm_cursor *cursor;
+    const pksm_cksm_rules *rules;
+    const uint8_t *classes;
+    pksm_cost *cost;
+    uint32_t ahead[AHEAD];
+    uint64_t sums[AHEAD];
+    uint8_t zero[AHEAD];
+    size_t n_ahead, next_ahead;
+    int told; /* zero is filled */
+} cksm_walk;
+
+static const uint8_t steps_by_age[OLDEST + 1] = {41, 41, 29, 29, 17, 17, 17, 7, 7, 7, 7, 1};
+
+static uint32_t step_after(const cksm_walk *w, uint32_t id)
+{
+    uint32_t age = w->cursor->pass - w->cksm->births[id];
+
+    return w->cursor->new_pages > MANY_NEW ? steps_by_age[0] : steps_by_age[age < OLDEST ? age : OLDEST];
+}
+
+/* The place of the live entry so many steps on; -1 when the list ends before. *over: entries passed over. */
+static int64_t place_after(const cksm_walk *w, int64_t at, uint64_t steps, uint64_t *over)
+{
+    *over = 0;
+    while (--at >= 0) {
+        uint32_t id = w->cksm->order[at];
+
+        if (!id || id >= w->table->n_nodes || (w->table->nodes[id].flags & PKSM_DELLIST) ||
+            w->table->nodes[id].page >= w->store->n_pages)
+            continue;
+        if (w->rules->kept_leave && (w->table->nodes[id].flags & PKSM_STABLE))
+            continue;
+        if (!--steps)
+            return at;
+        ++*over;
+    }
+    return -1;
+}
+
+static int cksm_class_of(const cksm_walk *w, uint32_t page)
+{
+    return w->classes ? w->classes[page] & (PKSM_MLOCKED - 1) : PKSM_FREE;
+}
+
+/* Sums the page of the item at a place, and of those that follow if none merges. */
+static void sum_ahead(cksm_walk *w, int64_t at)
+{
+    uint32_t pages[AHEAD];
+    uint64_t status = w->cursor->status, over;
+
+    w->n_ahead = 0;
+    for (int looked_at = 0; w->n_ahead < AHEAD && looked_at < 2 * AHEAD && at >= 0; looked_at++) {
+        uint32_t id = w->cksm->order[at], step;
+
+        if (!(w->table->nodes[id].flags & PKSM_STABLE)) {
+            w->ahead[w->n_ahead] = id;
+            pages[w->n_ahead++] = w->table->nodes[id].page;
+            status >>= 1;
+        }
+        step = status ? 1 : step_after(w, id);
+        at = place_after(w, at, step, &over);
+    }
+    w->told = pksm_sum_pages(w->store, &w->rules->checksum, pages, w->n_ahead, w->sums, w->zero);
+    w->cost->bytes_hashed += w->n_ahead * w->store->page_size;
+    w->next_ahead = 0;
+}
+
+/* The item of a table with this checksum and these bytes; 0: none. */
+static uint32_t cksm_find(const cksm_walk *w, const pksm_buckets *buckets, uint64_t sum, uint32_t page)
+{
+    size_t size = w->store->page_size, common;
+    uint32_t id = *pksm_bucket_of(buckets, sum);
+
+    for (; id; id = buckets->next[id]) {
+        const pksm_node *node = &w->table->nodes[id];
+
+        w->cost->tree_steps++;
+        if (node->checksum != sum)
+            continue;
+        if (!pksm_kernels.compare(page_bytes(w->store, page), page_bytes(w->store, node->page), size, 0, &common)) {
+            w->cost->bytes_compared += size;
+            return id;
+        }
+        w->cost->bytes_compared += common + 1;
+        w->cost->futile_compares++;
+        w->cost->collisions++;
+    }
+    return 0;
+}
+
+static int may_merge(const cksm_walk *w, uint32_t page, uint32_t kept, int keeps_first)
+{
+    int class = cksm_class_of(w, kept);
+
+    return cksm_class_of(w, page) == PKSM_FREE && (class == PKSM_FREE || (class == PKSM_NOT_KPAGE && !keeps_first));
+}
+
+static int cksm_visit(cksm_walk *w, uint32_t id, uint32_t *other)
+{
+    pksm_node *nodes = w->table->nodes, *item = &nodes[id];
+    uint64_t sum = w->sums[w->next_ahead], before = item->checksum;
+    int was_summed = !(item->flags & PKSM_INITCHECKSUM), zero;
+
+    *other = 0;
+    if (item->flags & PKSM_UNSTABLE)
+        pksm_buckets_erase(&w->cksm->unstable, nodes, id);
+    item->flags &= (uint16_t)~(PKSM_UNSTABLE | PKSM_INITCHECKSUM);
+    item->checksum = sum;
+    if (cksm_class_of(w, item->page) == PKSM_NOT_ANON)
+        return PKSM_BUSY;
+    if (sum == w->rules->zero_checksum) {
+        zero = w->told ? w->zero[w->next_ahead]
+                       : pksm_kernels.is_zero(page_bytes(w->store, item->page), w->store->page_size);
+        if (zero)
+            return cksm_class_of(w, item->page) == PKSM_FREE ? PKSM_ZERO : PKSM_BUSY;
+        w->cost->collisions++;
+    }
+    *other = cksm_find(w, &w->cksm->stable, sum, item->page);
+    if (*other)
+        return may_merge(w, item->page, nodes[*other].page, 0) ? PKSM_JOINED : PKSM_BUSY;
+    if (w->rules->waits_for_rest && !(was_summed && before == sum))
+        return PKSM_STALE;
+    *other = cksm_find(w, &w->cksm->unstable, sum, item->page);
+    if (!*other) {
+        pksm_buckets_insert(&w->cksm->unstable, nodes, id);
+        item->flags |= PKSM_UNSTABLE;
+        return PKSM_WAITING;
+    }
+    if (!may_merge(w, nodes[*other].page, item->page, 1))
+        return PKSM_BUSY;
+    pksm_buckets_erase(&w->cksm->unstable, nodes, *other);
+    nodes[*other].flags &= (uint16_t)~PKSM_UNSTABLE;
+    nodes[*other].flags |= PKSM_DELLIST;
+    pksm_buckets_insert(&w->cksm->stable, nodes, id);
+    item->flags |= PKSM_STABLE;
+    return PKSM_PAIRED;
+}
+
+static int is_merge(int verdict)
+{
+    return verdict == PKSM_ZERO || verdict == PKSM_JOINED || verdict == PKSM_PAIRED;
+}
+
+static void begin_pass(cksm_walk *w)
+{
+    pksm_cksm_cursor *c = w->cursor;
+
+    c->resting = !c->restless && !c->over;
+    c->restless = c->over = 0;
+    c->pass++;
+    c->new_pages = 0;
+    c->at = w->cksm->n_order;
+}
+
+static NOINLINE int cksm_visit_all(cksm_walk *w, size_t room, uint32_t *ids, uint8_t *verdicts, uint32_t *others,
+                                   size_t *done)
+{
+    pksm_cksm_cursor *c = w->cursor;
+    uint64_t over;
+    int whole = 0, plain = 0; /* this pass began in this call; pages that are not kept were met in it */
+
+    while (c->visited < w->rules->pages_to_scan && c->unmerged < w->rules->unmerged_to_end && *done < room) {
+        int64_t at = place_after(w, (int64_t)c->at, c->status || c->at == w->cksm->n_order ? 1 : c->step, &over);
+        uint32_t id;
+        int verdict;
+
+        c->over += over;
+        if (at < 0) {
+            if (c->at == w->cksm->n_order) { /* the list is empty */
+                c->ended = 1;
+                break;
+            }
+            c->ended = whole && !plain && !c->over; /* nothing but kept pages */
+            begin_pass(w);
+            whole = 1;
+            plain = 0;
+            if (c->ended)
+                break;
+            continue;
+        }
+        c->at = (uint64_t)at;
+        id = w->cksm->order[at];
+        if (w->table->nodes[id].flags & PKSM_STABLE) {
+            c->step = step_after(w, id);
+            if (!w->rules->kept_uncounted) {
+                c->visited++;
+                c->unmerged++;
+            }
+            continue;
+        }
+        plain = 1;
+        if (w->next_ahead == w->n_ahead || w->ahead[w->next_ahead] != id)
+            sum_ahead(w, at);
+        verdict = cksm_visit(w, id, &others[*done]);
+        w->next_ahead++;
+        w->cost->pages_visited++;
+        c->visited++;
+        if (is_merge(verdict)) {
+            c->status++;
+            c->unmerged = 0;
+            if (verdict != PKSM_PAIRED)
+                w->table->nodes[id].flags |= PKSM_DELLIST;
+        } else {
+            c->status >>= 1;
+            c->unmerged++;
+        }
+        c->restless |= is_merge(verdict) || verdict == PKSM_STALE;
+        c->step = step_after(w, id);
+        ids[*done] = id;
+        verdicts[*done] = (uint8_t)verdict;
+        ++*done;
+    }
+    return PKSM_OK;
+}
+
+EXPORT int pksm_cksm_visit(const pksm_store *store, pksm_table *table, pksm_cksm *cksm, pksm_cksm_cursor *cursor,
+                           const pksm_cksm_rules *rules, const uint8_t *classes, size_t room, uint32_t *ids,
+                           uint8_t *verdicts, uint32_t *others, size_t *done, pksm_cost *cost)
+{
+    cksm_walk w = {.store = store,
+                   .table = table,
+                   .cksm = cksm,
+                   .cursor = cursor,
+                   .rules = rules,
+                   .classes = classes,
+                   .cost = cost};
+    int status = pksm_check_pages(store, NULL, 0);
+
+    *done = 0;
+    if (status == PKSM_OK && (pksm_buckets_check_size(&cksm->stable) || pksm_buckets_check_size(&cksm->unstable) ||
+                              !rules->checksum.sum || cursor->at > cksm->n_order || !cursor->step))
+        status = PKSM_EINVAL;
+    if (status == PKSM_OK)
+        READING(status, cksm_visit_all(&w, room, ids, verdicts, others, done));
+    return status;
+}

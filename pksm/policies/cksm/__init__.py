@@ -1,0 +1,1 @@
+"""CKSM: physical pages, newest first, in steps that follow what merges."""
