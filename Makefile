@@ -66,7 +66,7 @@ instructions: check $(VENV)/.made-for ## count the instructions of the C kernels
 fuzz: check $(VENV)/.built $(VENV)/.test-dependencies $(VENV)/.fuzz-dependencies ## fuzz for SECONDS=120; fail if something was found
 	@$(VENV)/bin/python -m fuzz.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json "$(JSON)") $(TARGET) || [ $$? -eq 77 ]
 
-sanitize: check ## run only the C tests, under ASan, UBSan and TSan
+sanitize: check ## run only the C tests, under ASan, UBSan, MSan and TSan
 	@CC="$(CC)" sh ci/sanitize.sh
 
 figures: check $(VENV)/.built $(VENV)/.test-dependencies ## draw docs/figures/*.svg anew

@@ -82,6 +82,12 @@ class Cost:
             own.clear()
             own.update({str(step): float(seconds) for step, seconds in given.items()})
 
+    def to_dict(self) -> dict[str, int | float]:
+        """Return all counters and seconds as {name: number}, a row of a table: what pandas and polars take."""
+        seconds = {f"{step}_{kind}_s": value for kind, row in (("wall", self.wall_s), ("cpu", self.cpu_s))
+                   for step, value in row.items()}  # fmt: skip
+        return {**self.as_dict(), "entries_asserted": self.entries_asserted, **seconds}
+
     def as_dict(self) -> dict[str, int]:
         """Return all counters as {name: int}."""
         return {name: int(self.counts[name][0]) for name in _FIELDS}

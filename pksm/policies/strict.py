@@ -36,7 +36,7 @@ class StrictHost:
     @property
     def store(self) -> Any:
         """The host's store."""
-        _rule(self.checked.store is self._store, "store: it must be the same one always")
+        require_rule(self.checked.store is self._store, "store: it must be the same one always")
         return self._store
 
     @property
@@ -47,10 +47,10 @@ class StrictHost:
             return None
         n = self._store.n_pages
         sound = isinstance(classes, np.ndarray) and classes.dtype == np.uint8 and classes.ndim == 1
-        _rule(sound, f"classes: it must be None or a uint8 array, not {_kind(classes)}")
-        _rule(len(classes) >= n, f"classes: {len(classes)} entries for the {n} page numbers of the store")
+        require_rule(sound, f"classes: it must be None or a uint8 array, not {kind_of(classes)}")
+        require_rule(len(classes) >= n, f"classes: {len(classes)} entries for the {n} page numbers of the store")
         strange = np.flatnonzero((classes[:n] & (0xFF ^ MLOCKED)) > WALK_LOSES)
-        _rule(not len(strange), "classes: values that are not classes", strange)
+        require_rule(not len(strange), "classes: values that are not classes", strange)
         return classes
 
     def merge(self, pages: Pages, kpages: Pages) -> BoolArray | None:
@@ -71,19 +71,21 @@ class StrictHost:
         mask = self._mask(call, pages, refused)
         gone, stay = pages[~mask], pages[mask]
         self._refused(call, stay)
-        _rule(not np.isin(stay, freed).any(), f"{call}: on_free named pages that were refused", _both(stay, freed))
+        require_rule(
+            not np.isin(stay, freed).any(), f"{call}: on_free named pages that were refused", _both(stay, freed)
+        )
         for kept in kpages:
             dead = np.intersect1d(kept, freed)
-            _rule(not len(dead), f"{call}: on_free named kept pages", dead)
+            require_rule(not len(dead), f"{call}: on_free named kept pages", dead)
         missing = gone[~np.isin(gone, freed)]
         if len(missing):  # a host may free a frame later, and say so
             classes = self.classes
             later = np.zeros(len(missing), bool) if classes is None else (classes[missing] & (MLOCKED - 1)) == BUSY_PAGE
-            _rule(later.all(), f"{call}: on_free did not name pages that were merged", missing[~later])
+            require_rule(later.all(), f"{call}: on_free did not name pages that were merged", missing[~later])
         after = self._counters()
         for name, n, m in zip(("pages_sharing", "pages_zero_sharing"), before, after, strict=True):
             grows = name == ("pages_sharing" if kpages else "pages_zero_sharing")
-            _rule(
+            require_rule(
                 m - n >= len(gone) if grows else m == n,
                 f"{call}: {name} went from {n} to {m} when {len(gone)} pages were merged",
             )
@@ -99,7 +101,9 @@ class StrictHost:
         """Return the host's anon_vmas."""
         anon_vmas = self.checked.anon_vma(pages)
         sound = isinstance(anon_vmas, np.ndarray) and anon_vmas.dtype == np.uint32 and anon_vmas.shape == pages.shape
-        _rule(sound, f"anon_vma: for {len(pages)} pages it must give a uint32 array of as many, not {_kind(anon_vmas)}")
+        require_rule(
+            sound, f"anon_vma: for {len(pages)} pages it must give a uint32 array of as many, not {kind_of(anon_vmas)}"
+        )
         return anon_vmas
 
     def is_sharer(self, kpages: Pages, anon_vmas: U32Array) -> BoolArray:
@@ -108,7 +112,9 @@ class StrictHost:
             return np.ones(len(kpages), bool)
         answer = self.checked.is_sharer(kpages, anon_vmas)
         sound = isinstance(answer, np.ndarray) and answer.dtype == bool and answer.shape == kpages.shape
-        _rule(sound, f"is_sharer: for {len(kpages)} kpages it must give a bool array of as many, not {_kind(answer)}")
+        require_rule(
+            sound, f"is_sharer: for {len(kpages)} kpages it must give a bool array of as many, not {kind_of(answer)}"
+        )
         return answer
 
     def _mask(self, call: str, pages: Pages, refused: Any) -> BoolArray:
@@ -116,23 +122,23 @@ class StrictHost:
         if refused is None:
             return np.zeros(len(pages), bool)
         sound = isinstance(refused, np.ndarray) and refused.dtype == bool
-        _rule(sound, f"{call}: it must return None or a bool array, not {_kind(refused)}")
-        _rule(refused.shape == pages.shape, f"{call}: {refused.shape} answers for {len(pages)} pages")
+        require_rule(sound, f"{call}: it must return None or a bool array, not {kind_of(refused)}")
+        require_rule(refused.shape == pages.shape, f"{call}: {refused.shape} answers for {len(pages)} pages")
         return refused
 
     def _refused(self, call: str, pages: Pages) -> None:
         if not len(pages):
             return
         classes = self.classes
-        _rule(classes is not None, f"{call}: a host that refuses pages has to have classes", pages)
+        require_rule(classes is not None, f"{call}: a host that refuses pages has to have classes", pages)
         assert classes is not None
         free = pages[(classes[pages] & (MLOCKED - 1)) == 0]
-        _rule(not len(free), f"{call}: pages were refused, and their class is FREE, not BUSY_PAGE", free)
+        require_rule(not len(free), f"{call}: pages were refused, and their class is FREE, not BUSY_PAGE", free)
 
     def _counters(self) -> tuple[int, int]:
         counts = self.checked.pages_sharing, self.checked.pages_zero_sharing
         for name, count in zip(("pages_sharing", "pages_zero_sharing"), counts, strict=True):
-            _rule(isinstance(count, (int, np.integer)) and count >= 0, f"{name}: {count!r} is not a count")
+            require_rule(isinstance(count, (int, np.integer)) and count >= 0, f"{name}: {count!r} is not a count")
         return counts
 
     # ---- what a host says ----
@@ -151,7 +157,7 @@ class StrictHost:
         """Hear of births."""
         self._sound("on_new", pages)
         known = pages[self._tracked[pages]]
-        _rule(not len(known), "on_new named pages that were alive already", known)
+        require_rule(not len(known), "on_new named pages that were alive already", known)
         self._tracked[pages] = True
         self._policy.on_new(pages)
 
@@ -159,7 +165,7 @@ class StrictHost:
         """Hear of deaths."""
         self._sound("on_free", pages)
         unknown = pages[~self._tracked[pages]]
-        _rule(not len(unknown), "on_free named pages that were not alive", unknown)
+        require_rule(not len(unknown), "on_free named pages that were not alive", unknown)
         self._tracked[pages] = False
         if self._freed is not None:
             self._freed.append(pages)
@@ -169,13 +175,17 @@ class StrictHost:
         """Hear of changes."""
         self._sound("written", pages)
         unknown = pages[~self._tracked[pages]]
-        _rule(not len(unknown), "written named pages that were not alive", unknown)
+        require_rule(not len(unknown), "written named pages that were not alive", unknown)
         self._policy.written(pages)
 
     def tracks(self, pages: Pages) -> BoolArray:
         """Return which of these pages were reported."""
         self._grow(self._store.n_pages)
         return self._tracked[pages]
+
+    def tracked(self) -> Pages:
+        """Return all pages that were reported, and are alive."""
+        return np.flatnonzero(self._tracked).astype(np.uint32)
 
     def track(self, pages: Pages) -> None:
         """Take these pages as all that were reported so far."""
@@ -188,13 +198,13 @@ class StrictHost:
 
     def _sound(self, call: str, pages: Any) -> None:
         sound = isinstance(pages, np.ndarray) and pages.dtype == np.uint32 and pages.ndim == 1
-        _rule(sound, f"{call}: pages are a uint32 array, not {_kind(pages)}")
+        require_rule(sound, f"{call}: pages are a uint32 array, not {kind_of(pages)}")
         n = self.store.n_pages
         outside = pages[pages >= n]
-        _rule(not len(outside), f"{call}: pages that are not in the store", outside)
+        require_rule(not len(outside), f"{call}: pages that are not in the store", outside)
         self._grow(n)
         values, times = np.unique(pages, return_counts=True)
-        _rule(not (times > 1).any(), f"{call}: pages that come twice at once", values[times > 1])
+        require_rule(not (times > 1).any(), f"{call}: pages that come twice at once", values[times > 1])
 
     def _grow(self, n: int) -> None:
         if n > len(self._tracked):
@@ -205,11 +215,12 @@ def _both(a: IntArray, b: IntArray) -> IntArray:
     return np.intersect1d(a, b)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what a value is, for messages."""
     return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def _rule(kept: bool | np.bool_, rule: str, pages: IntArray | None = None) -> None:
+def require_rule(kept: bool | np.bool_, rule: str, pages: IntArray | None = None) -> None:
     """Raise UsageError, with some of the pages, unless a rule is kept."""
     if kept:
         return

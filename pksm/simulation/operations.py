@@ -18,6 +18,7 @@ import numpy as np
 from pksm.arrays import Contents
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine.bytes import Patches
+from pksm.hosts.machine.content import checked_ids
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.mm import Mm
@@ -217,10 +218,11 @@ def contents_of(content: Content, n: int | None = None) -> Contents:
     if isinstance(content, Mapping):
         if n is None:
             raise UsageError("content by base and mod needs n, the number of pages")
-        return content["base"] + np.arange(n, dtype=np.int64) % content["mod"]
+        base, mod = checked_ids([content["base"], content["mod"]])
+        return base + np.arange(n, dtype=np.uint64) % mod
     if isinstance(content, int):
-        return np.full(1 if n is None else n, content, np.int64)
-    contents = np.asarray(content) if isinstance(content, (list, tuple)) else content
+        return np.full(1 if n is None else n, checked_ids([content])[0])
+    contents = checked_ids(content) if isinstance(content, (list, tuple)) else content
     if n is not None and isinstance(contents, np.ndarray) and len(contents) != n:
         raise UsageError(f"{len(contents)} contents for {n} pages")
     return contents

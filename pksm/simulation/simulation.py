@@ -16,6 +16,7 @@ from pksm.simulation.names import Names
 from pksm.simulation.observers import Observer, Reading, Record
 from pksm.simulation.operations import Event, perform
 from pksm.simulation.pace import Pace, RealPages
+from pksm.simulation.put_off import Put, event_of, to_come
 
 if TYPE_CHECKING:
     from pksm.engine.cost import Prices
@@ -83,12 +84,9 @@ class Simulation(Clock, Saveable):
         self.processes, self.mappings = self.names.processes, self.names.mappings
 
     def state(self) -> "State":
-        """Return all but machine and policy, as a State. UsageError if at() has put actions off: they can't be saved."""
-        if self._timed:
-            raise UsageError(
-                f"{len(self._timed)} actions are still to come (at): a simulation can't be saved with them"
-            )
+        """Return all but machine and policy, as a State. UsageError if functions are still to be called: see at."""
         return {
+            "to_come": [to_come(ms, action) for ms, _, action in sorted(self._timed)],
             "now": self.now,
             "wakes": self.wakes,
             "wake_at": self._wake_at,
@@ -114,7 +112,22 @@ class Simulation(Clock, Saveable):
                 self._go_at(Pace.resume(state["pace"]))
             self._record.restore(state["record"])
             self.names.restore(state["names"], machine.mms)
+            for row in state["to_come"]:
+                self.at(row[0], event_of(row))
             return self
+
+    def at(self, ms: int, action: Callable[[], object] | Event) -> None:
+        """Let something happen at this millisecond, before a wake-up at the same time.
+
+        Args:
+            ms: not before now.
+            action: an Event; or action() is called. Checkpoints and snapshots take Events along, which are data; with a
+                function still to be called there can be none.
+
+        Raises:
+            UsageError: that time has passed.
+        """
+        super().at(ms, Put(self, action) if isinstance(action, Event) else action)
 
     def to_dict(self) -> dict[str, list[int]]:
         """Return the samples as {column: values}, a table: what pandas and polars take."""

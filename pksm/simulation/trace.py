@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from pksm.errors import PksmError, UsageError
-from pksm.hosts.machine.content import MAX_ID
 from pksm.simulation.operations import Event
 
+MAX_ID = (1 << 64) - 1  # of contents
 MAX_LINE_BYTES = 1 << 28  # more than a content id for each page of the largest machine takes
 
 
@@ -139,7 +139,7 @@ def _content(value: Any) -> Any:
     if isinstance(value, dict):
         if value.keys() != {"base", "mod"}:
             raise _Wrong('must have base and mod, as in {"base": 1, "mod": 10}')
-        base, mod = _whole(value["base"], 0, MAX_ID), _whole(value["mod"], 1, MAX_ID + 1)
+        base, mod = _whole(value["base"], 0, MAX_ID), _whole(value["mod"], 1, MAX_ID)
         _whole(base + mod - 1, 0, MAX_ID)
         return value
     if isinstance(value, int):

@@ -1,6 +1,7 @@
 """States by themselves: what they hold, what is refused, and what comes back of checksums."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from pksm import FlatHost, Ksmd, Machine, Pksmd, Simulation, Store, UsageError, 
 from pksm.engine import native
 from pksm.hosts.machine.content import pages_of
 from pksm.policies.pksmd.tunables import preset
+from pksm.simulation import Event
 
 SIZE = 64
 
@@ -47,13 +49,36 @@ def test_no_state_is_taken_in_the_midst_of_a_wake_up():
         daemon.wake()
 
 
-def test_a_simulation_with_actions_to_come_is_not_saved():
+def test_a_simulation_with_functions_to_be_called_is_not_saved():
     sim = Simulation(Machine(10, page_size=SIZE))
     sim.at(5, lambda: None)
-    with pytest.raises(UsageError, match="1 actions are still to come"):
+    with pytest.raises(UsageError, match="a function is still to be called at 5 ms"):
         sim.snapshot()
     sim.run(6)
     assert sim.snapshot().now == 6
+
+
+def test_events_to_come_are_saved(tmp_path):
+    machine = Machine(50, page_size=SIZE)
+    sim = Simulation(machine, Pksmd(machine))
+    for ms, op, fields in (
+        (30, "set", {"name": "quirks", "value": frozenset({"no-unmerge"})}),
+        (20, "write", {"process": "a", "address": "heap", "content": 2**64 - 1, "n": 4}),
+        (10, "mmap", {"process": "a", "name": "heap", "n": 4}),
+        (10, "read", {"label": "mapped"}),
+        (10, "spawn", {"process": "b"}),
+        (5, "spawn", {"process": "a"}),
+    ):
+        sim.at(ms, Event(None, op, fields))
+    sim.run(7)
+    sim.save(tmp_path / "it")
+    twins = [sim, sim.snapshot(), pickle.loads(pickle.dumps(sim)), Simulation.load(tmp_path / "it")]
+    for one in twins:
+        one.run(2000)
+        assert list(one.processes) == ["a", "b"] and [reading.ms for reading in one.readings] == [10]
+        assert one.machine.frames_saved == 3 and one.policy.tunables.quirks == {"no-unmerge"}
+        assert one.policy.counters() == sim.policy.counters()
+    assert len({id(one.machine) for one in twins}) == 4
 
 
 class Own(FlatHost):

@@ -44,7 +44,12 @@ def pages_of(ids: IdsLike, page_size: int = 4096) -> U8Array:
 
 def checked_ids(ids: IdsLike) -> U64Array:
     """Return content ids as a uint64 array. UsageError unless they are whole numbers from 0 to 2**64 - 1."""
-    array = np.asarray(ids)
+    try:  # numpy makes floats of small and large numbers side by side
+        array = (
+            np.array(ids, np.uint64) if isinstance(ids, (list, tuple)) and ids and max(ids) >> 63 else np.asarray(ids)
+        )
+    except (OverflowError, TypeError, ValueError):
+        array = np.empty(1, object)
     if array.ndim != 1 or (array.size and (array.dtype.kind not in "iu" or int(array.min()) < 0)):
         raise UsageError(f"content ids are a list of whole numbers from 0 to {(1 << 64) - 1}")
     return array.astype(np.uint64)

@@ -8,7 +8,7 @@ counted until ksmd comes by.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from pksm.policies.ksmd.items import Mappings
 from pksm.policies.ksmd.questions import Questions
 from pksm.policies.ksmd.spec import SPEC
 from pksm.policies.ksmd.tunables import STAGE_ORDERS, KsmTunables, preset
+from pksm.policies.strict_mappings import StrictMappings
 from pksm.protocols import NO_FRAME, MappingHost
 
 
@@ -35,6 +36,8 @@ class Ksmd(Questions):
         tunables: its settings; those of the default preset if there are none.
         checksum: in place of the one that the tunables name: a name of pksm.checksums.names(), a function as
             checksums.Plugin takes it, or a checksum that is ready; the strength of an adaptive one stays as it is.
+        strict: look at each answer and report of the host, and raise a UsageError that names rule and pages where one
+            breaks a rule of protocols.MappingHost.
 
     Attributes:
         full_scans: how many times all opted-in memory was visited.
@@ -52,9 +55,10 @@ class Ksmd(Questions):
         tunables: KsmTunables | None = None,
         *,
         checksum: native.AnyChecksum | str | Callable[..., Any] | None = None,
+        strict: bool = False,
     ) -> None:
-        self._host = host
         self.share_use(host)
+        self._host = host = cast(MappingHost, StrictMappings(host)) if strict else host
         self._tunables = tunables or preset(SPEC.default)
         self._checksum, self._made_of = checksums.ready(checksum, self._tunables.checksum, host.store.page_size)
         self._known = None  # sums computed before a visit, by a checksum that C can't call

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pksm.engine.checksums import saved as checksums
-from pksm.engine.state import State, number
+from pksm.engine.state import State, below, column, number
 from pksm.policies.base import replace_engine
 from pksm.policies.ksmd.tunables import KsmTunables
+from pksm.policies.strict import StrictHost
 from pksm.protocols import MappingHost
 
 _NUMBERS = {
@@ -32,6 +35,7 @@ def state_of(daemon: Any) -> State:
     return {
         "policy": "ksmd",
         "page_size": daemon._host.store.page_size,
+        "strict": daemon._host.tracked() if isinstance(daemon._host, StrictHost) else None,
         "tunables": daemon._tunables.as_dict(),
         "checksum": checksums.state_of(checksum, daemon._made_of),
         "items": daemon.items.state(),
@@ -53,7 +57,9 @@ def resumed(cls: type[Any], host: MappingHost, state: State, checksum: Any) -> A
     assert state["page_size"] == page_size, f"its pages have {state['page_size']} bytes, and the host's {page_size}"
     given = checksum or checksums.restored(state["checksum"], page_size)
     replace_engine(host)
-    daemon = cls(host, KsmTunables(**state["tunables"]), checksum=given)
+    daemon = cls(host, KsmTunables(**state["tunables"]), checksum=given, strict=state["strict"] is not None)
+    if isinstance(daemon._host, StrictHost):
+        daemon._host.track(below(column(state["strict"], np.uint32), host.store.n_pages))
     if state["checksum"]["kind"] == "made" and checksum is None:
         daemon._made_of = state["checksum"]["name"], state["checksum"]["seed"]
     daemon.items.restore(state["items"], host.store.n_pages)
