@@ -68,6 +68,24 @@ def test_everything_that_is_a_row_or_a_table_is_plain():
     assert [list(row) for row in zip(*table.values(), strict=True)] == [list(row) for row in sim.samples]
 
 
+def test_tables_and_rows_go_into_data_frames():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    polars = pytest.importorskip("polars", reason="polars is not installed")
+    machine = Machine(100, page_size=SIZE)
+    sim = Simulation(machine, Pksmd(machine), sample_ms=10)
+    mm = machine.spawn()
+    mm.write(mm.mmap(4), [1, 1, 1, 2])
+    sim.run(100)
+    for frame in (pandas.DataFrame(sim.to_dict()), polars.DataFrame(sim.to_dict())):
+        assert list(frame.columns) == list(sim.columns) and len(frame) == len(sim.samples)
+        assert frame["frames_saved"].to_list()[-1] == 2
+    described = checksums.describe("crc32c", SIZE)
+    for row in (sim.policy.to_dict(), sim.policy.cost.to_dict(), machine.to_dict(), described):
+        assert pandas.DataFrame([row]).iloc[0].to_dict().keys() == row.keys()
+        assert polars.DataFrame([row]).to_dicts() == [row]
+    assert sim.policy.cost.to_dict()["pages_visited"] >= 4 and sim.policy.cost.to_dict()["settle_wall_s"] > 0
+
+
 def test_errors_are_one_family():
     for name, kind in vars(errors).items():
         if isinstance(kind, type) and issubclass(kind, Exception):
