@@ -45,6 +45,7 @@ VERBS: Mapping[str, Any] = Verbs(
     "scan",
     "bench",
     "simulate",
+    "sweep",
     "truth",
     "validate",
     "checksum",

@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from pksm.documents.simulate import Run as Run
     from pksm.documents.simulate import Series as Series
     from pksm.documents.simulate import SimulateDocument as SimulateDocument
+    from pksm.documents.sweep import Spread as Spread
+    from pksm.documents.sweep import SweepDocument as SweepDocument
+    from pksm.documents.sweep import SweepRow as SweepRow
     from pksm.documents.validation import TruthDocument as TruthDocument
     from pksm.documents.validation import TruthRow as TruthRow
     from pksm.documents.validation import ValidateDocument as ValidateDocument
@@ -104,9 +107,12 @@ else:
             "SimulateDocument": "pksm.documents.simulate",
             "SourcePages": "pksm.documents.scan",
             "SourceRow": "pksm.documents.scan",
+            "Spread": "pksm.documents.sweep",
             "StepTime": "pksm.documents.common",
             "StrategyAbout": "pksm.documents.checksum",
             "StrategyRow": "pksm.documents.checksum",
+            "SweepDocument": "pksm.documents.sweep",
+            "SweepRow": "pksm.documents.sweep",
             "Timing": "pksm.documents.checksum",
             "TruthDocument": "pksm.documents.validation",
             "TruthRow": "pksm.documents.validation",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pksm.simulation.run import simulate as simulate
     from pksm.simulation.script import load_script as load_script
     from pksm.simulation.simulation import Simulation as Simulation
+    from pksm.simulation.sweeps import sweep as sweep
     from pksm.simulation.taking import from_sources as from_sources
     from pksm.simulation.trace import read_trace as read_trace
 else:
@@ -32,6 +33,7 @@ else:
             "Observer": "pksm.simulation.observers",
             "Reading": "pksm.simulation.observers",
             "OPERATIONS": "pksm.simulation.operations",
+            "sweep": "pksm.simulation.sweeps",
             "read_trace": "pksm.simulation.trace",
             "load_script": "pksm.simulation.script",
             "workloads": "pksm.simulation.workloads",

@@ -116,6 +116,7 @@ def simulate(
     progress: Callable[[str, int, int], object] | None = None,
     hold: Callable[[], AbstractContextManager[object]] = nullcontext,
     opener: Opener = open_binary,
+    observers: Sequence[Observer] = (),
 ) -> SimulateDocument:
     """Play a workload once for each policy.
 
@@ -126,6 +127,7 @@ def simulate(
         hold: makes context managers that hold interrupts back for the length of a step. A KeyboardInterrupt in between
             ends the work, and the document has what was done by then.
         opener: opens a trace, once for each policy.
+        observers: see every policy's run, but not that of nobody.
 
     Returns:
         The document `pksm.simulate/1`, ready for JSON, with a run for each policy. `unmerged` has the frames in use if
@@ -144,7 +146,7 @@ def simulate(
     interrupted = False
     known = {name for choice in choices for name in choice.settings.entries()}
     for choice in choices:
-        run, interrupted = _run(settings, choice, play, progress, hold, known)
+        run, interrupted = _run(settings, choice, play, progress, hold, known, observers)
         runs.append(
             {"policy": choice.name, "tunables": choice.settings.as_dict(), "shown": list(choice.spec.shown), **run}
         )
@@ -244,6 +246,11 @@ def _frames(settings: Settings) -> int:
     return max(FRAMES, settings.pages + settings.pages // 4) if named else FRAMES
 
 
+def bytes_of(settings: Settings) -> int:
+    """Return about how many bytes one run takes."""
+    return int(1.3 * _frames(settings) * settings.page_size)
+
+
 def _play(sim: Simulation, play: Callable[[Simulation], object], settings: Settings) -> None:
     play(sim)
     if settings.until_ms is not None:
@@ -257,6 +264,7 @@ def _run(
     progress: Callable[[str, int, int], object] | None,
     hold: Callable[[], AbstractContextManager[object]],
     known: set[str],
+    observers: Sequence[Observer] = (),
 ) -> tuple[_Played, bool]:
     """Play the workload for one policy. Return ({readings, series, final}, was it interrupted).
 
@@ -272,7 +280,7 @@ def _run(
         policy,
         sample_ms=settings.sample_ms,
         end_ms=settings.until_ms,
-        observers=[observer],
+        observers=[observer, *observers],
         hold=hold,
         settings_of_others=known - choice.settings.entries().keys(),
         prices=settings.prices if settings.pace == KERNEL else None,

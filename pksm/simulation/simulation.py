@@ -163,6 +163,11 @@ class Simulation(Clock, Saveable):
         self._record.note(self.now)
         return self._record.changed_ms
 
+    @property
+    def changes(self) -> int:
+        """How many steps have changed a counter that stays as it is at rest."""
+        return self._record.changes
+
     def read(self, label: str) -> Reading:
         """Keep all counters under a label, and return the Reading."""
         reading = self._record.read(label, self.now)

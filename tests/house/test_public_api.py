@@ -39,7 +39,7 @@ MODULES = {
     ],
     "pksm.extents": ["State", "RUN", "make_runs", "data_runs"],
     "pksm.simulation": [
-        *("simulate", "Settings", "Simulation", "Event", "Observer", "Reading", "compare"),
+        *("simulate", "Settings", "Simulation", "Event", "Observer", "Reading", "compare", "sweep"),
         *("OPERATIONS", "read_trace", "load_script", "workloads"),
         *("from_sources", "RealMemory"),
     ],
@@ -64,6 +64,7 @@ MODULES = {
 # Beside these, the rows that they are made of.
 DOCUMENTS = {
     *("ScanDocument", "SimulateDocument", "BenchDocument", "BenchDiffDocument", "ProfileDocument"),
+    "SweepDocument",
     *("TruthDocument", "ValidateDocument", "FeaturesDocument"),
 }
 
