@@ -248,7 +248,7 @@ def _frames(settings: Settings) -> int:
 
 def bytes_of(settings: Settings) -> int:
     """Return about how many bytes one run takes."""
-    return int(1.3 * _frames(settings) * settings.page_size)
+    return int(1.3 * _frames(settings) * (settings.stored_bytes + 40))
 
 
 def _play(sim: Simulation, play: Callable[[Simulation], object], settings: Settings) -> None:

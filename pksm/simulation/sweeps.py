@@ -173,7 +173,7 @@ def _document(
     every = [result for results in found for result in results if result]
     return {
         "schema": SCHEMA,
-        "workload": base.workload if isinstance(base.workload, str) else base.workload.name,
+        "workload": base.name,
         "page_size": every[0]["page_size"] if every else base.page_size,
         "until_ms": base.until_ms or 0,
         "seeds": list(seeds),
