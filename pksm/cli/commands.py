@@ -44,6 +44,7 @@ VERBS: Mapping[str, Any] = Verbs(
     "pksm.cli.verbs",
     "scan",
     "bench",
+    "record",
     "simulate",
     "sweep",
     "truth",

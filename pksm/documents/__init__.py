@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pksm.documents.features import MachineAbilities as MachineAbilities
     from pksm.documents.features import Named as Named
     from pksm.documents.features import NamesDocument as NamesDocument
+    from pksm.documents.record import RecordDocument as RecordDocument
+    from pksm.documents.record import RecordedSpace as RecordedSpace
     from pksm.documents.scan import Family as Family
     from pksm.documents.scan import FirstBytes as FirstBytes
     from pksm.documents.scan import Group as Group
@@ -98,6 +100,8 @@ else:
             "ProfileSubject": "pksm.documents.checksum",
             "Reading": "pksm.documents.simulate",
             "Recommendation": "pksm.documents.checksum",
+            "RecordDocument": "pksm.documents.record",
+            "RecordedSpace": "pksm.documents.record",
             "Run": "pksm.documents.simulate",
             "ScanCost": "pksm.documents.scan",
             "ScanDocument": "pksm.documents.scan",

@@ -135,8 +135,14 @@ def test_every_schema_has_a_type():
         "pksm.checksum/1",
         "pksm.features/1",
         "pksm.names/1",
+        "pksm.record/1",
         "pksm.scan/1",
         "pksm.simulate/1",
         "pksm.truth/1",
         "pksm.validate/1",
     ]
+
+
+def test_recordings(capfd, ram, tmp_path):
+    document = printed(capfd, "record", "--duration", "10ms", "-o", tmp_path / "a", ram)
+    assert printed(capfd, "record", "--info", tmp_path / "a") == document

@@ -21,7 +21,7 @@ ROOMS = {
     "policies": {"engine", "protocols"},
     "linux": {"extents"},
     "sources": {"linux", "extents"},
-    "recording": {"linux"},
+    "recording": {"sources", "linux", "engine", "extents", "documents"},
     "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents", "documents"},
     # Real memory is a workload, too: it is read and told apart as in a scan.
     "simulation": {"scan", "sources", "hosts", "policies", "engine", "linux", "protocols", "documents"},

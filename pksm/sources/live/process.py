@@ -48,6 +48,7 @@ class ProcessSource(Source):
         self.pid = pid
         self.layout: tuple[int, int, int] | None = None
         self.spaces = AddressSpaces()
+        self.space: procmaps.AddressSpace | None = None  # as it was when it was last read
         self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
         self._racy = racy
         self._reading: _Reading | None = None
@@ -74,6 +75,7 @@ class ProcessSource(Source):
             if not pages.alive() or len(space.vmas) == 0:
                 raise self.ended_unread()
             self.mappings = self._named(space.mappings)
+            self.space = space
             self._reading = reading = _Reading(self, space, pages, memory, self._racy)
             yield from reading.regions(allocate, progress)
 

@@ -1,0 +1,110 @@
+"""pksm record: what is written to real memory, over time."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from pksm.cli import exit_codes, options, output, privileges, sandbox
+from pksm.cli.interrupts import HeldInterrupts
+from pksm.cli.targets import TargetNames, Targets
+from pksm.errors import UsageError
+from pksm.report.text import rate, size
+
+if TYPE_CHECKING:
+    from pksm.recording import recorder
+
+HELP = "record which pages of real memory are written, over time"
+USAGE = "pksm record [OPTION...] -o FILE [--pid PID]... [--all] [--cgroup CGROUP]... [IMAGE...]"
+DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
+
+All resident pages are read again and again. Their checksums say which have changed since the sample before; the file
+holds which pages came, went and got another content, never bytes. A process that is named is followed with all that it
+starts. pksm simulate FILE plays a recording under any policy.
+
+Ctrl-C ends a recording; the file is whole then. What a recorder that was killed has written is repaired by --info.
+
+examples:
+  pksm record --pid 1234 -o work.pksmrec              until Ctrl-C, a sample per second
+  pksm record --all --every 10s --duration 8h -o day.pksmrec  all processes, for eight hours
+  pksm record --duration 1m guest.ram -o vm.pksmrec   a guest whose memory is a shared file
+  pksm record --info work.pksmrec                     what is in it"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this verb."""
+    what = parser.add_argument_group("what to record")
+    what.add_argument("targets", nargs="*", metavar="IMAGE",
+                      help="a file that holds memory, such as that behind a guest's RAM; with --info: a recording")  # fmt: skip
+    options.add_pids(what)
+    what.add_argument("--all", action="store_true", help="every live process but this one")
+    what.add_argument("--cgroup", action="append", default=[], metavar="CGROUP",
+                      help="all processes of a control group and of the groups below it; may be repeated")  # fmt: skip
+    how = parser.add_argument_group("how to record")
+    how.add_argument("-o", "--output", metavar="FILE", help="the new file, by custom with the ending .pksmrec")
+    how.add_argument("--every", type=options.seconds, default=1.0, metavar="TIME",
+                     help="time between two samples (default 1s): half of what is to be judged, at most")  # fmt: skip
+    how.add_argument("--duration", type=options.seconds, metavar="TIME", help="end after this long (default: Ctrl-C)")
+    out = parser.add_argument_group("what to print")
+    out.add_argument("--info", action="store_true",
+                     help="record nothing: print what is in a recording, and repair it if its recorder was killed")  # fmt: skip
+    options.add_form(out, "pksm.record/1", "a line per address space at the end")
+
+
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
+    """Record, or look at a recording, and print; return the exit code."""
+    return _info(given) if given.info else _record(given, interrupts)
+
+
+def _info(given: argparse.Namespace) -> int:
+    from pksm.recording import repair
+    from pksm.recording.summary import summary
+
+    if len(given.targets) != 1 or given.output or given.pid or given.all or given.cgroup:
+        raise UsageError("name one recording, and nothing else: pksm record --info FILE", "info")
+    [path] = given.targets
+    output.document(summary(path, repair(path)), given)
+    return 0
+
+
+def _record(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
+    if given.output is None:
+        raise UsageError("name the new file: pksm record -o FILE ...", "output")
+    names = TargetNames(files=given.targets, pids=given.pid, all=given.all, cgroups=given.cgroup)
+    with sandbox.for_files(bool(given.targets)) as box:
+        return _recorded(given, interrupts, Targets(names, box))
+
+
+def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Targets) -> int:
+    from pksm.engine import native
+    from pksm.linux import system
+    from pksm.linux.sandbox import capabilities as of
+    from pksm.recording import members, recorder
+    from pksm.recording.summary import summary
+
+    native.catch_bus_errors()
+    frames = system.shows_frames()
+    privileges.reduce(given, [of.DAC_READ_SEARCH, of.SYS_PTRACE, of.SYS_ADMIN, of.DAC_OVERRIDE])
+    progress = output.Progress()
+
+    def show(tally: recorder.Tally) -> None:
+        progress.show(lambda: _line(tally))
+
+    _, interrupted = recorder.record(
+        given.output,
+        members.Targets(given.pid, given.all, targets.cgroups, targets.openers[: len(given.targets)]),
+        round(given.every * 1000),
+        None if given.duration is None else round(given.duration * 1000),
+        frames=frames,
+        progress=show,
+        hold=interrupts.hold,
+    )
+    early = interrupted and given.duration is not None
+    output.document(summary(given.output, interrupted=early), given)
+    return exit_codes.INTERRUPTED if early else 0
+
+
+def _line(tally: "recorder.Tally") -> str:
+    seconds = max(tally.seconds, 1e-3)
+    return (
+        f"recording: {tally.samples:,} samples in {seconds:,.0f} s, {rate(tally.pages_read / seconds)} pages/s, "
+        f"{rate(tally.events / seconds)} events/s, {size(tally.bytes_written)}, {100 * tally.cpu_s / seconds:.0f} % of a CPU"
+    )

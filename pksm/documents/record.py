@@ -1,0 +1,45 @@
+"""The document of a recording of writes, pksm.record/1."""
+
+from typing import Annotated, Literal, TypedDict
+
+from pksm.documents.common import Bytes, Count, Pages, Seconds
+
+
+class RecordedSpace(TypedDict):
+    """An address space that is alive at the end of a recording."""
+
+    space: Annotated[int, "", "its number in the recording"]
+    pid: Annotated[int, "", "of the process; 0: an image"]
+    name: Annotated[str, "", "of the process or image"]
+    pages: Annotated[Pages, "resident at the end"]
+    zero_pages: Annotated[Pages, "of them with zeros alone"]
+
+
+class RecordDocument(TypedDict):
+    """What is in a recording: what `pksm record` returns when it has recorded, and `pksm record --info`."""
+
+    schema: Literal["pksm.record/1"]
+    file: Annotated[str, "", "its path"]
+    page_size: Annotated[Bytes, "of a page"]
+    seconds: Annotated[Seconds, "that it covers"]
+    whole: Annotated[bool, "", "it was ended by its recorder; false: that was killed, or is still at it"]
+    repaired: Annotated[bool, "", "what was cut short has been ended as it should"]
+    interrupted: Annotated[bool, "", "whether a signal ended it early"]
+    bytes: Annotated[Bytes, "of the file"]
+    segments: Annotated[Count, "parts that can be read alone"]
+    samples: Annotated[int | None, "count", "of memory; null: not known, for the recorder was killed"]
+    late: Annotated[int | None, "count", "samples that began late, because those before took so long"]
+    cpu_s: Annotated[float | None, "seconds", "of CPU that recording took"]
+    longest_s: Annotated[float | None, "seconds", "that a sample took at most"]
+    pages_read: Annotated[int | None, "pages", "in all samples"]
+    unread: Annotated[int | None, "count", "processes that could not be read"]
+    events: Annotated[dict[str, int], "count", "by kind: birth, write, same, death, moved, merged, unmerged, accessed"]
+    operations: Annotated[dict[str, int], "count", "by name: start, fork, exit, map, unmap, advise"]
+    most_pages: Annotated[Pages, "alive at a time"]
+    write_rate: Annotated[float, "1/s", "writes per page alive and second, on average"]
+    spaces: Annotated[list[RecordedSpace], "", "alive at the end"]
+    began: Annotated[float | None, "seconds", "since 1970, when it began"]
+    every_ms: Annotated[int | None, "ms", "between two samples"]
+    track: Annotated[str | None, "", "how writes were found: hashes"]
+    blind: Annotated[list[str], "", "what cannot be seen in this way"]
+    warnings: Annotated[list[str], "", "one line each"]

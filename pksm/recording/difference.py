@@ -1,0 +1,130 @@
+"""What happened between two looks at an address space: its mappings, and its pages."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pksm.arrays import BoolArray, I8Array, I64Array
+from pksm.recording.events import MOST_NAME, Block, Kind, Operation
+from pksm.recording.hashing import Snapshot, places
+
+
+@dataclass
+class Layout:
+    """The mappings of an address space by address: page numbers of their starts and ends, names, and who opted in."""
+
+    starts: I64Array = field(default_factory=lambda: np.empty(0, np.int64))
+    ends: I64Array = field(default_factory=lambda: np.empty(0, np.int64))
+    mergeable: BoolArray = field(default_factory=lambda: np.empty(0, bool))
+    names: list[str] = field(default_factory=list)
+
+    def holds(self, pages: I64Array) -> BoolArray:
+        """Return which pages lie in a mapping."""
+        at = np.searchsorted(self.starts, pages, "right") - 1
+        inside = at >= 0
+        inside[inside] = pages[inside] < self.ends[at[inside]]
+        return inside
+
+
+def mappings(old: Layout, new: Layout) -> list[Operation]:
+    """Return the operations that turn one layout into the other: first what is unmapped."""
+    cuts: I64Array = np.unique(np.concatenate([old.starts, old.ends, new.starts, new.ends]))
+    if len(cuts) < 2:
+        return []
+    low, high = cuts[:-1], cuts[1:]
+    (was, _), (state, which) = _at(old, low), _at(new, low)
+    kept = (was != state) & ((was >= 0) | (state >= 0))
+    change = np.where(state < 0, 0, np.where(was < 0, 1, 2))  # unmap, map, advise
+    operations: list[list[Operation]] = [[], [], []]
+    picked = np.flatnonzero(kept)
+    if not len(picked):
+        return []
+    joined = (low[picked][1:] == high[picked][:-1]) & (change[picked][1:] == change[picked][:-1])
+    joined &= (which[picked][1:] == which[picked][:-1]) | (change[picked][1:] == 0)
+    heads = np.append(0, np.flatnonzero(~joined) + 1)[: len(picked)]
+    tails = np.append(heads[1:], len(picked)) - 1
+    for head, tail in zip(picked[heads].tolist(), picked[tails].tolist(), strict=True):  # once per mapping
+        first, n = int(low[head]), int(high[tail] - low[head])
+        if change[head] == 0:
+            operations[0].append(("unmap", first, n))
+        elif change[head] == 1:
+            operations[1].append(("map", first, n, new.names[which[head]][:MOST_NAME], bool(state[head])))
+        else:
+            operations[2].append(("advise", first, n, bool(state[head])))
+    return [*operations[0], *operations[1], *operations[2]]
+
+
+def _at(layout: Layout, places: I64Array) -> tuple[I8Array, I64Array]:
+    """Return (state, mapping) at these pages: -1 for not mapped, 0, 1 for opted in."""
+    at = np.searchsorted(layout.starts, places, "right") - 1
+    state = np.full(len(places), -1, np.int8)
+    inside = layout.holds(places)
+    state[inside] = layout.mergeable[at[inside]]
+    return state, np.where(inside, at, -1)
+
+
+@dataclass
+class Seen:
+    """An address space as it was seen: mappings, pages, and which of them KSM has merged."""
+
+    layout: Layout = field(default_factory=Layout)
+    pages: Snapshot = field(default_factory=Snapshot.empty)
+    merged: BoolArray = field(default_factory=lambda: np.empty(0, bool))
+
+
+def blocks(ms: int, space: int, begun: list[Operation], old: Seen, new: Seen) -> list[Block]:
+    """Return what happened between two looks, as one block or two.
+
+    Args:
+        ms: the time of the second.
+        space: its number.
+        begun: what comes before all else: that it has started.
+        old: as it was.
+        new: as it is.
+    """
+    operations = mappings(old.layout, new.layout)
+    pages, kinds, contents = _events(old, new)
+    made = Block(ms, space, (*begun, *operations), pages, kinds, contents)
+    gone = made.of(Kind.DEATH)
+    if not gone.any() or not any(operation[0] == "unmap" for operation in operations):
+        return [made] if made.operations or len(pages) else []
+    first = Block(ms, space, tuple(begun), pages[gone], kinds[gone])  # pages go before what they lie in
+    return [first, Block(ms, space, tuple(operations), pages[~gone], kinds[~gone], contents)]
+
+
+def _events(old: Seen, new: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (pages, kinds, contents) of all that happened to pages."""
+    before, after = old.pages, new.pages
+    at, found = places(before.pages, after.pages)
+    where = at[found]
+    both = after.of(found)
+    _, stays = places(after.pages, before.pages)
+    rewritten = both.contents != before.contents[where]
+    moved = (both.frames != before.frames[where]) & (both.frames != 0) & (before.frames[where] != 0) & ~rewritten
+    merged, was_merged = new.merged[found], old.merged[where]
+    own = moved & both.exclusive & ~before.exclusive[where] & ~merged  # a copy on write that says what it said
+    parts = [
+        (after.pages[~found], Kind.BIRTH, after.contents[~found]),
+        (before.pages[~stays], Kind.DEATH, None),
+        (both.pages[rewritten], Kind.WRITE, both.contents[rewritten]),
+        (both.pages[own], Kind.SAME, None),
+        (both.pages[moved & ~own & ~(merged & ~was_merged)], Kind.MOVED, None),
+        (after.pages[new.merged][~_was(old, after.pages[new.merged])], Kind.MERGED, None),
+        (both.pages[was_merged & ~merged], Kind.UNMERGED, None),
+    ]
+    pages = np.concatenate([part[0] for part in parts])
+    kinds = np.repeat(np.array([part[1] for part in parts], np.uint8), [len(part[0]) for part in parts])
+    contents = np.concatenate(
+        [np.zeros(len(part[0]), np.uint32) if part[2] is None else part[2].astype(np.uint32) for part in parts]
+    )
+    order = np.lexsort((kinds, pages))
+    pages, kinds, contents = pages[order], kinds[order], contents[order]
+    return pages, kinds, contents[(kinds == Kind.BIRTH) | (kinds == Kind.WRITE)]
+
+
+def _was(old: Seen, pages: np.ndarray) -> BoolArray:
+    """Return which of these pages KSM had merged."""
+    at, found = places(old.pages.pages, pages)
+    was = np.zeros(len(pages), bool)
+    was[found] = old.merged[at[found]]
+    return was

@@ -1,0 +1,123 @@
+"""Who is recorded: processes as they come, fork, begin other programs and go, and images."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pksm.errors import PksmError
+from pksm.linux.proc import processes, tasks
+from pksm.recording.difference import Layout, Seen
+from pksm.recording.events import MOST_NAME
+from pksm.sources import Source, open_pid
+from pksm.sources.live.process import ProcessSource
+
+Opener = Callable[[], Source]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What to record.
+
+    Attributes:
+        pids: processes, and all that descend from them while it goes on.
+        all: every process but this one.
+        cgroups: directories of control groups.
+        files: a function for each image, which opens it.
+    """
+
+    pids: Sequence[int] = ()
+    all: bool = False
+    cgroups: Sequence[str] = ()
+    files: Sequence[Opener] = ()
+
+
+@dataclass
+class Member:
+    """An address space that is recorded. pid: 0 for an image."""
+
+    space: int
+    pid: int
+    source: Source
+    layout: tuple[int, int, int] | None = None
+    seen: Seen = field(default_factory=Seen)
+    has_begun: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.source.name[:MOST_NAME]
+
+
+class Roster:
+    """The processes that are recorded, by pid.
+
+    Attributes:
+        refused: {pid: why} of processes that cannot be read.
+    """
+
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
+        self._family = set(targets.pids)
+        self.refused: dict[int, str] = {}
+
+    def pids(self) -> list[int]:
+        """Return those that there are now, parents before their children."""
+        targets = self._targets
+        found = set(processes.all_pids()) if targets.all else set()
+        for cgroup in targets.cgroups:
+            found |= set(processes.cgroup_pids(cgroup))
+        if self._family and not targets.all:
+            self._add_children()
+            found |= self._family
+        return self._by_age(found)
+
+    def _add_children(self) -> None:
+        parents = {pid: stat.parent for pid, stat in _stats(tasks.pids())}
+        self._family &= parents.keys()
+        while new := {pid for pid, parent in parents.items() if parent in self._family} - self._family:
+            self._family |= new
+
+    @staticmethod
+    def _by_age(pids: set[int]) -> list[int]:
+        started = {pid: stat.started for pid, stat in _stats(sorted(pids)) if stat.state not in tasks.ENDED_STATES}
+        return sorted(started, key=lambda pid: (started[pid], pid))
+
+    def opened(self, pid: int, space: int) -> Member | None:
+        """Open a process; None if it can't be read, which is remembered."""
+        try:
+            source = open_pid(pid, "unchecked")
+        except PksmError as error:
+            if tasks.layout(pid) is not None:
+                self.refused.setdefault(pid, str(error))
+            return None
+        return Member(space, pid, source, tasks.layout(pid))
+
+
+def _stats(pids: Sequence[int]) -> Iterator[tuple[int, tasks.Stat]]:
+    for pid in pids:
+        try:
+            yield pid, tasks.read_stat(pid)
+        except OSError:
+            continue  # it has gone
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent of a process; None when it has gone."""
+    return next((stat.parent for _, stat in _stats([pid])), None)
+
+
+def layout_of(source: Source, page_size: int) -> Layout:
+    """Return the mappings of a source that was read. What belongs to devices is left out."""
+    starts = np.array([mapping.start for mapping in source.mappings], np.int64) // page_size
+    ends = -(-np.array([mapping.end for mapping in source.mappings], np.int64) // page_size)
+    mergeable, ours = np.zeros(len(starts), bool), ends > starts
+    if isinstance(source, ProcessSource) and source.space is not None:
+        mergeable = np.array([mapping.opted_in is True for mapping in source.mappings])
+        ours &= ~source.space.vmas["device"]
+    order = np.flatnonzero(ours)
+    order = order[np.argsort(starts[order], kind="stable")]
+    starts, ends = starts[order], ends[order]
+    ends[:-1] = np.minimum(ends[:-1], starts[1:])  # parts of images may overlap
+    names = [source.mappings[at].name for at in order.tolist()]
+    return Layout(starts, ends, mergeable[order], names)

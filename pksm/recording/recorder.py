@@ -1,0 +1,300 @@
+"""The recorder: looks at memory again and again, and writes down what has changed in between."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+
+from pksm.arrays import BoolArray
+from pksm.errors import PksmError, UsageError
+from pksm.linux.proc.kpageflags import FrameFlags
+from pksm.recording import difference
+from pksm.recording.difference import Seen
+from pksm.recording.events import Block, Kind, Operation
+from pksm.recording.hashing import Hasher, Snapshot
+from pksm.recording.members import Member, Roster, Targets, layout_of, parent_of
+from pksm.recording.writer import Writer
+from pksm.sources.live.process import ProcessSource
+
+PAGE_SIZE = 4096
+FLUSH_S = 5.0  # so much is lost at most when we are killed
+BLIND_SPOTS = (
+    "a page that was changed and changed back between two samples has not changed",
+    "a page that was written with what it held has not been written, but where frame numbers show a copy",
+    "the contents of a page are those at one moment of its sample; a sample is not taken at one moment",
+)
+NO_FRAMES = "frame numbers are hidden from this user: pages that a fork shares count as copies once they are seen alone"
+NO_FLAGS = "kpageflags is for root: merges by the kernel's own KSM are not seen"
+
+
+@dataclass
+class Tally:
+    """What a recording has taken so far. Times in seconds; longest: of a sample."""
+
+    samples: int = 0
+    events: int = 0
+    pages_read: int = 0
+    bytes_written: int = 0
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    longest_s: float = 0.0
+    late: int = 0  # samples that began after their time
+
+
+class Recorder:
+    """Samples of what is recorded, one after the other.
+
+    Args:
+        writer: takes the blocks.
+        targets: what to record.
+        page_size: bytes.
+        hold: makes context managers that hold interrupts back while an address space is read and written down.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        targets: Targets,
+        page_size: int = PAGE_SIZE,
+        hold: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self.roster = Roster(targets)
+        self.counts = np.zeros(len(Kind), np.int64)
+        self.events = 0
+        self.most_pages = 0
+        self._writer, self._targets, self._hold = writer, targets, hold
+        self._hasher = Hasher(page_size)
+        self._flags = FrameFlags()
+        self._live: dict[int, Member] = {}
+        self._images: dict[int, Member] = {}  # by place in targets.files
+        self._next_space = 0
+
+    @property
+    def pages_read(self) -> int:
+        """Pages read so far, once per sample."""
+        return self._hasher.pages_read
+
+    @property
+    def pages(self) -> int:
+        """How many pages there were at the last sample."""
+        return sum(len(member.seen.pages.pages) for member in [*self._live.values(), *self._images.values()])
+
+    def close(self) -> None:
+        """Let go of all processes."""
+        self._flags.close()
+        for member in self._live.values():
+            member.source.close()
+
+    def sample(self, ms: int) -> None:
+        """Look at everything once, and write down what has changed."""
+        pids = self.roster.pids()
+        for pid in pids:
+            with self._hold():
+                self._look_at(pid, ms)
+        for pid in self._live.keys() - set(pids):
+            with self._hold():
+                self._gone(self._live.pop(pid), ms)
+        for place, opener in enumerate(self._targets.files):
+            with self._hold():
+                source = opener()
+                try:
+                    member = self._images.setdefault(place, Member(-1, 0, source))
+                    member.source = source
+                    self._take(member, ms, None)
+                finally:
+                    source.close()
+        self.most_pages = max(self.most_pages, self.pages)
+        if self._hasher.contents.is_full(self.pages):
+            seen = [member.seen.pages.contents for member in [*self._live.values(), *self._images.values()]]
+            self._hasher.contents.forget_but(np.concatenate([np.empty(0, np.uint32), *seen]))
+
+    def _look_at(self, pid: int, ms: int) -> None:
+        member = self._live.get(pid)
+        if member is not None and isinstance(member.source, ProcessSource) and member.source.exited():
+            self._gone(self._live.pop(pid), ms)
+            member = None
+        if member is None:
+            member = self.roster.opened(pid, -1)
+            if member is None:
+                return
+        try:
+            self._take(member, ms, self._parent(member))
+        except PksmError as error:
+            if not member.has_begun:
+                member.source.close()
+                self.roster.refused.setdefault(pid, str(error))
+            return  # it ends, or cannot be read just now
+        self._live[pid] = member
+
+    def _parent(self, member: Member) -> Member | None:
+        """Return the process that a new one was forked from, if it still runs the same program."""
+        if member.has_begun:
+            return None
+        parent = self._live.get(parent_of(member.pid) or 0)
+        return parent if parent is not None and parent.layout == member.layout else None
+
+    def _take(self, member: Member, ms: int, parent: Member | None) -> None:
+        """Read an address space, and write down what has happened to it."""
+        before = member.seen if parent is None else parent.seen
+        pages = self._hasher.read(member.source, before.pages)
+        layout = member.source.layout if isinstance(member.source, ProcessSource) else None
+        begun: list[Operation] = []
+        if layout != member.layout and member.has_begun:  # it has begun another program
+            self._write([Block(ms, member.space, (("exit",),))])
+            member.has_begun, before = False, Seen()
+        member.layout = layout
+        seen = self._seen(member, pages)
+        if not member.has_begun:
+            member.space, self._next_space, member.has_begun = self._next_space, self._next_space + 1, True
+            origin: Operation = ("start", member.pid, member.name)
+            if parent is not None:
+                origin = ("fork", parent.space, member.pid, member.name)
+            begun = [origin]
+        self._write(difference.blocks(ms, member.space, begun, before, seen))
+        member.seen = seen
+
+    def _seen(self, member: Member, pages: Snapshot) -> Seen:
+        layout = layout_of(member.source, self._hasher.page_size)
+        inside = layout.holds(pages.pages.astype(np.int64))
+        pages = pages if inside.all() else pages.of(inside)
+        return Seen(layout, pages, self._merged(member, pages))
+
+    def _merged(self, member: Member, pages: Snapshot) -> BoolArray:
+        """Return which pages the kernel's KSM has merged."""
+        merged = np.zeros(len(pages.pages), bool)
+        space = member.source.space if isinstance(member.source, ProcessSource) else None
+        if space is None or not self._flags.are_visible or not space.vmas["merged"].any():
+            return merged
+        vmas = space.vmas[space.vmas["merged"]]
+        page_size = self._hasher.page_size
+        at = np.searchsorted(vmas["start"] // page_size, pages.pages.astype(np.int64), "right") - 1
+        suspects = np.flatnonzero((at >= 0) & (pages.pages.astype(np.int64) < vmas["end"][at] // page_size))
+        merged[suspects] = self._flags.are_ksm(pages.frames[suspects]) & (pages.frames[suspects] != 0)
+        return merged
+
+    def _gone(self, member: Member, ms: int) -> None:
+        self._write([Block(ms, member.space, (("exit",),))])
+        member.source.close()
+
+    def _write(self, blocks: list[Block]) -> None:
+        for block in blocks:
+            self._writer.add(block)
+            self.counts += np.bincount(block.kinds, minlength=len(Kind))
+            self.events += len(block.pages)
+
+
+def header(targets: Targets, every_ms: int, page_size: int, frames: bool) -> dict[str, object]:
+    """Return what a recording says of itself. frames: whether frame numbers are visible."""
+    return {
+        "page_size": page_size,
+        "began": time.time(),
+        "every_ms": every_ms,
+        "track": "hashes",
+        "pids": list(targets.pids),
+        "all": targets.all,
+        "cgroups": list(targets.cgroups),
+        "images": len(targets.files),
+        "blind": [*BLIND_SPOTS, *([] if frames else [NO_FRAMES, NO_FLAGS])],
+    }
+
+
+def record(
+    path: str,
+    targets: Targets,
+    every_ms: int = 1000,
+    duration_ms: int | None = None,
+    page_size: int = PAGE_SIZE,
+    frames: bool = True,
+    progress: Callable[[Tally], object] | None = None,
+    hold: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> tuple[Tally, bool]:
+    """Record until the time is over, everything has gone, or a KeyboardInterrupt, and leave a whole file.
+
+    Args:
+        path: of the new file.
+        targets: what to record.
+        every_ms: between two samples.
+        duration_ms: of all of it; None: until an interrupt.
+        page_size: bytes.
+        frames: whether frame numbers are visible here.
+        progress: called after each sample.
+        hold: as of Recorder.
+
+    Returns:
+        What it took, and whether an interrupt ended it.
+
+    Raises:
+        UsageError: times that cannot be, or nothing that can be recorded.
+        PksmError: the file can't be written.
+    """
+    if every_ms < 1:
+        raise UsageError("give a time of 1 ms at least", "every")
+    writer = Writer(path, header(targets, every_ms, page_size, frames))
+    recorder = Recorder(writer, targets, page_size, hold)
+    tally, interrupted = Tally(), False
+    try:
+        _samples(recorder, writer, tally, every_ms, duration_ms, progress)
+    except KeyboardInterrupt:
+        interrupted = True
+    except BaseException:
+        recorder.close()
+        writer.close()
+        raise
+    with hold():
+        recorder.close()
+        writer.close(_end(recorder, tally))
+        tally.bytes_written = writer.n_bytes
+    return tally, interrupted
+
+
+def _samples(
+    recorder: Recorder,
+    writer: Writer,
+    tally: Tally,
+    every_ms: int,
+    duration_ms: int | None,
+    progress: Callable[[Tally], object] | None,
+) -> None:
+    began, cpu = time.monotonic(), time.process_time()
+    due, flushed = 0.0, -FLUSH_S
+    while True:
+        start = time.monotonic() - began
+        ms = round(start * 1000)
+        recorder.sample(ms)
+        now = time.monotonic() - began
+        tally.samples += 1
+        tally.events, tally.pages_read = recorder.events, recorder.pages_read
+        tally.seconds, tally.cpu_s = now, time.process_time() - cpu
+        tally.longest_s = max(tally.longest_s, now - start)
+        if now - flushed >= FLUSH_S:
+            writer.flush()
+            flushed = now
+        tally.bytes_written = writer.n_bytes
+        if progress is not None:
+            progress(tally)
+        if recorder.pages == 0 and tally.samples == 1:
+            why = next(iter(recorder.roster.refused.values()), "there is no process with memory")
+            raise PksmError(f"nothing to record: {why}")
+        due += every_ms / 1000
+        if now > due:
+            tally.late += 1
+            due = now
+        if (duration_ms is not None and due * 1000 > duration_ms) or recorder.pages == 0:
+            return
+        time.sleep(max(0.0, due - now))
+
+
+def _end(recorder: Recorder, tally: Tally) -> dict[str, object]:
+    return {
+        "ms": round(tally.seconds * 1000),
+        "samples": tally.samples,
+        "late": tally.late,
+        "most_pages": recorder.most_pages,
+        "events": {kind.name.lower(): int(count) for kind, count in zip(Kind, recorder.counts, strict=True)},
+        "pages_read": tally.pages_read,
+        "cpu_s": round(tally.cpu_s, 3),
+        "longest_s": round(tally.longest_s, 3),
+        "refused": len(recorder.roster.refused),
+    }

@@ -1,0 +1,71 @@
+"""How a recording of writes looks to people and to spreadsheets: pure functions of the document `pksm.record/1`."""
+
+from pksm.documents import RecordDocument
+from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, plain, rate, size
+
+SHOWN = 20  # address spaces, in a table
+NAME_WIDTH = 40
+_EVENTS = {
+    "birth": "pages born",
+    "write": "pages rewritten",
+    "same": "written, same content",
+    "death": "pages gone",
+    "moved": "moved to another frame",
+    "merged": "merged by KSM",
+    "unmerged": "unmerged",
+    "accessed": "accessed",
+}
+
+
+def csv(document: RecordDocument) -> str:
+    """Return a row for each address space that is alive at the end."""
+    return csv_text(document["spaces"])
+
+
+def table(document: RecordDocument, width: int = 80, colour: bool = False) -> str:
+    """Return a document for people."""
+    paint = painting(colour)
+    parts = [paragraph(_headline(document), width)]
+    rows = [(title, f"{document['events'][name]:,}") for name, title in _EVENTS.items() if document["events"][name]]
+    lines = columns([("Events", "count"), *rows], right=[1])
+    parts.append([paint(lines[0]), *lines[1:]])
+    spaces = sorted(document["spaces"], key=lambda space: -space["pages"])
+    if spaces:
+        cells = [
+            (cut(plain(space["name"]), NAME_WIDTH), f"{space['pages']:,}", f"{space['zero_pages']:,}")
+            for space in spaces[:SHOWN]
+        ]
+        lines = columns([("At the end", "pages", "zero"), *cells], right=[1, 2])
+        parts.append([paint(lines[0]), *lines[1:]])
+        if len(spaces) > SHOWN:
+            parts[-1].append(f"and {len(spaces) - SHOWN:,} more (CSV has all)")
+    parts.append(paragraph(_effort(document), width))
+    parts.append([line for text in document["blind"] for line in paragraph(f"Not seen: {plain(text)}.", width)])
+    return page(parts)
+
+
+def _headline(document: RecordDocument) -> str:
+    operations = document["operations"]
+    processes = operations.get("start", 0) + operations.get("fork", 0)
+    state = "" if document["whole"] else ", cut short"
+    state += ", repaired" if document["repaired"] else ""
+    return (
+        f"{plain(document['file'])}: {document['seconds']:,.1f} s of {many(processes, 'address space')}{state}; at most "
+        f"{document['most_pages']:,} pages ({size(document['most_pages'] * document['page_size'])}) at a time, of which "
+        f"{100 * document['write_rate']:.2f} % are rewritten per second."
+    )
+
+
+def _effort(document: RecordDocument) -> str:
+    events = sum(document["events"].values())
+    text = f"{size(document['bytes'])} in {many(document['segments'], 'segment')}"
+    text += f", {document['bytes'] / events:.2f} bytes per event." if events else "."
+    samples, cpu, longest = document["samples"], document["cpu_s"], document["longest_s"]
+    if samples is not None and cpu is not None and longest is not None:
+        read = document["pages_read"] or 0
+        speed = f" ({rate(read / cpu)} pages per second of CPU)" if cpu > 0 else ""
+        text += (
+            f" {many(samples, 'sample')} took {cpu:.2f} s of CPU for {read:,} pages{speed}, the longest {longest:.2f} s; "
+            f"{document['late'] or 0:,} began late."
+        )
+    return text

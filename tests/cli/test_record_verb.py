@@ -1,0 +1,83 @@
+"""pksm record: what it prints, what it refuses, and what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pksm.recording import Recording
+
+from support.cli_runs import run
+from support.documents import faults
+from support.memory_sources import write_file
+
+SIZE = 4096
+
+
+@pytest.fixture
+def ram(tmp_path):
+    return write_file(tmp_path / "ram", [bytes(SIZE), *[b"a" * SIZE] * 3, b"b" * SIZE], SIZE)
+
+
+def test_an_image_is_recorded_and_looked_at(capfd, tmp_path, ram):
+    path = tmp_path / "a.pksmrec"
+    done = run(capfd, "record", "--every", "10ms", "--duration", "30ms", "-o", path, "--json", ram)
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert faults(document) == []
+    assert document["events"]["birth"] == 5 and document["most_pages"] == 5
+    assert [(space["pages"], space["zero_pages"]) for space in document["spaces"]] == [(5, 1)]
+    assert path.stat().st_mode & 0o777 == 0o600
+    again = run(capfd, "record", "--info", path)
+    assert again.code == 0 and "pages born" in again.out
+    rows = run(capfd, "record", "--info", path, "--csv").out.splitlines()
+    assert rows[0] == "space,pid,name,pages,zero_pages" and len(rows) == 2
+
+
+def test_info_repairs_what_a_killed_recorder_left(capfd, tmp_path, ram):
+    path = tmp_path / "a.pksmrec"
+    assert run(capfd, "record", "--every", "10ms", "--duration", "30ms", "-o", path, ram).code == 0
+    path.write_bytes(path.read_bytes()[:-40])
+    document = json.loads(run(capfd, "record", "--info", path, "--json").out)
+    assert document["repaired"] and document["events"]["birth"] == 5
+    assert not json.loads(run(capfd, "record", "--info", path, "--json").out)["repaired"]
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--pid", "1"], "-o FILE"),
+        (["-o", "FILE"], "nothing to scan"),
+        (["--info"], "name one recording"),
+        (["--info", "FILE", "--all"], "name one recording"),
+        (["--info", "RAM"], "not a recording of pksm"),
+        (["--info", "/nonexistent"], "cannot read /nonexistent"),
+        (["-o", "RAM", "RAM"], "is there already"),
+        (["-o", "FILE", "--every", "0", "RAM"], "1 ms at least"),
+    ],
+)
+def test_what_cannot_be_is_one_line(capfd, tmp_path, ram, words, said):
+    names = {"FILE": tmp_path / "new", "RAM": ram}
+    done = run(capfd, "record", *[names.get(word, word) for word in words])
+    assert done.code in (1, 2) and not done.out
+    assert said in done.err and len(done.err.splitlines()) == 1
+
+
+def test_ctrl_c_leaves_a_whole_file(tmp_path):
+    path = tmp_path / "a.pksmrec"
+    command = [sys.executable, "-m", "pksm", "record", "--pid", str(os.getpid()), "--every", "20ms", "-o", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as recorder:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and (not path.exists() or path.stat().st_size < 2000):
+            time.sleep(0.02)
+        recorder.send_signal(signal.SIGINT)
+        out, err = recorder.communicate()
+    assert recorder.returncode == 0, err
+    assert b"pages born" in out
+    with Recording(path) as recording:
+        assert recording.is_whole and recording.end["samples"] >= 1
+        assert recording.check().pages > 0

@@ -1,0 +1,223 @@
+"""The recorder, on live processes that do one thing at a time: what it writes down is what they have done."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pksm.errors import PksmError, UsageError
+from pksm.recording import Kind, Recording, Writer
+from pksm.recording.members import Targets
+from pksm.recording.recorder import Recorder, record
+
+from support.memory_sources import write_file
+
+SIZE = 4096
+N = 200
+# Does what each line says, with a mapping of its own, and answers when it is done.
+PUPPET = """
+import mmap, os, signal, sys
+maps = {}
+if len(sys.argv) > 2:
+    print("done", flush=True)
+for line in sys.stdin:
+    word, *numbers = line.split()
+    numbers = [int(number) for number in numbers]
+    if word == "map":
+        maps[numbers[0]] = mmap.mmap(-1, numbers[1] * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        maps[numbers[0]].madvise(mmap.MADV_NOHUGEPAGE)
+    elif word == "write":
+        name, first, n, content = numbers
+        for page in range(first, first + n):
+            maps[name][page * 4096 : page * 4096 + 4096] = content.to_bytes(8, "little") * 512
+    elif word == "drop":
+        name, first, n = numbers
+        maps[name].madvise(mmap.MADV_DONTNEED, first * 4096, n * 4096)
+    elif word == "mergeable":
+        maps[numbers[0]].madvise(12)
+    elif word == "unmap":
+        maps.pop(numbers[0]).close()
+    elif word == "fork":
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        print(child, flush=True)
+        continue
+    elif word == "exec":
+        os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], sys.argv[1], "again"])
+    print("done", flush=True)
+"""
+
+
+class Puppet:
+    def __init__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PUPPET, PUPPET], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid = self._process.pid
+        self("map 0 1")
+
+    def __call__(self, line):
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def end(self):
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait(10)
+
+
+@pytest.fixture
+def puppet():
+    puppet = Puppet()
+    yield puppet
+    puppet.end()
+
+
+class Story:
+    """A recording with a sample after each step."""
+
+    def __init__(self, path, targets):
+        self._writer = Writer(path, {"page_size": SIZE})
+        self._recorder = Recorder(self._writer, targets)
+        self._path, self._ms = path, 0
+
+    def sample(self):
+        self._ms += 1
+        self._recorder.sample(self._ms)
+
+    def states(self):
+        """The State after each sample, and the blocks of each."""
+        self._recorder.close()
+        self._writer.close({"ms": self._ms})
+        with Recording(self._path) as recording:
+            return [(recording.state_at(ms), list(recording.blocks(ms, ms))) for ms in range(1, self._ms + 1)]
+
+
+def events(blocks, kind):
+    return sum(int(np.count_nonzero(block.of(kind))) for block in blocks)
+
+
+def test_what_a_process_does_to_a_mapping_is_recorded_event_for_event(tmp_path, puppet):
+    story = Story(tmp_path / "a", Targets(pids=[puppet.pid]))
+    story.sample()
+    puppet(f"map 1 {N}")
+    puppet(f"write 1 0 {N} 7")
+    story.sample()
+    puppet("write 1 10 30 8")
+    puppet("write 1 20 5 9")
+    story.sample()
+    puppet("write 1 0 50 7")  # ten of them hold it, thirty did
+    story.sample()
+    puppet("write 1 100 20 1")
+    puppet("write 1 100 20 7")  # and back: that is the blind spot
+    story.sample()
+    puppet("drop 1 150 50")
+    story.sample()
+    puppet("mergeable 1")
+    story.sample()
+    puppet("unmap 1")
+    story.sample()
+    states = story.states()
+    (made,) = [op for block in states[1][1] for op in block.operations if op[0] == "map" and op[2] >= N]
+    assert made[4] is False
+    first = made[1]
+
+    def held(state):
+        space = state.spaces[0]
+        inside = (space.pages >= first) & (space.pages < first + made[2])
+        return dict(zip((space.pages[inside]).tolist(), space.contents[inside].tolist(), strict=True))
+
+    pages = held(states[1][0])
+    runs = {content: [page for page in pages if pages[page] == content] for content in set(pages.values())}
+    seven, ours = max(runs.items(), key=lambda run: len(run[1]))
+    assert len(ours) == N and ours == list(range(ours[0], ours[0] + N)), "all pages of it have one content"
+    start = ours[0]
+
+    def of(state):
+        return [held(state).get(page) for page in range(start, start + N)]
+
+    third = of(states[2][0])
+    eight, nine = third[10], third[20]
+    assert len({0, seven, eight, nine}) == 4
+    assert third == [seven] * 10 + [eight] * 10 + [nine] * 5 + [eight] * 15 + [seven] * (N - 40)
+    assert of(states[3][0]) == [seven] * N
+    back = [block for block in states[3][1] if len(block.pages)]
+    rewritten = {int(page) for block in back for page in block.pages[block.of(Kind.WRITE)]}
+    assert {page - start for page in rewritten if start <= page < start + N} == set(range(10, 40))
+    assert of(states[4][0]) == [seven] * N
+    assert not [p for b in states[4][1] for p in b.pages[b.of(Kind.WRITE)].tolist() if start <= p < start + N]
+    assert of(states[5][0]) == [seven] * 150 + [None] * 50
+    advised = [op for block in states[6][1] for op in block.operations if op[0] == "advise"]
+    assert any(op[1] <= start and op[1] + op[2] >= start + N and op[3] for op in advised)
+    assert of(states[7][0]) == [None] * N
+    gone = [op for block in states[7][1] for op in block.operations if op[0] == "unmap"]
+    assert any(op[1] <= start and op[1] + op[2] >= start + N for op in gone)
+
+
+def test_forks_exits_and_other_programs(tmp_path, puppet):
+    story = Story(tmp_path / "a", Targets(pids=[puppet.pid]))
+    puppet(f"map 1 {N}")
+    puppet(f"write 1 0 {N} 7")
+    story.sample()
+    child = int(puppet("fork"))
+    story.sample()
+    puppet("write 1 0 10 8")
+    story.sample()
+    os.kill(child, 9)
+    story.sample()
+    puppet("exec")
+    story.sample()
+    states = story.states()
+    begun = [[op for block in blocks for op in block.operations if op[0] in ("start", "fork", "exit")]
+             for _, blocks in states]  # fmt: skip
+    assert [op[0] for op in begun[0]] == ["start"]
+    assert [op[:3] for op in begun[1]] == [("fork", 0, child)]
+    both = states[1][0].spaces
+    common = np.intersect1d(both[0].pages, both[1].pages)
+    assert len(common) >= N
+    one, other = (dict(zip(both[n].pages.tolist(), both[n].contents.tolist(), strict=True)) for n in (0, 1))
+    assert sum(one[page] == other[page] for page in common.tolist()) >= N
+    assert events(states[2][1], Kind.WRITE) >= 10
+    assert ("exit",) in begun[3] and 1 not in states[3][0].spaces
+    assert [op[0] for op in begun[4]] == ["exit", "start"]
+
+
+def test_an_image_that_changes_is_recorded(tmp_path):
+    from functools import partial
+
+    from pksm.sources import open_target
+
+    path = write_file(tmp_path / "ram", [b"a" * SIZE, b"b" * SIZE, bytes(SIZE), b"a" * SIZE], SIZE)
+    story = Story(tmp_path / "a", Targets(files=[partial(open_target, path)]))
+    story.sample()
+    with open(path, "r+b") as file:
+        file.seek(SIZE)
+        file.write(b"a" * SIZE)
+    story.sample()
+    states = story.states()
+    [first, second] = [state.spaces[0].contents.tolist() for state, _ in states]
+    assert first == [1, 2, 0, 1] and second == [1, 1, 0, 1]
+    assert [block.kinds.tolist() for block in states[1][1]] == [[Kind.WRITE]]
+
+
+def test_nothing_to_record_is_one_line(tmp_path):
+    with pytest.raises(PksmError, match="nothing to record"):
+        record(str(tmp_path / "a"), Targets(pids=[2]))
+    with pytest.raises(UsageError, match="is there already"):
+        record(str(tmp_path / "a"), Targets(pids=[os.getpid()]))
+
+
+def test_a_recording_is_whole_after_an_interrupt(tmp_path, puppet):
+    def progress(tally):
+        if tally.samples == 3:
+            raise KeyboardInterrupt
+
+    tally, interrupted = record(str(tmp_path / "a"), Targets(pids=[puppet.pid]), every_ms=1, progress=progress)
+    assert interrupted and tally.samples == 3
+    with Recording(tmp_path / "a") as recording:
+        assert recording.is_whole and recording.end["samples"] == 3
+        assert recording.check().pages == recording.end["most_pages"] or recording.check().pages > 0
