@@ -2,10 +2,9 @@
 
 import enum
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pksm.arrays import BoolArray, IntArray, Pages, StructArray, U8Array
 
@@ -21,7 +20,6 @@ class State(enum.IntEnum):
     EXCLUDED = 3
 
 
-Number = TypeVar("Number", bound=np.integer[Any])
 DATA = State.DATA  # looked up at every use, members of an enumeration are slow
 
 # `address` is in bytes in the source's own address space, `mapping` an index into Source.mappings,
@@ -54,15 +52,6 @@ def expand(first: IntArray, pages: IntArray) -> Pages:
     numbers = np.repeat((first - starts).astype(np.uint32), pages)
     numbers += np.arange(len(numbers), dtype=np.uint32)
     return numbers
-
-
-def distinct(values: NDArray[Number]) -> NDArray[Number]:
-    """Return the values that there are, each once, in order.
-
-    As numpy.unique does, which loads numpy.ma for it: that takes time at the start, and a sandbox can load nothing.
-    """
-    ordered = np.sort(values)
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
 
 
 def cut_runs(data: StructArray, cuts: IntArray, page_size: int) -> StructArray:

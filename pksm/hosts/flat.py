@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from pksm.arrays import BoolArray, IdsLike, Pages, U8Array, U32Array
+from pksm.arrays import BoolArray, IdsLike, Pages, U8Array, U32Array, distinct
 from pksm.engine import native
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.engine.memory import grown, zeros
@@ -182,8 +182,7 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
             PageError: one is not alive, or comes twice.
         """
         pages = ids_array(pages)
-        self._check_live(pages)
-        frames = self.frame_of[pages]
+        frames = self._live_frames(pages)
         self.frame_of[pages] = NO_FRAME
         zero = frames == ZERO_FRAME
         self._zero -= int(zero.sum())
@@ -235,15 +234,14 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
             PageError: one is not merged, or its own frame still serves others.
         """
         pages = ids_array(pages)
-        self._check_live(pages)
+        frames = self._live_frames(pages)
         if self._writers:
             if not self._writers.is_merged(pages).all():
                 raise PageError("a page to split is not merged")
-            frames = self._copy_on_write(pages, self.read(pages))
+            born = self._copy_on_write(pages, self.read(pages))
             if self.watch:
-                self.watch.unmerged(frames)
+                self.watch.unmerged(born)
             return
-        frames = self.frame_of[pages]
         if (frames == pages).any() or self._mapcount[pages].any():
             raise PageError("a page to split is not merged, or its own frame still serves others")
         zero = frames == ZERO_FRAME
@@ -280,7 +278,7 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
         zero = frames == ZERO_FRAME
         merged = frames[~zero]
         merged = merged[self._mapcount[merged] > 1]
-        shared, n_zero = len(np.unique(merged)), int(zero.sum())
+        shared, n_zero = len(distinct(merged)), int(zero.sum())
         return Saved(shared, len(merged) - shared, n_zero, len(frames) - n_zero - len(merged))
 
     @exclusive
@@ -327,7 +325,7 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
     def _drop(self, frames: Pages) -> None:
         """One pte of each frame is gone (frames may repeat); those without any are free."""
         np.subtract.at(self._mapcount, frames, np.uint32(1))
-        dead = np.unique(frames[self._mapcount[frames] == 0])
+        dead = distinct(frames[self._mapcount[frames] == 0])
         if len(dead):
             self._free_frames(dead)
 
@@ -336,11 +334,17 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
         self._frames -= len(frames)
         self._policy.on_free(frames)
 
-    def _check_live(self, pages: Pages) -> None:
-        if len(pages) and (int(pages.max()) >= len(self.frame_of) or (self.frame_of[pages] == NO_FRAME).any()):
+    def _live_frames(self, pages: Pages) -> Pages:
+        """Return the frame of each page. PageError if one is not alive, or comes twice."""
+        if len(pages) and int(pages.max()) >= len(self.frame_of):
             raise PageError("a page that is not alive")
-        if len(np.unique(pages)) != len(pages):
+        at = native.span(pages)
+        frames = self.frame_of[at].copy()
+        if (frames == NO_FRAME).any():
+            raise PageError("a page that is not alive")
+        if at is pages and len(distinct(pages)) != len(pages):
             raise PageError("a page is named twice")
+        return frames
 
     def _grow(self) -> None:
         n_pages = self.store.n_pages

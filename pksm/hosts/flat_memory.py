@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pksm.arrays import Contents, IdsLike, Pages, U8Array
+from pksm.arrays import Contents, IdsLike, Pages, U8Array, distinct
 from pksm.engine.exclusive import exclusive
 from pksm.engine.native import ids_array
 from pksm.engine.store import pages_given
@@ -65,9 +65,8 @@ class FlatMemory:
         data = pages_given(contents, self.store.page_size)
         if len(data) != len(pages):
             raise UsageError(f"{len(data)} contents for {len(pages)} pages: give one for each")
-        self._check_live(pages)
+        old = self._live_frames(pages)
         self._writing()
-        old = self.frame_of[pages]
         born = self._copy_on_write(pages, data)
         if self.watch:
             new = self.frame_of[pages]
@@ -93,7 +92,7 @@ class FlatMemory:
         leaving, left = pages[~in_place], frames[~in_place]
         zero = left == ZERO_FRAME
         np.subtract.at(self._mapcount, left[~zero], np.uint32(1))
-        dead = np.unique(left[~zero][self._mapcount[left[~zero]] == 0])
+        dead = distinct(left[~zero][self._mapcount[left[~zero]] == 0])
         born = writers.settle_in(leaving, spare)
         self._zero -= int(zero.sum())
         self._mapped += int(zero.sum())

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pksm.arrays import distinct
 from pksm.engine.cost import Cost
-from pksm.extents import distinct
 from pksm.hosts.flat import FlatHost
 from pksm.policies.base import Policy
 from pksm.policies.pksmd.daemon import Pksmd

@@ -79,7 +79,7 @@ class Record:
         return policy.counters() | moving | frames
 
     def _changing(self) -> tuple[int, int, dict[str, int]]:
-        """What stays the same at rest. frames_saved follows from it, and takes long to count."""
+        """What stays the same at rest. frames_saved follows from it."""
         work = self._policy.spec.work
         results = {name: count for name, count in self._policy.counters().items() if name not in work}
         return self._machine.frames_used, self._machine.pages_sharing, results

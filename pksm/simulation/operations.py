@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pksm.arrays import Contents
+from pksm.arrays import Contents, U8Array
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine.bytes import Patches
 from pksm.hosts.machine.content import checked_ids
@@ -197,16 +197,25 @@ def write(
     sim: Simulation,
     process: str,
     address: int | str,
-    content: Content,
+    content: Content | Callable[[U8Array], object],
     n: int | None = None,
     first: int = 0,
     patches: Patches = (),
 ) -> None:
-    """Write whole pages: content as contents_of takes it, then patches as the operation `patch` takes them."""
+    """Write whole pages: content as contents_of takes it, then patches as the operation `patch` takes them.
+
+    content may also be a function, of n pages: content(out) writes every byte of out, uint8 (n, page_size).
+    """
     mm, at = _at(sim, process, address, first)
     if n is not None:
         sim.machine.require_writable(mm, at, n)  # before there are contents of so many pages
-    sim.machine.write(mm, at, contents_of(content, n), patches)
+    if not callable(content):
+        sim.machine.write(mm, at, contents_of(content, n), patches)
+        return
+    if n is None:
+        raise UsageError("content that a function makes needs n, the number of pages")
+    sim.machine.fill(mm, at, n, content)
+    sim.machine.patch(mm, at, patches)
 
 
 def contents_of(content: Content, n: int | None = None) -> Contents:

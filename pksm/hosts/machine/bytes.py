@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from pksm.arrays import AnyArray, Contents, I64Array, IntArray, U8Array
+from pksm.engine import native
 from pksm.errors import UsageError
 from pksm.hosts.machine import content, fault
 from pksm.hosts.machine.page_tables import maps_frame, value_of
@@ -54,6 +55,18 @@ def write(machine: Machine, mm: Mm, first: int, end: int, contents: AnyArray) ->
             content.write_pages(machine.frames.memory, into, new)
         else:
             content.copy_pages(machine.frames.memory, into, new)
+
+
+def fill(machine: Machine, mm: Mm, first: int, end: int, make: Callable[[U8Array], object]) -> None:
+    """Let make(out) write every byte of the pages of a range: out is the machine's own memory if their frames are a row."""
+    into = np.concatenate([frames for _, frames in fault.write_range(machine, mm, first, end, whole=True)])
+    row, memory = native.span(into), machine.frames.memory
+    if isinstance(row, slice):
+        make(memory[row])
+        return
+    made = np.empty((len(into), machine.page_size), np.uint8)
+    make(made)
+    content.copy_pages(memory, into, made)
 
 
 def write_at(machine: Machine, mm: Mm, pages: I64Array, contents: AnyArray) -> None:

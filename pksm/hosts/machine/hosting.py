@@ -89,7 +89,7 @@ class Hosting:
 
     @property
     def frames_saved(self: Any) -> int:
-        """Frames more that there would be without merging; found by a look at all ptes."""
+        """How many frames more there would be without merging."""
         return self.origins.saved()
 
     @exclusive
@@ -162,3 +162,27 @@ class Hosting:
     def put_anon_vma(self: Any, anon_vmas: U32Array) -> None:
         """Drop a reference on each anon_vma; one may repeat."""
         self.rmap.put(border.referenced_anon_vmas(self, anon_vmas))
+
+    # ---- what the machine's own files report ----
+
+    def frames_merged(self: Any, pages: Pages, kpages: Pages, refused: BoolArray | None = None) -> None:
+        """Remember how long the pages that were not refused have waited for their merge: since both were there."""
+        if refused is not None:
+            pages, kpages = pages[~refused], kpages[~refused]
+        born = self.frames.born_ms
+        self.merge_waits.add(self.now - np.maximum(born[pages], born[kpages]))
+
+    def count_merges(self: Any, pages: IdsLike, refused: BoolArray | None) -> None:
+        """Count pages that were merged, but for those refused."""
+        self.merges += len(pages) - (0 if refused is None else int(np.count_nonzero(refused)))
+
+    def born(self: Any, new: Pages, first_write: BoolArray | None = None) -> None:
+        """Tell the policy of new pages; first_write: a bool for each that is nothing but an anonymous page's first."""
+        if self.births != "all":
+            new = new[:0] if first_write is None else new[first_write]
+        if len(new):
+            self.policy.on_new(new)
+
+    def lose_zero(self: Any, n: int) -> None:
+        """n ptes don't point to the merged zero page any more."""
+        self.zero_ptes -= n

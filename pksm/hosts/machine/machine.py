@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Buffer, Contents, IdsLike, Pages, U8Array
+from pksm.arrays import Buffer, Contents, IdsLike, U8Array
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.attached import NoPolicy
-from pksm.hosts.machine import border, check, content, fault, hold, mapping, merge, move, thp
+from pksm.hosts.machine import border, check, content, fault, hold, mapping, merge
 from pksm.hosts.machine import bytes as access
 from pksm.hosts.machine import merge_ptes as ksm
 from pksm.hosts.machine.frames import Frames
 from pksm.hosts.machine.hosting import Hosting
 from pksm.hosts.machine.mm import GROWSDOWN, MERGEABLE, WRITABLE, Vmas
+from pksm.hosts.machine.moving import Moving
 from pksm.hosts.machine.origins import Origins
 from pksm.hosts.machine.page_tables import LIMIT, PageTables
 from pksm.hosts.machine.pagevec import Pagevec
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 BIRTHS = ("all", "anonymous")
 
 
-class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive, Saveable):
+class Machine(Hosting, ksm.Mappings, hold.Holding, Moving, Exclusive, Saveable):
     """A PageHost and MappingHost: `frames` frames of page_size bytes, and processes that map them.
 
     An mm is what spawn or fork returned; addresses are in bytes, lengths n in pages. What is asked for is done whole,
@@ -101,7 +102,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive, Saveable):
         return twin
 
     def to_dict(self) -> dict[str, int]:
-        """Return {name: number} of what there is, a row of a table. frames_saved takes a look at all ptes."""
+        """Return {name: number} of what there is, a row of a table."""
         return {
             "processes": len(self.mms),
             "frames": self.frames.n,
@@ -314,6 +315,18 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive, Saveable):
         access.write(self, mm, first, end, pages)
         self.patch(mm, address, words)
 
+    @exclusive
+    def fill(self, mm: Mm, address: int, n: int, make: Callable[[U8Array], object]) -> None:
+        """Write n pages that a function makes, where they are to be: no copy of many pages is needed.
+
+        Args:
+            mm: whose.
+            address: in bytes.
+            n: how many pages.
+            make: make(out) writes every byte of out, uint8 (n, page_size); if it fails, the pages hold anything.
+        """
+        access.fill(self, mm, *self._range(mm, address, n), make)
+
     def pages_given(self, contents: Contents) -> U8Array:
         """Return pages as write takes them (bytes, an array, or content ids) as a uint8 array (n, page_size)."""
         given = access.pages_given(contents, self.page_size)
@@ -345,41 +358,6 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive, Saveable):
         first, end = self._range(mm, address - offset, -(-(offset + len(array)) // self.page_size))
         access.write_bytes(self, mm, first, end, offset, array)
 
-    # ---- moving and losing frames (holding them: hold.py) ----
-
-    @exclusive
-    def swap_out(self, mm: Mm, address: int, n: int) -> int:
-        """Swap out the frames that n pages map, from under all who map them; returns how many went.
-
-        Busy and mlocked ones stay. They come back when they are read or written.
-        """
-        return move.swap_out(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
-
-    @exclusive
-    def swap_in(self, mm: Mm, address: int, n: int) -> None:
-        """Bring those of n pages back that are swapped out."""
-        first, end = self._range(mm, address, n)
-        self.frames.require(fault.frames_to_read(self, mm, first, end))
-        for pages, slots in self.tables.existing(mm.root, first, end):
-            pages = pages[self.tables.ptes[slots] != 0]
-            if len(pages):
-                fault.read_fault(self, mm, pages)
-
-    @exclusive
-    def migrate(self, mm: Mm, address: int, n: int) -> int:
-        """Move the pages that n pages map to other frames; returns how many moved. Busy ones stay."""
-        return move.migrate(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
-
-    @exclusive
-    def thp_fault(self, mm: Mm, address: int) -> None:
-        """Write-fault 512 pages as a huge page; address: a multiple of that."""
-        thp.thp_fault(self, mm, self._range(mm, address, 1)[0])
-
-    @exclusive
-    def thp_split(self, mm: Mm, address: int, n: int = 1) -> None:
-        """Split the huge pages that any of n pages belongs to."""
-        thp.split_compound(self, mapping.frames_in(self, mm, *self._range(mm, address, n)))
-
     def saved_by(self, mm: Mm | None = None) -> Saved:
         """Return what merging saves on the pages of an mm (None: of all), as Saved."""
         if mm is not None:
@@ -387,28 +365,6 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Exclusive, Saveable):
         return mapping.saved_by(self, list(self.mms.values()) if mm is None else [mm])
 
     # ---- within the machine ----
-
-    def frames_merged(self, pages: Pages, kpages: Pages, refused: BoolArray | None = None) -> None:
-        """Remember how long the pages that were not refused have waited for their merge: since both were there."""
-        if refused is not None:
-            pages, kpages = pages[~refused], kpages[~refused]
-        born = self.frames.born_ms
-        self.merge_waits.add(self.now - np.maximum(born[pages], born[kpages]))
-
-    def count_merges(self, pages: IdsLike, refused: BoolArray | None) -> None:
-        """Count pages that were merged, but for those refused."""
-        self.merges += len(pages) - (0 if refused is None else int(np.count_nonzero(refused)))
-
-    def born(self, new: Pages, first_write: BoolArray | None = None) -> None:
-        """Tell the policy of new pages; first_write: a bool for each that is nothing but an anonymous page's first."""
-        if self.births != "all":
-            new = new[:0] if first_write is None else new[first_write]
-        if len(new):
-            self.policy.on_new(new)
-
-    def lose_zero(self, n: int) -> None:
-        """n ptes don't point to the merged zero page any more."""
-        self.zero_ptes -= n
 
     def _alive(self, mm: Mm) -> None:
         border.check_mm(self, mm)

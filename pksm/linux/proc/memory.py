@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pksm.extents import cut_runs, distinct
+from pksm.arrays import distinct
+from pksm.extents import cut_runs
 from pksm.linux.proc import tasks
 from pksm.linux.proc.batches import work_off
 

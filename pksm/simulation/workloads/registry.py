@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
 from pksm.errors import UsageError
 from pksm.simulation.operations import Event
 from pksm.simulation.workloads import families, recorded
@@ -26,12 +24,10 @@ def events(name: str, pages: int = 65536, seed: int = 0, page_size: int = 4096) 
 
 def _load(name: str, pages: int, seed: int, page_size: int) -> Iterator[Event]:
     """A static load, written by one process, until it has settled."""
-    contents = np.empty((pages, page_size), np.uint8)
-    make(name, contents, seed)
+    content = partial(make, name, seed=seed)  # where it is to be: a copy would take as long again
     yield Event(0, "spawn", {"process": "p0"})
     yield Event(0, "mmap", {"process": "p0", "n": pages, "name": "load", "mergeable": True})
-    yield Event(0, "write", {"process": "p0", "address": "load", "content": contents})
-    del contents
+    yield Event(0, "write", {"process": "p0", "address": "load", "n": pages, "content": content})
     yield Event(None, "until_rest", {})
     yield Event(None, "read", {"label": "settled"})
 

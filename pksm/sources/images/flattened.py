@@ -5,9 +5,8 @@ from array import array
 
 import numpy as np
 
-from pksm.arrays import BoolArray, I64Array
+from pksm.arrays import BoolArray, I64Array, distinct
 from pksm.errors import PksmError
-from pksm.extents import distinct
 from pksm.sources.images import mapped
 from pksm.sources.images.image import Image
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pksm.arrays import AnyArray, BoolArray, I64Array, StructArray, U8Array
-from pksm.extents import State, distinct, make_runs
+from pksm.arrays import AnyArray, BoolArray, I64Array, StructArray, U8Array, distinct
+from pksm.extents import State, make_runs
 from pksm.sources.base import Allocate, Progress, Region
 from pksm.sources.files import OpenFile
 from pksm.sources.images import copies

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pksm import extents
-from pksm.arrays import BoolArray, I64Array, StructArray, U8Array, U64Array
+from pksm.arrays import BoolArray, I64Array, StructArray, U8Array, U64Array, distinct
 from pksm.errors import UsageError
 from pksm.extents import State
 from pksm.linux.proc import access, guests, pagemap, processes, stillness, tasks
@@ -340,7 +340,7 @@ def wait_for_exit(pidfd: int, timeout_seconds: float) -> bool:
 def runs_between(start: int, end: int, vmas: np.ndarray, resident: np.ndarray) -> np.ndarray:
     """Make the runs of the mapped part of [start, end): what is resident, and HOLE for the rest."""
     edges = [vmas["start"], vmas["end"], resident["start"], resident["end"], np.array([start, end])]
-    cuts: I64Array = extents.distinct(np.clip(np.concatenate(edges), start, end))
+    cuts: I64Array = distinct(np.clip(np.concatenate(edges), start, end))
     low, high = cuts[:-1], cuts[1:]
     vma, mapped = _holder(vmas, low)
     low, high, vma = low[mapped], high[mapped], vma[mapped]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pksm.extents import distinct
+from pksm.arrays import distinct
 
 
 @given(st.lists(st.integers(-(1 << 40), 1 << 40)))
