@@ -6,6 +6,7 @@ alignment nor a place beside each other, and they are never moved.
 """
 
 import bisect
+import mmap
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Self
@@ -140,7 +141,8 @@ class Store(Saveable):
 
         Args:
             buffer: anything with the buffer interface, contiguous, a whole number of pages. It is not copied, and it
-                is kept alive.
+                is kept alive. For a mapped file (numpy.memmap, mmap) catch_bus_errors() is called: if the file
+                shrinks, what reads its pages raises BusError.
             writable: insist that it can be written through.
 
         Returns:
@@ -152,6 +154,8 @@ class Store(Saveable):
         """
         if self._closed:
             raise UsageError("the store is closed")
+        if isinstance(buffer, (np.memmap, mmap.mmap)):
+            native.catch_bus_errors()
         if isinstance(buffer, np.ndarray):
             if not buffer.flags.c_contiguous:
                 raise UsageError("a region's pages must lie one behind the other: copy the array first")

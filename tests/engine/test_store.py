@@ -4,6 +4,8 @@ import copy
 import gc
 import mmap
 import pickle
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -288,3 +290,45 @@ def test_pages_are_written_region_by_region():
     with pytest.raises(UsageError, match="read-only"):
         store.write([first, read_only], None)
     assert store.bytes_of([first]).any(), "nothing was written"
+
+
+@pytest.mark.parametrize("kind", ["memmap", "mmap"])
+def test_a_mapped_file_that_shrinks_is_an_error(kind, tmp_path):
+    path = tmp_path / "ram"
+    path.write_bytes(bytes([7]) * 8 * 4096)
+    script = f"""
+import mmap, os, numpy as np, pksm
+file = open({str(path)!r}, "r+b")
+buffer = np.memmap(file, np.uint8) if {kind!r} == "memmap" else mmap.mmap(file.fileno(), 0)
+store = pksm.Store(4096)
+store.add(buffer)
+host = pksm.FlatHost(store)
+daemon = pksm.Pksmd(host)
+host.add(np.arange(8))
+os.truncate({str(path)!r}, 4096)
+for call in (daemon.wake, lambda: host.read([5])):
+    try:
+        call()
+    except pksm.BusError as error:
+        print("BusError:", error)
+os.truncate({str(path)!r}, 8 * 4096)
+daemon.wake()
+daemon.check()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["BusError"] * 2
+
+
+def test_shared_memory_is_not_closed_under_a_store():
+    from multiprocessing.shared_memory import SharedMemory
+
+    store = Store(PAGE_SIZE)
+    shared = SharedMemory(create=True, size=PAGE_SIZE * 4)
+    first = store.add(shared.buf)
+    with pytest.raises(BufferError):
+        shared.close()
+    assert not store.bytes_of([first]).any(), "its memory is still there"
+    store.close()
+    shared.close()
+    shared.unlink()

@@ -75,8 +75,8 @@ def span(ids: Ids) -> U32Array | slice:
 def catch_bus_errors() -> None:
     """Make reads of a mapped file that shrank raise BusError, where the signal SIGBUS would end the process.
 
-    It installs a handler for the whole process: a program calls it once, before it adds mapped files (numpy.memmap) to
-    a store. What Python code reads of such a file by itself still ends the process.
+    It installs a handler for the whole process: a store calls it when a mapped file (numpy.memmap, mmap) is added.
+    Call it yourself if a mapped file comes as another kind of buffer. What Python code reads of such a file by itself still ends the process.
     """
     check(lib.pksm_catch_bus_errors())
 
