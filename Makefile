@@ -52,7 +52,8 @@ docs: check $(VENV)/.built $(VENV)/.docs-dependencies ## build the documentation
 	@$(VENV)/bin/python -m sphinx --quiet -E -W --keep-going -b html -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 
-bench: check $(VENV)/.built ## measure pksm here, beside its limits and rivals, and store the result
+# BENCH="engine kernel": these results alone; python benchmarks/run.py --help lists them
+bench: check $(VENV)/.built ## measure anew what README and site quote, and write their tables and figures
 	@$(VENV)/bin/python benchmarks/run.py $(BENCH)
 
 bench-compare: check $(VENV)/.built ## BASE=revision: compare its speed with this checkout's, pair by pair

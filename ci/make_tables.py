@@ -1,12 +1,13 @@
-"""Writes the figures of stored results into a page, between two markers, and nothing else there.
+"""Writes the figures of stored results into the pages that show them, between markers, and nothing else there.
 
-python ci/make_tables.py benchmarks/results/FILE.json [BESIDE.json] [--page PAGE] [--check]
+python ci/make_tables.py [--check] [NAME...]
 
-The markers are `bench` for a result of benchmarks/run.py, `against` for one of `pksm bench --against kernel --json`,
-and `speed` for a summary of one of each; the page is docs/reference/speed.md, or README.md for the summary.
+A table NAME stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` of its page; TABLES says which results it is
+made of, and `make bench` measures those anew.
 """
 
 import argparse
+import importlib.util
 import json
 import re
 import sys
@@ -15,7 +16,9 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 SPEED, README = ROOT / "docs" / "reference" / "speed.md", ROOT / "README.md"
+FIDELITY = ROOT / "docs" / "explanation" / "fidelity"
 BEGIN, END = "<!-- {}:begin -->", "<!-- {}:end -->"
 LIMITS = {
     "read": "reading the bytes once, in order",
@@ -38,18 +41,6 @@ RIVALS = {
 
 WIDTH = 120
 LOAD = "f"  # of the summary: the realistic mix
-
-
-def kind(document, beside=None):
-    """Return what is to be written, by the name of its markers."""
-    return "speed" if beside else "against" if "against" in document else "bench"
-
-
-def table(document, beside=None):
-    """Return the text for the page."""
-    if beside:
-        return summary(document, beside)
-    return (against if kind(document) == "against" else engine)(document)
 
 
 def summary(document, beside):
@@ -151,6 +142,8 @@ def against(document):
 
 
 def _against_command(document):
+    if "command" in document:
+        return document["command"].removesuffix(" --json")
     rows = document["rows"]
     loads = ",".join(dict.fromkeys(row["load"] for row in rows))
     return f"pksm bench --against kernel --load {loads} --pages {rows[0]['pages']} --repeats {document['repeats']}"
@@ -161,45 +154,163 @@ def _cores_used(rows):
     return "one used" if threads == 1 else f"{threads} threads"
 
 
-def with_table(text, document, beside=None):
+def curve(document):
+    """How the time per page grows: a line per load and engine, a column per size."""
+    machine, rows = document["machine"], [row for row in document["rows"] if row["engine"] in ("hash table", "pksmd")]
+    sizes = list(dict.fromkeys(row["pages"] for row in rows))
+    about = (
+        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}): pages of {document['page_size']} "
+        f"bytes, so that nearly all of the time is that of trees, tables and lists; CPU nanoseconds per page, medians of "
+        f"{document['repeats']}."
+    )
+    lines = [*wrapped(about), "", f"| load | | {' | '.join(f'{size:,}' for size in sizes)} | growth |"]
+    lines.append("|---" * (len(sizes) + 3) + "|")
+    for load, engine_name in dict.fromkeys((row["load"], row["engine"]) for row in rows):
+        ns = [row["ns_per_page"] for row in rows if (row["load"], row["engine"]) == (load, engine_name)]
+        lines.append(f"| {load} | {engine_name} | {' | '.join(f'{one:.0f}' for one in ns)} | {ns[-1] / ns[0]:.2f} × |")
+    return "\n".join(lines)
+
+
+def targets(document):
+    """What pksm is to reach, and what was measured."""
+    machine = document["machine"]
+    about = (
+        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}, {machine['cores']} cores), Linux "
+        f"{machine['kernel']}. *Must* and *aim* are at most so much, of ratios with ≥ at least; the interval encloses "
+        "the median."
+    )
+    if document["interference"]["trust"] != "times":
+        about += " The machine was busy meanwhile: ratios hold, times do not."
+    lines = [*wrapped(about), "", "| | must | aim | measured | interval | |", "|---|---|---|---|---|---|"]
+    for row in document["findings"]:
+        sign = "≥ " if row["more"] else ""
+        bounds = ["" if row[name] is None else f"{sign}{row[name]:g}" for name in ("must", "aim")]
+        value, low, high = (f"{row[name]:.3g}" for name in ("value", "low", "high"))
+        cells = [row["what"], *bounds, f"{value} {row['unit']}", f"{low} to {high}", row["verdict"]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def checksums(document):
+    """Strategies beside their libraries."""
+    machine, ns, twins = document["machine"], document["ns"], document["twins"]
+    where = list(ns["read"])
+    about = (
+        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}): ns per page of 4096 bytes, medians of "
+        f"{document['rounds']}; in parentheses the well-kept library."
+    )
+    lines = [*wrapped(about), "", f"| | {' | '.join(where)} |", "|---" * (len(where) + 1) + "|"]
+    for name in ns:
+        if name in twins.values():
+            continue
+        library = ns.get(twins.get(name))
+        cells = [f"{ns[name][one]:.0f}" + (f" ({library[one]:.0f})" if library else "") for one in where]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def choices(document):
+    """The notes' own proposals."""
+    return "\n".join(_script("proposals").table(document))
+
+
+def _script(name):
+    """Return a file of benchmarks/ as a module."""
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measured(document):
+    """What the faults of PKSM's sample cost, beside our default checksum."""
+    rows = {row["name"]: row for row in document["strategies"]}
+    both = sample, ours = rows["sampled"], rows["xxh3-64"]
+    lines = ["| quirk | measured | PKSM's sample | calculated | our default |", "|---|---|---|---|---|"]
+
+    def per_cent(share):
+        return f"{100 * share:.1f} %"
+
+    def add(quirk, what, first, calculated, second):
+        lines.append(f"| {quirk} | {what} | {first} | {calculated} | {second} |")
+
+    for what, kind in (("one word", "1_word"), ("eight words", "8_words"), ("a cache line", "line")):
+        missed = sample["missed"][kind]
+        about = f"{per_cent(missed['measured'])} ({100 * missed['low']:.1f} to {100 * missed['high']:.1f})"
+        calculated, default = per_cent(missed["analytic"]), per_cent(ours["missed"][kind]["measured"])
+        add("blind-sample", f"changes of {what} missed", about, calculated, default)
+    never, changes = [row["missed_after_change"] for row in both], f" of {sample['changes']:,}"
+    what = "pages that one word's change made equal to another, never merged"
+    add("blind-sample", what, f"{never[0]:,}{changes}", "", f"{never[1]:,}{changes}")
+    for quirk, what, key, calculated in (
+        ("sparse-zero-lost", "pages that look zero to the checksum and are not", "false_zero", ""),
+        (
+            "one-content-per-hash",
+            "pairs of contents with one checksum",
+            "colliding_pairs",
+            f"{sample['expected_pairs']:.0f}",
+        ),
+        ("collision-is-success", "pages in limbo, with the quirks of v0.2", "limbo_pages", ""),
+    ):
+        add(quirk, what, f"{sample[key]:,}", calculated, f"{ours[key]:,}")
+    return "\n".join(lines)
+
+
+# name: (page, what makes it, results)
+TABLES = {
+    "bench": (SPEED, engine, ("1048576",)),
+    "against": (SPEED, against, ("against-kernel",)),
+    "curve": (SPEED, curve, ("curve",)),
+    "targets": (SPEED, targets, ("targets",)),
+    "checksums": (SPEED, checksums, ("checksums",)),
+    "speed": (README, summary, ("1048576", "against-kernel")),
+    "choices": (FIDELITY / "proposals.md", choices, ("choices",)),
+    "measured": (FIDELITY / "measured.md", measured, ("checksum-profile",)),
+}
+
+
+def table(name, results=RESULTS):
+    """Return the text of a table."""
+    _, make, names = TABLES[name]
+    paths = [results / f"{one}.json" for one in names]
+    if not all(path.exists() for path in paths):
+        return "Not measured yet: `make bench`."
+    return make(*(json.loads(path.read_text(encoding="utf-8")) for path in paths))
+
+
+def with_table(text, name, shown):
     """Return the page's text with the table in its place; ValueError without exactly one place."""
-    begin, end = (mark.format(kind(document, beside)) for mark in (BEGIN, END))
+    begin, end = (mark.format(name) for mark in (BEGIN, END))
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise ValueError(f"no place for the table: write {begin} and {end} on lines of their own, once each")
     head, tail = text.partition(begin)[0], text.partition(end)[2]
-    return f"{head}{begin}\n{table(document, beside)}\n{end}{tail}"
-
-
-def read(path):
-    """Return a stored result."""
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if document.get("schema") != "pksm.bench/1":
-        raise ValueError(f"{path} is no result of benchmarks/run.py or pksm bench")
-    return document
+    return f"{head}{begin}\n{shown}\n{end}{tail}"
 
 
 def main(argv):
     parser = argparse.ArgumentParser(prog="python ci/make_tables.py", description=__doc__.partition("\n")[0])
-    parser.add_argument("result", type=Path, help="a file of benchmarks/results")
-    parser.add_argument("beside", type=Path, nargs="?", help="for the summary: a result beside the kernel")
-    parser.add_argument("--page", type=Path, help=f"the file to write into ({SPEED.name}, the summary: {README.name})")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"tables: {', '.join(TABLES)} (default: all)")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the figures there are others")
     options = parser.parse_args(argv)
-    page = options.page or (README if options.beside else SPEED)
-    try:
-        document = read(options.result)
-        beside = read(options.beside) if options.beside else None
-        text = page.read_text(encoding="utf-8")
-        wanted = with_table(text, document, beside)
-    except (OSError, ValueError) as error:
-        print(f"ci/make_tables.py: {error}", file=sys.stderr)
-        return 1
-    if options.check:
-        if text != wanted:
-            print(f"{page} has other figures than {options.result}: run this without --check")
-        return int(text != wanted)
-    page.write_text(wanted, encoding="utf-8")
-    return 0
+    stale = []
+    for name in options.names or TABLES:
+        if name not in TABLES:
+            print(f"ci/make_tables.py: no table {name!r}: choose from {', '.join(TABLES)}", file=sys.stderr)
+            return 2
+        page = TABLES[name][0]
+        try:
+            text = page.read_text(encoding="utf-8")
+            wanted = with_table(text, name, table(name))
+        except (OSError, ValueError, LookupError) as error:
+            print(f"ci/make_tables.py: {name} of {page}: {error}", file=sys.stderr)
+            return 1
+        if text != wanted and options.check:
+            stale.append(name)
+        elif text != wanted:
+            page.write_text(wanted, encoding="utf-8")
+    if stale:
+        print(f"stale: {', '.join(stale)}; write them anew: python ci/make_tables.py", file=sys.stderr)
+    return int(bool(stale))
 
 
 if __name__ == "__main__":

@@ -164,25 +164,31 @@ def ksmd_job(ground: Ground) -> Job:
 
 
 def ksmd_flat_job(ground: Ground) -> Job:
-    """Return the job of our ksmd over pages that are mapped once each."""
+    """Return the job of our ksmd over pages that are mapped once each: two full scans, which are its steps."""
 
-    def prepare() -> tuple[FlatHost, Ksmd]:
+    def prepare() -> tuple[FlatHost, Ksmd, dict[str, tuple[float, float]]]:
         gc.collect()
         host = FlatHost(ground.store, static=True)
         ksmd = Ksmd(host, _TWO_SCANS)
         host.add(ground.pages)
-        return host, ksmd
+        return host, ksmd, {}
 
-    def work(prepared: tuple[FlatHost, Ksmd]) -> tuple[FlatHost, Ksmd]:
-        prepared[1].wake()
-        prepared[1].wake()
+    def work(
+        prepared: tuple[FlatHost, Ksmd, dict[str, tuple[float, float]]],
+    ) -> tuple[FlatHost, Ksmd, dict[str, tuple[float, float]]]:
+        for scan in SCANS:
+            wall, cpu = time.perf_counter(), time.process_time()
+            prepared[1].wake()
+            prepared[2][scan] = (time.perf_counter() - wall, time.process_time() - cpu)
         return prepared
 
-    def check(worked: tuple[FlatHost, Ksmd]) -> int:
+    def check(worked: tuple[FlatHost, Ksmd, dict[str, tuple[float, float]]]) -> int:
         _check(ground.load, "ksmd", worked[0].pages_sharing)
         return worked[0].pages_sharing
 
-    return Job("ksmd", ground.load.name, len(ground.pages), prepare, work, check)
+    return Job(
+        "ksmd", ground.load.name, len(ground.pages), prepare, work, check, "content", steps=lambda worked: worked[2]
+    )
 
 
 def pksmd_on_machine_job(ground: Ground, batch: int) -> Job:

@@ -145,7 +145,7 @@ def bench(
             jobs = _jobs(ground, plan, borrowed)
             rows += measure(jobs, repeats, lambda job: progress(job.load, job.engine))
             where["huge_kib"] = system.own_huge_bytes() >> 10
-        meanwhile = _interference(where, before, borrowed.cpu_s if borrowed else 0.0)
+        meanwhile = interference(where, before, borrowed.cpu_s if borrowed else 0.0)
     document: BenchDocument = {
         "schema": SCHEMA,
         "pksm": pksm.__version__,
@@ -277,7 +277,8 @@ def _jobs(ground: Ground, plan: _Plan, kernel: KernelJobs | None) -> list[Job]:
     return jobs + [policy_job(ground, choice) for choice in plan.choices()]
 
 
-def _interference(where: MachineFacts, before: cpu_times.Moment, ours: float) -> Interference:
+def interference(where: MachineFacts, before: cpu_times.Moment, ours: float = 0.0) -> Interference:
+    """Return what went on besides since `before`. ours: seconds of CPU that others have worked for us."""
     after = cpu_times.now()
     others, stolen = cpu_times.meanwhile(before, after, ours)
     return {

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,49 +39,56 @@ def script(monkeypatch):
 
 
 @pytest.fixture
-def result(script, tmp_path):
-    path = tmp_path / "deep" / "result.json"
-    arguments = ["--loads", "a,f", "--pages", "128", "--orders", "content,checksum", "--repeats", "1", "--json", path]
-    assert script("run").main(list(map(str, arguments))) == 0
-    return path
+def documents(script, tmp_path):
+    """benchmarks/run.py with results of its own, and commands that take no time."""
+    run = script("run")
+    run.RESULTS = tmp_path / "results"
+    run.COMMANDS = {
+        "engine": ("small.json", "pksm bench --load a,f --pages 128 --repeats 1 --order content,checksum --json"),
+        "stored": ("stored.json", 'python -c \'import sys; open(sys.argv[2], "w").write("{}")\' --json FILE'),
+        "none": ("none.json", "pksm bench --load q --json"),
+        "elsewhere": ("elsewhere.json", "python -c 'raise SystemExit(77)' FILE"),
+    }
+    return run
 
 
-def test_run_stores_the_result_with_its_command(capsys, result):
-    document = json.loads(result.read_text())
-    assert document["schema"] == "pksm.bench/1"
-    assert document["command"].startswith("python benchmarks/run.py --loads a,f --pages 128 --orders content,checksum")
-    assert {row["load"] for row in document["rows"]} == {"a", "f"}
+def test_results_are_stored_with_their_commands(documents, capfd):
+    assert documents.store("engine") and documents.store("stored") and not documents.store("none")
+    document = json.loads((documents.RESULTS / "small.json").read_text())
+    assert document["schema"] == "pksm.bench/1" and document["command"] == documents.COMMANDS["engine"][1]
     assert {row["pages"] for row in document["rows"]} == {128, yardsticks.CALLS}
-    said = capsys.readouterr().out
-    assert "Load f, 128 pages" in said and str(result) in said
+    stored = json.loads((documents.RESULTS / "stored.json").read_text())
+    assert stored["command"].startswith("python -c") and "FILE" not in stored["command"]
+    assert "--json" not in stored["command"]
+    assert "none: exit code 2 and no result" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments, code, said",
-    [
-        (["--loads", "a,,b"], 2, "unknown load ''"),
-        (["--loads", "a", "--pages", "16", "--json", "/dev/null/x"], 1, "/dev/null"),
-    ],
-)
-def test_run_fails_in_one_line(script, arguments, code, said, capsys):
-    assert script("run").main(arguments) == code
-    error = capsys.readouterr().err
-    assert error.startswith("benchmarks/run.py: ") and said in error and error.count("\n") == 1
+def test_what_cannot_be_measured_here_keeps_its_result(documents, capfd):
+    documents.RESULTS.mkdir()
+    kept = documents.RESULTS / "elsewhere.json"
+    kept.write_text("{}")
+    assert documents.store("elsewhere") and kept.read_text() == "{}"
+    assert "cannot be measured here" in capfd.readouterr().out
+    assert documents.main(["nothing"]) == 2
+    assert capfd.readouterr().err.count("\n") == 1
 
 
-def test_readme_gets_the_figures_of_the_result(script, result, tmp_path, capsys):
+def test_a_page_gets_the_figures_of_the_result(script, documents, tmp_path, capsys):
+    documents.store("engine")
     make_tables = script("make_tables")
     readme = tmp_path / "README.md"
+    make_tables.TABLES = {"bench": (readme, make_tables.engine, ("small",))}
+    results, real = documents.RESULTS, make_tables.table
+    make_tables.table = lambda name: real(name, results)
     before, after = "# Title\n\ntext | text\n", "\n\nmore text\n"
     readme.write_text(f"{before}<!-- bench:begin -->\nold figures\n<!-- bench:end -->{after}")
-    arguments = [str(result), "--page", str(readme)]
-    assert make_tables.main([*arguments, "--check"]) == 1
-    assert "old figures" in readme.read_text()
-    assert make_tables.main(arguments) == 0
-    assert make_tables.main([*arguments, "--check"]) == 0
+    assert make_tables.main(["--check"]) == 1
+    assert "old figures" in readme.read_text() and "stale: bench" in capsys.readouterr().err
+    assert make_tables.main([]) == 0
+    assert make_tables.main(["--check"]) == 0
     text = readme.read_text()
     assert text.startswith(before) and text.endswith(after) and "old figures" not in text
-    document = json.loads(result.read_text())
+    document = json.loads((results / "small.json").read_text())
     assert document["command"] in text and document["machine"]["kernel"] in text
     head, line, *table = [row for row in text.splitlines() if row.startswith("|")]
     assert head.count("|") == line.count("|") and {row.count("|") for row in table} == {head.count("|")}
@@ -95,32 +103,48 @@ def test_readme_gets_the_figures_of_the_result(script, result, tmp_path, capsys)
         assert cells[7:] == [f"{row['pages_per_cpu_s'] / 1e6:.2f}", f"{row['merges_per_cpu_s']:.0f}"]
 
 
-@pytest.mark.parametrize("kind", ["bench", "against"])
-def test_the_page_about_speed_shows_a_stored_result(script, kind):
+def test_all_tables_show_the_stored_results(script):
     make_tables = script("make_tables")
-    readme = make_tables.SPEED.read_text(encoding="utf-8")
-    begin, end = (mark.format(kind) for mark in (make_tables.BEGIN, make_tables.END))
-    shown = readme.partition(begin)[2].partition(end)[0].strip()
-    stored = [json.loads(path.read_text(encoding="utf-8")) for path in (BENCHMARKS / "results").glob("*.json")]
-    results = [document for document in stored if document.get("schema") == "pksm.bench/1"]
-    tables = [make_tables.table(document) for document in results if make_tables.kind(document) == kind]
-    assert shown in tables, "make the table anew: python ci/make_tables.py RESULT"
+    assert make_tables.main(["--check"]) == 0, "python ci/make_tables.py"
+    marks = {
+        match
+        for path in (*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"))
+        for match in re.findall(r"<!-- (\w+):begin -->", path.read_text(encoding="utf-8"))
+    }
+    assert marks - {"tried"} == set(make_tables.TABLES), "that one is of ci/security_table.py"
+    for name, (page, _, _) in make_tables.TABLES.items():
+        assert f"<!-- {name}:begin -->" in page.read_text(encoding="utf-8")
+
+
+def test_every_table_has_a_command_that_measures_it_anew(script):
+    results = {result for _, _, names in script("make_tables").TABLES.values() for result in names}
+    assert {f"{result}.json" for result in results} <= {file for file, _ in script("run").COMMANDS.values()}
 
 
 def test_the_readme_of_the_project_sums_up_stored_results(script):
-    results = BENCHMARKS / "results"
-    stored = [str(results / "1048576.json"), str(results / "against-kernel.json")]
-    assert script("make_tables").main([*stored, "--check"]) == 0, "python ci/make_tables.py " + " ".join(stored)
     readme = script("make_tables").README.read_text(encoding="utf-8")
     for name, engine, in_words in (
         ("1048576", "read", "reading it once"),
         ("1048576", "pksmd", "pksmd, from birth"),
         ("against-kernel", "kernel's ksmd", "the running kernel's ksmd"),
     ):
-        rows = json.loads((results / f"{name}.json").read_text())["rows"]
+        rows = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())["rows"]
         [row] = [row for row in rows if (row["load"], row["engine"]) == ("f", engine)]
         [line] = [line for line in readme.splitlines() if line.startswith(f"| {in_words}")]
         assert f"| {row['ns_per_page']:,.0f} |" in line
+
+
+def test_the_table_of_growth_divides_the_last_size_by_the_first(script):
+    rows = [
+        {"load": "f", "engine": engine, "pages": pages, "ns_per_page": ns}
+        for pages, ns in ((64, 100.0), (128, 150.0))
+        for engine in ("read", "pksmd")
+    ]
+    machine = {"cpu": "a processor", "cpu_level": "avx2"}
+    text = script("make_tables").curve(
+        {"command": "c", "machine": machine, "page_size": 64, "repeats": 3, "rows": rows}
+    )
+    assert text.splitlines()[-1] == "| f | pksmd | 100 | 150 | 1.50 × |"
 
 
 def test_readme_gets_the_kernel_s_figures(script):
@@ -132,7 +156,7 @@ def test_readme_gets_the_kernel_s_figures(script):
     ]
     machine = {"cpu": "a processor", "cpu_level": "avx2", "kernel": "6.18"}
     document = {"schema": "pksm.bench/1", "against": "", "machine": machine, "repeats": 5, "rows": rows}
-    head, _, rest = script("make_tables").table(document).partition("\n\n")
+    head, _, rest = script("make_tables").against(document).partition("\n\n")
     titles, _, *lines = rest.splitlines()
     assert "`pksm bench --against kernel --load b,f --pages 64 --repeats 5`" in head and "a processor" in head
     assert titles.split("|")[2:4] == [" b ", " f "]
@@ -141,26 +165,77 @@ def test_readme_gets_the_kernel_s_figures(script):
     assert lines[6] == "| pksmd | 143 (2.3 ×) | 71 (2.3 ×) |"
 
 
-def test_readme_without_a_place_is_left_alone(script, result, tmp_path, capsys):
+def test_a_page_without_a_place_is_left_alone(script, tmp_path, capsys):
     make_tables = script("make_tables")
     readme = tmp_path / "README.md"
+    make_tables.TABLES = {"bench": (readme, make_tables.engine, ("1048576",))}
     marks = ("<!-- bench:begin -->", "<!-- bench:end -->")
     for text in ("", marks[0], marks[1] + marks[0], "".join(marks) * 2):
         readme.write_text(text)
-        assert make_tables.main([str(result), "--page", str(readme)]) == 1
+        assert make_tables.main([]) == 1
         assert readme.read_text() == text
         assert "no place for the table" in capsys.readouterr().err
-    other = tmp_path / "other.json"
-    other.write_text('{"schema": "pksm.scan/1"}')
-    assert make_tables.main([str(other), "--page", str(readme)]) == 1
-    assert "no result of benchmarks/run.py or pksm bench" in capsys.readouterr().err
+    assert make_tables.main(["nothing"]) == 2
+    assert "no table 'nothing'" in capsys.readouterr().err
 
 
 # ---- targets ----
 
 
-def test_targets_are_all_measured(script, tmp_path, capsys):
+def test_all_targets_are_measured(script, tmp_path, capsys, monkeypatch):
     targets = script("targets")
+    monkeypatch.setattr(targets.command_rows, "SOURCES", 3)
+    monkeypatch.setattr(targets.command_rows, "VIRTUAL_TIME", "200ms")
+    stored = tmp_path / "targets.json"
+    rows = [row for row in targets.TARGETS if not row.startswith("kernel-")]
+    arguments = ["--only", ",".join(rows), "--pages", "256", "--repeats", "1", "--most-seconds", "0"]
+    assert targets.main([*arguments, "--directory", str(tmp_path), "--json", str(stored)]) == 0
+    document = json.loads(stored.read_text())
+    assert sorted(finding["name"] for finding in document["findings"]) == sorted(rows)
+    assert all(finding["low"] <= finding["value"] <= finding["high"] for finding in document["findings"])
+    said = capsys.readouterr().out
+    short = sum(finding["verdict"].startswith("short") for finding in document["findings"])
+    assert f"{len(rows)} rows in " in said and f"{short} short" in said
+    shown = script("make_tables").targets(document).splitlines()
+    assert len([line for line in shown if line.startswith("| ")]) == len(rows) + 1
+    assert all(any(target.what in line for line in shown) for name, target in targets.TARGETS.items() if name in rows)
+
+
+@pytest.mark.parametrize(
+    "more, value, verdict",
+    [
+        (True, 2.0, "aim"),
+        (True, 1.99, "must"),
+        (True, 1.0, "must"),
+        (True, 0.75, "short by 25 %"),
+        (False, 1.0, "aim"),
+        (False, 2.0, "must"),
+        (False, 2.5, "short by 25 %"),
+    ],
+)
+def test_verdicts(script, more, value, verdict):
+    must, aim = (1.0, 2.0) if more else (2.0, 1.0)
+    assert script("part_targets").Finding("speed", "x", must, aim, more, value, "").verdict == verdict
+    findings = script("findings")
+    found = findings.Finding("row", findings.Target("speed", "x", must, aim, more), [value] * 3, "")
+    assert found.verdict == verdict and found.is_sure
+    wide = findings.Finding("row", findings.Target("speed", "x", must, aim, more), [0.1, value, 9], "")
+    assert wide.verdict == verdict and not wide.is_sure and " ?" in wide.line()
+
+
+def test_rows_are_chosen_one_by_one_or_by_their_beginning(script, capsys):
+    targets = script("targets")
+    assert targets.wanted("pksmd-f,scan") == {"pksmd-f", "scan-1", "scan-2"}
+    assert targets.main(["--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(targets.TARGETS)
+    for arguments in (["--only", "speed"], ["--pages", "0"], ["--repeats", "0"]):
+        assert targets.main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("benchmarks/targets.py: ") and error.count("\n") == 1
+
+
+def test_targets_of_parts_are_all_measured(script, tmp_path, capsys):
+    targets = script("part_targets")
     stored = tmp_path / "targets.json"
     arguments = ["--pages", "1500", "--repeats", "1", "--directory", str(tmp_path), "--json", str(stored)]
     assert targets.main(arguments) == 0
@@ -181,28 +256,11 @@ def test_targets_are_all_measured(script, tmp_path, capsys):
     assert f"{len(whats)} targets, {short} short" in said
 
 
-@pytest.mark.parametrize(
-    "more, value, verdict",
-    [
-        (True, 2.0, "aim"),
-        (True, 1.99, "must"),
-        (True, 1.0, "must"),
-        (True, 0.75, "short by 25 %"),
-        (False, 1.0, "aim"),
-        (False, 2.0, "must"),
-        (False, 2.5, "short by 25 %"),
-    ],
-)
-def test_verdicts(script, more, value, verdict):
-    must, aim = (1.0, 2.0) if more else (2.0, 1.0)
-    assert script("targets").Finding("speed", "x", must, aim, more, value, "").verdict == verdict
-
-
 @pytest.mark.parametrize("arguments", [["--only", "speed"], ["--loads", "f,z"], ["--pages", "0"], ["--repeats", "0"]])
-def test_targets_fail_in_one_line(script, arguments, capsys):
-    assert script("targets").main(arguments) == 2
+def test_targets_of_parts_fail_in_one_line(script, arguments, capsys):
+    assert script("part_targets").main(arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith("benchmarks/targets.py: ") and error.count("\n") == 1
+    assert error.startswith("benchmarks/part_targets.py: ") and error.count("\n") == 1
 
 
 # ---- scan_image ----

@@ -28,6 +28,7 @@ from support.memory_sources import GivenSource, data
 
 matplotlib = pytest.importorskip("matplotlib")
 backend_agg = pytest.importorskip("matplotlib.backends.backend_agg")
+DOCUMENTS = Path(__file__).parent / "documents"
 GOLDEN = Path(__file__).parent / "golden" / "plot"
 ACCEPT = "PKSM_ACCEPT"
 SIZE = 4096
@@ -37,6 +38,29 @@ DRAWERS = {"pksm.scan/1": scan, "pksm.simulate/1": simulate, "pksm.bench/1": ben
 
 def stored(name):
     return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def kept(name):
+    """A document that stays as it is, whatever is measured anew."""
+    return json.loads((DOCUMENTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def curve():
+    """One of several sizes, with several policies and settings."""
+    row = {"order": None, "batch": None, "threads": 1, "checksum": None, "wall_s": 1.0, "cpu_s": 1.0}
+    rows = [
+        {**row, "load": load, "pages": pages, "engine": engine, "batch": batch, "ns_per_page": factor * pages**0.1}
+        | {"ns_low": 0.9 * factor * pages**0.1, "ns_high": 1.2 * factor * pages**0.1}
+        for load in ("a", "a/file.ram")
+        for pages in (1 << 16, 1 << 18, 1 << 20, 3000)
+        for engine, batch, factor in (
+            ("read", None, 30),
+            ("pksmd", 100, 200),
+            ("pksmd", 65536, 90),
+            ("ksmd:ksm-6.11", 100, 900),
+        )
+    ]
+    return {**kept("bench"), "rows": rows, "loads": {"a": "All random."}, "confidence": 0.98}
 
 
 def page(letter):
@@ -71,15 +95,16 @@ def documents():
         "simulate": simulated("fork-family", "ksmd,pksmd", pages=300, seed=1),
         "simulate-five": simulated("b", "nobody,pksmd:v0.1,pksmd:android-3.4,ksmd,pksmd", pages=200),
         "simulate-nobody": simulated("a", "nobody", pages=50, until_ms=100),
-        "bench": stored("1048576"),
-        "against-kernel": stored("against-kernel"),
+        "bench": kept("bench"),
+        "against-kernel": kept("against-kernel"),
+        "curve": curve(),
         "checksum": stored("checksum-profile"),
         "checksum-two": several_subjects(),
     }
 
 
 NAMES = ("scan-one", "scan-two", "scan-crowd", "scan-mappings", "scan-nothing", "simulate", "simulate-five", "simulate-nobody",
-         "bench", "against-kernel", "checksum", "checksum-two")  # fmt: skip
+         "bench", "against-kernel", "curve", "checksum", "checksum-two")  # fmt: skip
 
 
 def figure_of(document):
