@@ -65,6 +65,12 @@ void pksm_checksum_select(int level);
 int pksm_sum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
                    uint64_t *sums, uint8_t *zero);
 
+/* ---- ahead.c ---- */
+/* 1 if the sum of this page, at this position of the batch, has been made; *zero as in lane. */
+int pksm_ahead_take(const pksm_ahead *ahead, size_t position, uint32_t page, uint64_t *sum, int *zero);
+/* What lies before this position needs no sums any more. */
+void pksm_ahead_reach(pksm_ahead *ahead, uint64_t position);
+
 /* ---- arguments.c ---- */
 /* PKSM_OK if all of pages[0 .. n-1] are in the store. */
 int pksm_check_pages(const pksm_store *store, const uint32_t *pages, size_t n);
@@ -167,8 +173,8 @@ typedef struct {
 
 /* Descends both trees with all lanes that fly. */
 void pksm_fly(const page_tree *tree, lane *lanes, size_t n);
-/* Fetches the page that a lane will be compared with. */
-void pksm_fetch_match(const page_tree *tree, const lane *l);
+/* Fetches the page that a lane will be compared with; 1 if there is one. */
+int pksm_fetch_match(const page_tree *tree, const lane *l);
 /* 1 if what was seen is true of the tree as it is now, whose gaps `gone` have been filled since; then *found and *at
  * are as from pksm_tree_find. */
 int pksm_sight_holds(const page_tree *tree, int which, const filled *gone, const sight *seen, uint32_t page, place *at,

@@ -150,12 +150,14 @@ void pksm_fly(const page_tree *tree, lane *lanes, size_t n)
         fly_by_checksum(tree, flying, flyers);
 }
 
-void pksm_fetch_match(const page_tree *tree, const lane *l)
+int pksm_fetch_match(const page_tree *tree, const lane *l)
 {
     const sight *seen = l->seen[1].what == SIGHT_MATCH ? &l->seen[1] : &l->seen[0];
 
-    if (l->flies && seen->what == SIGHT_MATCH && tree->order != PKSM_CONTENT)
-        fetch_bytes(page_bytes(tree->store, tree->table->nodes[seen->node].page), tree->store->page_size);
+    if (!l->flies || seen->what != SIGHT_MATCH || tree->order == PKSM_CONTENT)
+        return 0;
+    fetch_bytes(page_bytes(tree->store, tree->table->nodes[seen->node].page), tree->store->page_size);
+    return 1;
 }
 
 /* ---- gaps: while a window is committed, they fill up ---- */

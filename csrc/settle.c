@@ -12,8 +12,9 @@ typedef struct {
     size_t *n_revisit;
     size_t room; /* of revisit */
     size_t window;
-    filled *gone;    /* since this window began: in the unstable tree, in the stable tree */
-    int sum_at_once; /* a search may come before the stage UNCHANGED, or there is no such stage */
+    filled *gone;      /* since this window began: in the unstable tree, in the stable tree */
+    pksm_ahead *ahead; /* null: nobody sums but us */
+    int sum_at_once;   /* a search may come before the stage UNCHANGED, or there is no such stage */
 } batch;
 
 /* Where the journey of one item stands; NEXT: on to the next stage. */
@@ -290,8 +291,15 @@ static int settle_one(const batch *b, uint32_t id, const lane *l, uint32_t *othe
     return verdict;
 }
 
-/* Sums those items of a window that need it. */
-static void sum_window(const batch *b, const uint32_t *ids, size_t n, lane *lanes)
+static void give_sum(const batch *b, pksm_node *item, uint64_t sum)
+{
+    item->checksum = sum;
+    item->flags &= (uint16_t)~PKSM_INITCHECKSUM;
+    b->tree.cost->bytes_hashed += b->tree.store->page_size;
+}
+
+/* Sums those items of a window that need it. position: of the first in the batch. */
+static void sum_window(const batch *b, const uint32_t *ids, size_t position, size_t n, lane *lanes)
 {
     pksm_node *nodes = b->tree.table->nodes;
     uint32_t pages[PKSM_MAX_WINDOW];
@@ -300,23 +308,26 @@ static void sum_window(const batch *b, const uint32_t *ids, size_t n, lane *lane
     size_t n_unsummed = 0;
     int told;
 
+    if (b->ahead)
+        pksm_ahead_reach(b->ahead, position + n);
     for (size_t i = 0; i < n; i++) {
-        const pksm_node *item = &nodes[ids[i]];
+        pksm_node *item = &nodes[ids[position + i]];
         lanes[i].flies = !(item->flags & (PKSM_STABLE | PKSM_DELLIST)) && !stays(b, class_of(b, item->page));
         lanes[i].zero = -1;
-        if (lanes[i].flies && (item->flags & PKSM_INITCHECKSUM) && b->rules->checksum.sum) {
-            unsummed[n_unsummed] = (uint8_t)i;
-            pages[n_unsummed++] = item->page;
+        if (!lanes[i].flies || !(item->flags & PKSM_INITCHECKSUM) || !b->rules->checksum.sum)
+            continue;
+        if (b->ahead && pksm_ahead_take(b->ahead, position + i, item->page, &sums[0], &lanes[i].zero)) {
+            give_sum(b, item, sums[0]);
+            continue;
         }
+        unsummed[n_unsummed] = (uint8_t)i;
+        pages[n_unsummed++] = item->page;
     }
     if (!n_unsummed)
         return;
     told = pksm_sum_pages(b->tree.store, &b->rules->checksum, pages, n_unsummed, sums, zero);
-    b->tree.cost->bytes_hashed += n_unsummed * b->tree.store->page_size;
     for (size_t k = 0; k < n_unsummed; k++) {
-        pksm_node *item = &nodes[ids[unsummed[k]]];
-        item->checksum = sums[k];
-        item->flags &= (uint16_t)~PKSM_INITCHECKSUM;
+        give_sum(b, &nodes[ids[position + unsummed[k]]], sums[k]);
         if (told)
             lanes[unsummed[k]].zero = zero[k];
     }
@@ -333,8 +344,9 @@ static void fly_window(const batch *b, const uint32_t *ids, size_t n, lane *lane
         lanes[i].flies &= !(item->flags & PKSM_INITCHECKSUM) && item->checksum != b->rules->zero_checksum;
     }
     pksm_fly(&b->tree, lanes, n);
-    for (size_t i = 0; i < n; i++)
-        pksm_fetch_match(&b->tree, &lanes[i]);
+    for (size_t i = 0; i < n; i++) /* what another has summed is not in our caches */
+        if (pksm_fetch_match(&b->tree, &lanes[i]) && b->ahead)
+            fetch_bytes(page_bytes(b->tree.store, lanes[i].page), b->tree.store->page_size);
 }
 
 /* Items of the next window: of n that are left, so that none is much smaller than the others. And whether they can work
@@ -367,8 +379,8 @@ static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_
         pksm_forget_gaps(&b->gone[1]);
         if (together) {
             if (!summed)
-                sum_window(b, ids + start, part, now);
-            if (start + part < n)
+                sum_window(b, ids, start, part, now);
+            if (start + part < n && !b->ahead)
                 fetch_bytes(page_bytes(b->tree.store, b->tree.table->nodes[ids[start + part]].page),
                             b->tree.store->page_size);
             fly_window(b, ids + start, part, now);
@@ -376,7 +388,7 @@ static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_
         next_part = window_at(b, ids + start + part, n - start - part, &next_together);
         summed = together && next_together;
         if (summed)
-            sum_window(b, ids + start + part, next_part, next);
+            sum_window(b, ids, start + part, next_part, next);
         for (size_t i = 0; i < part; i++) {
             int verdict = settle_one(b, ids[start + i], together ? &now[i] : &alone, &others[start + i]);
 
@@ -399,27 +411,6 @@ static int rules_are_sound(const pksm_rules *rules)
            rules->window <= PKSM_MAX_WINDOW;
 }
 
-EXPORT int pksm_rules_default(pksm_rules *rules, const pksm_checksum *checksum, const uint8_t *zeros, size_t page_size)
-{
-    if (!rules || !checksum || !checksum->sum || !zeros || page_size < 8 || (page_size & (page_size - 1)) ||
-        !pksm_page_is_zero(zeros, page_size))
-        return PKSM_EINVAL;
-    *rules = (pksm_rules){
-        .stages = {PKSM_STAGE_ZERO, PKSM_STAGE_STABLE, PKSM_STAGE_UNSTABLE},
-        .order = PKSM_CHECKSUM_CONTENT,
-        .zero_on_differ = PKSM_RETRY,
-        .on_differ = PKSM_RETRY,
-        .on_stale = PKSM_SKIP,
-        .on_unusable = PKSM_SKIP,
-        .window = PKSM_MAX_WINDOW / 2,
-        .busy_waits = 1,
-        .distrust = 1,
-        .zero_checksum = checksum->sum(zeros, page_size, checksum->state),
-        .checksum = *checksum,
-    };
-    return PKSM_OK;
-}
-
 /* Without a checksum function, nothing may have to be summed. */
 static int nothing_to_sum(const pksm_table *table, const pksm_rules *rules, const uint32_t *ids, size_t n)
 {
@@ -431,12 +422,18 @@ static int nothing_to_sum(const pksm_table *table, const pksm_rules *rules, cons
     return 1;
 }
 
-EXPORT int pksm_settle(const pksm_store *store, pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
-                       const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
-                       uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost)
+static int settle_with(const pksm_store *store, pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+                       const uint8_t *classes, const uint32_t *ids, size_t n, pksm_ahead *ahead, uint8_t *verdicts,
+                       uint32_t *others, uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost)
 {
     filled gone[2] = {{0}, {0}};
-    batch b = {.gone = gone, .rules = rules, .classes = classes, .revisit = revisit, .n_revisit = n_revisit, .room = n};
+    batch b = {.gone = gone,
+               .ahead = ahead,
+               .rules = rules,
+               .classes = classes,
+               .revisit = revisit,
+               .n_revisit = n_revisit,
+               .room = n};
     int unchanged, status = pksm_check_pages(store, NULL, 0);
 
     if (status == PKSM_OK)
@@ -462,16 +459,27 @@ EXPORT int pksm_settle(const pksm_store *store, pksm_table *table, pksm_trees *t
     return status;
 }
 
+EXPORT int pksm_settle(const pksm_store *store, pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
+                       const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
+                       uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost)
+{
+    return settle_with(store, table, trees, rules, classes, ids, n, NULL, verdicts, others, revisit, n_revisit, done,
+                       cost);
+}
+
 EXPORT int pksm_settle_batch(const pksm_store *store, pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
-                             const uint8_t *classes, const uint32_t *ids, size_t n, uint32_t *rows, uint32_t *starts,
-                             size_t *n_revisit, size_t *done, pksm_cost *cost)
+                             const uint8_t *classes, const uint32_t *ids, size_t n, pksm_ahead *ahead, uint32_t *rows,
+                             uint32_t *starts, size_t *n_revisit, size_t *done, pksm_cost *cost)
 {
     uint32_t *others = rows + 5 * n, *revisit = rows + 6 * n;
     uint8_t *verdicts = (uint8_t *)(rows + 7 * n);
     int sorted, status;
 
     *n_revisit = *done = 0;
-    status = pksm_settle(store, table, trees, rules, classes, ids, n, verdicts, others, revisit, n_revisit, done, cost);
+    status = settle_with(store, table, trees, rules, classes, ids, n, ahead, verdicts, others, revisit, n_revisit, done,
+                         cost);
+    if (ahead)
+        pksm_ahead_reach(ahead, UINT64_MAX);
     if (status != PKSM_OK && status != PKSM_EBUS)
         return status;
     sorted = pksm_sort_verdicts(table, ids, verdicts, others, *done, rows, starts);

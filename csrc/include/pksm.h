@@ -297,12 +297,31 @@ int pksm_settle(const pksm_store *store, pksm_table *table, pksm_trees *trees, c
                 const uint8_t *classes, const uint32_t *ids, size_t n, uint8_t *verdicts, uint32_t *others,
                 uint32_t *revisit, size_t *n_revisit, size_t *done, pksm_cost *cost);
 
-/* The same with all answers in one block of 8 n entries: the rows of pksm_sort_verdicts (of *done entries each), and
- * from 5 n on others, from 6 n on revisit, from 7 n on the verdicts as bytes; starts (PKSM_N_VERDICTS + 1) as there.
- * After PKSM_EBUS too, for those that have a verdict. */
+enum { PKSM_AHEAD_BLOCK = 64 }; /* pages that a thread sums at a time */
+enum { PKSM_AHEAD_NOT = 0, PKSM_AHEAD_SUMS = 1, PKSM_AHEAD_ZEROS = 2 };
+
+/* Sums that other threads make while one settles a batch. ready, at and next are 0 at first. */
+typedef struct {
+    const uint32_t *pages; /* by position in the batch; one outside the store: not to be summed */
+    uint64_t n;
+    uint64_t lead; /* pages that the others may be ahead */
+    uint64_t *sums;
+    uint8_t *zero;
+    uint8_t *ready; /* a block of positions each: NOT, SUMS, or ZEROS too */
+    uint64_t at;    /* atomic; settling has come to here: UINT64_MAX lets the others return */
+    uint64_t next;  /* atomic; the block that nobody has begun */
+} pksm_ahead;
+
+/* Sums pages for the pksm_settle_batch that runs with the same `ahead` in another thread, until it has ended or there
+ * are no more; for any number of threads. No answer depends on it. */
+int pksm_sum_ahead(const pksm_store *store, const pksm_checksum *checksum, pksm_ahead *ahead);
+
+/* pksm_settle with all answers in one block of 8 n entries: the rows of pksm_sort_verdicts (of *done entries each),
+ * others from 5 n on, revisit from 6 n, the verdicts as bytes from 7 n; starts (PKSM_N_VERDICTS + 1) as there.
+ * After PKSM_EBUS too, for those that have a verdict. ahead may be null: nobody sums ahead. */
 int pksm_settle_batch(const pksm_store *store, pksm_table *table, pksm_trees *trees, const pksm_rules *rules,
-                      const uint8_t *classes, const uint32_t *ids, size_t n, uint32_t *rows, uint32_t *starts,
-                      size_t *n_revisit, size_t *done, pksm_cost *cost);
+                      const uint8_t *classes, const uint32_t *ids, size_t n, pksm_ahead *ahead, uint32_t *rows,
+                      uint32_t *starts, size_t *n_revisit, size_t *done, pksm_cost *cost);
 
 /* ---- KSM's visits: ksm.c, ksm_nodes.c ------------------------------------------------------------------ */
 

@@ -71,8 +71,8 @@ static void settle(world *w, input *in)
     for (uint32_t page = 0; classes && page < w->p.n; page++)
         classes[page] = (uint8_t)(next_below(in, 16) < 10 ? PKSM_FREE
                                                           : (next_below(in, 7) | (next_bit(in) ? PKSM_MLOCKED : 0)));
-    status = pksm_settle_batch(&w->p.store, &w->table, &w->trees, &rules, classes, ids, n, rows, starts, &n_revisit,
-                               &done, &w->cost);
+    status = pksm_settle_batch(&w->p.store, &w->table, &w->trees, &rules, classes, ids, n, NULL, rows, starts,
+                               &n_revisit, &done, &w->cost);
     if (status == PKSM_OK) {
         CHECK(items_are_good(w, ids, n) && done <= n && n_revisit <= n && starts[PKSM_N_VERDICTS] == done);
         for (size_t i = 0; i < done; i++)

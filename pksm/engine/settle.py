@@ -171,15 +171,22 @@ class Settled:
 
 
 def settle(
-    store: Store, items: ItemTable, rules: PackedRules, ids: Ids, classes: U8Array | None = None, *, cost: Cost
+    store: Store,
+    items: ItemTable,
+    rules: PackedRules,
+    ids: Ids,
+    classes: U8Array | None = None,
+    *,
+    cost: Cost,
+    ahead: native.Ahead | None = None,
 ) -> Settled:
     """Settle items in order of arrival and return Settled.
 
     store: Store; items: ItemTable; rules: native.PackedRules; ids: uint32; classes: uint8 by page number or None;
-    cost: Cost, added to. If bytes are gone, the Settled is short and has the error; the item that met it is in no tree.
+    cost: Cost, added to; ahead: sums that others make meanwhile. If bytes are gone, the Settled is short and has the error; the item that met it is in no tree.
     It is short, too, when its last verdict is HANGS.
     """
-    answers = native.settle(store.view, items.table, rules, classes, ids, cost.counts)
+    answers = native.settle(store.view, items.table, rules, classes, ids, cost.counts, ahead)
     parts, done = [answers], answers.done
     while done < len(ids) and not answers.error and not answers.hangs:  # C stops early when `revisit` is full
         answers = native.settle(store.view, items.table, rules, classes, ids[done:], cost.counts)

@@ -5,7 +5,8 @@ settle sums by itself what a C function can sum; this module does what is better
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from pksm.engine.store import Store
 from pksm.errors import BusError
 
 PARALLEL_PAGES = 1024  # below this, handing pages to threads costs more than summing them
+LEAD = 512  # pages that are summed ahead: what was read longer ago has left the caches when it is compared
 MEASURED = 1024  # pages, and compares, that the cost of a strength is measured with
 _NONE = np.empty(0, np.uint32)
 
@@ -46,13 +48,39 @@ class Summing:
         self._cost.add(bytes_hashed=len(pages) * self._store.page_size)
         return native.checksum_pages(self._store.view, self.checksum, pages)
 
-    def left_to_settle(self, ids: Ids) -> bool:
-        """Return True if nothing is to be summed before these items (uint32) are settled."""
-        return self._in_c and (self._threads == 1 or len(ids) < PARALLEL_PAGES)
+    def left_to_settle(self, ids: Ids, window: int) -> bool:
+        """Return True if nothing is to be summed before these items (uint32) are settled, so many at a time."""
+        return self._in_c and (window > 1 or self._few(ids))
 
-    def beforehand(self, items: ItemTable, ids: Ids) -> None:
+    def _few(self, ids: Ids) -> bool:
+        return self._threads == 1 or len(ids) < PARALLEL_PAGES
+
+    @contextmanager
+    def ahead(self, items: ItemTable, ids: Ids, window: int) -> Iterator[native.Ahead | None]:
+        """Let other threads sum these items (uint32) while they are settled, if that is worth it."""
+        if self._few(ids) or window == 1 or not isinstance(self.checksum, native.Function):
+            yield None
+            return
+        unsummed = (items.flags[ids] & (native.INITCHECKSUM | native.DELLIST)) == native.INITCHECKSUM
+        pages = np.where(unsummed, items.page[ids], np.uint32(native.NO_PAGE))
+        ahead = native.Ahead(self._store.view, self.checksum, pages, LEAD)
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(self._threads - 1) as pool:
+            try:
+                jobs = [pool.submit(ahead.sum) for _ in range(self._threads - 1)]
+            except RuntimeError:  # there is no thread to be had
+                jobs = []
+            try:
+                yield ahead
+            finally:
+                ahead.stop()
+        for job in jobs:
+            job.result()
+
+    def beforehand(self, items: ItemTable, ids: Ids, window: int) -> None:
         """Fill the checksum column of those items (uint32) that have none yet, if settle is not to do that."""
-        if self.left_to_settle(ids):
+        if self.left_to_settle(ids, window):
             return
         ids = ids[(items.flags[ids] & (native.INITCHECKSUM | native.DELLIST)) == native.INITCHECKSUM]
         try:

@@ -190,7 +190,9 @@ def _effort(result: ScanDocument) -> str:
     done = f"hashed {size(cost['bytes_hashed'])}, compared {size(cost['bytes_compared'])}"
     if result["totals"]["pages"] and cost["steps"]["merge"]["wall_s"] >= SHORTEST_S:
         done = f"merging {rate(cost['pages_per_s'])} pages/s, {done}"
-    return f"{cost['wall_s']:.2f} s; {done}"
+    threads = result["settings"].get("threads", 1)
+    together = f"{threads} threads, " if threads != 1 else ""
+    return f"{together}{cost['wall_s']:.2f} s; {done}"
 
 
 def _amount(pages: int, result: ScanDocument) -> str:

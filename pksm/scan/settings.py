@@ -31,7 +31,7 @@ class Settings:
         policy: who merges, as policies.make takes it: "pksmd:fixed", "ksmd:ksm-6.11".
         changes: {name: value} of its settings that differ from the preset and from DEFAULTS, or texts "name=value".
         seed: of what is random in the policy.
-        threads: that sum pages.
+        threads: one merges, the others sum pages ahead of it.
         view: `frames` counts a frame once, `mappings` as often as it is mapped.
         top: how many groups of equal pages to report.
         show_bytes: report the first bytes of these, which may be secret.

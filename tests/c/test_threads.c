@@ -64,6 +64,92 @@ static void test_parts_of_one_array(void)
     }
 }
 
+/* ---- sums ahead of settling ---- */
+
+typedef struct {
+    pksm_node nodes[N + 1];
+    pksm_trees trees;
+    pksm_cost cost;
+    uint32_t rows[8 * N], starts[PKSM_N_VERDICTS + 1];
+    size_t n_revisit, done;
+} settled;
+
+static pksm_ahead ahead;
+
+static void *sum_ahead(void *argument)
+{
+    (void)argument;
+    CHECK(pksm_sum_ahead(&store, &checksum, &ahead) == PKSM_OK);
+    return NULL;
+}
+
+/* Settles all pages, with sums of others or without. */
+static void settle_all(settled *s, const pksm_rules *rules, pksm_ahead *with)
+{
+    pksm_table table = {s->nodes, N + 1};
+    uint32_t ids[N];
+
+    memset(s, 0, sizeof *s);
+    for (uint32_t i = 0; i < N; i++) {
+        ids[i] = i + 1;
+        s->nodes[i + 1].page = pages[i];
+        s->nodes[i + 1].flags = PKSM_INITCHECKSUM;
+    }
+    CHECK(pksm_settle_batch(&store, &table, &s->trees, rules, NULL, ids, N, with, s->rows, s->starts, &s->n_revisit,
+                            &s->done, &s->cost) == PKSM_OK);
+    CHECK(s->done == N);
+}
+
+/* Whoever has summed a page, and whenever: nodes, verdicts, costs are the same. */
+static void test_sums_ahead(void)
+{
+    static settled alone, together;
+    static uint64_t made[N];
+    static uint8_t zeros[N], ready[N / PKSM_AHEAD_BLOCK];
+    static const uint8_t no_bytes[SIZE];
+    static uint32_t asked[N];
+    pthread_t threads[THREADS];
+    pksm_rules rules;
+    size_t n;
+    const pksm_strategy *strategies = pksm_strategies(&n);
+
+    for (size_t round = 0; round < 3 * n; round++) {
+        const pksm_strategy *strategy = &strategies[round / 3];
+        pksm_sample sample = {4, words, 1};
+        int before = round % 3 == 0; /* all that is asked is there before settling begins */
+
+        checksum = (pksm_checksum){strategy->sum, strategy->takes_sample ? &sample : NULL, strategy->many};
+        CHECK(pksm_rules_default(&rules, &checksum, no_bytes, SIZE) == PKSM_OK);
+        settle_all(&alone, &rules, NULL);
+        for (uint32_t i = 0; i < N; i++)
+            asked[i] = one_in(5) ? UINT32_MAX : pages[i];
+        memset(ready, 0, sizeof ready);
+        ahead = (pksm_ahead){
+            .pages = asked, .n = N, .lead = before ? N : below(N), .sums = made, .zero = zeros, .ready = ready};
+        if (before) {
+            sum_ahead(NULL);
+            for (size_t block = 0; block < sizeof ready; block++)
+                CHECK(ready[block]);
+            settle_all(&together, &rules, &ahead);
+        } else {
+            for (size_t i = 0; i < THREADS; i++)
+                CHECK(pthread_create(&threads[i], NULL, sum_ahead, NULL) == 0);
+            settle_all(&together, &rules, &ahead);
+            for (size_t i = 0; i < THREADS; i++)
+                CHECK(pthread_join(threads[i], NULL) == 0);
+        }
+        CHECK(ahead.at == UINT64_MAX);
+        CHECK(memcmp(alone.nodes, together.nodes, sizeof alone.nodes) == 0);
+        CHECK(memcmp(&alone.trees, &together.trees, sizeof alone.trees) == 0);
+        CHECK(memcmp(&alone.cost, &together.cost, sizeof alone.cost) == 0);
+        CHECK(memcmp(alone.rows, together.rows, sizeof alone.rows) == 0);
+        CHECK(memcmp(alone.starts, together.starts, sizeof alone.starts) == 0);
+    }
+    ahead.n = (uint64_t)UINT32_MAX + 1;
+    CHECK(pksm_sum_ahead(&store, &checksum, &ahead) == PKSM_EINVAL);
+    CHECK(pksm_sum_ahead(&store, NULL, &ahead) == PKSM_EINVAL);
+}
+
 /* Let the store's pages lie at an address. */
 static void place(const uint8_t *at)
 {
@@ -138,7 +224,9 @@ int main(int argc, char **argv)
         in_threads(sum_the_same);
         return 0;
     }
+    memcpy(bytes + N * SIZE / 4, bytes, N * SIZE / 8); /* some are equal; the second half is zero */
     test_parts_of_one_array();
+    test_sums_ahead();
 #ifndef __SANITIZE_THREAD__
     CHECK(pksm_catch_bus_errors() == PKSM_OK);
     test_a_file_that_shrinks();

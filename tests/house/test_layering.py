@@ -101,7 +101,18 @@ C_ARROWS = {
     },
     "buckets.c": {"arguments.c"},
     "cksm.c": {"arguments.c", "buckets.c", "bus.c", "checksum/table.c", "page.c"},
-    "settle.c": {"arguments.c", "bus.c", "checksum/table.c", "flight.c", "lists.c", "page.c", "page_tree.c"},
+    "rules.c": {"page.c"},
+    "ahead.c": {"arguments.c", "bus.c", "checksum/table.c"},
+    "settle.c": {
+        "ahead.c",
+        "arguments.c",
+        "bus.c",
+        "checksum/table.c",
+        "flight.c",
+        "lists.c",
+        "page.c",
+        "page_tree.c",
+    },
     "yardstick.c": {"arguments.c", "bus.c", "checksum/table.c", "rbtree.c"},
 }
 

@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_policy(how, "policy that merges, with a preset", "pksmd:fixed")
     how.add_argument("--checksum", metavar="CHECKSUM", help="checksum of pages (pksm checksum list lists them)")
     how.add_argument("--order", metavar="ORDER", help="order of the trees: content, checksum or checksum-content")
-    how.add_argument("--threads", type=int, metavar="N", help="threads that compute checksums (default: one per CPU)")
+    how.add_argument(
+        "--threads", type=int, metavar="N", help="threads at work; no result depends on it (default: one per CPU)"
+    )
     out = parser.add_argument_group("what to print")
     out.add_argument(
         "--top", type=int, default=10, metavar="N", help="show the N largest groups of equal pages (default 10)"

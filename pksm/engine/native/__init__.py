@@ -48,6 +48,7 @@ from pksm.engine.native.lists import (
 from pksm.engine.native.pages import StoreView, page_compare, page_is_zero, pages_are_zero, pages_compare, pages_copy
 from pksm.engine.native.pointers import address_of, is_c_function, lent
 from pksm.engine.native.trees import (
+    Ahead,
     Answers,
     PackedRules,
     TableView,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pksm import errors
-from pksm.arrays import Ids, IdsLike, StructArray, U8Array, U32Array
+from pksm.arrays import Ids, IdsLike, Pages, StructArray, U8Array, U32Array
 from pksm.engine.native.checksums import Function
 from pksm.engine.native.door import U8, U32, borrow, borrow_writable, check, error_of, ffi, ids_array, lend, lib
 from pksm.engine.native.pages import StoreView
@@ -90,7 +90,7 @@ class PackedRules:
         window: int = 1,
     ) -> None:
         self._checksum = checksum
-        self.order, self.zero_checksum = order, zero_checksum
+        self.order, self.zero_checksum, self.window = order, zero_checksum, window
         self.c = ffi.new("pksm_rules *")
         self.c.stages = bytes(STAGES[stage] for stage in stages).ljust(8, b"\0")
         self.c.order = ORDERS[order]
@@ -130,13 +130,45 @@ class Answers(NamedTuple):
         return self.done > 0 and bool(self.verdicts[-1] == _HANGS)
 
 
+class Ahead:
+    """A pksm_ahead: sums of a batch that other threads make while one settles it.
+
+    pages: uint32, by position in the batch; NO_PAGE: not to be summed. They may be `lead` pages ahead.
+    """
+
+    def __init__(self, store: StoreView, checksum: Function, pages: Pages, lead: int) -> None:
+        n, blocks = len(pages), -(-len(pages) // lib.PKSM_AHEAD_BLOCK)
+        sums, zero, ready = np.empty(n, np.uint64), np.empty(n, np.uint8), np.zeros(blocks, np.uint8)
+        self._store, self._checksum = store, checksum
+        self._lent = lend(U32, pages), lend("uint64_t[]", sums), lend(U8, zero), lend(U8, ready)
+        self.c = ffi.new("pksm_ahead *")
+        self.c.pages, self.c.sums, self.c.zero, self.c.ready = self._lent
+        self.c.n, self.c.lead = n, lead
+
+    def sum(self) -> None:
+        """Sum ahead, in a thread that does not settle, until settle has ended. Pages that are gone are left to settle."""
+        status = lib.pksm_sum_ahead(self._store.c, self._checksum.c, self.c)
+        if status != lib.PKSM_EBUS:
+            check(status)
+
+    def stop(self) -> None:
+        """Let the others return, if settle has not."""
+        self.c.at = 0xFFFFFFFFFFFFFFFF
+
+
 def settle(
-    store: StoreView, table: TableView, rules: PackedRules, classes: U8Array | None, ids: IdsLike, cost: StructArray
+    store: StoreView,
+    table: TableView,
+    rules: PackedRules,
+    classes: U8Array | None,
+    ids: IdsLike,
+    cost: StructArray,
+    ahead: Ahead | None = None,
 ) -> Answers:
     """Settle items in order of arrival; see pksm_settle_batch in pksm.h.
 
-    classes: uint8 array, one entry a page number, or None; cost: COST array of one entry, added to.
-    Returns Answers.
+    classes: uint8 array, one entry a page number, or None; cost: COST array of one entry, added to; ahead: sums that
+    others make meanwhile. Returns Answers.
     """
     ids = ids_array(ids)
     n = len(ids)
@@ -151,6 +183,7 @@ def settle(
         ffi.NULL if classes is None else lend(U8, classes),
         lend(U32, ids),
         n,
+        ahead.c if ahead else ffi.NULL,
         lend(U32, block),
         starts,
         counts,

@@ -5,6 +5,7 @@ items of freed pages, and sums part of the unshared pages anew. DESIGN.md, "Life
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from pksm.protocols import PageHost
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
 SHARERS_SLACK = 1024  # records of sharers below which it is not asked whether they share still
 _NONE = np.empty(0, np.uint32)
+_ALONE = nullcontext()
 
 
 class Pksmd(Questions):
@@ -44,7 +46,7 @@ class Pksmd(Questions):
         checksum: in place of the one that the tunables name: a name of pksm.checksums.names(), a function as
             checksums.Plugin takes it, or a checksum that is ready.
         seed: of the sampled checksum's positions.
-        threads: that sum pages.
+        threads: one settles, the others sum pages ahead of it; no result depends on how many.
         window: searches in flight at a time.
         strict: look at each answer and report of the host, and raise a UsageError that names rule and pages where one
             breaks protocols.PageHost; costs a few microseconds a call, and time per page that is reported.
@@ -272,7 +274,14 @@ class Pksmd(Questions):
         ids = batch
         places: IntArray | None = None  # what is left, and where in the batch it came; None: all of it, in order
         while len(ids):
-            settled = settle(self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost)
+            with (
+                self._summing.ahead(self.items, ids, self._rules.window)
+                if self._summing.threads > 1
+                else _ALONE as ahead
+            ):
+                settled = settle(
+                    self._host.store, self.items, self._rules, ids, self._host.classes, cost=self.cost, ahead=ahead
+                )
             if len(settled.revisit):
                 self._visit_again(settled.revisit, native.INITCHECKSUM)
                 outdated = True
@@ -310,9 +319,11 @@ class Pksmd(Questions):
 
     def _sum_beforehand(self, batch: U32Array) -> bool:
         """Sum what settle is not to sum; return True if items in the way of the batch are to be visited again."""
-        if self._tunables.update != "on-search" and self._summing.left_to_settle(batch):  # as nearly always
+        if self._tunables.update != "on-search" and self._summing.left_to_settle(
+            batch, self._rules.window
+        ):  # as nearly always
             return False
-        self._summing.beforehand(self.items, batch)
+        self._summing.beforehand(self.items, batch, self._rules.window)
         outdated = self._summing.outdated(self.items, batch) if self._distrust else _NONE
         if self._tunables.update == "on-search":
             outdated = on_search.changed(self._host, self.items, self._summing, batch, outdated)

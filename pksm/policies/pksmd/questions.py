@@ -114,7 +114,7 @@ class Questions(Daemon):
             host: in the state that it was in then, and attached to nobody else.
             state: as state() returned it, in this or another process.
             checksum: the one that it had, if that is neither pksm's nor registered.
-            threads: that sum pages; None for as many as it had.
+            threads: as of a new one; None for as many as it had.
             observe: as of a new one.
 
         Raises:
