@@ -50,6 +50,7 @@ VERBS: Mapping[str, Any] = Verbs(
     "truth",
     "validate",
     "checksum",
+    "report",
     "features",
     "demo",
     "amalgamate",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pksm.report.by_schema import csv as csv
     from pksm.report.by_schema import table as table
+    from pksm.report.pages.render import html as html
     from pksm.report.plot.picture import caption as caption
     from pksm.report.plot.picture import picture as picture
 else:
@@ -15,6 +16,7 @@ else:
         {
             "csv": "pksm.report.by_schema",
             "table": "pksm.report.by_schema",
+            "html": "pksm.report.pages.render",
             "caption": "pksm.report.plot.picture",
             "picture": "pksm.report.plot.picture",
         },

@@ -57,7 +57,7 @@ MODULES = {
     "pksm.bench": ["bench", "diff"],
     "pksm.profiler": ["profile"],
     "pksm.validation": ["validate", "truth"],
-    "pksm.report": ["table", "csv", "picture", "caption"],
+    "pksm.report": ["table", "csv", "html", "picture", "caption"],
     "pksm.linux.ksm": ["read", "write", "Borrowed"],
     "pksm.testing": ["check_host", "check_policy", "check_source"],
 }

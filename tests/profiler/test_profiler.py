@@ -14,7 +14,7 @@ from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
 from pksm.profiler import advice, blindness, collisions, consequence, speed
 from pksm.profiler.subject import Subject, of_load
-from pksm.report.plot.checksum import front
+from pksm.report.front import front
 
 SOME = ("xxh3-64", "jhash2", "sampled", "partial")
 

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pksm.report.plot.checksum import front
+from pksm.report.front import front
 from pksm.report.plot.labels import spread
 
 WANTED = st.lists(st.floats(0, 100), min_size=1, max_size=20).map(sorted)

@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("what to print")
     options.add_form(out, "pksm.bench/1, of a comparison pksm.bench.diff/1", "a line per row")
     pictures.add_plot(out, "the engines beside the limit and the rivals, or their curves")
+    pictures.add_html(out)
 
 
 def _add_counts(group: argparse._ArgumentGroup, option: str, what: str) -> None:
@@ -90,7 +91,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         from pksm.engine import native
 
         native.catch_bus_errors()  # they may shrink while they are mapped
-    with pictures.plotted(given.plot) as draw, sandbox.for_files(files) as box:
+    with pictures.made(given.plot, given.html) as draw, sandbox.for_files(files) as box:
         document = bench(
             loads=loads,
             n_pages=sizes,
@@ -137,8 +138,8 @@ def _diff(given: argparse.Namespace) -> int:
     """Compare two documents, and print; return the exit code."""
     from pksm.bench.differences import diff, read
 
-    if given.plot:
-        raise UsageError("there is no picture of a comparison", "plot")
+    if given.plot or given.html:
+        raise UsageError("there is no picture of a comparison", "plot" if given.plot else "html")
     old, new = given.diff
     document = diff(read(old), read(new), (old, new))
     for warning in document["warnings"]:

@@ -74,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      "together with those of other machines")  # fmt: skip
     options.add_form(out, "pksm.scan/1", "a line per source and one for all")
     pictures.add_plot(out, "where the bytes of each source go")
+    pictures.add_html(out)
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -105,7 +106,7 @@ def _scan(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Target
     if not (given.json or given.csv):
         settings = for_table(settings, len(targets.openers))
     with (
-        pictures.plotted(given.plot) as draw,
+        pictures.made(given.plot, given.html) as draw,
         _fingerprint_file(given.fingerprints, given.targets) as keep,
         opened(targets.openers, interrupts.hold) as (sources, errors),
     ):

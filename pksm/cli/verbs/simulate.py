@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      "(default %(default)s)")  # fmt: skip
     options.add_form(out, "pksm.simulate/1", "a line per sample and per reading")
     pictures.add_plot(out, "what is saved over virtual time")
+    pictures.add_html(out)
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -84,7 +85,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
 
     named = played is None or played in WORKLOADS or played.endswith(".py")
     refused = len(choices) > 1 and played is not None and not os.path.isfile(played)  # before a pipe is waited for
-    with pictures.plotted(given.plot) as draw:
+    with pictures.made(given.plot, given.html) as draw:
         settings = Settings(
             workload=_read(given, interrupts) if played is None else played,
             pages=given.pages,

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from pksm.cli import exit_codes, options, output, sandbox
+from pksm.cli import exit_codes, options, output, pictures, sandbox
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("what to print")
     out.add_argument("--all", action="store_true", help="show every number, not only those that differ")
     options.add_form(out, "pksm.truth/1", "a line per number")
+    pictures.add_html(out)
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -47,12 +48,14 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         raise UsageError("one file of traces at a time")
     names = [name for text in given.names if text not in files for name in options.names(text)]
     path, preset = files[0] if files else None, _settings(given)
-    document = sandbox.with_file(
-        path,
-        lambda opener, report: truth(names, traces=path, preset=preset, progress=report, opener=opener),
-        lambda what: progress.show(lambda: what),
-        interrupts,
-    )
+    with pictures.made(None, given.html) as draw:
+        document = sandbox.with_file(
+            path,
+            lambda opener, report: truth(names, traces=path, preset=preset, progress=report, opener=opener),
+            lambda what: progress.show(lambda: what),
+            interrupts,
+        )
+        draw(document)
     output.document(document, given, everything=given.all)
     return exit_codes.DIFFERENT if document["unexplained"] else 0
 

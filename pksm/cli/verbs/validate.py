@@ -2,7 +2,7 @@
 
 import argparse
 
-from pksm.cli import exit_codes, options, output
+from pksm.cli import exit_codes, options, output, pictures
 from pksm.cli.interrupts import HeldInterrupts
 
 HELP = "compare the simulated KSM with the running kernel's ksmd, counter by counter"
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_list(what, "the workloads")
     out = parser.add_argument_group("what to print")
     options.add_form(out, "pksm.validate/1", "a line per counter of each workload")
+    pictures.add_html(out)
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -35,10 +36,15 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         output.document(options.listing(workload={name: one.text for name, one in WORKLOADS.items()}), given)
         return 0
     progress = output.Progress()
-    document = validate(
-        options.once(given.workload), given.pages, given.seed, lambda name: progress.show(lambda: f"comparing {name}")
-    )
-    for warning in document["warnings"]:
-        output.remark(warning)
+    with pictures.made(None, given.html) as draw:
+        document = validate(
+            options.once(given.workload),
+            given.pages,
+            given.seed,
+            lambda name: progress.show(lambda: f"comparing {name}"),
+        )
+        for warning in document["warnings"]:
+            output.remark(warning)
+        draw(document)
     output.document(document, given)
     return 0 if document["equal"] else exit_codes.DIFFERENT

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pksm.documents import ProfileDocument, ProfileSubject, StrategyRow
+from pksm.report.front import front
 from pksm.report.plot.labels import Named, write
 from pksm.report.plot.style import BLACK, BLUE, GREY, RED, label, legend, logarithmic, new_figure
 
@@ -61,17 +62,6 @@ def caption(document: ProfileDocument) -> str:
         "are missed (bars: 95 % intervals). Below: CPU time per page until pksmd is at rest (bars: least and most) "
         f"against futile compares per page. Lines: Pareto fronts. {subjects}"
     )
-
-
-def front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Return which points are on the Pareto front: no other point matches them in both x and y and beats them in one.
-
-    The smaller the better, in both. Of points that are the same all are on the front or none.
-    """
-    return [
-        not any(other != point and other[0] <= point[0] and other[1] <= point[1] for other in points)
-        for point in points
-    ]
 
 
 def _missed(axis: Any, rows: Sequence[StrategyRow], subject: ProfileSubject, chosen: str | None) -> list[Named]:

@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("what to print")
     options.add_form(out, "pksm.checksum/1", "a line per strategy")
     pictures.add_plot(out, "strategies by speed, blindness and cost")
+    pictures.add_html(out)
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -63,7 +64,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         progress.show(lambda: f"{subject}: {stage}" + (f" of {strategy}" if strategy else ""))
 
     loads, files = _named(given)
-    with pictures.plotted(given.plot) as draw, sandbox.for_files(bool(files)) as box:
+    with pictures.made(given.plot, given.html) as draw, sandbox.for_files(bool(files)) as box:
         targets = Targets(TargetNames(files=files, pids=given.pid), box) if files or given.pid else None
         privileges.reduce(given, _needed(given))
         document = profiler.profile(
@@ -92,7 +93,7 @@ def _needed(given: argparse.Namespace) -> list[int]:
     """Return the capabilities that a profile needs."""
     from pksm.linux.sandbox import capabilities as of
 
-    to_draw = [of.DAC_OVERRIDE, of.FOWNER] if given.plot else []
+    to_draw = [of.DAC_OVERRIDE, of.FOWNER] if given.plot or given.html else []
     return [of.DAC_READ_SEARCH, of.SYS_PTRACE, of.SYS_ADMIN, *to_draw]
 
 
