@@ -68,7 +68,8 @@ def _integer(text: str) -> int:
 @cache
 def schemas() -> dict[str, Any]:
     """Return {schema: type} of all documents."""
-    kinds = [getattr(documents, name) for name in documents.__all__]
+    names: list[str] = getattr(documents, "__all__")  # noqa: B009 (which type checkers do not see)
+    kinds = [getattr(documents, name) for name in names]
     hints = [(kind, typing.get_type_hints(kind)) for kind in kinds]
     return {typing.get_args(hint["schema"])[0]: kind for kind, hint in hints if "schema" in hint}
 

@@ -60,13 +60,15 @@ def outline(picture):
     """What a picture is made of: a line per element, with its class and its words; places rounded to ten units."""
     lines = []
     for element in ElementTree.fromstring(picture).iter():
-        places = [f"{name}={round(float(element.get(name)), -1):.0f}" for name in ("x", "y", "width") if element.get(name)]
+        places = [
+            f"{name}={round(float(element.get(name)), -1):.0f}" for name in ("x", "y", "width") if element.get(name)
+        ]
         words = [element.tag, element.get("class", ""), *places, (element.text or "").strip()]
         lines.append(" ".join(filter(None, words)))
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", ["scan", "simulate"])
 def test_pictures_have_the_structure_they_had(name):
     """When a change is meant:  PKSM_ACCEPT=1 python -m pytest tests/report/test_pages.py  and look at git's difference."""
     found = "\n".join(map(outline, SVG.findall(report.html(DOCUMENTS[name]()))))

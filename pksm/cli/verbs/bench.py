@@ -138,11 +138,13 @@ def _diff(given: argparse.Namespace) -> int:
     """Compare two documents, and print; return the exit code."""
     from pksm.bench.differences import diff, read
 
-    if given.plot or given.html:
-        raise UsageError("there is no picture of a comparison", "plot" if given.plot else "html")
+    if given.plot:
+        raise UsageError("there is no picture of a comparison", "plot")
     old, new = given.diff
-    document = diff(read(old), read(new), (old, new))
-    for warning in document["warnings"]:
-        output.remark(warning)
+    with pictures.made(None, given.html) as draw:
+        document = diff(read(old), read(new), (old, new))
+        for warning in document["warnings"]:
+            output.remark(warning)
+        draw(document)
     output.document(document, given)
     return exit_codes.DIFFERENT if any(row["verdict"] == "slower" for row in document["rows"]) else 0

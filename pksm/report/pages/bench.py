@@ -17,8 +17,7 @@ def page(document: BenchDocument) -> Page:
         _verdict(document),
         warnings=list(document.get("warnings", ())),
     )
-    for load in dict.fromkeys(row["load"] for row in document["rows"]):
-        rows = [row for row in document["rows"] if row["load"] == load]
+    for load, rows in _by_load(document):
         made.tiles += _tiles(load, rows)
         made.parts += [_chart(document, load, rows), _table(load, rows)]
     if "against" in document:
@@ -30,14 +29,23 @@ def page(document: BenchDocument) -> Page:
     return made
 
 
+def _by_load(document: BenchDocument) -> list[tuple[str, list[BenchRow]]]:
+    """The rows of each load and size, with a name; the size is named where there are several."""
+    sizes = len({row["pages"] for row in document["rows"]})
+    found: dict[str, list[BenchRow]] = {}
+    for row in document["rows"]:
+        size_ = f" of {row['pages']:,} pages" if sizes > 1 else ""
+        found.setdefault(f"{row['load']}{size_}", []).append(row)
+    return list(found.items())
+
+
 def _limit(rows: Sequence[BenchRow]) -> BenchRow | None:
     return next((row for row in rows if row["engine"] == YARDSTICK and row["ns_per_page"] > 0), None)
 
 
 def _verdict(document: BenchDocument) -> str:
     said = []
-    for load in dict.fromkeys(row["load"] for row in document["rows"]):
-        rows = [row for row in document["rows"] if row["load"] == load]
+    for load, rows in _by_load(document):
         limit, engine = _limit(rows), next((row for row in rows if row["engine"] == "pksmd"), None)
         if limit and engine:
             times = engine["ns_per_page"] / limit["ns_per_page"]
@@ -69,7 +77,7 @@ def _chart(document: BenchDocument, load: str, rows: Sequence[BenchRow]) -> Figu
         f"Load {load}, {pages:,} pages of {size(document['page_size'])}: ns of CPU per page. "
         "The dashed line is the limit: every byte read once."
     )
-    sentence = document.get("loads", {}).get(load, "")
+    sentence = document.get("loads", {}).get(rows[0]["load"], "")
     return Figure(
         f"Load {load}", bars.beside(shown, line, f"limit: {line:.0f} ns", about), f"{sentence} {about}".strip()
     )
