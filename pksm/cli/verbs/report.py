@@ -55,6 +55,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
 def _loaded(path: str, interrupts: HeldInterrupts) -> dict[str, Any]:
     from pksm.documents import stored
 
+    stored.schemas()  # a worker can load no module
     try:
         document: dict[str, Any] = sandbox.with_file(
             path, lambda opener, report: stored.load(path, opener), lambda: None, interrupts

@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("what to print")
     options.add_form(out, "pksm.sweep/1", "a line per combination of settings")
     pictures.add_plot(out, "what is saved, and how soon, over CPU time")
+    pictures.add_html(out)
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -68,7 +69,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
 
     if given.workers == 0:
         raise UsageError("must be 1 at least", "workers")
-    with pictures.plotted(given.plot) as draw:
+    with pictures.made(given.plot, given.html) as draw:
         document = sweep(
             given.workload,
             given.policy or "ksmd",

@@ -14,6 +14,7 @@ from pksm.report.text import plain
 MODULES = {
     "pksm.scan/1": "scan",
     "pksm.simulate/1": "simulate",
+    "pksm.sweep/1": "sweep",
     "pksm.bench/1": "bench",
     "pksm.bench.diff/1": "bench_diff",
     "pksm.checksum/1": "checksum",
