@@ -99,7 +99,7 @@ def _load(document: BenchDocument, load: str) -> list[str]:
                 "" if step or row["engine"] == "call" else _rate(row["pages_per_cpu_s"]),
                 _rate(row["merges_per_cpu_s"]),
                 "" if step or not row["cpu_s"] else f"{row['wall_s'] / row['cpu_s']:.2f}",
-                *([f"{over(kernel, row):.1f}" if row["order"] and not step else ""] if kernel else []),
+                *([f"{over(kernel, row):.1f}" if row.get("merges") is not None else ""] if kernel else []),
                 "" if step else _meaning(row, rows),
             ]
         )

@@ -23,7 +23,6 @@ from pksm.scan import scan as scan_memory
 from pksm.simulation.run import Settings as SimulationSettings
 from pksm.simulation.run import simulate as run_simulation
 
-from support import ROOT
 from support.memory_sources import GivenSource, data
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -34,10 +33,6 @@ ACCEPT = "PKSM_ACCEPT"
 SIZE = 4096
 LEAST_POINTS = 6
 DRAWERS = {"pksm.scan/1": scan, "pksm.simulate/1": simulate, "pksm.bench/1": bench, "pksm.checksum/1": checksum}
-
-
-def stored(name):
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def kept(name):
@@ -73,7 +68,7 @@ def source(name, letters, zero=0):
 
 
 def several_subjects():
-    profile = stored("checksum-profile")
+    profile = kept("checksum-profile")
     other = [{**row, "subject": "memory"} for row in profile["strategies"]]
     subjects = [*profile["subjects"], {**profile["subjects"][0], "name": "memory"}]
     return {**profile, "subjects": subjects, "strategies": [*profile["strategies"], *other]}
@@ -98,7 +93,7 @@ def documents():
         "bench": kept("bench"),
         "against-kernel": kept("against-kernel"),
         "curve": curve(),
-        "checksum": stored("checksum-profile"),
+        "checksum": kept("checksum-profile"),
         "checksum-two": several_subjects(),
     }
 
@@ -198,7 +193,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(documents):
 
 @pytest.mark.parametrize("form", picture.FORMS)
 def test_a_file_names_machine_commit_and_seed_and_no_date(form):
-    document = {**stored("1048576"), "commit": "0123456789ab", "seed": 77}
+    document = {**kept("bench"), "commit": "0123456789ab", "seed": 77}
     file = report.picture(document, form)
     for fact in (b"AMD EPYC (avx512)", b"Linux 6.18.44", b"commit 0123456789ab", b"seed 77", b"pksm 0.1.0"):
         assert fact in file.replace(rb"\(", b"(").replace(rb"\)", b")"), fact
@@ -215,12 +210,12 @@ def test_strange_names_are_text(documents, kind):
     if kind == "scan":
         document = scan_memory([source(name, [1, 1, 2]) for name in STRANGE])
     elif kind == "checksum":
-        profile = stored("checksum-profile")
+        profile = kept("checksum-profile")
         rows = [{**row, "name": name} for row, name in zip(profile["strategies"], STRANGE, strict=False)]
         document = {**profile, "strategies": rows}
     elif kind == "bench":
-        rows = stored("1048576")["rows"]
-        document = {**stored("1048576"), "rows": [{**row, "load": name} for name in STRANGE for row in rows[:14]]}
+        rows = kept("bench")["rows"]
+        document = {**kept("bench"), "rows": [{**row, "load": name} for name in STRANGE for row in rows[:14]]}
     else:
         [run, *_] = documents["simulate"]["runs"]
         runs = [{**run, "policy": name} for name in STRANGE]
@@ -255,7 +250,7 @@ def test_what_lies_side_by_side_differs_without_colour():
 
 
 def test_zero_is_zero_and_the_front_is_a_staircase():
-    document = stored("checksum-profile")
+    document = kept("checksum-profile")
     above = figure_of(document).axes[0]
     rows = {row["name"]: row for row in document["strategies"]}
     marks = [
@@ -277,7 +272,7 @@ def test_zero_is_zero_and_the_front_is_a_staircase():
 
 
 def test_the_recommended_strategy_has_a_mark_of_its_own():
-    document = stored("checksum-profile")
+    document = kept("checksum-profile")
     for axis in figure_of(document).axes:
         stars = [line.get_xydata()[0] for line in axis.lines if line.get_marker() == "*" and len(line.get_xdata())]
         [row] = [
