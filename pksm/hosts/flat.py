@@ -96,6 +96,8 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
         UsageError if another policy merges its pages already.
         """
         require_alone(self._policy, policy)
+        if policy is self._policy:
+            return
         self._policy = policy
         alone = np.flatnonzero(self._mapcount == 1).astype(np.uint32)
         if getattr(policy, "merges", False) and len(alone):

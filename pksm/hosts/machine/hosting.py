@@ -29,6 +29,8 @@ class Hosting:
         UsageError if another policy merges its pages already.
         """
         require_alone(self.policy, policy)
+        if policy is self.policy:
+            return
         self.policy = policy
         there = np.flatnonzero((self.frames.mapcount > 0) & (self.frames.flags & flag.COMPOUND == 0))
         if getattr(policy, "merges", False) and len(there):
