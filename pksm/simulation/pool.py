@@ -37,7 +37,9 @@ def own_results(function: Callable[[Any], Any], tasks: Sequence[Any], workers: i
     while left:
         try:
             with _processes(workers) as executor:
-                for number, result in results(executor, function, left):
+                futures = {executor.submit(function, task): number for number, task in left.items()}
+                for future in as_completed(futures):
+                    number, result = futures[future], future.result()
                     left.pop(number)
                     losses = 0
                     yield number, result
@@ -51,13 +53,16 @@ def own_results(function: Callable[[Any], Any], tasks: Sequence[Any], workers: i
 
 @contextmanager
 def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Give a process pool, which ends at once if the block fails: nobody waits for runs that nobody wants."""
+    """Give a process pool, which ends at once if the block fails: nobody waits for runs that nobody wants.
+
+    Futures are not cancelled before their processes are killed: the pool's own thread fails on those that are
+    (InvalidStateError, CPython 3.11).
+    """
     executor = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), initializer=_prepare)
     try:
         yield executor
     except BaseException:
         processes = list((executor._processes or {}).values())
-        executor.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()
         raise
