@@ -29,6 +29,8 @@ __all__ = [
     "PageHost",
     "Policy",
     "Saved",
+    "VmaHost",
+    "Vmas",
 ]
 
 ZERO_FRAME = 0xFFFFFFFF  # in place of a frame's page number: the zero page
@@ -62,6 +64,7 @@ class Policy(Protocol):
     """
 
     merges: bool = False  # it merges pages, and does not only listen: a host takes one such
+    out_for_good: bool = False  # memory that has opted out never comes back
     opted_in_only: bool = False  # it merges opted-in memory alone, as KSM does: there is nothing else to unmerge
 
     def on_new(self, pages: Pages) -> None:
@@ -290,3 +293,24 @@ class MappingHost(PageHost, Protocol):
 
     def zero_ptes_of(self, mm: int) -> int:
         """Return how many ptes of an mm point to the zero page."""
+
+
+class Vmas(NamedTuple):
+    """Private anonymous vmas that may be merged, a row each, in order of birth. int64 but for is_touched, bool."""
+
+    key: I64Array  # a number that no other vma has or had
+    mm: I64Array
+    first: I64Array  # virtual page
+    n: I64Array  # pages
+    is_touched: BoolArray  # a page was written in it, ever
+    copied: I64Array  # copies on write of merged pages in it, so far
+
+
+class VmaHost(MappingHost, Protocol):
+    """Memory as vmas, opted in or not, which is how UKSM sees it."""
+
+    def private_vmas(self) -> Vmas:
+        """Return the vmas that there are now."""
+
+    def pages_at(self, mms: IntArray, virtual_pages: I64Array) -> tuple[Pages, BoolArray]:
+        """Return what these map: pages, ZERO_FRAME or NO_FRAME; and whether each page was born in the vma it is in."""

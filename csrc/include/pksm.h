@@ -478,6 +478,94 @@ int pksm_cksm_visit(const pksm_store *store, pksm_table *table, pksm_cksm *cksm,
                     const pksm_cksm_rules *rules, const uint8_t *classes, size_t room, uint32_t *ids, uint8_t *verdicts,
                     uint32_t *others, size_t *done, pksm_cost *cost);
 
+/* ---- UKSM's visits: uksm.c ----------------------------------------------------------------------------- */
+
+/* What became of a visit. */
+enum pksm_uksm_out {
+    PKSM_UKSM_ABSENT = 1,    /* no page */
+    PKSM_UKSM_ZERO_PTE = 3,  /* the zero page is there */
+    PKSM_UKSM_ZEROED = 4,    /* to be merged with the zero page */
+    PKSM_UKSM_MERGED = 5,    /* merged before */
+    PKSM_UKSM_KEPT = 6,      /* to be merged with the page of the stable node that the item hangs on now */
+    PKSM_UKSM_SAME_KEPT = 7, /* its page is a kept one */
+    PKSM_UKSM_NEW_NODE = 8,  /* the first of its hash in the unstable tree */
+    PKSM_UKSM_BESIDE = 9,    /* beside others of its hash */
+    PKSM_UKSM_STALE = 11,    /* item `other`, which it met, can't be had: that is out of the tree, and this in none */
+    PKSM_UKSM_SAME = 13,     /* it met its own page */
+    PKSM_UKSM_PAIR = 14,     /* the page of item `other` is to be merged into this one */
+    PKSM_UKSM_CHANGED = 16,  /* item `other` has changed: as STALE */
+    PKSM_UKSM_COLLISION = 17,
+    PKSM_UKSM_BUSY = 19 /* one of the two pages can't be merged now: as STALE */
+};
+
+/* A tree by hash: a node for each hash, and in it a first item without full hash (or none), and others by theirs. */
+typedef struct {
+    pksm_buckets nodes;
+    pksm_buckets items;
+} pksm_uksm_tree;
+
+typedef struct {
+    pksm_uksm_tree unstable;
+    pksm_uksm_tree stable;
+    uint32_t *permutation; /* by entry: virtual page in its slot */
+    uint32_t *item_at;     /* by entry: item, 0: none */
+    uint64_t n_entries;
+    uint32_t *slot;         /* by item id */
+    uint32_t *index;        /* by item id: virtual page in its slot */
+    uint32_t *full;         /* by item id: full hash, 0: not known */
+    uint32_t *node;         /* by item id: the node that it is in, 0: none */
+    uint32_t *first;        /* by item id, of nodes: the item without full hash, 0: none */
+    uint32_t *count;        /* by item id, of nodes: items in it; of stable nodes: items that hang on it */
+    uint32_t *kept_of_page; /* by page number: stable node, 0: none */
+    uint32_t *spare;        /* blank ids */
+    uint32_t *freed;        /* ids that became blank; room for all that there are */
+} pksm_uksm;
+
+typedef struct {
+    pksm_checksum checksum; /* at the strength of now */
+    pksm_checksum full;     /* at the highest */
+    uint64_t zero_checksum;
+    uint64_t words;        /* the strength */
+    uint64_t most_words;   /* the highest */
+    uint64_t positive;     /* what a hash is worth */
+    uint64_t compare_cost; /* of a page, in words */
+    uint8_t counts_first;  /* 1: the first item of a node can be met */
+} pksm_uksm_rules;
+
+/* Counters, added to; done, n_freed: of one call; slot: the one that is visited. */
+typedef struct {
+    uint64_t positive;
+    uint64_t negative;
+    uint64_t hashed;
+    uint64_t full_sums;
+    uint64_t compares;
+    uint64_t done;
+    uint64_t n_spare;
+    uint64_t n_freed;
+    int64_t shared;
+    int64_t sharing;
+    int64_t unshared;
+    uint32_t slot;
+    uint32_t unused;
+} pksm_uksm_work;
+
+/* Visits n entries from `first` on, which map these pages (from n_pages on: none; UINT32_MAX: the zero page); own[i]: 1
+ * if others may take the page from the unstable tree. Takes up to 4 n ids from spare. */
+int pksm_uksm_visit(const pksm_store *store, pksm_table *table, pksm_uksm *uksm, const pksm_uksm_rules *rules,
+                    const uint8_t *classes, uint64_t first, const uint32_t *pages, const uint8_t *own, size_t n,
+                    uint8_t *outs, uint32_t *others, pksm_uksm_work *work);
+/* Takes items out of the tree or off their stable nodes; for_good: they become blank. */
+int pksm_uksm_drop(pksm_table *table, pksm_uksm *uksm, const uint32_t *ids, size_t n, int for_good,
+                   pksm_uksm_work *work);
+/* These pages are free: their stable nodes are not found any more, and go with the last item that hangs on them. */
+int pksm_uksm_bury(pksm_table *table, pksm_uksm *uksm, const uint32_t *pages, size_t n, uint64_t n_pages,
+                   pksm_uksm_work *work);
+/* Puts stable nodes into the stable tree, by their hashes and full hashes. Takes up to n ids from spare. */
+int pksm_uksm_sort_in(pksm_table *table, pksm_uksm *uksm, const uint32_t *ids, const uint64_t *sums,
+                      const uint64_t *fulls, size_t n, pksm_uksm_work *work);
+/* Swaps entries first .. first + n - 1 with partners of the slot base .. end - 1, one after the other. */
+int pksm_uksm_shuffle(pksm_uksm *uksm, uint64_t base, uint64_t first, const uint64_t *partners, size_t n, uint64_t end);
+
 /* ---- integers: lists.c --------------------------------------------------------------------------------- */
 
 /* Sorts the verdicts of settle, stable: starts[v] .. starts[v+1] are the columns of verdict v in rows, which are five

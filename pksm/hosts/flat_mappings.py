@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pksm.arrays import I64Array, IntArray, Pages
+from pksm.arrays import BoolArray, I64Array, IntArray, Pages
 from pksm.engine.native import ids_array
-from pksm.protocols import NO_FRAME
+from pksm.protocols import NO_FRAME, Vmas
 
 FLAT_MM = 1
 
@@ -74,3 +74,14 @@ class FlatMappings:
     def zero_ptes_of(self: Any, mm: int) -> int:
         """Return how many pages are merged with the zero page."""
         return self._zero
+
+    def private_vmas(self: Any) -> Vmas:
+        """Return one vma over all pages; another one when there are more. Nobody counts copies."""
+        self._grow()
+        n = len(self.frame_of)
+        one = np.ones(int(n > 0), np.int64)
+        return Vmas(one * n, one * FLAT_MM, one * 0, one * n, one > 0, one * 0)
+
+    def pages_at(self: Any, mms: IntArray, virtual_pages: I64Array) -> tuple[Pages, BoolArray]:
+        """Return the frame of each page, ZERO_FRAME or NO_FRAME; all were born where they are."""
+        return self.frame_of[self._known(virtual_pages)], np.ones(len(virtual_pages), bool)

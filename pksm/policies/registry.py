@@ -15,6 +15,7 @@ ENTRY_POINTS = "pksm.policies"
 _OURS = {  # where each SPEC is: it is loaded when it is asked for
     "pksmd": "pksm.policies.pksmd.spec",
     "ksmd": "pksm.policies.ksmd.spec",
+    "uksm": "pksm.policies.uksm.spec",
     "cksm": "pksm.policies.cksm.spec",
     "nobody": "pksm.policies.nobody",
 }

@@ -113,6 +113,7 @@ C_ARROWS = {
         "page.c",
         "page_tree.c",
     },
+    "uksm.c": {"arguments.c", "buckets.c", "bus.c", "checksum/table.c", "page.c"},
     "yardstick.c": {"arguments.c", "bus.c", "checksum/table.c", "rbtree.c"},
 }
 

@@ -50,6 +50,7 @@ MODULES = {
     "pksm.protocols": [
         *("PageHost", "MappingHost", "Policy", "BaseHost", "Saved", "NO_FRAME", "ZERO_FRAME"),
         *("FREE", "BUSY_PAGE", "WALK_FAILS", "NOT_KPAGE", "NOT_ANON", "WALK_BREAKS", "WALK_LOSES", "MLOCKED"),
+        *("VmaHost", "Vmas"),
     ],
     "pksm.checkpoints": ["load", "save"],
     "pksm.recording": ["Recording", "Writer", "Block", "Kind", "repair"],

@@ -50,7 +50,7 @@ def test_ours_are_made_by_name(name, kind):
     assert policy.tunables == policy.spec.presets[policy.spec.default]
 
 
-@pytest.mark.parametrize("name", ["pksmd", "ksmd", "cksm", "nobody"])
+@pytest.mark.parametrize("name", ["pksmd", "ksmd", "uksm", "cksm", "nobody"])
 def test_specs_and_choices_are_data(name):
     spec = policies.spec(name)
     assert pickle.loads(pickle.dumps(spec)) == spec
@@ -84,7 +84,7 @@ def test_a_bare_name_means_all_that_have_it_and_a_dot_one():
 @pytest.mark.parametrize(
     "which, changes, said",
     [
-        ("esx", (), "unknown policy 'esx': choose from pksmd, ksmd, cksm, nobody"),
+        ("esx", (), "unknown policy 'esx': choose from pksmd, ksmd, uksm, cksm, nobody"),
         ("", (), "unknown policy ''"),
         ("ksmd,", (), "unknown policy ''"),
         ("ksmd:fixed", (), "unknown preset 'fixed': choose from ksm-6.11"),
@@ -111,7 +111,7 @@ def test_one_policy_is_one():
 def test_a_policy_of_ones_own_is_known_once_registered():
     mine = replace(nobody.SPEC, name="mine")
     policies.register(mine)
-    assert policies.names() == ["pksmd", "ksmd", "cksm", "nobody", "mine"] and policies.spec("mine") is mine
+    assert policies.names() == ["pksmd", "ksmd", "uksm", "cksm", "nobody", "mine"] and policies.spec("mine") is mine
     assert isinstance(policies.make("mine", Machine(10, 64)), Nobody)
     with pytest.raises(UsageError, match="one of pksm's own"):
         policies.register(nobody.SPEC)
@@ -150,7 +150,7 @@ def test_plug_ins_of_packages_are_found_and_broken_ones_named(package):
     package("one_with_policies", PACKAGE, **points)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert policies.names() == ["pksmd", "ksmd", "cksm", "nobody", "works"]
+        assert policies.names() == ["pksmd", "ksmd", "uksm", "cksm", "nobody", "works"]
     assert isinstance(policies.make("works", Machine(10, 64)), Nobody)
     texts = [str(warning.message) for warning in caught]
     assert [text.split()[2] for text in texts] == ["missing", "nobody", "number", "renamed"]

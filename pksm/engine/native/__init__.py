@@ -88,6 +88,7 @@ from pksm.engine.native.types import (
     STOP,
     SUCCESS,
     TREES,
+    UKSM_WORK,
     UNSTABLE,
     VERDICTS,
     WALK_BREAKS,
@@ -96,6 +97,7 @@ from pksm.engine.native.types import (
     ZERO_REFUSED,
     Verdict,
 )
+from pksm.engine.native.uksm import UksmView, uksm_bury, uksm_drop, uksm_shuffle, uksm_sort_in, uksm_visit
 from pksm.engine.native.yardstick import (
     SLOT,
     yardstick_calls,

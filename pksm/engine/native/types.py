@@ -42,7 +42,13 @@ CKSM_CURSOR = np.dtype(
     [(name, "u8") for name in ("at", "status", "visited", "unmerged", "over")]
     + [(name, "u4") for name in ("pass", "step", "new_pages", "restless", "resting", "ended")]
 )
+UKSM_WORK = np.dtype(
+    [(name, "u8") for name in ("positive", "negative", "hashed", "full_sums", "compares", "done", "n_spare", "n_freed")]
+    + [(name, "i8") for name in ("shared", "sharing", "unshared")]
+    + [(name, "u4") for name in ("slot", "unused")]
+)
 for _dtype, _struct in (
+    (UKSM_WORK, "pksm_uksm_work"),
     (CKSM_CURSOR, "pksm_cksm_cursor"),
     (NODE, "pksm_node"),
     (TREES, "pksm_trees"),

@@ -162,7 +162,9 @@ def _write_span(machine: Machine, mm: Mm, vma: int, pages: I64Array, slots: I64A
     zero = is_pksm_zero(before)
     zero_lost = int(np.count_nonzero(zero))
     machine.lose_zero(zero_lost)
-    machine.copies += zero_lost + int(np.count_nonzero(table.has(copied, flag.KSM)))
+    merged_lost = zero_lost + int(np.count_nonzero(table.has(copied, flag.KSM)))
+    machine.copies += merged_lost
+    vmas.copied[vma] += merged_lost
     old = _merged_before(machine, value_of(before), was_mapped, zero) if machine.watch else None
     machine.born(new, first_write=before == 0)
     if len(copied):

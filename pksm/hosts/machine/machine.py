@@ -23,7 +23,7 @@ from pksm.hosts.machine import bytes as access
 from pksm.hosts.machine import merge_ptes as ksm
 from pksm.hosts.machine.frames import Frames
 from pksm.hosts.machine.hosting import Hosting
-from pksm.hosts.machine.mm import GROWSDOWN, MERGEABLE, WRITABLE, Vmas
+from pksm.hosts.machine.mm import GROWSDOWN, MERGEABLE, OPTED_OUT, WRITABLE, Vmas
 from pksm.hosts.machine.moving import Moving
 from pksm.hosts.machine.origins import Origins
 from pksm.hosts.machine.page_tables import LIMIT, PageTables
@@ -236,7 +236,9 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Moving, Exclusive, Saveable):
             if self.quirks.stays_merged:
                 return
             merge.unmerge(self, [mm], first, end, MERGEABLE if self.policy.opted_in_only else 0)
-            mapping.change_flags(self, mm, first, end, remove=MERGEABLE)
+            mapping.change_flags(
+                self, mm, first, end, add=OPTED_OUT if self.policy.out_for_good else 0, remove=MERGEABLE
+            )
             self.frames.pte_changes += 1
         else:
             raise UsageError(f"advice {advice!r}: must be DONTNEED, MERGEABLE or UNMERGEABLE")

@@ -14,10 +14,10 @@ from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.border import known_frames
 from pksm.hosts.machine.fault import drop_ptes, is_pksm_zero
 from pksm.hosts.machine.merge import can_keep, require_to_unmerge, unmerge, unmerge_slots
-from pksm.hosts.machine.mm import LOCKED, MERGEABLE
+from pksm.hosts.machine.mm import GROWSDOWN, LOCKED, MERGEABLE, OPTED_OUT
 from pksm.hosts.machine.page_tables import LEAF, LIMIT, PKSM_ZERO, PRESENT, YOUNG, maps_frame, pte_of, value_of
 from pksm.hosts.machine.thp import split_compound
-from pksm.protocols import NO_FRAME
+from pksm.protocols import NO_FRAME, ZERO_FRAME, Vmas
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.machine import Machine
@@ -104,6 +104,34 @@ def frames_at(machine: Machine, mms: IdsLike, pages: I64Array) -> U32Array:
             open_[mine] = machine.vmas.flags[_vmas_at(machine, mm, pages[mine])] & MERGEABLE != 0
     ptes = machine.tables.ptes[machine.tables.slots(roots[which], pages)]
     return np.where(open_ & maps_frame(ptes), value_of(ptes), np.uint32(NO_FRAME))
+
+
+def pages_at(machine: Machine, mms: IntArray, pages: I64Array) -> tuple[U32Array, BoolArray]:
+    """Return what virtual pages map (frames, ZERO_FRAME, NO_FRAME), and whether each frame's anon_vma is its vma's."""
+    frames, own = np.full(len(pages), NO_FRAME, np.uint32), np.zeros(len(pages), bool)
+    for mm_id in np.unique(mms).tolist():
+        mm = machine.mms.get(mm_id)
+        if mm is None or not mm.vmas:
+            continue
+        mine = np.flatnonzero(mms == mm_id)
+        vmas = _vmas_at(machine, mm, pages[mine])
+        ptes = machine.tables.ptes[machine.tables.slots(np.full(len(mine), mm.root), pages[mine])]
+        mapped = maps_frame(ptes) & (vmas != 0)
+        found = value_of(ptes)
+        zero = ~mapped & (ptes & PRESENT != 0) & (vmas != 0)
+        frames[mine] = np.where(mapped, found, np.where(zero, np.uint32(ZERO_FRAME), np.uint32(NO_FRAME)))
+        own[mine[mapped]] = machine.frames.anon_vma[found[mapped]] == machine.vmas.anon_vma[vmas[mapped]]
+    return frames, own
+
+
+def vmas_of(machine: Machine) -> Vmas:
+    """Return all vmas but stacks and those that have opted out."""
+    columns = machine.vmas
+    ids = np.array([vma for mm in machine.mms.values() for vma in mm.vmas], np.int64)
+    ids = ids[columns.flags[ids] & (GROWSDOWN | OPTED_OUT) == 0]
+    ids = ids[np.argsort(columns.born[ids], kind="stable")]
+    first, n = columns.start[ids], columns.end[ids] - columns.start[ids]
+    return Vmas(columns.born[ids], columns.mm[ids], first, n, columns.anon_vma[ids] != 0, columns.copied[ids])
 
 
 def _vmas_at(machine: Machine, mm: Mm, pages: I64Array) -> I64Array:
@@ -244,6 +272,14 @@ class Mappings:
     def frames_at(self: Any, mms: IdsLike, virtual_pages: I64Array) -> U32Array:
         """Return the frame that each virtual page maps in opted-in memory, or NO_FRAME: uint32."""
         return frames_at(self, mms, virtual_pages)
+
+    def private_vmas(self: Any) -> Vmas:
+        """Return all vmas but stacks and those that have opted out, in order of birth."""
+        return vmas_of(self)
+
+    def pages_at(self: Any, mms: IntArray, virtual_pages: I64Array) -> tuple[U32Array, BoolArray]:
+        """Return what these map: frames, ZERO_FRAME or NO_FRAME; and whether each frame was born in its vma."""
+        return pages_at(self, mms, virtual_pages)
 
     @exclusive
     def merge_ptes(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pksm.hosts.machine.rmap import Rmap
 
 
-WRITABLE, LOCKED, MERGEABLE, GROWSDOWN = (1 << bit for bit in range(4))  # vma flags
+WRITABLE, LOCKED, MERGEABLE, GROWSDOWN, OPTED_OUT = (1 << bit for bit in range(5))  # vma flags
 UNFIT_FOR_MERGING = GROWSDOWN
 SAME_OBJECT = ~WRITABLE  # vmas that differ in nothing else may share an anon_vma
 
@@ -33,6 +33,8 @@ _COLUMNS = {
     "pgoff": np.int64,
     "flags": np.uint16,
     "anon_vma": np.uint32,
+    "born": np.int64,
+    "copied": np.int64,
 }
 
 
@@ -52,7 +54,8 @@ class Mm(Bound):
 
 
 class Vmas:
-    """All vmas, by id from 1. Columns: mm (id), root, start, end, pgoff (index of its first page), flags, anon_vma."""
+    """All vmas, by id from 1. Columns: mm (id), root, start, end, pgoff (index of its first page), flags, anon_vma,
+    born (a number that no other has or had), copied (copies on write of merged pages in it)."""
 
     mm: I64Array
     root: I64Array
@@ -61,12 +64,15 @@ class Vmas:
     pgoff: I64Array
     flags: U16Array
     anon_vma: U32Array
+    born: I64Array
+    copied: I64Array
 
     def __init__(self, rmap: Rmap) -> None:
         for name, kind in _COLUMNS.items():
             setattr(self, name, np.zeros(64, kind))
         self._free = list(range(63, 0, -1))
         self._rmap = rmap
+        self._last_born = 0
 
     def __len__(self) -> int:
         return len(self.start) - 1 - len(self._free)
@@ -85,6 +91,8 @@ class Vmas:
         self.mm[vma], self.root[vma], self.start[vma], self.end[vma] = mm.id, mm.root, start, end
         self.pgoff[vma] = start if pgoff is None else pgoff
         self.flags[vma], self.anon_vma[vma] = flags, 0
+        self._last_born += 1
+        self.born[vma], self.copied[vma] = self._last_born, 0
         mm.vmas.insert(bisect_right(mm.vmas, start, key=self._start), vma)
         return vma
 

@@ -1,0 +1,1 @@
+"""UKSM: all private anonymous memory, vma by vma, on a ladder of four speeds."""

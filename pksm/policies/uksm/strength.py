@@ -1,0 +1,101 @@
+"""The strength of the hash: how many words of a page it looks at. It follows what the hashes are worth.
+
+A hash is worth the words that it spares; compares and full hashes that lead nowhere cost. While that balance is good the
+strength goes down, else up; now and then it looks for the best point on both sides.
+"""
+
+from __future__ import annotations
+
+STILL, TRYDOWN, TRYUP, NEW, PRE_STILL = range(5)
+UP, DOWN, OBSCURE, STAY = range(4)
+MOST_STEP = 5  # a change is 2 to the power of this at most
+WINDOW = 5
+PROBE = 10  # full scan of 256 in which both sides are probed
+
+
+class Strength:
+    """The machine that steers the strength. most: the highest; words: the strength now."""
+
+    def __init__(self, words: int, most: int) -> None:
+        self.words, self.most = words, most
+        self.state, self.step, self.before = NEW, 0, STAY
+        self.zeros = self.obscure = self.below = self.window = 0
+        self.stable_benefit = 0
+        self.best_down = self.best_up = self.turn_down = self.turn_up = self.stable_point = 0
+
+    def adjust(self, positive: int, negative: int, scanned: int, full_scans: int) -> int:
+        """Return the strength from now on, given what hashes were worth and cost since the last time."""
+        benefit = (positive - negative) // scanned if positive > negative and scanned else 0
+        direction = self._direction(positive, negative, benefit, full_scans)
+        if self.state in (NEW, PRE_STILL):
+            if self.state == NEW:
+                self.state = PRE_STILL
+            else:
+                self.stable_benefit, self.state = benefit, STILL
+        elif self.state == STILL:
+            self._still(direction)
+        elif self.state == TRYDOWN:
+            self._down(direction, benefit)
+        else:
+            self._up(direction, benefit)
+        return self.words
+
+    def _direction(self, positive: int, negative: int, benefit: int, full_scans: int) -> int:
+        if full_scans & 255 == PROBE:
+            return OBSCURE
+        share = min(100, 100 * negative // positive) if positive else 0
+        self.zeros = self.zeros + 1 if not share else 0
+        if self.zeros > 2:
+            return DOWN
+        if share > 90:
+            return UP
+        if not self.stable_benefit:
+            return OBSCURE
+        far = abs(benefit - self.stable_benefit) * 2 > self.stable_benefit
+        self.obscure = self.obscure + 1 if far else 0
+        if self.obscure > 2:
+            self.obscure = 0
+            return OBSCURE
+        return STAY
+
+    def _still(self, direction: int) -> None:
+        if direction in (UP, DOWN):
+            self.step = min(MOST_STEP, self.step + 1) if direction == self.before else 0
+            by = 1 << self.step
+            self.words = min(self.most, self.words + by) if direction == UP else max(1, self.words - by)
+            self.before = direction
+        elif direction == OBSCURE:
+            self.stable_point, self.state, self.step = self.words, TRYDOWN, 0
+            self.best_down = self.below = self.window = 0
+            self.turn_down = self.words
+            self.words = max(1, self.words - 1)
+
+    def _down(self, direction: int, benefit: int) -> None:
+        if self.window == 0 or benefit > self.best_down:
+            self.best_down, self.turn_down = benefit, self.words
+        self.below += benefit < self.stable_benefit
+        self.window += 1
+        if direction == UP or self.words == 1 or (self.window >= WINDOW and self.below >= 3):
+            self.state, self.step = TRYUP, 0
+            self.words = min(self.most, self.stable_point + 1)
+            self.best_up = self.below = self.window = 0
+            self.turn_up = self.words
+            return
+        if self.window >= WINDOW:
+            self.below = self.window = 0
+        self.step = min(MOST_STEP, self.step + 1)
+        self.words = max(1, self.words - (1 << self.step))
+
+    def _up(self, direction: int, benefit: int) -> None:
+        if self.window == 0 or benefit > self.best_up:
+            self.best_up, self.turn_up = benefit, self.words
+        self.below += benefit < self.best_down
+        self.window += 1
+        if direction == DOWN or self.words >= self.most or (self.window >= WINDOW and self.below >= 3):
+            self.words = self.turn_up if self.best_up > self.best_down else self.turn_down
+            self.state, self.step = PRE_STILL, 0
+            return
+        if self.window >= WINDOW:
+            self.below = self.window = 0
+        self.step = min(MOST_STEP, self.step + 1)
+        self.words = min(self.most, self.words + (1 << self.step))

@@ -1,0 +1,165 @@
+"""UKSM: its arithmetic as recorded kernels did it, the two cells of its tree, and what its settings refuse."""
+
+import numpy as np
+import pytest
+
+from pksm import testing
+from pksm.engine.store import Store
+from pksm.errors import UsageError
+from pksm.hosts.flat import FlatHost
+from pksm.hosts.machine import Machine
+from pksm.policies.uksm import governors
+from pksm.policies.uksm.daemon import Uksm
+from pksm.policies.uksm.spec import PRESETS, SPEC
+
+SIZE = 256
+
+
+def uksm_on(contents, preset="uksm-0.1.2", **changes):
+    store = Store(SIZE)
+    first, memory = store.allocate(len(contents))
+    memory.view(np.uint32)[:] = np.array(contents, np.uint32)[:, np.newaxis] * np.uint32(2654435761)
+    host = FlatHost(store, static=True)
+    host.add(np.arange(first, first + len(contents), dtype=np.uint32))
+    return host, Uksm(host, PRESETS[preset].with_(**changes))
+
+
+def wake(policy, times=1):
+    for _ in range(times):
+        policy.wake()
+        policy.check()
+
+
+def test_it_keeps_to_the_contract_of_a_policy():
+    testing.check_policy(SPEC, seed=0, rounds=6)
+
+
+@pytest.mark.parametrize(
+    "name, ratios, cover",
+    [
+        ("full", [20, 40, 2375, 9500], [1000, 500, 200, 50]),
+        ("medium", [20, 30, 1250, 5000], [1000, 500, 400, 100]),
+        ("low", [10, 20, 1000, 2000], [1500, 1000, 1000, 250]),
+        ("quiet", [10, 20, 40, 75], [2000, 1000, 1000, 1000]),
+    ],
+)
+def test_a_governor_sets_shares_and_cover_times(name, ratios, cover):
+    settings = PRESETS["uksm-0.1.2"].with_(cpu_governor=name)
+    assert governors.ratios_of(settings.cpu_ratios, settings.max_cpu_percentage) == ratios
+    assert governors.intervals_of(settings.eval_intervals) == cover
+
+
+def test_quotas_are_those_of_the_recorded_kernel():
+    # mean ns of a visit, and the quotas that the kernel computed from it (governor full, 100 ms)
+    for page_ns, quotas in (
+        (500, [400, 803, 62291, 3800000]),
+        (1000, [200, 401, 31145, 1900000]),
+        (1058, [189, 379, 29438, 1795841]),
+        (811, [247, 495, 38404, 2342786]),
+    ):
+        assert [governors.quota(100, ratio, page_ns) for ratio in (20, 40, 2375, 9500)] == quotas
+
+
+def test_means_and_pauses_are_those_of_the_recorded_kernel():
+    assert governors.mean(500, 4004385, 400) == 1000  # far off: doubled
+    assert governors.mean(1000, 250326, 200) == 1050
+    assert governors.mean(1050, 207558, 190) == 1058
+    assert governors.pause(100, 4004385, 20) == 1000 and governors.pause(100, 250326, 20) == 100
+
+
+def test_of_a_pair_the_first_merges_only_when_it_is_visited_again():
+    host, policy = uksm_on([*range(1, 101)] * 2)
+    wake(policy)  # the vma enters at the end of the first batch
+    policy.rungs[0].quota = host.store.n_pages  # each page once
+    wake(policy)
+    assert policy.counters()["pages_sharing"] == 0 and policy.counters()["pages_unshared"] == 200
+    wake(policy, 2)
+    assert policy.counters()["pages_shared"] == policy.counters()["pages_sharing"] == 100
+
+
+def test_with_the_first_counted_pairs_merge_at_once():
+    host, policy = uksm_on([*range(1, 101)] * 2, preset="uksm-fixed")
+    wake(policy)
+    policy.rungs[0].quota = host.store.n_pages
+    wake(policy)
+    assert policy.counters()["pages_sharing"] == 100
+
+
+def test_of_three_the_third_meets_the_second():
+    host, policy = uksm_on([*range(1, 101)] * 3)
+    wake(policy)
+    policy.rungs[0].quota = host.store.n_pages
+    wake(policy)
+    assert policy.counters()["pages_sharing"] == 100 and policy.counters()["pages_unshared"] == 100
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_at_rest_each_content_has_one_frame(preset):
+    contents = [*range(1, 60)] * 2 + [*range(60, 90)] * 5 + [0] * 40 + [*range(90, 200)]
+    host, policy = uksm_on(contents, preset)
+    for _ in range(500):
+        if policy.at_rest:
+            break
+        wake(policy)
+    counters = policy.counters()
+    assert (counters["pages_shared"], counters["pages_sharing"]) == (59 + 30, 59 + 30 * 4)
+    assert counters["uksm_zero_pages"] == 40 and host.frames_saved == 59 + 120 + 40
+
+
+def machine_with(n):
+    machine = Machine(4 * n, SIZE)
+    mm = machine.spawn()
+    at = machine.mmap(mm, n)
+    machine.write(mm, at, [*range(1, n // 2 + 1)] * 2)
+    return machine, mm, at
+
+
+def test_equal_pages_of_an_orphan_never_merge_unless_it_has_written_them_itself():
+    machine, mm, at = machine_with(40)
+    child = machine.fork(mm)
+    machine.exit(mm)
+    policy = Uksm(machine, PRESETS["uksm-0.1.2"])
+    wake(policy, 12)
+    assert policy.counters()["pages_sharing"] == 0
+    machine.write(child, at, [*range(1, 21)])  # the first of each, in place
+    wake(policy, 12)
+    assert policy.counters()["pages_sharing"] == 20
+    assert machine.frames_used == 20
+
+
+def test_memory_that_has_opted_out_is_out_for_good():
+    machine, mm, at = machine_with(40)
+    policy = Uksm(machine, PRESETS["uksm-0.1.2"])
+    wake(policy, 12)
+    assert policy.counters()["pages_sharing"] == 20
+    machine.madvise(mm, at, 40, "UNMERGEABLE")
+    machine.madvise(mm, at, 40, "MERGEABLE")
+    wake(policy, 12)
+    assert policy.counters()["pages_sharing"] == policy.counters()["pages_unshared"] == 0
+    assert machine.frames_used == 40
+
+
+def test_copies_on_write_come_back():
+    machine, mm, at = machine_with(40)
+    policy = Uksm(machine, PRESETS["uksm-0.1.2"])
+    wake(policy, 12)
+    machine.write(mm, at, [*range(101, 121)])
+    assert policy.counters()["pages_sharing"] == 20  # until the pages are visited
+    wake(policy, 12)
+    assert policy.counters() | {"pages_shared": 20, "pages_sharing": 0, "pages_unshared": 20} == policy.counters()
+    machine.write(mm, at, [*range(1, 21)])
+    wake(policy, 12)
+    assert policy.counters() | {"pages_shared": 20, "pages_sharing": 20, "pages_unshared": 0} == policy.counters()
+
+
+def test_sysfs_takes_what_the_kernel_takes():
+    _, policy = uksm_on([1])
+    sysfs = policy.sysfs
+    for name, value in (("max_cpu_percentage", 10), ("max_cpu_percentage", 99), ("sleep_millisecs", 1000), ("run", 0)):
+        sysfs[name] = value
+        assert sysfs[name] == value
+    for name, value in (("sleep_millisecs", 1001), ("abundant_threshold", 100), ("run", 2), ("cpu_ratios", "1 2 3")):
+        with pytest.raises(UsageError):
+            sysfs[name] = value
+    sysfs["cpu_governor"] = "quiet"
+    assert sysfs["max_cpu_percentage"] == 1 and sysfs["cpu_ratios"] == "10 20 40 75"
