@@ -9,6 +9,7 @@ import pytest
 from support import ROOT
 
 COMPILER = "gcc 1.2.3 x86_64"
+INTERPRETER = "CPython 1.2.3, gcc 1.2.3 x86_64"
 
 
 @pytest.fixture
@@ -20,6 +21,8 @@ def script(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "ACCEPTED", tmp_path / "accepted.json")
     monkeypatch.setattr(module.shutil, "which", lambda tool: tool)
     monkeypatch.setattr(module, "compiler_name", lambda cc: COMPILER)
+    monkeypatch.setattr(module, "interpreter_name", lambda compiler: INTERPRETER)
+    monkeypatch.setattr(module, "count_commands", lambda scratch: {"commands": {"scan": 5000}})
     return module
 
 
@@ -30,23 +33,26 @@ def counting(monkeypatch, script, counts, skipped=None):
 def test_what_was_accepted_passes(script, monkeypatch, capsys):
     counting(monkeypatch, script, {"scalar": {"sum": 1000}, "avx2": {"sum": 200}})
     assert script.main(["--accept"]) == 0
-    assert json.loads(script.ACCEPTED.read_text()) == {COMPILER: {"scalar": {"sum": 1000}, "avx2": {"sum": 200}}}
+    assert json.loads(script.ACCEPTED.read_text()) == {
+        COMPILER: {"scalar": {"sum": 1000}, "avx2": {"sum": 200}},
+        INTERPRETER: {"commands": {"scan": 5000}},
+    }
     assert script.main([]) == 0
-    assert "2 counts as accepted" in capsys.readouterr().out
+    assert "3 counts as accepted" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "now, said",
     [
-        ({"sum": 1050}, None),
-        ({"sum": 950}, None),
-        ({"sum": 1051}, "sum: 1,000 accepted, 1,051 now, +5.1 %"),
-        ({"sum": 949}, "sum: 1,000 accepted, 949 now, -5.1 %"),
+        ({"sum": 1020}, None),
+        ({"sum": 980}, None),
+        ({"sum": 1021}, "sum: 1,000 accepted, 1,021 now, +2.1 %"),
+        ({"sum": 979}, "sum: 1,000 accepted, 979 now, -2.1 %"),
         ({"sum": 1000, "copy": 5}, "copy: not accepted yet"),
         ({}, "sum: not there any more"),
     ],
 )
-def test_five_percent(script, monkeypatch, capsys, now, said):
+def test_two_percent(script, monkeypatch, capsys, now, said):
     counting(monkeypatch, script, {"scalar": {"sum": 1000}})
     script.main(["--accept"])
     counting(monkeypatch, script, {"scalar": now})
@@ -62,7 +68,25 @@ def test_accepting_leaves_other_compilers_and_levels_alone(script, monkeypatch):
     assert json.loads(script.ACCEPTED.read_text()) == {
         "clang 9": {"scalar": {"sum": 1}},
         COMPILER: {"avx2": {"sum": 2}, "scalar": {"sum": 3}},
+        INTERPRETER: {"commands": {"scan": 5000}},
     }
+
+
+@pytest.mark.parametrize("now, said", [(5500, None), (5501, "commands: scan: 5,000 accepted, 5,501 now, +10.0 %")])
+def test_ten_percent_of_a_command(script, monkeypatch, capsys, now, said):
+    counting(monkeypatch, script, {"scalar": {"sum": 1000}})
+    script.main(["--accept"])
+    monkeypatch.setattr(script, "count_commands", lambda scratch: {"commands": {"scan": now}})
+    assert script.main([]) == (said is not None)
+    assert said is None or said in capsys.readouterr().out
+
+
+def test_with_an_unknown_interpreter_kernels_alone_are_checked(script, monkeypatch, capsys):
+    script.ACCEPTED.write_text(json.dumps({COMPILER: {"scalar": {"sum": 1000}}}))
+    counting(monkeypatch, script, {"scalar": {"sum": 1000}})
+    assert script.main([]) == 0
+    out = capsys.readouterr().out
+    assert f"commands skipped: nobody has counted with {INTERPRETER} yet" in out and "1 counts as accepted" in out
 
 
 @pytest.mark.parametrize("missing", ["valgrind", "gcc"])
@@ -94,8 +118,11 @@ def test_every_kernel_is_counted(tmp_path):
     spec.loader.exec_module(script)
     counted, skipped = script.count("gcc", tmp_path)
     assert set(counted) | set(skipped) == set(script.LEVELS)
-    for compiler in json.loads(script.ACCEPTED.read_text()).values():
-        assert compiler["scalar"].keys() == counted["scalar"].keys()
+    for accepted in json.loads(script.ACCEPTED.read_text()).values():
+        if "commands" in accepted:
+            assert accepted["commands"].keys() == script.COMMANDS.keys()
+        else:
+            assert accepted["scalar"].keys() == counted["scalar"].keys()
     assert counted["scalar"]["checksum xxh3-64"] > 1024 * 64  # 1024 pages, one at least for each 64 bytes
     if "avx2" in counted:
         assert counted["avx2"]["checksum xxh3-64"] < counted["scalar"]["checksum xxh3-64"]
