@@ -18,7 +18,14 @@ SWITCH = "PKSM_SANDBOX"
 OFF = "off"
 TELL_S = 0.1  # between two reports of progress
 # What simulations are made of: a worker can load no module once it is restricted.
-_OF_SIMULATIONS = ("pksm.engine", "pksm.hosts", "pksm.policies", "pksm.simulation", "pksm.validation.recorded")
+_OF_SIMULATIONS = (
+    "pksm.engine",
+    "pksm.hosts",
+    "pksm.policies",
+    "pksm.recording",
+    "pksm.simulation",
+    "pksm.validation.recorded",
+)
 
 Report = Callable[..., None]
 Opener = Callable[[str], BinaryIO]

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pksm.documents.simulate import Final as Final
     from pksm.documents.simulate import Merges as Merges
     from pksm.documents.simulate import Reading as Reading
+    from pksm.documents.simulate import Replay as Replay
     from pksm.documents.simulate import Run as Run
     from pksm.documents.simulate import Series as Series
     from pksm.documents.simulate import SimulateDocument as SimulateDocument
@@ -102,6 +103,7 @@ else:
             "Recommendation": "pksm.documents.checksum",
             "RecordDocument": "pksm.documents.record",
             "RecordedSpace": "pksm.documents.record",
+            "Replay": "pksm.documents.simulate",
             "Run": "pksm.documents.simulate",
             "ScanCost": "pksm.documents.scan",
             "ScanDocument": "pksm.documents.scan",

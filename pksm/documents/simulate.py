@@ -1,6 +1,6 @@
 """The document of a simulation, pksm.simulate/1."""
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from pksm.documents.common import (
     Bytes,
@@ -57,6 +57,17 @@ class Cpu(TypedDict):
     copies_seconds: Annotated[Seconds, "of CPU time that programs take for these copies"]
 
 
+class Replay(TypedDict):
+    """What became of merges while a recording of real writes was played."""
+
+    mean_saved_bytes: Annotated[Bytes, "on average over all of the time"]
+    most_saved_bytes: Annotated[Bytes, "at any time"]
+    undone: Annotated[Pages, "merged, and copied again because they were written"]
+    undone_soon: Annotated[Pages, "of them within a minute"]
+    freed: Annotated[Pages, "merged, and freed by their program"]
+    write_rate: Annotated[float, "1/s", "writes per page alive and second, whoever merges"]
+
+
 class Final(TypedDict):
     """What there is at the end of a run, and what all of it took."""
 
@@ -73,6 +84,7 @@ class Final(TypedDict):
     cost: Work
     cpu: Cpu
     steps: dict[str, StepTime]
+    replay: NotRequired[Annotated[Replay, "", "of a recording"]]
 
 
 class Run(TypedDict):

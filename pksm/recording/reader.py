@@ -14,6 +14,7 @@ from pksm.recording.events import MOST_MS, Block
 from pksm.recording.state import State
 from pksm.recording.writer import END, HEADER, SCHEMA, SEGMENT
 
+HEAD_BYTES = 64  # that show whether a file is a recording
 MAGIC = b"PK\x03\x04"
 _MOST_JSON = 1 << 20  # bytes
 _MAGIC_BYTES = 30 + len(HEADER)
@@ -30,7 +31,7 @@ class Segment(NamedTuple):
 
 
 def is_recording(head: bytes) -> bool:
-    """Return whether a file that begins with these bytes (from 64 on) is a recording."""
+    """Return whether a file that begins with these bytes (HEAD_BYTES) is a recording."""
     return head.startswith(MAGIC) and head[30:_MAGIC_BYTES] == HEADER.encode()
 
 

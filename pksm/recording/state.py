@@ -46,11 +46,12 @@ class State:
         self.counts = np.zeros(len(Kind), np.int64)
         self.operations: dict[str, int] = {}
         self._most = most_pages
-        self._checked = 0
+        self._checked = self._page_ms = 0
         self._used = -1  # the last number of a space
 
     def apply(self, block: Block) -> None:
         """Go on by a block. PksmError if it does not fit what there is."""
+        self._page_ms += self.pages * (block.ms - self.ms)
         self.ms = block.ms
         try:
             for operation in block.operations:
@@ -60,6 +61,12 @@ class State:
                 self._turn(self._alive(block.space), block)
         except _Unsound as error:
             raise PksmError(f"at {block.ms} ms, space {block.space}: {error}") from None
+
+    def write_rate(self, until_ms: int) -> float:
+        """Return the writes per page alive and second, up to a time."""
+        page_ms = self._page_ms + self.pages * (until_ms - self.ms)
+        writes = int(self.counts[Kind.WRITE] + self.counts[Kind.SAME])
+        return round(1000 * writes / page_ms, 6) if page_ms > 0 else 0.0
 
     # ---- operations ----
 
@@ -133,12 +140,15 @@ class State:
         contents = space.contents.copy()
         written = block.of(Kind.WRITE)
         contents[where[written[acted]]] = block.content_of(written)
-        stays = np.ones(len(space.pages), bool)
-        stays[where[gone[acted]]] = False
-        pages, contents = space.pages[stays], contents[stays]
-        into = np.searchsorted(pages, new)
-        space.pages = np.insert(pages, into, new)
-        space.contents = np.insert(contents, into, block.content_of(born))
+        pages = space.pages
+        if len(dead):
+            stays = np.ones(len(pages), bool)
+            stays[where[gone[acted]]] = False
+            pages, contents = pages[stays], contents[stays]
+        if len(new):
+            into = np.searchsorted(pages, new)
+            pages, contents = np.insert(pages, into, new), np.insert(contents, into, block.content_of(born))
+        space.pages, space.contents = pages, contents
         seen = block.pages[~(born | acted)]  # merged, unmerged, accessed: born just now, perhaps
         if not _places(space.pages, seen)[1].all():
             raise _Unsound("something is said of a page that is not there")

@@ -9,7 +9,7 @@ import numpy as np
 from pksm.documents import RecordDocument, RecordedSpace
 from pksm.recording.events import Kind
 from pksm.recording.reader import Recording
-from pksm.recording.state import Space, State
+from pksm.recording.state import Space
 
 SCHEMA: Final = "pksm.record/1"
 
@@ -29,13 +29,7 @@ def summary(
         PksmError: it can't be read, or cannot have happened.
     """
     with Recording(path) as recording:
-        state, page_seconds = State(), 0.0
-        before = 0
-        for block in recording.blocks():
-            page_seconds += state.pages * (block.ms - before) / 1000
-            before = block.ms
-            state.apply(block)
-        page_seconds += state.pages * (recording.last_ms - before) / 1000
+        state = recording.check()
         end = recording.end or {}
         events = {kind.name.lower(): int(count) for kind, count in zip(Kind, state.counts, strict=True)}
         return {
@@ -57,7 +51,7 @@ def summary(
             "events": events,
             "operations": dict(sorted(state.operations.items())),
             "most_pages": state.peak,
-            "write_rate": round((events["write"] + events["same"]) / page_seconds, 6) if page_seconds else 0.0,
+            "write_rate": state.write_rate(recording.last_ms),
             "spaces": [_space(number, space) for number, space in state.spaces.items()],
             "began": _seconds(recording.header, "began"),
             "every_ms": _number(recording.header, "every_ms"),

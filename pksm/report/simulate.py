@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pksm.documents import Final, Reading, Run, SimulateDocument
+from pksm.documents import Final, Reading, Replay, Run, SimulateDocument
 from pksm.documents.common import PriceList, Setting
 from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, plain, seconds, size
 
@@ -73,6 +73,8 @@ def _alone(document: SimulateDocument, width: int, paint: Callable[..., str]) ->
     if final["hung"]:
         parts.append(paragraph(f"{final['hung']}; nothing is merged any more.", width))
     parts.append(paragraph(_savings(final, document["page_size"]), width))
+    if "replay" in final:
+        parts.append(paragraph(_replay(final["replay"]), width))
     parts.append(paragraph(_effort(final), width))
     parts.append(paragraph(_cpu(final, document["prices"]), width))
     return parts
@@ -94,6 +96,13 @@ def _side_by_side(document: SimulateDocument, width: int, paint: Callable[..., s
             )
         rows.append(("at the end", f"{unmerged[-1]['frames_used']:,}", *(_used_at(run["final"]) for run in runs)))
         parts.append(_lines(rows, paint))
+    replays = [run["final"]["replay"] for run in runs if "replay" in run["final"]]
+    if replays:
+        cells: list[tuple[str, ...]] = [("While it was played", *names)]
+        cells.append(("saved on average", *(size(replay["mean_saved_bytes"]) for replay in replays)))
+        cells.append(("merges undone by writes", *(f"{replay['undone']:,}" for replay in replays)))
+        cells.append(("within a minute", *(f"{replay['undone_soon']:,}" for replay in replays)))
+        parts.append(_lines(cells, paint))
     at_end = [("At the end", *names), *_cells(_GAUGES, runs)]
     if unmerged:
         last = unmerged[-1]["frames_used"]
@@ -244,6 +253,16 @@ def _cpu(final: Final, prices: PriceList) -> str:
 def _priced(prices: PriceList, of_others: bool) -> str:
     whose = ", which are KSM's for every policy" if of_others else ""
     return f"CPU time is by a price list, {plain(prices['source'])}{whose}."
+
+
+def _replay(replay: Replay) -> str:
+    merges = "merge was" if replay["undone"] == 1 else "merges were"
+    return (
+        f"On average over this time {size(replay['mean_saved_bytes'])} were saved, {size(replay['most_saved_bytes'])} at "
+        f"most. {replay['undone']:,} {merges} undone by writes, {replay['undone_soon']:,} of them within a minute, and "
+        f"{replay['freed']:,} ended as their memory was freed. {100 * replay['write_rate']:.2f} % of all pages are "
+        f"rewritten per second."
+    )
 
 
 def _effort(final: Final) -> str:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pksm.simulation.operations import OPERATIONS as OPERATIONS
     from pksm.simulation.operations import Event as Event
     from pksm.simulation.real import RealMemory as RealMemory
+    from pksm.simulation.replay import RecordedWrites as RecordedWrites
     from pksm.simulation.run import Settings as Settings
     from pksm.simulation.run import compare as compare
     from pksm.simulation.run import simulate as simulate
@@ -24,6 +25,7 @@ else:
         __name__,
         {
             "RealMemory": "pksm.simulation.real",
+            "RecordedWrites": "pksm.simulation.replay",
             "compare": "pksm.simulation.run",
             "from_sources": "pksm.simulation.taking",
             "simulate": "pksm.simulation.run",

@@ -132,7 +132,7 @@ class RealMemory:
 
     def pages_of(self, policy: Policy) -> RealPages:
         """Return what the pages of a machine stand for when a policy works on this memory."""
-        hashed = _hashed(policy, self.page_size), _hashed(policy, STORED_BYTES)
+        hashed = hashed_bytes(policy, self.page_size), hashed_bytes(policy, STORED_BYTES)
         return RealPages(self.page_size, self.prefix_bytes, hashed)
 
     def play(self, sim: Simulation) -> None:
@@ -179,7 +179,7 @@ def _free_name(sim: Simulation, process: str, mapping: str) -> str | None:
     return None if (process, mapping) in sim.names.mappings else mapping
 
 
-def _hashed(policy: Policy, page_size: int) -> int:
+def hashed_bytes(policy: Policy, page_size: int) -> int:
     """Return the bytes that a policy's checksum reads of a page; all where nobody says."""
     name = policy.tunables.as_dict().get("checksum")
     read = describe(name, page_size)["bytes"] if isinstance(name, str) else None

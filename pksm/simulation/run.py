@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from pksm.simulation.observers import Observer
 from pksm.simulation.pace import IDEAL, KERNEL, Meter, check_pace
 from pksm.simulation.prices import prices_here
 from pksm.simulation.real import STORED_BYTES, RealMemory
+from pksm.simulation.replay import Ledger, RecordedWrites, is_recorded
 from pksm.simulation.script import load_script
 from pksm.simulation.simulation import Simulation
 from pksm.simulation.trace import Opener, open_binary, read_trace
@@ -46,7 +48,7 @@ class Settings:
 
     Args:
         workload: a name of workloads.WORKLOADS, or the path of a trace or of a Python file (.py); or real memory, as
-            from_sources returns it, whose pages have their own size.
+            from_sources returns it, or a recording, as RecordedWrites.opened does, whose pages have their own size.
         pages: of a named workload.
         frames: of the machine; None: enough for that.
         page_size: bytes.
@@ -57,7 +59,7 @@ class Settings:
         prices: what work costs; None: what was measured on this machine, or the defaults of its kernel.
     """
 
-    workload: str | RealMemory
+    workload: str | RealMemory | RecordedWrites
     pages: int = 65536
     frames: int | None = None
     page_size: int = 4096
@@ -70,17 +72,17 @@ class Settings:
     @property
     def name(self) -> str:
         """The workload's name."""
-        return self.workload.name if isinstance(self.workload, RealMemory) else self.workload
+        return self.workload.name if not isinstance(self.workload, str) else self.workload
 
     @property
     def page_bytes(self) -> int:
         """Bytes of a page of the memory that is simulated."""
-        return self.workload.page_size if isinstance(self.workload, RealMemory) else self.page_size
+        return self.workload.page_size if not isinstance(self.workload, str) else self.page_size
 
     @property
     def stored_bytes(self) -> int:
         """Bytes of a page of the machine: real memory is simulated by content ids."""
-        return STORED_BYTES if isinstance(self.workload, RealMemory) else self.page_size
+        return STORED_BYTES if not isinstance(self.workload, str) else self.page_size
 
 
 class _Played(TypedDict):
@@ -137,6 +139,8 @@ def simulate(
         UsageError: what cannot be played.
     """
     check_pace(settings.pace)
+    if isinstance(settings.workload, str) and is_recorded(settings.workload, opener):
+        settings = replace(settings, workload=RecordedWrites.opened(settings.workload, opener))
     if settings.prices is None:
         settings = replace(settings, prices=prices_here())
     assert settings.prices  # for mypy
@@ -171,7 +175,7 @@ def simulate(
 
 
 def compare(
-    workload: str | RealMemory,
+    workload: str | RealMemory | RecordedWrites,
     policies: str | Sequence[str],
     changes: Mapping[str, Any] | Iterable[str] = (),
     **settings: Any,
@@ -222,7 +226,7 @@ def _frames_used(run: _Played) -> list[Unmerged]:
 
 def _player(settings: Settings, times: int, opener: Opener) -> Callable[[Simulation], object]:
     """Return function(sim) that plays the workload, so many times. UsageError if there is none of that name."""
-    if isinstance(settings.workload, RealMemory):
+    if not isinstance(settings.workload, str):
         return settings.workload.play
     name = settings.workload
     if name in workloads.WORKLOADS:
@@ -240,7 +244,7 @@ def _player(settings: Settings, times: int, opener: Opener) -> Callable[[Simulat
 def _frames(settings: Settings) -> int:
     if settings.frames is not None:
         return settings.frames
-    if isinstance(settings.workload, RealMemory):
+    if not isinstance(settings.workload, str):
         return settings.workload.frames + SPARE_FRAMES
     named = settings.workload in workloads.WORKLOADS
     return max(FRAMES, settings.pages + settings.pages // 4) if named else FRAMES
@@ -284,9 +288,12 @@ def _run(
         hold=hold,
         settings_of_others=known - choice.settings.entries().keys(),
         prices=settings.prices if settings.pace == KERNEL else None,
-        real=settings.workload.pages_of(policy) if isinstance(settings.workload, RealMemory) else None,
+        real=settings.workload.pages_of(policy) if not isinstance(settings.workload, str) else None,
     )
-    interrupted = False
+    interrupted, ledger = False, None
+    if isinstance(settings.workload, RecordedWrites):
+        ledger = Ledger(sim, settings.workload)
+        play = partial(settings.workload.play, ledger=ledger)
     try:
         _play(sim, play, settings)
     except Over:
@@ -301,7 +308,7 @@ def _run(
             for label, ms, reached_ms, counters in sim.readings
         ],
         "series": {"columns": list(sim.columns), "rows": [list(row) for row in sim.samples]},
-        "final": _final(sim, observer.metadata_bytes_peak, settings),
+        "final": _final(sim, observer.metadata_bytes_peak, settings) | ({"replay": ledger.result()} if ledger else {}),
     }, interrupted
 
 

@@ -81,3 +81,27 @@ def test_ctrl_c_leaves_a_whole_file(tmp_path):
     with Recording(path) as recording:
         assert recording.is_whole and recording.end["samples"] >= 1
         assert recording.check().pages > 0
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_a_recording_is_played_like_any_workload(capfd, tmp_path, ram, monkeypatch, sandbox):
+    monkeypatch.setenv("PKSM_SANDBOX", sandbox)
+    path = tmp_path / "a.pksmrec"
+    assert run(capfd, "record", "--every", "10ms", "--duration", "30ms", "-o", path, ram).code == 0
+    done = run(capfd, "simulate", path, "--policy", "ksmd,nobody", "--json")
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert faults(document) == []
+    assert all("replay" in one["final"] for one in document["runs"])
+    assert "saved on average" in run(capfd, "simulate", path, "--policy", "ksmd,nobody").out
+    assert "On average over this time" in run(capfd, "simulate", path, "--policy", "ksmd").out
+
+
+def test_a_damaged_recording_is_not_played(capfd, tmp_path, ram):
+    path = tmp_path / "a.pksmrec"
+    assert run(capfd, "record", "--every", "10ms", "--duration", "30ms", "-o", path, ram).code == 0
+    octets = bytearray(path.read_bytes())
+    octets[octets.index(b"segments/") + 40] ^= 0xFF
+    path.write_bytes(octets)
+    done = run(capfd, "simulate", path)
+    assert done.code == 1 and "is damaged" in done.err and len(done.err.splitlines()) == 1

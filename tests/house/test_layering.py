@@ -24,7 +24,7 @@ ROOMS = {
     "recording": {"sources", "linux", "engine", "extents", "documents"},
     "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents", "documents"},
     # Real memory is a workload, too: it is read and told apart as in a scan.
-    "simulation": {"scan", "sources", "hosts", "policies", "engine", "linux", "protocols", "documents"},
+    "simulation": {"recording", "scan", "sources", "hosts", "policies", "engine", "linux", "protocols", "documents"},
     "checkpoints": {"simulation", "hosts", "policies", "engine", "linux"},
     "bench": {
         *("simulation", "hosts", "policies", "engine", "linux", "protocols", "documents", "validation"),

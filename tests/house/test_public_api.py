@@ -41,7 +41,7 @@ MODULES = {
     "pksm.simulation": [
         *("simulate", "Settings", "Simulation", "Event", "Observer", "Reading", "compare", "sweep"),
         *("OPERATIONS", "read_trace", "load_script", "workloads"),
-        *("from_sources", "RealMemory"),
+        *("from_sources", "RealMemory", "RecordedWrites"),
     ],
     "pksm.policies": [
         *("names", "spec", "choose", "make", "register", "Spec"),

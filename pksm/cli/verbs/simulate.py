@@ -23,13 +23,14 @@ workloads:
 
 A TARGET is what pksm scan takes: memory images, fingerprints, live processes. They are read once, and simulated as the
 processes that they are, with the frames that they share where these are known (as root). Their pages do not change in
-the simulation.
+the simulation. In a recording of pksm record they do, as they did then.
 
 examples:
   pksm simulate b --pages 2000 --policy pksmd:android-3.4   half unique pages, half pairs, merged as a published kernel does
   pksm simulate trace.jsonl --set sleep_millisecs=50        a trace: lines of JSON, one operation each
   pksm simulate script.py --json                            a workload in Python
   pksm simulate ram.img --pid 4711 --policy ksmd,pksmd      real memory: an image and a live process
+  pksm simulate work.pksmrec --policy ksmd                  a recording of what was written to real memory
   pksm simulate fork-family --policy ksmd,pksmd             KSM and PKSM, side by side
   pksm simulate b --policy ksmd,pksmd --set ksmd.pages_to_scan=1000  the same, with a setting of one policy changed"""
 TAKES_COMMAND = True
@@ -125,11 +126,15 @@ def _is_memory(name: str) -> bool:
     """Return whether a name is that of a memory image: a file that is not text."""
     if name in WORKLOADS or name.endswith(".py") or not os.path.isfile(name):
         return False
+    from pksm.recording.reader import is_recording
+
     try:
         with open(name, "rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError:
         return False  # whoever plays it says why
+    if is_recording(head):
+        return False
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:

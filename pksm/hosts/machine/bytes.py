@@ -83,6 +83,15 @@ def write_at(machine: Machine, mm: Mm, pages: I64Array, contents: AnyArray) -> N
     (content.write_pages if contents.ndim == 1 else content.copy_pages)(machine.frames.memory, into, contents)
 
 
+def touch_at(machine: Machine, mm: Mm, pages: I64Array) -> None:
+    """Write virtual pages in any order, and leave their bytes as they are."""
+    pages = np.unique(pages)
+    if len(pages):
+        machine.vmas.spans(mm, pages, machine.page_size, writable=True)
+        machine.frames.require(fault.frames_needed(machine, machine.tables.ptes[machine.tables.slots(mm.root, pages)]))
+        fault.write_fault(machine, mm, pages)
+
+
 def checked_patches(patches: Patches, n: int, page_size: int) -> I64Array:
     """Return patches as an int64 array (k, 3). UsageError for one that is not within n pages."""
     words = np.asarray(patches, np.int64).reshape(-1, 3)

@@ -346,6 +346,16 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Moving, Exclusive, Saveable):
         access.write_at(self, mm, border.pages_at(self, mm, addresses), access.pages_given(contents, self.page_size))
 
     @exclusive
+    def touch_at(self, mm: Mm, addresses: IdsLike) -> None:
+        """Write pages that lie anywhere, in one call, without changing their bytes.
+
+        Args:
+            mm: whose.
+            addresses: in bytes, int64 (n,).
+        """
+        access.touch_at(self, mm, border.pages_at(self, mm, addresses))
+
+    @exclusive
     def patch(self, mm: Mm, address: int, patches: access.Patches) -> None:
         """Write single words: rows (page from address, 32-bit word of it, value), the last of equals wins."""
         first, _ = self._range(mm, address, 1)

@@ -1,0 +1,230 @@
+"""Recordings as workloads: writes of real memory, played again under any policy.
+
+As with real memory, no bytes are kept: a machine with pages of STORED_BYTES holds a number for each content. Only one
+segment of the recording is in memory at a time, and the machine has frames for what was alive at once.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pksm.arrays import I64Array, U64Array
+from pksm.documents.simulate import Replay
+from pksm.errors import PksmError, UsageError
+from pksm.hosts.machine.page_tables import ORIGIN, maps_frame
+from pksm.recording import Block, Kind, Recording
+from pksm.recording.reader import HEAD_BYTES, Opener, is_recording
+from pksm.simulation.pace import RealPages
+from pksm.simulation.real import STORED_BYTES, hashed_bytes
+
+if TYPE_CHECKING:
+    from pksm.hosts.machine.mm import Mm
+    from pksm.policies.base import Policy
+    from pksm.simulation.simulation import Simulation
+
+NOTED_MS = 1000
+SOON_MS = 60_000  # a merge that is undone within that time was hardly worth it
+STACK = "[stack]"
+END = "end of the recording"
+
+
+@dataclass(frozen=True)
+class RecordedWrites:
+    """A recording that can be played: what it says of itself, found by a look through all of it.
+
+    Args:
+        path: of the file.
+        page_size: bytes of a recorded page.
+        frames: that hold its pages if nobody merges, at most.
+        last_ms: when it ends.
+        every_ms: between two samples; None where it does not say.
+        write_rate: writes per page alive and second.
+        opted_in_only: let a policy that goes by it merge only what processes had opted in.
+        opener: opens the file; None: as a file.
+    """
+
+    path: str
+    page_size: int
+    frames: int
+    last_ms: int
+    every_ms: int | None = None
+    write_rate: float = 0.0
+    opted_in_only: bool = False
+    opener: Opener | None = None
+
+    @classmethod
+    def opened(
+        cls, path: str | os.PathLike[str], opener: Opener | None = None, opted_in_only: bool = False
+    ) -> RecordedWrites:
+        """Read a recording to its end, and return it as a workload.
+
+        Raises:
+            UsageError: it is not a recording.
+            PksmError: it can't be read, or cannot have happened.
+        """
+        with Recording(path, opener) as recording:
+            state = recording.check()
+            every = recording.header.get("every_ms")
+            return cls(
+                os.fspath(path),
+                recording.page_size,
+                state.peak,
+                recording.last_ms,
+                every if type(every) is int and every > 0 else None,
+                state.write_rate(recording.last_ms),
+                opted_in_only,
+                opener,
+            )
+
+    @property
+    def name(self) -> str:
+        """The name of the workload."""
+        return self.path
+
+    def pages_of(self, policy: Policy) -> RealPages:
+        """Return what the pages of a machine stand for when a policy works on this memory."""
+        return RealPages(
+            self.page_size, 0.0, (hashed_bytes(policy, self.page_size), hashed_bytes(policy, STORED_BYTES))
+        )
+
+    def play(self, sim: Simulation, ledger: Ledger | None = None) -> None:
+        """Let everything happen again in a simulation's machine, whose pages are of STORED_BYTES.
+
+        ledger: takes notes of what is saved over time.
+        """
+        player, ledger = _Player(sim, self.opted_in_only), ledger or Ledger(sim, self)
+        with Recording(self.path, self.opener) as recording:
+            for block in recording.blocks():
+                _run(sim, block.ms, ledger)
+                player.apply(block)
+        _run(sim, self.last_ms, ledger)
+        sim.read(END)
+
+
+def _run(sim: Simulation, until_ms: int, ledger: Ledger) -> None:
+    """Let time go on, and take notes every now and then."""
+    while sim.now < until_ms:
+        ledger.note()
+        sim.run(min(until_ms, sim.now + NOTED_MS))
+        ledger.note()
+
+
+def is_recorded(path: str, opener: Opener | None = None) -> bool:
+    """Return whether a file is a recording, by its first bytes; False where it can't be read."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") if opener is None else opener(path) as file:
+            return is_recording(file.read(HEAD_BYTES))
+    except (OSError, PksmError):
+        return False
+
+
+class _Player:
+    """Plays blocks on a simulation's machine."""
+
+    def __init__(self, sim: Simulation, opted_in_only: bool) -> None:
+        self._sim, self._machine = sim, sim.machine
+        self._opted_in_only = opted_in_only
+        self._mms: dict[int, Mm] = {}
+
+    def apply(self, block: Block) -> None:
+        """Let what a block says happen, now. PksmError where it can't."""
+        try:
+            for name, *fields in block.operations:
+                getattr(self, f"_{name}")(block.space, *fields)
+            if len(block.pages):
+                self._change(self._mm(block.space), block)
+        except PksmError as error:
+            raise type(error)(f"at {block.ms} ms of the recording: {error}") from None
+
+    def _mm(self, space: int) -> Mm:
+        if space not in self._mms:
+            raise UsageError(f"there is no address space {space}")
+        return self._mms[space]
+
+    def _start(self, space: int, pid: int, name: str) -> None:
+        self._mms[space] = self._machine.spawn()
+
+    def _fork(self, space: int, parent: int, pid: int, name: str) -> None:
+        self._mms[space] = self._machine.fork(self._mm(parent))
+
+    def _exit(self, space: int) -> None:
+        self._machine.exit(self._mm(space))
+        del self._mms[space]
+
+    def _map(self, space: int, first: int, n: int, name: str, mergeable: bool) -> None:
+        opted_in = mergeable or not self._opted_in_only
+        size, stack = self._machine.page_size, name.endswith(STACK)
+        self._machine.mmap(self._mm(space), n, first * size, mergeable=opted_in, stack=stack)
+
+    def _unmap(self, space: int, first: int, n: int) -> None:
+        self._machine.munmap(self._mm(space), first * self._machine.page_size, n)
+
+    def _advise(self, space: int, first: int, n: int, mergeable: bool) -> None:
+        if self._opted_in_only:
+            advice = "MERGEABLE" if mergeable else "UNMERGEABLE"
+            self._machine.madvise(self._mm(space), first * self._machine.page_size, n, advice)
+
+    def _change(self, mm: Mm, block: Block) -> None:
+        """Let pages go, come and be written. Merges of the kernel that ran then are not done again."""
+        gone, written, same = block.of(Kind.DEATH), block.of(Kind.BIRTH, Kind.WRITE), block.of(Kind.SAME)
+        if gone.any():
+            self._machine.zap_at(mm, self._addresses(block.pages[gone]))
+        if written.any():
+            contents = block.contents.astype(np.int64)
+            self._machine.write_at(mm, self._addresses(block.pages[written]), contents)
+        if same.any():
+            self._machine.touch_at(mm, self._addresses(block.pages[same]))
+
+    def _addresses(self, pages: U64Array) -> I64Array:
+        return pages.astype(np.int64) * self._machine.page_size
+
+
+class Ledger:
+    """What is saved over time, and how long merges last: note() looks at it, just before and after time goes on."""
+
+    def __init__(self, sim: Simulation, of: RecordedWrites) -> None:
+        self._sim, self._of = sim, of
+        self._since = np.empty(0, np.int64)  # by slot of the page tables: when its merge was first seen, -1 for none
+        self._saved = self._saved_ms = 0.0
+        self._last_ms, self._last_saved = sim.now, 0
+        self._undone = self._undone_soon = self._freed = 0
+        self._most = 0
+
+    def note(self) -> None:
+        """Look at what there is now."""
+        sim = self._sim
+        saved = sim.machine.frames_saved
+        self._saved += (saved + self._last_saved) / 2 * (sim.now - self._last_ms)
+        self._most = max(self._most, saved)
+        self._last_ms, self._last_saved = sim.now, saved
+        ptes = sim.machine.tables.ptes
+        merged = ptes & ORIGIN != 0
+        since = np.full(len(ptes), -1, np.int64)
+        n = min(len(ptes), len(self._since))
+        since[:n] = self._since[:n]
+        ended = np.flatnonzero((since >= 0) & ~merged)
+        stays = maps_frame(ptes[ended])
+        self._undone += int(np.count_nonzero(stays))
+        self._undone_soon += int(np.count_nonzero(stays & (sim.now - since[ended] <= SOON_MS)))
+        self._freed += int(np.count_nonzero(~stays))
+        since[ended] = -1
+        since[merged & (since < 0)] = sim.now
+        self._since = since
+
+    def result(self) -> Replay:
+        """Return what came of it."""
+        page = self._of.page_size
+        return {
+            "mean_saved_bytes": round(self._saved / self._sim.now * page) if self._sim.now else 0,
+            "most_saved_bytes": self._most * page,
+            "undone": self._undone,
+            "undone_soon": self._undone_soon,
+            "freed": self._freed,
+            "write_rate": self._of.write_rate,
+        }
