@@ -45,6 +45,7 @@ VERBS: Mapping[str, Any] = Verbs(
     "scan",
     "bench",
     "record",
+    "run",
     "simulate",
     "sweep",
     "truth",
