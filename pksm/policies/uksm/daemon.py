@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pksm.arrays import I64Array, Ids, Pages, U8Array, U32Array
+from pksm.arrays import BoolArray, I64Array, Ids, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
@@ -415,6 +415,7 @@ class Uksm(Daemon):
         """Ask the host for the merges of visits. Return how many pages of the slot merged."""
         host, items = self._host, self.items
         zero = np.flatnonzero(outs == ZEROED)
+        zero = zero[_first_of_each(places[zero])]  # a page may stand at two entries
         merged = len(zero)
         if len(zero):
             refused = host.merge_zero_ptes(np.full(len(zero), slot.mm), places[zero], pages[zero])
@@ -428,7 +429,7 @@ class Uksm(Daemon):
         slots = self._column("slot")[moving]
         virtual = self.slots.first[slots] + self._column("index")[moving]
         from_pages = items.page[moving].copy()
-        away = from_pages != targets
+        away = (from_pages != targets) & _first_of_each(slots.astype(np.int64) << 40 | virtual)
         items.page[moving] = targets
         refused = host.merge_ptes(self.slots.mm[slots[away]], virtual[away], from_pages[away], targets[away])
         if refused is not None and refused.any():
@@ -544,3 +545,10 @@ class Uksm(Daemon):
         permuted = all(0 <= slot.cursor <= slot.n for slot in self.slots.by_key.values())
         assert permuted, "a cursor is outside its slot"
         assert replace(self._tunables) == self._tunables
+
+
+def _first_of_each(values: I64Array) -> BoolArray:
+    """Return which of the values have not come before."""
+    first = np.zeros(len(values), bool)
+    first[np.unique(values, return_index=True)[1]] = True
+    return first

@@ -1,7 +1,7 @@
 """vma slots: what is known of each vma, and the permutation in which its pages are visited.
 
 A permutation is an array of entries, one per page, which is shuffled on while the cursor goes through it. The kernel
-keeps it in pool pages of 512 entries, and forgets one without items when the cursor has passed it: what had been
+keeps it in pool pages of 512 entries, and forgets a whole one without items when the cursor has passed it: what had been
 swapped into it is visited no more, and what is there again by itself is visited twice (quirk pool-loss).
 """
 
@@ -87,9 +87,9 @@ class Slots:
 
     def forget_pools(self, slot: Slot, before: int) -> None:
         """Forget the pool pages without items that the cursor has passed since it stood at `before`."""
-        end = slot.n if slot.cursor == slot.n else slot.cursor // POOL_ENTRIES * POOL_ENTRIES
+        end = slot.cursor // POOL_ENTRIES * POOL_ENTRIES
         first = before // POOL_ENTRIES * POOL_ENTRIES
-        if end <= first or (end != slot.n and end - first < POOL_ENTRIES):
+        if end <= first:
             return
         starts = np.arange(first, end, POOL_ENTRIES)
         part = self.item_at[slot.base + first : slot.base + end] != 0

@@ -127,6 +127,23 @@ def test_equal_pages_of_an_orphan_never_merge_unless_it_has_written_them_itself(
     assert machine.frames_used == 20
 
 
+def test_a_sparse_vma_visits_pages_twice_and_counts_no_pte_twice():
+    machine = Machine(2000, SIZE)
+    mm = machine.spawn()
+    at = machine.mmap(mm, 1000)
+    machine.write(mm, at, [0] * 1000)
+    policy = Uksm(machine, PRESETS["uksm-0.1.2"])
+    wake(policy, 20)
+    machine.write(mm, at, [*range(1, 501)])
+    wake(policy, 60)
+    counters = policy.counters()
+    assert counters["uksm_zero_pages"] == 500 and counters["pages_unshared"] > 600
+    machine.write(mm, at, [0] * 500)
+    wake(policy, 60)
+    machine.check()
+    assert policy.counters()["uksm_zero_pages"] == 1000
+
+
 def test_memory_that_has_opted_out_is_out_for_good():
     machine, mm, at = machine_with(40)
     policy = Uksm(machine, PRESETS["uksm-0.1.2"])
