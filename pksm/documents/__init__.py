@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from pksm.documents.features import MachineAbilities as MachineAbilities
     from pksm.documents.features import Named as Named
     from pksm.documents.features import NamesDocument as NamesDocument
+    from pksm.documents.prediction import CalibrateDocument as CalibrateDocument
+    from pksm.documents.prediction import CalibrateSample as CalibrateSample
+    from pksm.documents.prediction import Pair as Pair
+    from pksm.documents.prediction import PredictDocument as PredictDocument
+    from pksm.documents.prediction import PredictRow as PredictRow
+    from pksm.documents.prediction import PredictRun as PredictRun
     from pksm.documents.record import RecordDocument as RecordDocument
     from pksm.documents.record import RecordedSpace as RecordedSpace
     from pksm.documents.scan import Family as Family
@@ -77,6 +83,8 @@ else:
             "BenchDiffSide": "pksm.documents.bench",
             "BenchDocument": "pksm.documents.bench",
             "BenchRow": "pksm.documents.bench",
+            "CalibrateDocument": "pksm.documents.prediction",
+            "CalibrateSample": "pksm.documents.prediction",
             "ChecksumListDocument": "pksm.documents.checksum",
             "ChecksumSumDocument": "pksm.documents.checksum",
             "Cpu": "pksm.documents.simulate",
@@ -96,6 +104,10 @@ else:
             "Named": "pksm.documents.features",
             "NamesDocument": "pksm.documents.features",
             "Place": "pksm.documents.scan",
+            "Pair": "pksm.documents.prediction",
+            "PredictDocument": "pksm.documents.prediction",
+            "PredictRow": "pksm.documents.prediction",
+            "PredictRun": "pksm.documents.prediction",
             "PriceList": "pksm.documents.common",
             "ProfileDocument": "pksm.documents.checksum",
             "ProfileSubject": "pksm.documents.checksum",

@@ -18,6 +18,8 @@ MODULES = {
     "pksm.checksum.sum/1": "checksum_sum",
     "pksm.truth/1": "truth",
     "pksm.validate/1": "validate",
+    "pksm.calibrate/1": "calibrate",
+    "pksm.predict/1": "predict",
     "pksm.record/1": "record",
     "pksm.features/1": "features",
     "pksm.names/1": "names",

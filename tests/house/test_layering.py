@@ -31,7 +31,7 @@ ROOMS = {
         *("scan", "sources"),  # memory of a file to measure with
     },
     "profiler": {"simulation", "scan", "sources", "bench", "hosts", "policies", "engine", "linux", "documents"},
-    "validation": {"simulation", "hosts", "policies", "engine", "linux", "documents"},
+    "validation": {"simulation", "sources", "hosts", "policies", "engine", "linux", "documents"},
     "report": {"documents"},
     "cli": {"*"},
     "__main__": {"cli"},

@@ -57,7 +57,7 @@ MODULES = {
     "pksm.checksums": ["names", "describe", "make", "register", "unregister", "Plugin", "is_exact"],
     "pksm.bench": ["bench", "diff"],
     "pksm.profiler": ["profile"],
-    "pksm.validation": ["validate", "truth"],
+    "pksm.validation": ["validate", "truth", "calibrate", "predict"],
     "pksm.report": ["table", "csv", "html", "picture", "caption"],
     "pksm.linux.ksm": ["read", "write", "Borrowed"],
     "pksm.testing": ["check_host", "check_policy", "check_source"],

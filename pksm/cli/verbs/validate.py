@@ -13,8 +13,14 @@ The same bytes go to real processes and to simulated ones; both ksmds are steppe
 compared. Needs root, Linux 6.7 or later, and no other process with mergeable memory: else exit code 77. ksmd's settings
 are put back afterwards, whatever happens.
 
-example:
-  pksm validate --workload fork-after,crowds  two of the workloads"""
+--calibrate measures what visits, hashes and comparisons cost the kernel's ksmd, and keeps that price list in the user's
+data directory: simulations on this machine go by it. --predict simulates real programs under three settings, lets the
+kernel's ksmd do the same five times, and prints both.
+
+examples:
+  pksm validate --workload fork-after,crowds  two of the workloads
+  pksm validate --calibrate                   the prices of this machine, for simulate, sweep and --predict
+  pksm validate --predict --json              every run of the kernel beside what was predicted"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_names(what, "--workload", "workloads (default: all; --list lists them)", "WORKLOADS")
     options.add_workload(what, options.PAGES_EACH)
     options.add_list(what, "the workloads")
+    instead = parser.add_argument_group("what to do instead").add_mutually_exclusive_group()
+    instead.add_argument("--calibrate", action="store_true",
+                         help="measure the prices of ksmd's work, and keep them (about 20 s)")  # fmt: skip
+    instead.add_argument("--predict", action="store_true",
+                         help="predict what ksmd does with real programs, and let it do that (about a minute)")  # fmt: skip
     out = parser.add_argument_group("what to print")
     options.add_form(out, "pksm.validate/1", "a line per counter of each workload")
     pictures.add_html(out)
@@ -30,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Compare and print; return the exit code: 0 if all that must be equal is."""
+    if given.calibrate or given.predict:
+        return _calibrate(given) if given.calibrate else _predict(given)
     from pksm.validation.kernel.validate import WORKLOADS, validate
 
     if given.list:
@@ -48,3 +61,24 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         draw(document)
     output.document(document, given)
     return 0 if document["equal"] else exit_codes.DIFFERENT
+
+
+def _calibrate(given: argparse.Namespace) -> int:
+    from pksm.simulation.prices import store
+    from pksm.validation.kernel.calibrate import calibrate, document_of
+
+    progress = output.Progress()
+    found = calibrate(lambda name: progress.show(lambda: f"scanning {name}"))
+    output.document(document_of(found, store(found.prices)), given)
+    return 0
+
+
+def _predict(given: argparse.Namespace) -> int:
+    from pksm.validation.kernel.predict import predict
+
+    progress = output.Progress()
+    document = predict(progress=lambda name: progress.show(lambda: f"running {name}"))
+    for warning in document["warnings"]:
+        output.remark(warning)
+    output.document(document, given)
+    return 0

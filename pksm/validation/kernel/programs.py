@@ -13,8 +13,12 @@ from contextlib import ExitStack, contextmanager
 from pksm.errors import PksmError, UnsupportedError
 from pksm.linux import isolated
 from pksm.linux.proc import tasks
-from pksm.validation.kernel import interpreter
+from pksm.validation.kernel import forks, interpreter
 
+_PERL = (
+    "$| = 1; $ENV{PERL_HASH_SEED} = 0; my @t = map { $_ % 8 ? 'entry ' x ($_ % 97) : rand() . $ARGV[0] } 1 .. 60000; "
+    "print qq(\\n); <STDIN>"
+)
 _PR_SET_PDEATHSIG, _PR_SET_MEMORY_MERGE = 1, 67
 
 
@@ -23,6 +27,33 @@ def interpreters(n: int = 3) -> Iterator[list[int]]:
     """n interpreters with some modules and strings, standing still: their process ids."""
     with ExitStack() as stack:
         started = [stack.enter_context(_opted_in(isolated.command(interpreter.__file__))) for _ in range(n)]
+        for process in started:
+            assert process.stdout  # a pipe
+            process.stdout.readline()
+        yield _stopped([process.pid for process in started])
+
+
+@contextmanager
+def python_forks(n: int = 3) -> Iterator[list[int]]:
+    """An interpreter and n children that it forked, which have written to a part of their memory: their process ids."""
+    with _opted_in(isolated.command(forks.__file__, str(n))) as process:
+        assert process.stdout  # a pipe
+        pids = [int(word) for word in process.stdout.readline().split()]
+        try:
+            yield _stopped(pids)
+        finally:
+            for pid in pids[1:]:
+                os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def perls(n: int = 2) -> Iterator[list[int]]:
+    """n perls with equal tables, one entry of eight their own, standing still. UnsupportedError where perl is missing."""
+    perl = shutil.which("perl")
+    if perl is None:
+        raise UnsupportedError("perl: not installed")
+    with ExitStack() as stack:
+        started = [stack.enter_context(_opted_in([perl, "-e", _PERL, str(number)])) for number in range(n)]
         for process in started:
             assert process.stdout  # a pipe
             process.stdout.readline()
