@@ -68,5 +68,12 @@ WORKLOADS = LOADS | {
     "fork-family": "A process forks three children before anything is merged; they write a tenth each, and go.",
     "opted-in": "A process opts in to a tenth of its memory, and has nothing to share in the rest.",
     "churn": "A server and up to four workers for 30 s: pages rewritten in place, copied on write, freed.",
+    "zygote": "A zygote forks eight apps, 2 s apart: each writes to what it inherits, and has memory of its own.",
+    "browser": "Ten tabs, 3 s apart, a third of each what others have; the two in front change, old ones are closed.",
+    "vm-boots": "Four guests of one image boot 5 s apart; page cache grows, and memory is zeroed, written and freed.",
+    "database": "Two replicas: equal tables at rest, buffers that both rewrite at random, and private memory.",
+    "functions": "A function starts every 250 ms, of one of three runtimes, and lives for about 2 s.",
+    "cow-storm": "Four equal processes, all merged; then all write to the same quarter, and back, ten times.",
+    "swapping": "Two processes with half in common; parts of one are swapped out and come back when they are read.",
 }
 WORKLOADS |= {f"truth:{name}": f"Recorded in kernels: {workload.text}." for name, workload in RECORDED.items()}

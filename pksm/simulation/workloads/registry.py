@@ -5,7 +5,7 @@ from functools import partial
 
 from pksm.errors import UsageError
 from pksm.simulation.operations import Event
-from pksm.simulation.workloads import families, recorded
+from pksm.simulation.workloads import families, field, recorded
 from pksm.simulation.workloads.loads import make
 from pksm.simulation.workloads.names import LOADS, RECORDED, WORKLOADS
 
@@ -38,5 +38,5 @@ def _recorded(name: str, pages: int, seed: int, page_size: int) -> Iterator[Even
 
 
 # name -> function(pages, seed, page_size) -> iterator of Events; the names and a sentence for each: WORKLOADS
-MAKERS = {name: partial(_load, name) for name in LOADS} | families.MAKERS
+MAKERS = {name: partial(_load, name) for name in LOADS} | families.MAKERS | field.MAKERS
 MAKERS |= {f"truth:{name}": partial(_recorded, name) for name in RECORDED}
