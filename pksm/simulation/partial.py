@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Self
 
 from pksm.errors import PksmError, UsageError
 
-SCHEMA = "pksm sweep results 1"
+SCHEMA = "pksm.sweep.part/1"
 _HEAD = json.dumps({"schema": SCHEMA}).encode() + b"\n"
 
 

@@ -11,7 +11,7 @@ from pksm.linux import system, user_data
 from pksm.linux.new_file import new_file
 
 FILE: Final = "prices.json"
-SCHEMA: Final = "pksm prices 1"
+SCHEMA: Final = "pksm.prices/1"
 
 
 def prices_here() -> Prices:

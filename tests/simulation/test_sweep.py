@@ -148,7 +148,7 @@ def test_a_line_that_was_cut_off_is_written_over(tmp_path):
         assert kept.known == {"a": {"x": 1}, "c": {"x": 3}}
 
 
-@pytest.mark.parametrize("held", [b"something else\n", b"{}", b'{"schema": "pksm sweep results 1"}\nnonsense\n'])
+@pytest.mark.parametrize("held", [b"something else\n", b"{}", b'{"schema": "pksm.sweep.part/1"}\nnonsense\n'])
 def test_a_file_that_holds_something_else_is_left_alone(tmp_path, held):
     path = tmp_path / "part"
     path.write_bytes(held)
