@@ -190,7 +190,8 @@ class Ledger:
 
     def __init__(self, sim: Simulation, of: RecordedWrites) -> None:
         self._sim, self._of = sim, of
-        self._since = np.empty(0, np.int64)  # by slot of the page tables: when its merge was first seen, -1 for none
+        # By slot of the page tables: whether it is merged, and when that was first seen.
+        self._merged, self._since = np.empty(0, bool), np.empty(0, np.int64)
         self._saved = self._saved_ms = 0.0
         self._last_ms, self._last_saved = sim.now, 0
         self._undone = self._undone_soon = self._freed = 0
@@ -203,19 +204,24 @@ class Ledger:
         self._saved += (saved + self._last_saved) / 2 * (sim.now - self._last_ms)
         self._most = max(self._most, saved)
         self._last_ms, self._last_saved = sim.now, saved
-        ptes = sim.machine.tables.ptes
+        if sim.machine.merges:
+            self._note_merges(sim.machine.tables.ptes)
+
+    def _note_merges(self, ptes: U64Array) -> None:
+        """See which ptes are merged now and were not, and the other way round."""
         merged = ptes & ORIGIN != 0
-        since = np.full(len(ptes), -1, np.int64)
-        n = min(len(ptes), len(self._since))
-        since[:n] = self._since[:n]
-        ended = np.flatnonzero((since >= 0) & ~merged)
+        more = len(merged) - len(self._merged)
+        if more > 0:
+            self._merged = np.append(self._merged, np.zeros(more, bool))
+            self._since = np.append(self._since, np.zeros(more, np.int64))
+        changed = np.flatnonzero(merged != self._merged[: len(merged)])
+        ended = changed[~merged[changed]]
         stays = maps_frame(ptes[ended])
         self._undone += int(np.count_nonzero(stays))
-        self._undone_soon += int(np.count_nonzero(stays & (sim.now - since[ended] <= SOON_MS)))
+        self._undone_soon += int(np.count_nonzero(stays & (self._sim.now - self._since[ended] <= SOON_MS)))
         self._freed += int(np.count_nonzero(~stays))
-        since[ended] = -1
-        since[merged & (since < 0)] = sim.now
-        self._since = since
+        self._since[changed] = self._sim.now
+        self._merged[: len(merged)] = merged
 
     def result(self) -> Replay:
         """Return what came of it."""
