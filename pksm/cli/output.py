@@ -13,6 +13,7 @@ from pksm.errors import PksmError
 from pksm.report.text import plain, rate
 
 REDRAW_S = 0.1
+AT_ONCE = 1 << 20  # characters
 MIN_WIDTH, DEFAULT_WIDTH = 60, 100  # columns; the second where there is no terminal to ask
 
 
@@ -35,9 +36,7 @@ def write(text: str) -> None:
 def document(document: Mapping[str, Any], given: argparse.Namespace, **more: Any) -> None:
     """Write a document in the form that was asked for: JSON, CSV, or a table; more: what such a table takes."""
     if given.json:
-        import json
-
-        write(json.dumps(document, indent=2) + "\n")
+        _write_json(document)
         return
     from pksm import report
 
@@ -45,6 +44,21 @@ def document(document: Mapping[str, Any], given: argparse.Namespace, **more: Any
         write(report.csv(document))
     else:
         write(report.table(document, width(), colour(), **more))
+
+
+def _write_json(document: Mapping[str, Any]) -> None:
+    """Write a document as JSON, a megabyte at a time: the text of a large one takes more memory than itself."""
+    from pksm.cli.json_text import pieces
+
+    waiting: list[str] = []
+    size = 0
+    for piece in pieces(document):
+        waiting.append(piece)
+        size += len(piece)
+        if size > AT_ONCE:
+            write("".join(waiting))
+            waiting, size = [], 0
+    write("".join(waiting) + "\n")
 
 
 def _write_all(stream: TextIO, text: str) -> None:
