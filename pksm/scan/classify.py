@@ -40,16 +40,17 @@ def _looks(pages: U8Array) -> list[str]:
     body = np.arange(page_size) >= skipped[:, None]  # bytes behind the prefix
     whole = np.arange(page_size // 8) >= -(-skipped[:, None] // 8)  # words behind it
     filled = whole & (words != 0)
-    enough = filled.sum(axis=1) * 4 >= whole.sum(axis=1)  # a few words among zeros are not an array of them
+    n_body, n_filled = page_size - skipped, filled.sum(axis=1)
+    enough = n_filled * 4 >= page_size // 8 - -(-skipped // 8)  # a few words among zeros are not an array of them
     kinds = [
         ("one byte repeated", (pages == pages[:, :1]).all(axis=1)),
         ("one word repeated", (words == words[:, :1]).all(axis=1) | (halves == halves[:, :1]).all(axis=1)),
-        ("text", _share(_TEXT_BYTE[pages], body) >= TEXT),
-        ("sparse", _share(pages == 0, body) >= SPARSE),
+        ("text", _share(_TEXT_BYTE[pages], body, n_body) >= TEXT),
+        ("sparse", _share(pages == 0, body, n_body) >= SPARSE),
         ("small integers", enough & (_small_integers(pages, body) >= MOST)),
-        ("pointers", enough & (_share(_is_pointer(words), filled) >= POINTERS)),
-        ("floating point", enough & (_share(_is_float(words), filled) >= MOST)),
-        ("high entropy", _entropy(pages, body) >= _random_entropy(body.sum(axis=1)) - 0.2),
+        ("pointers", enough & (_share(_is_pointer(words), filled, n_filled) >= POINTERS)),
+        ("floating point", enough & (_share(_is_float(words), filled, n_filled) >= MOST)),
+        ("high entropy", _entropy(pages, body, n_body) >= _random_entropy(n_body) - 0.2),
     ]
     names = [name for name, _ in kinds]
     found = np.select([mask for _, mask in kinds], range(len(kinds)), len(kinds)).tolist()
@@ -60,9 +61,9 @@ def _looks(pages: U8Array) -> list[str]:
     ]
 
 
-def _share(mask: BoolArray, among: BoolArray) -> FloatArray:
-    """The part of `among` (bool) that the mask holds, 0 where there is none."""
-    return (mask & among).sum(axis=1) / np.maximum(among.sum(axis=1), 1)
+def _share(mask: BoolArray, among: BoolArray, n: IntArray) -> FloatArray:
+    """The part of `among` (bool, n of each page) that the mask holds, 0 where there is none."""
+    return (mask & among).sum(axis=1) / np.maximum(n, 1)
 
 
 def _is_pointer(words: AnyArray) -> BoolArray:
@@ -78,7 +79,7 @@ def _small_integers(pages: U8Array, body: BoolArray) -> FloatArray:
         width = signed.dtype.itemsize
         small = (signed > -SMALL) & (signed < SMALL)
         whole = np.all(body.reshape(len(pages), -1, width), axis=2)
-        shares.append(_share(small, whole))
+        shares.append(_share(small, whole, whole.sum(axis=1)))
     return np.maximum(*shares)
 
 
@@ -88,11 +89,12 @@ def _is_float(words: AnyArray) -> BoolArray:
     return (exponent > 1023 - 50) & (exponent < 1023 + 50)
 
 
-def _entropy(pages: U8Array, body: BoolArray) -> FloatArray:
+def _entropy(pages: U8Array, body: BoolArray, n_body: IntArray) -> FloatArray:
     """Bits per byte, from how often each byte value occurs behind the prefix."""
     n = len(pages)
-    cells = (pages.astype(np.int64) + 256 * np.arange(n)[:, None])[body]
-    share = np.bincount(cells, minlength=256 * n).reshape(n, 256) / np.maximum(body.sum(axis=1), 1)[:, None]
+    cells = pages.astype(np.int64) + 256 * np.arange(n)[:, None]
+    cells = cells.reshape(-1) if body.all() else cells[body]
+    share = np.bincount(cells, minlength=256 * n).reshape(n, 256) / np.maximum(n_body, 1)[:, None]
     return -(share * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum(axis=1)
 
 

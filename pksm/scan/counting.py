@@ -61,6 +61,13 @@ class Tally:
         """Count several sources together, as if there were no others."""
         return self._count([one.mapped for one in taken], sum(one.zero for one in taken))
 
+    @property
+    def is_of_one(self) -> bool:
+        """Whether there is one source, whose pages are all there are, each once: its count is the total."""
+        gathered = self._gathered
+        alone = len(gathered.taken) == 1 and not gathered.frames_told
+        return alone and len(gathered.taken[0].mapped) == len(gathered.born)
+
     def total(self) -> Count:
         """Count all sources together: a frame or a content that several have counts once."""
         known_zero = sum(taken.zero for taken in self._gathered.taken)

@@ -43,10 +43,11 @@ def find(gathered: Gathered, contents: np.ndarray, settings: Settings, stand_ins
     """
     tally, shares = Tally(gathered, contents), Shares(gathered, contents)
     families = _Families(tally, gathered, shares, settings)
+    of_sources = [tally.of_source(taken) for taken in gathered.taken]
     groups, groups_found = tally.groups(settings.top, not stand_ins, settings.show_bytes)
     return Findings(
-        total=tally.total(),
-        of_sources=[tally.of_source(taken) for taken in gathered.taken],
+        total=of_sources[0] if tally.is_of_one else tally.total(),
+        of_sources=of_sources,
         shares=shares,
         by_command=families.rows(("command", "user")),
         by_user=families.rows(("user",)),
