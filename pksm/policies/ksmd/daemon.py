@@ -254,6 +254,8 @@ class Ksmd(Questions):
         limits.now_millisecs, limits.in_order = self._now_millisecs & 0xFFFFFFFF, self._in_order
         parts: list[native.Answers] = []
         done, left = 0, limit
+        if self._tunables.unmerged_items == "new":
+            items.renew_unmerged(ids[mapped != 0])
         if self._known:
             self._known.know(host.store.view, items.page[ids[mapped]])
         while not parts or (done < len(ids) and left):

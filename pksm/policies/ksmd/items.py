@@ -124,6 +124,13 @@ class Mappings(ItemTable):
         shown = self.page[chains] == old[in_chain]
         self.page[chains[shown]] = new[in_chain][shown]
 
+    def renew_unmerged(self, ids: Ids) -> None:
+        """Let items that hang on a stable node, and map another page than its, be as new: age 0, checksum 0."""
+        links = self.link[ids]
+        left = ids[(links != 0) & (self._node_of_page[self.page[ids]] != links)]
+        self.visits[left] = self._nodes["skips"][left] = 0
+        self.checksum[left] = 0
+
     # ---- items by address ----
 
     def meet(

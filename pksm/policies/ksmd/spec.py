@@ -31,6 +31,6 @@ SPEC = Spec(
     # smart_scan lets pages come and go between unshared and volatile
     work=frozenset({"pages_scanned", "pages_skipped", "full_scans", "pages_unshared", "pages_volatile"}),
     moving=frozenset({"pages_to_scan"}),  # by the advisor, when it is on
-    fixed=frozenset({"checksum", "stages"}),
+    fixed=frozenset({"checksum", "stages", "unmerged_items"}),
     opt_in=True,
 )
