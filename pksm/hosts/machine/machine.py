@@ -293,7 +293,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Moving, Exclusive, Saveable):
         first, end = self._range(mm, address, n)
         self.vmas.covering(mm, first, end, self.page_size, writable=True)
         if n > self.frames.n:
-            raise PksmError(f"{n} pages to write, and the machine has {self.frames.n} frames")
+            raise PksmError(f"out of frames: {n} needed, the machine has {self.frames.n}: raise the argument frames")
 
     @exclusive
     def write(

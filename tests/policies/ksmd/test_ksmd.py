@@ -429,7 +429,7 @@ def test_policies_on_the_command_line(capsys):
         "pksmd:fixed",
     }
     for wrong, message in {
-        ("--policy", "uksm"): "unknown policy",
+        ("--policy", "unknown"): "unknown policy",
         ("--policy", "ksmd:fixed"): "unknown preset",
         ("--policy", "ksmd", "--set", "quirks=x"): "write name=value",
     }.items():
