@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pksm import advice as advice
     from pksm import bench as bench
     from pksm import checkpoints as checkpoints
     from pksm import checksums as checksums
@@ -63,6 +64,7 @@ else:
             "get_include": "pksm.embedding",
             "get_sources": "pksm.embedding",
             "preset": "pksm.policies.pksmd.tunables",
+            "advice": "pksm.advice",
             "bench": "pksm.bench",
             "checkpoints": "pksm.checkpoints",
             "checksums": "pksm.checksums",

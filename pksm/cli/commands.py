@@ -43,6 +43,7 @@ class Verbs(Mapping[str, Any]):
 VERBS: Mapping[str, Any] = Verbs(
     "pksm.cli.verbs",
     "scan",
+    "advise",
     "bench",
     "record",
     "run",

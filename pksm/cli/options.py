@@ -19,6 +19,8 @@ _COUNT = re.compile(r"([0-9]+) *([KMGT]?)", re.IGNORECASE)
 # Arguments of the library whose options have other names than they.
 OPTIONS = {
     "after_seconds": "after",
+    "again_seconds": "again",
+    "period_ms": "period",
     "changes": "set",
     "choices": "policy",
     "keep": "fingerprints",

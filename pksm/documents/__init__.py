@@ -8,6 +8,16 @@ not say otherwise.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pksm.documents.advise import AdviceNow as AdviceNow
+    from pksm.documents.advise import AdviseDocument as AdviseDocument
+    from pksm.documents.advise import Advised as Advised
+    from pksm.documents.advise import Compressing as Compressing
+    from pksm.documents.advise import Kind as Kind
+    from pksm.documents.advise import ParetoRow as ParetoRow
+    from pksm.documents.advise import Risk as Risk
+    from pksm.documents.advise import Unreachable as Unreachable
+    from pksm.documents.advise import Verdict as Verdict
+    from pksm.documents.advise import Volatile as Volatile
     from pksm.documents.bench import BenchDiffDocument as BenchDiffDocument
     from pksm.documents.bench import BenchDiffRow as BenchDiffRow
     from pksm.documents.bench import BenchDiffSide as BenchDiffSide
@@ -78,6 +88,9 @@ else:
     __getattr__, __dir__, __all__ = hand_on(
         __name__,
         {
+            "AdviceNow": "pksm.documents.advise",
+            "AdviseDocument": "pksm.documents.advise",
+            "Advised": "pksm.documents.advise",
             "BenchDiffDocument": "pksm.documents.bench",
             "BenchDiffRow": "pksm.documents.bench",
             "BenchDiffSide": "pksm.documents.bench",
@@ -87,6 +100,7 @@ else:
             "CalibrateSample": "pksm.documents.prediction",
             "ChecksumListDocument": "pksm.documents.checksum",
             "ChecksumSumDocument": "pksm.documents.checksum",
+            "Compressing": "pksm.documents.advise",
             "Cpu": "pksm.documents.simulate",
             "Family": "pksm.documents.scan",
             "FeaturesDocument": "pksm.documents.features",
@@ -94,6 +108,7 @@ else:
             "FirstBytes": "pksm.documents.scan",
             "Group": "pksm.documents.scan",
             "Interference": "pksm.documents.bench",
+            "Kind": "pksm.documents.advise",
             "KsmAnswer": "pksm.documents.scan",
             "KsmProcess": "pksm.documents.scan",
             "MachineAbilities": "pksm.documents.features",
@@ -103,6 +118,7 @@ else:
             "Missed": "pksm.documents.checksum",
             "Named": "pksm.documents.features",
             "NamesDocument": "pksm.documents.features",
+            "ParetoRow": "pksm.documents.advise",
             "Place": "pksm.documents.scan",
             "Pair": "pksm.documents.prediction",
             "PredictDocument": "pksm.documents.prediction",
@@ -116,6 +132,7 @@ else:
             "RecordDocument": "pksm.documents.record",
             "RecordedSpace": "pksm.documents.record",
             "Replay": "pksm.documents.simulate",
+            "Risk": "pksm.documents.advise",
             "Run": "pksm.documents.simulate",
             "ScanCost": "pksm.documents.scan",
             "ScanDocument": "pksm.documents.scan",
@@ -135,11 +152,14 @@ else:
             "TruthDocument": "pksm.documents.validation",
             "TruthRow": "pksm.documents.validation",
             "UnderKsm": "pksm.documents.scan",
+            "Unreachable": "pksm.documents.advise",
             "Unread": "pksm.documents.scan",
             "ValidateDocument": "pksm.documents.validation",
             "ValidateRow": "pksm.documents.validation",
             "ValidateSkipped": "pksm.documents.validation",
             "ValidateWorkload": "pksm.documents.validation",
+            "Verdict": "pksm.documents.advise",
+            "Volatile": "pksm.documents.advise",
             "WithinRow": "pksm.documents.scan",
             "Work": "pksm.documents.common",
         },

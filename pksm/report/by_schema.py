@@ -10,6 +10,7 @@ from pksm.errors import UsageError
 MODULES = {
     "pksm.scan/1": "scan",
     "pksm.simulate/1": "simulate",
+    "pksm.advise/1": "advise",
     "pksm.sweep/1": "sweep",
     "pksm.bench/1": "bench",
     "pksm.bench.diff/1": "bench_diff",

@@ -41,7 +41,7 @@ def answers(gathered: Gathered, contents: Pages, settings: Settings) -> UnderKsm
     if not isinstance(chosen, KsmTunables):
         return None
     limits = Limits(chosen.max_page_sharing, bool(chosen.use_zero_pages))
-    opted_in, everything = (_answer(gathered, contents, limits, settings.page_bytes, only) for only in (True, False))
+    opted_in, everything = (answer(gathered, contents, limits, settings.page_bytes, only) for only in (True, False))
     return {
         "max_page_sharing": chosen.max_page_sharing,
         "use_zero_pages": chosen.use_zero_pages,
@@ -55,11 +55,14 @@ def within(gathered: Gathered, contents: Pages, settings: Settings, name: str) -
     chosen = settings.choice.settings
     chosen = chosen if isinstance(chosen, KsmTunables) else _DEFAULTS.with_(use_zero_pages=1)
     limits = Limits(chosen.max_page_sharing, bool(chosen.use_zero_pages))
-    parts: dict[object, list[Taken]] = {}
-    for place, taken in enumerate(gathered.taken):
-        parts.setdefault(_part_of(taken, place, name), []).append(taken)
+    return within_limits(gathered, contents, limits, settings.page_bytes, name)
+
+
+def within_limits(gathered: Gathered, contents: Pages, limits: Limits, page_size: int, name: str) -> WithinRow:
+    """Return what merging within such parts alone saves, with KSM's limits."""
+    parts = parts_of(gathered, name)
     seen = np.zeros(len(contents), bool)
-    all_groups = [_Groups(_mappings(members, contents), limits, seen) for members in parts.values()]
+    all_groups = [_Groups(_mappings(members, contents), limits, seen) for members in parts]
     saved = sum(groups.frames_saved for groups in all_groups)
     records = sum(groups.metadata_bytes for groups in all_groups)
     return {
@@ -67,8 +70,22 @@ def within(gathered: Gathered, contents: Pages, settings: Settings, name: str) -
         "parts": len(parts),
         "saving_pages": sum(groups.exact_saving for groups in all_groups),
         "ksm_frames_saved": saved,
-        "ksm_net_bytes": saved * settings.page_bytes - records,
+        "ksm_net_bytes": saved * page_size - records,
     }
+
+
+def parts_of(gathered: Gathered, name: str) -> list[list[Taken]]:
+    """Return the sources by the parts that they are in. name: one of settings.WITHIN."""
+    parts: dict[object, list[Taken]] = {}
+    for place, taken in enumerate(gathered.taken):
+        parts.setdefault(_part_of(taken, place, name), []).append(taken)
+    return list(parts.values())
+
+
+def net_bytes_of(taken: Iterable[Taken], contents: Pages, limits: Limits, page_size: int) -> int:
+    """Return the bytes that KSM saves in some sources, without the others, less its records."""
+    groups = _Groups(_mappings(taken, contents), limits)
+    return groups.frames_saved * page_size - groups.metadata_bytes
 
 
 def _part_of(taken: Taken, place: int, name: str) -> object:
@@ -163,7 +180,16 @@ def _with_zero(values: Pages, mappings: I64Array, frames: I64Array, zero: int) -
     return values, mappings, frames
 
 
-def _answer(gathered: Gathered, contents: Pages, limits: Limits, page_size: int, opted_in_only: bool) -> KsmAnswer:
+def answer(gathered: Gathered, contents: Pages, limits: Limits, page_size: int, opted_in_only: bool) -> KsmAnswer:
+    """Return what KSM's files would show at rest.
+
+    Args:
+        gathered: what was read.
+        contents: the column by which contents are told apart.
+        limits: how KSM merges.
+        page_size: bytes.
+        opted_in_only: only mappings that have opted in; else as if all had.
+    """
     groups = _Groups(_mappings(gathered.taken, contents, opted_in_only), limits)
     merging = np.zeros(len(contents), bool)
     kept = groups.values[groups.merges & ~groups.is_zero]

@@ -17,6 +17,7 @@ MODULES = {
         *("PksmError", "UsageError", "UnsupportedError", "BusError"),
         # modules
         *(
+            "advice",
             "bench",
             "checkpoints",
             "checksums",
@@ -56,6 +57,7 @@ MODULES = {
     "pksm.recording": ["Recording", "Writer", "Block", "Kind", "repair"],
     "pksm.checksums": ["names", "describe", "make", "register", "unregister", "Plugin", "is_exact"],
     "pksm.bench": ["bench", "diff"],
+    "pksm.advice": ["advise", "Settings"],
     "pksm.profiler": ["profile"],
     "pksm.validation": ["validate", "truth", "calibrate", "predict"],
     "pksm.report": ["table", "csv", "html", "picture", "caption"],
@@ -66,7 +68,7 @@ MODULES = {
 DOCUMENTS = {
     *("ScanDocument", "SimulateDocument", "BenchDocument", "BenchDiffDocument", "ProfileDocument"),
     "SweepDocument",
-    *("TruthDocument", "ValidateDocument", "FeaturesDocument"),
+    *("TruthDocument", "ValidateDocument", "FeaturesDocument", "AdviseDocument"),
 }
 
 

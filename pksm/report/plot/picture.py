@@ -16,6 +16,7 @@ from pksm.report.plot.style import applied, library
 MODULES = {
     "pksm.scan/1": "scan",
     "pksm.simulate/1": "simulate",
+    "pksm.advise/1": "advise",
     "pksm.sweep/1": "sweep",
     "pksm.bench/1": "bench",
     "pksm.checksum/1": "checksum",

@@ -1,0 +1,191 @@
+"""How advice looks to people and to spreadsheets: pure functions of the document `pksm.advise/1`."""
+
+from collections.abc import Callable, Sequence
+
+from pksm.documents import AdviseDocument
+from pksm.documents.advise import AdviceNow, ParetoRow
+from pksm.report.text import BOLD, GREEN, columns, csv_text, cut, many, page, painting, paragraph, plain, size
+
+NAMES = 12  # sources that are listed
+INDENT = "  "
+TENANTS = {"user": "users", "cgroup": "control groups", "vm": "guests"}
+
+
+def table(document: AdviseDocument, width: int = 80, colour: bool = False) -> str:
+    """Return advice for people, the verdict first but for what KSM does already."""
+    paint = painting(colour)
+    return page([
+        _now(document["now"], document, width),
+        _verdict(document, width, paint),
+        _kinds(document, paint),
+        _why_not_more(document, width, paint),
+        _settings(document, width, paint),
+        _pareto(document, width, paint),
+        _risk(document, width, paint),
+        _else(document, width),
+    ])  # fmt: skip
+
+
+def csv(document: AdviseDocument) -> str:
+    """Return the simulated settings as CSV, a line each; a line of the verdict alone if nothing was simulated."""
+    verdict = document["verdict"]
+    common = {"verdict": verdict["kind"], "net_bytes": verdict["net_bytes"]}
+    rows = [
+        {
+            **common,
+            "settings": row["label"],
+            "cpu_percent": row["cpu_percent"],
+            "cpu_seconds": row["cpu_seconds"],
+            "seconds_to_90": "" if row["seconds_to_90"] is None else row["seconds_to_90"],
+            "rest_seconds": row["rest_seconds"],
+            "saved_bytes": row["saved_bytes"],
+            "mean_saved_bytes": row["mean_saved_bytes"],
+            "starred": int(row["starred"]),
+        }
+        for row in document["pareto"]
+    ]
+    return csv_text(rows or [common])
+
+
+def _now(now: AdviceNow | None, document: AdviseDocument, width: int) -> list[str]:
+    """What is so now, if KSM runs."""
+    if now is None or not now["runs"]:
+        return []
+    cpu = "" if now["cpu_seconds"] is None else f"; ksmd has taken {now['cpu_seconds']:,.0f} s of CPU"
+    most = document["if_all"]["frames_saved"] * document["page_size"]
+    return paragraph(
+        f"KSM runs on this machine: it saves {size(now['saved_bytes'])} now, everywhere, after "
+        f"{many(now['full_scans'], 'full scan')}{cpu}. In what was looked at, it could save {size(most)} at most.",
+        width,
+    )
+
+
+def _verdict(document: AdviseDocument, width: int, paint: Callable[..., str]) -> list[str]:
+    verdict = document["verdict"]
+    code = BOLD if verdict["kind"] == "not worth it" else GREEN
+    lines = [paint(line, code) for line in paragraph(verdict["sentence"], width)]
+    for reason in verdict["because"]:
+        lines += paragraph(reason, width)
+    if verdict["kind"] == "only some":
+        names = verdict["names"]
+        lines += [f"{INDENT}{cut(plain(name), width - 2)}" for name in names[:NAMES]]
+        if len(names) > NAMES:
+            lines.append(f"{INDENT}... and {len(names) - NAMES:,} more (JSON has all)")
+    return lines
+
+
+def _kinds(document: AdviseDocument, paint: Callable[..., str]) -> list[str]:
+    rows = [
+        (f"{INDENT}{kind['kind']}", size(kind["pages"] * document["page_size"]), f"{kind['percent']:.0f} %")
+        for kind in document["kinds"]
+        if kind["pages"]
+    ]
+    if not rows:
+        return []
+    lines = columns([("What would be saved", "size", "share"), *rows], right=(1, 2))
+    return [paint(lines[0]), *lines[1:]]
+
+
+def _why_not_more(document: AdviseDocument, width: int, paint: Callable[..., str]) -> list[str]:
+    if not document["why_not_more"]:
+        return []
+    lines = [paint("Why not more: memory that KSM does not merge as it is")]
+    for row in document["why_not_more"]:
+        lines += _hanging(f"{size(row['bytes'])} {row['cause']}: {row['meaning']}. Remedy: {row['remedy']}.", width)
+    return lines
+
+
+def _settings(document: AdviseDocument, width: int, paint: Callable[..., str]) -> list[str]:
+    if not document["settings"]:
+        return []
+    lines = [paint("Settings (files of /sys/kernel/mm/ksm)")]
+    for one in document["settings"]:
+        default = "the default" if one["value"] == one["default"] else f"default {one['default']}"
+        lines += _hanging(f"{one['name']} = {one['value']} ({default}). {one['reason']}", width)
+    return lines
+
+
+def _pareto(document: AdviseDocument, width: int, paint: Callable[..., str]) -> list[str]:
+    if not document["pareto"]:
+        return []
+    rows = [_row(row) for row in document["pareto"]]
+    title = ("", "ksmd with", "CPU", "90 % after", "at rest", "saves then", "on average")
+    lines = columns([title, *rows], right=range(2, len(title)))
+    minutes = document["period_ms"] / 60000
+    notes = (
+        f"Simulated on this memory until nothing was left to merge. CPU is of one core while KSM works; the average is "
+        f"over {minutes:,.4g} minutes from the start. * takes the least CPU of those that are good enough; + are not "
+        "beaten by any other. The memory did not change meanwhile."
+    )
+    prices = document["prices"]
+    source = f" Prices of CPU: {plain(prices['source'])}." if prices else ""
+    return [paint(lines[0]), *lines[1:], *paragraph(notes + source, width)]
+
+
+def _row(row: ParetoRow) -> tuple[str, ...]:
+    mark = "*" if row["starred"] else "+" if row["best"] else ""
+    label = row["label"] + (" (default)" if row["default"] else "")
+    at_90 = "-" if row["seconds_to_90"] is None else _time(row["seconds_to_90"])
+    saved, mean = size(row["saved_bytes"]), size(row["mean_saved_bytes"])
+    return mark, label, f"{row['cpu_percent']:.1f} %", at_90, _time(row["rest_seconds"]), saved, mean
+
+
+def _risk(document: AdviseDocument, width: int, paint: Callable[..., str]) -> list[str]:
+    if document["verdict"]["kind"] == "not worth it":
+        return []
+    risk = document["risk"]
+    back = risk["back_bytes"]
+    lines = [paint("Risk")]
+    lines += _hanging(
+        f"A merged page that is written becomes a page of its own again: {size(back['10'])} come back if 10 % of them are "
+        f"written, {size(back['50'])} if half are, {size(back['100'])} if all are. Have that much memory in reserve.",
+        width,
+    )
+    seen = risk.get("volatile")
+    if seen is None:
+        lines += _hanging("How much is written is not known: one look shows what there is, not what changes.", width)
+    else:
+        share = 100 * seen["merging_changed"] / max(1, seen["merging"])
+        lines += _hanging(
+            f"Within {seen['seconds']:g} s {many(seen['changed'], 'page')} of {seen['pages']:,} changed; of those that would "
+            f"merge, {share:.1f} %.",
+            width,
+        )
+    if risk["groups_across_tenants"]:
+        who = TENANTS[document["tenants"]]
+        lines += _hanging(
+            f"{many(risk['groups_across_tenants'], 'content')} would be shared across {who}: by timing its writes, one can "
+            "find out whether another has a page.",
+            width,
+        )
+    return lines
+
+
+def _else(document: AdviseDocument, width: int) -> list[str]:
+    """What compressing would give, who is charged, and what static memory cannot say."""
+    compressing = document["compressing"]
+    lines = []
+    if compressing["percent"] is not None:
+        lines += paragraph(
+            f"Compression instead (zram or zswap): zlib makes a sample of {many(compressing['sampled'], 'page')} "
+            f"{compressing['percent']:.0f} % smaller, but only of memory that is swapped out.",
+            width,
+        )
+    lines += paragraph(
+        "In control groups a page that is kept for several stays charged to one of them: the memory.max of the others need "
+        "not fall.",
+        width,
+    )
+    if document["interrupted"]:
+        lines += ["Interrupted: nothing, or not all, was simulated."]
+    return lines
+
+
+def _hanging(text: str, width: int) -> Sequence[str]:
+    """Return a paragraph that is indented, and more so from its second line on."""
+    first, *others = paragraph(text, width - 4)
+    return [INDENT + first, *(2 * INDENT + line for line in others)]
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

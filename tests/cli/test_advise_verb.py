@@ -1,0 +1,72 @@
+"""pksm advise: the verdict first, the document, the file, and one line for whatever is wrong."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from support.cli_runs import is_one_line, run
+from support.documents import faults
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """300 pages, half of them in pairs, and 100 zero pages."""
+    pages = np.random.default_rng(4).integers(1, 256, (300, 4096), dtype=np.uint8)
+    pages[150:] = pages[:150]
+    path = tmp_path_factory.mktemp("advise") / "web.img"
+    path.write_bytes(pages.tobytes() + bytes(100 * 4096))
+    return path
+
+
+def test_the_verdict_comes_first(image, capfd):
+    done = run(capfd, "advise", image, "--least-bytes", "100K")
+    assert done.code == 0 and done.err == ""
+    assert done.out.startswith("Turn it on: it saves 0.9 MiB,")
+    for title in ("What would be saved", "Settings (files of", "ksmd with", "Risk", "Compression instead"):
+        assert title in done.out
+    assert done.out.count("* ") == 2, "one row is starred, and a line says what that means"
+    assert max(map(len, done.out.splitlines())) <= 100
+
+
+def test_not_worth_it_is_a_sentence_and_no_settings(image, capfd):
+    done = run(capfd, "advise", image)
+    assert done.code == 0 and done.out.startswith("Not worth it: KSM would save 0.9 MiB net")
+    assert "That is below 64.0 MiB." in done.out and "Settings" not in done.out
+    refused = run(capfd, "advise", image, "--as", "sysfs")
+    assert refused.code == 2 and is_one_line(refused.err) and "nothing to set" in refused.err
+
+
+def test_the_document_and_the_lines(image, capfd):
+    document = json.loads(run(capfd, "advise", image, "--least-bytes", "100K", "--json").out)
+    assert document["schema"] == "pksm.advise/1" and faults(document) == []
+    assert document["pages"] == 400 and document["verdict"]["kind"] == "turn it on"
+    lines = run(capfd, "advise", image, "--least-bytes", "100K", "--csv").out
+    rows = list(csv.DictReader(io.StringIO(lines)))
+    assert [row["settings"] for row in rows] == [row["label"] for row in document["pareto"]]
+    assert [row["starred"] for row in rows].count("1") == 1
+
+
+@pytest.mark.parametrize("form", ["sysfs", "tmpfiles", "systemd", "libvirt", "qemu"])
+def test_only_the_file_is_printed(image, capfd, form):
+    done = run(capfd, "advise", image, "--least-bytes", "100K", "--as", form)
+    assert done.code == 0 and "ksmd with" not in done.out and "Turn it on" in done.out
+
+
+def test_a_live_command(capfd):
+    done = run(capfd, "advise", "--after", "0.3", "--again", "0.2", "--json", "--", "sleep", "100")
+    document = json.loads(done.out)
+    assert document["verdict"]["kind"] == "not worth it" and faults(document) == []
+    assert document["risk"]["volatile"]["changed"] == 0, "it sleeps"
+    assert "not opted in" in [row["cause"] for row in document["why_not_more"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [(["--enough", "0"], "--enough"), (["--again", "1"], "--again"), (["--least-percent", "200"], "--least-percent")],
+)
+def test_what_is_wrong_is_one_line(image, capfd, options, named):
+    done = run(capfd, "advise", image, *options)
+    assert done.code == 2 and is_one_line(done.err) and named in done.err
