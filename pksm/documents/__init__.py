@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pksm.documents.advise import AdviceNow as AdviceNow
-    from pksm.documents.advise import AdviseDocument as AdviseDocument
     from pksm.documents.advise import Advised as Advised
+    from pksm.documents.advise import AdviseDocument as AdviseDocument
     from pksm.documents.advise import Compressing as Compressing
     from pksm.documents.advise import Kind as Kind
     from pksm.documents.advise import ParetoRow as ParetoRow
