@@ -86,7 +86,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         else:
             reads(stage, done, total)
 
-    with sandbox.for_files(bool(given.targets)) as box, pictures.plotted(given.plot) as draw:
+    with sandbox.for_files(bool(given.targets)) as box, pictures.made(given.plot, None) as draw:
         targets = Targets(reading.names_of(given, given.targets), box)
         with opened(targets.openers, interrupts.hold) as (sources, errors):
             document = advise(
