@@ -32,7 +32,6 @@ ROOMS = {
     },
     "profiler": {"simulation", "scan", "sources", "bench", "hosts", "policies", "engine", "linux", "documents"},
     "validation": {"simulation", "sources", "hosts", "policies", "engine", "linux", "documents"},
-    "validation": {"simulation", "hosts", "policies", "engine", "linux", "documents"},
     "advice": {"scan", "simulation", "sources", "policies", "engine", "linux", "protocols", "extents", "documents"},
     "report": {"documents"},
     "cli": {"*"},
