@@ -16,7 +16,7 @@ from pksm.report.pages.parts import Table, number
 from pksm.report.pages.thin import MOST, evenly, thinned
 
 from support import ROOT
-from support.page_documents import HOSTILE, hostile_scan, large_scan, several, simulation
+from support.page_documents import HOSTILE, advised, hostile_scan, large_scan, several, simulation, swept
 
 pytest.importorskip("jinja2")
 EMBEDDED = re.compile(r'<script type="application/json" id="document-\d+">(.*?)</script>', re.DOTALL)
@@ -35,6 +35,8 @@ def embedded(page):
 DOCUMENTS = {
     "scan": several,
     "simulate": simulation,
+    "sweep": swept,
+    "advise": advised,
     "bench": lambda: stored("1048576"),
     "against": lambda: stored("against-kernel"),
     "checksum": lambda: stored("checksum-profile"),

@@ -13,7 +13,7 @@ import pytest
 from pksm import report
 
 from support import ROOT, browser
-from support.page_documents import HOSTILE, hostile_scan, large_scan, several, simulation
+from support.page_documents import HOSTILE, advised, hostile_scan, large_scan, several, simulation, swept
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium here (Debian: chromium)")
 pytest.importorskip("jinja2")
@@ -27,6 +27,8 @@ def stored(name):
 MAKERS = {
     "scan": several,
     "simulate": simulation,
+    "sweep": swept,
+    "advise": advised,
     "bench": lambda: stored("1048576"),
     "against": lambda: stored("against-kernel"),
     "checksum": lambda: stored("checksum-profile"),

@@ -1,10 +1,14 @@
 """Documents that pages are made of in tests: of several sources, of hostile names, and large ones."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+from pksm.advice import Settings as AdviceSettings
+from pksm.advice import advise
 from pksm.policies.registry import choose
 from pksm.scan import Settings, scan
+from pksm.simulation import sweep
 from pksm.simulation.run import Settings as SimulationSettings
 from pksm.simulation.run import simulate
 
@@ -64,6 +68,28 @@ def large_scan(sources=10_000, groups=100_000):
     document["sources"] = [one | {"name": f"pid {number} (worker)"} for number in range(sources)]
     document["groups"] = [group | {"pages": 2 + number % 1000} for number in range(groups)]
     return document | {"groups_found": groups, "matrix": None}
+
+
+@cache
+def _swept():
+    with ThreadPoolExecutor(1) as executor:
+        return sweep("b", "ksmd", ["pages_to_scan=50,100"], executor=executor, pages=400, until_ms=500)
+
+
+def swept():
+    """A sweep of one setting, and the kernel's advisor."""
+    return copy.deepcopy(_swept())
+
+
+@cache
+def _advised():
+    sources = [_source("one.ram", range(1, 60), 40), _source("two.ram", range(30, 90), 30)]
+    return advise(sources, AdviceSettings(least_percent=0, least_bytes=SIZE))
+
+
+def advised():
+    """Advice about two sources, with settings and their price."""
+    return copy.deepcopy(_advised())
 
 
 @cache

@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help=f"print only the file that does it: {', '.join(FORMS)}")  # fmt: skip
     options.add_form(out, "pksm.advise/1", "a line per simulated setting")
     pictures.add_plot(out, "what the settings save over time, and at what price")
+    pictures.add_html(out)
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -86,7 +87,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         else:
             reads(stage, done, total)
 
-    with sandbox.for_files(bool(given.targets)) as box, pictures.made(given.plot, None) as draw:
+    with sandbox.for_files(bool(given.targets)) as box, pictures.made(given.plot, given.html) as draw:
         targets = Targets(reading.names_of(given, given.targets), box)
         with opened(targets.openers, interrupts.hold) as (sources, errors):
             document = advise(
