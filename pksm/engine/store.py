@@ -29,17 +29,19 @@ class Store(Saveable):
 
     Args:
         page_size: bytes, a power of two from 8 (a content id is a page) to 2 MiB.
+        real_page_size: bytes of the page that each stands for; None: it is that page.
 
     Raises:
         UsageError: another page size.
     """
 
-    def __init__(self, page_size: int = 4096) -> None:
+    def __init__(self, page_size: int = 4096, real_page_size: int | None = None) -> None:
         if page_size & (page_size - 1) or not MIN_PAGE_SIZE <= page_size <= MAX_PAGE_SIZE:
             raise UsageError(
                 f"page size {page_size} is not a power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}: try 4096"
             )
         self.page_size = page_size
+        self.real_page_size = real_page_size or page_size
         self._sections: list[U64Array] = []  # one uint64 array a region
         self._buffers: list[U8Array] = []  # keeps the memory alive
         self._first: list[int] = []  # first page of each region
@@ -74,6 +76,7 @@ class Store(Saveable):
         """Return all pages: a copy, or what comes out of a pickle, has memory of its own under the same numbers."""
         return {
             "page_size": self.page_size,
+            "real_page_size": self.real_page_size,
             "first": list(self._first),
             "pages": list(self._pages),
             "removed": sorted(self._removed),
@@ -83,7 +86,7 @@ class Store(Saveable):
         }
 
     def __setstate__(self, state: State) -> None:
-        self.__init__(state["page_size"])  # type: ignore[misc]
+        self.__init__(state["page_size"], state["real_page_size"])  # type: ignore[misc]
         memory, start, end = column(state["memory"], np.uint8), 0, state["n_pages"]
         assert end < 1 << 32 and state["first"] == sorted(state["first"]), "regions overlap"
         for region, (first, pages) in enumerate(zip(state["first"], state["pages"], strict=True)):

@@ -276,7 +276,7 @@ def _run(
     """
     frames = _frames(settings)
     memory_limits.require(frames * settings.stored_bytes, "give the machine fewer frames")
-    machine = Machine(frames, settings.stored_bytes)
+    machine = Machine(frames, settings.stored_bytes, real_page_size=settings.page_bytes)
     policy = choice.make(machine)
     observer = _Progress(policy, choice.name, progress)
     sim = Simulation(

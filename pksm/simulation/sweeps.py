@@ -174,7 +174,7 @@ def _document(
     return {
         "schema": SCHEMA,
         "workload": base.name,
-        "page_size": every[0]["page_size"] if every else base.page_size,
+        "page_size": every[0]["page_size"] if every else base.page_bytes,
         "until_ms": base.until_ms or 0,
         "seeds": list(seeds),
         "pace": base.pace,

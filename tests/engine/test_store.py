@@ -104,6 +104,11 @@ def test_page_sizes(page_size):
     assert store.bytes_of([first + 1]).shape == (1, page_size)
 
 
+def test_a_copy_stands_for_the_same_real_pages():
+    store = pickle.loads(pickle.dumps(Store(8, real_page_size=4096)))
+    assert (store.page_size, store.real_page_size) == (8, 4096)
+
+
 @pytest.mark.parametrize("page_size", [0, 1, 4, 24, 4095, 4 << 20, -4096])
 def test_page_sizes_that_can_not_be(page_size):
     with pytest.raises(UsageError, match=str(page_size)):

@@ -141,6 +141,20 @@ def test_work_is_counted_in_bytes_of_real_pages():
     assert hashed % SIZE == 0 and SIZE <= hashed <= visits * SIZE
 
 
+def test_the_profit_of_ksm_is_counted_in_bytes_of_real_pages():
+    """Six mappings of 64 bytes, of which three share frames of their kinds."""
+    [run] = compare(take(process("one", "aabbbc")), "ksmd", {"max_page_sharing": 256})["runs"]
+    assert run["final"]["counters"]["pages_sharing"] == 3
+    assert run["final"]["counters"]["general_profit"] == 3 * SIZE - 6 * 64
+
+
+def test_a_copy_of_a_machine_still_stands_for_real_pages():
+    machine = Machine(10, STORED_BYTES, real_page_size=SIZE)
+    for twin in (machine.snapshot(), pickle.loads(pickle.dumps(machine))):
+        assert (twin.store.page_size, twin.store.real_page_size) == (STORED_BYTES, SIZE)
+    assert Machine(10, SIZE).store.real_page_size == SIZE
+
+
 def test_only_what_has_opted_in_is_merged_if_that_is_asked_for():
     source = process("one", "aabb", names=["heap", "heap", "stack", "stack"])
     source.mappings = [one.__class__(one.name, 0, 0, one.name == "heap") for one in source.mappings]

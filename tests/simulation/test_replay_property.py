@@ -75,6 +75,11 @@ def test_what_is_saved_is_averaged_over_all_of_the_time():
     assert final["replay"]["freed"] == 10 and final["replay"]["undone"] == 0
 
 
+def test_the_profit_of_ksm_is_counted_in_bytes_of_recorded_pages():
+    final = played([block(0, 0, BEGIN, pairs(10, 1))], 10_000, **FAST)
+    assert final["counters"]["general_profit"] == 10 * 4096 - 20 * 64
+
+
 @pytest.mark.parametrize("after_ms, soon", [(20_000, 4), (90_000, 0)])
 def test_merges_that_are_undone_are_counted_and_how_soon(after_ms, soon):
     writes = [(page, W, 1000 + page) for page in range(8)]  # both of each of four pairs

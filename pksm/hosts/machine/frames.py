@@ -35,10 +35,11 @@ class Frames:
     clock: Callable[[], int] | None = None  # virtual ms; None: those that a simulation sets
     _now = 0
 
-    def __init__(self, n: int, page_size: int) -> None:
+    def __init__(self, n: int, page_size: int, real_page_size: int | None = None) -> None:
         if n < 1:
             raise UsageError(f"a machine of {n} frames: give it at least 1")
-        self.store = Store(page_size)
+        self.store = Store(page_size, real_page_size)
+        self.real_page_size = self.store.real_page_size
         first, self.memory = self.store.allocate(n)
         assert first == 0
         self.n = n
@@ -83,7 +84,7 @@ class Frames:
         """Come back from a copy or a pickle: the bytes go to a store of its own."""
         copied = state["memory"]
         self.__dict__.update(state)
-        self.store = Store(copied.shape[1])
+        self.store = Store(copied.shape[1], self.real_page_size)
         assert len(copied) == self.n, "a frame has no bytes"
         _, self.memory = self.store.allocate(self.n)
         self.memory[:] = copied

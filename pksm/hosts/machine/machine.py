@@ -55,6 +55,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Moving, Exclusive, Saveable):
             copies on write, pages swapped in, migrated, or split off huge ones; None: as the quirk births-missed says.
         pagevec: whether mlocked pages that are merged away wait for drain, as in Linux (see pagevec.py).
         clock: clock() is the time in ms, of a simulator of your own; None: `now` is set. Copies go by no clock.
+        real_page_size: bytes of the page that each stands for, by which policies count what they save; None: page_size.
     """
 
     static = False  # unmerged pages change whenever they are written
@@ -66,10 +67,11 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Moving, Exclusive, Saveable):
         births: str | None = None,
         pagevec: bool = False,
         clock: Callable[[], int] | None = None,
+        real_page_size: int | None = None,
     ) -> None:
         if births is not None and births not in BIRTHS:
             raise UsageError(f"births {births!r}: must be one of {', '.join(BIRTHS)}")
-        self.frames = Frames(frames, page_size)
+        self.frames = Frames(frames, page_size, real_page_size)
         self.frames.clock = clock
         self.pagevec = Pagevec(self.frames) if pagevec else None
         self.store = self.frames.store

@@ -55,7 +55,7 @@ class Questions(Daemon):
             "ksm_zero_pages": zero,
             "stable_node_chains": items.chains,
             "stable_node_dups": items.dups,
-            "general_profit": (sharing + zero) * self._host.store.page_size - items.n_items * ITEM_BYTES,
+            "general_profit": (sharing + zero) * self._host.store.real_page_size - items.n_items * ITEM_BYTES,
             "rmap_items": items.n_items,
         }
 
@@ -69,7 +69,7 @@ class Questions(Daemon):
             "ksm_rmap_items": len(ids),
             "ksm_zero_pages": zero,
             "ksm_merging_pages": merging,
-            "ksm_process_profit": (merging + zero) * self._host.store.page_size - len(ids) * ITEM_BYTES,
+            "ksm_process_profit": (merging + zero) * self._host.store.real_page_size - len(ids) * ITEM_BYTES,
         }
 
     @property
