@@ -87,6 +87,12 @@ class Recorder:
         for member in self._live.values():
             member.source.close()
 
+    def why_nothing(self) -> str:
+        """Return why there were no pages, as a clause."""
+        refused = next(iter(self.roster.refused.values()), None)
+        gone = next((pid for pid in self._targets.pids if parent_of(pid) is None), None)
+        return refused or ("there is no process with memory" if gone is None else f"there is no process {gone}")
+
     def sample(self, ms: int) -> None:
         """Look at everything once, and write down what has changed."""
         pids = self.roster.pids()
@@ -212,6 +218,8 @@ def record(
 ) -> tuple[Tally, bool]:
     """Record until the time is over, everything has gone, or a KeyboardInterrupt, and leave a whole file.
 
+    There is no file if not even the first sample was taken; a KeyboardInterrupt before its end is raised.
+
     Args:
         path: of the new file.
         targets: what to record.
@@ -236,12 +244,16 @@ def record(
     tally, interrupted = Tally(), False
     try:
         _samples(recorder, writer, tally, every_ms, duration_ms, progress)
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if tally.samples == 0:
+            recorder.close()
+            writer.discard()
+            raise
+        if not isinstance(error, KeyboardInterrupt):
+            recorder.close()
+            writer.close()
+            raise
         interrupted = True
-    except BaseException:
-        recorder.close()
-        writer.close()
-        raise
     with hold():
         recorder.close()
         writer.close(_end(recorder, tally))
@@ -263,6 +275,8 @@ def _samples(
         start = time.monotonic() - began
         ms = round(start * 1000)
         recorder.sample(ms)
+        if recorder.pages == 0 and tally.samples == 0:
+            raise PksmError(f"nothing to record: {recorder.why_nothing()}")
         now = time.monotonic() - began
         tally.samples += 1
         tally.events, tally.pages_read = recorder.events, recorder.pages_read
@@ -274,9 +288,6 @@ def _samples(
         tally.bytes_written = writer.n_bytes
         if progress is not None:
             progress(tally)
-        if recorder.pages == 0 and tally.samples == 1:
-            why = next(iter(recorder.roster.refused.values()), "there is no process with memory")
-            raise PksmError(f"nothing to record: {why}")
         due += every_ms / 1000
         if now > due:
             tally.late += 1

@@ -94,6 +94,12 @@ class Writer:
         with suppress(OSError):
             self._file.close()
 
+    def discard(self) -> None:
+        """Remove the file, with all that was written."""
+        with suppress(OSError):
+            os.unlink(self.path)
+        self.abandon()
+
     def _append(self, name: str, data: bytes) -> None:
         member, octets = container.packed(name, data, self.n_bytes)
         self._write(octets)

@@ -207,8 +207,20 @@ def test_an_image_that_changes_is_recorded(tmp_path):
 def test_nothing_to_record_is_one_line(tmp_path):
     with pytest.raises(PksmError, match="nothing to record"):
         record(str(tmp_path / "a"), Targets(pids=[2]))
+    (tmp_path / "a").touch()
     with pytest.raises(UsageError, match="is there already"):
         record(str(tmp_path / "a"), Targets(pids=[os.getpid()]))
+
+
+def test_no_file_is_left_if_no_sample_was_taken(tmp_path):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(PksmError, match="^nothing to record: there is no process 999999999$"):
+        record(str(tmp_path / "a"), Targets(pids=[999999999]))
+    with pytest.raises(KeyboardInterrupt):
+        record(str(tmp_path / "a"), Targets(files=[interrupted]))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_recording_is_whole_after_an_interrupt(tmp_path, puppet):
