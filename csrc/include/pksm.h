@@ -473,7 +473,8 @@ typedef struct {
 
 /* Goes on with a wake-up until it ends, or room (of ids, verdicts, others) is full: *done visits of pages that are not
  * kept. WAITING, ZERO, JOINED (to the page of stable item `other`), PAIRED (the page of item `other` to this one, which
- * is stable now), STALE, BUSY. Pages that are to be merged away get PKSM_DELLIST. After PKSM_EBUS the tables are whole. */
+ * is stable now), STALE, BUSY. Pages that are to be merged away get PKSM_DELLIST. After PKSM_EBUS the tables are whole.
+ */
 int pksm_cksm_visit(const pksm_store *store, pksm_table *table, pksm_cksm *cksm, pksm_cksm_cursor *cursor,
                     const pksm_cksm_rules *rules, const uint8_t *classes, size_t room, uint32_t *ids, uint8_t *verdicts,
                     uint32_t *others, size_t *done, pksm_cost *cost);

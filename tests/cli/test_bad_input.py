@@ -39,7 +39,7 @@ def ram(tmp_path):
         (["--checksum", "md5"], ["md5", "xxh3-64", "jhash2", "sampled"]),
         (["--order", "age"], ["age", "content, checksum, checksum-content"]),
         (["--policy", "pksmd:v9"], ["v9", "fixed, v0.1, v0.2, android-3.4, reveriel"]),
-        (["--policy", "pksm"], ["'pksm'", "pksmd, ksmd, nobody"]),
+        (["--policy", "pksm"], ["'pksm'", "pksmd, ksmd, uksm, cksm, nobody"]),
         (["--policy", "pksmd,pksmd:v0.1"], ["one policy"]),
         (["--policy", ","], ["--policy", "commas"]),
         (["--set", "speed=3"], ["speed", "pages_to_scan"]),
