@@ -36,8 +36,14 @@ def load(path: str, opener: Opener | None = None) -> dict[str, Any]:
         raise UsageError(f"{path}: is not a document of pksm: it is nested too deeply") from None
     except ValueError as error:
         raise UsageError(f"{path}: is not JSON: {error}") from None
-    if not isinstance(document, dict) or str(document.get("schema")) not in schemas():
-        raise UsageError(f"{path}: is not a document of pksm: it has no schema such as {next(iter(schemas()))}")
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if not isinstance(schema, str):
+        raise UsageError(f"{path}: is not a document of pksm: it has no schema such as pksm.scan/1")
+    if schema not in schemas():
+        raise UsageError(f"{path}: is not a document of this pksm: it does not know the schema {_short(schema)}")
+    page_size = document.get("page_size", 1)
+    if isinstance(page_size, int) and (page_size < 1 or page_size & (page_size - 1)):
+        raise UsageError(f"{path}: is not as pksm wrote it: a page_size of {page_size} is not a power of two")
     found = [fault for _, fault in zip(range(FAULTS), faults(document), strict=False)]
     if found:
         raise UsageError(f"{path}: is not a document that this version of pksm wrote: {'; '.join(found)}")

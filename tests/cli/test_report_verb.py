@@ -53,9 +53,10 @@ def test_several_documents_are_one_page(capfd, stored, tmp_path):
         (b"{", "not JSON"),
         (b"\xff\xfe", "not JSON"),
         (b"[]", "not a document of pksm"),
-        (b'{"schema": "pksm.other/1"}', "not a document of pksm"),
+        (b'{"schema": "pksm.other/1"}', "does not know the schema"),
         (b'{"schema": ["pksm.scan/1"]}', "not a document of pksm"),
         (b'{"schema": "pksm.scan/1"}', "has no"),
+        (b'{"schema": "pksm.scan/1", "page_size": 0}', "power of two"),
         (b'{"schema": "pksm.scan/1", "page_size": NaN}', "NaN"),
         (b'{"schema": "pksm.scan/1", "page_size": ' + b"9" * 5000 + b"}", "too large"),
         (b"[" * 100_000, "not"),
@@ -73,7 +74,7 @@ def test_what_is_no_document_is_one_line(capfd, tmp_path, text, says):
 
 def test_documents_that_contradict_themselves_are_one_line(capfd, stored, tmp_path):
     document = json.loads(stored.read_text())
-    for change in ({"matrix": [[1], []]}, {"page_size": 0}, {"totals": document["totals"] | {"pages": -1}},
+    for change in ({"matrix": [[1], []]}, {"totals": document["totals"] | {"pages": -1}},
                    {"cost": document["cost"] | {"steps": {}}}):  # fmt: skip
         path = tmp_path / "odd.json"
         path.write_text(json.dumps(document | change))

@@ -11,12 +11,13 @@ import pytest
 
 from pksm import report
 from pksm.errors import UsageError
+from pksm.report import scan as scan_report
 from pksm.report.pages import render
 from pksm.report.pages.parts import Table, number
 from pksm.report.pages.thin import MOST, evenly, thinned
 
 from support import ROOT
-from support.page_documents import HOSTILE, advised, hostile_scan, large_scan, several, simulation, swept
+from support.page_documents import HOSTILE, SIZE, advised, hostile_scan, large_scan, several, simulation, swept
 
 pytest.importorskip("jinja2")
 EMBEDDED = re.compile(r'<script type="application/json" id="document-\d+">(.*?)</script>', re.DOTALL)
@@ -125,6 +126,30 @@ def test_samples_are_thinned_evenly():
     assert small["thinned"] == {"runs[0].series.rows": f"{len(rows):,} of 1,000,000"}
     assert len(report.html(document).encode()) < 3_000_000
     assert evenly(3, 5) == [0, 1, 2] and evenly(10, 2) == [0, 9]
+
+
+def test_what_a_table_says_a_page_says():
+    """KSM's own answer, what isolation costs, and the price in CPU time are on pages as they are in tables."""
+    document = several()
+    ksm = {"rmap_items": 7, "pages_shared": 1, "pages_sharing": 2, "ksm_zero_pages": 3, "general_profit": 4096 * 77,
+           "frames_saved": 5, "net_bytes": 4096 * 66, "processes": []}  # fmt: skip
+    document["under_ksm"] = {"opted_in": ksm, "if_all": ksm}
+    document["within"] = [
+        {"within": "process", "parts": 3, "saving_pages": 9, "ksm_frames_saved": 8, "ksm_net_bytes": 4096 * 55}
+    ]
+    page = report.html(document)
+    for amount in (77, 66, 55, 9, 8):
+        assert f">{report.text.size(amount * SIZE)}<" in page
+    assert scan_report.CHARGED.replace("'", "&#39;") in page
+    simulated = simulation()
+    page = report.html(simulated)
+    for run in simulated["runs"]:
+        assert f">{report.text.seconds(run['final']['cpu']['seconds'])}<" in page
+    assert simulated["prices"]["source"] in page
+    simulated["runs"][0]["final"]["replay"] = {"mean_saved_bytes": 77 * SIZE, "most_saved_bytes": 99 * SIZE, "undone": 1234,
+                                      "undone_soon": 567, "freed": 1, "write_rate": 0.5}  # fmt: skip
+    page = report.html(simulated)
+    assert all(text in page for text in ("308.0 KiB on average", ">396.0 KiB<", ">1,234<", ">567<"))
 
 
 def test_documents_without_pages_are_refused():

@@ -48,7 +48,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         raise
     except CONTRADICTS as error:
         names = ", ".join(given.documents)
-        raise PksmError(f"{names}: contradicts itself: it is not as pksm wrote it ({error!r})") from error
+        raise PksmError(f"{names}: is not as pksm wrote it: its numbers contradict each other") from error
     return exit_codes.of(documents[0]) if len(documents) == 1 else 0
 
 

@@ -72,14 +72,14 @@ def _pareto(document: AdviseDocument) -> list[Part]:
     data = [
         points.Point(row["label"], row["cpu_percent"], row["mean_saved_bytes"], _colour(row),
                      f"{percent(row['cpu_percent'])} of a core, {size(row['mean_saved_bytes'])} on average")
-        for row in rows
+        for row in sorted(rows, key=lambda row: (not row["starred"], not row["best"]))
     ]  # fmt: skip
     front = sorted((row["cpu_percent"], float(row["mean_saved_bytes"])) for row in rows if row["best"])
     period = seconds(document["period_ms"] / 1000)
     about = f"Each row simulated until it is at rest: CPU time against what is saved on average over {period}. Best is top left."
     axes = (
         points.Axis("% of a core", is_log=min(row["cpu_percent"] for row in rows) > 0),
-        points.Axis("saved on average", svg.amount),
+        points.Axis("saved on average", svg.amount, base=2.0),
     )
     keys = [Key("advised", ADVISED), Key("no other row beats it", BEST), Key("beaten", BEATEN)]
     heads = ["settings", "% of a core", "CPU, s", "90 % after", "at rest after", "saved", "on average", ""]

@@ -68,7 +68,7 @@ def _missed(row: StrategyRow) -> float:
 
 def _cost(subject: ProfileSubject, rows: Sequence[StrategyRow], of: str) -> Figure:
     ranked = sorted(rows, key=lambda row: row["cpu_ns_to_rest"])
-    shown = [bars.Row(row["name"], [row["cpu_ns_to_rest"]], f"{row['cpu_ns_to_rest']:.0f} ns") for row in ranked]
+    shown = [bars.Row(row["name"], [row["cpu_ns_to_rest"]], f"{row['cpu_ns_to_rest']:,.0f} ns") for row in ranked]
     read = subject["yardsticks"]["read"]["cold"] if "read" in subject["yardsticks"] else 0
     about = f"CPU time per page until pksmd is at rest{of}; the dashed line is what reading each byte once takes."
     return Figure(f"Cost until all is merged{of}", bars.beside(shown, read, f"reading: {read:.0f} ns", about), about)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pksm.documents import Group, Place, ScanDocument, SourceRow
 from pksm.report.pages.charts import bars, heat, points
 from pksm.report.pages.parts import Cell, Figure, Key, Page, Part, Table, Tile, number
-from pksm.report.scan import REASONS
+from pksm.report.scan import CHARGED, REASONS
 from pksm.report.text import many, size
 
 BARS = 16  # sources with a bar of their own
@@ -36,6 +36,7 @@ def page(document: ScanDocument) -> Page:
     if document["totals"]["pages"]:
         made.tiles = _mapping_tiles(document) if in_mappings else _tiles(document)
         made.parts = [*([] if in_mappings else [_waterfall(document)]), _sources(document), *_matrix(document)]
+        made.parts += [*_under_ksm(document), *_within(document)]
     if document["groups"]:
         made.parts += [_group_sizes(document), _groups(document)]
     made.parts += _families(document)
@@ -107,8 +108,8 @@ def _waterfall(document: ScanDocument) -> Figure:
     after = whole - zero - others
     steps = [
         bars.Step("resident", 0, whole, size(whole), 5),
-        bars.Step("zero pages", whole - zero, whole, f"-{size(zero)}", 0),
-        bars.Step("duplicates", after, whole - zero, f"-{size(others)}", 1),
+        bars.Step("zero pages", whole - zero, whole, _less(zero), 0),
+        bars.Step("duplicates", after, whole - zero, _less(others), 1),
         bars.Step("metadata", after, after + metadata, f"+{size(metadata)}", 4),
         bars.Step("left in use", 0, after + metadata, size(after + metadata), 2),
     ]
@@ -116,6 +117,10 @@ def _waterfall(document: ScanDocument) -> Figure:
     table = Table("From resident to left in use", ["step", "bytes"],
                   [[step.name, number(round(abs(step.end - step.start)))] for step in steps])  # fmt: skip
     return Figure("From what is resident to what is left in use", bars.waterfall(steps, about), about, table)
+
+
+def _less(amount: int) -> str:
+    return f"-{size(amount)}" if amount else size(0)
 
 
 def _resident(source: SourceRow) -> int:
@@ -177,6 +182,54 @@ def _matrix(document: ScanDocument) -> list[Part]:
     return [Figure("Contents in common", heat.heat(names, shares, texts, about), about, table)]
 
 
+def _under_ksm(document: ScanDocument) -> list[Part]:
+    """What KSM's files would show at rest, and each process's profit."""
+    if "under_ksm" not in document:
+        return []
+    now, everything = document["under_ksm"]["opted_in"], document["under_ksm"]["if_all"]
+    rows: list[Sequence[Cell | str]] = [
+        ["rmap_items", number(now["rmap_items"]), number(everything["rmap_items"])],
+        ["pages_shared", number(now["pages_shared"]), number(everything["pages_shared"])],
+        ["pages_sharing", number(now["pages_sharing"]), number(everything["pages_sharing"])],
+        ["ksm_zero_pages", number(now["ksm_zero_pages"]), number(everything["ksm_zero_pages"])],
+        ["frames saved", number(now["frames_saved"]), number(everything["frames_saved"])],
+        ["general_profit", _bytes(now["general_profit"]), _bytes(everything["general_profit"])],
+        ["saved, less KSM's records", _bytes(now["net_bytes"]), _bytes(everything["net_bytes"])],
+    ]
+    ranked = sorted(everything["processes"], key=lambda row: -row["ksm_process_profit"])
+    profits: list[Sequence[Cell | str]] = [
+        [
+            row["name"],
+            number(row["ksm_merging_pages"]),
+            number(row["ksm_zero_pages"]),
+            _bytes(row["ksm_process_profit"]),
+        ]
+        for row in ranked
+    ]
+    parts: list[Part] = [Table("KSM at rest would show", ["", "as opted in", "if all did"], rows)]
+    if profits:
+        heads = ["process, if all opted in", "ksm_merging_pages", "ksm_zero_pages", "ksm_process_profit"]
+        parts.append(Table("KSM's profit by process", heads, profits))
+    return parts
+
+
+def _within(document: ScanDocument) -> list[Part]:
+    """What isolation costs, and who is charged."""
+    if "within" not in document:
+        return []
+    rows: list[Sequence[Cell | str]] = [
+        [row["within"], number(row["parts"]), _bytes(row["saving_pages"] * document["page_size"]),
+         _bytes(row["ksm_frames_saved"] * document["page_size"]), _bytes(row["ksm_net_bytes"])]
+        for row in document["within"]
+    ]  # fmt: skip
+    heads = ["merged only within", "parts", "all equal pages", "by KSM", "less its records"]
+    return [Table("What isolation costs", heads, rows), CHARGED]
+
+
+def _bytes(amount: int) -> Cell:
+    return number(amount, size(amount))
+
+
 def _group_sizes(document: ScanDocument) -> Figure:
     sizes = Counter(group["pages"] for group in document["groups"])
     data = [
@@ -184,7 +237,7 @@ def _group_sizes(document: ScanDocument) -> Figure:
         for pages, groups in sorted(sizes.items())
     ]
     shown, found = len(document["groups"]), document["groups_found"]
-    which = f"the {shown:,} largest of {found:,} groups" if found > shown else f"all {found:,} groups"
+    which = f"the {shown:,} largest of {found:,} groups alone" if found > shown else f"all {found:,} groups"
     about = f"How many groups have how many equal pages, both logarithmic: {which}."
     picture = points.points(
         data, points.Axis("equal pages in a group", is_log=True), points.Axis("groups", is_log=True), about

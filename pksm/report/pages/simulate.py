@@ -1,15 +1,22 @@
 """The page of a simulation: what each policy saves over virtual time, and what it does for it."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from pksm.documents import Run, SimulateDocument
 from pksm.report.pages.charts import lines, svg
 from pksm.report.pages.parts import Cell, Figure, Key, Page, Part, Table, Tile, number
-from pksm.report.text import many, size
+from pksm.report.text import percent, seconds, size
 
 LONG_MS = 10_000  # from here on, time is in seconds
 PERCENTILES = ("p50", "p90", "p99", "p100")
+REPLAYED = {
+    "saved on average": "mean_saved_bytes",
+    "saved at most": "most_saved_bytes",
+    "merges undone by writes": "undone",
+    "of them within a minute": "undone_soon",
+}
 NOT_ALIKE = (
     "Not like for like: counters carry each policy's own meaning (KSM counts mappings, PKSM physical pages); a wake-up "
     "of one policy is not a wake-up of another; settings that share a name may mean different things."
@@ -31,6 +38,7 @@ def page(document: SimulateDocument) -> Page:
         *_counter(document, "pages_visited", "Pages visited so far"),
         _at_end(document), *_waits(document), *_readings(document), _settings(document),
     ]  # fmt: skip
+    made.parts.append(f"CPU time is by a price list, {document['prices']['source']}, the same for all policies.")
     if several:
         made.parts.append(NOT_ALIKE)
     return made
@@ -45,17 +53,22 @@ def _verdict(document: SimulateDocument) -> str:
     for run in document["runs"][:6]:
         final, saved = run["final"], _saved(document, run)
         net = saved - final["metadata_bytes"]
-        after = f"after {_ms(final['reached_ms'])}" if saved else "at the end"
         left = size(net) if net >= 0 else f"-{size(-net)}"
-        said.append(f"{run['policy']} saves {size(saved)} ({left} net of its metadata), reached {after}.")
-    return " ".join(said).replace("reached at the end", "and no more")
+        replay = run["final"].get("replay")
+        if replay is not None:
+            said.append(
+                f"{run['policy']} saves {size(replay['mean_saved_bytes'])} on average and {size(saved)} at the end."
+            )
+        else:
+            said.append(f"{run['policy']} saves {size(saved)} at the end ({left} net of its metadata).")
+    return " ".join(said)
 
 
 def _tiles(document: SimulateDocument, run: Run, several: bool) -> list[Tile]:
     saved, final = _saved(document, run), run["final"]
     of = f"{run['policy']}: " if several else ""
     tiles = [Tile(size(saved), f"{of}saved at the end", f"reached after {_ms(final['reached_ms'])}", saved > 0),
-             Tile(f"{final['cost']['pages_visited']:,}", f"{of}pages visited", many(final["wakes"], "wake-up"))]  # fmt: skip
+             Tile(seconds(final["cpu"]["seconds"]), f"{of}CPU time", f"{percent(final['cpu']['percent'])} of a core")]  # fmt: skip
     if not several:
         tiles += [Tile(size(final["metadata_bytes"]), "metadata at the end"),
                   Tile(f"{final['merges']['count']:,}", "pages merged")]  # fmt: skip
@@ -84,7 +97,8 @@ def _over_time(
     marks = [lines.Mark(reading["ms"] / unit, reading["label"]) for reading in document["runs"][0]["readings"]]
     labels = list(dict.fromkeys(mark.label for mark in marks[: lines.MARKS]))
     about = f"{title}: {', '.join(line.name for line in series)}."
-    about += f" Vertical lines: readings ({', '.join(labels)})." if labels else ""
+    of = f" of {document['runs'][0]['policy']}" if len(document["runs"]) > 1 else ""
+    about += f" Vertical lines: readings{of} ({', '.join(labels)})." if labels else ""
     keys = [Key(line.name, place, place) for place, line in enumerate(series)]
     picture = lines.lines(series, times, values, about, marks)
     return Figure(title, picture, about, _samples(series, times.name, what, values.form), keys)
@@ -127,11 +141,36 @@ def _at_end(document: SimulateDocument) -> Table:
         ["metadata, at most", *(number(run["final"]["metadata_bytes_peak"], size(run["final"]["metadata_bytes_peak"])) for run in runs)],
         ["wake-ups", *(number(run["final"]["wakes"]) for run in runs)],
     ]  # fmt: skip
+    rows += [
+        [
+            "CPU time",
+            *(number(run["final"]["cpu"]["seconds"], seconds(run["final"]["cpu"]["seconds"])) for run in runs),
+        ],
+        [
+            "% of a core",
+            *(number(run["final"]["cpu"]["percent"], percent(run["final"]["cpu"]["percent"])) for run in runs),
+        ],
+        [
+            "CPU time for a MiB saved",
+            *(number(cpu, seconds(cpu)) for cpu in (run["final"]["cpu"]["seconds_per_mib"] for run in runs)),
+        ],
+    ]
+    if any("replay" in run["final"] for run in runs):
+        for name, key in REPLAYED.items():
+            rows.append([name, *(_replayed(run, key) for run in runs)])
     work = dict.fromkeys(name for run in runs for name in run["final"]["cost"])
     for name in work:
         rows.append([name.replace("_", " "), *(_number_of(run["final"]["cost"].get(name)) for run in runs)])
     rows += [[name, *(_number_of(run["final"]["counters"].get(name)) for run in runs)] for name in names]
     return Table("At the end", ["", *(run["policy"] for run in runs)], rows)
+
+
+def _replayed(run: Run, key: str) -> Cell:
+    replay = run["final"].get("replay")
+    value = None if replay is None else cast(Mapping[str, object], replay).get(key)
+    if isinstance(value, int | float):
+        return number(value, size(value) if key.endswith("bytes") else None)
+    return Cell("-")
 
 
 def _number_of(value: object) -> Cell:

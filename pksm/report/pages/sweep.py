@@ -75,6 +75,11 @@ def _name(row: SweepRow) -> str:
     return plain(", ".join(named)) or "its defaults"
 
 
+def _short(row: SweepRow) -> str:
+    """The values alone, in the order of the settings."""
+    return "advisor" if row["is_advisor"] else plain(" / ".join(map(_value, row["settings"].values()))) or "defaults"
+
+
 def _value(value: object) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value)) or "none"
@@ -83,16 +88,18 @@ def _value(value: object) -> str:
 
 def _pareto(policy: str, rows: Sequence[SweepRow]) -> Figure:
     data = []
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (not row["is_advisor"], not row["on_front"])):
         cpu, saved = row["cpu_percent"], _median(row["mean_saved_bytes"])
         colour = ADVISOR if row["is_advisor"] else ON_FRONT if row["on_front"] else BEATEN
-        text = f"{percent(_median(cpu))} of a core, {size(saved)} saved on average"
+        text = f"{_name(row)}: {percent(_median(cpu))} of a core, {size(saved)} saved on average"
         shown = row["on_front"] or row["is_advisor"]
-        data.append(points.Point(_name(row), _median(cpu), saved, colour, text, cpu["low"], cpu["high"], shown))
+        data.append(points.Point(_short(row), _median(cpu), saved, colour, text, cpu["low"], cpu["high"], shown))
     front = sorted((_median(row["cpu_percent"]), _median(row["mean_saved_bytes"])) for row in rows if row["on_front"])
-    about = f"{policy}: CPU time against what is saved on average over time. Best is top left."
+    varied = dict.fromkeys(name for row in rows if not row["is_advisor"] for name in row["settings"])
+    named = f" Named by {' / '.join(varied)}." if varied else ""
+    about = f"{policy}: CPU time against what is saved on average over time. Best is top left.{named}"
     log = min((point.x for point in data), default=0) > 0
-    axes = points.Axis("% of a core", is_log=log), points.Axis("saved on average", svg.amount)
+    axes = points.Axis("% of a core", is_log=log), points.Axis("saved on average", svg.amount, base=2.0)
     keys = [Key("no other row beats it", ON_FRONT), Key("beaten", BEATEN)]
     keys += [Key("the kernel's advisor", ADVISOR)] if any(row["is_advisor"] for row in rows) else []
     return Figure(f"{policy}: CPU time and saving", points.points(data, *axes, about, front), about, keys=keys)

@@ -27,10 +27,11 @@ class Axis(NamedTuple):
     name: str
     form: Callable[[float], str] = svg.count
     is_log: bool = False
+    base: float = 10.0  # of round numbers
 
 
 def points(data: Sequence[Point], x: Axis, y: Axis, about: str, front: Sequence[tuple[float, float]] = ()) -> str:
-    """Return a chart of points. front: corners, which are joined by steps; what is 0 on a logarithmic axis is at its end."""
+    """Return a chart of points; those that come first lie on top and are named first. front: corners, which are joined by steps; what is 0 on a logarithmic axis is at its end."""
     picture = svg.drawing(HEIGHT, about)
     box = svg.Box(74, 26, svg.WIDTH - 16, HEIGHT - 46)
     xs, ys = [point.x for point in data], [point.y for point in data]
@@ -42,7 +43,7 @@ def points(data: Sequence[Point], x: Axis, y: Axis, about: str, front: Sequence[
         corners += [f"H{across.at(a):.1f}V{up.at(b):.1f}" for a, b in front[1:]]
         svg.add(picture, "path", class_="front", d="".join(corners))
     taken: list[svg.Box] = []
-    for point in sorted(data, key=lambda one: (one.colour != 4, one.x)):
+    for point in reversed(data):  # the first ones lie on top
         at, high = across.at(point.x), up.at(point.y)
         mark = svg.add(picture, "g", class_=f"point f{point.colour % svg.COLOURS}")
         if point.low is not None and point.high is not None:
@@ -50,8 +51,9 @@ def points(data: Sequence[Point], x: Axis, y: Axis, about: str, front: Sequence[
                     x2=across.at(point.high), y1=high, y2=high)  # fmt: skip
         svg.add(mark, "circle", cx=at, cy=high, r=5)
         svg.title(mark, f"{point.name}: {point.text}")
+    for point in data:
         if point.is_named:
-            _name(picture, point.name, at, high, box, taken)
+            _name(picture, point.name, across.at(point.x), up.at(point.y), box, taken)
     return svg.written(picture)
 
 
@@ -63,7 +65,7 @@ def _scale(values: Sequence[float], axis: Axis, start: float, end: float) -> tup
         return svg.Scale(low, high, start, end, True), svg.powers(low, high)
     high = max([*values, 0.0]) * 1.08 or 1.0
     low = min([*values, 0.0]) * 1.08
-    return svg.Scale(low, high, start, end), svg.round_steps(high, low=low)
+    return svg.Scale(low, high, start, end), svg.round_steps(high, low=low, base=axis.base)
 
 
 def _name(picture: svg.Element, name: str, x: float, y: float, box: svg.Box, taken: list[svg.Box]) -> None:

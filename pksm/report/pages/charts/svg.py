@@ -89,7 +89,7 @@ def round_steps(high: float, most: int = 5, low: float = 0.0, base: float = 10.0
     factors = (1, 2, 5, 10) if base == 10 else (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
     step = next(power * factor for factor in factors if span / (power * factor) <= most)
     first = math.ceil(low / step)
-    return [step * (first + i) for i in range(most + 2) if step * (first + i) <= high * (1 + 1e-9)]
+    return [step * (first + i) for i in range(most + 2) if step * (first + i) <= high + 1e-9 * span] or [low]
 
 
 def powers(low: float, high: float) -> list[float]:
