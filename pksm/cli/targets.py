@@ -12,7 +12,7 @@ from pksm.errors import UsageError
 if TYPE_CHECKING:
     from pksm.sources import Sandbox
 
-EXAMPLE = "for example: pksm scan --pid $$"
+NOTHING = "nothing to scan: name a file, a process or a command, for example: pksm scan --pid $$"
 SPARE_DESCRIPTORS = 256
 DAY_S = 86400
 RACY = ("keep", "drop", "unchecked")
@@ -55,10 +55,11 @@ class TargetNames:
 class Targets:
     """openers: a function for each source, which opens it. cgroups: directories.
 
-    Files are opened in the sandbox, if there is one. UsageError when there is nothing, or a thing is named twice.
+    Files are opened in the sandbox, if there is one. UsageError when there is nothing, which `nothing` says, or a thing
+    is named twice.
     """
 
-    def __init__(self, names: TargetNames, sandbox: "Sandbox | None") -> None:
+    def __init__(self, names: TargetNames, sandbox: "Sandbox | None", nothing: str = NOTHING) -> None:
         self.openers: list[Callable[[], Any]] = []
         _refuse_twice([(_identity(path), path) for path in names.files])
         _refuse_twice([(pid, f"pid {pid}") for pid in names.pids])
@@ -70,7 +71,7 @@ class Targets:
         if not self.openers and (names.all or names.cgroups):
             raise UsageError("there are no processes but this one")
         if not self.openers:
-            raise UsageError(f"nothing to scan: name a file, a process or a command, {EXAMPLE}")
+            raise UsageError(nothing)
 
     def _add_files(self, paths: Sequence[str], sandbox: "Sandbox | None") -> None:
         from pksm import sources

@@ -15,7 +15,9 @@ from pksm.recording.state import State
 from pksm.recording.writer import END, HEADER, SCHEMA, SEGMENT
 
 HEAD_BYTES = 64  # that show whether a file is a recording
+SUFFIX = ".pksmrec"
 MAGIC = b"PK\x03\x04"
+MOST_HEAD = 4096  # bytes in which the first parts of a damaged one are looked for
 _MOST_JSON = 1 << 20  # bytes
 _MAGIC_BYTES = 30 + len(HEADER)
 
@@ -33,6 +35,11 @@ class Segment(NamedTuple):
 def is_recording(head: bytes) -> bool:
     """Return whether a file that begins with these bytes (HEAD_BYTES) is a recording."""
     return head.startswith(MAGIC) and head[30:_MAGIC_BYTES] == HEADER.encode()
+
+
+def is_damaged(path: str, head: bytes) -> bool:
+    """Return whether a file that is not a recording was one, by its name or the parts in its first bytes."""
+    return path.endswith(SUFFIX) or (head.startswith(MAGIC) and f"{SEGMENT}000000-".encode() in head)
 
 
 class Recording:
@@ -66,7 +73,10 @@ class Recording:
 
     def _open(self) -> None:
         self._file.seek(0)
-        if not is_recording(self._file.read(_MAGIC_BYTES)):
+        head = self._file.read(MOST_HEAD)
+        if not is_recording(head):
+            if is_damaged(self.path, head):
+                raise UsageError(f"{self.path}: is a damaged recording: it does not begin as one")
             raise UsageError(f"{self.path}: not a recording of pksm")
         members, self.is_whole = container.walk(self._file)
         if not members:

@@ -12,6 +12,7 @@ from pksm.recording.reader import Recording
 from pksm.recording.state import Space
 
 SCHEMA: Final = "pksm.record/1"
+ONE_SAMPLE = "one sample shows no writes: record for longer than the time between two samples"
 
 
 def summary(
@@ -57,7 +58,7 @@ def summary(
             "every_ms": _number(recording.header, "every_ms"),
             "track": _text(recording.header, "track"),
             "blind": [line for line in _list(recording.header, "blind") if isinstance(line, str)],
-            "warnings": list(warnings),
+            "warnings": [*warnings, *([ONE_SAMPLE] if _number(end, "samples") == 1 else [])],
         }
 
 

@@ -49,10 +49,11 @@ def _headline(document: RecordDocument) -> str:
     processes = operations.get("start", 0) + operations.get("fork", 0)
     state = "" if document["whole"] else ", cut short"
     state += ", repaired" if document["repaired"] else ""
+    rewritten = "-" if document["samples"] == 1 else f"{100 * document['write_rate']:.2f} %"
     return (
         f"{plain(document['file'])}: {document['seconds']:,.1f} s of {many(processes, 'address space')}{state}; at most "
         f"{document['most_pages']:,} pages ({size(document['most_pages'] * document['page_size'])}) at a time, of which "
-        f"{100 * document['write_rate']:.2f} % are rewritten per second."
+        f"{rewritten} are rewritten per second."
     )
 
 

@@ -51,7 +51,7 @@ def test_info_repairs_what_a_killed_recorder_left(capfd, tmp_path, ram):
     "words, said",
     [
         (["--pid", "1"], "-o FILE"),
-        (["-o", "FILE"], "nothing to scan"),
+        (["-o", "FILE"], "nothing to record: name a process or an image, for example: pksm record "),
         (["--info"], "name one recording"),
         (["--info", "FILE", "--all"], "name one recording"),
         (["--info", "RAM"], "not a recording of pksm"),
@@ -105,3 +105,22 @@ def test_a_damaged_recording_is_not_played(capfd, tmp_path, ram):
     path.write_bytes(octets)
     done = run(capfd, "simulate", path)
     assert done.code == 1 and "is damaged" in done.err and len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["a.pksmrec", "named-otherwise"])
+def test_what_no_longer_begins_as_a_recording_is_a_damaged_one(capfd, tmp_path, ram, name):
+    path = tmp_path / name
+    assert run(capfd, "record", "--every", "10ms", "--duration", "30ms", "-o", path, ram).code == 0
+    octets = bytearray(path.read_bytes())
+    octets[octets.index(b"recording.json")] ^= 0xFF
+    path.write_bytes(octets)
+    for words in (["simulate", path], ["record", "--info", path]):
+        done = run(capfd, *words)
+        assert done.code != 0 and f"{path}: is a damaged recording" in done.err and len(done.err.splitlines()) == 1
+
+
+def test_one_sample_shows_no_rate_of_writes(capfd, tmp_path, ram):
+    path = tmp_path / "a.pksmrec"
+    done = run(capfd, "record", "--every", "10s", "--duration", "10ms", "-o", path, ram)
+    assert done.code == 0 and "one sample shows no writes" in done.err
+    assert "- are rewritten per second" in " ".join(done.out.split()) and "0.00 %" not in done.out

@@ -9,6 +9,7 @@ from pksm.cli.targets import Targets
 
 HELP = "say whether KSM is worth it for some memory, with which settings, and print the file that does it"
 USAGE = "pksm advise [OPTION...] [TARGET...] [--pid PID]... [--all] [--cgroup CGROUP]... [-- COMMAND...]"
+NOTHING = "nothing to advise on: name a file, a process or a command, for example: pksm advise --pid $$"
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
 KSM is the part of Linux that finds equal pages of memory and keeps one of each. Whether that pays depends on what is in
@@ -88,7 +89,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
             reads(stage, done, total)
 
     with sandbox.for_files(bool(given.targets)) as box, pictures.made(given.plot, given.html) as draw:
-        targets = Targets(reading.names_of(given, given.targets), box)
+        targets = Targets(reading.names_of(given, given.targets), box, NOTHING)
         with opened(targets.openers, interrupts.hold) as (sources, errors):
             document = advise(
                 sources,

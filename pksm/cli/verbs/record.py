@@ -10,10 +10,12 @@ from pksm.errors import UsageError
 from pksm.report.text import rate, size
 
 if TYPE_CHECKING:
+    from pksm.documents import RecordDocument
     from pksm.recording import recorder
 
 HELP = "record which pages of real memory are written, over time"
 USAGE = "pksm record [OPTION...] -o FILE [--pid PID]... [--all] [--cgroup CGROUP]... [IMAGE...]"
+NOTHING = "nothing to record: name a process or an image, for example: pksm record -o FILE --pid $$"
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
 All resident pages are read again and again. Their checksums say which have changed since the sample before; the file
@@ -61,7 +63,7 @@ def _info(given: argparse.Namespace) -> int:
     if len(given.targets) != 1 or given.output or given.pid or given.all or given.cgroup:
         raise UsageError("name one recording, and nothing else: pksm record --info FILE", "info")
     [path] = given.targets
-    output.document(summary(path, repair(path)), given)
+    _show(summary(path, repair(path)), given)
     return 0
 
 
@@ -70,7 +72,7 @@ def _record(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         raise UsageError("name the new file: pksm record -o FILE ...", "output")
     names = TargetNames(files=given.targets, pids=given.pid, all=given.all, cgroups=given.cgroup)
     with sandbox.for_files(bool(given.targets)) as box:
-        return _recorded(given, interrupts, Targets(names, box))
+        return _recorded(given, interrupts, Targets(names, box, NOTHING))
 
 
 def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Targets) -> int:
@@ -98,8 +100,14 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
         hold=interrupts.hold,
     )
     early = interrupted and given.duration is not None
-    output.document(summary(given.output, interrupted=early), given)
+    _show(summary(given.output, interrupted=early), given)
     return exit_codes.INTERRUPTED if early else 0
+
+
+def _show(document: "RecordDocument", given: argparse.Namespace) -> None:
+    for warning in document["warnings"]:
+        output.remark(warning)
+    output.document(document, given)
 
 
 def _line(tally: "recorder.Tally") -> str:

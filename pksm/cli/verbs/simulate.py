@@ -123,10 +123,10 @@ def _one_workload(given: argparse.Namespace) -> str | None:
 
 
 def _is_memory(name: str) -> bool:
-    """Return whether a name is that of a memory image: a file that is not text."""
+    """Return whether a name is that of a memory image: a file that is not text. UsageError for a damaged recording."""
     if name in WORKLOADS or name.endswith(".py") or not os.path.isfile(name):
         return False
-    from pksm.recording.reader import is_recording
+    from pksm.recording.reader import is_damaged, is_recording
 
     try:
         with open(name, "rb") as file:
@@ -135,6 +135,8 @@ def _is_memory(name: str) -> bool:
         return False  # whoever plays it says why
     if is_recording(head):
         return False
+    if is_damaged(name, head):
+        raise UsageError(f"{name}: is a damaged recording: it does not begin as one")
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
