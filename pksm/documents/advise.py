@@ -52,7 +52,7 @@ class Advised(TypedDict):
     """A setting, and why."""
 
     name: Annotated[str, "", "of the file, or its path if it is not KSM's"]
-    value: Setting
+    value: Annotated[Setting, "", "to write there"]
     default: Annotated[Setting, "", "the kernel's"]
     reason: Annotated[str, "", "why, and what the default would do"]
 

@@ -66,9 +66,10 @@ class Summing:
         ahead = native.Ahead(self._store.view, self.checksum, pages, LEAD)
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(self._threads - 1) as pool:
+        helpers = max(1, min(self._threads - 1, len(ids) // PARALLEL_PAGES))
+        with ThreadPoolExecutor(helpers) as pool:
             try:
-                jobs = [pool.submit(ahead.sum) for _ in range(self._threads - 1)]
+                jobs = [pool.submit(ahead.sum) for _ in range(helpers)]
             except RuntimeError:  # there is no thread to be had
                 jobs = []
             try:
