@@ -14,7 +14,7 @@ def csv(document: BenchDiffDocument) -> str:
 def table(document: BenchDiffDocument, width: int = 80, colour: bool = False) -> str:
     """Return a document for people: a table per load and size, each row with its ratio and what it shows."""
     paint = painting(colour)
-    rows = [row for row in document["rows"] if ": " not in row["engine"] or row["verdict"] != "same"]
+    rows = [row for row in document["rows"] if not _is_step(row) or row["verdict"] != "same"]
     parts = [[f"old: {_side(document['old'])}", f"new: {_side(document['new'])}"]]
     for load, pages in dict.fromkeys((row["load"], row["pages"]) for row in rows if row["engine"] != "call"):
         of_load = [row for row in rows if row["load"] == load and (row["pages"] == pages or row["engine"] == "call")]
@@ -23,12 +23,14 @@ def table(document: BenchDiffDocument, width: int = 80, colour: bool = False) ->
         lines = columns(cells, right=range(2, 7))
         shown = [paint(line) if line.endswith(WORTH_SAYING) else line for line in lines]
         parts.append([f"Load {load}, {pages:,} pages", "", *shown])
-    counts = {
-        verdict: sum(row["verdict"] == verdict for row in document["rows"]) for verdict in ("faster", "slower", "same")
-    }
+    whole = [row for row in document["rows"] if not _is_step(row)]
+    steps = [row for row in document["rows"] if _is_step(row)]
+    counts = f"{many(len(whole), 'row')}: {_counts(whole)}."
+    if steps:
+        counts += f" {many(len(steps), 'step')} of these: {_counts(steps)}; the latter are left out above."
     compared = "CPU time" if document["compared"] == "times" else "CPU time over that of read in the same round"
     remarks = [
-        f"{counts['faster']} faster, {counts['slower']} slower, {counts['same']} show no difference. new/old: of {compared}, "
+        f"{counts} new/old: of {compared}, "
         "the median of all quotients, and its interval at 95 %. p: Mann and Whitney's test; of all rows that are called "
         "faster or slower, about one in twenty is by chance (Benjamini and Hochberg).",
     ]
@@ -38,6 +40,16 @@ def table(document: BenchDiffDocument, width: int = 80, colour: bool = False) ->
         )
     parts.append([line for text in remarks for line in paragraph(text, max(width, 60))])
     return page(parts)
+
+
+def _is_step(row: BenchDiffRow) -> bool:
+    return ": " in row["engine"]
+
+
+def _counts(rows: list[BenchDiffRow]) -> str:
+    """Return how many of these rows are faster, slower, and neither."""
+    faster, slower = (sum(row["verdict"] == verdict for row in rows) for verdict in WORTH_SAYING)
+    return f"{faster} faster, {slower} slower, {len(rows) - faster - slower} with no difference shown"
 
 
 def _side(side: BenchDiffSide) -> str:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import zlib
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from pksm.errors import PksmError, UsageError
+from pksm.simulation.tasks import Result, is_result
 
 SCHEMA = "pksm.sweep.part/1"
 _HEAD = json.dumps({"schema": SCHEMA}).encode() + b"\n"
@@ -25,7 +27,7 @@ class Partial:
     def __init__(self, path: str | None) -> None:
         self._path = path
         self._file: BinaryIO | None = None
-        self.known: dict[str, Any] = {}
+        self.known: dict[str, Result] = {}
 
     def __enter__(self) -> Self:
         if self._path is None:
@@ -50,25 +52,41 @@ class Partial:
         if data and not data.startswith(_HEAD):
             raise UsageError(f"{path}: holds something else than results of a sweep: name another file", "resume")
         end = data.rfind(b"\n") + 1
-        for line in data[len(_HEAD) : end].splitlines():
+        for number, line in enumerate(data[len(_HEAD) : end].split(b"\n")[:-1], 2):
             try:
-                entry = json.loads(line)
-                self.known[entry["key"]] = entry["result"]
-            except (ValueError, KeyError, TypeError, RecursionError):
-                raise UsageError(f"{path}: a line of it is damaged: remove the line", "resume") from None
+                key, result = _checked(json.loads(line))
+            except (ValueError, RecursionError):
+                raise UsageError(f"{path}: line {number} of it is damaged: remove the line", "resume") from None
+            self.known[key] = result
         file.seek(end)
         file.truncate()
         if not end:
             file.write(_HEAD)
             file.flush()
 
-    def add(self, key: str, result: Any) -> None:
+    def add(self, key: str, result: Result) -> None:
         """Keep a result. PksmError if it can't be written."""
         self.known[key] = result
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps({"key": key, "result": result}).encode() + b"\n")
+            entry = {"key": key, "result": result, "crc32": _sum(key, result)}
+            self._file.write(json.dumps(entry).encode() + b"\n")
             self._file.flush()
         except OSError as error:
             raise PksmError(f"{self._path}: cannot be written: {error.strerror}") from None
+
+
+def _checked(entry: Any) -> tuple[str, Result]:
+    """Return key and result of a line. ValueError if it is not one that add() has written."""
+    if not isinstance(entry, dict) or entry.keys() != {"key", "result", "crc32"}:
+        raise ValueError("other fields")
+    key, result = entry["key"], entry["result"]
+    if not isinstance(key, str) or entry["crc32"] != _sum(key, result) or not is_result(result):
+        raise ValueError("other values")
+    return key, result
+
+
+def _sum(key: str, result: Any) -> int:
+    """Return the CRC32 of a key and its result: of their JSON, which is the same once it has been read."""
+    return zlib.crc32(json.dumps([key, result]).encode())

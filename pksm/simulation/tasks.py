@@ -7,8 +7,10 @@ import pickle
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
+from pksm.documents.simulate import Cpu
 from pksm.policies.registry import Choice
 from pksm.simulation.curve import Curve
 from pksm.simulation.run import Settings, simulate
@@ -17,6 +19,8 @@ from pksm.simulation.trace import Opener, open_binary
 
 Result = dict[str, Any]  # numbers, texts and lists of numbers: it becomes a line of JSON
 KEPT_POINTS = 256
+MAY_LACK = ("percent", "seconds_per_mib")  # null: no time has passed, nothing is saved
+MOST = 2**64  # no figure of a run reaches it
 
 
 @dataclass(frozen=True)
@@ -96,3 +100,55 @@ def run_task(
         "warnings": document["warnings"],
         "points": [[round(ms, 3), frames * page_size] for ms, frames in points],
     }
+
+
+def is_result(found: Any) -> bool:
+    """Return whether this is what run_task returns: its fields, their types, and numbers that can be."""
+    return (
+        isinstance(found, dict)
+        and found.keys() == _FIELDS.keys()
+        and all(_FIELDS[name](found[name]) for name in _FIELDS)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < MOST  # nan is not
+
+
+def _is_count(value: Any) -> bool:
+    return _is_number(value) and isinstance(value, int)
+
+
+def _is_cost(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_count, value.values()))
+
+
+def _is_cpu(value: Any) -> bool:
+    """Percent and seconds per MiB can be null."""
+    if not isinstance(value, dict) or value.keys() != Cpu.__annotations__.keys():
+        return False
+    return all(_is_number(one) or (one is None and name in MAY_LACK) for name, one in value.items())
+
+
+def _are_points(value: Any) -> bool:
+    """Pairs of ms and bytes saved, in the order of time."""
+    if not isinstance(value, list) or not value:
+        return False
+    if not all(isinstance(one, list) and len(one) == 2 and _is_number(one[0]) and _is_count(one[1]) for one in value):
+        return False
+    return all(before[0] <= after[0] for before, after in pairwise(value))
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "ms": _is_number,
+    "page_size": lambda value: _is_count(value) and value > 0,
+    "saved_bytes": _is_count,
+    "mean_saved_bytes": _is_number,
+    "metadata_bytes": _is_count,
+    "wakes": _is_count,
+    "cost": _is_cost,
+    "cpu": _is_cpu,
+    "hung": lambda value: value is None or isinstance(value, str),
+    "warnings": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    "points": _are_points,
+}

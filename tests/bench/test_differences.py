@@ -131,6 +131,21 @@ def test_what_is_not_json_is_one_line(tmp_path, octets):
         read(tmp_path / "two.json")
 
 
+def test_the_counts_under_a_table_are_those_of_its_rows(measured):
+    """Rows and steps apart: steps that show no difference have no line."""
+    document = diff(measured, slower(measured, 1.5))
+    whole = [row for row in document["rows"] if ": " not in row["engine"]]
+    step = {**whole[0], "engine": "pksmd: check"}
+    document["rows"] = [*whole, step, {**step, "verdict": "faster"}, step]
+    text = report.table(document, width=200)
+    assert "3 rows: 0 faster, 1 slower, 2 with no difference shown." in text
+    assert "3 steps of these: 1 faster, 0 slower, 2 with no difference shown" in text
+    lines = text.splitlines()
+    begin = next(place for place, line in enumerate(lines) if "old ns" in line)
+    table = lines[begin + 1 : lines.index("", begin)]
+    assert len(table) == 3 + 1
+
+
 def test_the_command_exits_with_1_if_something_is_slower(measured, tmp_path, capsys):
     paths = [str(tmp_path / name) for name in ("old.json", "new.json")]
     for path, document in zip(paths, (measured, slower(measured, 1.5)), strict=True):

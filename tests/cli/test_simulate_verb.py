@@ -379,6 +379,29 @@ def test_memory_images_are_simulated_together(tmp_path, capfd):
     assert found["unmerged"][-1]["frames_used"] == 7
 
 
+def test_memory_that_holds_text_is_memory(tmp_path, capfd):
+    path = tmp_path / "web.ram"
+    path.write_bytes(b"a line of text\n\n" * 256 * 3)
+    found = document(capfd, path, image(tmp_path / "two.img", [3, 0]), "--policy", "ksmd,pksmd")
+    assert found["unmerged"][-1]["frames_used"] == 5
+    assert found["runs"][0]["final"]["counters"]["frames_saved"] == 2, "three pages are alike"
+
+
+@pytest.mark.parametrize("name, before", [("trace", ""), ("trace.txt", "\n # what it does\n\n  "), ("t.json", "")])
+def test_a_trace_is_known_by_what_it_holds(tmp_path, capfd, name, before):
+    path = tmp_path / name
+    path.write_text(before + TRACE.lstrip())
+    assert len(only_run(capfd, path)["readings"]) == 2
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json"])
+def test_a_trace_by_name_that_is_none_is_one_line(tmp_path, capfd, name):
+    path = tmp_path / name
+    path.write_text("5\n")
+    done = run(capfd, "simulate", path)
+    assert done.code == 2 and is_one_line(done.err, f"{path}, line 1: a line is an object")
+
+
 def test_a_live_process_is_simulated(capfd):
     found = document(capfd, "--policy", "ksmd", "--after", "0.3", "--", "sleep", "100")
     assert found["workload"].startswith("sleep 100 (pid") and found["runs"][0]["final"]["counters"]["frames_used"] > 0

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import signal
+import zlib
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import pytest
@@ -135,17 +136,98 @@ def test_an_interrupted_sweep_has_what_was_done_and_goes_on_later(tmp_path):
     assert rest.done == 1 and not whole["interrupted"] and len(whole["rows"]) == 3
 
 
+def result_that_saved(pages):
+    cpu = {"seconds": 0.5, "percent": None, "seconds_per_mib": None, "merges": 1, "copies": 0, "copies_seconds": 0.0}
+    return {
+        "ms": 500,
+        "page_size": 4096,
+        "saved_bytes": pages * 4096,
+        "mean_saved_bytes": 0.25,
+        "metadata_bytes": 64,
+        "wakes": 2,
+        "cost": {"pages_visited": 3},
+        "cpu": cpu,
+        "hung": None,
+        "warnings": ["a line"],
+        "points": [[0.0, 0], [2.5, 0], [2.5, 4096]],
+    }
+
+
 def test_a_line_that_was_cut_off_is_written_over(tmp_path):
     path = tmp_path / "part"
     with Partial(str(path)) as kept:
-        kept.add("a", {"x": 1})
-        kept.add("b", {"x": 2})
+        kept.add("a", result_that_saved(1))
+        kept.add("b", result_that_saved(2))
     path.write_bytes(path.read_bytes()[:-5])
     with Partial(str(path)) as kept:
-        assert kept.known == {"a": {"x": 1}}
-        kept.add("c", {"x": 3})
+        assert kept.known == {"a": result_that_saved(1)}
+        kept.add("c", result_that_saved(3))
     with Partial(str(path)) as kept:
-        assert kept.known == {"a": {"x": 1}, "c": {"x": 3}}
+        assert kept.known == {"a": result_that_saved(1), "c": result_that_saved(3)}
+
+
+def entry_with(**changes):
+    """A line whose sum is right, with some fields of the result changed."""
+    result = result_that_saved(1) | changes
+    return {"key": "a", "result": result, "crc32": zlib.crc32(json.dumps(["a", result]).encode())}
+
+
+def resumed(path, line):
+    path.write_bytes(b'{"schema": "pksm.sweep.part/1"}\n' + line + b"\n")
+    with Partial(str(path)) as kept:
+        return kept.known
+
+
+def test_a_line_is_taken_by_its_format(tmp_path):
+    assert resumed(tmp_path / "part", json.dumps(entry_with()).encode()) == {"a": result_that_saved(1)}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"saved_bytes": -4096},
+        {"saved_bytes": 0.5},
+        {"saved_bytes": True},
+        {"mean_saved_bytes": float("nan")},
+        {"mean_saved_bytes": float("inf")},
+        {"ms": "500"},
+        {"page_size": 0},
+        {"cpu": {"seconds": 1.0}},
+        {"cost": 5},
+        {"warnings": "one"},
+        {"hung": 1},
+        {"points": []},
+        {"points": [[0.0, 0, 0]]},
+        {"points": [[2.0, 0], [1.0, 4096]]},
+        {"pints": []},
+    ],
+    ids=str,
+)
+def test_a_result_that_no_run_has_is_one_line(tmp_path, changes):
+    with pytest.raises(UsageError, match="line 2 of it is damaged: remove the line"):
+        resumed(tmp_path / "part", json.dumps(entry_with(**changes)).encode())
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (b'"points"', b'"pints"'),
+        (b'"saved_bytes": 4096', b'"saved_bytes": 8192'),
+        (b'"key": "a"', b'"key": "b"'),
+        (b'"crc32"', b'"crc"'),
+    ],
+)
+def test_a_line_that_was_changed_is_found(tmp_path, old, new):
+    line = json.dumps(entry_with()).encode()
+    assert old in line
+    with pytest.raises(UsageError, match="line 2 of it is damaged: remove the line"):
+        resumed(tmp_path / "part", line.replace(old, new))
+
+
+@pytest.mark.parametrize("line", [b"5", b"[]", b'{"key": "a", "result": 5}', b'{"key": [], "result": {}, "crc32": 0}'])
+def test_a_line_of_something_else_is_one_line(tmp_path, line):
+    with pytest.raises(UsageError, match="line 2 of it is damaged: remove the line"):
+        resumed(tmp_path / "part", line)
 
 
 @pytest.mark.parametrize("held", [b"something else\n", b"{}", b'{"schema": "pksm.sweep.part/1"}\nnonsense\n'])

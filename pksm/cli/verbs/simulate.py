@@ -36,6 +36,7 @@ examples:
 TAKES_COMMAND = True
 SAMPLE_MS = 100
 HEAD_BYTES = 4096
+TRACES = (".jsonl", ".json")
 CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\f\r")  # no text has them
 
 
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to simulate")
     what.add_argument("workload", nargs="*", metavar="WORKLOAD|TRACE|SCRIPT.py|TARGET",
                       help="a workload by name (see above), a trace of JSON lines, a Python file that defines "
-                      "workload(machine, sim), or memory images (a file that is not text is one)")  # fmt: skip
+                      "workload(machine, sim), or memory images (any other file is one)")  # fmt: skip
     reading.add_live(what)
     what.add_argument("--opted-in", action="store_true",
                       help="let KSM merge only what processes have opted in (default: all, as if they had)")  # fmt: skip
@@ -123,7 +124,7 @@ def _one_workload(given: argparse.Namespace) -> str | None:
 
 
 def _is_memory(name: str) -> bool:
-    """Return whether a name is that of a memory image: a file that is not text. UsageError for a damaged recording."""
+    """Return whether a name is that of a memory image: a file that is not text of a trace. UsageError for a damaged recording."""
     if name in WORKLOADS or name.endswith(".py") or not os.path.isfile(name):
         return False
     from pksm.recording.reader import is_damaged, is_recording
@@ -137,11 +138,22 @@ def _is_memory(name: str) -> bool:
         return False
     if is_damaged(name, head):
         raise UsageError(f"{name}: is a damaged recording: it does not begin as one")
+    return _is_binary(head) or not (name.endswith(TRACES) or _begins_as_trace(head))
+
+
+def _is_binary(head: bytes) -> bool:
+    """Return whether a file that begins with these bytes is not text."""
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
         return error.start < len(head) - 4 or len(head) < HEAD_BYTES  # a character may be cut off at the end
     return not CONTROLS.isdisjoint(head)
+
+
+def _begins_as_trace(head: bytes) -> bool:
+    """Return whether the first line that is not empty and no comment is a JSON object, or there is none."""
+    lines = (line.strip() for line in head.split(b"\n"))
+    return next((line for line in lines if line and not line.startswith(b"#")), b"{").startswith(b"{")
 
 
 def _read(given: argparse.Namespace, interrupts: HeldInterrupts) -> "RealMemory":
