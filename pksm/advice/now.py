@@ -5,15 +5,9 @@ from typing import cast
 from pksm.documents.advise import AdviceNow
 from pksm.documents.common import Setting
 from pksm.errors import PksmError
-from pksm.linux import text
 from pksm.linux.ksm import files
 from pksm.linux.proc import tasks
 from pksm.linux.proc.pagemap import PAGE_SIZE
-
-MEMINFO = "/proc/meminfo"
-NODES = "/sys/devices/system/node/online"
-THP = "/sys/kernel/mm/transparent_hugepage/enabled"
-MAX_PTES_NONE = "/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none"
 
 
 def ksm_now() -> AdviceNow | None:
@@ -40,24 +34,3 @@ def _ksmd_seconds() -> float | None:
         return round(tasks.cpu_seconds(files.thread()), 2)
     except (PksmError, OSError):
         return None
-
-
-def memory_bytes() -> int | None:
-    """Return the bytes of this machine's memory; None if they are not known."""
-    return text.kib(text.field(text.read_if_any(MEMINFO) or b"", "MemTotal"))
-
-
-def nodes() -> int:
-    """Return how many memory nodes there are."""
-    said = text.decoded(text.read_if_any(NODES) or b"0").strip()
-    return 1 if said == "0" else sum(_span(part) for part in said.split(",") if part)
-
-
-def _span(part: str) -> int:
-    first, dash, last = part.partition("-")
-    return int(last) - int(first) + 1 if dash and last.isdecimal() and first.isdecimal() else 1
-
-
-def makes_huge_pages() -> bool:
-    """Return whether this kernel makes transparent huge pages by itself, or where it is asked to."""
-    return text.chosen(text.read_if_any(THP) or b"") in ("always", "madvise")

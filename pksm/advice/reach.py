@@ -1,12 +1,11 @@
 """Why not more: memory that KSM does not merge as it is, the cause, and what would help."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from pksm.documents import ScanDocument, SourceRow
 from pksm.documents.advise import Unreachable
-from pksm.linux import text
 from pksm.linux.proc import guests
+from pksm.linux.proc.rollup import rollup
 
 # cause -> (what it is, what to do)
 CAUSES = {
@@ -76,6 +75,5 @@ def _of_source(source: SourceRow, page_size: int) -> Counter[str]:
 
 def _of_rollup(pid: int) -> Counter[str]:
     """Return what the sums of a process's mappings say: huge and locked memory."""
-    data = text.read_if_any(f"/proc/{pid}/smaps_rollup") or b""
-    names: Sequence[tuple[str, str]] = (("AnonHugePages", "huge pages (THP)"), ("Locked", "locked"))
-    return Counter({cause: text.kib(text.field(data, name)) or 0 for name, cause in names})
+    huge, locked = rollup(pid, ("AnonHugePages", "Locked"))
+    return Counter({"huge pages (THP)": huge, "locked": locked})

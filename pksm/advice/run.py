@@ -13,6 +13,7 @@ from pksm.documents import AdviseDocument, ScanDocument
 from pksm.documents.advise import ParetoRow
 from pksm.documents.common import PriceList
 from pksm.errors import PksmError, UsageError
+from pksm.linux import memory_facts
 from pksm.scan.gather import Gathered
 from pksm.scan.interrupts import Interrupts
 from pksm.scan.run import Guard, scan
@@ -84,7 +85,7 @@ def _document(
     names = [source["name"] for source in scanned["sources"]]
     is_live = any("pid" in source for source in scanned["sources"])
     resident = scanned["totals"]["pages"] * scanned["page_size"]
-    memory = (now.memory_bytes() if is_live else None) or resident
+    memory = (memory_facts.memory_bytes() if is_live else None) or resident
     decided = verdict.verdict_of(facts, names, memory, settings)
     prices, rows, interrupted = None, list[ParetoRow](), False
     if decided["kind"] != "not worth it":
@@ -113,7 +114,7 @@ def _document(
         "within": facts.within,
         "tenants": facts.tenants,
         "why_not_more": reach.why_not_more(scanned),
-        "settings": tuning.settings_for(facts, decided, rows, now.nodes(), now.makes_huge_pages()),
+        "settings": tuning.settings_for(facts, decided, rows, memory_facts.nodes(), memory_facts.makes_huge_pages()),
         "pareto": rows,
         "period_ms": settings.period_ms,
         "prices": cast(PriceList, prices.as_dict()) if prices else None,

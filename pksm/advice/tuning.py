@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from pksm.advice import now
 from pksm.advice.facts import Facts
 from pksm.documents.advise import Advised, ParetoRow, Verdict
 from pksm.documents.common import Setting
+from pksm.linux import memory_facts
 
 SHARING = 256  # mappings of a stable page, by default
 SLEEP_MS = 20
@@ -36,7 +36,7 @@ def settings_for(facts: Facts, verdict: Verdict, rows: Sequence[ParetoRow], node
         )  # fmt: skip
         if thp:
             found.append(
-                _of(now.MAX_PTES_NONE, 0, 511, "With the default, khugepaged builds huge pages over merged zero pages and "
+                _of(memory_facts.MAX_PTES_NONE, 0, 511, "With the default, khugepaged builds huge pages over merged zero pages and "
                     "so undoes the merging.")
             )  # fmt: skip
     found.append(_of("smart_scan", 1, 1, "Pages that did not merge are visited more and more seldom: less CPU."))

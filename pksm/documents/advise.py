@@ -35,7 +35,7 @@ class Kind(TypedDict):
     """One kind of saving."""
 
     kind: Annotated[str, "", "zero, within a process, across processes, across tenants"]
-    pages: Pages
+    pages: Annotated[Pages, "saved"]
     percent: Annotated[float, "percent", "of all that KSM saves"]
 
 
@@ -43,7 +43,7 @@ class Unreachable(TypedDict):
     """Memory that is not merged as it is, why, and what would help."""
 
     cause: Annotated[str, "", "in a word"]
-    bytes: Bytes
+    bytes: Annotated[Bytes, "of it"]
     meaning: Annotated[str, "", "why"]
     remedy: Annotated[str, "", "what to do, or that nothing can be done"]
 

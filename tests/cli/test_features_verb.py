@@ -7,14 +7,14 @@ import os
 import pksm
 from pksm.engine.checksums import strategies as checksums
 from pksm.linux.proc import pagemap
-from pksm.policies.ksmd.tunables import PRESETS as KSMD_PRESETS
-from pksm.policies.pksmd.tunables import PRESETS as PKSMD_PRESETS
+from pksm.policies import registry
 
 from support.cli_runs import run
 
 
 def policies():
-    return [*(f"pksmd:{name}" for name in PKSMD_PRESETS), *(f"ksmd:{name}" for name in KSMD_PRESETS)]
+    specs = {name: registry.spec(name) for name in ("pksmd", "ksmd", "uksm", "cksm")}
+    return [f"{name}:{preset}" for name, spec in specs.items() for preset in spec.presets]
 
 
 def test_features_as_json(capfd):

@@ -1,5 +1,6 @@
 """Help: fits the terminal, has examples that are command lines, and is alike in all verbs."""
 
+import re
 import shlex
 
 import pytest
@@ -29,7 +30,7 @@ def examples(module_text):
 
 def words_of(command):
     """The words behind pksm in an example: of its first command that is one, without what a shell would fill in."""
-    words = shlex.split(command.replace("$(pidof redis-server)", "1").replace("<(", " "), comments=True)
+    words = shlex.split(re.sub(r"\$\(pidof [a-z0-9_-]+\)", "1", command).replace("<(", " "), comments=True)
     return [word.rstrip(")") for word in words[words.index("pksm") + 1 :] if word != "|"]
 
 

@@ -133,9 +133,14 @@ def test_the_oracle_sees_what_is_wrong(world):
 
 def test_faults_do_happen(world):
     server, folder, cases, _ = world
-    for fault, code in [("ENOSPC-write", 1), ("SIGTERM-at", 143), ("SIGQUIT-at", 131), ("EMFILE-open-on", 1)]:
+    for case, fault, code in [
+        ("features", "ENOSPC-write", 1),
+        ("features", "SIGTERM-at", 143),
+        ("features", "SIGQUIT-at", 131),
+        ("core", "EMFILE-open-on", 1),
+    ]:
         one = next(one for one in FAULTS + SIGNALS if one.name == fault)
-        ran = server.run(cases["features"].arguments, folder.path, one)
+        ran = server.run(cases[case].arguments, folder.path, one)
         assert (ran.code, bool(ran.done), ran.out) == (code, True, ""), ran
 
 
