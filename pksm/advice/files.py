@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from pksm.documents import AdviseDocument
 from pksm.documents.advise import Advised
 from pksm.errors import UsageError
+from pksm.linux.ksm.files import DIRECTORY
 
-DIRECTORY = "/sys/kernel/mm/ksm"
 # Before pages_to_scan, the advisor must be off; what can't change while pages are shared comes first, and run last.
 ORDER = (
     "max_page_sharing",

@@ -22,7 +22,7 @@ class AdviceNow(TypedDict):
 class Verdict(TypedDict):
     """What to do, and what it gains."""
 
-    kind: VerdictKind
+    kind: Annotated[VerdictKind, "", "in a word"]
     sentence: Annotated[str, "", "for a person"]
     because: Annotated[list[str], "", "reasons, a sentence each"]
     net_bytes: Annotated[Bytes, "that KSM saves in what is named, less its records"]
