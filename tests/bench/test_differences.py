@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -153,7 +154,7 @@ def test_the_command_exits_with_1_if_something_is_slower(measured, tmp_path, cap
             json.dump(document, file)
     assert main(["bench", "--diff", *paths]) == 1
     out = capsys.readouterr().out
-    assert "slower" in out and "1 slower" in out and "p: Mann and Whitney's test" in out
+    assert re.search(r"[1-9]\d* slower", out) and "p: Mann and Whitney's test" in out
     assert main(["bench", "--diff", *reversed(paths), "--csv"]) == 0
     assert "faster" in capsys.readouterr().out
     assert main(["bench", "--diff", *paths, "--plot", "x.svg"]) == 2
