@@ -55,7 +55,7 @@ def facts_of(gathered: Gathered, contents: Pages, page_size: int, tenants: str |
 
     Args:
         gathered: what was read.
-        contents: the column by which contents are told apart.
+        contents: the column that distinguishes contents.
         page_size: bytes, as the result counts them.
         tenants: how sources are parted into tenants; None: guests if there are several, else users.
     """

@@ -29,7 +29,7 @@ SPECIAL = (
     b"/proc/",
 )  # files that may be mapped now in this way, now in that, but smaps.PLAIN_NAMES
 
-# By what files, and what is mapped of them, are told apart: bytes, access, offset, device and inode, name.
+# What distinguishes files, and what is mapped of them: bytes, access, offset, device and inode, name.
 _Part = tuple[int, bytes, int, bytes, bytes]
 
 
