@@ -113,6 +113,7 @@ ATTEMPTS = {
     "other descriptors": other_descriptors,
     "kill parent": lambda: os.kill(os.getppid(), signal.SIGTERM),
     "signal parent's thread": lambda: called((234, 131), os.getppid(), os.getppid(), 15),
+    "stop itself": lambda: called((234, 131), os.getpid(), threading.get_native_id(), signal.SIGSTOP),
     "pidfd": lambda: os.pidfd_open(os.getppid()),
     "ptrace": lambda: called((101, 117), 16, os.getppid(), None, None),
     "be traced": lambda: called((101, 117), 0, 0, None, None),

@@ -89,7 +89,7 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
 # Calls that are allowed with some values of an argument only.
 _NOT_EXECUTABLE = {"mmap": (9, 222), "mprotect": (10, 226)}  # their third one
 _FCNTL, _FCNTL_COMMANDS = (72, 25), (1, 2, 3, 4, 1030)  # F_GETFD to F_SETFL, F_DUPFD_CLOEXEC
-_TGKILL = (234, 131)  # abort()
+_TGKILL, _SIGABRT = (234, 131), 6  # abort(): a process that could send itself others could stop, and never answer
 
 Instruction = tuple[int, int, int, int]
 
@@ -150,7 +150,8 @@ def program(architecture: Architecture, pid: int) -> list[Instruction]:
     for pair in _NOT_EXECUTABLE.values():
         lines += _if_call(pair[column], [_load_argument(2), (_BITS, 1, 0, _PROT_EXEC), (_RETURN, 0, 0, ALLOW)])
     lines += _if_call(_FCNTL[column], _if_argument(1, _FCNTL_COMMANDS))
-    lines += _if_call(_TGKILL[column], _if_argument(0, (pid,)))
+    to_itself = [_load_argument(0), (_EQUAL, 0, 3, pid)]
+    lines += _if_call(_TGKILL[column], [*to_itself, *_if_argument(2, (_SIGABRT,))])
     return [*lines, _refuse()]
 
 
