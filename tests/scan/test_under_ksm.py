@@ -1,7 +1,7 @@
 """KSM's own answer to what a scan finds, and what merging within parts alone saves."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pksm.errors import UsageError
@@ -61,6 +61,7 @@ def test_what_has_not_opted_in_is_left_out_of_the_answer_for_now():
     assert under["opted_in"]["rmap_items"] == 2
 
 
+@settings(max_examples=20)
 @given(
     st.lists(st.text("abc0", min_size=1, max_size=30), min_size=1, max_size=3), st.booleans(), st.sampled_from([0, 3])
 )

@@ -15,6 +15,7 @@ from pksm.scan import Settings, fingerprints, scan
 from pksm.sources.base import check_page_size
 from pksm.testing import check_source
 
+from support.asleep import wait_until_asleep
 from support.memory_sources import GivenSource
 from support.writers import elf, kdump, lime
 
@@ -104,6 +105,7 @@ def test_a_process_keeps_the_contract():
     code = "memory = bytearray(b'x') * (1 << 20); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
+        wait_until_asleep(process.pid)
         check_source(lambda: sources.open_pid(process.pid))
     check_source(lambda: sources.run_command(["sleep", "60"], after=0.2), steady=False)
 

@@ -8,7 +8,6 @@ import pwd
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from pksm.linux.proc import memory as readv
 from pksm.linux.proc import pagemap, stillness
 from pksm.sources.live import process as proc
 
+from support.asleep import wait_until_asleep
 from support.line_events import line_events
 
 PAGE = pagemap.PAGE_SIZE
@@ -615,14 +615,6 @@ def test_pages_that_stay_are_not_racy(child, way, monkeypatch, looks):
     source, _ = read(child.pid)
     assert source.facts()["racy"] == 0, "the child waits for a line"
     assert bool(looked) == looks, "what slept is not looked at again"
-
-
-def wait_until_asleep(pid):
-    """It has answered, but may not have come back to wait for the next line."""
-    asleep = 0
-    while asleep < 5:
-        time.sleep(0.05)
-        asleep = asleep + 1 if "State:\tS" in Path(f"/proc/{pid}/status").read_text() else 0
 
 
 def test_stillness(child):
