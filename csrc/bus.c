@@ -8,20 +8,32 @@
 
 _Thread_local sigjmp_buf *pksm_bus_jump;
 
-static void on_bus_error(int signum)
+/* Who had the signal before. */
+static struct sigaction before;
+
+static void on_bus_error(int signum, siginfo_t *info, void *context)
 {
+    (void)context;
     if (pksm_bus_jump)
         siglongjmp(*pksm_bus_jump, 1);
-    /* not ours: let it end the process as if we weren't here */
-    signal(signum, SIG_DFL);
+    /* Not ours: the read that failed is tried again, and fails for whoever had the signal before. */
+    sigaction(signum, &before, NULL);
+    memset(&before, 0, sizeof before); /* SIG_DFL: one that hands the signal on to us must not get it twice */
+    if (info->si_code <= 0)            /* sent, and no read of ours is tried again */
+        raise(signum);
 }
 
 EXPORT int pksm_catch_bus_errors(void)
 {
-    struct sigaction action;
+    struct sigaction now, action;
 
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_bus_error;
-    action.sa_flags = SA_NODEFER;
+    action.sa_sigaction = on_bus_error;
+    action.sa_flags = SA_NODEFER | SA_SIGINFO;
+    if (sigaction(SIGBUS, NULL, &now) != 0)
+        return PKSM_EINVAL;
+    if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_bus_error)
+        return PKSM_OK;
+    before = now;
     return sigaction(SIGBUS, &action, NULL) == 0 ? PKSM_OK : PKSM_EINVAL;
 }

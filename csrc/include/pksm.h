@@ -649,8 +649,8 @@ int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, siz
 /* ---- bus errors: bus.c --------------------------------------------------------------------------------- */
 
 /* Process-wide. From now on a page of a mapped file that is gone makes calls return PKSM_EBUS instead of ending the
- * process. Installs a SIGBUS handler; a bus error outside this core gets the default treatment. For programs: a library
- * leaves signals alone. */
+ * process. Installs a SIGBUS handler, once; a bus error outside this core goes to the handler that was there before, or
+ * ends the process. Do not call it from two threads at once. For programs: a library leaves signals alone. */
 int pksm_catch_bus_errors(void);
 /* cffi: end */
 

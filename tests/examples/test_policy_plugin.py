@@ -1,50 +1,28 @@
 """A policy of another package: installed, it is there by name everywhere, and nothing else had to be touched."""
 
 import json
-import os
 import re
-import shutil
-import site
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 
 from pksm.testing import check_policy
 
 from support import ROOT
+from support.plugin_environment import output, with_plugin
 
 PLUGIN = ROOT / "examples" / "policy-plugin"
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The interpreter of a fresh environment that has what this one has, and the plug-in, installed by pip."""
-    env = tmp_path_factory.mktemp("fresh") / "env"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
-    [packages] = (env / "lib").glob("python*/site-packages")
-    shared = "".join(f"import site; site.addsitedir({path!r})\n" for path in site.getsitepackages())
-    (packages / "shared.pth").write_text(shared)
-    source = shutil.copytree(PLUGIN, env.parent / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
-    interpreter = str(env / "bin" / "python")
-    pip = [sys.executable, "-m", "pip", "--python", interpreter, "--disable-pip-version-check", "install", "--quiet"]
-    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run([*pip, *offline, str(source)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return interpreter
+    return with_plugin(PLUGIN, tmp_path_factory.mktemp("fresh"))
 
 
 @pytest.fixture
 def run(python, tmp_path):
-    """A function that runs pksm there, and returns what it said."""
-
-    def run(*arguments):
-        env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        done = subprocess.run([python, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True)
-        assert done.returncode == 0 and not done.stderr, done.stderr
-        return done.stdout
-
-    return run
+    """A function that runs Python there, and returns what it said."""
+    return partial(output, python, tmp_path)
 
 
 def test_it_is_simulated_by_name(run):

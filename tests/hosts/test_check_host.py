@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from hosts.broken import BROKEN, SIZE, Choosy, Classy, flat, refuses
+from hosts.broken import BROKEN, SIZE, Classy, flat
+from hosts.refusing import Choosy, refuses
 from pksm import FlatHost, Machine, Pksmd, Store, UsageError, protocols
 from pksm.engine import native
 from pksm.protocols import BaseHost

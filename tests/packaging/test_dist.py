@@ -206,6 +206,22 @@ def test_core_in_two_files_is_that_of_the_checkout(installed, tmp_path):
         example = [ROOT / "examples" / "own_ksm.c", *parts, "-o", "own_ksm"]
         subprocess.run(["gcc", "-std=c11", *example], cwd=tmp_path, check=True)
         subprocess.run([tmp_path / "own_ksm"], check=True, capture_output=True)
+        subprocess.run(["gcc", "-std=c11", "-c", *parts], cwd=tmp_path, check=True)
+        objects = [f"{Path(part).stem}.o" for part in parts if part.endswith(".c")]
+        example = [parts[0], ROOT / "examples" / "own_ksm.cpp", *objects, "-pthread", "-o", "own_ksm_cpp"]
+        subprocess.run(["g++", "-std=c++17", *example], cwd=tmp_path, check=True)
+        assert "2000 pages in 99 frames: yes" in subprocess.check_output([tmp_path / "own_ksm_cpp"], text=True)
+
+
+def test_an_installed_engine_goes_on_in_another_process(installed, tmp_path):
+    """Saved in the middle by one process, it ends in another as it does without."""
+    begin = USE.partition("while")[0].replace("allocate(6)", "allocate(60)").replace("+ 6", "+ 60")
+    begin = begin.replace("Pksmd(host)", "Pksmd(host, pksm.preset('fixed').with_(pages_to_scan=10))")
+    begin += "pages[6:] = numpy.arange(54)[:, None] % 7\npksmd.wake()\npksmd.wake()\n"
+    end = "\nwhile not pksmd.at_rest: pksmd.wake()\nprint(sorted(pksmd.counters().items()))"
+    whole = run(installed, tmp_path, "python", "-c", begin + end)
+    assert run(installed, tmp_path, "python", "-c", begin + "pksmd.save('half')") == ""
+    assert run(installed, tmp_path, "python", "-c", "import pksm\npksmd = pksm.Pksmd.load('half')" + end) == whole
 
 
 def test_installed_completion_and_man_pages_are_found(installed, tmp_path):

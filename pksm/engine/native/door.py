@@ -76,7 +76,8 @@ def catch_bus_errors() -> None:
     """Make reads of a mapped file that shrank raise BusError, where the signal SIGBUS would end the process.
 
     It installs a handler for the whole process: a store calls it when a mapped file (numpy.memmap, mmap) is added.
-    Call it yourself if a mapped file comes as another kind of buffer. What Python code reads of such a file by itself still ends the process.
+    Call it yourself if a mapped file comes as another kind of buffer. What Python code reads of such a file by itself
+    still goes to the handler that was there before (faulthandler's, say), or ends the process.
     """
     check(lib.pksm_catch_bus_errors())
 
