@@ -1,4 +1,5 @@
-"""Times a FlatHost of ten million tracked pages under pksmd: births, frames_saved, and the free of a tenth of them.
+"""Times a FlatHost of ten million tracked pages under pksmd: births, frames_saved, and the free of a tenth of them;
+measures what memory it takes besides contents.
 
 Pages are 8 bytes, so that no time goes into their contents. Counts are checked against those of numpy's own.
 """
@@ -42,6 +43,31 @@ def contents(n, seed):
 
 def saved(ids):
     return len(ids) - len(np.unique(ids))
+
+
+def resident_bytes():
+    """Return the anonymous memory that this process has in frames."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("RssAnon:"))
+
+
+def memory(n, at_once, seed=0):
+    """Return the bytes per page that engine and host have in frames at rest, of n pages born so many at once."""
+    ids = contents(n, seed)
+    expected = saved(ids)
+    store = Store(8)
+    first, rows = store.allocate(n)
+    rows.view(np.int64).reshape(-1)[:] = ids
+    pages = np.arange(first, first + n, dtype=np.uint32)
+    before = resident_bytes()
+    host = FlatHost(store)
+    policy = Pksmd(host, preset("fixed").with_(pages_to_scan=65536))
+    for start in range(0, n, at_once):
+        host.add(pages[start : start + at_once])
+        while not policy.at_rest:
+            policy.wake()
+    require("frames_saved", host.frames_saved, expected)
+    return (resident_bytes() - before) / n
 
 
 def measure(n, repeats, seed=0):
@@ -92,8 +118,13 @@ def main(argv):
     results = measure(options.pages, options.repeats)
     for name, seconds in results.items():
         print(f"{name:<28} {seconds * 1000:10.3f} ms")
+    bytes_per_page = {}
+    for name, at_once in (("all born at once", options.pages), ("a million at a time", AT_ONCE)):
+        bytes_per_page[name] = memory(options.pages, at_once)
+        print(f"{name:<28} {bytes_per_page[name]:10.1f} B per page")
     if options.json:
         document = {"pages": options.pages, "machine": system.machine(), "seconds": results}
+        document["bytes_per_page"] = bytes_per_page
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="ascii")
     return 0
 
