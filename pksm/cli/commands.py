@@ -49,6 +49,7 @@ VERBS: Mapping[str, Any] = Verbs(
     "run",
     "simulate",
     "sweep",
+    "compare",
     "truth",
     "validate",
     "checksum",

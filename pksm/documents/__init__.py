@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from pksm.documents.common import PriceList as PriceList
     from pksm.documents.common import StepTime as StepTime
     from pksm.documents.common import Work as Work
+    from pksm.documents.compare import CompareDocument as CompareDocument
+    from pksm.documents.compare import Tried as Tried
+    from pksm.documents.compare import Tuning as Tuning
     from pksm.documents.features import FeaturesDocument as FeaturesDocument
     from pksm.documents.features import MachineAbilities as MachineAbilities
     from pksm.documents.features import Named as Named
@@ -100,6 +103,7 @@ else:
             "CalibrateSample": "pksm.documents.prediction",
             "ChecksumListDocument": "pksm.documents.checksum",
             "ChecksumSumDocument": "pksm.documents.checksum",
+            "CompareDocument": "pksm.documents.compare",
             "Compressing": "pksm.documents.advise",
             "Cpu": "pksm.documents.simulate",
             "Family": "pksm.documents.scan",
@@ -149,8 +153,10 @@ else:
             "SweepDocument": "pksm.documents.sweep",
             "SweepRow": "pksm.documents.sweep",
             "Timing": "pksm.documents.checksum",
+            "Tried": "pksm.documents.compare",
             "TruthDocument": "pksm.documents.validation",
             "TruthRow": "pksm.documents.validation",
+            "Tuning": "pksm.documents.compare",
             "UnderKsm": "pksm.documents.scan",
             "Unreachable": "pksm.documents.advise",
             "Unread": "pksm.documents.scan",

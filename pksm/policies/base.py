@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 from pksm import protocols
 from pksm.engine.settings import Settings
@@ -115,6 +115,19 @@ class Policy(protocols.Policy, Protocol):
         return Sysfs(self, self.spec.counters, self.spec.settings.entries())
 
 
+class Pace(NamedTuple):
+    """The setting of a policy that lets it take more CPU time or less.
+
+    Args:
+        setting: its name; a whole number.
+        low, high: the values between which it is of use.
+    """
+
+    setting: str
+    low: int
+    high: int
+
+
 @dataclass(frozen=True)
 class Spec:
     """What is known of a policy by name. Data: it pickles, documents itself, and completes on the command line.
@@ -133,6 +146,7 @@ class Spec:
         moving: settings that it moves itself.
         fixed: settings that can't change once it is made.
         opt_in: it merges only memory that has opted in.
+        pace: what comparisons at one share of a CPU turn; None: they take it as it is.
 
     Raises:
         UsageError: the name is not one, or another part names what is not there.
@@ -150,6 +164,7 @@ class Spec:
     moving: frozenset[str] = frozenset()
     fixed: frozenset[str] = frozenset()
     opt_in: bool = False
+    pace: Pace | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):
@@ -161,6 +176,7 @@ class Spec:
             ("work", self.work, self.counters.keys()),
             ("moving", self.moving, settings),
             ("fixed", self.fixed, settings),
+            ("pace", {self.pace.setting} if self.pace else set(), settings),
         ):
             if names - known:
                 raise UsageError(f"policy {self.name}: {part} has {min(names - known)!r}, which is not among its own")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pksm.simulation import workloads as workloads
+    from pksm.simulation.at_cpu import compare_at_cpu as compare_at_cpu
     from pksm.simulation.observers import Observer as Observer
     from pksm.simulation.observers import Reading as Reading
     from pksm.simulation.operations import OPERATIONS as OPERATIONS
@@ -35,6 +36,7 @@ else:
             "Observer": "pksm.simulation.observers",
             "Reading": "pksm.simulation.observers",
             "OPERATIONS": "pksm.simulation.operations",
+            "compare_at_cpu": "pksm.simulation.at_cpu",
             "sweep": "pksm.simulation.sweeps",
             "read_trace": "pksm.simulation.trace",
             "load_script": "pksm.simulation.script",

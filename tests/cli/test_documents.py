@@ -135,6 +135,7 @@ def test_every_schema_has_a_type():
         "pksm.checksum.list/1",
         "pksm.checksum.sum/1",
         "pksm.checksum/1",
+        "pksm.compare/1",
         "pksm.features/1",
         "pksm.names/1",
         "pksm.predict/1",

@@ -40,7 +40,7 @@ MODULES = {
     ],
     "pksm.extents": ["State", "RUN", "make_runs", "data_runs"],
     "pksm.simulation": [
-        *("simulate", "Settings", "Simulation", "Event", "Observer", "Reading", "compare", "sweep"),
+        *("simulate", "Settings", "Simulation", "Event", "Observer", "Reading", "compare", "compare_at_cpu", "sweep"),
         *("OPERATIONS", "read_trace", "load_script", "workloads"),
         *("from_sources", "RealMemory", "RecordedWrites"),
     ],

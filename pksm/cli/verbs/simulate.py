@@ -2,16 +2,10 @@
 
 import argparse
 import os
-from typing import TYPE_CHECKING
 
-from pksm.cli import exit_codes, options, output, pictures, privileges, reading, sandbox
+from pksm.cli import exit_codes, options, output, pictures, playing, sandbox
 from pksm.cli.interrupts import HeldInterrupts
-from pksm.cli.targets import Targets
-from pksm.errors import UsageError
 from pksm.simulation.workloads import WORKLOADS
-
-if TYPE_CHECKING:
-    from pksm.simulation import RealMemory
 
 HELP = "play a workload, or real memory, on a simulated machine and see what merging does, in virtual time"
 USAGE = "pksm simulate [OPTION...] WORKLOAD|TRACE|SCRIPT.py|TARGET... [--pid PID]... [--all] [-- COMMAND...]"
@@ -35,22 +29,12 @@ examples:
   pksm simulate b --policy ksmd,pksmd --set ksmd.pages_to_scan=1000  the same, with a setting of one policy changed"""
 TAKES_COMMAND = True
 SAMPLE_MS = 100
-HEAD_BYTES = 4096
-TRACES = (".jsonl", ".json")
-CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\f\r")  # no text has them
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to simulate")
-    what.add_argument("workload", nargs="*", metavar="WORKLOAD|TRACE|SCRIPT.py|TARGET",
-                      help="a workload by name (see above), a trace of JSON lines, a Python file that defines "
-                      "workload(machine, sim), or memory images (any other file is one)")  # fmt: skip
-    reading.add_live(what)
-    what.add_argument("--opted-in", action="store_true",
-                      help="let KSM merge only what processes have opted in (default: all, as if they had)")  # fmt: skip
-    options.add_page_size(what)
-    options.add_workload(what, options.PAGES, "pages of a workload that is named")
+    playing.add_what(what)
     what.add_argument("--frames", type=options.count, metavar="N",
                       help="page frames of the machine (default 131072, or what the workload needs)")  # fmt: skip
     what.add_argument("--until", type=options.milliseconds, metavar="TIME",
@@ -73,13 +57,12 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     if given.list:
         output.document(options.listing(workload=WORKLOADS, policy=options.policies()), given)
         return 0
-    if not given.workload and not reading.is_live(given):
-        raise UsageError("say what to simulate, for example: pksm simulate b (--list lists the workloads)")
     from pksm.policies.registry import choose
     from pksm.simulation.run import Settings, simulate
 
     choices = choose(given.policy or "pksmd", given.set, given.seed)
-    played = _one_workload(given)
+    workload = playing.what(given, interrupts)
+    played = workload if isinstance(workload, str) else None
     progress = output.Progress()
 
     def show(policy: str, now: int, wakes: int) -> None:
@@ -89,7 +72,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     refused = len(choices) > 1 and played is not None and not os.path.isfile(played)  # before a pipe is waited for
     with pictures.made(given.plot, given.html) as draw:
         settings = Settings(
-            workload=_read(given, interrupts) if played is None else played,
+            workload=workload,
             pages=given.pages,
             frames=given.frames,
             seed=given.seed,
@@ -107,76 +90,3 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         draw(document)
     output.document(document, given)
     return exit_codes.of(document)
-
-
-def _one_workload(given: argparse.Namespace) -> str | None:
-    """Return the workload, trace or script that was named; None if it was real memory. UsageError for both together."""
-    playable = [name for name in given.workload if not _is_memory(name)]
-    if not playable:
-        return None
-    if len(given.workload) > 1 or reading.is_live(given):
-        raise UsageError(
-            f"{playable[0]}: is played alone; beside memory images and processes there is only more memory"
-        )
-    if given.page_size is not None or given.opted_in:
-        raise UsageError(f"{playable[0]}: is not real memory: leave out --page-size and --opted-in")
-    return str(playable[0])
-
-
-def _is_memory(name: str) -> bool:
-    """Return whether a name is that of a memory image: a file that is not text of a trace. UsageError for a damaged recording."""
-    if name in WORKLOADS or name.endswith(".py") or not os.path.isfile(name):
-        return False
-    from pksm.recording.reader import is_damaged, is_recording
-
-    try:
-        with open(name, "rb") as file:
-            head = file.read(HEAD_BYTES)
-    except OSError:
-        return False  # whoever plays it says why
-    if is_recording(head):
-        return False
-    if is_damaged(name, head):
-        raise UsageError(f"{name}: is a damaged recording: it does not begin as one")
-    return _is_binary(head) or not (name.endswith(TRACES) or _begins_as_trace(head))
-
-
-def _is_binary(head: bytes) -> bool:
-    """Return whether a file that begins with these bytes is not text."""
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start < len(head) - 4 or len(head) < HEAD_BYTES  # a character may be cut off at the end
-    return not CONTROLS.isdisjoint(head)
-
-
-def _begins_as_trace(head: bytes) -> bool:
-    """Return whether the first line that is not empty and no comment is a JSON object, or there is none."""
-    lines = (line.strip() for line in head.split(b"\n"))
-    return next((line for line in lines if line and not line.startswith(b"#")), b"{").startswith(b"{")
-
-
-def _read(given: argparse.Namespace, interrupts: HeldInterrupts) -> "RealMemory":
-    """Read what was named, as real memory."""
-    from pksm.engine import native
-    from pksm.scan import Interrupts
-    from pksm.simulation import from_sources
-    from pksm.sources import opened
-
-    native.catch_bus_errors()
-    with sandbox.for_files(bool(given.workload)) as box:
-        targets = Targets(reading.names_of(given, given.workload), box)
-        with opened(targets.openers, interrupts.hold) as (sources, errors):
-            memory = from_sources(
-                sources,
-                page_size=given.page_size,
-                threads=len(os.sched_getaffinity(0)),
-                opted_in_only=given.opted_in,
-                progress=output.Progress(),
-                errors=errors,
-                interrupts=Interrupts(interrupts.hold),
-                reading=privileges.Reduced(reading.freezer(given, sources, targets.cgroups), given),
-            )
-    for warning in memory.warnings:
-        output.remark(warning)
-    return memory

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pksm.engine.settings import Settings, setting
 from pksm.errors import UsageError
-from pksm.policies.base import Policy, Spec
+from pksm.policies.base import Pace, Policy, Spec
 
 if TYPE_CHECKING:
     from pksm.protocols import PageHost
@@ -81,4 +81,5 @@ SPEC = Spec(
     shown=("pages_shared", "pages_sharing", "pages_zero_sharing", "pages_unshared", "scan_step", "pages_inlist"),
     work=frozenset({"full_scans", "scan_step", "pages_scanned"}),
     fixed=frozenset({"checksum"}),
+    pace=Pace("unmerge_pages_to_scan", 1, 1_000_000),
 )

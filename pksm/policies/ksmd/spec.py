@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pksm.policies.base import Policy, Spec
+from pksm.policies.base import Pace, Policy, Spec
 from pksm.policies.ksmd.counters import COUNTERS
 from pksm.policies.ksmd.tunables import PRESETS, KsmTunables
 
@@ -33,4 +33,5 @@ SPEC = Spec(
     moving=frozenset({"pages_to_scan"}),  # by the advisor, when it is on
     fixed=frozenset({"checksum", "stages", "unmerged_items"}),
     opt_in=True,
+    pace=Pace("pages_to_scan", 1, 1_000_000),
 )

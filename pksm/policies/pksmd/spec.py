@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pksm.policies.base import Policy, Spec
+from pksm.policies.base import Pace, Policy, Spec
 from pksm.policies.pksmd.counters import COUNTERS
 from pksm.policies.pksmd.tunables import PRESETS, Tunables
 
@@ -39,4 +39,5 @@ SPEC = Spec(
         "del_len",
     ),
     fixed=frozenset({"order", "checksum"}),
+    pace=Pace("pages_to_scan", 1, 1_000_000),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pksm.engine.settings import Settings, setting
 from pksm.errors import UsageError
-from pksm.policies.base import Policy, Spec
+from pksm.policies.base import Pace, Policy, Spec
 from pksm.policies.uksm.governors import GOVERNORS, intervals_of, ratios_of
 
 if TYPE_CHECKING:
@@ -113,4 +113,5 @@ SPEC = Spec(
             "pages_unshared",
         }
     ),
+    pace=Pace("max_cpu_percentage", 10, 99),
 )

@@ -1,0 +1,158 @@
+"""What simulate, sweep and compare play: a workload, a trace, a script or a recording, or memory that exists."""
+
+import argparse
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Any
+
+from pksm.cli import options, output, privileges, reading, sandbox
+from pksm.cli.interrupts import HeldInterrupts
+from pksm.cli.targets import Targets
+from pksm.errors import UsageError
+from pksm.simulation.workloads import WORKLOADS
+
+if TYPE_CHECKING:
+    from pksm.simulation import RealMemory
+
+METAVAR = "WORKLOAD|TRACE|SCRIPT.py|TARGET"
+HEAD_BYTES = 4096
+TRACES = (".jsonl", ".json")
+CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\f\r")  # no text has them
+
+
+def add_what(group: Any) -> None:
+    """Add what to play: names, live processes, and how their memory is taken."""
+    group.add_argument("workload", nargs="*", metavar=METAVAR,
+                       help="a workload by name (pksm simulate --list lists them), a trace of JSON lines, a Python file "
+                       "that defines workload(machine, sim), or memory images (any other file is one)")  # fmt: skip
+    reading.add_live(group)
+    group.add_argument("--opted-in", action="store_true",
+                       help="let KSM merge only what processes have opted in (default: all, as if they had)")  # fmt: skip
+    options.add_page_size(group)
+    options.add_workload(group, options.PAGES, "pages of a workload that is named")
+
+
+def add_runs(what: Any, work: Any, until_ms: int) -> None:
+    """Add how many runs of which length there are, and who makes them: the options of sweeps."""
+    what.add_argument("--seeds", type=options.count, default=1, metavar="N",
+                      help="seeds to simulate with, from --seed on (default %(default)s)")  # fmt: skip
+    what.add_argument("--until", type=options.milliseconds, default=until_ms, metavar="TIME",
+                      help="virtual time that every run lasts, such as 10m; a number without a unit is in ms "
+                      f"(default {until_ms // 1000}s)")  # fmt: skip
+    work.add_argument("--workers", type=options.count, metavar="N",
+                      help="processes side by side (default: one for each CPU, if memory allows)")  # fmt: skip
+    work.add_argument("--resume", metavar="FILE",
+                      help="keep the result of each run in FILE, and do not simulate again what is in it")  # fmt: skip
+
+
+def what(given: argparse.Namespace, interrupts: HeldInterrupts) -> "str | RealMemory":
+    """Return what was named: a name or path to play, or memory that exists, read now."""
+    if not given.workload and not reading.is_live(given):
+        raise UsageError(
+            "say what to simulate, for example: pksm simulate b (pksm simulate --list lists the workloads)"
+        )
+    played = one_workload(given)
+    return _read(given, interrupts) if played is None else played
+
+
+def runner(workload: "str | RealMemory", interrupts: HeldInterrupts) -> Executor | None:
+    """Return who makes many runs: None, processes of ours; a trace is read where it can do no harm, run after run."""
+    if not isinstance(workload, str) or workload in WORKLOADS or workload.endswith(".py"):
+        return None
+    return _InSandbox(workload, interrupts) if os.path.exists(workload) and sandbox.is_on() else None
+
+
+def one_workload(given: argparse.Namespace) -> str | None:
+    """Return the workload, trace or script that was named; None if it was real memory. UsageError for both together."""
+    playable = [name for name in given.workload if not _is_memory(name)]
+    if not playable:
+        return None
+    if len(given.workload) > 1 or reading.is_live(given):
+        raise UsageError(
+            f"{playable[0]}: is played alone; beside memory images and processes there is only more memory"
+        )
+    if given.page_size is not None or given.opted_in:
+        raise UsageError(f"{playable[0]}: is not real memory: leave out --page-size and --opted-in")
+    return str(playable[0])
+
+
+def _is_memory(name: str) -> bool:
+    """Return whether a name is that of a memory image: a file that is not text of a trace. UsageError for a damaged recording."""
+    if name in WORKLOADS or name.endswith(".py") or not os.path.isfile(name):
+        return False
+    from pksm.recording.reader import is_damaged, is_recording
+
+    try:
+        with open(name, "rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return False  # whoever plays it says why
+    if is_recording(head):
+        return False
+    if is_damaged(name, head):
+        raise UsageError(f"{name}: is a damaged recording: it does not begin as one")
+    return _is_binary(head) or not (name.endswith(TRACES) or _begins_as_trace(head))
+
+
+def _is_binary(head: bytes) -> bool:
+    """Return whether a file that begins with these bytes is not text."""
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start < len(head) - 4 or len(head) < HEAD_BYTES  # a character may be cut off at the end
+    return not CONTROLS.isdisjoint(head)
+
+
+def _begins_as_trace(head: bytes) -> bool:
+    """Return whether the first line that is not empty and no comment is a JSON object, or there is none."""
+    lines = (line.strip() for line in head.split(b"\n"))
+    return next((line for line in lines if line and not line.startswith(b"#")), b"{").startswith(b"{")
+
+
+def _read(given: argparse.Namespace, interrupts: HeldInterrupts) -> "RealMemory":
+    """Read what was named, as real memory."""
+    from pksm.engine import native
+    from pksm.scan import Interrupts
+    from pksm.simulation import from_sources
+    from pksm.sources import opened
+
+    native.catch_bus_errors()
+    with sandbox.for_files(bool(given.workload)) as box:
+        targets = Targets(reading.names_of(given, given.workload), box)
+        with opened(targets.openers, interrupts.hold) as (sources, errors):
+            memory = from_sources(
+                sources,
+                page_size=given.page_size,
+                threads=len(os.sched_getaffinity(0)),
+                opted_in_only=given.opted_in,
+                progress=output.Progress(),
+                errors=errors,
+                interrupts=Interrupts(interrupts.hold),
+                reading=privileges.Reduced(reading.freezer(given, sources, targets.cgroups), given),
+            )
+    for warning in memory.warnings:
+        output.remark(warning)
+    return memory
+
+
+class _InSandbox(Executor):
+    """Runs a task when it is submitted, in a worker that can do nothing but read the trace."""
+
+    def __init__(self, path: str, interrupts: HeldInterrupts) -> None:
+        if not os.path.isfile(path):
+            raise UsageError(f"{path} is not a file, and can be read only once: save the trace to sweep over it")
+        self._path, self._interrupts = path, interrupts
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        """Return the future of function(*arguments, opener): it is done."""
+        future: Future[Any] = Future()
+        future.set_result(
+            sandbox.with_file(
+                self._path,
+                lambda opener, report: function(*arguments, opener),
+                lambda *_: None,
+                self._interrupts,
+            )
+        )
+        return future

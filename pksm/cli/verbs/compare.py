@@ -1,0 +1,88 @@
+"""pksm compare: policies on the same memory, each tuned to the same CPU time."""
+
+import argparse
+import math
+
+from pksm.cli import exit_codes, options, output, pictures, playing
+from pksm.cli.interrupts import HeldInterrupts
+from pksm.errors import UsageError
+
+HELP = "simulate policies on the same memory, each tuned to the same CPU time"
+USAGE = "pksm compare [OPTION...] WORKLOAD|TRACE|SCRIPT.py|TARGET... [--pid PID]... [--all] [-- COMMAND...]"
+DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
+
+Of each policy the setting that paces it is turned until it takes as much of a core as --at-cpu says, by one price list
+for all: pages_to_scan of ksmd and pksmd, max_cpu_percentage of uksm, unmerge_pages_to_scan of cksm. One that is named in
+--set stays as it is set. The table has what each policy then saves, how soon, and what is not like for like. Prices are
+those of this machine if pksm validate --calibrate has measured them.
+
+examples:
+  pksm compare f                                        all policies at 5 % of a core
+  pksm compare churn --policy ksmd,uksm:uksm-fixed --at-cpu 1%
+  pksm compare ram.img --at-cpu 20 --until 10m --html ram.html   memory of a guest, as a page
+  pksm compare work.pksmrec --set ksmd.use_zero_pages=1   what was recorded, with KSM's zero pages on"""
+TAKES_COMMAND = True
+AT_CPU = 5.0
+UNTIL_MS = 120_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this verb."""
+    what = parser.add_argument_group("what to simulate")
+    playing.add_what(what)
+    work = parser.add_argument_group("how to work")
+    playing.add_runs(what, work, UNTIL_MS)
+    how = options.policies_group(parser, "how to merge")
+    how.add_argument("--at-cpu", type=_percent, default=AT_CPU, metavar="PERCENT",
+                     help=f"of one core that each policy is to take (default {AT_CPU:g}%%)")  # fmt: skip
+    options.add_policy(how, "policies to compare, each once, with commas between; all: all that can be tuned", "all")
+    out = parser.add_argument_group("what to print")
+    options.add_form(out, "pksm.compare/1", "a line per policy")
+    pictures.add_plot(out, "what each policy saves over virtual time")
+    pictures.add_html(out)
+
+
+def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
+    """Compare and print; return the exit code."""
+    from pksm.simulation import compare_at_cpu
+
+    progress = output.Progress()
+
+    def show(done: int, total: int) -> None:
+        progress.show(lambda: f"tuning: {done:,} of {total:,} runs")
+
+    if given.workers == 0:
+        raise UsageError("must be 1 at least", "workers")
+    with pictures.made(given.plot, given.html) as draw:
+        workload = playing.what(given, interrupts)
+        document = compare_at_cpu(
+            workload,
+            given.policy or "all",
+            given.at_cpu,
+            given.set,
+            seeds=given.seeds,
+            until_ms=given.until,
+            executor=playing.runner(workload, interrupts),
+            workers=given.workers,
+            resume=given.resume,
+            progress=show,
+            hold=interrupts.hold,
+            pages=given.pages,
+            seed=given.seed,
+        )
+        for warning in document["warnings"]:
+            output.remark(warning)
+        draw(document)
+    output.document(document, given)
+    return exit_codes.of(document)
+
+
+def _percent(text: str) -> float:
+    """Return a share of a core: 5, 5% or 0.5%."""
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage of one core: write 5 or 0.5%, 100 at most")
+    return value
