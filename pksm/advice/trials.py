@@ -8,10 +8,10 @@ from typing import Any
 from pksm.advice.settings import Settings
 from pksm.documents.advise import ParetoRow
 from pksm.engine.cost import Prices
+from pksm.parallel.pool import own_results, workers_for
 from pksm.policies.registry import Choice, choose_one
 from pksm.simulation.curve import reached
 from pksm.simulation.pace import KERNEL
-from pksm.simulation.pool import own_results, workers_for
 from pksm.simulation.real import RealMemory
 from pksm.simulation.run import Settings as SimulationSettings
 from pksm.simulation.run import bytes_of

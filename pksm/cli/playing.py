@@ -2,8 +2,9 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pksm.cli import options, output, privileges, reading, sandbox
@@ -42,6 +43,13 @@ def add_runs(what: Any, work: Any, until_ms: int) -> None:
                       f"(default {until_ms // 1000}s)")  # fmt: skip
     work.add_argument("--workers", type=options.count, metavar="N",
                       help="processes side by side (default: one for each CPU, if memory allows)")  # fmt: skip
+    where = work.add_mutually_exclusive_group()
+    where.add_argument("--scheduler", metavar="ADDRESS",
+                       help="run on the Dask cluster of the scheduler at ADDRESS, such as tcp://10.0.0.1:8786; needs the "
+                       "extra dask")  # fmt: skip
+    where.add_argument(
+        "--scheduler-file", metavar="FILE", help="the same, from the file that the scheduler has written"
+    )
     work.add_argument("--resume", metavar="FILE",
                       help="keep the result of each run in FILE, and do not simulate again what is in it")  # fmt: skip
 
@@ -56,11 +64,23 @@ def what(given: argparse.Namespace, interrupts: HeldInterrupts) -> "str | RealMe
     return _read(given, interrupts) if played is None else played
 
 
-def runner(workload: "str | RealMemory", interrupts: HeldInterrupts) -> Executor | None:
-    """Return who makes many runs: None, processes of ours; a trace is read where it can do no harm, run after run."""
-    if not isinstance(workload, str) or workload in WORKLOADS or workload.endswith(".py"):
-        return None
-    return _InSandbox(workload, interrupts) if os.path.exists(workload) and sandbox.is_on() else None
+@contextmanager
+def runner(
+    given: argparse.Namespace, workload: "str | RealMemory", interrupts: HeldInterrupts
+) -> Iterator[Executor | None]:
+    """Give who makes many runs: None, processes of ours; a cluster; a trace is read where it can do no harm."""
+    is_file = isinstance(workload, str) and workload not in WORKLOADS and not workload.endswith(".py")
+    if given.scheduler is not None or given.scheduler_file is not None:
+        if given.workers is not None:
+            raise UsageError("the cluster has its own: leave it out with --scheduler", "workers")
+        from pksm.parallel.cluster import cluster
+
+        with cluster(given.scheduler, given.scheduler_file) as executor:
+            yield executor
+    elif is_file and os.path.exists(str(workload)) and sandbox.is_on():
+        yield _InSandbox(str(workload), interrupts)
+    else:
+        yield None
 
 
 def one_workload(given: argparse.Namespace) -> str | None:

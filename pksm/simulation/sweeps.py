@@ -12,16 +12,16 @@ from typing import Any, Final, cast
 from pksm.documents.common import PriceList, Setting
 from pksm.documents.sweep import Spread, SweepDocument, SweepRow
 from pksm.errors import UsageError
+from pksm.parallel.pool import own_results, results, workers_for
 from pksm.policies.registry import Choice
 from pksm.simulation import varying
 from pksm.simulation.curve import reached
 from pksm.simulation.pace import KERNEL, check_pace
 from pksm.simulation.partial import Partial
-from pksm.simulation.pool import own_results, results, workers_for
 from pksm.simulation.prices import prices_here
 from pksm.simulation.run import Settings, bytes_of
 from pksm.simulation.stored import stored
-from pksm.simulation.tasks import Result, Task, run_task
+from pksm.simulation.tasks import Result, Task, run_task, run_task_on
 
 SCHEMA: Final = "pksm.sweep/1"
 UNTIL_MS = 120_000
@@ -145,9 +145,14 @@ def _results(
 ) -> Iterator[tuple[int, Result]]:
     if not tasks:
         return iter(())
-    if executor is not None:
-        return results(executor, run_task, dict(enumerate(tasks)))
-    return own_results(run_task, tasks, workers or workers_for(len(tasks), bytes_of(base)))
+    if executor is None:
+        return own_results(run_task, tasks, workers or workers_for(len(tasks), bytes_of(base)))
+    share = getattr(executor, "share", None)
+    if share and not isinstance(base.workload, str):
+        shared = share(base.workload)
+        bare = [replace(task, settings=replace(task.settings, workload="")) for task in tasks]
+        return results(executor, run_task_on, {number: (task, shared) for number, task in enumerate(bare)})
+    return results(executor, run_task, {number: (task,) for number, task in enumerate(tasks)})
 
 
 # ---- what comes of it ----

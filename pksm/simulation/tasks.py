@@ -102,6 +102,11 @@ def run_task(
     }
 
 
+def run_task_on(task: Task, workload: Any) -> Result:
+    """Simulate a task whose workload comes beside it, and return its result."""
+    return run_task(replace(task, settings=replace(task.settings, workload=workload)))
+
+
 def is_result(found: Any) -> bool:
     """Return whether this is what run_task returns: its fields, their types, and numbers that can be."""
     return (

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import signal
 import zlib
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
@@ -16,7 +15,6 @@ from pksm.policies import choose
 from pksm.simulation import compare, sweep, varying
 from pksm.simulation.curve import Curve, reached
 from pksm.simulation.partial import Partial
-from pksm.simulation.pool import own_results
 from pksm.simulation.run import Settings, simulate
 from pksm.simulation.stored import stored
 from pksm.simulation.sweeps import _left_out
@@ -262,24 +260,6 @@ def test_an_object_that_is_played_is_stored_once_and_mapped():
     assert not os.path.exists(path)
     with stored("b") as name:
         assert name == "b"
-
-
-def _dies_once(path):
-    if not os.path.exists(path):
-        with open(path, "w"):
-            os.kill(os.getpid(), signal.SIGKILL)
-    return "lived"
-
-
-def _dies(_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_worker_that_dies_costs_its_tasks_only(tmp_path):
-    paths = [str(tmp_path / name) for name in "abc"]
-    assert sorted(own_results(_dies_once, paths, 1)) == [(0, "lived"), (1, "lived"), (2, "lived")]
-    with pytest.raises(PksmError, match="a worker died"):
-        list(own_results(_dies, [1, 2], 1))
 
 
 def test_an_error_of_a_run_reaches_the_caller():

@@ -55,21 +55,22 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         raise UsageError("must be 1 at least", "workers")
     with pictures.made(given.plot, given.html) as draw:
         workload = playing.what(given, interrupts)
-        document = compare_at_cpu(
-            workload,
-            given.policy or "all",
-            given.at_cpu,
-            given.set,
-            seeds=given.seeds,
-            until_ms=given.until,
-            executor=playing.runner(workload, interrupts),
-            workers=given.workers,
-            resume=given.resume,
-            progress=show,
-            hold=interrupts.hold,
-            pages=given.pages,
-            seed=given.seed,
-        )
+        with playing.runner(given, workload, interrupts) as executor:
+            document = compare_at_cpu(
+                workload,
+                given.policy or "all",
+                given.at_cpu,
+                given.set,
+                seeds=given.seeds,
+                until_ms=given.until,
+                executor=executor,
+                workers=given.workers,
+                resume=given.resume,
+                progress=show,
+                hold=interrupts.hold,
+                pages=given.pages,
+                seed=given.seed,
+            )
         for warning in document["warnings"]:
             output.remark(warning)
         draw(document)

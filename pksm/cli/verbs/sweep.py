@@ -57,21 +57,22 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         raise UsageError("must be 1 at least", "workers")
     with pictures.made(given.plot, given.html) as draw:
         workload = playing.what(given, interrupts)
-        document = sweep(
-            workload,
-            given.policy or "ksmd",
-            given.vary,
-            given.set,
-            seeds=given.seeds,
-            until_ms=given.until,
-            executor=playing.runner(workload, interrupts),
-            workers=given.workers,
-            resume=given.resume,
-            progress=show,
-            hold=interrupts.hold,
-            pages=given.pages,
-            seed=given.seed,
-        )
+        with playing.runner(given, workload, interrupts) as executor:
+            document = sweep(
+                workload,
+                given.policy or "ksmd",
+                given.vary,
+                given.set,
+                seeds=given.seeds,
+                until_ms=given.until,
+                executor=executor,
+                workers=given.workers,
+                resume=given.resume,
+                progress=show,
+                hold=interrupts.hold,
+                pages=given.pages,
+                seed=given.seed,
+            )
         for warning in document["warnings"]:
             output.remark(warning)
         draw(document)

@@ -1,10 +1,10 @@
-"""The process pool of a sweep: as many workers as fit, and a lost one costs its tasks only."""
+"""A pool of processes: as many workers as fit, and a lost one costs its tasks only; and executors of others."""
 
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
@@ -70,14 +70,22 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
         executor.shutdown()
 
 
-def results(executor: Executor, function: Callable[[Any], Any], tasks: dict[int, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield (number, function(task)) of tasks, as they are done. What is not begun is given up if nobody goes on."""
+def results(
+    executor: Executor, function: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]
+) -> Iterator[tuple[int, Any]]:
+    """Yield (number, function(*arguments)) of tasks, as they are done. What is not begun is given up if nobody goes on.
+
+    Raises:
+        PksmError: the executor has given tasks up, as a cluster does when its scheduler goes away.
+    """
     futures: dict[Future[Any], int] = {}
     try:
-        for number, task in tasks.items():
-            futures[executor.submit(function, task)] = number
+        for number, arguments in tasks.items():
+            futures[executor.submit(function, *arguments)] = number
         for future in as_completed(futures):
             yield futures[future], future.result()
+    except CancelledError:
+        raise PksmError("the executor has given up tasks that were not done: has its scheduler gone?") from None
     finally:
         for future in futures:
             future.cancel()
