@@ -25,12 +25,14 @@ int pksm_check_items(const pksm_store *store, const pksm_table *table, const uin
     return PKSM_OK;
 }
 
-int pksm_check_stages(const pksm_rules *rules)
+int pksm_check_stages(const pksm_rules *rules, int to_unstable)
 {
     size_t n = strnlen((const char *)rules->stages, sizeof rules->stages);
 
     for (size_t i = 0; i < n; i++)
         if (rules->stages[i] > PKSM_STAGE_UNSTABLE)
             return PKSM_EINVAL;
-    return n && n < sizeof rules->stages && rules->stages[n - 1] == PKSM_STAGE_UNSTABLE ? PKSM_OK : PKSM_EINVAL;
+    if (!n || n == sizeof rules->stages || (to_unstable && rules->stages[n - 1] != PKSM_STAGE_UNSTABLE))
+        return PKSM_EINVAL;
+    return PKSM_OK;
 }

@@ -76,8 +76,8 @@ void pksm_ahead_reach(pksm_ahead *ahead, uint64_t position);
 int pksm_check_pages(const pksm_store *store, const uint32_t *pages, size_t n);
 /* PKSM_OK if all ids are items of the table (and, when store is given, their pages are in it). */
 int pksm_check_items(const pksm_store *store, const pksm_table *table, const uint32_t *ids, size_t n);
-/* PKSM_OK if the stages end with UNSTABLE, where every item gets a verdict. */
-int pksm_check_stages(const pksm_rules *rules);
+/* PKSM_OK if they are stages, and end; to_unstable: with UNSTABLE, where every item gets a verdict. */
+int pksm_check_stages(const pksm_rules *rules, int to_unstable);
 
 /* ---- rbtree.c: links and colours, no keys ---- */
 static inline uint32_t rb_parent(const pksm_node *nodes, uint32_t id)

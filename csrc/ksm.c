@@ -246,7 +246,7 @@ static int visit(const scan *s, uint32_t id, const lane *l, const uint64_t *sum,
             break;
         }
     }
-    return verdict;
+    return verdict == KSM_NEXT ? PKSM_LEFT : verdict;
 }
 
 /* ---- windows ---- */
@@ -348,7 +348,7 @@ EXPORT int pksm_ksm_visit(const pksm_store *store, pksm_table *table, pksm_trees
     if (status == PKSM_OK)
         status = pksm_check_items(store, table, ids, n);
     if (status == PKSM_OK)
-        status = rules->checksum.sum ? pksm_check_stages(rules) : PKSM_EINVAL;
+        status = rules->checksum.sum ? pksm_check_stages(rules, 0) : PKSM_EINVAL;
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
         if (mapped[i] && table->nodes[ids[i]].page >= ksm->n_pages)
             status = PKSM_EPAGE;

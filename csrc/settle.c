@@ -407,7 +407,7 @@ static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_
 
 static int rules_are_sound(const pksm_rules *rules)
 {
-    return pksm_check_stages(rules) == PKSM_OK && rules->order <= PKSM_CHECKSUM_CONTENT &&
+    return pksm_check_stages(rules, 1) == PKSM_OK && rules->order <= PKSM_CHECKSUM_CONTENT &&
            rules->window <= PKSM_MAX_WINDOW;
 }
 

@@ -278,7 +278,8 @@ enum pksm_verdict {
                            settling stops behind this item; those behind it may have been summed */
     PKSM_SKIPPED = 12,  /* KSM: left out by smart_scan */
     PKSM_APPENDED = 13, /* KSM: its page is that of stable node `other`: hangs on it now, no pte moves */
-    PKSM_N_VERDICTS = 14
+    PKSM_LEFT = 14,     /* KSM: the stages have ended, and none of them decided; in no tree */
+    PKSM_N_VERDICTS = 15
 };
 
 /* Takes items through the stages of the rules, one after the other, and says of each what is to be done.
@@ -357,8 +358,8 @@ typedef struct {
 /* Visits items in order until `limit` of them were visited: verdicts, others and done as in pksm_settle, which this is
  * for KSM. mapped[i]: 1 when the item's page is filled in; 0 when there is none any more: it loses all it had (DROP),
  * and does not count as a visit. Nor does SKIPPED. Others: SAME, APPENDED, STALE, ZERO, JOINED (to the page of stable
- * node `other`), PAIRED (item `other` to the page of this item), WAITING, BUSY, ABORTED. Of rules, stages and checksum
- * count. It stops, too, when there are less than two spare ids. After PKSM_EBUS the trees are whole. */
+ * node `other`), PAIRED (item `other` to the page of this item), WAITING, BUSY, ABORTED, LEFT. Of rules, stages and
+ * checksum count; the stages may end before UNSTABLE. It stops, too, when there are less than two spare ids. After PKSM_EBUS the trees are whole. */
 int pksm_ksm_visit(const pksm_store *store, pksm_table *table, pksm_trees *trees, pksm_ksm *ksm,
                    const pksm_rules *rules, const pksm_ksm_limits *limits, const uint8_t *classes, const uint32_t *ids,
                    const uint8_t *mapped, size_t n, size_t limit, uint8_t *verdicts, uint32_t *others, size_t *done,

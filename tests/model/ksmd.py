@@ -254,6 +254,8 @@ class Ksmd:
         if frame.node and item.node is frame.node:
             self.scanned += 1
             return 1
+        if item.node and self._forgets():
+            self._drop(key)
         if not frame.node and self.settings["smart_scan"] and self._is_left_out(item):
             self.skipped += 1
             self._drop(key)
@@ -412,7 +414,7 @@ class Ksmd:
             self.stable.erase(at)
         self.nodes.remove(at)
         for key in at.items:
-            self.items[key].node = None
+            self._unhang(self.items[key])
 
     def _attach(self, key, node):
         self.items[key].node = node
@@ -430,4 +432,12 @@ class Ksmd:
                 self._remove(node)
             else:
                 node.items.remove(key)
-            item.node = None
+                self._unhang(item)
+
+    def _unhang(self, item):
+        item.node = None
+        if self._forgets():
+            item.age = item.skips = item.checksum = 0
+
+    def _forgets(self):
+        return self.settings.get("unmerged_items") == "new"

@@ -95,6 +95,7 @@ class Verdict(IntEnum):
     HANGS = 11
     SKIPPED = 12
     APPENDED = 13
+    LEFT = 14
 
 
 VERDICTS = tuple(Verdict.__members__)

@@ -7,9 +7,10 @@ from pksm.engine.settings import Settings, preset_of, setting
 from pksm.errors import UsageError
 from pksm.policies.ksmd.advisor import FIRST_PAGES
 
-STAGE_ORDERS = {  # until 6.11 the stable tree was searched before anything was known of the page
+STAGE_ORDERS = {  # until 6.11 the stable tree was searched before anything was known of the page; RHEL 9.9 can stop early
     "unchanged-first": ("unchanged", "zero", "stable", "unstable"),
     "stable-first": ("stable", "unchanged", "zero", "unstable"),
+    "zero-only": ("unchanged", "zero"),
 }
 
 
@@ -65,13 +66,17 @@ SETTINGS = KsmTunables.entries()
 _NEWEST = KsmTunables()
 PRESETS = {
     "ksm-6.11": _NEWEST,
-    # From the description of a patch, and not held against a kernel yet.
+    # The next two are made from descriptions of patches, and not held against a kernel yet.
     "ksm-7.3": _NEWEST.with_(unmerged_items="new"),
+    "rhel-9.9-zero": _NEWEST.with_(stages="zero-only", use_zero_pages=1),
     "ksm-4.20": _NEWEST.with_(stages="stable-first", smart_scan=0),
     "ksm-3.x": _NEWEST.with_(stages="stable-first", smart_scan=0, max_page_sharing=0, checksum="jhash2"),
 }
 
 
 def preset(name: str) -> KsmTunables:
-    """Return the KsmTunables of a kernel: ksm-6.11 and later, ksm-4.20, ksm-3.x; unproven: ksm-7.3. UsageError if unknown."""
+    """Return the KsmTunables of a kernel: ksm-6.11 and later, ksm-4.20, ksm-3.x; unproven: ksm-7.3, rhel-9.9-zero.
+
+    UsageError if unknown.
+    """
     return preset_of(PRESETS, name)

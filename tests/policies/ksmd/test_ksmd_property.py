@@ -54,6 +54,7 @@ class Twins:
             "smart_scan",
             "max_page_sharing",
             "stable_node_chains_prune_millisecs",
+            "unmerged_items",
         ]
         names += [name for name in ksm_tunables.SETTINGS if name.startswith("advisor")] + ["visit_ns"]
         self.slow = SlowKsmd(
@@ -166,7 +167,7 @@ def play(tunables, steps):
 
 
 @given(
-    st.sampled_from([name for name in ksm_tunables.PRESETS if name != "ksm-7.3"]),  # a patch that the slow one lacks
+    st.sampled_from(list(ksm_tunables.PRESETS)),
     st.sampled_from([0, 1]),
     st.sampled_from([0, 1]),
     st.sampled_from([0, 2, 3, 4]),

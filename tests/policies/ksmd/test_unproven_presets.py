@@ -53,3 +53,22 @@ def test_contents_that_come_back_are_not_taken_for_unchanged():
         return policy.counters()["pages_volatile"]
 
     assert stale("ksm-6.11") == 0 and stale("ksm-7.3") > 0
+
+
+def test_rhel_merges_zero_pages_alone():
+    """Equal pages are left where they are, in no tree, though nothing else speaks against them."""
+    machine, policy, process, address = scanned("rhel-9.9-zero", [5, 5, 0, 0, 0], scans=6, smart_scan=0)
+    counters = policy.counters()
+    assert counters["ksm_zero_pages"] == 3
+    assert counters["pages_shared"] == counters["pages_sharing"] == counters["pages_unshared"] == 0
+    assert counters["pages_volatile"] == 2
+    assert machine.frames_used == 2
+    assert policy.at_rest
+    assert not policy.cost.futile_compares
+
+
+def test_rhel_takes_two_scans_to_merge_a_zero_page():
+    machine, policy, process, address = scanned("rhel-9.9-zero", [0], scans=1)
+    assert policy.counters()["ksm_zero_pages"] == 0
+    policy.wake()
+    assert policy.counters()["ksm_zero_pages"] == 1
