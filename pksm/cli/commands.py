@@ -25,7 +25,9 @@ class Verbs(Mapping[str, Any]):
     """
 
     def __init__(self, room: str, *names: str, groups: Sequence[str] = ()) -> None:
-        self._paths = {name: f"{room}.{name}" + (".group" if name in groups else "") for name in names}
+        self._paths = {
+            name: f"{room}.{name.replace('-', '_')}" + (".group" if name in groups else "") for name in names
+        }
 
     def __getitem__(self, name: str) -> Any:
         return importlib.import_module(self._paths[name])
@@ -47,6 +49,8 @@ VERBS: Mapping[str, Any] = Verbs(
     "bench",
     "record",
     "run",
+    "opt-in",
+    "opt-out",
     "simulate",
     "sweep",
     "compare",

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from pksm.documents.features import MachineAbilities as MachineAbilities
     from pksm.documents.features import Named as Named
     from pksm.documents.features import NamesDocument as NamesDocument
+    from pksm.documents.opt_in import OptedProcess as OptedProcess
+    from pksm.documents.opt_in import OptedRange as OptedRange
+    from pksm.documents.opt_in import OptInDocument as OptInDocument
     from pksm.documents.prediction import CalibrateDocument as CalibrateDocument
     from pksm.documents.prediction import CalibrateSample as CalibrateSample
     from pksm.documents.prediction import Pair as Pair
@@ -122,6 +125,9 @@ else:
             "Missed": "pksm.documents.checksum",
             "Named": "pksm.documents.features",
             "NamesDocument": "pksm.documents.features",
+            "OptedProcess": "pksm.documents.opt_in",
+            "OptedRange": "pksm.documents.opt_in",
+            "OptInDocument": "pksm.documents.opt_in",
             "ParetoRow": "pksm.documents.advise",
             "Place": "pksm.documents.scan",
             "Pair": "pksm.documents.prediction",

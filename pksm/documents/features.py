@@ -15,6 +15,7 @@ class MachineAbilities(TypedDict):
     pagemap_scan: Annotated[bool, "", "whether the kernel has PAGEMAP_SCAN (Linux 6.7)"]
     process_vm_readv: Annotated[bool, "", "whether this user may call it"]
     ptrace_scope: Annotated[int | None, "", "kernel.yama.ptrace_scope; null: no Yama"]
+    injection: Annotated[bool, "", "whether a child was made to make a system call by ptrace, as pksm opt-in does it"]
     kernel_ksm: Annotated[bool, "", "whether the kernel has KSM"]
 
 

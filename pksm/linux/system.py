@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pksm.linux import text
+from pksm.linux.inject import tried
 from pksm.linux.ksm import files
 from pksm.linux.proc import access, pagemap
 
@@ -37,6 +38,7 @@ def abilities() -> dict[str, Any]:
         "pagemap_scan": has_pagemap_scan(),
         "process_vm_readv": has_readv(),
         "ptrace_scope": access.ptrace_scope(),
+        "injection": not tried.why_not(),
         "kernel_ksm": files.exists(),
     }
 

@@ -23,6 +23,7 @@ MODULES = {
     "pksm.calibrate/1": "calibrate",
     "pksm.predict/1": "predict",
     "pksm.record/1": "record",
+    "pksm.opt_in/1": "opt_in",
     "pksm.features/1": "features",
     "pksm.names/1": "names",
 }

@@ -138,6 +138,7 @@ def test_every_schema_has_a_type():
         "pksm.compare/1",
         "pksm.features/1",
         "pksm.names/1",
+        "pksm.opt_in/1",
         "pksm.predict/1",
         "pksm.record/1",
         "pksm.scan/1",

@@ -45,6 +45,7 @@ ROOMS = {
     "profiler": {"simulation", "scan", "sources", "bench", "hosts", "policies", "engine", "linux", "documents"},
     "validation": {"simulation", "sources", "hosts", "policies", "engine", "linux", "documents"},
     "advice": {
+        "recording",
         "scan",
         "simulation",
         "parallel",

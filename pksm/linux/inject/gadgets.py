@@ -4,9 +4,7 @@ import os
 from dataclasses import dataclass
 
 from pksm.errors import PksmError
-from pksm.linux import text
-from pksm.linux.proc import tasks
-from pksm.linux.proc.areas import parse_areas
+from pksm.linux.proc.areas import read_areas
 
 CALL = b"\x0f\x05\xc3"  # syscall; ret
 RESTORER = b"\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05"  # mov $15, %rax; syscall
@@ -34,8 +32,7 @@ def find(pid: int, memory: int) -> Gadgets:
     Raises:
         PksmError: it has no such instructions.
     """
-    maps = parse_areas(text.read(f"{tasks.directory(pid)}/maps"))
-    code = [area for area in maps if b"x" in area.access and area.name and area.name != b"[vsyscall]"]
+    code = [area for area in read_areas(pid) if b"x" in area.access and area.name and area.name != b"[vsyscall]"]
     code.sort(key=lambda area: (b"libc" not in area.name, area.name != b"[vdso]", area.end - area.start))
     call = restorer = 0
     left = MOST_BYTES

@@ -18,7 +18,7 @@ from pksm.errors import PksmError
 from pksm.linux import text
 from pksm.linux.inject import frame, gadgets, refusals
 from pksm.linux.inject.ptrace import GoneError, Registers, Tracee
-from pksm.linux.proc.areas import parse_areas
+from pksm.linux.proc.areas import read_areas
 
 Call: TypeAlias = tuple[int, ...]  # the number of a system call, and up to six arguments
 CALLS_A_STOP = 64  # so that no pause is long
@@ -209,7 +209,7 @@ class _Session:
 
     def _check_stack(self, at: int, top: int) -> None:
         """Only what the kernel made as a stack is known to have room below: those of coroutines are small."""
-        for area in parse_areas(text.read(f"/proc/{self.pid}/maps")):
+        for area in read_areas(self.pid):
             if area.name == b"[stack]" and area.start <= top < area.end and at < area.end:
                 return
         raise _AgainError("its first thread runs on a stack of its own making")

@@ -6,7 +6,7 @@ from pksm.errors import PksmError, UnsupportedError
 from pksm.linux import text
 from pksm.linux.sandbox import system_call
 
-PR_SET_MEMORY_MERGE = 67
+MERGE_ANY = 67  # PR_SET_MEMORY_MERGE
 _ABOUT = "this kernel merges no whole processes: that takes Linux 6.4 with CONFIG_KSM"
 
 
@@ -20,7 +20,7 @@ def merge_any(on: bool) -> None:
         PksmError: it refuses.
     """
     try:
-        system_call.prctl(PR_SET_MEMORY_MERGE, int(on))
+        system_call.prctl(MERGE_ANY, int(on))
     except OSError as error:
         if error.errno == errno.EINVAL:
             raise UnsupportedError(_ABOUT) from None

@@ -45,6 +45,16 @@ class Area(NamedTuple):
         return self.file != _NO_FILE
 
 
+def read_areas(pid: int) -> list[Area]:
+    """Return the areas of a process by address; those of the kernel's half are left out. Raises OSError, MalformedError."""
+    return parse_areas(text.read(f"/proc/{pid}/maps"))
+
+
+def most_areas() -> int | None:
+    """Return how many areas a process may have; None where the kernel does not say."""
+    return text.number_in("/proc/sys/vm/max_map_count")
+
+
 def parse_areas(data: bytes) -> list[Area]:
     """Parse the text of a maps file; areas of the kernel's half of the address space are left out.
 
