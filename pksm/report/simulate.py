@@ -76,7 +76,7 @@ def _alone(document: SimulateDocument, width: int, paint: Callable[..., str]) ->
     if "replay" in final:
         parts.append(paragraph(_replay(final["replay"]), width))
     parts.append(paragraph(_effort(final), width))
-    parts.append(paragraph(_cpu(final, document["prices"]), width))
+    parts.append(paragraph(_cpu(final, document["prices"]) + _took_time(document), width))
     return parts
 
 
@@ -109,7 +109,8 @@ def _side_by_side(document: SimulateDocument, width: int, paint: Callable[..., s
         at_end.append(("saved, less metadata", *(_net(last, run["final"], page_size) for run in runs)))
     parts.append(_lines(at_end, paint))
     parts.append(_lines([("In all", *names), *_cells(_TOTALS, runs)], paint))
-    parts.append(paragraph(_priced(document["prices"], any(not name.startswith("ksmd") for name in names)), width))
+    priced = _priced(document["prices"], any(not name.startswith("ksmd") for name in names))
+    parts.append(paragraph(priced + _took_time(document), width))
     return parts
 
 
@@ -253,6 +254,13 @@ def _cpu(final: Final, prices: PriceList) -> str:
 def _priced(prices: PriceList, of_others: bool) -> str:
     whose = ", which are KSM's for every policy" if of_others else ""
     return f"CPU time is by a price list, {plain(prices['source'])}{whose}."
+
+
+def _took_time(document: SimulateDocument) -> str:
+    """What virtual time has in it at the kernel's pace; nothing at the ideal one."""
+    if document["pace"] != "kernel":
+        return ""
+    return " Wake-ups took that time, and sleeps ended with a tick of the timer."
 
 
 def _replay(replay: Replay) -> str:

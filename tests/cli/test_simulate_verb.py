@@ -10,8 +10,10 @@ import threading
 import pytest
 
 from pksm.cli.main import main
+from pksm.cli.verbs import simulate as verb
 from pksm.policies.pksmd.counters import COUNTERS
 from pksm.simulation import OPERATIONS, workloads
+from pksm.simulation.pace import IDEAL, PACES
 
 from support.cli_runs import is_one_line, run, start
 
@@ -414,3 +416,21 @@ def test_a_live_process_is_simulated(capfd):
 def test_what_is_played_is_played_alone(trace, capfd, extra):
     done = run(capfd, "simulate", trace, *extra)
     assert done.code == 2 and is_one_line(done.err) and str(trace) in done.err
+
+
+def test_the_pace_of_a_kernel_takes_longer(capfd):
+    told = ["b", "--pages", "400", "--policy", "ksmd"]
+    ideal, kernel = (document(capfd, *told, "--pace", pace) for pace in ("ideal", "kernel"))
+    assert (ideal["pace"], kernel["pace"]) == ("ideal", "kernel")
+    assert kernel["runs"][0]["final"]["ms"] > ideal["runs"][0]["final"]["ms"]
+    assert "tick of the timer" in run(capfd, "simulate", *told, "--pace", "kernel").out
+    assert "tick of the timer" not in run(capfd, "simulate", *told).out
+
+
+def test_the_paces_are_those_of_the_simulation():
+    assert set(verb.PACES) == set(PACES) and verb.IDEAL == IDEAL
+
+
+def test_an_unknown_pace_is_one_line(capfd):
+    done = run(capfd, "simulate", "b", "--pace", "slow")
+    assert done.code == 2 and is_one_line(done.err, "--pace")

@@ -132,3 +132,39 @@ def test_simulate_table(simulated, width):
     table = report.table(simulated, width)
     assert max(map(len, table.splitlines())) <= max(width, 75)
     compare(f"simulate-{width}.txt", table)
+
+
+@pytest.fixture(scope="module")
+def advised():
+    """Two guests that are much alike; only what compressing gives, and this machine, are set."""
+    from unittest import mock
+
+    from pksm.advice import Settings as Wanted
+    from pksm.advice import advise
+    from pksm.engine.cost import PRICES
+    from pksm.linux import memory_facts
+
+    make = page_makers()
+    common = [make["noise"]() for _ in range(400)]
+    guests = [
+        GivenSource(name, data(*common, *(make["noise"]() for _ in range(200)), *(bytes(SIZE) for _ in range(zero))))
+        for name, zero in (("web.img", 90), ("db.img", 30))
+    ]
+    with (
+        mock.patch("pksm.advice.run.prices_here", return_value=PRICES["6.18"]),
+        mock.patch.object(memory_facts, "nodes", return_value=1),
+        mock.patch.object(memory_facts, "makes_huge_pages", return_value=True),
+    ):
+        document = advise(guests, Wanted(least_bytes=100_000))
+    return {**document, "compressing": {"sampled": 1000, "percent": 12.0}}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_advise_table(advised, width):
+    table = report.table(advised, width)
+    assert max(map(len, table.splitlines())) <= max(width, 90)
+    compare(f"advise-{width}.txt", table)
+
+
+def test_advise_csv(advised):
+    compare("advise.csv", report.csv(advised))

@@ -29,6 +29,7 @@ examples:
   pksm simulate b --policy ksmd,pksmd --set ksmd.pages_to_scan=1000  the same, with a setting of one policy changed"""
 TAKES_COMMAND = True
 SAMPLE_MS = 100
+PACES = IDEAL, _ = "ideal", "kernel"  # those of the simulation, which help does without
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--until", type=options.milliseconds, metavar="TIME",
                       help="stop at this virtual time, such as 10s; a number without a unit is in ms "
                       "(default: when the workload ends)")  # fmt: skip
+    what.add_argument("--pace", choices=PACES, default=IDEAL, metavar="PACE",
+                      help="ideal: wake-ups take no time, and sleeps are as long as they are asked to be; kernel: wake-ups "
+                      "take what their work costs, and sleeps end with a tick of the timer (default %(default)s)")  # fmt: skip
     options.add_list(what, "the workloads and policies")
     how = options.policies_group(parser, "how to merge")
     options.add_policy(how, "policies to compare on the same memory, with commas between; may be repeated")
@@ -78,6 +82,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
             seed=given.seed,
             until_ms=given.until,
             sample_ms=given.sample,
+            pace=given.pace,
         )
         document = sandbox.with_file(
             None if named or refused else played,
