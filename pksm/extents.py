@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pksm.arrays import BoolArray, IntArray, Pages, StructArray, U8Array
+from pksm.arrays import BoolArray, IntArray, Pages, StructArray, U8Array, U64Array
 
 __all__ = ["RUN", "State", "data_runs", "make_runs"]  # what readers of others need
 
@@ -52,6 +52,14 @@ def expand(first: IntArray, pages: IntArray) -> Pages:
     numbers = np.repeat((first - starts).astype(np.uint32), pages)
     numbers += np.arange(len(numbers), dtype=np.uint32)
     return numbers
+
+
+def page_numbers(runs: StructArray, page_size: int) -> U64Array:
+    """Return the numbers of all pages of runs, by address."""
+    n_pages = runs["pages"].astype(np.int64)
+    starts = np.cumsum(n_pages) - n_pages
+    first = (runs["address"] // page_size).astype(np.int64)
+    return (np.repeat(first - starts, n_pages) + np.arange(int(n_pages.sum()))).astype(np.uint64)
 
 
 def cut_runs(data: StructArray, cuts: IntArray, page_size: int) -> StructArray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pksm.arrays import BoolArray, I8Array, I64Array
+from pksm.arrays import BoolArray, I8Array, I64Array, U64Array
 from pksm.recording.events import MOST_NAME, Block, Kind, Operation
 from pksm.recording.hashing import Snapshot, places
 
@@ -65,11 +65,12 @@ def _at(layout: Layout, places: I64Array) -> tuple[I8Array, I64Array]:
 
 @dataclass
 class Seen:
-    """An address space as it was seen: mappings, pages, and which of them KSM has merged."""
+    """An address space as it was seen: mappings, pages, which of them KSM has merged, and numbers of pages known written."""
 
     layout: Layout = field(default_factory=Layout)
     pages: Snapshot = field(default_factory=Snapshot.empty)
     merged: BoolArray = field(default_factory=lambda: np.empty(0, bool))
+    written: U64Array = field(default_factory=lambda: np.empty(0, np.uint64))
 
 
 def blocks(ms: int, space: int, begun: list[Operation], old: Seen, new: Seen) -> list[Block]:
@@ -102,7 +103,9 @@ def _events(old: Seen, new: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rewritten = both.contents != before.contents[where]
     moved = (both.frames != before.frames[where]) & (both.frames != 0) & (before.frames[where] != 0) & ~rewritten
     merged, was_merged = new.merged[found], old.merged[where]
+    told = np.isin(both.pages, new.written, assume_unique=True) & ~rewritten & ~merged & ~was_merged
     own = moved & both.exclusive & ~before.exclusive[where] & ~merged  # a copy on write that says what it said
+    own |= told
     parts = [
         (after.pages[~found], Kind.BIRTH, after.contents[~found]),
         (before.pages[~stays], Kind.DEATH, None),

@@ -8,7 +8,7 @@ from pksm.arrays import AnyArray, BoolArray, I64Array, StructArray, U32Array, U6
 from pksm.engine import native
 from pksm.engine.checksums import strategies
 from pksm.engine.store import Store
-from pksm.extents import State, data_runs, expand
+from pksm.extents import State, data_runs, expand, page_numbers
 from pksm.recording.contents import Contents
 from pksm.sources import Source
 from pksm.sources.base import Allocation, Region
@@ -83,19 +83,13 @@ class Hasher:
     def _zeros(self, runs: StructArray) -> Snapshot:
         """Return the pages of which only is known that they are zero."""
         zero = runs[runs["state"] == State.ZERO]
-        pages = self._pages_of(zero)
+        pages = page_numbers(zero, self.page_size)
         n = len(pages)
         sums = np.full(n, self._zero, np.uint64)
         return Snapshot(pages, sums, np.zeros(n, np.uint32), np.zeros(n, np.uint64), np.ones(n, bool))
 
-    def _pages_of(self, runs: StructArray) -> U64Array:
-        n_pages = runs["pages"].astype(np.int64)
-        starts = np.cumsum(n_pages) - n_pages
-        first = (runs["address"] // self.page_size).astype(np.int64)
-        return (np.repeat(first - starts, n_pages) + np.arange(int(n_pages.sum()))).astype(np.uint64)
-
     def _taken(self, region: Region, data: StructArray, before: Snapshot) -> Snapshot:
-        pages = self._pages_of(data)
+        pages = page_numbers(data, self.page_size)
         index: I64Array = expand(data["first"].astype(np.int64), data["pages"].astype(np.int64)).astype(np.int64)
         added = None
         if region.copies is not None:
@@ -104,7 +98,10 @@ class Hasher:
             assert region.view is not None
             first = added = self._store.add(region.view.reshape(-1)[: (int(index.max()) + 1) * self.page_size])
         try:
-            sums, contents = self._ids(pages, (index + first).astype(np.uint32), before)
+            if region.copied is None:
+                sums, contents = self._ids(pages, (index + first).astype(np.uint32), before)
+            else:
+                sums, contents = self._ids_of_copied(pages, region.copied, index, first, before)
         finally:
             if added is not None:
                 self._store.remove(added)
@@ -112,6 +109,18 @@ class Hasher:
         frames = region.frames[index] if region.frames is not None and known else np.zeros(len(pages), np.uint64)
         exclusive = region.exclusive[index] if region.exclusive is not None and known else np.ones(len(pages), bool)
         return Snapshot(pages, sums, contents, frames, exclusive)
+
+    def _ids_of_copied(
+        self, pages: U64Array, held: BoolArray, index: I64Array, first: int, before: Snapshot
+    ) -> tuple[U64Array, U32Array]:
+        """Do what _ids does where only the pages held were copied, one after the other: the others are as they were."""
+        copied = held[index]
+        at, _ = places(before.pages, pages[~copied])
+        sums, contents = np.empty(len(pages), np.uint64), np.empty(len(pages), np.uint32)
+        sums[~copied], contents[~copied] = before.sums[at], before.contents[at]
+        numbers = (np.cumsum(held)[index[copied]] - 1 + first).astype(np.uint32)
+        sums[copied], contents[copied] = self._ids(pages[copied], numbers, before)
+        return sums, contents
 
     def _ids(self, pages: U64Array, numbers: U32Array, before: Snapshot) -> tuple[U64Array, U32Array]:
         """Return the first checksum and the content id of pages of the store."""

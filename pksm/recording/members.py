@@ -7,6 +7,7 @@ import numpy as np
 
 from pksm.errors import PksmError
 from pksm.linux.proc import processes, tasks
+from pksm.linux.written import Written
 from pksm.recording.difference import Layout, Seen
 from pksm.recording.events import MOST_NAME
 from pksm.sources import Source, open_pid
@@ -42,11 +43,23 @@ class Member:
     layout: tuple[int, int, int] | None = None
     seen: Seen = field(default_factory=Seen)
     has_begun: bool = False
+    tracked: Written | None = None
 
     @property
     def name(self) -> str:
         """What it is called."""
         return self.source.name[:MOST_NAME]
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.source.close()
+        self.untrack()
+
+    def untrack(self) -> None:
+        """Track its writes no more."""
+        if self.tracked is not None:
+            self.tracked.close()
+            self.tracked = None
 
 
 class Roster:

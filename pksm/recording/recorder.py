@@ -15,6 +15,7 @@ from pksm.recording.difference import Seen
 from pksm.recording.events import Block, Kind, Operation
 from pksm.recording.hashing import Hasher, Snapshot
 from pksm.recording.members import Member, Roster, Targets, layout_of, parent_of
+from pksm.recording.tracking import BLIND_TO_WRITES, HASHES, TRACKS, Tracking
 from pksm.recording.writer import Writer
 from pksm.sources.live.process import ProcessSource
 
@@ -51,6 +52,7 @@ class Recorder:
         targets: what to record.
         page_size: bytes.
         hold: makes context managers that hold interrupts back while an address space is read and written down.
+        track: how writes are found, one of TRACKS.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class Recorder:
         targets: Targets,
         page_size: int = PAGE_SIZE,
         hold: Callable[[], AbstractContextManager[object]] = nullcontext,
+        track: str = HASHES,
     ) -> None:
+        self.tracking = Tracking(track)
         self.roster = Roster(targets)
         self.counts = np.zeros(len(Kind), np.int64)
         self.events = 0
@@ -85,7 +89,8 @@ class Recorder:
         """Let go of all processes."""
         self._flags.close()
         for member in self._live.values():
-            member.source.close()
+            self.tracking.end(member)
+            member.close()
 
     def why_nothing(self) -> str:
         """Return why there were no pages, as a clause."""
@@ -129,7 +134,7 @@ class Recorder:
             self._take(member, ms, self._parent(member))
         except PksmError as error:
             if not member.has_begun:
-                member.source.close()
+                member.close()
                 self.roster.refused.setdefault(pid, str(error))
             return  # it ends, or cannot be read just now
         self._live[pid] = member
@@ -144,6 +149,7 @@ class Recorder:
     def _take(self, member: Member, ms: int, parent: Member | None) -> None:
         """Read an address space, and write down what has happened to it."""
         before = member.seen if parent is None else parent.seen
+        written = self.tracking.look(member, before)
         pages = self._hasher.read(member.source, before.pages)
         layout = member.source.layout if isinstance(member.source, ProcessSource) else None
         begun: list[Operation] = []
@@ -152,6 +158,7 @@ class Recorder:
             member.has_begun, before = False, Seen()
         member.layout = layout
         seen = self._seen(member, pages)
+        seen.written = written
         if not member.has_begun:
             member.space, self._next_space, member.has_begun = self._next_space, self._next_space + 1, True
             origin: Operation = ("start", member.pid, member.name)
@@ -182,7 +189,8 @@ class Recorder:
 
     def _gone(self, member: Member, ms: int) -> None:
         self._write([Block(ms, member.space, (("exit",),))])
-        member.source.close()
+        self.tracking.end(member)
+        member.close()
 
     def _write(self, blocks: list[Block]) -> None:
         for block in blocks:
@@ -191,18 +199,19 @@ class Recorder:
             self.events += len(block.pages)
 
 
-def header(targets: Targets, every_ms: int, page_size: int, frames: bool) -> dict[str, object]:
+def header(targets: Targets, every_ms: int, page_size: int, frames: bool, track: str = HASHES) -> dict[str, object]:
     """Return what a recording says of itself. frames: whether frame numbers are visible."""
+    spots = BLIND_SPOTS if track == HASHES else BLIND_TO_WRITES
     return {
         "page_size": page_size,
         "began": time.time(),
         "every_ms": every_ms,
-        "track": "hashes",
+        "track": track,
         "pids": list(targets.pids),
         "all": targets.all,
         "cgroups": list(targets.cgroups),
         "images": len(targets.files),
-        "blind": [*BLIND_SPOTS, *([] if frames else [NO_FRAMES, NO_FLAGS])],
+        "blind": [*spots, *([] if frames else [NO_FRAMES, NO_FLAGS])],
     }
 
 
@@ -215,6 +224,7 @@ def record(
     frames: bool = True,
     progress: Callable[[Tally], object] | None = None,
     hold: Callable[[], AbstractContextManager[object]] = nullcontext,
+    track: str = HASHES,
 ) -> tuple[Tally, bool]:
     """Record until the time is over, everything has gone, or a KeyboardInterrupt, and leave a whole file.
 
@@ -229,6 +239,7 @@ def record(
         frames: whether frame numbers are visible here.
         progress: called after each sample.
         hold: as of Recorder.
+        track: how writes are found: `hashes` of all pages, or `writes` that the kernel reports (Linux 6.7, x86-64).
 
     Returns:
         What it took, and whether an interrupt ended it.
@@ -239,8 +250,10 @@ def record(
     """
     if every_ms < 1:
         raise UsageError("give a time of 1 ms at least", "every")
-    writer = Writer(path, header(targets, every_ms, page_size, frames))
-    recorder = Recorder(writer, targets, page_size, hold)
+    if track not in TRACKS:
+        raise UsageError(f"choose from {', '.join(TRACKS)}", "track")
+    writer = Writer(path, header(targets, every_ms, page_size, frames, track))
+    recorder = Recorder(writer, targets, page_size, hold, track)
     tally, interrupted = Tally(), False
     try:
         _samples(recorder, writer, tally, every_ms, duration_ms, progress)
@@ -275,6 +288,8 @@ def _samples(
         start = time.monotonic() - began
         ms = round(start * 1000)
         recorder.sample(ms)
+        if tally.samples == 0:
+            recorder.tracking.check()
         if recorder.pages == 0 and tally.samples == 0:
             raise PksmError(f"nothing to record: {recorder.why_nothing()}")
         now = time.monotonic() - began
@@ -308,4 +323,5 @@ def _end(recorder: Recorder, tally: Tally) -> dict[str, object]:
         "cpu_s": round(tally.cpu_s, 3),
         "longest_s": round(tally.longest_s, 3),
         "refused": len(recorder.roster.refused),
+        **recorder.tracking.costs(),
     }

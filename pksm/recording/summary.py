@@ -57,6 +57,9 @@ def summary(
             "began": _seconds(recording.header, "began"),
             "every_ms": _number(recording.header, "every_ms"),
             "track": _text(recording.header, "track"),
+            "faults": _number(end, "faults"),
+            "pause_s": _seconds(end, "pause_s"),
+            "untracked": _number(end, "untracked"),
             "blind": [line for line in _list(recording.header, "blind") if isinstance(line, str)],
             "warnings": [*warnings, *([ONE_SAMPLE] if _number(end, "samples") == 1 else [])],
         }

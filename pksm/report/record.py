@@ -69,4 +69,9 @@ def _effort(document: RecordDocument) -> str:
             f" {many(samples, 'sample')} took {cpu:.2f} s of CPU for {read:,} pages{speed}, the longest {longest:.2f} s; "
             f"{document['late'] or 0:,} began late."
         )
+    if document["faults"] is not None:
+        text += (
+            f" The kernel reported writes: {many(document['faults'], 'fault')} in the processes, which stood still for "
+            f"{1000 * (document['pause_s'] or 0):.2f} ms at most; {document['untracked'] or 0:,} could not be tracked."
+        )
     return text

@@ -3,14 +3,19 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
 from pksm.errors import PksmError, UsageError
+from pksm.linux.written import Written
 from pksm.recording import Kind, Recording, Writer
 from pksm.recording.members import Targets
 from pksm.recording.recorder import Recorder, record
+from pksm.recording.summary import summary
+from pksm.recording.tracking import TRACKS
+from pksm.sources import open_target
 
 from support.memory_sources import write_file
 
@@ -80,9 +85,9 @@ def puppet():
 class Story:
     """A recording with a sample after each step."""
 
-    def __init__(self, path, targets):
+    def __init__(self, path, targets, track="hashes"):
         self._writer = Writer(path, {"page_size": SIZE})
-        self._recorder = Recorder(self._writer, targets)
+        self._recorder = Recorder(self._writer, targets, track=track)
         self._path, self._ms = path, 0
 
     def sample(self):
@@ -97,12 +102,28 @@ class Story:
             return [(recording.state_at(ms), list(recording.blocks(ms, ms))) for ms in range(1, self._ms + 1)]
 
 
+@pytest.fixture(params=TRACKS)
+def track(request, puppet):
+    """How writes are found; not as the kernel reports them where it cannot."""
+    if request.param == "writes":
+        skip_if_untracked(puppet)
+    return request.param
+
+
+def skip_if_untracked(puppet):
+    try:
+        Written(puppet.pid).close()
+    except PksmError as error:
+        pytest.skip(str(error))
+
+
 def events(blocks, kind):
     return sum(int(np.count_nonzero(block.of(kind))) for block in blocks)
 
 
-def test_what_a_process_does_to_a_mapping_is_recorded_event_for_event(tmp_path, puppet):
-    story = Story(tmp_path / "a", Targets(pids=[puppet.pid]))
+def test_what_a_process_does_to_a_mapping_is_recorded_event_for_event(tmp_path, puppet, track):
+    story = Story(tmp_path / "a", Targets(pids=[puppet.pid]), track)
+    reported = track == "writes"
     story.sample()
     puppet(f"map 1 {N}")
     puppet(f"write 1 0 {N} 7")
@@ -113,7 +134,7 @@ def test_what_a_process_does_to_a_mapping_is_recorded_event_for_event(tmp_path, 
     puppet("write 1 0 50 7")  # ten of them hold it, thirty did
     story.sample()
     puppet("write 1 100 20 1")
-    puppet("write 1 100 20 7")  # and back: that is the blind spot
+    puppet("write 1 100 20 7")  # and back: that is the blind spot of hashes
     story.sample()
     puppet("drop 1 150 50")
     story.sample()
@@ -140,6 +161,10 @@ def test_what_a_process_does_to_a_mapping_is_recorded_event_for_event(tmp_path, 
     def of(state):
         return [held(state).get(page) for page in range(start, start + N)]
 
+    def same(blocks):
+        pages = {int(page) - start for block in blocks for page in block.pages[block.of(Kind.SAME)]}
+        return {page for page in pages if 0 <= page < N}
+
     third = of(states[2][0])
     eight, nine = third[10], third[20]
     assert len({0, seven, eight, nine}) == 4
@@ -148,7 +173,9 @@ def test_what_a_process_does_to_a_mapping_is_recorded_event_for_event(tmp_path, 
     back = [block for block in states[3][1] if len(block.pages)]
     rewritten = {int(page) for block in back for page in block.pages[block.of(Kind.WRITE)]}
     assert {page - start for page in rewritten if start <= page < start + N} == set(range(10, 40))
+    assert same(states[3][1]) == (set(range(10)) | set(range(40, 50)) if reported else set())
     assert of(states[4][0]) == [seven] * N
+    assert same(states[4][1]) == (set(range(100, 120)) if reported else set())
     assert not [p for b in states[4][1] for p in b.pages[b.of(Kind.WRITE)].tolist() if start <= p < start + N]
     assert of(states[5][0]) == [seven] * 150 + [None] * 50
     advised = [op for block in states[6][1] for op in block.operations if op[0] == "advise"]
@@ -158,8 +185,8 @@ def test_what_a_process_does_to_a_mapping_is_recorded_event_for_event(tmp_path, 
     assert any(op[1] <= start and op[1] + op[2] >= start + N for op in gone)
 
 
-def test_forks_exits_and_other_programs(tmp_path, puppet):
-    story = Story(tmp_path / "a", Targets(pids=[puppet.pid]))
+def test_forks_exits_and_other_programs(tmp_path, puppet, track):
+    story = Story(tmp_path / "a", Targets(pids=[puppet.pid]), track)
     puppet(f"map 1 {N}")
     puppet(f"write 1 0 {N} 7")
     story.sample()
@@ -187,10 +214,6 @@ def test_forks_exits_and_other_programs(tmp_path, puppet):
 
 
 def test_an_image_that_changes_is_recorded(tmp_path):
-    from functools import partial
-
-    from pksm.sources import open_target
-
     path = write_file(tmp_path / "ram", [b"a" * SIZE, b"b" * SIZE, bytes(SIZE), b"a" * SIZE], SIZE)
     story = Story(tmp_path / "a", Targets(files=[partial(open_target, path)]))
     story.sample()
@@ -233,3 +256,33 @@ def test_a_recording_is_whole_after_an_interrupt(tmp_path, puppet):
     with Recording(tmp_path / "a") as recording:
         assert recording.is_whole and recording.end["samples"] == 3
         assert recording.check().pages == recording.end["most_pages"] or recording.check().pages > 0
+
+
+def test_only_what_is_written_is_read_and_the_costs_are_in_the_recording(tmp_path, puppet):
+    skip_if_untracked(puppet)
+    puppet(f"map 1 {N}")
+    puppet(f"write 1 0 {N} 7")
+    read = []
+
+    def progress(tally):
+        read.append(tally.pages_read)
+        puppet("write 1 0 20 7")
+        if tally.samples == 4:
+            raise KeyboardInterrupt
+
+    record(str(tmp_path / "a"), Targets(pids=[puppet.pid]), every_ms=1, progress=progress, track="writes")
+    assert read[0] > N and read[3] - read[2] >= 20
+    found = summary(tmp_path / "a")
+    assert found["track"] == "writes" and found["untracked"] == 0
+    assert found["faults"] >= 3 * 20 and found["pause_s"] > 0 and found["events"]["same"] >= 2 * 20
+    assert read[3] - read[2] < N + 20, "what nobody wrote is not read"
+    assert puppet("map 2 1") == "done", "the process goes on"
+
+
+def test_writes_are_not_tracked_where_nobody_can(tmp_path):
+    image = write_file(tmp_path / "ram", [b"a" * SIZE], SIZE)
+    with pytest.raises(PksmError, match="only the writes of processes can be tracked"):
+        record(str(tmp_path / "a"), Targets(files=[partial(open_target, image)]), duration_ms=1, track="writes")
+    with pytest.raises(UsageError, match="track: choose from hashes, writes"):
+        record(str(tmp_path / "a"), Targets(pids=[os.getpid()]), track="guesses")
+    assert not (tmp_path / "a").exists()

@@ -22,12 +22,16 @@ All resident pages are read again and again. Their checksums say which have chan
 holds which pages came, went and got another content, never bytes. A process that is named is followed with all that it
 starts. pksm simulate FILE plays a recording under any policy.
 
+With --track writes, each process makes a userfaultfd for pksm (see pksm opt-in), and the kernel reports which of its
+pages were written, those with the bytes they had too. Each of them takes a short fault per sample.
+
 Ctrl-C ends a recording; the file is whole then. What a recorder that was killed has written is repaired by --info.
 
 examples:
   pksm record --pid 1234 -o work.pksmrec              until Ctrl-C, a sample per second
   pksm record --all --every 10s --duration 8h -o day.pksmrec  all processes, for eight hours
   pksm record --duration 1m guest.ram -o vm.pksmrec   a guest whose memory is a shared file
+  pksm record --pid 1234 --track writes -o work.pksmrec  read only what is written
   pksm record --info work.pksmrec                     what is in it"""
 
 
@@ -44,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("-o", "--output", metavar="FILE", help="the new file, by custom with the ending .pksmrec")
     how.add_argument("--every", type=options.seconds, default=1.0, metavar="TIME",
                      help="time between two samples (default 1s): half of what is to be judged, at most")  # fmt: skip
+    how.add_argument("--track", choices=["hashes", "writes"], default="hashes",
+                     help="how writes are found: by checksums of all pages (default), or as the kernel reports them, so "
+                     "that only written pages are read (x86-64, Linux 6.7)")  # fmt: skip
     how.add_argument("--duration", type=options.seconds, metavar="TIME", help="end after this long (default: Ctrl-C)")
     out = parser.add_argument_group("what to print")
     out.add_argument("--info", action="store_true",
@@ -98,6 +105,7 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
         frames=frames,
         progress=show,
         hold=interrupts.hold,
+        track=given.track,
     )
     early = interrupted and given.duration is not None
     _show(summary(given.output, interrupted=early), given)

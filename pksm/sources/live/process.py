@@ -4,7 +4,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -50,6 +50,7 @@ class ProcessSource(Source):
         self.spaces = AddressSpaces()
         self.space: procmaps.AddressSpace | None = None  # as it was when it was last read
         self.frozen_until = 0.0  # time.monotonic(): the process stands still until then
+        self.unwritten: Callable[[U64Array], BoolArray] | None = None  # which page numbers need no copy, for a recorder
         self._racy = racy
         self._reading: _Reading | None = None
         self.command = self.user = self.cgroup = ""
@@ -209,7 +210,7 @@ class _Reading:
         data = extents.data_runs(runs)
         if len(data) == 0:
             return Region(runs)
-        known = self._known(frames, exclusive)
+        known = self._known(data, frames, exclusive)
         wanted = slice(None) if known is None else ~known
         own = exclusive & ~np.repeat(self.space.vmas["merged"][data["mapping"]], data["pages"].astype(np.int64))
         own, parts = own[wanted], data if known is None else extents.pick_runs(data, ~known, PAGE_SIZE)
@@ -242,8 +243,11 @@ class _Reading:
             runs = extents.mark_runs(runs, states, PAGE_SIZE)
         return Region(runs, copies=copies, frames=frames, exclusive=exclusive, copied=None if known is None else ~known)
 
-    def _known(self, frames: U64Array, exclusive: BoolArray) -> BoolArray | None:
-        """Return which pages need no copy, for the bytes of their frames are known; None if all need one."""
+    def _known(self, data: StructArray, frames: U64Array, exclusive: BoolArray) -> BoolArray | None:
+        """Return which pages need no copy, for their bytes or those of their frames are known; None if all need one."""
+        if self.source.unwritten is not None:
+            unwritten = self.source.unwritten(extents.page_numbers(data, PAGE_SIZE))
+            return unwritten if unwritten.any() else None
         if self.source.known is None or exclusive.all():
             return None
         known = ~exclusive
@@ -255,7 +259,7 @@ class _Reading:
         self.ended |= len(copied) == 0 and not self.alive()
         states = np.full(len(known), EXCLUDED if self.ended else DATA, np.uint8)
         states[~known] = copied
-        progress(0 if self.ended else int(np.count_nonzero(known)))
+        progress(0 if self.ended or self.source.unwritten is not None else int(np.count_nonzero(known)))
         return states
 
     def _look_up(self, runs: StructArray) -> tuple[StructArray, U64Array, BoolArray]:

@@ -1,0 +1,167 @@
+"""Which pages of a process are written: write protection by userfaultfd that the kernel lifts by itself, page by page.
+
+The process makes a userfaultfd for us (see pksm.linux.inject) and closes its own copy. Areas are registered with it, and
+PAGEMAP_SCAN returns what was written and protects it again, in one step. Each page that is written costs the process one
+short fault per interval. It all ends when our descriptor is closed.
+"""
+
+import contextlib
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+
+from pksm.arrays import BoolArray, I64Array, StructArray, U64Array, distinct
+from pksm.errors import PksmError
+from pksm.linux.inject import inject
+from pksm.linux.proc import pagemap, smaps, tasks
+from pksm.linux.proc.areas import read_areas
+from pksm.linux.proc.pagemap import PAGE_REGION, PAGE_SIZE, PAGEMAP_SCAN, SCAN_ARG, SCAN_ENTRIES
+from pksm.linux.sandbox import system_call
+
+_CLOSE, _USERFAULTFD, _PIDFD_GETFD = 3, 323, 438
+_USER_MODE_ONLY = 1
+_API, _REGISTER = 0xC018AA3F, 0xC020AA00
+_ABI, _WP_ASYNC = 0xAA, 1 << 15
+_MODE_WP = 2
+_PROTECT = 1  # PM_SCAN_WP_MATCHING
+_WRITTEN = 1 << 1
+_TRACKED_FLAG = b"uw"
+_NEVER = {b"[vvar]", b"[vvar_vclock]", b"[vdso]", b"[vsyscall]"}
+
+
+class Written:
+    """What is written to the memory of a process, from one call of look() to the next.
+
+    Args:
+        pid: the process.
+
+    Attributes:
+        longest_pause_s: that the process stood still, at most.
+        faults: pages that were written and took a fault so far.
+
+    Raises:
+        PksmError: it cannot be tracked; the message says why.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.faults = 0
+        done = inject(pid, [(_USERFAULTFD, os.O_CLOEXEC | _USER_MODE_ONLY)])
+        self.longest_pause_s = done.longest_pause_s
+        [theirs] = done.results
+        if theirs < 0:
+            raise PksmError(f"pid {pid}: its writes cannot be tracked: userfaultfd: {os.strerror(-theirs)}")
+        try:
+            self._fd = _copy_of(pid, theirs)
+        except OSError as error:
+            raise PksmError(f"pid {pid}: its writes cannot be tracked: {error.strerror}") from None
+        finally:
+            closed = inject(pid, [(_CLOSE, theirs)])
+            self.longest_pause_s = max(self.longest_pause_s, closed.longest_pause_s)
+        self._registered: I64Array = np.empty((0, 2), np.int64)
+        try:
+            fcntl.ioctl(self._fd, _API, bytearray(struct.pack("<QQQ", _ABI, _WP_ASYNC, 0)))
+            self._pagemap = os.open(f"{tasks.directory(pid)}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            os.close(self._fd)
+            raise PksmError(f"pid {pid}: its writes cannot be tracked: that takes Linux 6.7") from None
+
+    def close(self) -> None:
+        """Track nothing any more."""
+        os.close(self._pagemap)
+        os.close(self._fd)
+
+    def look(self) -> tuple[I64Array, U64Array]:
+        """Return what is known since the last look, and protect everything anew.
+
+        Returns:
+            (areas of which all writes are known: page numbers of starts and ends (n, 2), page numbers written in them).
+
+        Raises:
+            PksmError: the process has ended, or has begun another program.
+        """
+        try:
+            areas = self._tracked()
+            parts = [self._protect(int(start), int(end)) for start, end in areas]
+            self._add_new(areas)
+        except OSError as error:
+            raise PksmError(f"pid {self.pid}: its writes are not tracked any more: {error.strerror}") from None
+        runs = np.concatenate([np.empty(0, PAGE_REGION), *parts])
+        pages = _pages_of(runs)
+        self.faults += len(pages)
+        return areas // PAGE_SIZE, pages
+
+    def _tracked(self) -> I64Array:
+        """Return the areas that were registered before and still are: what is mapped anew is not."""
+        entries = smaps.read_entries(self.pid)
+        now = [(entry.area.start, entry.area.end) for entry in entries if _TRACKED_FLAG in entry.flags]
+        kept = _common(np.array(now, np.int64).reshape(-1, 2), self._registered)
+        self._registered = kept
+        return kept
+
+    def _add_new(self, tracked: I64Array) -> None:
+        """Register what is not, and protect it: all of it counts as unknown until the next look."""
+        starts, added = set(tracked[:, 0].tolist()), []
+        for area in read_areas(self.pid):  # once per area
+            if area.start in starts or area.name in _NEVER or area.access[3:4] != b"p":
+                continue
+            with contextlib.suppress(OSError):  # it has a userfaultfd of its own, or can have none
+                fcntl.ioctl(
+                    self._fd,
+                    _REGISTER,
+                    bytearray(struct.pack("<QQQQ", area.start, area.end - area.start, _MODE_WP, 0)),
+                )
+                added.append((area.start, area.end))
+        for start, end in added:
+            self._protect(start, end)
+        self._registered = np.concatenate([tracked, np.array(added, np.int64).reshape(-1, 2)])
+        self._registered = self._registered[np.argsort(self._registered[:, 0])]
+
+    def _protect(self, start: int, end: int) -> StructArray:
+        """Return the runs of resident pages that were written, and protect them."""
+        return np.concatenate([np.empty(0, PAGE_REGION), *self._scans(start, end)])
+
+    def _scans(self, start: int, end: int) -> Iterator[StructArray]:
+        while start < end:
+            found = np.empty(SCAN_ENTRIES, PAGE_REGION)
+            arg = np.zeros(1, SCAN_ARG)
+            arg["size"], arg["start"], arg["end"], arg["flags"] = SCAN_ARG.itemsize, start, end, _PROTECT
+            arg["vec"], arg["vec_len"] = found.ctypes.data, len(found)
+            arg["category_mask"] = arg["return_mask"] = _WRITTEN | pagemap.PAGE_IS_PRESENT
+            n_runs = fcntl.ioctl(self._pagemap, PAGEMAP_SCAN, arg.data, True)
+            start = int(arg["walk_end"][0])
+            yield found[:n_runs]
+
+
+def _copy_of(pid: int, fd: int) -> int:
+    pidfd = os.pidfd_open(pid)
+    try:
+        return system_call.call(_PIDFD_GETFD, pidfd, fd, 0)
+    finally:
+        os.close(pidfd)
+
+
+def _common(some: I64Array, others: I64Array) -> I64Array:
+    """Return what two lists of ranges, each in order and apart, have in common."""
+    edges = distinct(np.concatenate([some.reshape(-1), others.reshape(-1)]))
+    low, high = edges[:-1], edges[1:]
+    both = inside(low, some) & inside(low, others)
+    return np.stack([low[both], high[both]], axis=1)
+
+
+def inside(at: I64Array, ranges: I64Array) -> BoolArray:
+    """Return which numbers lie in ranges (n, 2), which are in order and apart."""
+    which = np.searchsorted(ranges[:, 0], at, "right") - 1
+    found = which >= 0
+    found[found] = at[found] < ranges[which[found], 1]
+    return found
+
+
+def _pages_of(runs: StructArray) -> U64Array:
+    first, end = runs["start"] // PAGE_SIZE, runs["end"] // PAGE_SIZE
+    n_pages = end - first
+    before = np.cumsum(n_pages) - n_pages
+    return (np.repeat(first - before, n_pages) + np.arange(int(n_pages.sum()))).astype(np.uint64)
