@@ -126,7 +126,7 @@ def _compressing(gathered: Gathered, contents: Pages) -> Compressing:
     sample = np.sort(np.random.default_rng(SEED).permutation(pages)[:SAMPLED])
     if not len(sample):
         return {"sampled": 0, "percent": None}
-    rows = gathered.store.bytes_of(sample)
+    rows = gathered.sampled(sample)
     packed = sum(_packed(rows))
     return {"sampled": len(sample), "percent": round(100 * (1 - packed / rows.size), 1)}
 

@@ -16,9 +16,12 @@ from pksm.extents import PageList, State, data_runs, expand, page_runs
 from pksm.scan.intake import Intake
 from pksm.scan.interrupts import Interrupts
 from pksm.sources.base import Allocation, Region, Source
+from pksm.sources.files import release
 from pksm.sources.live.one_memory import each_memory_once
 from pksm.sources.live.shared_memory import out_of_reach
 from pksm.sources.opening import as_error_of, first_of
+
+SAMPLED_AT_A_TIME = 256
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Gathered:
     n_sources: how many there were to read. born: each page once, in the order of reading. failed: the errors of
     sources that could not be read to their end. remarks: lines about the reading as a whole. interrupted: whether an
     interrupt ended it early. untold: pages left out because others may have the same frame and its number is not
-    known. frames_told: numbers of frames were known.
+    known. frames_told: numbers of frames were known. views: of mapped files, where the pages of images are.
     """
 
     store: Store
@@ -69,6 +72,7 @@ class Gathered:
     interrupted: bool = False
     untold: int = 0
     frames_told: bool = False
+    views: list[np.ndarray] = field(default_factory=list)
 
     @property
     def partial(self) -> bool:
@@ -79,6 +83,17 @@ class Gathered:
     def warnings(self) -> list[str]:
         """The warnings of all sources."""
         return [line for taken in self.taken for line in taken.warnings]
+
+    def sampled(self, pages: np.ndarray) -> np.ndarray:
+        """Return the bytes of pages (uint8, a row each) that lie far apart, without leaving files in our memory.
+
+        The kernel may map megabytes around each page of a file.
+        """
+        parts = [np.empty((0, self.store.page_size), np.uint8)]
+        for start in range(0, len(pages), SAMPLED_AT_A_TIME):
+            parts.append(self.store.bytes_of(pages[start : start + SAMPLED_AT_A_TIME]))
+            release(self.views)
+        return np.concatenate(parts)
 
 
 def gather(
@@ -116,6 +131,7 @@ def gather(
         raise KeyboardInterrupt if interrupts.seen else first_of(gathered.failed)
     gathered.born = PageList(intake.born)
     gathered.frames_told = intake.frames_told
+    gathered.views = intake.views
     gathered.interrupted = interrupts.seen
     return gathered
 

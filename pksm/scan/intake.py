@@ -38,6 +38,7 @@ class Intake:
     Attributes:
         born: runs (extents.PAGE_RUN) of the pages that are in, in order.
         frames_told: whether numbers of frames were known.
+        views: of mapped files, where pages are that were not copied.
     """
 
     def __init__(self, store: Store, view: str, compact: bool, hold: Hold) -> None:
@@ -45,6 +46,7 @@ class Intake:
         self.by_frame = view == "frames"
         self.born: list[np.ndarray] = []
         self.frames_told = False
+        self.views: list[np.ndarray] = []
         self.hold = hold
         self._compact = compact and self.by_frame
         self._scratch, self._scratch_first = np.empty((0, store.page_size), np.uint8), 0  # a region of the store
@@ -151,6 +153,7 @@ class Intake:
         ]
         numbers = expand(first + np.repeat(offsets, lasts - cuts + 1), pages)
         self.born.append(page_runs(numbers))
+        self.views.append(view)
         return numbers
 
 

@@ -16,9 +16,11 @@ from pksm.protocols import NO_FRAME, ZERO_FRAME
 from pksm.scan.gather import Gathered
 from pksm.scan.interrupts import Interrupts
 from pksm.scan.settings import DEFAULTS, Settings
+from pksm.sources.files import release
 
 Progress = Callable[[str, int, int | None], None]
 
+MAPPED_PAGES = 1 << 16  # of files that stay in our memory while they are merged
 PATIENCE = 32  # a policy that has visited all pages so often without merging any is taken to be done
 
 
@@ -84,15 +86,20 @@ class _Run:
 
     def to_rest(self, stage: str, progress: Progress, interrupts: Interrupts) -> Merged:
         """Give the policy the pages that were born, a batch at a time, and let it work until it is at rest."""
-        pages, batch, host = self._pages, self._batch, self._host
+        pages, batch, host, views = self._pages, self._batch, self._host, self._gathered.views
+        released = 0
         with interrupts.ending():
             for start in range(0, pages, batch):
                 progress(stage, start, pages)
                 with interrupts.hold():
                     host.add(self._gathered.born.take(start, min(pages, start + batch)))
                     self._policy.wake()
+                if start - released >= MAPPED_PAGES:
+                    release(views)
+                    released = start
         with interrupts.ending(), interrupts.hold():
             self._wake_until_rest()
+        release(views)
         return self._merged()
 
     def _wake_until_rest(self) -> None:

@@ -22,6 +22,7 @@ from pksm.scan.interrupts import Interrupts
 from pksm.scan.merge import Progress, merge
 from pksm.scan.settings import Settings, fitted
 from pksm.sources.base import Source
+from pksm.sources.files import release
 from pksm.sources.fingerprints import SUM_BYTES
 from pksm.sources.opening import naming_files_at_fault
 
@@ -105,6 +106,7 @@ class _Job:
         merged, contents = merge(gathered, settings, self.progress, interrupts, lap)
         gc.collect()  # host and daemon hold each other: their tables shall go before counting needs room
         findings = find(gathered, contents, settings, self.stand_ins)
+        release(gathered.views)
         lap("count")
         if keep:
             keep(gathered, settings.page_bytes)

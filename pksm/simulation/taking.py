@@ -6,7 +6,6 @@ from itertools import pairwise
 import numpy as np
 
 from pksm.arrays import BoolArray, I64Array, Pages, U8Array, U32Array
-from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 from pksm.scan.gather import Gathered, Taken
@@ -87,7 +86,7 @@ def memory_of(gathered: Gathered, contents: Pages, opted_in_only: bool = False) 
     if not any(len(family.contents) or any(len(one.contents) for one in family.processes) for family in families):
         raise UsageError("there is no resident memory to simulate")
     name = ", ".join(taken.name for taken in gathered.taken)
-    return RealMemory(name, gathered.store.page_size, families, prefix_bytes=_prefix(gathered.store, contents))
+    return RealMemory(name, gathered.store.page_size, families, prefix_bytes=_prefix(gathered, contents))
 
 
 class _Relations:
@@ -193,7 +192,7 @@ def _pages(taken: Taken) -> Pages:
     return taken.mapped.take(0, len(taken.mapped))
 
 
-def _prefix(store: Store, contents: Pages) -> float:
+def _prefix(gathered: Gathered, contents: Pages) -> float:
     """Return the mean number of bytes, from the start, that two different pages have in common where trees compare them.
 
     A search goes from pages that are far off in the order to ones that are close; so a sample of the pages is sorted,
@@ -203,7 +202,7 @@ def _prefix(store: Store, contents: Pages) -> float:
     sample = np.random.default_rng(SEED).permutation(kept)[:SAMPLED]
     if len(sample) < 2:
         return 0.0
-    pages = store.bytes_of(np.sort(sample))
+    pages = gathered.sampled(np.sort(sample))
     pages = pages[np.argsort(_as_words(pages))]
     steps = [1 << power for power in range(len(pages).bit_length() - 1)]
     return float(np.mean([_common(pages[:-step], pages[step:]).mean() for step in steps]))

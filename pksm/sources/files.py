@@ -4,6 +4,7 @@ import errno
 import mmap
 import os
 import stat
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
@@ -185,3 +186,25 @@ def _refuse_special(path: str, status: os.stat_result) -> None:
         raise UsageError(f"{path}: is a directory; name the files in it")
     if not stat.S_ISREG(mode):
         raise UsageError(f"{path}: is a pipe, socket or device; save its content to a file first")
+
+
+def release(views: Iterable[np.ndarray]) -> None:
+    """Give back the memory that views of mapped files (OpenFile.view) take; what reads them next maps them anew.
+
+    The kernel keeps the bytes for as long as it has room. Views of anything else stay as they are.
+    """
+    mappings = {id(mapping): mapping for mapping in map(_mapping_of, views) if mapping is not None}
+    for mapping in mappings.values():
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapping_of(view: np.ndarray) -> mmap.mmap | None:
+    """Return the mapping that a view shows part of; None for one that can be written, or that is not of a mapping."""
+    base: object = view
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return None
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    return base if isinstance(base, mmap.mmap) else None

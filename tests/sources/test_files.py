@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pksm import sources
 from pksm.scan import Settings, scan
 from pksm.scan.sums import FileSums
-from pksm.sources.files import OpenFile
+from pksm.sources.files import OpenFile, release
 
 from support.writers import elf, kdump, lime, reading
 
@@ -216,3 +216,40 @@ def test_images_on_hugetlbfs_are_copied():
             == memory[: (2 * HUGE // PAGE - 1) * PAGE]
         )
         assert any("copied instead of mapped" in warning for warning in result.source.warnings)
+
+
+def resident(view):
+    """Pages of this view's mapping that are in our memory."""
+    address, found = view.ctypes.data, 0
+    with open("/proc/self/smaps") as file:
+        for line in file:
+            first = line.split()[0]
+            if "-" in first and not first.endswith(":"):
+                low, high = (int(end, 16) for end in first.split("-"))
+                inside = low <= address < high
+            elif first == "Rss:" and inside:
+                found = int(line.split()[1]) * 1024 // mmap.PAGESIZE
+    return found
+
+
+def test_released_views_take_no_memory_and_read_as_before(tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(bytes(range(256)) * 16 * 64)
+    file = OpenFile(str(path))
+    view = file.view[4096:-4096]
+    before = int(view.sum())
+    assert resident(view) >= 60
+    release([view[:4096], view[4096:]])
+    assert resident(view) == 0
+    assert int(view.sum()) == before
+    file.close()
+
+
+def test_what_is_not_of_a_file_is_not_released():
+    anonymous = mmap.mmap(-1, 4096)
+    anonymous[:3] = b"abc"
+    view = np.frombuffer(anonymous, np.uint8)
+    shown = view[:]
+    shown.flags.writeable = False
+    release([shown, np.zeros(3, np.uint8), np.frombuffer(b"abc", np.uint8)])
+    assert bytes(shown[:3]) == b"abc"
