@@ -314,3 +314,6 @@ class VmaHost(MappingHost, Protocol):
 
     def pages_at(self, mms: IntArray, virtual_pages: I64Array) -> tuple[Pages, BoolArray]:
         """Return what these map: pages, ZERO_FRAME or NO_FRAME; and whether each page was born in the vma it is in."""
+
+    def drain(self) -> None:
+        """Let go of pages that wait on their way to the LRU lists. Called when an evaluation round ends."""

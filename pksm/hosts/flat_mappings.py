@@ -75,6 +75,9 @@ class FlatMappings:
         """Return how many pages are merged with the zero page."""
         return self._zero
 
+    def drain(self: Any) -> None:
+        """Do nothing: no page waits on its way to the LRU lists."""
+
     def private_vmas(self: Any) -> Vmas:
         """Return one vma over all pages; another one when there are more. Nobody counts copies."""
         self._grow()

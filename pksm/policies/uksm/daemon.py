@@ -83,7 +83,7 @@ class Uksm(Daemon):
         self._viewed: tuple[object, ...] | None = None
         self.page_ns, self.eval_round, self.sleep_times, self._scanned = governors.FIRST_PAGE_NS, 1, 0, 0
         self._sleep_ms = self._tunables.sleep_millisecs
-        self._pause_ms, self._drained = self._sleep_ms, False
+        self._pause_ms = self._sleep_ms
         self._virtual = 0  # pages visited, each with its stride, that count for the next full scan
         self._hashed_before = 0
         self._pte_changes = -1
@@ -496,9 +496,7 @@ class Uksm(Daemon):
         for rung in self.rungs:
             rung.finished = False
         self.eval_round += 1
-        drain = getattr(self._host, "drain", None)
-        if drain:
-            drain()
+        self._host.drain()
         total = sum(rung.pages for rung in self.rungs)
         if self._virtual < 0 or self._virtual > total // 4:
             self._full_scan()

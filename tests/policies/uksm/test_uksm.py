@@ -106,6 +106,15 @@ def test_at_rest_each_content_has_one_frame(preset):
     assert counters["uksm_zero_pages"] == 40 and host.frames_saved == 59 + 120 + 40
 
 
+def test_pages_on_their_way_to_the_lru_lists_are_let_go_of_when_an_evaluation_round_ends(monkeypatch):
+    host, policy = uksm_on([*range(1, 50)] * 2)
+    rounds = []
+    monkeypatch.setattr(host, "drain", lambda: rounds.append(policy.counters()["eval_round"]))
+    wake(policy, 8)
+    ended = policy.counters()["eval_round"]
+    assert ended > 2 and rounds == [*range(2, ended + 1)]
+
+
 def machine_with(n):
     machine = Machine(4 * n, SIZE)
     mm = machine.spawn()
