@@ -54,6 +54,7 @@ VERBS: Mapping[str, Any] = Verbs(
     "simulate",
     "sweep",
     "compare",
+    "fleet",
     "truth",
     "validate",
     "checksum",

@@ -147,6 +147,19 @@ def add_form(group: Any, schema: str, rows: str) -> None:
     form.add_argument("--csv", action="store_true", help=f"print CSV: {rows}")
 
 
+def add_workers(group: Any) -> None:
+    """Add who does many tasks: --workers, --scheduler, --scheduler-file."""
+    group.add_argument("--workers", type=count, metavar="N",
+                       help="processes side by side (default: one for each CPU, if memory allows)")  # fmt: skip
+    where = group.add_mutually_exclusive_group()
+    where.add_argument("--scheduler", metavar="ADDRESS",
+                       help="run on the Dask cluster of the scheduler at ADDRESS, such as tcp://10.0.0.1:8786; needs the "
+                       "extra dask")  # fmt: skip
+    where.add_argument(
+        "--scheduler-file", metavar="FILE", help="the same, from the file that the scheduler has written"
+    )
+
+
 def policies_group(parser: argparse.ArgumentParser, title: str) -> Any:
     """Add a group of options that is described by the policies that there are, once somebody reads that."""
     group: Any = parser.add_argument_group(title)

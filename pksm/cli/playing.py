@@ -41,15 +41,7 @@ def add_runs(what: Any, work: Any, until_ms: int) -> None:
     what.add_argument("--until", type=options.milliseconds, default=until_ms, metavar="TIME",
                       help="virtual time that every run lasts, such as 10m; a number without a unit is in ms "
                       f"(default {until_ms // 1000}s)")  # fmt: skip
-    work.add_argument("--workers", type=options.count, metavar="N",
-                      help="processes side by side (default: one for each CPU, if memory allows)")  # fmt: skip
-    where = work.add_mutually_exclusive_group()
-    where.add_argument("--scheduler", metavar="ADDRESS",
-                       help="run on the Dask cluster of the scheduler at ADDRESS, such as tcp://10.0.0.1:8786; needs the "
-                       "extra dask")  # fmt: skip
-    where.add_argument(
-        "--scheduler-file", metavar="FILE", help="the same, from the file that the scheduler has written"
-    )
+    options.add_workers(work)
     work.add_argument("--resume", metavar="FILE",
                       help="keep the result of each run in FILE, and do not simulate again what is in it")  # fmt: skip
 
@@ -70,17 +62,24 @@ def runner(
 ) -> Iterator[Executor | None]:
     """Give who makes many runs: None, processes of ours; a cluster; a trace is read where it can do no harm."""
     is_file = isinstance(workload, str) and workload not in WORKLOADS and not workload.endswith(".py")
-    if given.scheduler is not None or given.scheduler_file is not None:
-        if given.workers is not None:
-            raise UsageError("the cluster has its own: leave it out with --scheduler", "workers")
-        from pksm.parallel.cluster import cluster
+    with cluster_of(given) as executor:
+        if executor is None and is_file and os.path.exists(str(workload)) and sandbox.is_on():
+            executor = _InSandbox(str(workload), interrupts)
+        yield executor
 
-        with cluster(given.scheduler, given.scheduler_file) as executor:
-            yield executor
-    elif is_file and os.path.exists(str(workload)) and sandbox.is_on():
-        yield _InSandbox(str(workload), interrupts)
-    else:
+
+@contextmanager
+def cluster_of(given: argparse.Namespace) -> Iterator[Executor | None]:
+    """Give the cluster that was named, or None. UsageError with --workers beside it."""
+    if given.scheduler is None and given.scheduler_file is None:
         yield None
+        return
+    if given.workers is not None:
+        raise UsageError("the cluster has its own: leave it out with --scheduler", "workers")
+    from pksm.parallel.cluster import cluster
+
+    with cluster(given.scheduler, given.scheduler_file) as executor:
+        yield executor
 
 
 def one_workload(given: argparse.Namespace) -> str | None:

@@ -44,6 +44,16 @@ if TYPE_CHECKING:
     from pksm.documents.features import MachineAbilities as MachineAbilities
     from pksm.documents.features import Named as Named
     from pksm.documents.features import NamesDocument as NamesDocument
+    from pksm.documents.fleet import FleetBase as FleetBase
+    from pksm.documents.fleet import FleetDocument as FleetDocument
+    from pksm.documents.fleet import FleetGrowth as FleetGrowth
+    from pksm.documents.fleet import FleetHeavy as FleetHeavy
+    from pksm.documents.fleet import FleetHost as FleetHost
+    from pksm.documents.fleet import FleetOverlap as FleetOverlap
+    from pksm.documents.fleet import FleetPartition as FleetPartition
+    from pksm.documents.fleet import FleetPlacement as FleetPlacement
+    from pksm.documents.fleet import FleetPlan as FleetPlan
+    from pksm.documents.fleet import Interval as Interval
     from pksm.documents.opt_in import OptedProcess as OptedProcess
     from pksm.documents.opt_in import OptedRange as OptedRange
     from pksm.documents.opt_in import OptInDocument as OptInDocument
@@ -113,6 +123,16 @@ else:
             "FeaturesDocument": "pksm.documents.features",
             "Final": "pksm.documents.simulate",
             "FirstBytes": "pksm.documents.scan",
+            "FleetBase": "pksm.documents.fleet",
+            "FleetDocument": "pksm.documents.fleet",
+            "FleetGrowth": "pksm.documents.fleet",
+            "FleetHeavy": "pksm.documents.fleet",
+            "FleetHost": "pksm.documents.fleet",
+            "FleetOverlap": "pksm.documents.fleet",
+            "FleetPartition": "pksm.documents.fleet",
+            "FleetPlacement": "pksm.documents.fleet",
+            "FleetPlan": "pksm.documents.fleet",
+            "Interval": "pksm.documents.fleet",
             "Group": "pksm.documents.scan",
             "Interference": "pksm.documents.bench",
             "Kind": "pksm.documents.advise",

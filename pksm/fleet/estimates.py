@@ -1,60 +1,69 @@
-"""A fleet from a coordinated sample of its contents: estimates of sums over contents, and their 95 % intervals.
+"""From sums over a sample of contents to totals: unbiased, with intervals; exact where all contents were kept."""
 
-A content is in the sample of every memory, or of none: it is kept if its sum, as a number below 2**64, is below
-share * 2**64. So a sum over kept contents, divided by the share, estimates the sum over all.
-"""
-
-from dataclasses import dataclass
+import math
+from typing import TypedDict
 
 import numpy as np
 
-from pksm.arrays import FloatArray, IntArray, StructArray
-from pksm.errors import UsageError
+from pksm.arrays import AnyArray
 
-Z_95 = 1.959964  # of the normal distribution
+SURE = 1.96  # standard errors to either side: 95 %
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """An estimate and the ends of its 95 % interval."""
+class Estimate(TypedDict):
+    """A figure, and the interval that holds it with 95 %."""
 
     value: float
     low: float
     high: float
 
 
-def sampled(rows: StructArray, share: float) -> StructArray:
-    """Return the rows of contents that a sample of this share keeps. Raises UsageError unless 0 < share <= 1."""
-    if not 0 < share <= 1:
-        raise UsageError(f"a share is above 0 and at most 1, not {share}", "share")
-    return rows if share == 1 else rows[rows["high"] < np.uint64(int(share * 2.0**64))]
+def total(weight: float, square: float, keep: float, least: float = 0.0) -> Estimate:
+    """Return the sum over all contents, from those over the sample.
 
-
-def estimated(values: FloatArray | IntArray, share: float, exact: float = 0.0) -> Estimate:
-    """Return the estimate of the sum over all contents of a value that is known for those in the sample.
+    Each content is in the sample with the chance `keep`, whatever its weight: the variance of weight / keep is
+    (1 - keep) / keep^2 times the squares in the sample.
 
     Args:
-        values: of each content in the sample.
-        share: of contents that are in it.
-        exact: the sum over contents that are known beside it, such as heavy ones, which are in no sample.
+        weight, square: sums over the contents in the sample, of weights and their squares.
+        keep: the share of contents that is in the sample.
+        least: what the figure is at least.
     """
-    values = np.asarray(values, np.float64)
-    return _interval(float(values.sum()), float((values**2).sum()), share, exact)
+    value = weight / keep
+    error = SURE * math.sqrt((1 - keep) * square) / keep
+    return {"value": max(least, value), "low": max(least, value - error), "high": value + error}
 
 
-def of_histogram(histogram: IntArray, value: FloatArray | IntArray, share: float, exact: float = 0.0) -> Estimate:
-    """Return estimated() of contents counted in a histogram, such as Tally.holders.
+def growth(hosts: AnyArray, keep: float, sizes: list[int]) -> list[Estimate]:
+    """Return the contents to expect on m of the n hosts, chosen at random, for each m: exact, nothing is drawn.
+
+    A content of k hosts is missing with the chance C(n - k, m) / C(n, m).
 
     Args:
-        histogram: how many contents of the sample have 0, 1, 2 … holders.
-        value: what one content with so many adds to the sum.
-        share, exact: as of estimated().
+        hosts: int64 (n + 1,): hosts[k] contents are on exactly k hosts.
+        keep: the share of contents that is in the sample.
+        sizes: the numbers m.
     """
-    value = np.asarray(value, np.float64)
-    return _interval(float((histogram * value).sum()), float((histogram * value**2).sum()), share, exact)
+    n = len(hosts) - 1
+    found = []
+    for m in sizes:
+        seen = np.array([1 - _missing(n, k, m) for k in range(n + 1)])
+        found.append(total(float(hosts @ seen), float(hosts @ (seen * seen)), keep))
+    return found
 
 
-def _interval(total: float, squares: float, share: float, exact: float) -> Estimate:
-    half = Z_95 * (squares * (1 - share)) ** 0.5 / share
-    value = exact + total / share
-    return Estimate(value, max(exact + total, value - half), value + half)
+def _missing(n: int, k: int, m: int) -> float:
+    """C(n - k, m) / C(n, m), without numbers beyond a float."""
+    if m > n - k:
+        return 0.0
+    logs = math.lgamma(n - k + 1) - math.lgamma(n - k - m + 1) - math.lgamma(n + 1) + math.lgamma(n - m + 1)
+    return math.exp(logs)
+
+
+def saved(contents: Estimate, data: float, zeros: float) -> Estimate:
+    """Return what is saved where so many pages come to so many contents; zero pages take no frame of their own."""
+    return {
+        "value": zeros + max(0.0, data - contents["value"]),
+        "low": zeros + max(0.0, data - contents["high"]),
+        "high": zeros + max(0.0, data - contents["low"]),
+    }

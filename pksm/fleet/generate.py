@@ -1,81 +1,60 @@
-"""Fleets with known answers: trees of images by content ids, without bytes."""
+"""Fleets with known answers: VMs of a tree of images, as content ids without bytes."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from pksm.arrays import I64Array, StructArray, U64Array
-from pksm.errors import UsageError
-from pksm.fleet.rows import make_rows, merged
+from pksm.arrays import AnyArray, StructArray
+from pksm.fleet.rows import rows_of
 
 
 @dataclass(frozen=True)
-class Tree:
-    """Images derived from one another: each VM holds its image, that image's parents up to the root, and its own pages.
+class Fleet:
+    """VMs on hosts.
 
     Args:
-        vms: how many VMs there are.
-        fanout: images at each level below each image of the level above, so the leaves are their product.
-        pages: pages of an image at each level, the root's first: one more than levels of fanout.
-        own: pages that no other VM holds.
-        zero: zero pages of each VM.
-        seed: another one gives other sums, and other leaves to the VMs.
+        contents: of each VM, the ids of its contents, uint64, one per page.
+        host_of: int (vms,).
+        keys: whether ids are spread evenly, as checksums are: always here.
     """
 
-    vms: int
-    fanout: tuple[int, ...] = (3, 4)
-    pages: tuple[int, ...] = (400, 200, 100)
-    own: int = 100
-    zero: int = 10
-    seed: int = 0
+    contents: list[AnyArray]
+    host_of: AnyArray
 
-    def __post_init__(self) -> None:
-        if len(self.pages) != len(self.fanout) + 1:
-            raise UsageError("give pages for the root and for each level of fanout", "pages")
-        if min((self.vms, self.own, self.zero, *self.pages)) < 0 or min(self.fanout, default=1) < 1:
-            raise UsageError("numbers of VMs, pages and images can't be negative, and a fanout is at least 1", "fanout")
-
-    def images(self) -> I64Array:
-        """Return the image of each VM at each level, [VM, level]."""
-        widths = np.cumprod([1, *self.fanout])
-        leaves = np.random.default_rng(self.seed).integers(0, widths[-1], self.vms)
-        return np.stack([leaves // (widths[-1] // width) for width in widths], axis=1)
-
-    def contents(self) -> int:
-        """Return how many distinct contents the fleet has: its known answer."""
-        images = self.images()
-        shared = sum(size * len(set(images[:, level].tolist())) for level, size in enumerate(self.pages))
-        return shared + self.vms * self.own + (self.zero > 0 and self.vms > 0)
-
-    def common(self, one: int, other: int) -> int:
-        """Return how many contents two VMs share: the images that both descend from, and the zero page."""
-        images = self.images()[[one, other]]
-        same = images[0] == images[1]
-        return sum(size for size, is_same in zip(self.pages, same, strict=True) if is_same) + (self.zero > 0)
-
-    def vm(self, number: int) -> StructArray:
-        """Return the merged rows of one VM."""
-        ids = [_ids(level, image, self.pages[level]) for level, image in enumerate(self.images()[number].tolist())]
-        ids.append(_ids(len(self.pages), number, self.own))
-        sums = np.concatenate(ids)
-        # Salts of the whole width: seeds that moved ids by a few bits would only deal the same sums anew.
-        salts = _mixed(np.array([2 * self.seed, 2 * self.seed + 1], np.uint64))
-        high, low = _mixed(sums ^ salts[0]), _mixed(sums ^ salts[1])
-        rows = make_rows(high, low, number)
-        if self.zero:
-            nothing = np.zeros(1, np.uint64)
-            rows = np.concatenate([make_rows(nothing, nothing, number, self.zero), rows])
-        return merged(rows)
+    @property
+    def rows(self) -> StructArray:
+        """All its rows (ROW), members being VMs."""
+        members = np.repeat(np.arange(len(self.contents), dtype=np.uint32), [len(one) for one in self.contents])
+        return rows_of(np.concatenate(self.contents), members)
 
 
-def _ids(level: int, image: int, pages: int) -> U64Array:
-    """Return content ids of an image: 4 bits of level, 28 of image, 32 of page."""
-    return np.uint64(level << 60 | image << 32) + np.arange(pages, dtype=np.uint64)
+def tree_fleet(vms: int, pages: int, hosts: int, systems: int = 3, releases: int = 4, seed: int = 0) -> Fleet:
+    """Return VMs whose contents come from a system, a release of it, and themselves: 30, 20 and 50 percent of pages.
+
+    Args:
+        vms, pages: how many, and pages of each.
+        hosts: on which they are, in turn.
+        systems, releases: of the tree: operating systems, and releases of each.
+        seed: of the choice of pages, and of the ids.
+    """
+    rng = np.random.default_rng(seed)
+    shares = int(pages * 0.3), int(pages * 0.2)
+    made = []
+    for vm in range(vms):
+        system, release = int(rng.integers(systems)), int(rng.integers(releases))
+        of_system = _ids(seed, 1, system, rng.permutation(2 * shares[0])[: shares[0]])
+        of_release = _ids(seed, 2, system * releases + release, rng.permutation(2 * shares[1])[: shares[1]])
+        own = _ids(seed, 3, vm, np.arange(pages - sum(shares)))
+        made.append(np.concatenate([of_system, of_release, own]))
+    return Fleet(made, np.arange(vms) % hosts)
 
 
-def _mixed(values: U64Array) -> U64Array:
-    """Return values spread over 64 bits, each to one of its own (the finalizer of splitmix64)."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+def _ids(seed: int, kind: int, image: int, places: AnyArray) -> AnyArray:
+    """Return ids that are spread evenly over 64 bits: a mixing of what they stand for (splitmix64)."""
+    base = np.uint64((((seed * 31 + kind) << 58) ^ (image << 34)) & 0xFFFFFFFFFFFFFFFF)
+    with np.errstate(over="ignore"):
+        value = (base + places.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        value = (value ^ value >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ value >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    mixed: AnyArray = value ^ value >> np.uint64(31)
+    return mixed

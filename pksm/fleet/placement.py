@@ -1,206 +1,215 @@
-"""Which VMs on which hosts: greedy by marginal gain, then local search; beside first-fit by size, random, as it is."""
+"""Placement: which VMs on which hosts, so that merging within hosts saves most."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pksm.arrays import FloatArray, I64Array, IntArray, distinct
-from pksm.errors import PksmError, UsageError
-from pksm.fleet.rows import Contents
+from pksm.arrays import AnyArray
 
-ROUNDS = 50  # of local search, each over all VMs
-MOST_EXCHANGED = 64  # VMs up to which local search tries to exchange two
 GUARANTEE = (
-    "none by a constant factor: what two VMs share can be anything, and then no greedy rule has one; it is never worse "
-    "than first-fit by size, nor than the present placement if that fits"
+    "None is known for several hosts with limits: what is saved grows faster the more alike VMs are together "
+    "(it is supermodular). The plan cannot be improved by moving one VM or by swapping two."
 )
+ROUNDS = 20
 
 
-@dataclass(frozen=True)
-class Memories:
-    """What VMs hold: row r says that VM vm[r] has content content[r].
+@dataclass
+class Plan:
+    """host_of: int (vms,), the host of each VM, -1 for none."""
 
-    Args:
-        vm, content: numbers, one of each for a row.
-        frames: what one content weighs in frames: 1, or 1 / share where the rows are a sample.
-        vms, contents: how many there are.
-    """
-
-    vm: IntArray
-    content: IntArray
-    frames: float
-    vms: int
-    contents: int
+    name: str
+    host_of: AnyArray
 
 
-def memories(contents: Contents, vms: int, share: float = 1.0) -> Memories:
-    """Return what VMs hold of contents, which may be a sample of this share."""
-    return Memories(contents.rows["member"].astype(np.int64), contents.of_rows, 1 / share, vms, len(contents))
-
-
-def frames(held: Memories, host: IntArray, hosts: int) -> FloatArray:
-    """Return the frames of each host if all equal pages on it merge.
+class Hosts:
+    """The hosts as they fill: which contents each holds how often, and how much room is left.
 
     Args:
-        held: what the VMs hold.
-        host: of each VM, by number.
-        hosts: how many there are.
+        contents: of each VM, the indexes of its contents, uint32, each once.
+        n_contents: how many contents there are in all.
+        rooms: of each host, contents that fit; those of a sample where contents are sampled.
+        extra: of each VM, pages that it takes whoever is beside it, in the same measure.
     """
-    keys = distinct(host[held.vm].astype(np.int64) * held.contents + held.content)
-    counts = np.bincount(keys // max(1, held.contents), minlength=hosts)
-    return counts.astype(np.float64) * held.frames
+
+    def __init__(
+        self, contents: Sequence[AnyArray], n_contents: int, rooms: Sequence[float], extra: Sequence[float]
+    ) -> None:
+        self.contents, self.extra = contents, extra
+        self.held = np.zeros((len(rooms), n_contents), np.uint16)
+        self.left = np.array(rooms, np.float64)
+        self.host_of = np.full(len(contents), -1)
+
+    def shared(self, vm: int, host: int) -> int:
+        """Contents of a VM that others on the host have, too."""
+        held = self.held[host, self.contents[vm]]
+        return int((held > (1 if self.host_of[vm] == host else 0)).sum())
+
+    def fits(self, vm: int, host: int) -> bool:
+        """Whether there is room for what the VM does not share."""
+        return bool(len(self.contents[vm]) - self.shared(vm, host) + self.extra[vm] <= self.left[host])
+
+    def put(self, vm: int, host: int) -> None:
+        """Place a VM that is nowhere."""
+        self.left[host] -= len(self.contents[vm]) - self.shared(vm, host) + self.extra[vm]
+        self.held[host, self.contents[vm]] += np.uint16(1)
+        self.host_of[vm] = host
+
+    def take(self, vm: int) -> int:
+        """Take a VM away, and return the host it was on."""
+        host = int(self.host_of[vm])
+        freed = len(self.contents[vm]) - self.shared(vm, host)
+        self.held[host, self.contents[vm]] -= np.uint16(1)
+        self.left[host] += freed + self.extra[vm]
+        self.host_of[vm] = -1
+        return host
+
+    @property
+    def saved(self) -> int:
+        """Contents that merging within hosts saves: those of VMs, less those that hosts hold."""
+        placed = sum(len(self.contents[vm]) for vm in np.flatnonzero(self.host_of >= 0).tolist())
+        return placed - int((self.held > 0).sum())
+
+    def check(self) -> None:
+        """Raise AssertionError unless what hosts hold is what their VMs have."""
+        held = np.zeros_like(self.held)
+        for vm, host in enumerate(self.host_of.tolist()):
+            if host >= 0:
+                held[host, self.contents[vm]] += np.uint16(1)
+        assert (held == self.held).all()
 
 
-@dataclass(frozen=True)
-class Placement:
-    """The host of each VM, and the frames that all hosts then need."""
-
-    host: I64Array
-    frames: float
-
-    def moved(self, now: IntArray) -> int:
-        """Return how many VMs are elsewhere now."""
-        return int((self.host != now).sum())
+def in_order(hosts: Hosts, order: Sequence[int]) -> None:
+    """First fit: put each VM, in this order, on the first host that has room."""
+    for vm in order:
+        fitting = (host for host in range(len(hosts.left)) if hosts.fits(vm, host))
+        host = next(fitting, None)
+        if host is not None:
+            hosts.put(vm, host)
 
 
-def place(held: Memories, capacity: IntArray | FloatArray, now: IntArray | None = None) -> Placement:
-    """Return the best placement found, each host within its capacity once equal pages on it are merged.
-
-    Args:
-        held: what the VMs hold.
-        capacity: frames of each host.
-        now: the present host of each VM, if known.
-
-    Raises:
-        PksmError: no placement was found that fits.
-    """
-    capacity = np.asarray(capacity, np.float64)
-    starts = [made for made in (greedy(held, capacity), first_fit(held, capacity)) if made is not None]
-    if now is not None and (frames(held, now, len(capacity)) <= capacity).all():
-        starts.append(_placed(held, np.asarray(now, np.int64), len(capacity)))
-    if not starts:
-        raise PksmError(f"no placement of {held.vms} VMs on {len(capacity)} hosts was found that fits")
-    return min((improved(held, capacity, start) for start in starts), key=lambda made: made.frames)
+def at_random(hosts: Hosts, rng: np.random.Generator) -> None:
+    """Put each VM on a host drawn from those that have room."""
+    for vm in rng.permutation(len(hosts.contents)).tolist():
+        fitting = [host for host in range(len(hosts.left)) if hosts.fits(vm, host)]
+        if fitting:
+            hosts.put(vm, int(rng.choice(fitting)))
 
 
-def greedy(held: Memories, capacity: FloatArray) -> Placement | None:
-    """Return hosts filled one after the other with the VM that shares most of itself there; None if not all fit."""
-    host = np.full(held.vms, -1, np.int64)
-    size = _sizes(held)
-    for number in np.argsort(-capacity, kind="stable").tolist():
-        present, room = np.zeros(held.contents, bool), float(capacity[number])
-        while True:
-            gain = np.bincount(held.vm, weights=present[held.content], minlength=held.vms) * held.frames
-            fits = (host < 0) & (size - gain <= room)
-            if not fits.any():
-                break
-            score = np.where(fits, gain / np.maximum(size, 1) + size / (1 + 2 * size.sum()), -1.0)
-            best = int(np.argmax(score))
-            host[best] = number
-            room -= float(size[best] - gain[best])
-            present[held.content[held.vm == best]] = True
-    return None if (host < 0).any() else _placed(held, host, len(capacity))
+def greedy(hosts: Hosts) -> None:
+    """Put the VM and host together that have most in common, again and again; the largest VM where nothing is."""
+    size = np.array([len(one) for one in hosts.contents])
+    n_hosts = len(hosts.left)
+    gain = np.zeros((len(size), n_hosts))
+    open_ = np.ones(len(size), bool)
+    while open_.any():
+        best, choice = (-1.0, -1), None
+        for vm in np.flatnonzero(open_).tolist():
+            fitting = [host for host in range(n_hosts) if hosts.fits(vm, host)]
+            if not fitting:
+                open_[vm] = False
+                continue
+            host = max(fitting, key=lambda host: (gain[vm, host], hosts.left[host]))
+            if (float(gain[vm, host]), int(size[vm])) > best:
+                best, choice = (float(gain[vm, host]), int(size[vm])), (vm, host)
+        if choice is None:
+            return
+        vm, host = choice
+        hosts.put(vm, host)
+        open_[vm] = False
+        for other in np.flatnonzero(open_).tolist():
+            gain[other, host] = hosts.shared(other, host)
 
 
-def first_fit(held: Memories, capacity: FloatArray) -> Placement | None:
-    """Return the largest VMs first, each on the first host with room for it; None if not all fit."""
-    return _one_by_one(held, np.asarray(capacity, np.float64), np.argsort(-_sizes(held), kind="stable"), None)
-
-
-def at_random(held: Memories, capacity: FloatArray, seed: int) -> Placement | None:
-    """Return VMs in random order, each on a random host with room for it; None if not all fit."""
-    random = np.random.default_rng(seed)
-    return _one_by_one(held, np.asarray(capacity, np.float64), random.permutation(held.vms), random)
-
-
-def improved(held: Memories, capacity: FloatArray, start: Placement) -> Placement:
-    """Return a placement that no move of one VM betters; nor, among few VMs, an exchange of two."""
-    search = _Search(held, np.asarray(capacity, np.float64), start.host)
+def local_search(hosts: Hosts) -> None:
+    """Move a VM, or swap two, while that saves more; put what had no room where there is some now."""
     for _ in range(ROUNDS):
-        if not (search.move_each() or (held.vms <= MOST_EXCHANGED and search.exchange_each())):
-            break
-    return _placed(held, search.host, len(capacity))
+        if not (_moved(hosts) | _swapped(hosts)):
+            return
 
 
-class _Search:
-    """VMs on hosts, and how many VMs of each host hold each content."""
-
-    def __init__(self, held: Memories, capacity: FloatArray, host: I64Array) -> None:
-        if (frames(held, host, len(capacity)) > capacity).any():
-            raise UsageError("the placement to begin with is beyond the capacity of a host", "start")
-        self.held, self.capacity, self.host = held, capacity, host.copy()
-        order = np.argsort(held.vm, kind="stable")
-        self.contents = np.split(held.content[order], np.cumsum(np.bincount(held.vm, minlength=held.vms))[:-1])
-        self.holders = np.zeros((len(capacity), held.contents), np.int32)
-        np.add.at(self.holders, (host[held.vm], held.content), 1)
-        self.used = frames(held, host, len(capacity))
-
-    def move_each(self) -> bool:
-        """Move each VM to where it saves most. Returns whether one was moved."""
-        moved = False
-        for vm in range(self.held.vms):
-            now = int(self.host[vm])
-            freed = self._freed(vm)
-            taken = (self.holders[:, self.contents[vm]] == 0).sum(axis=1) * self.held.frames
-            taken[(self.used + taken > self.capacity)] = np.inf
-            taken[now] = freed
-            best = int(np.argmin(taken))
-            if taken[best] < freed - 1e-9:
-                self._move(vm, best)
-                moved = True
-        return moved
-
-    def exchange_each(self) -> bool:
-        """Exchange pairs of VMs where that saves frames. Returns whether one pair was exchanged."""
-        exchanged = False
-        for one in range(self.held.vms):
-            for other in range(one):
-                a, b = int(self.host[one]), int(self.host[other])
-                if a == b:
-                    continue
-                before = float(self.used.sum())
-                self._move(one, b)
-                self._move(other, a)
-                if float(self.used.sum()) < before - 1e-9 and (self.used <= self.capacity + 1e-9).all():
-                    exchanged = True
-                else:
-                    self._move(one, a)
-                    self._move(other, b)
-        return exchanged
-
-    def _freed(self, vm: int) -> float:
-        return float((self.holders[self.host[vm], self.contents[vm]] == 1).sum() * self.held.frames)
-
-    def _move(self, vm: int, to: int) -> None:
-        contents, now = self.contents[vm], int(self.host[vm])
-        self.used[now] -= self._freed(vm)
-        self.holders[now, contents] -= 1
-        self.used[to] += (self.holders[to, contents] == 0).sum() * self.held.frames
-        self.holders[to, contents] += 1
-        self.host[vm] = to
+def _moved(hosts: Hosts) -> bool:
+    changed = False
+    for vm in range(len(hosts.contents)):
+        was = int(hosts.host_of[vm])
+        before = hosts.shared(vm, was) if was >= 0 else -1
+        if was >= 0:
+            hosts.take(vm)
+        fitting = [host for host in range(len(hosts.left)) if hosts.fits(vm, host)]
+        best = max(fitting, key=lambda host: hosts.shared(vm, host), default=-1)
+        if best >= 0 and (was < 0 or hosts.shared(vm, best) > before):
+            hosts.put(vm, best)
+            changed = True
+        elif was >= 0:
+            hosts.put(vm, was)
+    return changed
 
 
-def _one_by_one(
-    held: Memories, capacity: FloatArray, order: I64Array, random: np.random.Generator | None
-) -> Placement | None:
-    present = np.zeros((len(capacity), held.contents), bool)
-    room, host = capacity.copy(), np.full(held.vms, -1, np.int64)
-    for vm in order.tolist():
-        contents = held.content[held.vm == vm]
-        taken = (~present[:, contents]).sum(axis=1) * held.frames
-        fits = np.flatnonzero(taken <= room)
-        if not len(fits):
-            return None
-        to = int(fits[0] if random is None else random.choice(fits))
-        host[vm] = to
-        room[to] -= taken[to]
-        present[to, contents] = True
-    return _placed(held, host, len(capacity))
+def _swapped(hosts: Hosts) -> bool:
+    changed = False
+    for one in range(len(hosts.contents)):
+        for two in range(one):
+            here, there = int(hosts.host_of[one]), int(hosts.host_of[two])
+            if here < 0 or there < 0 or here == there:
+                continue
+            before = hosts.shared(one, here) + hosts.shared(two, there)
+            hosts.take(one)
+            hosts.take(two)
+            better = False
+            if hosts.fits(one, there) and hosts.fits(two, here):
+                hosts.put(one, there)
+                hosts.put(two, here)
+                better = hosts.shared(one, there) + hosts.shared(two, here) > before
+                if not better:
+                    hosts.take(one)
+                    hosts.take(two)
+            if better:
+                changed = True
+            else:
+                hosts.put(one, here)
+                hosts.put(two, there)
+    return changed
 
 
-def _sizes(held: Memories) -> FloatArray:
-    return np.bincount(held.vm, minlength=held.vms).astype(np.float64) * held.frames
+def place(
+    contents: Sequence[AnyArray],
+    n_contents: int,
+    rooms: Sequence[float],
+    extra: Sequence[float] | None = None,
+    now: Sequence[int] | None = None,
+    seed: int = 0,
+) -> list[Plan]:
+    """Return plans, the best last: as-is (where `now` is known), random, first-fit, greedy, local-search.
 
+    Args:
+        contents: of each VM, the indexes of its contents, uint32, each once.
+        n_contents: how many there are in all.
+        rooms: of each host, the contents that fit; infinite where nothing limits it.
+        extra: of each VM, what it takes besides, in the same measure; None: nothing.
+        now: the host of each VM today.
+        seed: of the random plan.
+    """
+    extra = [0.0] * len(contents) if extra is None else extra
 
-def _placed(held: Memories, host: I64Array, hosts: int) -> Placement:
-    return Placement(host, float(frames(held, host, hosts).sum()))
+    def empty() -> Hosts:
+        return Hosts(contents, n_contents, rooms, extra)
+
+    plans = []
+    if now is not None:
+        hosts = empty()
+        for vm, host in enumerate(now):
+            hosts.put(vm, host)
+        plans.append(Plan("as-is", hosts.host_of.copy()))
+    hosts = empty()
+    at_random(hosts, np.random.default_rng(seed))
+    plans.append(Plan("random", hosts.host_of.copy()))
+    hosts = empty()
+    in_order(hosts, np.argsort([-len(one) for one in contents], kind="stable").tolist())
+    plans.append(Plan("first-fit", hosts.host_of.copy()))
+    hosts = empty()
+    greedy(hosts)
+    plans.append(Plan("greedy", hosts.host_of.copy()))
+    local_search(hosts)
+    hosts.check()
+    plans.append(Plan("local-search", hosts.host_of.copy()))
+    return plans

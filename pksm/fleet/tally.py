@@ -1,106 +1,119 @@
-"""What a part of a fleet's contents adds up to. Tallies of parts add, since a content lies in one part only."""
+"""What a range of contents comes to: sums that add up over all ranges, whoever counts which."""
 
-from dataclasses import dataclass, fields
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from pksm.arrays import I64Array, IntArray, StructArray
-from pksm.fleet.overlap import BASE, is_base, overlap
-from pksm.fleet.rows import Contents
+from pksm.arrays import AnyArray, StructArray, U32Array
 
-HEAVY = 64  # contents that are kept by name
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Which host and tenant each member (VM) belongs to, by number; all from 0."""
-
-    host: IntArray
-    tenant: IntArray
-
-    def __len__(self) -> int:
-        return len(self.host)
+MOST_UNITS = 1024  # of a matrix
+COMMON = 256  # a content that more units have is base: it says nothing about who belongs together
+HEAVY = 50
+AT_ONCE = 1 << 20  # pairs of units
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tally:
-    """Sums over contents. `holders_*` have the contents that 0, 1, 2 … members, hosts, tenants hold."""
+    """Sums over contents.
 
-    pages: int
-    zero_pages: int
-    zero_members: int
-    member_pages: I64Array
-    member_contents: I64Array
-    holders: I64Array
-    holders_host: I64Array
-    holders_tenant: I64Array
-    base: int  # contents of more than BASE members
-    common: I64Array  # contents that two members share, [member, member]
-    heavy: StructArray  # HEAVY contents of most pages: high, low, pages, members
+    Attributes:
+        pages: pages with data.
+        contents: distinct contents.
+        weight, square: of each level, the sum over contents of the number of groups that have it, and of its square.
+        hosts: hosts[k] contents are on exactly k hosts.
+        overlap: contents that two units have in common, without base contents; None: too many units.
+        common: base contents; spare: their copies in units, beyond the first of each; spare_square: of these, per
+            content, the squares.
+        heavy: (pages, units, key) of the contents with the most pages.
+    """
 
-    def __add__(self, other: "Tally") -> "Tally":
-        summed = {one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)[:-1]}
-        return Tally(**summed, heavy=_heaviest(np.concatenate([self.heavy, other.heavy])))
+    pages: int = 0
+    contents: int = 0
+    weight: dict[str, int] = field(default_factory=dict)
+    square: dict[str, int] = field(default_factory=dict)
+    hosts: AnyArray = field(default_factory=lambda: np.zeros(1, np.int64))
+    overlap: AnyArray | None = None
+    common: int = 0
+    spare: int = 0
+    spare_square: int = 0
+    heavy: list[tuple[int, int, int]] = field(default_factory=list)
 
-    @property
-    def contents(self) -> int:
-        """Return how many distinct contents there are."""
-        return int(self.holders.sum())
-
-    def within(self) -> dict[str, int]:
-        """Return the frames that are left if pages merge within each VM, tenant, host, and among all."""
-        return {
-            "vm": _held(self.holders),
-            "tenant": _held(self.holders_tenant),
-            "host": _held(self.holders_host),
-            "all": self.contents,
-        }
-
-
-HEAVY_ROW = np.dtype([("high", "<u8"), ("low", "<u8"), ("pages", "<i8"), ("members", "<i8")])
-
-
-def tally(contents: Contents, groups: Groups) -> Tally:
-    """Return the sums over contents of a fleet whose members are in these groups."""
-    rows, n, starts = contents.rows, len(groups), contents.starts[:-1]
-    counts = rows["count"].astype(np.int64)
-    members = np.diff(contents.starts)
-    pages = np.add.reduceat(counts, starts) if len(contents) else np.zeros(0, np.int64)
-    heavy = np.zeros(len(contents), HEAVY_ROW)
-    heavy["high"], heavy["low"] = rows["high"][starts], rows["low"][starts]
-    heavy["pages"], heavy["members"] = pages, members
-    zero = (heavy["high"] == 0) & (heavy["low"] == 0)
-    return Tally(
-        pages=int(counts.sum()),
-        zero_pages=int(pages[zero].sum()),
-        zero_members=int(members[zero].sum()),
-        member_pages=_weighed(rows["member"], counts, n),
-        member_contents=np.bincount(rows["member"], minlength=n).astype(np.int64),
-        holders=_histogram(members, n),
-        holders_host=_histogram(contents.holders(groups.host), _most(groups.host)),
-        holders_tenant=_histogram(contents.holders(groups.tenant), _most(groups.tenant)),
-        base=int(is_base(contents, BASE).sum()),
-        common=overlap(contents, n),
-        heavy=_heaviest(heavy),
-    )
+    def add(self, other: Tally) -> None:
+        """Add another's sums, of other contents."""
+        self.pages += other.pages
+        self.contents += other.contents
+        for mine, theirs in ((self.weight, other.weight), (self.square, other.square)):
+            for level, value in theirs.items():
+                mine[level] = mine.get(level, 0) + value
+        if len(self.hosts) < len(other.hosts):
+            self.hosts = np.append(self.hosts, np.zeros(len(other.hosts) - len(self.hosts), np.int64))
+        self.hosts[: len(other.hosts)] += other.hosts
+        if other.overlap is not None:
+            self.overlap = other.overlap.copy() if self.overlap is None else self.overlap + other.overlap
+        self.common += other.common
+        self.spare += other.spare
+        self.spare_square += other.spare_square
+        self.heavy = sorted([*self.heavy, *other.heavy], reverse=True)[:HEAVY]
 
 
-def _weighed(member: IntArray, counts: I64Array, n: int) -> I64Array:
-    return np.rint(np.bincount(member, weights=counts, minlength=n)).astype(np.int64)  # exact below 2**53
+def tally(rows: StructArray, groups: Mapping[str, U32Array], units: str) -> Tally:
+    """Count rows of whole contents: no other rows have the same keys.
+
+    Args:
+        rows: ROW, as rows_of() returns them.
+        groups: {level: uint32 (members,)}, the group of each member; "host" is one of them.
+        units: the level whose groups are compared with each other.
+    """
+    made = Tally(pages=int(rows["count"].sum(dtype=np.uint64)))
+    keys = rows["key"]
+    first = np.append(True, keys[1:] != keys[:-1]) if len(rows) else np.zeros(0, bool)
+    made.contents = int(first.sum())
+    content = np.cumsum(first) - 1
+    for level, group_of in groups.items():
+        _, times = _distinct(content, group_of[rows["member"]], made.contents)
+        made.weight[level] = int(times.sum())
+        made.square[level] = int((times * times).sum())
+        if level == "host":
+            made.hosts = np.bincount(times, minlength=int(group_of.max(initial=0)) + 2).astype(np.int64)
+    n_units = int(groups[units].max(initial=0)) + 1
+    pairs, times = _distinct(content, groups[units][rows["member"]], made.contents)
+    most = min(COMMON, max(2, n_units // 2))
+    common = times > most
+    spare = times[common] - 1
+    made.common, made.spare, made.spare_square = len(spare), int(spare.sum()), int((spare * spare).sum())
+    if n_units <= MOST_UNITS:
+        made.overlap = _overlap(pairs, times, ~common, n_units)
+    if made.contents:
+        starts = np.flatnonzero(first)
+        pages = np.add.reduceat(rows["count"], starts, dtype=np.uint64)
+        top = np.argsort(pages)[::-1][:HEAVY]
+        made.heavy = [(int(pages[one]), int(times[one]), int(keys[starts[one]])) for one in top]
+    return made
 
 
-def _histogram(holders: I64Array, most: int) -> I64Array:
-    return np.bincount(holders, minlength=most + 1).astype(np.int64)
+def _distinct(content: AnyArray, group: AnyArray, n_contents: int) -> tuple[AnyArray, AnyArray]:
+    """Return the group of each distinct (content, group), in order of both; and how many groups each content has."""
+    if not len(content):
+        return np.zeros(0, np.uint32), np.zeros(n_contents, np.int64)
+    content, group = content.astype(np.uint64), group.astype(np.uint64)
+    if (content[1:] == content[:-1]).any():
+        packed = np.unique(content << np.uint64(32) | group)
+        content, group = packed >> np.uint64(32), packed & np.uint64(0xFFFFFFFF)
+    return group, np.bincount(content.astype(np.int64), minlength=n_contents)
 
 
-def _most(group: IntArray) -> int:
-    return int(group.max(initial=-1)) + 1
-
-
-def _held(histogram: I64Array) -> int:
-    return int((histogram * np.arange(len(histogram))).sum())
-
-
-def _heaviest(heavy: StructArray) -> StructArray:
-    order = np.lexsort((heavy["low"], heavy["high"], -heavy["pages"]))
-    return heavy[order[:HEAVY]]
+def _overlap(group: AnyArray, times: AnyArray, wanted: AnyArray, n_units: int) -> AnyArray:
+    """Return int64 (n_units, n_units): contents that both have; on the diagonal, those that a unit has."""
+    found = np.zeros(n_units * n_units, np.int64)
+    starts = np.cumsum(times) - times
+    for k in np.unique(times[wanted]).tolist():
+        heads = starts[wanted & (times == k)]
+        step = max(1, AT_ONCE // (k * k))
+        for begin in range(0, len(heads), step):
+            own = group[heads[begin : begin + step, np.newaxis] + np.arange(k)].astype(np.int64)
+            cells = own[:, :, np.newaxis] * n_units + own[:, np.newaxis, :]
+            found += np.bincount(cells.ravel(), minlength=n_units * n_units)
+    return found.reshape(n_units, n_units)

@@ -77,10 +77,10 @@ class FingerprintFile(Source):
         try:
             check_page_size(self.page_size)
         except UsageError:
-            raise self._damaged(f"it is about pages of {self.page_size} bytes") from None
+            raise self.damaged(f"it is about pages of {self.page_size} bytes") from None
         table_bytes, n_records = int(header["table_bytes"]), int(header["records"])
         if table_bytes > TABLE_BYTES or HEADER.itemsize + table_bytes + n_records * RECORD.itemsize != file.size:
-            raise self._damaged(f"its {file.size} bytes are not what its header promises")
+            raise self.damaged(f"its {file.size} bytes are not what its header promises")
         memory_limits.require(PARSED_BYTES * table_bytes, "scan it where there is more")
         table = self._checked_table(file.read_at(HEADER.itemsize, table_bytes), n_records)
         self._table, self.partial, self.warnings = table["sources"], table["partial"], table["warnings"]
@@ -110,7 +110,7 @@ class FingerprintFile(Source):
             or int(records["mapping"].max()) >= n_mappings
             or ((records["flags"] & ZERO != 0) != ((records["xxh3"] == 0) & (records["xxh64"] == 0))).any()
         ):
-            raise self._damaged(f"records of its source {index} can't be right")
+            raise self.damaged(f"records of its source {index} can't be right")
         return records
 
     def _checked_table(self, text: bytes, n_records: int) -> dict[str, Any]:
@@ -125,10 +125,11 @@ class FingerprintFile(Source):
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             fine = False
         if not fine:
-            raise self._damaged("its table of sources can't be right")
+            raise self.damaged("its table of sources can't be right")
         return table
 
-    def _damaged(self, what: str) -> PksmError:
+    def damaged(self, what: str) -> PksmError:
+        """Make the error for a file of which something cannot be right."""
         return PksmError(f"{self.name}: {what}: the file is damaged; make it again with a scan that keeps fingerprints")
 
 
@@ -144,6 +145,15 @@ class FingerprintSource(Source):
         lines = [*([] if index else whole.warnings), *about["warnings"]]  # the file's once
         self.warnings = [f"{whole.name}: {line}" for line in lines]
         self._whole, self._about, self._index, self._start = whole, about, index, start
+        self.own_name: str = about["name"]  # without that of the file
+        self.n_records: int = about["records"]
+        self.zero_without_records: int = sum(about["zero"])
+
+    def records(self, at_once: int) -> Iterator[np.ndarray]:
+        """Yield its records (RECORD), so many at a time. Raises PksmError for those that cannot be of it."""
+        end = self._start + self.n_records
+        for start in range(self._start, end, at_once):
+            yield self._whole.records(start, min(start + at_once, end), self._index, len(self.mappings))
 
     def regions(self, page_size: int, allocate: Allocate, progress: Progress) -> Iterator[Region]:
         """Yield the sums as pages of SUM_BYTES, and the counts of what has none."""
@@ -156,15 +166,15 @@ class FingerprintSource(Source):
         states = [State.HOLE, State.EXCLUDED, *[State.ZERO] * len(zero)]
         runs = make_runs(states, [0, 0, *range(len(zero))], 0, counts)
         yield Region(runs[runs["pages"] > 0])
-        end = self._start + self._about["records"]
-        for start in range(self._start, end, AT_ONCE):
-            records = self._whole.records(start, min(start + AT_ONCE, end), self._index, len(self.mappings))
+        start = self._start
+        for records in self.records(AT_ONCE):
             copies = allocate(len(records))
             sums = copies.array.view("<u8")
             sums[:, 0], sums[:, 1] = records["xxh3"], records["xxh64"]
             heads = np.append(0, np.flatnonzero(np.diff(records["mapping"])) + 1)
             pages = np.diff(heads, append=len(records))
             runs = make_runs(State.DATA, records["mapping"][heads], heads + start, pages)
+            start += len(records)
             progress(len(records))
             frames, once = records["frame"].astype(np.uint64) + np.uint64(1), records["flags"] & ONCE != 0
             yield Region(runs, copies=copies, frames=frames, exclusive=once)

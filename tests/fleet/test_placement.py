@@ -1,55 +1,107 @@
-"""Placements: they fit, are near the best of all, and are never worse than first-fit."""
+"""Placement: plans fit, are what they say, and come close to the best there is."""
 
-from itertools import product
+import itertools
+import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pksm.errors import PksmError, UsageError
-from pksm.fleet.generate import Tree
-from pksm.fleet.placement import at_random, first_fit, frames, greedy, improved, memories, place
-from pksm.fleet.rows import grouped
+from pksm.errors import UsageError
+from pksm.fleet import place
+from pksm.fleet.plans import read_capacities
 
+from model import fleet as model
 
-def held_by(seed, vms=7):
-    tree = Tree(vms=vms, fanout=(2, 2), pages=(6, 8, 10), own=4, zero=1, seed=seed)
-    return memories(grouped(np.concatenate([tree.vm(number) for number in range(vms)])), vms)
-
-
-def best_of_all(held, capacity):
-    """The fewest frames of any placement that fits: all are tried."""
-    hosts = len(capacity)
-    found = (frames(held, np.array(host), hosts) for host in product(range(hosts), repeat=held.vms))
-    return min(float(used.sum()) for used in found if (used <= capacity).all())
+VMS = st.lists(st.sets(st.integers(0, 9), min_size=1), min_size=1, max_size=7)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_small_placements_are_within_a_tenth_of_the_best(seed):
-    held, capacity = held_by(seed), np.array([75, 75, 60])
-    placed = place(held, capacity)
-    assert (frames(held, placed.host, 3) <= capacity).all()
-    assert placed.frames <= 1.1 * best_of_all(held, capacity)
-    assert placed.frames <= first_fit(held, capacity).frames
+def arrays(vms):
+    return [np.array(sorted(one), np.uint32) for one in vms]
 
 
-def test_no_move_betters_it_and_the_present_placement_is_never_worsened():
-    held, capacity = held_by(3, vms=20), np.full(4, 160)
-    now = at_random(held, capacity, seed=1)
-    placed = place(held, capacity, now.host)
-    assert placed.frames <= min(now.frames, improved(held, capacity, now).frames)
-    assert placed.frames == improved(held, capacity, placed).frames
-    assert placed.moved(now.host) == (placed.host != now.host).sum() and placed.moved(placed.host) == 0
+@given(VMS, st.lists(st.integers(1, 20), min_size=1, max_size=3), st.integers(0, 9))
+def test_plans_fit(vms, rooms, seed):
+    for plan in place(arrays(vms), 10, rooms, seed=seed):
+        for host, room in enumerate(rooms):
+            own = [vms[vm] for vm in np.flatnonzero(plan.host_of == host)]
+            assert len(set().union(*own)) <= room, plan
 
 
-def test_one_large_host_takes_all():
-    held = held_by(0)
-    assert greedy(held, np.array([1000.0])).frames == place(held, [1000, 1000]).frames == held.contents
+@given(VMS)
+def test_what_is_placed_by_search_saves_no_less(vms):
+    plans = {plan.name: plan for plan in place(arrays(vms), 10, [math.inf] * 2)}
+    saved = {name: model.saved_by(vms, plan.host_of.tolist()) for name, plan in plans.items()}
+    assert saved["local-search"] >= saved["greedy"]
 
 
-def test_what_does_not_fit_is_said():
-    held = held_by(0)
-    with pytest.raises(PksmError, match="7 VMs on 2 hosts"):
-        place(held, [20, 20])
-    assert at_random(held, [20, 20], seed=0) is None
-    with pytest.raises(UsageError, match="beyond the capacity"):
-        improved(held, [20, 20], greedy(held, np.array([1000.0, 1000.0])))
+def best(vms, n_hosts, room):
+    """The most that merging saves with all VMs placed, by mixed-integer programming; None if they do not fit."""
+    optimize = pytest.importorskip("scipy.optimize")
+    n_vms, n_contents = len(vms), 10
+    n_x = n_vms * n_hosts
+    cost = np.concatenate([np.zeros(n_x), np.ones(n_contents * n_hosts)])
+    rows, low, high = [], [], []
+    for vm in range(n_vms):
+        row = np.zeros(len(cost))
+        row[[vm * n_hosts + host for host in range(n_hosts)]] = 1
+        rows.append(row), low.append(1), high.append(1)
+        for host, content in itertools.product(range(n_hosts), vms[vm]):
+            row = np.zeros(len(cost))
+            row[vm * n_hosts + host], row[n_x + content * n_hosts + host] = -1, 1
+            rows.append(row), low.append(0), high.append(1)
+    for host in range(n_hosts):
+        row = np.zeros(len(cost))
+        row[[n_x + content * n_hosts + host for content in range(n_contents)]] = 1
+        rows.append(row), low.append(0), high.append(room)
+    made = optimize.milp(
+        cost,
+        integrality=np.ones(len(cost)),
+        bounds=optimize.Bounds(0, 1),
+        constraints=optimize.LinearConstraint(np.array(rows), low, high),
+    )
+    return sum(map(len, vms)) - round(made.fun) if made.success else None
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_search_comes_close_to_the_optimum(seed):
+    rng = np.random.default_rng(seed)
+    kinds = [set(rng.choice(10, 5, replace=False).tolist()) for _ in range(3)]
+    vms = [kinds[rng.integers(3)] | {int(rng.integers(10))} for _ in range(7)]
+    optimum = best(vms, 3, 8)
+    plan = place(arrays(vms), 10, [8.0] * 3)[-1]
+    if optimum is not None:
+        assert (plan.host_of >= 0).all()
+        assert model.saved_by(vms, plan.host_of.tolist()) >= 0.9 * optimum
+
+
+def test_today_is_the_first_plan():
+    plans = place(arrays([{1}, {1}]), 10, [5, 5], now=[0, 1])
+    assert [plan.name for plan in plans] == ["as-is", "random", "first-fit", "greedy", "local-search"]
+    assert plans[0].host_of.tolist() == [0, 1] and len(set(plans[-1].host_of.tolist())) == 1
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("a,b\n1,2\n", "columns host,bytes"),
+        ("host,bytes\nh,much\n", "line 2: 'much' is not an amount of memory"),
+        ("host,bytes\nh,-5\n", "is not an amount"),
+        ("host,bytes\nh,1G\nh,1G\n", "each once"),
+        ("host,bytes\n", "one host at least"),
+        ("", "columns host,bytes"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_hosts_is_one_line(tmp_path, text, words):
+    path = tmp_path / "hosts.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError) as error:
+        read_capacities(path)
+    assert words in str(error.value) and str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_amounts_of_memory(tmp_path):
+    path = tmp_path / "hosts.csv"
+    path.write_text("bytes,host\n64G,a\n512MiB,b\n4096,c\n")
+    assert read_capacities(path).bytes == [64 << 30, 512 << 20, 4096]

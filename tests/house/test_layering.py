@@ -23,7 +23,7 @@ ROOMS = {
     "sources": {"linux", "extents"},
     "recording": {"sources", "linux", "engine", "extents", "documents"},
     "parallel": {"linux"},
-    "fleet": {"parallel"},
+    "fleet": {"parallel", "sources", "documents"},
     "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents", "documents"},
     # Real memory is a workload, too: it is read and told apart as in a scan.
     "simulation": {

@@ -15,6 +15,7 @@ MODULES = {
     "pksm.scan/1": "scan",
     "pksm.simulate/1": "simulate",
     "pksm.sweep/1": "sweep",
+    "pksm.fleet/1": "fleet",
     "pksm.compare/1": "compare",
     "pksm.advise/1": "advise",
     "pksm.bench/1": "bench",

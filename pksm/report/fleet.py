@@ -1,0 +1,125 @@
+"""How a fleet looks to people and to spreadsheets: pure functions of the document `pksm.fleet/1`."""
+
+from typing import Any
+
+from pksm.documents.fleet import FleetDocument, Interval
+from pksm.report.text import columns, csv_text, many, page, painting, paragraph, percent, plain, size
+
+ROWS = 20  # of hosts, and of points of the curve
+HEAVY = 5
+BOUNDARIES = {"vm": "within VMs", "tenant": "within tenants", "host": "within hosts", "all": "across all"}
+
+
+def csv(document: FleetDocument) -> str:
+    """Return a line per figure: partitions, points of the growth curve, plans of a placement."""
+    rows: list[dict[str, Any]] = []
+    for one in document["partitions"]:
+        rows.append({"figure": "partition", "of": one["within"], "groups": one["groups"], **_csv(one["saving_pages"])})
+    for point in document["growth"]:
+        rows.append({"figure": "growth", "of": "host", "groups": point["hosts"], **_csv(point["saving_pages"])})
+    for plan in document["placement"]["plans"] if document["placement"] else ():
+        figures = {"figure": "plan", "of": plan["name"], "groups": plan["hosts_used"], **_csv(plan["saving_pages"])}
+        rows.append({**figures, "moves": plan["moves"], "moved_bytes": plan["moved_bytes"]})
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return csv_text([{name: row.get(name, "") for name in names} for row in rows])
+
+
+def _csv(interval: Interval) -> dict[str, float]:
+    return {"saving_pages": interval["value"], "low": interval["low"], "high": interval["high"]}
+
+
+def table(document: FleetDocument, width: int = 80, colour: bool = False) -> str:
+    """Return a document for people: totals, boundaries, growth, base, heavy contents, placement, hosts."""
+    paint = painting(colour)
+    parts = [paragraph(headline(document), width)]
+    for title, cells in (
+        ("Merging", _partitions(document)),
+        ("Hosts that merge", _growth(document)),
+        ("Plan", _plans(document)),
+        ("Content", _heavy(document)),
+        ("Host", _hosts(document)),
+    ):
+        if len(cells) > 1:
+            lines = columns([(title, *cells[0]), *cells[1:]], right=range(1, len(cells[0]) + 1))
+            parts.append([paint(lines[0]), *lines[1:]])
+    parts.append(paragraph(base(document), width))
+    if document["placement"]:
+        parts.append(paragraph(f"Guarantee: {document['placement']['guarantee']}", width))
+    if document["keep"] < 1:
+        sampled = f"Counted from a sample of {document['keep']:.3g} of all contents; in brackets, 95 % intervals."
+        parts.append(paragraph(sampled, width))
+    return page(parts)
+
+
+def headline(document: FleetDocument) -> str:
+    """Return the fleet in a sentence."""
+    every = next(one for one in document["partitions"] if one["within"] == "all")
+    bytes_ = document["page_size"]
+    saved = every["saving_pages"]["value"]
+    share = percent(100 * saved / document["pages"]) if document["pages"] else "nothing"
+    return (
+        f"{many(len(document['hosts']), 'host')}, {many(document['vms'], 'VM')}: "
+        f"{size(document['pages'] * bytes_)} resident, {size(document['zero_pages'] * bytes_)} of them zero. "
+        f"Merging across all of them saves {size(saved * bytes_)}, {share}."
+    )
+
+
+def base(document: FleetDocument) -> str:
+    """Return what a common base is worth, in a sentence."""
+    one, bytes_ = document["base"], document["page_size"]
+    return (
+        f"Base: {size(one['pages']['value'] * bytes_)} of contents are in more than {many(one['more_than'], 'VM')}; a common "
+        f"image with them, mapped by all, saves {size(one['saving_pages']['value'] * bytes_)}."
+    )
+
+
+def shown(interval: Interval, page_size: int) -> str:
+    """Return pages as bytes, with their interval if there is one."""
+    text = size(interval["value"] * page_size)
+    if interval["low"] == interval["high"]:
+        return text
+    return f"{text} ({size(interval['low'] * page_size)} to {size(interval['high'] * page_size)})"
+
+
+def _partitions(document: FleetDocument) -> list[tuple[str, ...]]:
+    cells: list[tuple[str, ...]] = [("groups", "saves", "the boundary costs")]
+    for one in document["partitions"]:
+        bytes_ = document["page_size"]
+        price = "-" if one["within"] == "all" else shown(one["price_pages"], bytes_)
+        cells.append((BOUNDARIES[one["within"]], f"{one['groups']:,}", shown(one["saving_pages"], bytes_), price))
+    return cells
+
+
+def _growth(document: FleetDocument) -> list[tuple[str, ...]]:
+    points = document["growth"]
+    step = max(1, -(-len(points) // ROWS))
+    chosen = points[::-step][::-1]
+    cells: list[tuple[str, ...]] = [("saves", "of what is resident")]
+    for one in chosen if len(points) > 1 else ():
+        share = percent(100 * one["saving_pages"]["value"] / one["pages"]) if one["pages"] else "-"
+        cells.append((f"{one['hosts']:,}", shown(one["saving_pages"], document["page_size"]), share))
+    return cells
+
+
+def _plans(document: FleetDocument) -> list[tuple[str, ...]]:
+    cells: list[tuple[str, ...]] = [("saves within hosts", "hosts", "VMs to move", "their memory", "without room")]
+    for one in document["placement"]["plans"] if document["placement"] else ():
+        saved = shown(one["saving_pages"], document["page_size"])
+        counts = (f"{one['hosts_used']:,}", f"{one['moves']:,}", size(one["moved_bytes"]), f"{one['unplaced']:,}")
+        cells.append((one["name"], saved, *counts))
+    return cells
+
+
+def _heavy(document: FleetDocument) -> list[tuple[str, ...]]:
+    cells: list[tuple[str, ...]] = [("pages", "VMs or hosts that have it")]
+    return cells + [(one["xxh3"], f"{one['pages']:,}", f"{one['units']:,}") for one in document["heavy"][:HEAVY]]
+
+
+def _hosts(document: FleetDocument) -> list[tuple[str, ...]]:
+    cells: list[tuple[str, ...]] = [("VMs", "resident", "zero")]
+    bytes_ = document["page_size"]
+    for one in document["hosts"][:ROWS]:
+        cells.append((plain(one["name"]), f"{one['vms']:,}", size(one["pages"] * bytes_), size(one["zero"] * bytes_)))
+    if len(document["hosts"]) > ROWS:
+        cells.append((f"and {len(document['hosts']) - ROWS:,} more", "", "", ""))
+    return cells

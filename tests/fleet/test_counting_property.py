@@ -1,0 +1,68 @@
+"""Rows, tallies and growth equal the slow twin, however contents are cut into ranges."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pksm.fleet import estimates
+from pksm.fleet.rows import ROW, check, kept, rows_of
+from pksm.fleet.tally import Tally, tally
+
+from model import fleet as model
+
+KEYS = st.integers(0, 5).map(lambda number: number << 61)
+VMS = st.lists(st.lists(KEYS, max_size=12), min_size=1, max_size=6)
+
+
+def all_rows(vms):
+    members = np.repeat(np.arange(len(vms), dtype=np.uint32), [len(one) for one in vms])
+    return rows_of(np.array([key for one in vms for key in one], np.uint64), members)
+
+
+@given(VMS)
+def test_rows(vms):
+    rows = all_rows(vms)
+    check(rows, len(vms))
+    expected = sorted({(key, vm): one.count(key) for vm, one in enumerate(vms) for key in one}.items())
+    assert [((int(r["key"]), int(r["member"])), int(r["count"])) for r in rows] == expected
+
+
+@given(VMS, st.data())
+def test_tally(vms, data):
+    hosts = data.draw(st.lists(st.integers(0, 2), min_size=len(vms), max_size=len(vms)))
+    names = sorted(set(hosts))
+    host_of = np.array([names.index(one) for one in hosts], np.uint32)
+    groups = {
+        "vm": np.arange(len(vms), dtype=np.uint32),
+        "host": host_of,
+        "all": np.zeros(len(vms), np.uint32),
+    }
+    rows = all_rows(vms)
+    cuts = sorted(data.draw(st.sets(KEYS)))
+    total = Tally()
+    edges = [0, *np.searchsorted(rows["key"], np.array(cuts, np.uint64)).tolist(), len(rows)]
+    for start, stop in pairwise(edges):
+        total.add(tally(rows[start:stop], groups, "vm"))
+    assert total.pages == sum(map(len, vms))
+    assert total.contents == model.distinct(vms, [0] * len(vms))
+    for level, of in groups.items():
+        assert total.weight[level] == model.distinct(vms, of.tolist())
+    assert total.overlap.tolist() == model.overlap(vms, max(2, len(vms) // 2))
+    n = len(names)
+    sizes = list(range(1, n + 1))
+    for m, found in zip(sizes, estimates.growth(total.hosts[: n + 1], 1.0, sizes), strict=True):
+        assert np.isclose(found["value"], model.grown(vms, host_of.tolist(), m)) and found["low"] == found["high"]
+
+
+@given(st.lists(st.integers(0, 2**64 - 1)), st.sampled_from([1.0, 0.5, 1 / 4096]))
+def test_a_sample_is_the_same_everywhere(keys, keep):
+    keys = np.array(keys, np.uint64)
+    assert kept(keys, keep).tolist() == [int(key) < keep * 2**64 for key in keys]
+
+
+def test_no_rows():
+    empty = np.zeros(0, ROW)
+    found = tally(empty, {"vm": np.zeros(1, np.uint32), "host": np.zeros(1, np.uint32)}, "vm")
+    assert (found.pages, found.contents, found.heavy) == (0, 0, []) and found.hosts.sum() == 0
