@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pksm.documents.features import NamesDocument as NamesDocument
     from pksm.documents.fleet import FleetBase as FleetBase
     from pksm.documents.fleet import FleetDocument as FleetDocument
+    from pksm.documents.fleet import FleetEstimate as FleetEstimate
     from pksm.documents.fleet import FleetGrowth as FleetGrowth
     from pksm.documents.fleet import FleetHeavy as FleetHeavy
     from pksm.documents.fleet import FleetHost as FleetHost
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from pksm.documents.fleet import FleetPartition as FleetPartition
     from pksm.documents.fleet import FleetPlacement as FleetPlacement
     from pksm.documents.fleet import FleetPlan as FleetPlan
-    from pksm.documents.fleet import Interval as Interval
     from pksm.documents.opt_in import OptedProcess as OptedProcess
     from pksm.documents.opt_in import OptedRange as OptedRange
     from pksm.documents.opt_in import OptInDocument as OptInDocument
@@ -132,7 +132,7 @@ else:
             "FleetPartition": "pksm.documents.fleet",
             "FleetPlacement": "pksm.documents.fleet",
             "FleetPlan": "pksm.documents.fleet",
-            "Interval": "pksm.documents.fleet",
+            "FleetEstimate": "pksm.documents.fleet",
             "Group": "pksm.documents.scan",
             "Interference": "pksm.documents.bench",
             "Kind": "pksm.documents.advise",

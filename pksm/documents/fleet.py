@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypedDict
 from pksm.documents.common import Bytes, Count, Pages
 
 
-class Interval(TypedDict):
+class FleetEstimate(TypedDict):
     """A figure with the interval that holds it with 95 %; all three are equal where all contents were counted."""
 
     value: Annotated[float, "", "the best guess"]
@@ -28,8 +28,8 @@ class FleetPartition(TypedDict):
 
     within: Annotated[Literal["vm", "tenant", "host", "all"], "", "the boundary; all: there is none"]
     groups: Annotated[Count, "on either side of boundaries"]
-    saving_pages: Annotated[Interval, "pages", "saved, zero pages too"]
-    price_pages: Annotated[Interval, "pages", "that are not saved because of the boundary"]
+    saving_pages: Annotated[FleetEstimate, "pages", "saved, zero pages too"]
+    price_pages: Annotated[FleetEstimate, "pages", "that are not saved because of the boundary"]
 
 
 class FleetGrowth(TypedDict):
@@ -37,7 +37,7 @@ class FleetGrowth(TypedDict):
 
     hosts: Annotated[Count, "that merge with each other"]
     pages: Annotated[float, "pages", "resident on them"]
-    saving_pages: Annotated[Interval, "pages", "saved"]
+    saving_pages: Annotated[FleetEstimate, "pages", "saved"]
 
 
 class FleetOverlap(TypedDict):
@@ -52,8 +52,8 @@ class FleetBase(TypedDict):
     """What a common base image would be: contents that more units have than say who belongs together."""
 
     more_than: Annotated[Count, "units that have such a content"]
-    pages: Annotated[Interval, "pages", "of the base: its contents"]
-    saving_pages: Annotated[Interval, "pages", "that mapping the base instead of copies of it saves"]
+    pages: Annotated[FleetEstimate, "pages", "of the base: its contents"]
+    saving_pages: Annotated[FleetEstimate, "pages", "that mapping the base instead of copies of it saves"]
 
 
 class FleetHeavy(TypedDict):
@@ -68,7 +68,7 @@ class FleetPlan(TypedDict):
     """A way to place VMs on hosts."""
 
     name: Annotated[Literal["as-is", "random", "first-fit", "greedy", "local-search"], "", "how it is made"]
-    saving_pages: Annotated[Interval, "pages", "that merging within hosts saves, zero pages too"]
+    saving_pages: Annotated[FleetEstimate, "pages", "that merging within hosts saves, zero pages too"]
     hosts_used: Annotated[Count, "with a VM"]
     moves: Annotated[Count, "VMs that are elsewhere than now"]
     moved_bytes: Annotated[Bytes, "resident in these VMs"]
@@ -94,7 +94,7 @@ class FleetDocument(TypedDict):
     tenants: Annotated[list[str], "", "names"]
     pages: Annotated[Pages, "resident"]
     zero_pages: Annotated[Pages, "of them"]
-    contents: Annotated[Interval, "contents", "distinct ones, without the zero page"]
+    contents: Annotated[FleetEstimate, "contents", "distinct ones, without the zero page"]
     partitions: list[FleetPartition]
     growth: list[FleetGrowth]
     overlap: Annotated[FleetOverlap | None, "", "null: too many to compare"]

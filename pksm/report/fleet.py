@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pksm.documents.fleet import FleetDocument, Interval
+from pksm.documents.fleet import FleetDocument, FleetEstimate
 from pksm.report.text import columns, csv_text, many, page, painting, paragraph, percent, plain, size
 
 ROWS = 20  # of hosts, and of points of the curve
@@ -24,7 +24,7 @@ def csv(document: FleetDocument) -> str:
     return csv_text([{name: row.get(name, "") for name in names} for row in rows])
 
 
-def _csv(interval: Interval) -> dict[str, float]:
+def _csv(interval: FleetEstimate) -> dict[str, float]:
     return {"saving_pages": interval["value"], "low": interval["low"], "high": interval["high"]}
 
 
@@ -73,7 +73,7 @@ def base(document: FleetDocument) -> str:
     )
 
 
-def shown(interval: Interval, page_size: int) -> str:
+def shown(interval: FleetEstimate, page_size: int) -> str:
     """Return pages as bytes, with their interval if there is one."""
     text = size(interval["value"] * page_size)
     if interval["low"] == interval["high"]:
