@@ -403,3 +403,23 @@ def test_the_stored_checksums_meet_their_targets(script):
     document = json.loads((BENCHMARKS / "results" / "checksums.json").read_text())
     assert script("checksums").missed(document) == []
     assert set(document["twins"]) == {"xxh32", "xxh64", "xxh3-64", "crc32c"}
+
+
+# ---- injected calls, recording ----
+
+
+def test_injectors_are_killed_and_counted(script, tmp_path, capfd):
+    assert script("injection_kills").main([str(tmp_path / "found"), "--kills", "2"]) == 0
+    found = json.loads((tmp_path / "found").read_text())
+    assert len(found["targets"]) == capfd.readouterr().out.count("the process goes on") == 6
+    assert all(sum(target["killed_before"].values()) == 2 for target in found["targets"].values())
+
+
+def test_the_costs_of_recording_are_stored(script, tmp_path, capfd):
+    recording = script("recording")
+    recording.SECONDS, recording.EVERY_S, recording.ROUNDS = 0.5, 0.1, 1
+    assert recording.main([str(tmp_path / "found"), "--mib", "4", "--hashed-mib", "4"]) == 0
+    found = json.loads((tmp_path / "found").read_text())
+    [row] = found["writes"]
+    assert row["samples"] >= 1 and found["hashes"]["pages_per_sample"] >= 1024 > row["pages_per_sample"]
+    assert capfd.readouterr().out.startswith("tracking 4 MiB: ")

@@ -1,0 +1,113 @@
+"""Measures what recording costs the recorder and the process: `python benchmarks/recording.py [FILE]`.
+
+A process holds 1 GiB and writes 5 % of its pages each second, spread over all of it. It is recorded with writes reported by
+the kernel, a sample per second, and its own throughput is compared with that when it is alone. Then hash differences of
+memory that nobody writes. Writes JSON to FILE and prints a line; no verdict, but the targets beside.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pksm.bench.run import machine
+from pksm.recording.members import Targets
+from pksm.recording.recorder import record
+
+SECONDS, EVERY_S, ROUNDS = 5.0, 1.0, 3
+WRITER = """
+import mmap, sys, time
+import numpy as np
+size, share = int(sys.argv[1]), float(sys.argv[2])
+memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.madvise(mmap.MADV_NOHUGEPAGE)
+words = np.frombuffer(memory, np.uint64).reshape(-1, 512)
+words[:] = np.arange(words.size, dtype=np.uint64).reshape(words.shape)
+rng = np.random.default_rng(1)
+work = np.arange(1 << 16, dtype=np.float64)
+print(flush=True)
+for line in sys.stdin:
+    until, done, due, n = time.monotonic() + float(line), 0, time.monotonic(), int(share * len(words) / 100)
+    cpu = time.process_time()
+    while time.monotonic() < until:
+        if n and time.monotonic() >= due:
+            pages = rng.integers(0, len(words), n)
+            words[pages, 1] += np.uint64(1)
+            due += 0.01
+        np.sqrt(work).sum()
+        done += 1
+    print(done / (time.process_time() - cpu), flush=True)
+"""
+
+
+def start(size: int, share: float) -> subprocess.Popen:
+    """Start a writer, and wait until its memory is there."""
+    command = [sys.executable, "-c", WRITER, str(size), str(share)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    return process
+
+
+def speed_of(process: subprocess.Popen, pid_recorded: int | None, track: str, folder: str) -> tuple[float, dict]:
+    """Return (rounds per second of its CPU time, what recording it took)."""
+    process.stdin.write(f"{SECONDS}\n")
+    process.stdin.flush()
+    took = {}
+    if pid_recorded is not None:
+        path = os.path.join(folder, f"{time.monotonic_ns()}")
+        first = []
+
+        def seen(tally) -> None:
+            if not first:
+                first.append((tally.cpu_s, tally.pages_read))
+
+        every_ms, most_ms = round(1000 * EVERY_S), round(1000 * (SECONDS - 2 * EVERY_S))
+        tally, _ = record(path, Targets(pids=[pid_recorded]), every_ms, most_ms, track=track, progress=seen)
+        samples = tally.samples - 1
+        took = {
+            "samples": samples,
+            "cpu_s_per_sample": round((tally.cpu_s - first[0][0]) / samples, 4),
+            "first_cpu_s": round(first[0][0], 4),
+            "pages_per_sample": (tally.pages_read - first[0][1]) // samples,
+        }
+    return float(process.stdout.readline()), took
+
+
+def main(words: list[str]) -> int:
+    """Measure, print and store; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", help="where the JSON goes")
+    parser.add_argument("--mib", type=int, default=1024, help="of memory that is written")
+    parser.add_argument("--hashed-mib", type=int, default=4096, help="of memory that is hashed")
+    given = parser.parse_args(words)
+    found: dict = {"command": "python benchmarks/recording.py", "machine": machine(), "mib": given.mib}
+    with tempfile.TemporaryDirectory() as folder:
+        with start(given.mib << 20, 5) as process:
+            rounds = []
+            for _ in range(ROUNDS):  # in turns, for the machine is not always as fast
+                alone, _ = speed_of(process, None, "", folder)
+                tracked, took = speed_of(process, process.pid, "writes", folder)
+                rounds.append({"alone": alone, "tracked": tracked, "slower": round(1 - tracked / alone, 4), **took})
+            process.kill()
+        found["writes"] = rounds
+        with start(given.hashed_mib << 20, 0) as process:
+            _, found["hashes"] = speed_of(process, process.pid, "hashes", folder)
+            process.kill()
+    found["hashed_mib"] = given.hashed_mib
+    middle = sorted(rounds, key=lambda each: each["slower"])[len(rounds) // 2]
+    cpu = max(each["cpu_s_per_sample"] for each in rounds)
+    print(
+        f"tracking {given.mib} MiB: {100 * cpu:.1f} % of a core (target 5), the writer {100 * middle['slower']:.1f} % slower "
+        f"(target 2); hashing {given.hashed_mib} MiB: {found['hashes']['cpu_s_per_sample']:.2f} s of CPU (target 1)"
+    )
+    if given.file:
+        Path(given.file).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
