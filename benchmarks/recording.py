@@ -12,13 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from pksm.bench.run import machine
 from pksm.recording.members import Targets
-from pksm.recording.recorder import record
+from pksm.recording.recorder import Tally, record
 
-SECONDS, EVERY_S, ROUNDS = 5.0, 1.0, 3
+SECONDS, EVERY_S, SAMPLES, ROUNDS = 5.0, 1.0, 4, 3
 WRITER = """
 import mmap, sys, time
 import numpy as np
@@ -31,7 +33,7 @@ rng = np.random.default_rng(1)
 work = np.arange(1 << 16, dtype=np.float64)
 print(flush=True)
 for line in sys.stdin:
-    until, done, due, n = time.monotonic() + float(line), 0, time.monotonic(), int(share * len(words) / 100)
+    until, done, due, n = time.monotonic() + float(line), 0, time.monotonic(), int(share * len(words) / 100 / 100)
     cpu = time.process_time()
     while time.monotonic() < until:
         if n and time.monotonic() >= due:
@@ -52,29 +54,32 @@ def start(size: int, share: float) -> subprocess.Popen:
     return process
 
 
-def speed_of(process: subprocess.Popen, pid_recorded: int | None, track: str, folder: str) -> tuple[float, dict]:
-    """Return (rounds per second of its CPU time, what recording it took)."""
+def speed_of(process: subprocess.Popen, recording: Callable[[], dict]) -> tuple[float, dict]:
+    """Return (rounds per second of its CPU time while it is recorded, what that took)."""
     process.stdin.write(f"{SECONDS}\n")
     process.stdin.flush()
-    took = {}
-    if pid_recorded is not None:
-        path = os.path.join(folder, f"{time.monotonic_ns()}")
-        first = []
-
-        def seen(tally) -> None:
-            if not first:
-                first.append((tally.cpu_s, tally.pages_read))
-
-        every_ms, most_ms = round(1000 * EVERY_S), round(1000 * (SECONDS - 2 * EVERY_S))
-        tally, _ = record(path, Targets(pids=[pid_recorded]), every_ms, most_ms, track=track, progress=seen)
-        samples = tally.samples - 1
-        took = {
-            "samples": samples,
-            "cpu_s_per_sample": round((tally.cpu_s - first[0][0]) / samples, 4),
-            "first_cpu_s": round(first[0][0], 4),
-            "pages_per_sample": (tally.pages_read - first[0][1]) // samples,
-        }
+    took = recording()
     return float(process.stdout.readline()), took
+
+
+def recorded(pid: int, track: str, samples: int, folder: str) -> dict:
+    """Record a process, and return what the first sample took and, on average, the samples behind it."""
+    first: list[Tally] = []
+
+    def seen(tally: Tally) -> None:
+        if not first:
+            first.append(replace(tally))
+        if tally.samples > samples:
+            raise KeyboardInterrupt
+
+    path = os.path.join(folder, f"{time.monotonic_ns()}")
+    tally, _ = record(path, Targets(pids=[pid]), round(1000 * EVERY_S), track=track, progress=seen)
+    return {
+        "samples": samples,
+        "cpu_s_per_sample": round((tally.cpu_s - first[0].cpu_s) / samples, 4),
+        "first_cpu_s": round(first[0].cpu_s, 4),
+        "pages_per_sample": (tally.pages_read - first[0].pages_read) // samples,
+    }
 
 
 def main(words: list[str]) -> int:
@@ -89,13 +94,13 @@ def main(words: list[str]) -> int:
         with start(given.mib << 20, 5) as process:
             rounds = []
             for _ in range(ROUNDS):  # in turns, for the machine is not always as fast
-                alone, _ = speed_of(process, None, "", folder)
-                tracked, took = speed_of(process, process.pid, "writes", folder)
+                alone, _ = speed_of(process, dict)
+                tracked, took = speed_of(process, lambda: recorded(process.pid, "writes", SAMPLES, folder))
                 rounds.append({"alone": alone, "tracked": tracked, "slower": round(1 - tracked / alone, 4), **took})
             process.kill()
         found["writes"] = rounds
         with start(given.hashed_mib << 20, 0) as process:
-            _, found["hashes"] = speed_of(process, process.pid, "hashes", folder)
+            found["hashes"] = recorded(process.pid, "hashes", SAMPLES, folder)
             process.kill()
     found["hashed_mib"] = given.hashed_mib
     middle = sorted(rounds, key=lambda each: each["slower"])[len(rounds) // 2]
