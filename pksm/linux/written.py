@@ -16,7 +16,7 @@ import numpy as np
 from pksm.arrays import BoolArray, I64Array, StructArray, U64Array, distinct
 from pksm.errors import PksmError
 from pksm.linux.inject import inject
-from pksm.linux.proc import pagemap, smaps, tasks
+from pksm.linux.proc import pagemap, tasks
 from pksm.linux.proc.areas import read_areas
 from pksm.linux.proc.pagemap import PAGE_REGION, PAGE_SIZE, PAGEMAP_SCAN, SCAN_ARG, SCAN_ENTRIES
 from pksm.linux.sandbox import system_call
@@ -26,9 +26,8 @@ _USER_MODE_ONLY = 1
 _API, _REGISTER = 0xC018AA3F, 0xC020AA00
 _ABI, _WP_ASYNC = 0xAA, 1 << 15
 _MODE_WP = 2
-_PROTECT = 1  # PM_SCAN_WP_MATCHING
+_PROTECT = 1 | 2  # PM_SCAN_WP_MATCHING, PM_SCAN_CHECK_WPASYNC: refused where nothing is tracked
 _WRITTEN = 1 << 1
-_TRACKED_FLAG = b"uw"
 _NEVER = {b"[vvar]", b"[vvar_vclock]", b"[vdso]", b"[vsyscall]"}
 
 
@@ -84,9 +83,10 @@ class Written:
             PksmError: the process has ended, or has begun another program.
         """
         try:
-            areas = self._tracked()
-            parts = [self._protect(int(start), int(end)) for start, end in areas]
-            self._add_new(areas)
+            now = [area for area in read_areas(self.pid) if area.access[3:4] == b"p" and area.name not in _NEVER]
+            there = np.array([(area.start, area.end) for area in now], np.int64).reshape(-1, 2)
+            areas, parts = self._written_in(_common(there, self._registered))
+            self._add_new(there, areas)
         except OSError as error:
             raise PksmError(f"pid {self.pid}: its writes are not tracked any more: {error.strerror}") from None
         runs = np.concatenate([np.empty(0, PAGE_REGION), *parts])
@@ -94,29 +94,26 @@ class Written:
         self.faults += len(pages)
         return areas // PAGE_SIZE, pages
 
-    def _tracked(self) -> I64Array:
-        """Return the areas that were registered before and still are: what is mapped anew is not."""
-        entries = smaps.read_entries(self.pid)
-        now = [(entry.area.start, entry.area.end) for entry in entries if _TRACKED_FLAG in entry.flags]
-        kept = _common(np.array(now, np.int64).reshape(-1, 2), self._registered)
-        self._registered = kept
-        return kept
+    def _written_in(self, areas: I64Array) -> tuple[I64Array, list[StructArray]]:
+        """Return which areas are tracked still, not mapped anew at the same place, and what was written in them."""
+        kept, parts = np.ones(len(areas), bool), []
+        for at, (start, end) in enumerate(areas.tolist()):  # once per area
+            try:
+                parts.append(self._protect(start, end))
+            except PermissionError:
+                kept[at] = False
+        return areas[kept], parts
 
-    def _add_new(self, tracked: I64Array) -> None:
+    def _add_new(self, there: I64Array, tracked: I64Array) -> None:
         """Register what is not, and protect it: all of it counts as unknown until the next look."""
         starts, added = set(tracked[:, 0].tolist()), []
-        for area in read_areas(self.pid):  # once per area
-            if area.start in starts or area.name in _NEVER or area.access[3:4] != b"p":
+        for start, end in there.tolist():  # once per area
+            if start in starts:
                 continue
-            with contextlib.suppress(OSError):  # it has a userfaultfd of its own, or can have none
-                fcntl.ioctl(
-                    self._fd,
-                    _REGISTER,
-                    bytearray(struct.pack("<QQQQ", area.start, area.end - area.start, _MODE_WP, 0)),
-                )
-                added.append((area.start, area.end))
-        for start, end in added:
-            self._protect(start, end)
+            with contextlib.suppress(OSError):  # it has a userfaultfd of its own, can have none, or has gone
+                fcntl.ioctl(self._fd, _REGISTER, bytearray(struct.pack("<QQQQ", start, end - start, _MODE_WP, 0)))
+                self._protect(start, end)
+                added.append((start, end))
         self._registered = np.concatenate([tracked, np.array(added, np.int64).reshape(-1, 2)])
         self._registered = self._registered[np.argsort(self._registered[:, 0])]
 

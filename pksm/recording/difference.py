@@ -6,7 +6,7 @@ import numpy as np
 
 from pksm.arrays import BoolArray, I8Array, I64Array, U64Array
 from pksm.recording.events import MOST_NAME, Block, Kind, Operation
-from pksm.recording.hashing import Snapshot, places
+from pksm.recording.hashing import Snapshot, among, places
 
 
 @dataclass
@@ -103,7 +103,7 @@ def _events(old: Seen, new: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rewritten = both.contents != before.contents[where]
     moved = (both.frames != before.frames[where]) & (both.frames != 0) & (before.frames[where] != 0) & ~rewritten
     merged, was_merged = new.merged[found], old.merged[where]
-    told = np.isin(both.pages, new.written, assume_unique=True) & ~rewritten & ~merged & ~was_merged
+    told = among(both.pages, new.written) & ~rewritten & ~merged & ~was_merged
     own = moved & both.exclusive & ~before.exclusive[where] & ~merged  # a copy on write that says what it said
     own |= told
     parts = [

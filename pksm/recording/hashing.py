@@ -136,6 +136,14 @@ class Hasher:
         return sums, contents
 
 
+def among(pages: U64Array, wanted: U64Array) -> BoolArray:
+    """Return which of sorted pages are wanted: quick where few are."""
+    at, found = places(pages, wanted)
+    made = np.zeros(len(pages), bool)
+    made[at[found]] = True
+    return made
+
+
 def places(pages: U64Array, wanted: U64Array) -> tuple[I64Array, BoolArray]:
     """Return where wanted pages are among sorted ones, and which of them are there."""
     if len(pages) == len(wanted) and np.array_equal(pages, wanted):

@@ -8,6 +8,7 @@ from pksm.arrays import BoolArray, I64Array, U64Array
 from pksm.errors import PksmError, UnsupportedError
 from pksm.linux.written import Written, inside
 from pksm.recording.difference import Seen
+from pksm.recording.hashing import among, places
 from pksm.recording.members import Member
 from pksm.sources.live.process import ProcessSource
 
@@ -84,5 +85,5 @@ class Tracking:
 
 def _unwritten(areas: I64Array, written: U64Array, before: U64Array, pages: U64Array) -> BoolArray:
     """Return which pages are known to be as they were."""
-    known = inside(pages.astype(np.int64), areas) & np.isin(pages, before, assume_unique=True)
-    return np.asarray(known & ~np.isin(pages, written, assume_unique=True))
+    _, was_there = places(before, pages)
+    return inside(pages.astype(np.int64), areas) & was_there & ~among(pages, written)

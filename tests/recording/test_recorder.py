@@ -279,6 +279,25 @@ def test_only_what_is_written_is_read_and_the_costs_are_in_the_recording(tmp_pat
     assert puppet("map 2 1") == "done", "the process goes on"
 
 
+def test_what_is_mapped_anew_at_the_same_place_is_not_known(puppet):
+    skip_if_untracked(puppet)
+    puppet(f"map 1 {N}")
+    puppet(f"write 1 0 {N} 7")
+    written = Written(puppet.pid)
+    try:
+        assert len(written.look()[0]) == 0, "nothing is known at first"
+        areas, _ = written.look()
+        assert len(areas)
+        puppet("unmap 1")
+        puppet(f"map 1 {N}")
+        puppet(f"write 1 0 {N} 8")
+        known = {page for start, end in written.look()[0].tolist() for page in range(start, end)}
+        again = {page for start, end in written.look()[0].tolist() for page in range(start, end)}
+        assert len(again - known) >= N, "it is from the next look on"
+    finally:
+        written.close()
+
+
 def test_writes_are_not_tracked_where_nobody_can(tmp_path):
     image = write_file(tmp_path / "ram", [b"a" * SIZE], SIZE)
     with pytest.raises(PksmError, match="only the writes of processes can be tracked"):
