@@ -20,7 +20,7 @@ from pksm.bench.run import machine
 from pksm.recording.members import Targets
 from pksm.recording.recorder import Tally, record
 
-SECONDS, EVERY_S, SAMPLES, ROUNDS = 5.0, 1.0, 4, 3
+SECONDS, EVERY_S, SAMPLES, ROUNDS = 5.0, 1.0, 4, 2
 WRITER = """
 import mmap, sys, time
 import numpy as np
