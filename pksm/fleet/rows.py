@@ -15,23 +15,23 @@ def rows_of(keys: U64Array, members: U32Array, counts: U32Array | None = None) -
         members: uint32 (m,), whose they are.
         counts: uint32 (m,); None: each counts once.
     """
-    order = np.argsort(keys)
+    order = np.argsort(keys, kind="stable")  # runs that are sorted already, as those of files, are merged
+    equal = keys[order[1:]] == keys[order[:-1]]
+    if (equal & (members[order[1:]] < members[order[:-1]])).any():
+        order = np.lexsort((members, keys))
     keys, members = keys[order], members[order]
-    counts = np.ones(len(keys), np.uint32) if counts is None else counts[order]
-    equal = keys[1:] == keys[:-1]
-    if equal.any():  # most keys come once; only the others have to be put in order of members
-        several = np.zeros(len(keys), bool)
-        several[1:] |= equal
-        several[:-1] |= equal
-        places = np.flatnonzero(several)
-        inner = np.lexsort((members[places], keys[places]))
-        members[places], counts[places] = members[places[inner]], counts[places[inner]]
-        first = np.append(True, ~equal | (members[1:] != members[:-1]))
+    first = np.ones(len(keys), bool)
+    np.logical_or(keys[1:] != keys[:-1], members[1:] != members[:-1], out=first[1:])
+    if counts is None:
         starts = np.flatnonzero(first)
-        keys, members = keys[starts], members[starts]
-        counts = np.add.reduceat(counts, starts, dtype=np.uint64)
-    made = np.empty(len(keys), ROW)
-    made["key"], made["member"], made["count"] = keys, members, np.minimum(counts, 0xFFFFFFFF)
+        sums = np.diff(starts, append=len(keys))
+    else:
+        sums = counts[order]
+        if not first.all():
+            starts = np.flatnonzero(first)
+            sums = np.add.reduceat(sums, starts, dtype=np.uint64)
+    made = np.empty(len(sums), ROW)
+    made["key"], made["member"], made["count"] = keys[first], members[first], np.minimum(sums, 0xFFFFFFFF)
     return made
 
 

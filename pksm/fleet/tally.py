@@ -89,7 +89,7 @@ def tally(rows: StructArray, groups: Mapping[str, U32Array], units: str) -> Tall
     if made.contents:
         starts = np.flatnonzero(first)
         pages = np.add.reduceat(rows["count"], starts, dtype=np.uint64)
-        top = np.argsort(pages)[::-1][:HEAVY]
+        top = np.argpartition(pages, max(0, len(pages) - HEAVY))[-HEAVY:]
         made.heavy = [(int(pages[one]), int(times[one]), int(keys[starts[one]])) for one in top]
     return made
 
@@ -98,11 +98,12 @@ def _distinct(content: AnyArray, group: AnyArray, n_contents: int) -> tuple[AnyA
     """Return the group of each distinct (content, group), in order of both; and how many groups each content has."""
     if not len(content):
         return np.zeros(0, np.uint32), np.zeros(n_contents, np.int64)
-    content, group = content.astype(np.uint64), group.astype(np.uint64)
-    if (content[1:] == content[:-1]).any():
-        packed = np.unique(content << np.uint64(32) | group)
+    later = (group[1:] >= group[:-1]) | (content[1:] != content[:-1])
+    if not later.all():
+        packed = np.sort(content.astype(np.uint64) << np.uint64(32) | group.astype(np.uint64))
         content, group = packed >> np.uint64(32), packed & np.uint64(0xFFFFFFFF)
-    return group, np.bincount(content.astype(np.int64), minlength=n_contents)
+    first = np.append(True, (group[1:] != group[:-1]) | (content[1:] != content[:-1]))
+    return group[first], np.bincount(content[first].astype(np.int64), minlength=n_contents)
 
 
 def _overlap(group: AnyArray, times: AnyArray, wanted: AnyArray, n_units: int) -> AnyArray:
