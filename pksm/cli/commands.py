@@ -48,6 +48,7 @@ VERBS: Mapping[str, Any] = Verbs(
     "advise",
     "bench",
     "record",
+    "watch",
     "run",
     "opt-in",
     "opt-out",

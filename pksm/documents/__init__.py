@@ -98,6 +98,8 @@ if TYPE_CHECKING:
     from pksm.documents.validation import ValidateRow as ValidateRow
     from pksm.documents.validation import ValidateSkipped as ValidateSkipped
     from pksm.documents.validation import ValidateWorkload as ValidateWorkload
+    from pksm.documents.watch import WatchDocument as WatchDocument
+    from pksm.documents.watch import WatchedProcess as WatchedProcess
 else:
     from pksm.lazy import hand_on
 
@@ -192,6 +194,8 @@ else:
             "ValidateWorkload": "pksm.documents.validation",
             "Verdict": "pksm.documents.advise",
             "Volatile": "pksm.documents.advise",
+            "WatchDocument": "pksm.documents.watch",
+            "WatchedProcess": "pksm.documents.watch",
             "WithinRow": "pksm.documents.scan",
             "Work": "pksm.documents.common",
         },

@@ -147,6 +147,7 @@ def test_every_schema_has_a_type():
         "pksm.sweep/1",
         "pksm.truth/1",
         "pksm.validate/1",
+        "pksm.watch/1",
     ]
 
 

@@ -1,0 +1,30 @@
+"""A line of watching the kernel's KSM, pksm.watch/1."""
+
+from typing import Annotated, Literal, TypedDict
+
+from pksm.documents.common import Bytes, Counters, Pages, Seconds
+
+
+class WatchedProcess(TypedDict):
+    """A process of which KSM has merged pages."""
+
+    pid: Annotated[int, "", "process id"]
+    name: Annotated[str, "", "of its command"]
+    merged: Annotated[Pages, "its mappings of merged pages, zero pages too"]
+    profit_bytes: Annotated[int, "bytes", "saved less KSM's records about it, as the kernel counts it"]
+
+
+class WatchDocument(TypedDict):
+    """What KSM has saved at a moment, and what it did since the line before."""
+
+    schema: Literal["pksm.watch/1"]
+    at: Annotated[str, "", "the time, in UTC"]
+    seconds: Annotated[Seconds, "since the line before"]
+    saved_bytes: Annotated[Bytes, "by merging, zero pages too"]
+    change_bytes: Annotated[int, "bytes", "of it since the line before"]
+    cpu_percent: Annotated[float | None, "percent", "of one core that ksmd took; null: not counted here"]
+    scanned: Annotated[Pages | None, "visited; null: this kernel does not count them"]
+    undone: Annotated[Pages | None, "merged pages that were written, and so copied; null: not counted"]
+    full_scans: Annotated[int, "", "since the machine started"]
+    counters: Counters
+    processes: Annotated[list[WatchedProcess], "", "those with the most merged pages"]
