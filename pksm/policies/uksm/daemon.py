@@ -7,21 +7,17 @@ have merged with are judged, and now and then the strength of the hash is chosen
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from pksm.arrays import BoolArray, I64Array, Ids, Pages, U8Array, U32Array
 from pksm.engine import native
-from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
 from pksm.engine.exclusive import exclusive
-from pksm.engine.items import ItemTable
-from pksm.engine.memory import grown
 from pksm.policies.daemon import Daemon
-from pksm.policies.uksm import cpu, governors
+from pksm.policies.uksm import cpu, governors, proof
+from pksm.policies.uksm.judging import Judge
 from pksm.policies.uksm.ladder import Rung, Stretch
-from pksm.policies.uksm.slots import Slot, Slots
+from pksm.policies.uksm.slots import Slot
 from pksm.policies.uksm.spec import (
     ITEM_BYTES,
     NODE_BYTES,
@@ -31,16 +27,13 @@ from pksm.policies.uksm.spec import (
     TREE_NODE_BYTES,
     UksmSettings,
 )
-from pksm.policies.uksm.strength import Strength
+from pksm.policies.uksm.tables import Tables
 from pksm.protocols import NO_FRAME, VmaHost
 
-FIRST_WORDS, REPEATED_WORDS = 64, 10  # of the hash; its highest strength looks at the first ones twice
 ABSENT, ZERO_PTE, ZEROED, MERGED, KEPT, SAME_KEPT, NEW_NODE, BESIDE = 1, 3, 4, 5, 6, 7, 8, 9
 STALE, SAME, PAIR, CHANGED, COLLISION, BUSY = 11, 13, 14, 16, 17, 19
-IDS_PER_VISIT = 4  # that a visit can take
 CYCLES_TO_REST = 3
 RECOVERY_BATCHES = 8  # after which the sleep is the user's again
-_COLUMNS = dict.fromkeys(("slot", "index", "full", "node", "first", "count", "following", "before"), np.uint32)
 
 
 class Uksm(Daemon):
@@ -67,20 +60,13 @@ class Uksm(Daemon):
         self._host = host
         self._tunables = tunables or PRESETS[SPEC.default]
         self._random = np.random.Generator(np.random.PCG64(seed))
-        n_words = host.store.page_size // 4
-        self._words = self._random.permutation(n_words).astype(np.uint32) if words is None else words
-        everything = np.concatenate((self._words, self._words[:REPEATED_WORDS]))
-        self._full = checksums.sampled_at(everything)
-        self._strength = Strength(min(FIRST_WORDS, n_words), len(everything))
+        if words is None:
+            words = self._random.permutation(host.store.page_size // 4).astype(np.uint32)
+        self._tables = Tables(host.store, words)
+        self.items, self.slots = self._tables.items, self._tables.slots
         self.cost = Cost()
-        self.items = ItemTable(_COLUMNS)
-        self.slots = Slots()
         self.rungs = [Rung() for _ in range(governors.RUNGS)]
-        self._kept_of_page = np.zeros(0, np.uint32)
-        self._trees = [self._buckets(1 << 10) for _ in range(4)]
-        self._work_done = np.zeros(1, native.UKSM_WORK)
-        self._spare = np.zeros(1, np.uint32)
-        self._viewed: tuple[object, ...] | None = None
+        self._judge = Judge(self.slots, self.rungs, self._tunables)
         self.page_ns, self.eval_round, self.sleep_times, self._scanned = governors.FIRST_PAGE_NS, 1, 0, 0
         self._sleep_ms = self._tunables.sleep_millisecs
         self._pause_ms = self._sleep_ms
@@ -88,13 +74,13 @@ class Uksm(Daemon):
         self._hashed_before = 0
         self._pte_changes = -1
         self._pending = True
-        self._hash_anew()
         self._retuned(self._tunables)
         host.attach(self)
 
     def _retuned(self, before: UksmSettings) -> None:
         tunables = self._tunables
         self._quirks = tunables.quirks
+        self._judge.tunables = tunables
         ratios = governors.ratios_of(tunables.cpu_ratios, tunables.max_cpu_percentage)
         for rung, ratio, cover in zip(self.rungs, ratios, governors.intervals_of(tunables.eval_intervals), strict=True):
             rung.ratio, rung.cover_ms = ratio, cover
@@ -117,7 +103,7 @@ class Uksm(Daemon):
 
     def counters(self) -> dict[str, int]:
         """Return the counters as {name: int}; meanings in uksm.spec.COUNTERS."""
-        work = self._work_done
+        work = self._tables.work
         return {
             "pages_shared": int(work["shared"][0]),
             "pages_sharing": int(work["sharing"][0]),
@@ -125,7 +111,7 @@ class Uksm(Daemon):
             "uksm_zero_pages": self._host.pages_zero_sharing,
             "full_scans": self.full_scans,
             "pages_scanned": self._scanned,
-            "hash_strength": self._strength.words,
+            "hash_strength": self._tables.strength.words,
             "sleep_times": self.sleep_times,
             "ema_per_page_time": self.page_ns,
             "eval_round": self.eval_round,
@@ -141,16 +127,16 @@ class Uksm(Daemon):
     @property
     def metadata_bytes(self) -> int:
         """Bytes that a kernel's rmap_items, nodes, slots and permutations take."""
-        nodes = len(self._trees[0]) + len(self._trees[2])
+        nodes = len(self._tables.trees[0]) + len(self._tables.trees[2])
         slots = len(self.slots.by_key) * SLOT_BYTES + 8 * sum(slot.n for slot in self.slots.by_key.values())
-        stable = NODE_BYTES * int(self._work_done["shared"][0])
+        stable = NODE_BYTES * int(self._tables.work["shared"][0])
         return ITEM_BYTES * int(np.count_nonzero(self.slots.item_at)) + TREE_NODE_BYTES * nodes + stable + slots
 
     @property
     def engine_bytes(self) -> int:
         """Bytes of everything kept here about pages."""
-        heads = sum(tree.heads.nbytes for tree in self._trees)
-        return self.items.nbytes + self.slots.permutation.nbytes * 2 + self._kept_of_page.nbytes + heads
+        heads = sum(tree.heads.nbytes for tree in self._tables.trees)
+        return self.items.nbytes + self.slots.permutation.nbytes * 2 + self._tables.kept_of_page.nbytes + heads
 
     def next_wake(self) -> int | None:
         """Return the milliseconds from one wake-up to the next, None while it is stopped."""
@@ -167,8 +153,8 @@ class Uksm(Daemon):
     def on_free(self, pages: Pages) -> None:
         """These frames are free: what was kept in them is found no more."""
         pages = native.ids_array(pages)
-        native.uksm_bury(self.items.table, self._view(), pages, self._work_done)
-        self._give_back()
+        native.uksm_bury(self.items.table, self._tables.view(), pages, self._tables.work)
+        self._tables.give_back()
         if not self._awake:
             self._disturb()
 
@@ -181,10 +167,10 @@ class Uksm(Daemon):
     def moved(self, old: Pages, new: Pages) -> None:
         """Stable nodes go with their pages."""
         old, new = native.ids_array(old), native.ids_array(new)
-        self._grow_pages()
-        kept = self._kept_of_page[old]
-        self._kept_of_page[old] = 0
-        self._kept_of_page[new] = kept
+        self._tables.grow_pages()
+        kept = self._tables.kept_of_page[old]
+        self._tables.kept_of_page[old] = 0
+        self._tables.kept_of_page[new] = kept
         there = kept != 0
         self.items.page[kept[there]] = new[there]
         hanging = np.flatnonzero(np.isin(self.items.link, kept[there]))
@@ -194,97 +180,6 @@ class Uksm(Daemon):
         self._pending = True
         for slot in self.slots.by_key.values():
             slot.cycles = 0
-
-    # ---- tables ----
-
-    def _buckets(self, n: int) -> native.BucketsView:
-        heads = np.zeros(n, np.uint32)
-        return native.BucketsView(heads, self._column("following"), self._column("before"))
-
-    def _column(self, name: str) -> U32Array:
-        column: U32Array = self.items._columns[name]
-        return column
-
-    def _view(self, visits: int = 0) -> native.UksmView:
-        """All that C works on, as it is now, with spare ids for so many visits."""
-        self._grow_pages()
-        left = int(self._work_done["n_spare"][0])
-        if left < IDS_PER_VISIT * visits:
-            more = self.items.take(IDS_PER_VISIT * visits * 2 - left)
-            self._spare = np.concatenate((self._spare[:left], more))
-            self._work_done["n_spare"] = len(self._spare)
-        arrays = self.items._nodes, self._spare, self.slots.item_at, self._kept_of_page, self._trees[0].heads
-        if self._viewed is None or any(old is not new for old, new in zip(self._viewed, arrays, strict=True)):
-            self._viewed, self._seen = arrays, self._new_view()
-        return self._seen
-
-    def _new_view(self) -> native.UksmView:
-        for tree in self._trees:
-            tree.move(self._column("following"), self._column("before"))
-        self._freed = np.zeros(len(self.items._nodes), np.uint32)
-        names = "slot", "index", "full", "node", "first", "count"
-        arrays = {name: self._column(name) for name in names} | {"spare": self._spare, "freed": self._freed}
-        arrays |= {"permutation": self.slots.permutation, "item_at": self.slots.item_at}
-        return native.UksmView(self._trees, arrays | {"kept_of_page": self._kept_of_page})
-
-    def _give_back(self) -> None:
-        """Let ids be free that a call has made blank."""
-        freed = int(self._work_done["n_freed"][0])
-        if freed:
-            self._work_done["n_freed"] = 0
-            self.items.free_blank(self._freed[:freed].copy())
-
-    def _grow_pages(self) -> None:
-        n_pages = self._host.store.n_pages
-        if n_pages > len(self._kept_of_page):
-            self._kept_of_page = grown(self._kept_of_page, n_pages)
-
-    def _drop(self, ids: Ids, for_good: bool) -> None:
-        native.uksm_drop(self.items.table, self._view(), ids, for_good, self._work_done)
-        self._give_back()
-
-    def _widen(self) -> None:
-        """Give the trees more buckets before they are crowded: the unstable one begins anew, the stable one is sorted in."""
-        if max(map(len, self._trees)) > 2 * len(self._trees[0].heads):
-            self._trees_anew(max(map(len, self._trees)) * 8)
-
-    def _trees_anew(self, entries: int) -> None:
-        """Empty the unstable tree, and sort the stable one by the hashes of now."""
-        flags = self.items.flags
-        nodes = np.unique(self._column("node")[self._column("node") != 0])
-        unstable = np.flatnonzero(flags & native.UNSTABLE).astype(np.uint32)
-        kept = np.flatnonzero(flags & native.STABLE).astype(np.uint32)
-        self.items.clear_flags(unstable, native.UNSTABLE)
-        self.items.set_flags(unstable, native.PASSED)
-        for name in ("node", "following", "before"):
-            self._column(name)[:] = 0
-        self.items.checksum[nodes] = 0
-        self._column("count")[nodes] = 0
-        self._column("first")[nodes] = 0
-        self.items.free_blank(nodes.astype(np.uint32))
-        self._trees = [self._buckets(1 << max(10, int(entries).bit_length())) for _ in range(4)]
-        if len(kept):
-            view, pages = self._host.store.view, self.items.page[kept]
-            sums = native.checksum_pages(view, self._checksum, pages)
-            fulls = native.checksum_pages(view, self._full, pages)
-            seen = self._view(len(kept))
-            native.uksm_sort_in(self.items.table, seen, kept, sums, fulls, self._work_done)
-            self._give_back()
-
-    def _hash_anew(self) -> None:
-        """Hash with the strength of now from now on."""
-        words = np.concatenate((self._words, self._words[:REPEATED_WORDS]))[: self._strength.words]
-        self._checksum = checksums.sampled_at(words)
-        zero = bytes(self._host.store.page_size)
-        self._fields = {
-            "zero_checksum": self._checksum.of(zero),
-            "words": self._strength.words,
-            "most_words": self._strength.most,
-            "positive": max(0, len(self._words) - self._strength.words),
-            "compare_cost": cpu.MEMCMP_COST,
-            "counts_first": int("first-not-counted" not in self._tunables.quirks),
-        }
-        self._trees_anew(len(self._trees[0].heads) // 2)
 
     # ---- one wake-up ----
 
@@ -297,11 +192,11 @@ class Uksm(Daemon):
 
     def _work(self) -> int:
         self.sleep_times += 1
-        self._fields["counts_first"] = int("first-not-counted" not in self._quirks)
-        before = self._work_done.copy()
+        self._tables.fields["counts_first"] = int("first-not-counted" not in self._quirks)
+        before = self._tables.work.copy()
         self._bury_slots()
         self._refresh_unstable()
-        self._widen()
+        self._tables.widen()
         visited = no_page = fastest = 0
         for number, rung in enumerate(self.rungs):
             fastest = max(fastest, rung.ratio if rung.n else 0)
@@ -312,11 +207,11 @@ class Uksm(Daemon):
                     no_page += empty
         self._scanned += visited - no_page
         done = {
-            name: int(self._work_done[name][0]) - int(before[name][0]) for name in ("hashed", "full_sums", "compares")
+            name: int(self._tables.work[name][0]) - int(before[name][0]) for name in ("hashed", "full_sums", "compares")
         }
-        batch_ns = cpu.batch_ns(visited, no_page, done["hashed"], self._strength.words, done["full_sums"],
-                                self._strength.most, done["compares"])  # fmt: skip
-        self.cost.add(pages_visited=visited, bytes_hashed=4 * done["hashed"] * self._strength.words)
+        batch_ns = cpu.batch_ns(visited, no_page, done["hashed"], self._tables.strength.words, done["full_sums"],
+                                self._tables.strength.most, done["compares"])  # fmt: skip
+        self.cost.add(pages_visited=visited, bytes_hashed=4 * done["hashed"] * self._tables.strength.words)
         self._enter_slots()
         self._end_round()
         self._pause_ms = self._tunables.sleep_millisecs
@@ -337,7 +232,7 @@ class Uksm(Daemon):
         vmas = self._host.private_vmas()
         keys = set(zip(vmas.key.tolist(), vmas.first.tolist(), vmas.n.tolist(), strict=True))
         for slot in [slot for key, slot in self.slots.by_key.items() if key not in keys]:
-            self._drop(self.slots.remove(slot), for_good=True)
+            self._tables.drop(self.slots.remove(slot), for_good=True)
             if slot.rung >= 0:
                 self.rungs[slot.rung].leave(slot)
             self._virtual -= slot.n if slot.scanned_in == self.full_scans else slot.cursor
@@ -366,11 +261,11 @@ class Uksm(Daemon):
         ids = np.flatnonzero(self.items.flags & native.UNSTABLE).astype(np.uint32)
         if not len(ids):
             return
-        slots = self._column("slot")[ids]
-        places = self.slots.first[slots] + self._column("index")[ids]
+        slots = self._tables.column("slot")[ids]
+        places = self.slots.first[slots] + self._tables.column("index")[ids]
         pages, own = self._host.pages_at(self.slots.mm[slots], places)
         fit = (pages < NO_FRAME) & (own | ("inherited-no-partner" not in self._quirks))
-        fit[fit] = self._kept_of_page[pages[fit]] == 0
+        fit[fit] = self._tables.kept_of_page[pages[fit]] == 0
         self.items.page[ids[fit]] = pages[fit]
         self.items.clear_flags(ids[fit], native.DELLIST)
         self.items.set_flags(ids[~fit], native.DELLIST)
@@ -381,16 +276,16 @@ class Uksm(Daemon):
         first = slot.base + slot.cursor
         ahead = np.arange(slot.n - slot.cursor, slot.n - slot.cursor - n, -1)
         partners = first + np.arange(n) + (self._random.random(n) * ahead).astype(np.int64)
-        native.uksm_shuffle(self._view(), slot.base, first, partners.astype(np.uint64), slot.base + slot.n)
+        native.uksm_shuffle(self._tables.view(), slot.base, first, partners.astype(np.uint64), slot.base + slot.n)
         places = slot.first + self.slots.permutation[first : first + n].astype(np.int64)
         pages, own = self._host.pages_at(np.full(n, slot.mm), places)
         own = own | ("inherited-no-partner" not in self._quirks)
-        self._work_done["slot"] = slot.number
-        view, store = self._view(n), self._host.store
+        self._tables.work["slot"] = slot.number
+        view, store = self._tables.view(n), self._host.store
         outs, others, error = native.uksm_visit(
-            store.view, self.items.table, view, (self._checksum, self._full), self._fields, self._host.classes, first,
-            pages, own, self._work_done)  # fmt: skip
-        self._give_back()
+            store.view, self.items.table, view, (self._tables.checksum, self._tables.full), self._tables.fields,
+            self._host.classes, first, pages, own, self._tables.work)  # fmt: skip
+        self._tables.give_back()
         n = len(outs)
         merged = self._carry_out(slot, number, first, places[:n], pages[:n], outs, others)
         if merged:
@@ -406,7 +301,7 @@ class Uksm(Daemon):
         if error:
             raise error
         if stretch.ends:
-            self._judge(slot, number)
+            self._judge.end_pass(slot, number, self.full_scans, self.page_ns)
         return n, int(np.count_nonzero((outs == ABSENT) | (outs == ZERO_PTE)))
 
     def _carry_out(
@@ -426,8 +321,8 @@ class Uksm(Daemon):
         mine = self.slots.item_at[first + at]
         moving = np.where(outs[at] == PAIR, others[at], mine)
         targets = items.page[items.link[moving]]
-        slots = self._column("slot")[moving]
-        virtual = self.slots.first[slots] + self._column("index")[moving]
+        slots = self._tables.column("slot")[moving]
+        virtual = self.slots.first[slots] + self._tables.column("index")[moving]
         from_pages = items.page[moving].copy()
         away = (from_pages != targets) & _first_of_each(slots.astype(np.int64) << 40 | virtual)
         items.page[moving] = targets
@@ -437,64 +332,18 @@ class Uksm(Daemon):
             left[away] = refused
             lone = mine[left & (outs[at] == PAIR)]
             items.page[moving[left]] = from_pages[left]
-            self._drop(np.concatenate((moving[left], lone)), for_good=False)
+            self._tables.drop(np.concatenate((moving[left], lone)), for_good=False)
             merged -= int(left.sum())
-        for other in slots[outs[at] == PAIR][: len(at)].tolist():
-            if other != slot.number:
-                self.slots.by_number[other].be_merged += self.rungs[number].step
+        partners = slots[outs[at] == PAIR]
+        np.add.at(self.slots.be_merged, partners[partners != slot.number], self.rungs[number].step)
         return merged + len(at)
-
-    # ---- judging ----
-
-    def _judge(self, slot: Slot, number: int) -> None:
-        """Move a slot whose pass is over to the rung that it deserves."""
-        is_full = slot.cursor >= slot.n
-        gain = self._gain(slot, slot.merged, slot.sampled)
-        if is_full:
-            slot.cursor = 0
-            slot.scanned_in = self.full_scans
-            slot.cycles += 1
-        slot.sampled = slot.merged = slot.copied = 0
-        if is_full and self._tunables.thrash_threshold:
-            target = 0
-        elif gain and gain >= self._tunables.abundant_threshold:
-            target = min(number + 1, governors.RUNGS - 1)
-        else:
-            target = max(number - 1, 0)
-        self._move(slot, target)
-
-    def _gain(self, slot: Slot, merged: int, of: int) -> int:
-        """Pages that merged and were not written to since, or per cent of them; 0 if too many were."""
-        copied = slot.copied
-        if merged and self._tunables.thrash_threshold and 100 * copied // merged > self._tunables.thrash_threshold:
-            return 0
-        gain = max(0, merged - copied)
-        return gain if "judge-by-count" in self._quirks else 100 * gain // max(1, of)
-
-    def _move(self, slot: Slot, target: int) -> None:
-        if target == slot.rung:
-            return
-        if slot.rung >= 0:
-            self.rungs[slot.rung].leave(slot)
-        rung = self.rungs[target]
-        rung.enter(slot, target)
-        if rung.n == 1:
-            rung.begun = rung.finished = False
-        rung.step = governors.stride(rung.pages, rung.cover_ms, rung.ratio, self.page_ns)
 
     def _end_round(self) -> None:
         """End an evaluation round if all rungs that have slots have finished theirs."""
         busy = [rung for rung in self.rungs if rung.n]
         if not busy or not all(rung.finished for rung in busy):
             return
-        for slot in list(self.slots.by_key.values()):
-            if slot.be_merged:
-                gain = self._gain(slot, slot.be_merged, slot.n)
-                slot.be_merged = 0
-                if gain and gain >= self._tunables.abundant_threshold and slot.rung < governors.RUNGS - 1:
-                    self._move(slot, slot.rung + 1)
-        for rung in self.rungs:
-            rung.finished = False
+        self._judge.end_round(self.page_ns)
         self.eval_round += 1
         self._host.drain()
         total = sum(rung.pages for rung in self.rungs)
@@ -505,44 +354,19 @@ class Uksm(Daemon):
         """A quarter of all pages was visited: choose the strength anew."""
         self.full_scans += 1
         self._virtual = 0
-        work = self._work_done
+        work = self._tables.work
         scanned = int(work["hashed"][0]) - self._hashed_before
-        before = self._strength.words
-        now = self._strength.adjust(int(work["positive"][0]), int(work["negative"][0]), scanned, self.full_scans)
+        before = self._tables.strength.words
+        now = self._tables.strength.adjust(int(work["positive"][0]), int(work["negative"][0]), scanned, self.full_scans)
         if now != before:
-            self._hash_anew()
+            self._tables.hash_anew()
         work["positive"] = work["negative"] = 0
         self._hashed_before = int(work["hashed"][0])
-
-    # ---- proof ----
 
     @exclusive
     def check(self) -> None:
         """Raise AssertionError unless items, trees, stable nodes, slots and counts agree."""
-        self.items.check_ids()
-        items, item_at = self.items, self.slots.item_at
-        ids = item_at[item_at != 0]
-        assert len(np.unique(ids)) == len(ids), "an item is at two entries"
-        linked = items.link[ids]
-        nodes, counts = np.unique(linked[linked != 0], return_counts=True)
-        assert (self._column("count")[nodes] == counts).all(), "a stable node counts other items than hang on it"
-        work = self._work_done
-        assert int(work["shared"][0]) == len(nodes) and int(work["sharing"][0]) == int(counts.sum()) - len(nodes)
-        waiting = items.flags[ids] & (native.UNSTABLE | native.PASSED)
-        assert int(work["unshared"][0]) == int(np.count_nonzero(waiting)), "pages_unshared is not what waits"
-        kept = np.flatnonzero(items.flags & native.STABLE)
-        assert np.array_equal(self._kept_of_page[items.page[kept]], kept), "a kept page has another node"
-        records = np.count_nonzero(self._column("node"))
-        in_tree = np.flatnonzero(self._column("node"))
-        assert records == len(kept) + int(np.count_nonzero(items.flags[ids] & native.UNSTABLE)), "a tree has others"
-        trees = np.unique(self._column("node")[in_tree])
-        assert len(trees) == len(self._trees[0]) + len(self._trees[2]), "a node of a tree is empty, or lost"
-        for rung in self.rungs:
-            there = [slot for slot in rung.slots if slot]
-            assert rung.n == len(there) and rung.pages == sum(slot.n for slot in there), "a rung counts others"
-        permuted = all(0 <= slot.cursor <= slot.n for slot in self.slots.by_key.values())
-        assert permuted, "a cursor is outside its slot"
-        assert replace(self._tunables) == self._tunables
+        proof.check(self._tables, self.rungs)
 
 
 def _first_of_each(values: I64Array) -> BoolArray:

@@ -34,7 +34,6 @@ class Slot:
     merged: int = 0
     copied: int = 0
     copied_before: int = 0  # in all, when copies were last asked for
-    be_merged: int = 0  # pages that other slots have merged with, in this evaluation round
     scanned_in: int = 0  # the full scan in which it was last scanned fully
     cycles: int = 0  # whole ones since anything merged
 
@@ -44,11 +43,11 @@ class Slots:
 
     def __init__(self) -> None:
         self.by_key: dict[tuple[int, int, int], Slot] = {}
-        self.by_number: dict[int, Slot] = {}
         self.permutation = np.zeros(64, np.uint32)
         self.item_at = np.zeros(64, np.uint32)
         self.mm = np.zeros(64, np.int64)  # by slot number, as the next
         self.first = np.zeros(64, np.int64)
+        self.be_merged = np.zeros(64, np.int64)  # pages that others have merged with, in this evaluation round
         self._numbers = list(range(63, 0, -1))
         self._top = 0
         self._spare: dict[int, list[int]] = {}  # length: bases
@@ -58,10 +57,11 @@ class Slots:
         if not self._numbers:
             size = len(self.mm)
             self.mm, self.first = grown(self.mm, 2 * size), grown(self.first, 2 * size)
+            self.be_merged = grown(self.be_merged, 2 * size)
             self._numbers = list(range(2 * size - 1, size - 1, -1))
         slot = Slot(self._numbers.pop(), key, mm, first, n, self._take(n))
-        self.by_key[key] = self.by_number[slot.number] = slot
-        self.mm[slot.number], self.first[slot.number] = mm, first
+        self.by_key[key] = slot
+        self.mm[slot.number], self.first[slot.number], self.be_merged[slot.number] = mm, first, 0
         self.permutation[slot.base : slot.base + n] = np.arange(n)
         return slot
 
@@ -80,7 +80,7 @@ class Slots:
         items = self.item_at[part]
         items = items[items != 0]
         self.item_at[part] = 0
-        del self.by_key[slot.key], self.by_number[slot.number]
+        del self.by_key[slot.key]
         self._numbers.append(slot.number)
         self._spare.setdefault(slot.n, []).append(slot.base)
         return items
