@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from pksm.fleet.placement import place as place
     from pksm.fleet.run import Settings as Settings
     from pksm.fleet.run import fleet as fleet
+    from pksm.fleet.snapshots import best_snapshot as best_snapshot
+    from pksm.fleet.snapshots import built_base as built_base
+    from pksm.fleet.snapshots import decay as decay
+    from pksm.fleet.snapshots import restored_pages as restored_pages
+    from pksm.fleet.snapshots import shared as shared
 else:
     from pksm.lazy import hand_on
 
@@ -16,8 +21,13 @@ else:
         {
             "Fleet": "pksm.fleet.generate",
             "Settings": "pksm.fleet.run",
+            "best_snapshot": "pksm.fleet.snapshots",
+            "built_base": "pksm.fleet.snapshots",
+            "decay": "pksm.fleet.snapshots",
             "fleet": "pksm.fleet.run",
             "place": "pksm.fleet.placement",
+            "restored_pages": "pksm.fleet.snapshots",
+            "shared": "pksm.fleet.snapshots",
             "tree_fleet": "pksm.fleet.generate",
         },
     )

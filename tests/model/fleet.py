@@ -32,3 +32,25 @@ def overlap(vms, most):
 def saved_by(vms, host_of):
     """Pages that merging within hosts saves."""
     return sum(map(len, vms)) - distinct(vms, host_of)
+
+
+def shared(base, snapshot, least):
+    """Pages equal at the same offset, those that base has anywhere, and those in runs of so many pages."""
+    runs, run = [], 0
+    for one, two in zip([*base, None], [*snapshot, 0], strict=True):
+        if one == two:
+            run += 1
+        else:
+            runs.append(run)
+            run = 0
+    return sum(runs), sum(page in base for page in snapshot), tuple(sum(r for r in runs if r >= n) for n in least)
+
+
+def restored(base, snapshots):
+    """Pages in memory: those of base, and what each has of its own."""
+    return len(base) + sum(one != two for each in snapshots for one, two in zip(base, each, strict=True))
+
+
+def built(snapshots):
+    """At each offset, the commonest content, the lowest of equals."""
+    return [min(set(column), key=lambda page: (-column.count(page), page)) for column in zip(*snapshots, strict=True)]
