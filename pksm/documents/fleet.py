@@ -103,5 +103,4 @@ class FleetDocument(TypedDict):
     placement: Annotated[FleetPlacement | None, "", "null: nobody asked for one"]
     work: Annotated[str, "", "the directory in which work is kept; empty: it was not kept"]
     partial: Annotated[bool, "", "whether something could not be read, or is not all there"]
-    interrupted: Annotated[bool, "", "whether it was ended early"]
     warnings: Annotated[list[str], "", "one line each"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from pksm.arrays import AnyArray
 from pksm.errors import PksmError
-from pksm.fleet.rows import kept, rows_of
+from pksm.fleet.rows import ROW, kept, rows_of
 from pksm.sources import fingerprints
 from pksm.sources.files import OpenFile
 
@@ -142,8 +142,6 @@ def _replace(path: Path, data: bytes) -> None:
 
 def stored(mapped: Mapped) -> Any:
     """Return the rows of a file, ROW (n_rows,), mapped from the work directory."""
-    from pksm.fleet.rows import ROW
-
     if not mapped.n_rows:
         return np.zeros(0, ROW)
     return np.memmap(mapped.rows, ROW, "r", shape=(mapped.n_rows,))

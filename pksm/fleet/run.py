@@ -316,7 +316,6 @@ def _document(
         "placement": None,
         "work": work,
         "partial": bool(warnings) or any(one.partial for one in chosen),
-        "interrupted": False,
         "warnings": [*warnings, *(f"{one.path}: is partial" for one in chosen if one.partial)],
     }
 
