@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pksm.documents import Family, Group, MappingRow, ScanDocument, SourceRow
+from pksm.report import scan_ksm
 from pksm.report.text import (
     BOLD,
     DIM,
@@ -22,13 +23,13 @@ from pksm.report.text import (
     plain,
     rate,
     size,
+    with_title,
 )
 
 SOURCES_SHOWN = 12  # of more processes only commands and users are listed; files always
 SHORTEST_S = 0.05  # of less a speed means nothing
 NAME_WIDTH = 44  # characters of a source's name in a table, at most
 SHOWN = 16  # bytes of a page, where they may be shown
-ROWS = 12  # commands or users
 MAPPINGS = 5
 AMOUNTS = ("resident", "saves", "of all")
 MERGED = ("mappings", "merged", "of all")  # in the view of mappings
@@ -38,11 +39,6 @@ REASONS = {
     "racy": "dropped as written since they were read", "unreadable": "not readable",
     "unclear": "of files, shared or private", "left_out": "left out of the image", "untold": "mapped more than once, frames hidden",
 }  # fmt: skip
-
-CHARGED = (
-    "A page that is kept for several control groups stays charged to one of them: memory.current of the others falls, "
-    "and the limit (memory.max) of the one that pays need not."
-)
 
 
 def table(result: ScanDocument, width: int = 80, colour: bool = False, top: int = 10, matrix: bool = False) -> str:
@@ -68,9 +64,9 @@ def table(result: ScanDocument, width: int = 80, colour: bool = False, top: int 
         if matrix and result["matrix"]:
             parts.append(_matrix(result, width, paint))
         if "under_ksm" in result:
-            parts += _under_ksm(result, width, paint)
+            parts += scan_ksm.under_ksm(result, paint)
         if "within" in result:
-            parts.append(_within(result, width, paint))
+            parts.append(scan_ksm.within(result, width, paint))
     if result["groups"] and top:
         parts.append(_groups(result, width, paint, top))
     parts.append(_out_of_reach(result, width, paint))
@@ -282,7 +278,7 @@ def _commands(result: ScanDocument, width: int, paint: Callable[..., str]) -> li
         (cut(plain(f"{row['command']} of {row['user']}"), NAME_WIDTH), f"{row['processes']:,}", *_amounts(row, result))
         for row in result["by_command"]
     ]
-    return _with_title(("Command and user, by themselves", "processes", *_titles(result)), rows, paint)
+    return with_title(("Command and user, by themselves", "processes", *_titles(result)), rows, paint)
 
 
 def _users(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
@@ -291,7 +287,7 @@ def _users(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[
         (cut(plain(row["user"]), NAME_WIDTH), f"{row['processes']:,}", *_amounts(row, result))
         for row in result["by_user"]
     ]
-    return _with_title(("User, by themselves", "processes", *_titles(result)), rows, paint)
+    return with_title(("User, by themselves", "processes", *_titles(result)), rows, paint)
 
 
 def _amounts(row: Family, result: ScanDocument) -> tuple[str, str, str]:
@@ -307,7 +303,7 @@ def _mappings(result: ScanDocument, width: int, paint: Callable[..., str]) -> li
         if row["share_bytes"] or row.get("share_mappings")
     ]
     return (
-        _with_title(
+        with_title(
             ("Mapping", "resident", "of all merged" if result["view"] == "mappings" else "of what is saved"),
             rows,
             paint,
@@ -316,15 +312,6 @@ def _mappings(result: ScanDocument, width: int, paint: Callable[..., str]) -> li
         if rows
         else []
     )
-
-
-def _with_title(
-    title: Sequence[str], rows: Sequence[Sequence[str]], paint: Callable[..., str], most: int = ROWS
-) -> list[str]:
-    """Lines of the first rows, and one that says how many more there are."""
-    lines = columns([title, *rows[:most]], right=range(1, len(title)))
-    rest = [f"... and {len(rows) - most:,} more (JSON has all)"] if len(rows) > most else []
-    return [paint(lines[0], BOLD), *lines[1:], *rest]
 
 
 def _matrix(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
@@ -337,52 +324,6 @@ def _matrix(result: ScanDocument, width: int, paint: Callable[..., str]) -> list
     ]
     lines = columns([("", "Contents in common", *numbers), *rows], right=(0, *range(2, len(names) + 2)))
     return [paint(lines[0], BOLD), *lines[1:]]
-
-
-def _under_ksm(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[list[str]]:
-    """What KSM's files would show at rest, as memory has opted in and as if all had; and the processes by profit."""
-    under = result["under_ksm"]
-    now, everything = under["opted_in"], under["if_all"]
-    counts = ("rmap_items", "pages_shared", "pages_sharing", "ksm_zero_pages", "frames_saved")
-    rows = [("KSM at rest would show", "as opted in", "if all did")]
-    rows += [(f"  {name}", f"{now[name]:,}", f"{everything[name]:,}") for name in counts]  # type: ignore[literal-required]
-    rows += [
-        ("  general_profit", size(now["general_profit"]), size(everything["general_profit"])),
-        ("  saved, less KSM's records", size(now["net_bytes"]), size(everything["net_bytes"])),
-    ]
-    lines = columns(rows, right=(1, 2))
-    said = [paint(lines[0], BOLD), *lines[1:]]
-    ordered = sorted(everything["processes"], key=lambda row: -row["ksm_process_profit"])
-    if len(ordered) < 2:
-        return [said]
-    profits = [
-        (
-            cut(plain(row["name"]), NAME_WIDTH),
-            f"{row['ksm_merging_pages']:,}",
-            f"{row['ksm_zero_pages']:,}",
-            size(row["ksm_process_profit"]),
-        )
-        for row in ordered
-    ]
-    title = ("Process, if all opted in", "ksm_merging_pages", "ksm_zero_pages", "ksm_process_profit")
-    return [said, _with_title(title, profits, paint)]
-
-
-def _within(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
-    """What isolation costs, and who is charged."""
-    page_size = result["page_size"]
-    rows = [
-        (
-            row["within"],
-            f"{row['parts']:,}",
-            size(row["saving_pages"] * page_size),
-            size(row["ksm_frames_saved"] * page_size),
-            size(row["ksm_net_bytes"]),
-        )
-        for row in result["within"]
-    ]
-    lines = _with_title(("Merged only within", "parts", "all equal pages", "by KSM", "less its records"), rows, paint)
-    return [*lines, *paragraph(CHARGED, width)]
 
 
 def _out_of_reach(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:

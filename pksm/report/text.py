@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 BOLD, DIM, GREEN = "1", "2", "32"
+ROWS = 12  # of a list that may be long
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is not text to a spreadsheet
 
 
@@ -113,3 +114,12 @@ def _cell(value: Any) -> Any:
 def many(number: int, noun: str) -> str:
     """Return a number and its noun: "1 page", "2,304 pages"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def with_title(
+    title: Sequence[str], rows: Sequence[Sequence[str]], paint: Callable[..., str], most: int = ROWS
+) -> list[str]:
+    """Return lines of the first rows under a title, and one that says how many more there are."""
+    lines = columns([title, *rows[:most]], right=range(1, len(title)))
+    rest = [f"... and {len(rows) - most:,} more (JSON has all)"] if len(rows) > most else []
+    return [paint(lines[0], BOLD), *lines[1:], *rest]

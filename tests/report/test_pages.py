@@ -11,7 +11,7 @@ import pytest
 
 from pksm import report
 from pksm.errors import UsageError
-from pksm.report import scan as scan_report
+from pksm.report import scan_ksm
 from pksm.report.pages import render
 from pksm.report.pages.parts import Table, number
 from pksm.report.pages.thin import MOST, evenly, thinned
@@ -140,7 +140,7 @@ def test_what_a_table_says_a_page_says():
     page = report.html(document)
     for amount in (77, 66, 55, 9, 8):
         assert f">{report.text.size(amount * SIZE)}<" in page
-    assert scan_report.CHARGED.replace("'", "&#39;") in page
+    assert scan_ksm.CHARGED.replace("'", "&#39;") in page
     simulated = simulation()
     page = report.html(simulated)
     for run in simulated["runs"]:

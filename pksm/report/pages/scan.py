@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pksm.documents import Group, Place, ScanDocument, SourceRow
 from pksm.report.pages.charts import bars, heat, points
 from pksm.report.pages.parts import Cell, Figure, Key, Page, Part, Table, Tile, number
-from pksm.report.scan import CHARGED, REASONS
+from pksm.report.scan import REASONS
+from pksm.report.scan_ksm import CHARGED
 from pksm.report.text import many, size
 
 BARS = 16  # sources with a bar of their own
