@@ -2,12 +2,12 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pksm.cli import options, output, privileges, reading, sandbox
+from pksm.cli import exit_codes, options, output, pictures, privileges, reading, sandbox
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import Targets
 from pksm.errors import UsageError
@@ -66,6 +66,45 @@ def runner(
         if executor is None and is_file and os.path.exists(str(workload)) and sandbox.is_on():
             executor = _InSandbox(str(workload), interrupts)
         yield executor
+
+
+def swept(
+    given: argparse.Namespace, interrupts: HeldInterrupts, doing: str, simulate: Callable[..., Mapping[str, Any]]
+) -> int:
+    """Make many runs of what was named, and print their document; return the exit code.
+
+    Args:
+        given, interrupts: those of the verb.
+        doing: what progress calls it.
+        simulate: simulate(workload, **how) returns the document; how: what simulation.sweep takes by name.
+    """
+    progress = output.Progress()
+
+    def show(done: int, total: int) -> None:
+        progress.show(lambda: f"{doing}: {done:,} of {total:,} runs")
+
+    if given.workers == 0:
+        raise UsageError("must be 1 at least", "workers")
+    with pictures.made(given.plot, given.html) as draw:
+        workload = what(given, interrupts)
+        with runner(given, workload, interrupts) as executor:
+            document = simulate(
+                workload,
+                seeds=given.seeds,
+                until_ms=given.until,
+                executor=executor,
+                workers=given.workers,
+                resume=given.resume,
+                progress=show,
+                hold=interrupts.hold,
+                pages=given.pages,
+                seed=given.seed,
+            )
+        for warning in document["warnings"]:
+            output.remark(warning)
+        draw(document)
+    output.document(document, given)
+    return exit_codes.of(document)
 
 
 @contextmanager

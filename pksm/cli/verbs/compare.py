@@ -3,9 +3,8 @@
 import argparse
 import math
 
-from pksm.cli import exit_codes, options, output, pictures, playing
+from pksm.cli import options, pictures, playing
 from pksm.cli.interrupts import HeldInterrupts
-from pksm.errors import UsageError
 
 HELP = "simulate policies on the same memory, each tuned to the same CPU time"
 USAGE = "pksm compare [OPTION...] WORKLOAD|TRACE|SCRIPT.py|TARGET... [--pid PID]... [--all] [-- COMMAND...]"
@@ -46,36 +45,12 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Compare and print; return the exit code."""
     from pksm.simulation import compare_at_cpu
 
-    progress = output.Progress()
-
-    def show(done: int, total: int) -> None:
-        progress.show(lambda: f"tuning: {done:,} of {total:,} runs")
-
-    if given.workers == 0:
-        raise UsageError("must be 1 at least", "workers")
-    with pictures.made(given.plot, given.html) as draw:
-        workload = playing.what(given, interrupts)
-        with playing.runner(given, workload, interrupts) as executor:
-            document = compare_at_cpu(
-                workload,
-                given.policy or "all",
-                given.at_cpu,
-                given.set,
-                seeds=given.seeds,
-                until_ms=given.until,
-                executor=executor,
-                workers=given.workers,
-                resume=given.resume,
-                progress=show,
-                hold=interrupts.hold,
-                pages=given.pages,
-                seed=given.seed,
-            )
-        for warning in document["warnings"]:
-            output.remark(warning)
-        draw(document)
-    output.document(document, given)
-    return exit_codes.of(document)
+    return playing.swept(
+        given,
+        interrupts,
+        "tuning",
+        lambda workload, **how: compare_at_cpu(workload, given.policy or "all", given.at_cpu, given.set, **how),
+    )
 
 
 def _percent(text: str) -> float:

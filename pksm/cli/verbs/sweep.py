@@ -2,9 +2,8 @@
 
 import argparse
 
-from pksm.cli import exit_codes, options, output, pictures, playing
+from pksm.cli import options, pictures, playing
 from pksm.cli.interrupts import HeldInterrupts
-from pksm.errors import UsageError
 
 HELP = "simulate every combination of settings, and show what each saves and costs"
 USAGE = "pksm sweep [OPTION...] WORKLOAD|TRACE|SCRIPT.py|TARGET... --vary [POLICY.]NAME=VALUES... [-- COMMAND...]"
@@ -48,33 +47,9 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Sweep and print; return the exit code."""
     from pksm.simulation import sweep
 
-    progress = output.Progress()
-
-    def show(done: int, total: int) -> None:
-        progress.show(lambda: f"simulating: {done:,} of {total:,} runs")
-
-    if given.workers == 0:
-        raise UsageError("must be 1 at least", "workers")
-    with pictures.made(given.plot, given.html) as draw:
-        workload = playing.what(given, interrupts)
-        with playing.runner(given, workload, interrupts) as executor:
-            document = sweep(
-                workload,
-                given.policy or "ksmd",
-                given.vary,
-                given.set,
-                seeds=given.seeds,
-                until_ms=given.until,
-                executor=executor,
-                workers=given.workers,
-                resume=given.resume,
-                progress=show,
-                hold=interrupts.hold,
-                pages=given.pages,
-                seed=given.seed,
-            )
-        for warning in document["warnings"]:
-            output.remark(warning)
-        draw(document)
-    output.document(document, given)
-    return exit_codes.of(document)
+    return playing.swept(
+        given,
+        interrupts,
+        "simulating",
+        lambda workload, **how: sweep(workload, given.policy or "ksmd", given.vary, given.set, **how),
+    )
