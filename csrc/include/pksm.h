@@ -359,7 +359,8 @@ typedef struct {
  * for KSM. mapped[i]: 1 when the item's page is filled in; 0 when there is none any more: it loses all it had (DROP),
  * and does not count as a visit. Nor does SKIPPED. Others: SAME, APPENDED, STALE, ZERO, JOINED (to the page of stable
  * node `other`), PAIRED (item `other` to the page of this item), WAITING, BUSY, ABORTED, LEFT. Of rules, stages and
- * checksum count; the stages may end before UNSTABLE. It stops, too, when there are less than two spare ids. After PKSM_EBUS the trees are whole. */
+ * checksum count; the stages may end before UNSTABLE. It stops, too, when there are less than two spare ids. After
+ * PKSM_EBUS the trees are whole. */
 int pksm_ksm_visit(const pksm_store *store, pksm_table *table, pksm_trees *trees, pksm_ksm *ksm,
                    const pksm_rules *rules, const pksm_ksm_limits *limits, const uint8_t *classes, const uint32_t *ids,
                    const uint8_t *mapped, size_t n, size_t limit, uint8_t *verdicts, uint32_t *others, size_t *done,

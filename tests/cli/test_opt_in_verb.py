@@ -17,7 +17,10 @@ from pksm.recording.hashing import Snapshot
 from support.cli_runs import run
 from support.documents import faults
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="calls are injected on x86-64 alone")
+pytestmark = [
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="calls are injected on x86-64 alone"),
+    pytest.mark.kernel,  # who watches the kernel's KSM must be alone with it
+]
 needs_ksm = pytest.mark.skipif(merges_any(1) is None, reason="the kernel has no KSM that whole processes opt in to")
 HOLDS = """
 import mmap, os, sys

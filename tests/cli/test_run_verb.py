@@ -24,6 +24,7 @@ def run_to_end(*words):
     return process.pid, process.returncode, out, err
 
 
+@pytest.mark.kernel
 @pytest.mark.skipif(merges_any(os.getpid()) is None, reason="this kernel does not say what has opted in")
 @pytest.mark.parametrize("options, said", [([], "yes"), (["--merge"], "yes"), (["--no-merge"], "no")])
 def test_the_command_takes_our_place_and_is_opted_in_as_asked(options, said):

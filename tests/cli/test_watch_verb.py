@@ -31,7 +31,7 @@ def kernel(tmp_path, monkeypatch):
 
 
 def test_json_lines(kernel, capfd):
-    done = run(capfd, "watch", "--interval", "5", "--duration", "30", "--json")
+    done = run(capfd, "watch", "--interval", "5ms", "--duration", "30ms", "--json")
     documents = [json.loads(line) for line in done.out.splitlines()]
     assert done.code == 0 and documents and done.err == ""
     for document in documents:
@@ -41,10 +41,12 @@ def test_json_lines(kernel, capfd):
 
 
 def test_table_and_csv(kernel, capfd):
-    done = run(capfd, "watch", "--interval", "5", "--duration", "12")
+    done = run(capfd, "watch", "--interval", "5ms", "--duration", "12ms")
     head, *lines = done.out.splitlines()
     assert head == report.HEAD and "400.0 KiB" in lines[0] and "\x1b" not in done.out and "60" in lines[-1]
-    rows = list(csv.DictReader(io.StringIO(run(capfd, "watch", "--interval", "5", "--duration", "12", "--csv").out)))
+    rows = list(
+        csv.DictReader(io.StringIO(run(capfd, "watch", "--interval", "5ms", "--duration", "12ms", "--csv").out))
+    )
     assert rows and all(row["saved_bytes"] == str(100 * 4096) for row in rows)
 
 

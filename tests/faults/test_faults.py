@@ -134,7 +134,7 @@ def test_the_oracle_sees_what_is_wrong(world):
 def test_faults_do_happen(world):
     server, folder, cases, _ = world
     for case, fault, code in [
-        ("features", "ENOSPC-write", 1),
+        ("list", "ENOSPC-write", 1),
         ("features", "SIGTERM-at", 143),
         ("features", "SIGQUIT-at", 131),
         ("core", "EMFILE-open-on", 1),

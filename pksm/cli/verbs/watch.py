@@ -20,15 +20,16 @@ examples:
   pksm watch                         a line per second, until Ctrl-C
   pksm watch --interval 10s --duration 1h
   pksm watch --json                  a JSON document per line, pksm.watch/1, for collectors"""
-INTERVAL_MS = 1000
+INTERVAL_S = 1.0
+LEAST_S = 0.001
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     when = parser.add_argument_group("when to look")
-    when.add_argument("--interval", type=options.milliseconds, default=INTERVAL_MS, metavar="TIME",
-                      help="between two lines; a number without a unit is in ms (default 1s)")  # fmt: skip
-    when.add_argument("--duration", type=options.milliseconds, metavar="TIME",
+    when.add_argument("--interval", type=options.seconds, default=INTERVAL_S, metavar="TIME",
+                      help="time between two lines (default 1s)")  # fmt: skip
+    when.add_argument("--duration", type=options.seconds, metavar="TIME",
                       help="stop after so long (default: Ctrl-C stops it)")  # fmt: skip
     out = parser.add_argument_group("what to print")
     forms = out.add_mutually_exclusive_group()
@@ -42,15 +43,15 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     from pksm.linux.ksm import watch
     from pksm.report import watch as report
 
-    if given.interval < 1:
+    if given.interval < LEAST_S:
         raise UsageError("must be 1 ms at least", "interval")
     watching = watch.Watch()
     before = watching.sample()
-    ends = None if given.duration is None else before.at_s + given.duration / 1000
+    ends = None if given.duration is None else before.at_s + given.duration
     document, is_first, code = None, True, 0
     try:
         while ends is None or before.at_s < ends:
-            due = before.at_s + given.interval / 1000
+            due = before.at_s + given.interval
             time.sleep(max(0.0, min(due, ends if ends is not None else due) - time.monotonic()))
             with interrupts.hold():
                 now = watching.sample()

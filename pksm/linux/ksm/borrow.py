@@ -70,7 +70,8 @@ class Borrowed:
                 record = os.path.join(run_files.DIRECTORY, RECORD)
                 stack.enter_context(Guarded(put_back.__file__, put_back.prepare, (files.DIRECTORY, record), [lock]))
             except BaseException:
-                os.unlink(RECORD, dir_fd=directory)  # nothing was changed yet
+                with contextlib.suppress(FileNotFoundError):  # the guard may have come to it first
+                    os.unlink(RECORD, dir_fd=directory)  # nothing was changed yet
                 raise
             self.reset()
             self._stack = stack.pop_all()

@@ -3,6 +3,7 @@
 The guard runs this file by path, so it imports the standard library only.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -55,7 +56,8 @@ def prepare(directory: str, record: str) -> Callable[[], bool]:
     def give_back() -> bool:
         if put_back(directory, values):
             return False
-        os.unlink(record)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(record)
         return True
 
     return give_back
