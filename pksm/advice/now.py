@@ -26,6 +26,7 @@ def ksm_now() -> AdviceNow | None:
         "full_scans": counters.get("full_scans", 0),
         "cpu_seconds": _ksmd_seconds(),
         "settings": {name: cast(Setting, value) for name, value in knobs.items()},
+        "left_bytes": None,
     }
 
 

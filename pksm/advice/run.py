@@ -7,7 +7,7 @@ from typing import Final, cast
 from pksm.advice import looks, now, reach, tuning, verdict
 from pksm.advice.facts import Facts, facts_of
 from pksm.advice.settings import Settings
-from pksm.advice.trials import trials
+from pksm.advice.trials import present, trials
 from pksm.arrays import Pages
 from pksm.documents import AdviseDocument, ScanDocument
 from pksm.documents.advise import ParetoRow
@@ -88,13 +88,19 @@ def _document(
     memory = (memory_facts.memory_bytes() if is_live else None) or resident
     decided = verdict.verdict_of(facts, names, memory, settings)
     prices, rows, interrupted = None, list[ParetoRow](), False
+    warnings, ksm = list(scanned["warnings"]), now.ksm_now() if is_live else None
     if decided["kind"] != "not worth it":
         prices = prices_here()
         chosen = facts.memory if decided["kind"] != "only some" else facts.memory.only(decided["names"])
+        here = present(chosen, settings, ksm["settings"]) if ksm and ksm["runs"] else None
+        if ksm and ksm["runs"] and here is None:
+            warnings.append("KSM's present settings are not simulated: out of range, or far too slow for so many pages")
         try:
-            rows = trials(chosen, settings, prices, lambda done, total: progress("simulate", done, total), hold)
+            rows = trials(chosen, settings, prices, lambda done, total: progress("simulate", done, total), hold, here)
         except KeyboardInterrupt:
             interrupted = True
+    if ksm:
+        ksm["left_bytes"] = _left(rows)
     risk = verdict.risk_of(facts)
     if settings.again_seconds is not None:
         seen = looks.volatile(sources, settings.again_seconds, scanned["page_size"])
@@ -106,7 +112,7 @@ def _document(
         "page_size": scanned["page_size"],
         "sources": names,
         "pages": scanned["totals"]["pages"],
-        "now": now.ksm_now() if is_live else None,
+        "now": ksm,
         "verdict": decided,
         "kinds": verdict.kinds_of(facts),
         "if_all": facts.if_all,
@@ -122,5 +128,11 @@ def _document(
         "compressing": facts.compressing,
         "partial": scanned["partial"],
         "interrupted": interrupted,
-        "warnings": scanned["warnings"],
+        "warnings": warnings,
     }
+
+
+def _left(rows: Sequence[ParetoRow]) -> int | None:
+    """Return the bytes that the present settings never merge, and the best of others do."""
+    here = next((row["saved_bytes"] for row in rows if row["present"]), None)
+    return None if here is None else max(row["saved_bytes"] for row in rows) - here

@@ -1,13 +1,15 @@
 """Trials: ksmd with different settings, each simulated on the memory that was read until it is at rest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from pksm.advice.settings import Settings
 from pksm.documents.advise import ParetoRow
+from pksm.documents.common import Setting
 from pksm.engine.cost import Prices
+from pksm.errors import UsageError
 from pksm.parallel.pool import own_results, workers_for
 from pksm.policies.registry import Choice, choose_one
 from pksm.simulation.curve import reached
@@ -20,10 +22,41 @@ from pksm.simulation.tasks import Task, run_task
 
 DEFAULT_PAGES = 100
 PAGES_TO_SCAN = (DEFAULT_PAGES, 500, 1250, 3000, 8000, 20000)
+NAMED = ("use_zero_pages", "smart_scan", "max_page_sharing")  # in a row's label, where they are not as advised
+HERE_ALONE = ("merge_across_nodes", "run")  # what a simulated machine, of one node, does not have
+MOST_WAKES = 250_000  # of ksmd, in PASSES over all pages, that are simulated for its present settings
+PASSES = 5
 Progress = Callable[[int, int], object]
 
 
-def trials(memory: RealMemory, settings: Settings, prices: Prices, progress: Progress, hold: Any) -> list[ParetoRow]:
+def present(memory: RealMemory, settings: Settings, knobs: Mapping[str, Setting]) -> Choice | None:
+    """Return ksmd with the settings of the running kernel; None if it would take too many wake-ups, or cannot be.
+
+    Args:
+        memory: to be simulated.
+        settings: with the preset.
+        knobs: KSM's files, by name.
+    """
+    known = _choice(settings.preset, {}).settings.entries().keys() - set(HERE_ALONE)
+    changes: dict[str, Any] = {name: value for name, value in knobs.items() if name in known}
+    if changes.get("advisor_mode") == "scan-time":
+        changes.pop("pages_to_scan", None)
+    try:
+        choice = _choice(settings.preset, changes)
+    except UsageError:
+        return None
+    wakes = PASSES * memory.frames / choice.settings.as_dict()["pages_to_scan"]
+    return choice if wakes <= MOST_WAKES else None
+
+
+def trials(
+    memory: RealMemory,
+    settings: Settings,
+    prices: Prices,
+    progress: Progress,
+    hold: Any,
+    here: Choice | None = None,
+) -> list[ParetoRow]:
     """Simulate ksmd on the memory under each of the settings; return the rows, by CPU, and one of them starred.
 
     Args:
@@ -32,9 +65,13 @@ def trials(memory: RealMemory, settings: Settings, prices: Prices, progress: Pro
         prices: of CPU time.
         progress: progress(runs done, runs in all).
         hold: makes context managers that hold interrupts back.
+        here: ksmd as it runs now, which gets a row too, but no star.
     """
     choices = [_choice(settings.preset, {"pages_to_scan": pages}) for pages in PAGES_TO_SCAN]
     choices.append(_choice(settings.preset, {"advisor_mode": "scan-time"}))
+    candidates = len(choices)
+    if here and here not in choices:
+        choices.append(here)
     with stored(memory) as played:
         base = SimulationSettings(played, sample_ms=None, pace=KERNEL, prices=prices)
         tasks = [Task(base, choice) for choice in choices]
@@ -43,31 +80,31 @@ def trials(memory: RealMemory, settings: Settings, prices: Prices, progress: Pro
         progress(0, len(tasks))
         for number, result in own_results(run_task, tasks, workers):
             with hold():
-                rows[number] = _row(choices[number], result, settings)
+                rows[number] = _row(choices[number], result, settings, choices[number] == here)
             progress(len(rows), len(tasks))
-    ordered = sorted(
-        (rows[number] for number in sorted(rows)), key=lambda row: (row["cpu_percent"], -row["mean_saved_bytes"])
-    )
-    _mark(ordered, settings.enough)
-    return ordered
+    ordered = sorted(rows.items(), key=lambda item: (item[1]["cpu_percent"], -item[1]["mean_saved_bytes"], item[0]))
+    every = [row for _, row in ordered]
+    _mark(every, settings.enough, [row for number, row in ordered if number < candidates])
+    return every
 
 
 def _choice(preset: str, changes: dict[str, Any]) -> Choice:
     return choose_one(f"ksmd:{preset}", {"use_zero_pages": 1, **changes})
 
 
-def _row(choice: Choice, result: dict[str, Any], settings: Settings) -> ParetoRow:
+def _row(choice: Choice, result: dict[str, Any], settings: Settings, is_present: bool) -> ParetoRow:
     values = choice.settings.as_dict()
     advised = values["advisor_mode"] == "scan-time"
+    others = {
+        name: values[name] for name in NAMED if values[name] != _choice(settings.preset, {}).settings.as_dict()[name]
+    }
     names = ("advisor_mode",) if advised else ("pages_to_scan",)
     saved, points = result["saved_bytes"], result["points"]
     at_90 = reached(points, 0.9 * saved) if saved > 0 else None
     seconds, rest_ms = result["cpu"]["seconds"], points[-1][0]
     return {
-        "label": "the kernel's advisor"
-        if advised
-        else f"{values['pages_to_scan']:,} pages / {values['sleep_millisecs']} ms",
-        "settings": {name: values[name] for name in names},
+        "label": ", ".join([_pace_of(values), *(f"{name}={value}" for name, value in others.items())]),
+        "settings": {name: values[name] for name in names} | others,
         "cpu_percent": round(result["cpu"]["percent"] or 0.0, 2),
         "cpu_seconds": seconds,
         "seconds_to_90": None if at_90 is None else round(at_90 / 1000, 2),
@@ -77,8 +114,15 @@ def _row(choice: Choice, result: dict[str, Any], settings: Settings) -> ParetoRo
         "points": points,
         "best": False,
         "starred": False,
-        "default": not advised and values["pages_to_scan"] == DEFAULT_PAGES,
+        "default": choice == _choice(settings.preset, {"pages_to_scan": DEFAULT_PAGES}),
+        "present": is_present,
     }
+
+
+def _pace_of(values: Mapping[str, Any]) -> str:
+    if values["advisor_mode"] == "scan-time":
+        return "the kernel's advisor"
+    return f"{values['pages_to_scan']:,} pages / {values['sleep_millisecs']} ms"
 
 
 def mean(points: Sequence[Sequence[float]], period_ms: float) -> float:
@@ -94,8 +138,8 @@ def mean(points: Sequence[Sequence[float]], period_ms: float) -> float:
     return (area + saved * max(0.0, period_ms - last)) / period_ms
 
 
-def _mark(rows: Sequence[ParetoRow], enough: float) -> None:
-    """Mark the rows that no other beats, and star the one of least CPU that saves enough on average."""
+def _mark(rows: Sequence[ParetoRow], enough: float, eligible: Sequence[ParetoRow]) -> None:
+    """Mark the rows that no other beats, and star the eligible one of least CPU that saves enough on average."""
     for row in rows:
         row["best"] = not any(
             other["cpu_percent"] <= row["cpu_percent"]
@@ -103,8 +147,8 @@ def _mark(rows: Sequence[ParetoRow], enough: float) -> None:
             and (other["cpu_percent"], other["mean_saved_bytes"]) != (row["cpu_percent"], row["mean_saved_bytes"])
             for other in rows
         )
-    wanted = enough * max((row["mean_saved_bytes"] for row in rows), default=0)
-    for row in rows:
+    wanted = enough * max((row["mean_saved_bytes"] for row in eligible), default=0)
+    for row in eligible:
         if row["mean_saved_bytes"] >= wanted:
             row["starred"] = True
             return

@@ -17,6 +17,10 @@ class AdviceNow(TypedDict):
     full_scans: Annotated[Count, "that ksmd has made"]
     cpu_seconds: Annotated[float | None, "seconds", "of CPU that ksmd has taken; null: it cannot be seen"]
     settings: Annotated[dict[str, Setting], "", "of the kernel, by sysfs name"]
+    left_bytes: Annotated[
+        Bytes | None,
+        "that these settings would never merge of what was looked at, and others would; null: not simulated",
+    ]
 
 
 class Verdict(TypedDict):
@@ -72,6 +76,7 @@ class ParetoRow(TypedDict):
     best: Annotated[bool, "", "whether nobody saves more on average for less CPU"]
     starred: Annotated[bool, "", "the one that is advised"]
     default: Annotated[bool, "", "the kernel's own settings"]
+    present: Annotated[bool, "", "the settings with which KSM runs now"]
 
 
 class Risk(TypedDict):

@@ -41,6 +41,7 @@ def csv(document: AdviseDocument) -> str:
             "saved_bytes": row["saved_bytes"],
             "mean_saved_bytes": row["mean_saved_bytes"],
             "starred": int(row["starred"]),
+            "present": int(row["present"]),
         }
         for row in document["pareto"]
     ]
@@ -53,10 +54,23 @@ def _now(now: AdviceNow | None, document: AdviseDocument, width: int) -> list[st
         return []
     cpu = "" if now["cpu_seconds"] is None else f"; ksmd has taken {now['cpu_seconds']:,.0f} s of CPU"
     most = document["if_all"]["frames_saved"] * document["page_size"]
-    return paragraph(
+    said = (
         f"KSM runs on this machine: it saves {size(now['saved_bytes'])} now, everywhere, after "
-        f"{many(now['full_scans'], 'full scan')}{cpu}. In what was looked at, it could save {size(most)} at most.",
-        width,
+        f"{many(now['full_scans'], 'full scan')}{cpu}. In what was looked at, it could save {size(most)} at most."
+    )
+    return paragraph(said + _present(document, now["left_bytes"]), width)
+
+
+def _present(document: AdviseDocument, left_bytes: int | None) -> str:
+    """Return what the present settings would come to, if they were simulated."""
+    here = next((row for row in document["pareto"] if row["present"]), None)
+    if here is None or left_bytes is None:
+        return ""
+    left = f"{size(left_bytes)} unmerged" if left_bytes else "nothing unmerged"
+    seconds = here["seconds_to_90"]
+    then = "" if seconds is None else f", with 90 % of what they save after {_time(seconds)}"
+    return (
+        f" Its present settings ({here['label']}) would leave {left}{then}, for {here['cpu_percent']:.1f} % of a core."
     )
 
 
@@ -124,7 +138,8 @@ def _pareto(document: AdviseDocument, width: int, paint: Callable[..., str]) -> 
 
 def _row(row: ParetoRow) -> tuple[str, ...]:
     mark = "*" if row["starred"] else "+" if row["best"] else ""
-    label = row["label"] + (" (default)" if row["default"] else "")
+    remarks = [word for word, is_so in (("default", row["default"]), ("present", row["present"])) if is_so]
+    label = row["label"] + (f" ({', '.join(remarks)})" if remarks else "")
     at_90 = "-" if row["seconds_to_90"] is None else _time(row["seconds_to_90"])
     saved, mean = size(row["saved_bytes"]), size(row["mean_saved_bytes"])
     return mark, label, f"{row['cpu_percent']:.1f} %", at_90, _time(row["rest_seconds"]), saved, mean

@@ -7,6 +7,7 @@ import pytest
 
 from pksm.advice import Settings, advise
 from pksm.errors import UsageError
+from pksm.report.advise import table
 
 from support.documents import faults
 from support.memory_sources import GivenSource, Process, data
@@ -22,6 +23,19 @@ def unique(n, seed):
 
 def process(name, *pages, user="root"):
     return Process(name, name, user, *pages)
+
+
+@pytest.fixture(autouse=True)
+def ksm(monkeypatch):
+    """KSM of this machine as the advice sees it: it does not run, unless a test says so."""
+    now = {
+        "runs": False, "saved_bytes": 5 * SIZE, "general_profit": None, "full_scans": 7, "cpu_seconds": 1.5,
+        "settings": {"run": 0, "pages_to_scan": 100, "sleep_millisecs": 20, "use_zero_pages": 0, "smart_scan": 1,
+                     "advisor_mode": "none", "max_page_sharing": 256, "merge_across_nodes": 0},
+        "left_bytes": None,
+    }  # fmt: skip
+    monkeypatch.setattr("pksm.advice.now.ksm_now", lambda: now)
+    return now
 
 
 def advice(*sources, **more):
@@ -106,6 +120,40 @@ def test_the_star_is_the_least_cpu_that_is_good_enough():
     patient = advice(*sources, period_ms=3_600_000)
     assert [row["default"] for row in patient["pareto"] if row["starred"]] == [True]
     assert len({row["saved_bytes"] for row in quick["pareto"]}) == 1, "each comes to rest at the same"
+
+
+def test_what_runs_now_is_a_row_and_what_it_leaves_is_said(ksm):
+    sources = [process("one", *unique(500, 1), *COMMON * 5, *ZERO * 300)]
+    assert not any(row["present"] for row in advice(*sources)["pareto"]), "it does not run"
+    ksm["runs"] = True
+    ksm["settings"] |= {"pages_to_scan": 30, "max_page_sharing": 16}
+    document = advice(*sources)
+    [here] = [row for row in document["pareto"] if row["present"]]
+    assert here["label"] == "30 pages / 20 ms, use_zero_pages=0, max_page_sharing=16"
+    others = {row["saved_bytes"] for row in document["pareto"] if row is not here}
+    assert others == {(400 + 300) * SIZE}
+    chains = -(-300 // 16)  # a kept copy for each 16 of the zero pages
+    assert here["saved_bytes"] == (400 + 300 - chains) * SIZE and document["now"]["left_bytes"] == chains * SIZE
+    assert not here["starred"] and "would leave 76.0 KiB unmerged" in " ".join(table(document).split())
+
+
+def test_what_runs_now_may_be_one_of_the_candidates(ksm):
+    ksm["runs"] = True
+    ksm["settings"] |= {"use_zero_pages": 1}
+    document = advice(process("one", *unique(300, 1), *COMMON * 5))
+    [here] = [row for row in document["pareto"] if row["present"]]
+    assert here["default"] and document["now"]["left_bytes"] == 0 and len(document["pareto"]) == 7
+    assert "would leave nothing unmerged" in " ".join(table(document).split())
+
+
+@pytest.mark.parametrize("knobs", [{"pages_to_scan": 1}, {"sleep_millisecs": 1 << 32}])
+def test_settings_that_cannot_be_simulated_are_named(ksm, knobs, monkeypatch):
+    monkeypatch.setattr("pksm.advice.trials.MOST_WAKES", 1000)
+    ksm["runs"] = True
+    ksm["settings"] |= knobs
+    document = advice(process("one", *unique(300, 1), *COMMON * 5))
+    assert "present settings are not simulated" in document["warnings"][-1] and document["now"]["left_bytes"] is None
+    assert not any(row["present"] for row in document["pareto"])
 
 
 def test_every_setting_has_a_reason_and_says_what_the_default_is():

@@ -48,7 +48,8 @@ def _now(document: AdviseDocument) -> list[Part]:
         return []
     runs = "KSM runs now" if now["runs"] else "KSM does not run now"
     cpu = "" if now["cpu_seconds"] is None else f" for {seconds(now['cpu_seconds'])} of CPU"
-    return [f"{runs}: it saves {size(now['saved_bytes'])} after {many(now['full_scans'], 'full scan')}{cpu}."]
+    left = "" if now["left_bytes"] is None else f" Its settings would leave {size(now['left_bytes'])} unmerged here."
+    return [f"{runs}: it saves {size(now['saved_bytes'])} after {many(now['full_scans'], 'full scan')}{cpu}.{left}"]
 
 
 def _kinds(document: AdviseDocument) -> list[Part]:
@@ -109,7 +110,8 @@ def _colour(row: ParetoRow) -> int:
 
 def _remark(row: ParetoRow) -> str:
     remarks = ["advised"] if row["starred"] else []
-    return ", ".join(remarks + (["the kernel's defaults"] if row["default"] else []))
+    remarks += ["the kernel's defaults"] if row["default"] else []
+    return ", ".join(remarks + (["as KSM runs now"] if row["present"] else []))
 
 
 def _settings(document: AdviseDocument) -> list[Part]:

@@ -54,7 +54,7 @@ def _look(place: int) -> dict[str, Any]:
 
 
 def _name(row: ParetoRow) -> str:
-    return row["label"] + (", advised" if row["starred"] else "")
+    return row["label"] + (", advised" if row["starred"] else "") + (", present" if row["present"] else "")
 
 
 def caption(document: AdviseDocument) -> str:
