@@ -101,13 +101,25 @@ EXPORT int pksm_ring_push_where(pksm_table *table, pksm_ring *ring, const uint32
                                 uint32_t flags)
 {
     int status = pksm_check_items(NULL, table, ids, n);
+    uint32_t tail = ring->tail, at = tail % (ring->size ? ring->size : 1);
 
     if (status == PKSM_OK && !has_room(ring, n))
         status = PKSM_EINVAL;
-    for (size_t i = 0; status == PKSM_OK && i < n; i++)
-        if ((table->nodes[ids[i]].flags & mask) == flags)
-            put_on(table, ring, ids[i]);
-    return status;
+    if (status != PKSM_OK)
+        return status;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t *on = &table->nodes[ids[i]].flags;
+
+        if ((*on & mask) != flags)
+            continue;
+        *on |= (uint16_t)ring->flag;
+        ring->stamps[ids[i]] = tail++;
+        ring->ids[at++] = ids[i];
+        at = at == ring->size ? 0 : at;
+    }
+    ring->length += tail - ring->tail;
+    ring->tail = tail;
+    return PKSM_OK;
 }
 
 EXPORT int pksm_ring_push(pksm_table *table, pksm_ring *ring, const uint32_t *ids, size_t n)
@@ -167,6 +179,39 @@ EXPORT int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, co
     while (!fits && taken--)
         mapcount[pages[taken]] = 1;
     return fits ? PKSM_OK : PKSM_EINVAL;
+}
+
+enum { PART = 512 }; /* items whose nodes are still in a cache when they are put on a list */
+
+EXPORT int pksm_bear(pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages, const uint32_t *pages,
+                     const uint32_t *ids, size_t n, uint32_t flags)
+{
+    int status = pksm_check_items(NULL, table, ids, n);
+    size_t born = 0;
+
+    if (status == PKSM_OK && ring && !has_room(ring, n))
+        status = PKSM_EINVAL;
+    while (status == PKSM_OK && born < n) {
+        if (pages[born] >= n_pages || item_of_page[pages[born]])
+            status = PKSM_EPAGE;
+        else
+            item_of_page[pages[born]] = ids[born], born++;
+    }
+    if (status != PKSM_OK) {
+        while (born)
+            item_of_page[pages[--born]] = 0;
+        return status;
+    }
+    for (size_t start = 0, part; status == PKSM_OK && start < n; start += part) {
+        part = n - start < PART ? n - start : PART;
+        for (size_t i = start; i < start + part; i++) {
+            table->nodes[ids[i]].page = pages[i];
+            table->nodes[ids[i]].flags |= (uint16_t)flags;
+        }
+        if (ring)
+            status = pksm_ring_push(table, ring, ids + start, part);
+    }
+    return status;
 }
 
 EXPORT int pksm_detach(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids,

@@ -613,6 +613,11 @@ enum { PKSM_ZERO_FRAME = -1 }; /* as uint32_t in frame_of: the zero page */
 int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uint32_t *pages, const uint32_t *frames,
                size_t n);
 
+/* Gives each page the item beside it: item_of_page (n_pages entries) and the item's page and flags say so, and the items
+ * go on the ring, if there is one. Each id comes once. Nothing is done at PKSM_EPAGE: a page from n_pages on, one that
+ * has an item or comes twice; and at PKSM_EINVAL: the ring has no room for n. */
+int pksm_bear(pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages, const uint32_t *pages,
+              const uint32_t *ids, size_t n, uint32_t flags);
 /* Parts pages from their items: ids gets the items of those that have one (room for n), *count their number;
  * item_of_page, n_pages entries, becomes 0 for them. Pages from n_pages on have none. */
 int pksm_detach(uint32_t *item_of_page, size_t n_pages, const uint32_t *pages, size_t n, uint32_t *ids, size_t *count);

@@ -152,6 +152,23 @@ static void remap(world *w, input *in)
     free(mapcount);
 }
 
+/* Pages without an item get one each, all or none; ids that are on a ring stay out of it. */
+static void bear(world *w, input *in)
+{
+    size_t n = next_below(in, MOST), bytes = PAGES * sizeof(uint32_t);
+    uint32_t *ids = next_indexes(in, n, ITEMS + 1), *pages = next_indexes(in, n, PAGES), *before;
+    pksm_ring *ring = &w->rings[next_below(in, RINGS)], was = *ring;
+
+    n = unlisted(w, ids, n);
+    before = copy_of(w->item_of_page, bytes);
+    if (pksm_bear(&w->table, next_bit(in) ? ring : NULL, w->item_of_page, PAGES, pages, ids, n, PKSM_INITCHECKSUM) !=
+        PKSM_OK)
+        CHECK(!memcmp(ring, &was, sizeof was) && !memcmp(before, w->item_of_page, bytes));
+    free(ids);
+    free(pages);
+    free(before);
+}
+
 /* Pages get items again, some of them none that there is; then pages are parted from them. */
 static void detach(world *w, input *in)
 {
@@ -245,7 +262,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         w.mapcount[page] = 1;
     }
     while (in.left) {
-        switch (next_below(&in, 10)) {
+        switch (next_below(&in, 11)) {
         case 0:
         case 1:
             push(&w, &in);
@@ -270,6 +287,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break;
         case 8:
             detach(&w, &in);
+            break;
+        case 9:
+            bear(&w, &in);
             break;
         default:
             sort_and_count(&w, &in);

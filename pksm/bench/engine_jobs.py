@@ -48,8 +48,7 @@ def settle_job(ground: Ground, tunables_: Tunables) -> Job:
 
     def prepare() -> tuple[Items, U32Array, U8Array, U32Array]:
         items = Items(n_pages + 1)
-        ids = items.allocate(ground.pages)
-        items.set_flags(ids, native.INITCHECKSUM)
+        ids = items.allocate(ground.pages, native.INITCHECKSUM)
         return items, ids, np.full(n_pages, 255, np.uint8), np.full(n_pages, 1, np.uint32)
 
     def work(prepared: tuple[Items, U32Array, U8Array, U32Array]) -> tuple[Items, U32Array, U8Array, U32Array]:

@@ -101,12 +101,9 @@ class ItemTable:
         if self._top + fresh > len(self._nodes):
             self._grow(self._top + fresh)
         self._n_free -= reused
-        ids = np.concatenate(
-            (
-                self._free[self._n_free : self._n_free + reused][::-1],
-                np.arange(self._top, self._top + fresh, dtype=np.uint32),
-            )
-        )
+        ids = np.arange(self._top, self._top + fresh, dtype=np.uint32)
+        if reused:
+            ids = np.concatenate((self._free[self._n_free : self._n_free + reused][::-1], ids))
         self._top += fresh
         return ids
 

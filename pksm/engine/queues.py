@@ -82,6 +82,11 @@ class IdQueue:
         self._make_room(len(ids))
         self._ring.push_where(self._now(), ids, mask, flags)
 
+    def push_born(self, pages: Pages, ids: Ids, flags: int) -> None:
+        """Give pages these items, with these flags, and append the items: native.bear and push in one."""
+        self._make_room(len(ids))
+        native.bear(self._now(), self._ring, self._items.items_of_pages, pages, ids, flags)
+
     def push_parted(self, pages: Pages) -> None:
         """Part pages from their items, and append those that there are: items.part and push in one."""
         self._make_room(len(pages))
@@ -89,11 +94,17 @@ class IdQueue:
 
     def _make_room(self, n: int) -> None:
         ring = self._c
-        end = ring.tail + n
-        if end - ring.head > ring.size or end >= _WRAP:
-            queued = self.take(len(self))
-            self._renew((len(queued) + n) * 3 // 2 if len(queued) else n)  # all at once: there may come no more
-            self._ring.push(self._now(), queued)
+        span = ring.tail - ring.head + n
+        fits = ring.tail + n < _WRAP
+        if fits and span <= ring.size:
+            return
+        if fits and ring.length and span <= 2 * (ring.length + n):  # most entries are valid: they stay in their places
+            self._ids = memory.zeros(span * 3 // 2, np.uint32)
+            self._ring.lengthen(self._ids)
+            return
+        queued = self.take(len(self))
+        self._renew((len(queued) + n) * 3 // 2 if len(queued) else n)  # all at once: there may come no more
+        self._ring.push(self._now(), queued)
 
     def take(self, n: int) -> Ids:
         """Remove and return the first n ids (fewer if there are no more), oldest first."""

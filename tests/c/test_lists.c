@@ -326,6 +326,62 @@ static void test_part_onto(uint32_t n_pages)
     free(ring.ids);
 }
 
+/* Pages get items, all of them or none. */
+static void test_bear(uint32_t n_pages)
+{
+    pksm_table table = {block((n_pages + 1) * sizeof *table.nodes), n_pages + 1};
+    uint32_t *stamps = block((n_pages + 1) * 4), *item_of_page = block(n_pages * 4);
+    uint32_t *pages = block(2 * n_pages * 4), *ids = block(2 * n_pages * 4), *out = block(n_pages * 4);
+    uint32_t n = 0, id = 1, size = 1 + below(n_pages);
+    pksm_ring ring = {block(size * 4), stamps, size, 1, 1, 0, PKSM_NEWLIST}, *on = one_in(3) ? NULL : &ring;
+    int expected = PKSM_OK, status;
+    size_t count;
+
+    for (uint32_t page = 0; page < n_pages; page++)
+        if (one_in(2)) {
+            pages[n] = page;
+            ids[n++] = id++;
+        }
+    if (n && one_in(3)) {
+        item_of_page[pages[below(n)]] = n_pages;
+        expected = PKSM_EPAGE;
+    }
+    if (n > 1 && one_in(3)) {
+        pages[n - 1] = one_in(2) ? pages[0] : n_pages + below(3);
+        expected = PKSM_EPAGE;
+    }
+    if (on && n > size)
+        expected = PKSM_EINVAL;
+    if (n && one_in(5)) {
+        ids[below(n)] = n_pages + 1;
+        expected = PKSM_EITEM;
+    }
+    uint32_t *before = block(n_pages * 4);
+    memcpy(before, item_of_page, n_pages * 4);
+    status = pksm_bear(&table, on, item_of_page, n_pages, pages, ids, n, PKSM_INITCHECKSUM);
+    CHECK(status == expected);
+    if (status != PKSM_OK) {
+        CHECK(!memcmp(before, item_of_page, n_pages * 4) && ring.tail == 1);
+        for (uint32_t k = 1; k <= n_pages; k++)
+            CHECK(!table.nodes[k].flags && !table.nodes[k].page);
+    }
+    for (uint32_t i = 0; status == PKSM_OK && i < n; i++) {
+        const pksm_node *item = &table.nodes[ids[i]];
+        CHECK(item_of_page[pages[i]] == ids[i] && item->page == pages[i]);
+        CHECK(item->flags == (PKSM_INITCHECKSUM | (on ? PKSM_NEWLIST : 0)));
+    }
+    CHECK(pksm_ring_take(&table, &ring, n_pages, 1, out, &count) == PKSM_OK);
+    CHECK(count == (status == PKSM_OK && on ? n : 0) && !memcmp(out, ids, count * 4));
+    free(table.nodes);
+    free(stamps);
+    free(item_of_page);
+    free(pages);
+    free(ids);
+    free(out);
+    free(before);
+    free(ring.ids);
+}
+
 /* Frames take over pages; whatever is asked for, a frame's count is the number of pages that point to it. */
 static void test_remap(uint32_t n_pages)
 {
@@ -397,6 +453,7 @@ int main(int argc, char **argv)
         test_rings(1 + below(30), 1 + below(40));
         test_records(1 + below(6), 1 + below(30));
         test_part_onto(1 + below(40));
+        test_bear(1 + below(40));
         test_remap(2 + below(30));
     }
     test_ring_at_the_end();

@@ -33,6 +33,7 @@ from pksm.engine.native.lists import (
     ItemsOfPages,
     RecordsView,
     RingView,
+    bear,
     clear,
     collect,
     detach,

@@ -37,6 +37,17 @@ class ItemsOfPages:
         self.n_pages, self.c = len(column), borrow_writable(column, "uint32_t[]")
 
 
+def bear(
+    table: TableView, ring: "RingView | None", items_of_pages: ItemsOfPages, pages: Pages, ids: Ids, flags: int
+) -> None:
+    """Give each page the item beside it, with these flags, and append the items to the ring, if there is one.
+
+    PageError, and nothing done, if a page is beyond the column, has an item or comes twice.
+    """
+    c, columns = ring.c if ring else ffi.NULL, (items_of_pages.c, items_of_pages.n_pages)
+    check(lib.pksm_bear(table.c, c, *columns, lend(U32, pages), lend(U32, ids), len(ids), flags))
+
+
 class RingView:
     """A pksm_ring over its ids and an item table's stamps, alive together.
 
@@ -56,6 +67,18 @@ class RingView:
         self.c.ids, self.c.size = self._ids, len(ids)
         self.c.head = self.c.tail = 1
         self.c.length = 0
+
+    def lengthen(self, ids: Ids) -> None:
+        """Use a longer array: every entry keeps its position."""
+        ring, old = self.c, np.frombuffer(ffi.buffer(self._ids), np.uint32)
+        at = ring.head
+        while at < ring.tail:
+            there, here = at % len(old), at % len(ids)
+            n = min(ring.tail - at, len(old) - there, len(ids) - here)
+            ids[here : here + n] = old[there : there + n]
+            at += n
+        self._ids = borrow_writable(ids, "uint32_t[]")
+        ring.ids, ring.size = self._ids, len(ids)
 
     def move_stamps(self, stamps: U32Array) -> None:
         """Use another stamp column: the table has grown."""

@@ -143,9 +143,7 @@ class Pksmd(Questions):
         """Track newly born pages (uint32): tail of the new list."""
         pages = native.ids_array(pages)
         self._host.store.check_pages(pages)
-        ids = self.items.allocate(pages)
-        self.items.set_flags(ids, native.INITCHECKSUM)
-        self._new.push(ids)
+        self.items.allocate(pages, native.INITCHECKSUM, self._new)
 
     @exclusive
     def on_free(self, pages: Pages) -> None:

@@ -6,8 +6,9 @@ from pksm.arrays import Ids, Pages, U32Array
 from pksm.engine import native
 from pksm.engine.items import ItemTable
 from pksm.engine.memory import grown
+from pksm.engine.queues import IdQueue
 from pksm.engine.state import State, below, column
-from pksm.errors import ItemError
+from pksm.errors import ItemError, PageError
 
 _COLUMNS = {"list_stamp": np.uint32, "del_stamp": np.uint32}
 
@@ -45,26 +46,25 @@ class Items(ItemTable):
             ids = self._item_of_page[pages[pages < len(self._item_of_page)]]
         return ids[ids != 0]
 
-    def allocate(self, pages: Pages) -> Ids:
-        """Make an item for each page and return the ids, uint32; all other fields are zero.
+    def allocate(self, pages: Pages, flags: int = 0, queue: IdQueue | None = None) -> Ids:
+        """Make an item for each page and return the ids, uint32; all other fields are zero, but for these flags.
 
-        ItemError when a page has an item already.
+        queue: an IdQueue that they are appended to. ItemError, and nothing done, when a page has an item already.
         """
         n = len(pages)
         if n and int(pages.max()) >= len(self._item_of_page):
             needed = int(pages.max()) + 1
             self._item_of_page = grown(self._item_of_page, max(needed, len(self._item_of_page) * 3 // 2))
             self._items_of_pages = None
-        at = native.span(pages)
-        if self._item_of_page[at].any():
-            raise ItemError("a page was born that is alive already")
         ids = self.take(n)
-        self._item_of_page[at] = ids
-        if at is pages and (self._item_of_page[pages] != ids).any():
-            self._item_of_page[pages] = 0
-            self.free_blank(ids)
-            raise ItemError("a page was born twice at once")
-        self.page[native.span(ids)] = pages
+        try:
+            if queue is not None:
+                queue.push_born(pages, ids, flags)
+            else:
+                native.bear(self.table, None, self.items_of_pages, pages, ids, flags)
+        except PageError:
+            self.free_blank(ids[::-1])
+            raise ItemError("a page was born that is alive already, or twice at once") from None
         return ids
 
     def detach(self, pages: Pages) -> Ids:

@@ -86,6 +86,11 @@ class AssertingQueue(IdQueue):
         super().push_where(ids, mask, flags)
         self._assert_moves(before, len(self))
 
+    def push_born(self, pages: Pages, ids: Ids, flags: int) -> None:
+        before = len(self)
+        super().push_born(pages, ids, flags)
+        self._assert_moves(before, len(self))
+
     def push_parted(self, pages: Pages) -> None:
         before = len(self)
         super().push_parted(pages)
