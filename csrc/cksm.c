@@ -19,7 +19,8 @@ typedef struct {
     uint64_t sums[AHEAD];
     uint8_t zero[AHEAD];
     size_t n_ahead, next_ahead;
-    int told; /* zero is filled */
+    int told;   /* zero is filled */
+    int status; /* PKSM_ETREE once a table has led nowhere */
 } cksm_walk;
 
 static const uint8_t steps_by_age[OLDEST + 1] = {41, 41, 29, 29, 17, 17, 17, 7, 7, 7, 7, 1};
@@ -78,15 +79,19 @@ static void sum_ahead(cksm_walk *w, int64_t at)
     w->next_ahead = 0;
 }
 
-/* The item of a table with this checksum and these bytes; 0: none. */
-static uint32_t cksm_find(const cksm_walk *w, const pksm_buckets *buckets, uint64_t sum, uint32_t page)
+/* The item of a table with this checksum and these bytes; 0: none, or the table leads nowhere. */
+static uint32_t cksm_find(cksm_walk *w, const pksm_buckets *buckets, uint64_t sum, uint32_t page)
 {
     size_t size = w->store->page_size, common;
     uint32_t id = *pksm_bucket_of(buckets, sum);
 
-    for (; id; id = buckets->next[id]) {
+    for (uint64_t left = buckets->n_items; id; id = buckets->next[id]) {
         const pksm_node *node = &w->table->nodes[id];
 
+        if (id >= w->table->n_nodes || node->page >= w->store->n_pages || !left--) {
+            w->status = PKSM_ETREE;
+            return 0;
+        }
         w->cost->tree_steps++;
         if (node->checksum != sum)
             continue;
@@ -116,7 +121,9 @@ static int cksm_visit(cksm_walk *w, uint32_t id, uint32_t *other)
 
     *other = 0;
     if (item->flags & PKSM_UNSTABLE)
-        pksm_buckets_erase(&w->cksm->unstable, nodes, id);
+        w->status = pksm_buckets_erase(&w->cksm->unstable, w->table, id);
+    if (w->status != PKSM_OK)
+        return PKSM_STALE;
     item->flags &= (uint16_t)~(PKSM_UNSTABLE | PKSM_INITCHECKSUM);
     item->checksum = sum;
     if (cksm_class_of(w, item->page) == PKSM_NOT_ANON)
@@ -134,18 +141,24 @@ static int cksm_visit(cksm_walk *w, uint32_t id, uint32_t *other)
     if (w->rules->waits_for_rest && !(was_summed && before == sum))
         return PKSM_STALE;
     *other = cksm_find(w, &w->cksm->unstable, sum, item->page);
+    if (w->status != PKSM_OK)
+        return PKSM_STALE;
     if (!*other) {
-        pksm_buckets_insert(&w->cksm->unstable, nodes, id);
-        item->flags |= PKSM_UNSTABLE;
+        w->status = pksm_buckets_insert(&w->cksm->unstable, w->table, id);
+        item->flags |= w->status == PKSM_OK ? PKSM_UNSTABLE : 0;
         return PKSM_WAITING;
     }
     if (!may_merge(w, nodes[*other].page, item->page, 1))
         return PKSM_BUSY;
-    pksm_buckets_erase(&w->cksm->unstable, nodes, *other);
-    nodes[*other].flags &= (uint16_t)~PKSM_UNSTABLE;
-    nodes[*other].flags |= PKSM_DELLIST;
-    pksm_buckets_insert(&w->cksm->stable, nodes, id);
-    item->flags |= PKSM_STABLE;
+    w->status = pksm_buckets_erase(&w->cksm->unstable, w->table, *other);
+    if (w->status == PKSM_OK) {
+        nodes[*other].flags &= (uint16_t)~PKSM_UNSTABLE;
+        w->status = pksm_buckets_insert(&w->cksm->stable, w->table, id);
+    }
+    if (w->status == PKSM_OK) {
+        nodes[*other].flags |= PKSM_DELLIST;
+        item->flags |= PKSM_STABLE;
+    }
     return PKSM_PAIRED;
 }
 
@@ -205,6 +218,8 @@ static NOINLINE int cksm_visit_all(cksm_walk *w, size_t room, uint32_t *ids, uin
         if (w->next_ahead == w->n_ahead || w->ahead[w->next_ahead] != id)
             sum_ahead(w, at);
         verdict = cksm_visit(w, id, &others[*done]);
+        if (w->status != PKSM_OK)
+            return w->status;
         w->next_ahead++;
         w->cost->pages_visited++;
         c->visited++;
@@ -240,7 +255,10 @@ EXPORT int pksm_cksm_visit(const pksm_store *store, pksm_table *table, pksm_cksm
     int status = pksm_check_pages(store, NULL, 0);
 
     *done = 0;
-    if (status == PKSM_OK && (pksm_buckets_check_size(&cksm->stable) || pksm_buckets_check_size(&cksm->unstable) ||
+    if (status == PKSM_OK)
+        status = pksm_check_items(NULL, table, NULL, 0);
+    if (status == PKSM_OK && (pksm_buckets_check(&cksm->stable, table) || pksm_buckets_check(&cksm->unstable, table) ||
+                              (cksm->n_order && !cksm->order) || !cksm->births || cksm->n_births < table->n_nodes ||
                               !rules->checksum.sum || cursor->at > cksm->n_order || !cursor->step))
         status = PKSM_EINVAL;
     if (status == PKSM_OK)

@@ -432,10 +432,12 @@ typedef struct {
     uint64_t n_heads; /* a power of two */
     uint32_t *next;   /* by item id, 0: the last of its bucket */
     uint32_t *before; /* by item id, 0: the first of its bucket */
+    uint64_t n_ids;   /* entries of next and before: no fewer than the item table has */
     uint64_t n_items;
 } pksm_buckets;
 
-/* Takes items out of the table that their flags name, if any. */
+/* Takes items out of the table that their flags name, if any. PKSM_ETREE when an item is not where its flags and links
+ * say: those before it are out. */
 int pksm_buckets_remove(pksm_table *table, pksm_buckets *unstable, pksm_buckets *stable, const uint32_t *ids, size_t n);
 
 /* ---- CKSM's visits: cksm.c ----------------------------------------------------------------------------- */
@@ -446,6 +448,7 @@ typedef struct {
     const uint32_t *order; /* the list, its head last; 0, and items with PKSM_DELLIST: passed over */
     uint64_t n_order;
     const uint32_t *births; /* by item id: the pass in which its page was born */
+    uint64_t n_births;      /* entries of births: no fewer than the item table has */
 } pksm_cksm;
 
 /* Where the walk stands. */
@@ -476,7 +479,7 @@ typedef struct {
 /* Goes on with a wake-up until it ends, or room (of ids, verdicts, others) is full: *done visits of pages that are not
  * kept. WAITING, ZERO, JOINED (to the page of stable item `other`), PAIRED (the page of item `other` to this one, which
  * is stable now), STALE, BUSY. Pages that are to be merged away get PKSM_DELLIST. After PKSM_EBUS the tables are whole.
- */
+ * PKSM_ETREE, after *done visits, when a table leads to what is not there, or in a circle. */
 int pksm_cksm_visit(const pksm_store *store, pksm_table *table, pksm_cksm *cksm, pksm_cksm_cursor *cursor,
                     const pksm_cksm_rules *rules, const uint8_t *classes, size_t room, uint32_t *ids, uint8_t *verdicts,
                     uint32_t *others, size_t *done, pksm_cost *cost);
@@ -522,6 +525,9 @@ typedef struct {
     uint32_t *kept_of_page; /* by page number: stable node, 0: none */
     uint32_t *spare;        /* blank ids */
     uint32_t *freed;        /* ids that became blank; room for all that there are */
+    uint64_t n_ids;         /* entries of what is by item id, and of freed: no fewer than the item table has */
+    uint64_t n_pages;       /* entries of kept_of_page: no fewer than the store has pages */
+    uint64_t n_room;        /* entries of spare */
 } pksm_uksm;
 
 typedef struct {
@@ -553,7 +559,9 @@ typedef struct {
 } pksm_uksm_work;
 
 /* Visits n entries from `first` on, which map these pages (from n_pages on: none; UINT32_MAX: the zero page); own[i]: 1
- * if others may take the page from the unstable tree. Takes up to 4 n ids from spare. */
+ * if others may take the page from the unstable tree. Takes up to 4 n ids from spare. After PKSM_EBUS the trees are
+ * whole. This and the next ones: PKSM_ETREE when a tree, a link or a count leads to what is not there, or in a circle;
+ * what was done before stands. */
 int pksm_uksm_visit(const pksm_store *store, pksm_table *table, pksm_uksm *uksm, const pksm_uksm_rules *rules,
                     const uint8_t *classes, uint64_t first, const uint32_t *pages, const uint8_t *own, size_t n,
                     uint8_t *outs, uint32_t *others, pksm_uksm_work *work);
@@ -561,12 +569,12 @@ int pksm_uksm_visit(const pksm_store *store, pksm_table *table, pksm_uksm *uksm,
 int pksm_uksm_drop(pksm_table *table, pksm_uksm *uksm, const uint32_t *ids, size_t n, int for_good,
                    pksm_uksm_work *work);
 /* These pages are free: their stable nodes are not found any more, and go with the last item that hangs on them. */
-int pksm_uksm_bury(pksm_table *table, pksm_uksm *uksm, const uint32_t *pages, size_t n, uint64_t n_pages,
-                   pksm_uksm_work *work);
+int pksm_uksm_bury(pksm_table *table, pksm_uksm *uksm, const uint32_t *pages, size_t n, pksm_uksm_work *work);
 /* Puts stable nodes into the stable tree, by their hashes and full hashes. Takes up to n ids from spare. */
 int pksm_uksm_sort_in(pksm_table *table, pksm_uksm *uksm, const uint32_t *ids, const uint64_t *sums,
                       const uint64_t *fulls, size_t n, pksm_uksm_work *work);
-/* Swaps entries first .. first + n - 1 with partners of the slot base .. end - 1, one after the other. */
+/* Swaps entries first .. first + n - 1 with partners of the slot base .. end - 1, one after the other. PKSM_EINVAL, and
+ * nothing done, when one of them is not of the slot, or lies before the entry that it is for. */
 int pksm_uksm_shuffle(pksm_uksm *uksm, uint64_t base, uint64_t first, const uint64_t *partners, size_t n, uint64_t end);
 
 /* ---- integers: lists.c --------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ class BucketsView:
         """Be over these columns from now on: the table has grown."""
         self.c.next = self._next = borrow_writable(following, "uint32_t[]")
         self.c.before = self._before = borrow_writable(before, "uint32_t[]")
+        self.c.n_ids = min(len(following), len(before))
 
     def clear(self) -> None:
         """Let no item be in it; its items keep their flags."""
@@ -77,7 +78,7 @@ def cksm_visit(
     lists: CData = ffi.new("pksm_cksm *")
     lists.unstable, lists.stable = buckets[0].c[0], buckets[1].c[0]
     lists.order, lists.n_order = (kept := borrow(order, "uint32_t[]")), len(order)
-    lists.births = born = borrow(births, "uint32_t[]")
+    lists.births, lists.n_births = (born := borrow(births, "uint32_t[]")), len(births)
     ids, others, verdicts = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint8)
     done = ffi.new("size_t *")
     status = lib.pksm_cksm_visit(

@@ -14,9 +14,8 @@ from pksm.engine.native.pages import StoreView
 from pksm.engine.native.trees import TableView
 from pksm.engine.native.types import UKSM_WORK
 
-_ARRAYS = (
-    *("permutation", "item_at", "slot", "index", "full", "node", "first", "count", "kept_of_page", "spare", "freed"),
-)
+_BY_ITEM = ("slot", "index", "full", "node", "first", "count", "freed")
+_ARRAYS = ("permutation", "item_at", "kept_of_page", "spare", *_BY_ITEM)
 
 
 class UksmView:
@@ -31,7 +30,9 @@ class UksmView:
         for name in _ARRAYS:
             self._arrays[name] = borrow_writable(arrays[name], "uint32_t[]")
             setattr(self.c, name, self._arrays[name])
-        self.c.n_entries, self._n_pages = len(arrays["permutation"]), len(arrays["kept_of_page"])
+        self.c.n_entries = min(len(arrays["permutation"]), len(arrays["item_at"]))
+        self.c.n_pages, self.c.n_room = len(arrays["kept_of_page"]), len(arrays["spare"])
+        self.c.n_ids = min(len(arrays[name]) for name in _BY_ITEM)
         for one, view in zip(self._buckets(), trees, strict=True):
             one[0] = view.c[0]
 
@@ -107,7 +108,7 @@ def uksm_drop(table: TableView, uksm: UksmView, ids: IdsLike, for_good: bool, wo
 
 def uksm_bury(table: TableView, uksm: UksmView, pages: Pages, work: StructArray) -> None:
     """Let the stable nodes of freed pages be found no more."""
-    arguments = table.c, uksm.c, borrow(pages, "uint32_t[]"), len(pages), uksm._n_pages
+    arguments = table.c, uksm.c, borrow(pages, "uint32_t[]"), len(pages)
     check(lib.pksm_uksm_bury(*arguments, borrow_writable(work, "pksm_uksm_work *")))
     uksm.give_back()
 

@@ -1,0 +1,46 @@
+/* uksm.h: what a visit of UKSM's works on, and its trees (uksm_trees.c). */
+#ifndef PKSM_UKSM_H
+#define PKSM_UKSM_H
+
+#include "buckets.h"
+
+typedef struct {
+    const pksm_store *store;
+    pksm_table *table;
+    pksm_uksm *uksm;
+    const pksm_uksm_rules *rules;
+    const uint8_t *classes;
+    pksm_uksm_work *work;
+    int *status; /* PKSM_ETREE once something has led nowhere: what is done from then on counts for nothing */
+} uksm_scan;
+
+/* By which an item stands in a tree: its hash, and its full hash (0: not known). */
+static inline uint64_t pksm_uksm_key(uint32_t sum, uint32_t full)
+{
+    uint64_t x = (uint64_t)sum << 32 | full;
+
+    x = (x ^ x >> 31) * 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 29) * 0xbf58476d1ce4e5b9u;
+    return x ^ x >> 32;
+}
+
+/* The id if it is an item's; otherwise 0, and the scan is over. Nothing is kept of item 0. */
+uint32_t pksm_uksm_item(const uksm_scan *s, uint32_t id);
+/* As pksm_uksm_item, if the item has a page. */
+uint32_t pksm_uksm_paged(const uksm_scan *s, uint32_t id);
+/* A blank id; 0, and the scan is over, when there is none. */
+uint32_t pksm_uksm_spare(const uksm_scan *s);
+/* The item with this key, 0: none. */
+uint32_t pksm_uksm_find(const uksm_scan *s, const pksm_buckets *buckets, uint64_t key);
+/* Puts id into the tree: in the node of its hash, as its first (full 0), or by its full hash. */
+void pksm_uksm_enter(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id, uint32_t sum, uint32_t full);
+/* The first of a node stands among the others, by its full hash. */
+void pksm_uksm_first_by_full(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t node, uint32_t sum);
+/* Lets an item hang on a stable node. */
+void pksm_uksm_hang(const uksm_scan *s, uint32_t id, uint32_t kept);
+/* Takes an item out of the tree or off its stable node, which goes with its last item; and makes it blank, too. */
+void pksm_uksm_leave(const uksm_scan *s, uint32_t id);
+void pksm_uksm_free(const uksm_scan *s, uint32_t id);
+/* A stable node whose page is gone, or that nothing hangs on, is no longer found. */
+void pksm_uksm_leave_stable(const uksm_scan *s, uint32_t kept);
+#endif

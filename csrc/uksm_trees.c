@@ -1,0 +1,166 @@
+/* uksm_trees.c: UKSM's trees by hash with their sub-trees by full hash, as buckets: what stands beside each other in one
+ * node has one checksum. And its stable nodes: items from the spare ids, on which merged items hang (link).
+ *
+ * Nothing here trusts a link: what leads to no item, or in a circle, sets the scan's status. */
+#include "uksm.h"
+
+uint32_t pksm_uksm_item(const uksm_scan *s, uint32_t id)
+{
+    if (id < s->table->n_nodes)
+        return id;
+    *s->status = PKSM_ETREE;
+    return 0;
+}
+
+uint32_t pksm_uksm_paged(const uksm_scan *s, uint32_t id)
+{
+    id = pksm_uksm_item(s, id);
+    if (s->table->nodes[id].page < (s->store ? s->store->n_pages : s->uksm->n_pages))
+        return id;
+    *s->status = PKSM_ETREE;
+    return 0;
+}
+
+static void put(const uksm_scan *s, pksm_buckets *buckets, uint32_t id)
+{
+    if (pksm_buckets_insert(buckets, s->table, id) != PKSM_OK)
+        *s->status = PKSM_ETREE;
+}
+
+static void take_out(const uksm_scan *s, pksm_buckets *buckets, uint32_t id)
+{
+    if (pksm_buckets_erase(buckets, s->table, id) != PKSM_OK)
+        *s->status = PKSM_ETREE;
+}
+
+uint32_t pksm_uksm_spare(const uksm_scan *s)
+{
+    uint32_t id = s->work->n_spare ? pksm_uksm_item(s, s->uksm->spare[--s->work->n_spare]) : 0;
+
+    if (!id) {
+        *s->status = PKSM_ETREE;
+        return 0;
+    }
+    s->table->nodes[id] = (pksm_node){0};
+    s->uksm->full[id] = s->uksm->count[id] = s->uksm->first[id] = s->uksm->node[id] = 0;
+    return id;
+}
+
+uint32_t pksm_uksm_find(const uksm_scan *s, const pksm_buckets *buckets, uint64_t key)
+{
+    uint32_t id = pksm_uksm_item(s, *pksm_bucket_of(buckets, key));
+
+    for (uint64_t left = buckets->n_items; id && s->table->nodes[id].checksum != key; left--) {
+        id = pksm_uksm_item(s, buckets->next[id]);
+        if (!left)
+            return pksm_uksm_item(s, UINT32_MAX);
+    }
+    return id;
+}
+
+static void blank(const uksm_scan *s, uint32_t id)
+{
+    s->table->nodes[id] = (pksm_node){0};
+    if (s->work->n_freed < s->uksm->n_ids)
+        s->uksm->freed[s->work->n_freed++] = id;
+    else
+        *s->status = PKSM_ETREE;
+}
+
+void pksm_uksm_enter(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id, uint32_t sum, uint32_t full)
+{
+    pksm_node *nodes = s->table->nodes;
+    uint32_t node = pksm_uksm_find(s, &tree->nodes, pksm_uksm_key(sum, 0));
+
+    if (!node) {
+        node = pksm_uksm_spare(s);
+        if (!node)
+            return;
+        nodes[node].checksum = pksm_uksm_key(sum, 0);
+        put(s, &tree->nodes, node);
+    }
+    s->uksm->count[node]++;
+    s->uksm->node[id] = node;
+    s->uksm->full[id] = full;
+    nodes[id].checksum = pksm_uksm_key(sum, full);
+    if (full)
+        put(s, &tree->items, id);
+    else
+        s->uksm->first[node] = id;
+}
+
+static void leave_tree(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id)
+{
+    uint32_t node = pksm_uksm_item(s, s->uksm->node[id]);
+
+    if (!node) {
+        *s->status = PKSM_ETREE;
+        return;
+    }
+    if (s->uksm->first[node] == id)
+        s->uksm->first[node] = 0;
+    else
+        take_out(s, &tree->items, id);
+    s->uksm->node[id] = 0;
+    if (--s->uksm->count[node])
+        return;
+    take_out(s, &tree->nodes, node);
+    blank(s, node);
+}
+
+void pksm_uksm_leave_stable(const uksm_scan *s, uint32_t kept)
+{
+    if (!(s->table->nodes[kept].flags & PKSM_STABLE) || !pksm_uksm_paged(s, kept))
+        return;
+    leave_tree(s, &s->uksm->stable, kept);
+    s->uksm->kept_of_page[s->table->nodes[kept].page] = 0;
+    s->table->nodes[kept].flags &= (uint16_t)~PKSM_STABLE;
+}
+
+void pksm_uksm_leave(const uksm_scan *s, uint32_t id)
+{
+    pksm_node *item = &s->table->nodes[id];
+    uint32_t kept = pksm_uksm_item(s, item->link);
+
+    if (item->flags & PKSM_UNSTABLE)
+        leave_tree(s, &s->uksm->unstable, id);
+    if (item->flags & (PKSM_UNSTABLE | PKSM_PASSED))
+        s->work->unshared--;
+    item->flags &= (uint16_t)~(PKSM_UNSTABLE | PKSM_PASSED);
+    if (!kept)
+        return;
+    item->link = 0;
+    s->work->sharing--;
+    if (--s->uksm->count[kept])
+        return;
+    s->work->sharing++;
+    s->work->shared--;
+    pksm_uksm_leave_stable(s, kept);
+    blank(s, kept);
+}
+
+void pksm_uksm_hang(const uksm_scan *s, uint32_t id, uint32_t kept)
+{
+    s->table->nodes[id].link = kept;
+    if (s->uksm->count[kept]++)
+        s->work->sharing++;
+    else
+        s->work->shared++;
+}
+
+void pksm_uksm_free(const uksm_scan *s, uint32_t id)
+{
+    pksm_uksm_leave(s, id);
+    blank(s, id);
+}
+
+void pksm_uksm_first_by_full(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t node, uint32_t sum)
+{
+    uint32_t id = pksm_uksm_item(s, s->uksm->first[node]);
+
+    if (!id)
+        return;
+    s->uksm->first[node] = 0;
+    s->table->nodes[id].checksum = pksm_uksm_key(sum, s->uksm->full[id]);
+    put(s, &tree->items, id);
+}
