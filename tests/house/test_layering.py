@@ -139,7 +139,8 @@ C_ARROWS = {
         "page.c",
         "page_tree.c",
     },
-    "uksm.c": {"arguments.c", "buckets.c", "bus.c", "checksum/table.c", "page.c"},
+    "uksm.c": {"arguments.c", "buckets.c", "bus.c", "checksum/table.c", "page.c", "uksm_trees.c"},
+    "uksm_trees.c": {"buckets.c"},
     "yardstick.c": {"arguments.c", "bus.c", "checksum/table.c", "rbtree.c"},
 }
 
