@@ -19,6 +19,7 @@ from pksm.scan.interrupts import Interrupts
 from pksm.scan.run import Guard, scan
 from pksm.scan.settings import PAGE_SIZE
 from pksm.scan.settings import Settings as ScanSettings
+from pksm.simulation import parts
 from pksm.simulation.prices import prices_here
 from pksm.sources.base import Source
 
@@ -92,6 +93,7 @@ def _document(
     if decided["kind"] != "not worth it":
         prices = prices_here()
         chosen = facts.memory if decided["kind"] != "only some" else facts.memory.only(decided["names"])
+        chosen = parts.within(chosen, settings.within)
         here = present(chosen, settings, ksm["settings"]) if ksm and ksm["runs"] else None
         if ksm and ksm["runs"] and here is None:
             warnings.append("KSM's present settings are not simulated: out of range, or far too slow for so many pages")
@@ -122,6 +124,7 @@ def _document(
         "why_not_more": reach.why_not_more(scanned),
         "settings": tuning.settings_for(facts, decided, rows, memory_facts.nodes(), memory_facts.makes_huge_pages()),
         "pareto": rows,
+        "simulated_within": settings.within,
         "period_ms": settings.period_ms,
         "prices": cast(PriceList, prices.as_dict()) if prices else None,
         "risk": risk,

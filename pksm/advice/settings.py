@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pksm.errors import UsageError
+from pksm.scan.settings import WITHIN
 
 TENANTS = ("user", "cgroup", "vm")
 
@@ -21,6 +22,7 @@ class Settings:
         period_ms: of virtual time that savings are averaged over.
         again_seconds: between two looks at live processes, to see what they write; None: one look alone.
         tenants: who must not share with each other, one of TENANTS; None: guests if there are several, else users.
+        within: what is simulated merges only within such parts, one of scan.settings.WITHIN; Linux has KSM for all alone.
     """
 
     page_size: int | None = None
@@ -32,6 +34,7 @@ class Settings:
     period_ms: int = 3_600_000
     again_seconds: float | None = None
     tenants: str | None = None
+    within: str = "all"
 
     def __post_init__(self) -> None:
         if not 0 <= self.least_percent <= 100:
@@ -46,3 +49,5 @@ class Settings:
             raise UsageError(f"{self.again_seconds}: give seconds above 0, a day at most", "again_seconds")
         if self.tenants is not None and self.tenants not in TENANTS:
             raise UsageError(f"unknown tenants {self.tenants!r}: choose from {', '.join(TENANTS)}", "tenants")
+        if self.within not in WITHIN:
+            raise UsageError(f"unknown part {self.within!r}: choose from {', '.join(WITHIN)}", "within")

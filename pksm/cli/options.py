@@ -10,6 +10,7 @@ from pksm.errors import UsageError
 PAGES = 65536  # of a workload, by default: 256 MiB of pages of 4 KiB
 PAGES_EACH = 16384  # where every page is worked on many times: by each strategy, in each scan
 PAGE_SIZE = 4096
+WITHIN = ("process", "user", "cgroup", "vm", "all")  # as pksm.scan.settings has them, which loads numpy
 UNITS_OF_TIME = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 UNITS_OF_SIZE = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) *([a-z]*)")
@@ -101,6 +102,19 @@ def add_names(group: Any, option: str, what: str, placeholder: str = "NAMES") ->
     """Add an option that takes names with commas between and may be repeated."""
     group.add_argument(option, action="extend", type=names, default=[], metavar=placeholder,
                        help=f"{what}, with commas between; may be repeated")  # fmt: skip
+
+
+def add_within(group: Any, what: str) -> None:
+    """Add --within."""
+    add_names(group, "--within", f"{what}: {', '.join(WITHIN)}", "WHAT")
+
+
+def one_part(names: Iterable[str]) -> str:
+    """Return the one kind of part that --within names; all if there is none. UsageError for several."""
+    parts = once(names)
+    if len(parts) > 1:
+        raise UsageError("name one kind of part: they are simulated one at a time", "within")
+    return parts[0] if parts else "all"
 
 
 def add_pids(group: Any) -> None:

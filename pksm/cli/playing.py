@@ -30,6 +30,7 @@ def add_what(group: Any) -> None:
     reading.add_live(group)
     group.add_argument("--opted-in", action="store_true",
                        help="let KSM merge only what processes have opted in (default: all, as if they had)")  # fmt: skip
+    options.add_within(group, "merge nothing but within parts of one kind (default all)")
     options.add_page_size(group)
     options.add_workload(group, options.PAGES, "pages of a workload that is named")
 
@@ -132,6 +133,8 @@ def one_workload(given: argparse.Namespace) -> str | None:
         )
     if given.page_size is not None or given.opted_in:
         raise UsageError(f"{playable[0]}: is not real memory: leave out --page-size and --opted-in")
+    if given.within:
+        raise UsageError(f"{playable[0]}: is not real memory, and nobody knows its users and guests", "within")
     return str(playable[0])
 
 
@@ -173,8 +176,10 @@ def _read(given: argparse.Namespace, interrupts: HeldInterrupts) -> "RealMemory"
     from pksm.engine import native
     from pksm.scan import Interrupts
     from pksm.simulation import from_sources
+    from pksm.simulation.parts import within
     from pksm.sources import opened
 
+    part = options.one_part(given.within)
     native.catch_bus_errors()
     with sandbox.for_files(bool(given.workload)) as box:
         targets = Targets(reading.names_of(given, given.workload), box)
@@ -191,7 +196,7 @@ def _read(given: argparse.Namespace, interrupts: HeldInterrupts) -> "RealMemory"
             )
     for warning in memory.warnings:
         output.remark(warning)
-    return memory
+    return within(memory, part)
 
 
 class _InSandbox(Executor):

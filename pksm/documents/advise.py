@@ -121,6 +121,7 @@ class AdviseDocument(TypedDict):
     why_not_more: list[Unreachable]
     settings: list[Advised]
     pareto: list[ParetoRow]
+    simulated_within: Annotated[str, "", "what merges in these only with its like: process, user, cgroup, vm; or all"]
     period_ms: Annotated[int, "ms of virtual time", "that savings are averaged over"]
     prices: Annotated[PriceList | None, "", "of CPU time; null: nothing was simulated"]
     risk: Risk

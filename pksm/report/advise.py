@@ -8,6 +8,7 @@ from pksm.report.text import BOLD, GREEN, columns, csv_text, cut, many, page, pa
 
 NAMES = 12  # sources that are listed
 INDENT = "  "
+PARTS = {"process": "process", "user": "user", "cgroup": "control group", "vm": "guest"}
 TENANTS = {"user": "users", "cgroup": "control groups", "vm": "guests"}
 
 
@@ -133,7 +134,9 @@ def _pareto(document: AdviseDocument, width: int, paint: Callable[..., str]) -> 
     )
     prices = document["prices"]
     source = f" Prices of CPU: {plain(prices['source'])}." if prices else ""
-    return [paint(lines[0]), *lines[1:], *paragraph(notes + source, width)]
+    part = PARTS.get(document["simulated_within"])
+    apart = f" Nothing was merged but within each {part} alone, which KSM of Linux cannot do." if part else ""
+    return [paint(lines[0]), *lines[1:], *paragraph(notes + apart + source, width)]
 
 
 def _row(row: ParetoRow) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ max_page_sharing mappings of a content. A page that is mapped by several process
 mappings: merging frees frames, and KSM's files count mappings.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def parts_of(gathered: Gathered, name: str) -> list[list[Taken]]:
     """Return the sources by the parts that they are in. name: one of settings.WITHIN."""
     parts: dict[object, list[Taken]] = {}
     for place, taken in enumerate(gathered.taken):
-        parts.setdefault(_part_of(taken, place, name), []).append(taken)
+        parts.setdefault(part_of(taken.facts, place, name), []).append(taken)
     return list(parts.values())
 
 
@@ -88,13 +89,19 @@ def net_bytes_of(taken: Iterable[Taken], contents: Pages, limits: Limits, page_s
     return groups.frames_saved * page_size - groups.metadata_bytes
 
 
-def _part_of(taken: Taken, place: int, name: str) -> object:
-    """Return which part a source is in. An image is a guest of its own; processes that are none are the host's."""
+def part_of(facts: Mapping[str, Any], place: int, name: str) -> object:
+    """Return which part a source is in. An image is a guest of its own; processes that are none are the host's.
+
+    Args:
+        facts: about the source.
+        place: its number.
+        name: one of settings.WITHIN.
+    """
     if name == "all":
         return "all"
-    if name == "process" or "pid" not in taken.facts:
+    if name == "process" or "pid" not in facts:
         return place
-    return taken.facts.get(name) or ("the host" if name == "vm" else place)
+    return facts.get(name) or ("the host" if name == "vm" else place)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pksm.simulation.observers import Reading as Reading
     from pksm.simulation.operations import OPERATIONS as OPERATIONS
     from pksm.simulation.operations import Event as Event
+    from pksm.simulation.parts import within as within
     from pksm.simulation.real import RealMemory as RealMemory
     from pksm.simulation.replay import RecordedWrites as RecordedWrites
     from pksm.simulation.run import Settings as Settings
@@ -38,6 +39,7 @@ else:
             "OPERATIONS": "pksm.simulation.operations",
             "compare_at_cpu": "pksm.simulation.at_cpu",
             "sweep": "pksm.simulation.sweeps",
+            "within": "pksm.simulation.parts",
             "read_trace": "pksm.simulation.trace",
             "load_script": "pksm.simulation.script",
             "workloads": "pksm.simulation.workloads",

@@ -100,6 +100,18 @@ def test_only_if_tenants_may_share():
     assert of_one_user["verdict"]["kind"] == "turn it on" and of_one_user["risk"]["groups_across_tenants"] == 0
 
 
+def test_trials_can_be_held_to_parts():
+    one, two = (
+        process("one", *unique(50, 1), *COMMON, user="ann"),
+        process("two", *unique(50, 2), *COMMON * 2, user="bob"),
+    )
+    together, apart = advice(one, two), advice(one, two, within="user")
+    assert {row["saved_bytes"] for row in together["pareto"]} == {200 * SIZE}
+    assert {row["saved_bytes"] for row in apart["pareto"]} == {100 * SIZE} and apart["simulated_within"] == "user"
+    said = " ".join(table(apart).split())
+    assert "Nothing was merged but within each user alone" in said and "but within" not in table(together)
+
+
 def test_images_are_guests_and_guests_are_tenants():
     images = [GivenSource(name, data(*unique(50, seed), *COMMON)) for seed, name in enumerate(("a.img", "b.img"))]
     document = advice(*images)
@@ -181,7 +193,7 @@ def test_compressing_is_measured_on_a_sample():
     "wrong",
     [
         *({"least_percent": 101}, {"least_bytes": -1}, {"enough": 0}, {"enough": 1.1}),
-        *({"period_ms": 10}, {"again_seconds": 0}, {"tenants": "room"}),
+        *({"period_ms": 10}, {"again_seconds": 0}, {"tenants": "room"}, {"within": "room"}),
     ],
 )
 def test_what_cannot_be_meant_is_refused(wrong):

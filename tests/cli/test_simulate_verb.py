@@ -412,7 +412,19 @@ def test_a_live_process_is_simulated(capfd):
     assert "visited nothing" in done.err
 
 
-@pytest.mark.parametrize("extra", [["--pid", "1"], ["b"], ["--opted-in"], ["--page-size", "4K"]])
+def test_memory_is_merged_within_parts(tmp_path, capfd):
+    for name in ("one.img", "two.img"):
+        (tmp_path / name).write_bytes(b"".join(bytes([letter]) * 4096 for letter in b"aabc"))
+    told = [tmp_path / "one.img", tmp_path / "two.img", "--policy", "ksmd"]
+    together, apart = document(capfd, *told), document(capfd, *told, "--within", "vm")
+    assert [one["runs"][0]["final"]["counters"]["frames_saved"] for one in (together, apart)] == [5, 2]
+    assert apart["workload"].endswith("within each guest alone")
+    for wrong in (["--within", "vm,user"], ["--within", "house"]):
+        done = run(capfd, "simulate", *told, *wrong)
+        assert done.code == 2 and is_one_line(done.err) and "--within" in done.err
+
+
+@pytest.mark.parametrize("extra", [["--pid", "1"], ["b"], ["--opted-in"], ["--within", "user"], ["--page-size", "4K"]])
 def test_what_is_played_is_played_alone(trace, capfd, extra):
     done = run(capfd, "simulate", trace, *extra)
     assert done.code == 2 and is_one_line(done.err) and str(trace) in done.err

@@ -42,7 +42,7 @@ MODULES = {
     "pksm.simulation": [
         *("simulate", "Settings", "Simulation", "Event", "Observer", "Reading", "compare", "compare_at_cpu", "sweep"),
         *("OPERATIONS", "read_trace", "load_script", "workloads"),
-        *("from_sources", "RealMemory", "RecordedWrites"),
+        *("from_sources", "within", "RealMemory", "RecordedWrites"),
     ],
     "pksm.policies": [
         *("names", "spec", "choose", "make", "register", "Spec"),

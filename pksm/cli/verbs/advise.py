@@ -52,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--tenants", choices=("user", "cgroup", "vm"), metavar="WHAT",
                      help="who must not share with each other: user, cgroup or vm (default: guests if there are "
                      "several, else users)")  # fmt: skip
+    options.add_within(how, "simulate as if nothing were merged but within parts of one kind, which Linux does not have "
+                       "(default all)")  # fmt: skip
     how.add_argument("--preset", default=PRESET, metavar="PRESET", help=f"KSM of which kernel (default {PRESET})")
     out = parser.add_argument_group("what to print")
     out.add_argument("--as", dest="form", choices=FORMS, metavar="FORM",
@@ -79,6 +81,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         period_ms=given.period,
         again_seconds=given.again,
         tenants=given.tenants,
+        within=options.one_part(given.within),
     )
     reads, simulates = output.Progress(), output.Progress()
 

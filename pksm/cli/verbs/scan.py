@@ -37,7 +37,6 @@ examples:
   pksm scan --all --policy ksmd --within user,all  what KSM would save, and what keeping users apart costs
   pksm scan a.fp b.fp                     two machines together, by their fingerprints"""
 TAKES_COMMAND = True
-WITHIN = ("process", "user", "cgroup", "vm", "all")  # as pksm.scan.settings has them, which loads numpy
 LOOKED_AT, LOOKED_AT_BYTES, LOOKED_AT_PLACES = 4096, 16 << 20, 1 << 18  # groups; a group may live in all sources
 
 
@@ -51,8 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--view", choices=get_args(View), default="frames", metavar="VIEW",
                       help="count frames, each once (the default), or mappings")  # fmt: skip
     options.add_page_size(what)
-    options.add_names(what, "--within", f"also report what merging only within such parts saves: "
-                      f"{', '.join(WITHIN)}", "WHAT")  # fmt: skip
+    options.add_within(what, "also report what merging only within such parts saves")
     how = options.policies_group(parser, "how to merge")
     options.add_policy(how, "policy that merges, with a preset", "pksmd:fixed")
     how.add_argument("--checksum", metavar="CHECKSUM", help="checksum of pages (pksm checksum list lists them)")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pksm.documents.advise import AdviseDocument, ParetoRow
+from pksm.report.advise import PARTS
 from pksm.report.pages.charts import bars, lines, points, svg
 from pksm.report.pages.parts import Cell, Copyable, Figure, Key, Page, Part, Table, Tile, number
 from pksm.report.text import many, percent, plain, seconds, size
@@ -77,7 +78,12 @@ def _pareto(document: AdviseDocument) -> list[Part]:
     ]  # fmt: skip
     front = sorted((row["cpu_percent"], float(row["mean_saved_bytes"])) for row in rows if row["best"])
     period = seconds(document["period_ms"] / 1000)
-    about = f"Each row simulated until it is at rest: CPU time against what is saved on average over {period}. Best is top left."
+    part = PARTS.get(document["simulated_within"])
+    apart = f" Nothing was merged but within each {part} alone, which KSM of Linux cannot do." if part else ""
+    about = (
+        f"Each row simulated until it is at rest: CPU time against what is saved on average over {period}. Best is top left."
+        f"{apart}"
+    )
     axes = (
         points.Axis("% of a core", is_log=min(row["cpu_percent"] for row in rows) > 0),
         points.Axis("saved on average", svg.amount, base=2.0),
