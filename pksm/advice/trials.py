@@ -111,6 +111,7 @@ def _row(choice: Choice, result: dict[str, Any], settings: Settings, is_present:
         "rest_seconds": round(rest_ms / 1000, 2),
         "saved_bytes": saved,
         "mean_saved_bytes": round(mean(points, settings.period_ms)),
+        "metadata_bytes": result["metadata_bytes"],
         "points": points,
         "best": False,
         "starred": False,

@@ -72,6 +72,7 @@ class ParetoRow(TypedDict):
     rest_seconds: Annotated[float, "seconds", "until it is at rest"]
     saved_bytes: Annotated[Bytes, "at rest"]
     mean_saved_bytes: Annotated[Bytes, "on average over the period"]
+    metadata_bytes: Annotated[Bytes, "of the kernel's records at rest, to be taken off what is saved"]
     points: Annotated[list[list[float]], "[ms, bytes saved]", "over virtual time"]
     best: Annotated[bool, "", "whether nobody saves more on average for less CPU"]
     starred: Annotated[bool, "", "the one that is advised"]

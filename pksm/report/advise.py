@@ -43,6 +43,7 @@ def csv(document: AdviseDocument) -> str:
             "mean_saved_bytes": row["mean_saved_bytes"],
             "starred": int(row["starred"]),
             "present": int(row["present"]),
+            "metadata_bytes": row["metadata_bytes"],
         }
         for row in document["pareto"]
     ]
@@ -124,13 +125,13 @@ def _pareto(document: AdviseDocument, width: int, paint: Callable[..., str]) -> 
     if not document["pareto"]:
         return []
     rows = [_row(row) for row in document["pareto"]]
-    title = ("", "ksmd with", "CPU", "90 % after", "at rest", "saves then", "on average")
+    title = ("", "ksmd with", "CPU", "90 % after", "at rest", "saves", "records", "average")
     lines = columns([title, *rows], right=range(2, len(title)))
     minutes = document["period_ms"] / 60000
     notes = (
         f"Simulated on this memory until nothing was left to merge. CPU is of one core while KSM works; the average is "
         f"over {minutes:,.4g} minutes from the start. * takes the least CPU of those that are good enough; + are not "
-        "beaten by any other. The memory did not change meanwhile."
+        "beaten by any other. Records are the kernel's own, to be taken off. The memory did not change meanwhile."
     )
     prices = document["prices"]
     source = f" Prices of CPU: {plain(prices['source'])}." if prices else ""
@@ -144,8 +145,8 @@ def _row(row: ParetoRow) -> tuple[str, ...]:
     remarks = [word for word, is_so in (("default", row["default"]), ("present", row["present"])) if is_so]
     label = row["label"] + (f" ({', '.join(remarks)})" if remarks else "")
     at_90 = "-" if row["seconds_to_90"] is None else _time(row["seconds_to_90"])
-    saved, mean = size(row["saved_bytes"]), size(row["mean_saved_bytes"])
-    return mark, label, f"{row['cpu_percent']:.1f} %", at_90, _time(row["rest_seconds"]), saved, mean
+    saved, records, mean = (size(row[name]) for name in ("saved_bytes", "metadata_bytes", "mean_saved_bytes"))
+    return mark, label, f"{row['cpu_percent']:.1f} %", at_90, _time(row["rest_seconds"]), saved, records, mean
 
 
 def _risk(document: AdviseDocument, width: int, paint: Callable[..., str]) -> list[str]:

@@ -37,7 +37,8 @@ def _csv_row(row: SweepRow, names: Sequence[str]) -> dict[str, Any]:
     for name in SPREADS:
         spread: Spread = row[name]  # type: ignore[literal-required]
         known |= {name: spread["median"], f"{name}_low": spread["low"], f"{name}_high": spread["high"]}
-    return known | {"on_front": int(row["on_front"]), "on_time_front": int(row["on_time_front"])}
+    known |= {"on_front": int(row["on_front"]), "on_time_front": int(row["on_time_front"])}
+    return known | {"metadata_bytes": row["metadata_bytes"]["median"]}
 
 
 def _cell(value: Setting) -> Any:
@@ -73,7 +74,7 @@ def _by_cpu(row: SweepRow) -> float:
 
 def _table(document: SweepDocument, policy: str, rows: Sequence[SweepRow]) -> list[str]:
     names = list(dict.fromkeys(name for row in rows if not row["is_advisor"] for name in row["settings"]))
-    head = ("", policy, *names, "CPU", "CPU/MiB", "saved", "on average", "50 %", "90 %")
+    head = ("", policy, *names, "CPU", "CPU/MiB", "saved", "records", "on average", "50 %", "90 %")
     cells = [head, *(_cells(row, names) for row in rows)]
     return columns(cells, right=range(2, len(head)))
 
@@ -87,6 +88,7 @@ def _cells(row: SweepRow, names: Sequence[str]) -> tuple[str, ...]:
         _shown(row["cpu_percent"], percent),
         seconds(row["cpu_seconds_per_mib"]["median"]),
         _shown(row["saved_bytes"], size),
+        _shown(row["metadata_bytes"], size),
         _shown(row["mean_saved_bytes"], size),
         _shown(row["reached_50_s"], seconds),
         _shown(row["reached_90_s"], seconds),
@@ -117,7 +119,7 @@ def _legend(document: SweepDocument) -> str:
     spread = " In brackets: an interval over the seeds, if it is wider than 2 %." if len(document["seeds"]) > 1 else ""
     pace = "" if document["pace"] == "kernel" else " Wake-ups take no virtual time."
     return (
-        "* no other row of the policy saves more on average for less CPU time; + nor 90 % sooner. CPU: of one core. 50 %, "
-        f"90 %: when that much of what the best row saves was saved; - never.{spread}{pace} CPU time is by a price list, "
+        "* no other row of the policy saves more on average for less CPU time; + nor 90 % sooner. CPU: of one core. Records: the kernel's own, to be "
+        f"taken off what is saved. 50 %, 90 %: when that much of what the best row saves was saved; - never.{spread}{pace} CPU time is by a price list, "
         f"{plain(document['prices']['source'])}, which are KSM's for every policy."
     )

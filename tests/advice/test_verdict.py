@@ -88,6 +88,8 @@ def test_only_those_two_that_have_much_in_common():
     assert verdict["net_bytes"] == 100 * SIZE - 240 * 64 - 100 * 64
     [saved] = {row["saved_bytes"] for row in document["pareto"]}
     assert saved == 100 * SIZE, "only these are simulated"
+    [records] = {row["metadata_bytes"] for row in document["pareto"]}
+    assert records == 240 * 64 + 100 * 64 + 2 * 48, "rmap_items, stable nodes, slots of processes"
 
 
 def test_only_if_tenants_may_share():

@@ -89,11 +89,12 @@ def _pareto(document: AdviseDocument) -> list[Part]:
         points.Axis("saved on average", svg.amount, base=2.0),
     )
     keys = [Key("advised", ADVISED), Key("no other row beats it", BEST), Key("beaten", BEATEN)]
-    heads = ["settings", "% of a core", "CPU, s", "90 % after", "at rest after", "saved", "on average", ""]
+    heads = ["settings", "% of a core", "CPU, s", "90 % after", "at rest after", "saved", "records", "on average", ""]
     cells: list[Sequence[Cell | str]] = [
         [row["label"], number(row["cpu_percent"], percent(row["cpu_percent"])), number(row["cpu_seconds"], f"{row['cpu_seconds']:.2f}"),
          number(row["seconds_to_90"], None if row["seconds_to_90"] is None else seconds(row["seconds_to_90"])),
          number(row["rest_seconds"], seconds(row["rest_seconds"])), number(row["saved_bytes"], size(row["saved_bytes"])),
+         number(row["metadata_bytes"], size(row["metadata_bytes"])),
          number(row["mean_saved_bytes"], size(row["mean_saved_bytes"])), _remark(row)]
         for row in rows
     ]  # fmt: skip
