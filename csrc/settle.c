@@ -20,6 +20,10 @@ typedef struct {
 /* Where the journey of one item stands; NEXT: on to the next stage. */
 enum { NEXT = PKSM_N_VERDICTS, FULL };
 
+/* Items whose candidates' bytes are on their way while another is settled: fetched all at once, they would be waited
+ * for; fetched later, too. */
+enum { EARLY = 6 };
+
 /* Beside enum pksm_class: a page all of whose ptes the stage ZERO has moved, though it failed. */
 enum { GONE = PKSM_MLOCKED - 1 };
 
@@ -344,9 +348,12 @@ static void fly_window(const batch *b, const uint32_t *ids, size_t n, lane *lane
         lanes[i].flies &= !(item->flags & PKSM_INITCHECKSUM) && item->checksum != b->rules->zero_checksum;
     }
     pksm_fly(&b->tree, lanes, n);
-    for (size_t i = 0; i < n; i++) /* what another has summed is not in our caches */
-        if (pksm_fetch_match(&b->tree, &lanes[i]) && b->ahead)
-            fetch_bytes(page_bytes(b->tree.store, lanes[i].page), b->tree.store->page_size);
+}
+
+static INLINE void fetch_candidate(const batch *b, const lane *l)
+{
+    if (pksm_fetch_match(&b->tree, l) && b->ahead) /* what another has summed is not in our caches */
+        fetch_bytes(page_bytes(b->tree.store, l->page), b->tree.store->page_size);
 }
 
 /* Items of the next window: of n that are left, so that none is much smaller than the others. And whether they can work
@@ -384,13 +391,19 @@ static NOINLINE int settle(const batch *b, const uint32_t *ids, size_t n, uint8_
                 fetch_bytes(page_bytes(b->tree.store, b->tree.table->nodes[ids[start + part]].page),
                             b->tree.store->page_size);
             fly_window(b, ids + start, part, now);
+            for (size_t i = 0; i < part && i < EARLY; i++)
+                fetch_candidate(b, &now[i]);
         }
         next_part = window_at(b, ids + start + part, n - start - part, &next_together);
         summed = together && next_together;
         if (summed)
             sum_window(b, ids, start + part, next_part, next);
         for (size_t i = 0; i < part; i++) {
-            int verdict = settle_one(b, ids[start + i], together ? &now[i] : &alone, &others[start + i]);
+            int verdict;
+
+            if (together && i + EARLY < part)
+                fetch_candidate(b, &now[i + EARLY]);
+            verdict = settle_one(b, ids[start + i], together ? &now[i] : &alone, &others[start + i]);
 
             if (verdict == FULL)
                 return PKSM_OK;
