@@ -100,9 +100,13 @@ def mark_runs(runs: StructArray, page_states: U8Array, page_size: int) -> Struct
 
 def page_runs(pages: Pages) -> StructArray:
     """Return page numbers (uint32) as runs of consecutive ones, in the same order."""
-    heads = np.append(0, np.flatnonzero(pages[1:] - pages[:-1] != 1) + 1)[: len(pages)]
-    runs = np.empty(len(heads), PAGE_RUN)
-    runs["first"], runs["pages"] = pages[heads], np.diff(heads, append=len(pages))
+    jumps = np.flatnonzero(pages[1:] - pages[:-1] != 1)
+    edges = np.zeros(len(jumps) + 2, np.int64)  # where each run starts, and the end
+    edges[1:-1], edges[-1] = jumps + 1, len(pages)
+    if not len(pages):
+        edges = edges[:1]
+    runs = np.empty(len(edges) - 1, PAGE_RUN)
+    runs["first"], runs["pages"] = pages[edges[:-1]], edges[1:] - edges[:-1]
     return runs
 
 
@@ -122,6 +126,9 @@ class PageList:
         stop = min(stop, len(self))
         if start >= stop:
             return np.empty(0, np.uint32)
+        if len(self._first) == 1:
+            first = int(self._first[0])
+            return np.arange(first + start, first + stop, dtype=np.uint32)
         low, last = np.searchsorted(self._edges, [start, stop - 1], "right") - 1
         offsets = self._first[low : last + 1] - self._edges[low : last + 1].astype(np.uint32)  # modulo 2**32
         lengths = np.diff(np.clip(self._edges[low : last + 2], start, stop))

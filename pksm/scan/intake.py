@@ -143,15 +143,20 @@ class Intake:
         if to_merge - self._checked >= UNCHECKED_BYTES:
             memory_limits.require(to_merge)
             self._checked = to_merge
-        ends = first + pages
-        cuts = np.append(0, np.flatnonzero(first[1:] - ends[:-1] > HOLE_PAGES) + 1)
-        lasts = np.append(cuts[1:], len(runs)) - 1
         flat, size = view.reshape(-1), self.store.page_size
-        offsets = [
-            self.store.add(flat[start * size : end * size]) - start
-            for start, end in zip(first[cuts].tolist(), ends[lasts].tolist(), strict=True)
-        ]
-        numbers = expand(first + np.repeat(offsets, lasts - cuts + 1), pages)
+        if len(runs) == 1:
+            start, end = int(first[0]), int(first[0] + pages[0])
+            number = self.store.add(flat[start * size : end * size])
+            numbers = np.arange(number, number + end - start, dtype=np.uint32)
+        else:
+            ends = first + pages
+            cuts = np.append(0, np.flatnonzero(first[1:] - ends[:-1] > HOLE_PAGES) + 1)
+            lasts = np.append(cuts[1:], len(runs)) - 1
+            offsets = [
+                self.store.add(flat[start * size : end * size]) - start
+                for start, end in zip(first[cuts].tolist(), ends[lasts].tolist(), strict=True)
+            ]
+            numbers = expand(first + np.repeat(offsets, lasts - cuts + 1), pages)
         self.born.append(page_runs(numbers))
         self.views.append(view)
         return numbers

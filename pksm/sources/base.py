@@ -69,9 +69,10 @@ class Region:
             held = len(self.copied)
         if len(data) and ((data["first"] > held) | (data["pages"] > held - data["first"])).any():
             return f"a run reaches behind the {held} pages of its buffer"
-        ordered = data[np.argsort(data["first"], kind="stable")]
-        if (ordered["first"][1:] < (ordered["first"] + ordered["pages"])[:-1]).any():
-            return "two runs hold one page of its buffer"
+        if len(data) > 1:
+            ordered = data[np.argsort(data["first"], kind="stable")]
+            if (ordered["first"][1:] < (ordered["first"] + ordered["pages"])[:-1]).any():
+                return "two runs hold one page of its buffer"
         if (self.frames is None) != (self.exclusive is None):
             return "frames and exclusive are given together or not at all"
         columns = [column for column in (self.frames, self.exclusive) if column is not None]

@@ -133,6 +133,68 @@ def test_a_file_in_memory_is_copied_through(tmp_path, sandbox):
         os.close(fd)
 
 
+# ---- small files, which are read before they are asked for ----
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the other side is asked for, by name, in order."""
+    names = []
+    send = Channel.send
+
+    def noting(self, name, *content, **how):
+        names.append(name)
+        return send(self, name, *content, **how)
+
+    monkeypatch.setattr(Channel, "send", noting)
+    return names
+
+
+@pytest.fixture
+def small(tmp_path):
+    return [write_file(tmp_path / str(n), [bytes([n % 3]) * PAGE, b"x" * PAGE] * 2, PAGE) for n in range(5)]
+
+
+def test_small_files_are_not_asked_for(small, sandbox, asked):
+    assert outcome(small, sandbox) == outcome(small, None)
+    assert asked.count("open") >= 5 and asked.count("read") == 1, "all but the last, behind which nothing is opened"
+
+
+def test_another_page_size_is_asked_for(small, sandbox, asked):
+    settings = Settings(page_size=512)
+    for _ in range(2):
+        assert outcome(small, sandbox, settings) == outcome(small, None, settings)
+    assert asked.count("read") == 5 + 1, "from then on it is the one that is guessed"
+
+
+def test_a_small_file_is_read_as_often_as_one_likes(small, sandbox):
+    def pages_of(source):
+        return [region.view.tobytes() for region in source.regions(PAGE, None, lambda n: None)]
+
+    with opened([partial(open_target, path, sandbox) for path in small]) as (found, _):
+        first = [pages_of(source) for source in reversed(found)]
+        assert first == [pages_of(source) for source in reversed(found)]
+        assert first[0] == [bytes([1]) * PAGE + b"x" * PAGE + bytes([1]) * PAGE + b"x" * PAGE]
+        found[1].close()
+        assert pages_of(found[2]) == first[2]
+
+
+def test_what_a_small_file_lacks_is_said_of_it_alone(small, tmp_path, sandbox):
+    short = tmp_path / "short"
+    short.write_bytes(b"x" * 100)
+    paths = [small[0], short, sparse_file(tmp_path), *small[1:]]
+    assert outcome(paths, sandbox, Settings()) == outcome(paths, None, Settings())
+
+
+def sparse_file(directory):
+    path = directory / "holes"
+    with open(path, "wb") as file:
+        file.truncate(100 * PAGE)
+        file.seek(50 * PAGE)
+        file.write(b"y" * PAGE + b"over")
+    return path
+
+
 # ---- readers of others ----
 
 
@@ -348,6 +410,44 @@ def test_a_lie_is_one_line(mine, monkeypatch, name):
     with Sandbox() as sandbox:
         kind, message = outcome([mine], sandbox)
     assert issubclass(kind, PksmError) and "\n" not in message and message
+
+
+UNASKED = {"file": 0, "page_size": PAGE, "name": "region", "fields": REGION}
+END = {"file": 0, "page_size": PAGE, "name": "state", "fields": STATE | {"facts": {}}}
+UNASKED_LIES = {
+    "no file": [({}, ())],
+    "a file of no sense": [(UNASKED | {"file": []}, [RUNS.tobytes()])],
+    "a view behind the end": [
+        (UNASKED | {"fields": REGION | {"view": [0, 1 << 40]}}, [RUNS.tobytes()]), (END, ())],
+    "no fields": [(UNASKED | {"fields": 7}, [RUNS.tobytes()]), (END, ())],
+    "half a run": [(UNASKED, [b"x"]), (END, ())],
+    "no runs": [(UNASKED, ()), (END, ())],
+    "more than there is": [(UNASKED, [with_pages(1, first=5)]), (END, ())],
+    "a fact": [(UNASKED, [RUNS.tobytes()]), (END | {"fields": STATE | {"facts": {"pid": "one"}}}, ())],
+    "too many": [(UNASKED, [RUNS.tobytes()])] * 99,
+    "too long": [(UNASKED, [bytes(2 << 20)])],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNASKED_LIES)
+def test_a_lie_that_comes_unasked_is_one_line(small, monkeypatch, name):
+    def lie(channel, *_):
+        channel.receive()
+        channel.send("done", {"whole": ABOUT, "parts": None})
+        channel.receive()
+        for fields, arrays in UNASKED_LIES[name]:
+            channel.send("ahead", fields, arrays)
+        channel.send("done", {"whole": ABOUT, "parts": None})
+        channel.receive()
+
+    monkeypatch.setattr(sandboxes.serving, "serve", lie)
+    with Sandbox() as sandbox:
+        try:
+            first, _ = open_target(small[0], sandbox), open_target(small[1], sandbox)
+            lines = scan([first])["warnings"]
+        except PksmError as error:
+            lines = [str(error)]
+    assert lines and lines[-1] and "\n" not in lines[-1]
 
 
 @pytest.mark.parametrize(

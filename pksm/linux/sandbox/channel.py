@@ -50,7 +50,7 @@ class Channel:
         self._socket, self._takes = end, takes_descriptors
         self._descriptors: list[int] = []
         self._ahead = bytearray()
-        self._waiting = b""
+        self._waiting = bytearray()
 
     def fileno(self) -> int:
         """Return the descriptor of the socket."""
@@ -72,7 +72,7 @@ class Channel:
 
         Args:
             name, fields, arrays, descriptors: of the message.
-            more: the next one follows at once: both may go together.
+            more: it can wait until the next one goes, or for good: both may go together.
 
         Raises:
             Closed: the other end is closed.
@@ -80,16 +80,17 @@ class Channel:
         """
         sizes = [len(array) for array in arrays]
         text = json.dumps([name, fields, sizes, len(descriptors)]).encode()
-        data = b"".join((self._waiting, _HEAD.pack(len(text), sum(sizes)), text))
-        self._waiting = b""
+        parts = [_HEAD.pack(len(text), sum(sizes)), text]
+        if sum(sizes) < _AHEAD:
+            parts, arrays = [*parts, *arrays], ()
         if more and not arrays and not descriptors:
-            self._waiting = data
+            self._waiting += b"".join(parts)
             return
+        data = b"".join((self._waiting, *parts))
+        self._waiting.clear()
         try:
             if descriptors:
                 data = data[socket.send_fds(self._socket, [data], list(descriptors), socket.MSG_NOSIGNAL) :]
-            if sum(sizes) < _AHEAD:
-                data, arrays = b"".join((data, *arrays)), ()
             self._send(data)
             for array in arrays:
                 self._send(array)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pksm.errors import PksmError
-from pksm.extents import State, data_runs, make_runs
+from pksm.extents import DATA, State, data_runs, make_runs
 from pksm.linux.proc.smaps import Mapping
 from pksm.sources import base
 from pksm.sources.base import Allocate, Progress, Region, Source
@@ -74,6 +74,8 @@ class RawSource(Source):
 
 def _runs(extents: np.ndarray, n_pages: int, page_size: int) -> np.ndarray:
     """Make DATA and HOLE runs in turn; a page with any data in it is DATA."""
+    if len(extents) == 1 and extents[0, 0] == 0 and extents[0, 1] >= n_pages * page_size:  # as nearly always: no hole
+        return make_runs(DATA, 0, 0, [n_pages])
     starts = np.minimum(extents[:, 0] // page_size, n_pages)
     ends = np.minimum(-(-extents[:, 1] // page_size), n_pages)
     apart = starts[1:] > ends[:-1]  # extents that meet in one page are one run

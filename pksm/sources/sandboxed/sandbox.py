@@ -38,6 +38,7 @@ class Sandbox:
         self._plugins_wanted = True  # until we know that there are none
         self._slots = Slots()
         self._open: set[int] = set()  # files that the worker knows
+        self._ahead: dict[int, tuple[int, list[Message]]] = {}  # by file: page size, and what has come unasked
         self._numbers = itertools.count()
         self._busy = False
         self.worker_number = 0  # how many there have been: what one says of machines is not what another says
@@ -91,6 +92,10 @@ class Sandbox:
         Raises:
             PksmError, UsageError, MemoryError: what the reader raises, or how the worker died.
         """
+        known_page_size, ahead = self._ahead.pop(number, (0, []))
+        if ahead and part is None and known_page_size == page_size and ahead[-1].name == "state":  # whole
+            yield from ahead
+            return
         if self._worker is None or number not in self._open:
             self.open(number, file)
         self._slots.free_all()
@@ -106,8 +111,9 @@ class Sandbox:
         """Let a file be closed."""
         if number in self._open and self._worker is not None:
             self._open.remove(number)
+            self._ahead.pop(number, None)
             with contextlib.suppress(PksmError):
-                self._worker.channel.send("close", {"file": number})
+                self._worker.channel.send("close", {"file": number}, more=True)  # it ends with the worker at the latest
 
     # ---- the worker ----
 
@@ -144,6 +150,7 @@ class Sandbox:
         if self._worker is not None:
             worker, self._worker = self._worker, None
             self._open.clear()
+            self._ahead.clear()
             self._slots = Slots()
             if self._busy:
                 worker.kill()
@@ -164,6 +171,8 @@ class Sandbox:
                 message = channel.receive()
                 if message.name == "warning":
                     warnings.warn(str(message.fields.get("text")), stacklevel=2)
+                elif message.name == "ahead":
+                    self._keep(message)
                 elif message.name in _QUESTIONS:
                     _answer(channel, message, {"available": _available, **questions})
                 elif message.name == "error":
@@ -186,6 +195,20 @@ class Sandbox:
         finally:
             if self._busy:
                 self._end()
+
+    def _keep(self, message: Message) -> None:
+        """Keep what has been read of a file before it was asked for, unless the file is closed already."""
+        try:
+            number, page_size = message.fields["file"], message.fields["page_size"]
+            news = Message(message.fields["name"], message.fields["fields"], message.arrays, [])
+            if number not in self._open:
+                return
+            kept = self._ahead.setdefault(number, (page_size, []))[1]
+        except (TypeError, KeyError):
+            raise Garbled("something about no file") from None
+        if len(kept) == serving.MOST_AHEAD or sum(map(len, news.arrays)) > serving.AHEAD_BYTES:
+            raise Garbled("more than it was to say unasked")
+        kept.append(news)
 
 
 def _answer(channel: Channel, message: Message, questions: Questions) -> None:

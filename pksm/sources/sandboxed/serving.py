@@ -18,6 +18,8 @@ from pksm.sources.base import Allocation, Region, Source
 from pksm.sources.files import OpenFile
 from pksm.sources.images import extras
 
+AHEAD_BYTES = 1 << 20  # of a file whose regions are handed over with the next answer, before they are asked for
+MOST_AHEAD = 8  # messages about one file that go ahead
 PLUGINS = "plug-ins"  # what a worker needs for a file that none of our readers knows
 
 
@@ -60,6 +62,9 @@ class _Server:
         self._opened: dict[int, tuple[Source, Sequence[Source]]] = {}
         self._machines: dict[Hashable, int] = {}
         self._shared: dict[int, mmap.mmap] = {}  # memory that we have in common with the other side, by slot
+        self._page_size = 4096  # that files were read with last
+        self._due: int | None = None  # a file that can be read ahead: raw memory reads the same each time
+        self._is_ahead = False
 
     def available_bytes(self, enough: int | None) -> int | None:
         """Ask how much memory there is: the files that say so can't be opened here."""
@@ -87,6 +92,24 @@ class _Server:
             self._channel.send("error", fields_of(opening.as_error_of(str(message.fields.get("name")), error)))
         else:
             self._channel.send("done", fields)
+            if self._due is not None:
+                number, self._due = self._due, None
+                self._read_ahead(number)
+
+    def _read_ahead(self, number: int) -> None:
+        """Read a small file while the other side opens the next one. What can't be done so waits until it is asked for."""
+        source, _ = self._opened[number]
+        noted, self._is_ahead = _Noted(), True
+        try:
+            _Reading(noted, self._ask, {}, source, self._page_size).run()
+        except Exception:  # whoever asks for it is the one to know
+            return
+        finally:
+            self._is_ahead = False
+        if len(noted.messages) <= MOST_AHEAD:
+            for name, fields, arrays in noted.messages:
+                about = {"file": number, "page_size": self._page_size, "name": name, "fields": fields}
+                self._channel.send("ahead", about, arrays, more=True)
 
     def _do(self, message: Message) -> dict[str, Any]:
         if message.name == "open":
@@ -95,6 +118,7 @@ class _Server:
         whole, parts = self._opened[number]
         part = message.fields["part"]
         source = whole if part is None else parts[part]
+        self._page_size = message.fields["page_size"]
         _Reading(self._channel, self._ask, self._shared, source, message.fields["page_size"]).run()
         return {}
 
@@ -119,6 +143,8 @@ class _Server:
             raise
         parts = list(source.parts())
         self._opened[number] = source, parts
+        if reader is None and file.size <= AHEAD_BYTES:
+            self._due = number
         alone = len(parts) == 1 and parts[0] is source
         return {"whole": self._about(source), "parts": None if alone else [self._about(part) for part in parts]}
 
@@ -135,6 +161,8 @@ class _Server:
 
     def _ask(self, name: str, fields: dict[str, Any]) -> Message:
         """Ask a question in the middle of an answer. Raises what the other side answers instead."""
+        if self._is_ahead:
+            raise PksmError("nobody listens")
         self._channel.send(name, fields)
         answer = self._channel.receive()
         if answer.name == "error":
@@ -152,12 +180,23 @@ def mappings_of(source: Source) -> dict[str, Any]:
     return {"mappings": [[mapping.name, int(mapping.start), int(mapping.end)] for mapping in source.mappings]}
 
 
+class _Noted:
+    """A channel to nobody: messages are kept."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, dict[str, Any], Sequence[bytes]]] = []
+
+    def send(self, name: str, fields: dict[str, Any], arrays: Sequence[bytes] = (), more: bool = False) -> None:
+        """Keep a message."""
+        self.messages.append((name, fields, arrays))
+
+
 class _Reading:
     """One source while it is read. ask: asks the other side; shared: slots that it has given so far."""
 
     def __init__(
         self,
-        channel: Channel,
+        channel: "Channel | _Noted",
         ask: Callable[[str, dict[str, Any]], Message],
         shared: dict[int, mmap.mmap],
         source: Source,
