@@ -52,6 +52,8 @@ VERBS: Mapping[str, Any] = Verbs(
     "run",
     "opt-in",
     "opt-out",
+    "apply",
+    "restore",
     "simulate",
     "sweep",
     "compare",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pksm.documents.advise import Unreachable as Unreachable
     from pksm.documents.advise import Verdict as Verdict
     from pksm.documents.advise import Volatile as Volatile
+    from pksm.documents.apply import AppliedSetting as AppliedSetting
+    from pksm.documents.apply import ApplyDocument as ApplyDocument
     from pksm.documents.bench import BenchDiffDocument as BenchDiffDocument
     from pksm.documents.bench import BenchDiffRow as BenchDiffRow
     from pksm.documents.bench import BenchDiffSide as BenchDiffSide
@@ -147,6 +149,8 @@ else:
             "Missed": "pksm.documents.checksum",
             "Named": "pksm.documents.features",
             "NamesDocument": "pksm.documents.features",
+            "AppliedSetting": "pksm.documents.apply",
+            "ApplyDocument": "pksm.documents.apply",
             "OptedProcess": "pksm.documents.opt_in",
             "OptedRange": "pksm.documents.opt_in",
             "OptInDocument": "pksm.documents.opt_in",

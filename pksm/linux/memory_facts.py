@@ -13,6 +13,11 @@ def memory_bytes() -> int | None:
     return text.kib(text.field(text.read_if_any(MEMINFO) or b"", "MemTotal"))
 
 
+def available_bytes() -> int | None:
+    """Return the bytes that programs can have without swapping; None if they are not known."""
+    return text.kib(text.field(text.read_if_any(MEMINFO) or b"", "MemAvailable"))
+
+
 def nodes() -> int:
     """Return how many memory nodes there are."""
     said = text.decoded(text.read_if_any(NODES) or b"0").strip()

@@ -20,13 +20,13 @@ def directory() -> str | None:
     return os.path.join(home, "pksm") if os.path.isabs(home) else None
 
 
-def open_directory() -> int:
-    """Open the directory, which is made if it is not there, and return its descriptor.
+def open_directory(path: str | None = None) -> int:
+    """Open a directory of ours, which is made if it is not there, and return its descriptor. path: None for directory().
 
     Raises:
         UnsupportedError: it cannot be made, or somebody else could put something there.
     """
-    path = directory()
+    path = path or directory()
     if path is None:
         raise UnsupportedError("XDG_RUNTIME_DIR: not set: pksm keeps there what has to outlive a run")
     try:
@@ -54,6 +54,18 @@ def write_record(fd: int, facts: Mapping[str, Any]) -> None:
     data = json.dumps({"boot_id": _boot_id(), **facts}).encode("ascii")
     with open(fd, "wb", closefd=False) as file:
         file.write(data)
+
+
+def replace_record(directory: int, name: str, facts: Mapping[str, Any]) -> None:
+    """Write a record into a directory, in place of one with that name: the old one or the new one is there at any time."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(f"{name}.new", flags, 0o600, dir_fd=directory)
+    try:
+        write_record(fd, facts)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(f"{name}.new", name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def parse_record(data: bytes) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ MODULES = {
     "pksm.predict/1": "predict",
     "pksm.record/1": "record",
     "pksm.opt_in/1": "opt_in",
+    "pksm.apply/1": "apply",
     "pksm.watch/1": "watch",
     "pksm.features/1": "features",
     "pksm.names/1": "names",

@@ -129,6 +129,7 @@ def test_recorded_results_are_documents(name):
 def test_every_schema_has_a_type():
     assert sorted(DOCUMENTS) == [
         "pksm.advise/1",
+        "pksm.apply/1",
         "pksm.bench.diff/1",
         "pksm.bench/1",
         "pksm.calibrate/1",

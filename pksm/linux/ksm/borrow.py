@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -36,6 +37,23 @@ def require() -> None:
         raise UnsupportedError(f"{files.path_of('smart_scan')}: not there: this needs Linux 6.7 or later")
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[tuple[int, int, list[str]]]:
+    """Keep others who would borrow ksmd away, and put back what they have left behind.
+
+    Gives descriptors of the directory of records and of the lock, and lines about what was put back.
+
+    Raises:
+        UnsupportedError: another process has borrowed ksmd.
+    """
+    with contextlib.ExitStack() as stack:
+        directory = run_files.open_directory()
+        stack.callback(os.close, directory)
+        lock = _lock(directory)
+        stack.callback(os.close, lock)
+        yield directory, lock, _repair(directory)
+
+
 class Borrowed:
     """ksmd while it is borrowed: a context manager.
 
@@ -56,16 +74,12 @@ class Borrowed:
     def __enter__(self) -> Self:
         require()
         with self._stack as stack:
-            directory = run_files.open_directory()
-            stack.callback(os.close, directory)
-            lock = _lock(directory)
-            stack.callback(os.close, lock)
-            self.warnings = _repair(directory)
+            directory, lock, self.warnings = stack.enter_context(alone())
             others = files.mergeable_processes()
             if others:
                 raise UnsupportedError(f"process {others[0]} has mergeable memory: ksmd would work on that too")
             self.saved = files.knobs()
-            _write_record(directory, _to_put_back(self.saved))
+            run_files.replace_record(directory, RECORD, {"values": _to_put_back(self.saved)})
             try:
                 record = os.path.join(run_files.DIRECTORY, RECORD)
                 stack.enter_context(Guarded(put_back.__file__, put_back.prepare, (files.DIRECTORY, record), [lock]))
@@ -166,17 +180,6 @@ def _to_put_back(saved: dict[str, int | str]) -> list[tuple[str, str]]:
     # while the advisor is on, pages_to_scan can't be set
     first = [("advisor_mode", "none")] if "advisor_mode" in saved else []
     return first + [(name, str(value)) for name, value in saved.items()]
-
-
-def _write_record(directory: int, values: list[tuple[str, str]]) -> None:
-    """Write the old values where the guard finds them, and the next run if both of us are killed."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(f"{RECORD}.new", flags, 0o600, dir_fd=directory)
-    try:
-        run_files.write_record(fd, {"values": values})
-    finally:
-        os.close(fd)
-    os.rename(f"{RECORD}.new", RECORD, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _repair(directory: int) -> list[str]:

@@ -1,0 +1,28 @@
+"""How applied settings look to people and to spreadsheets: pure functions of the document `pksm.apply/1`."""
+
+from pksm.documents import ApplyDocument
+from pksm.report.text import columns, csv_text, page, painting, paragraph
+
+
+def csv(document: ApplyDocument) -> str:
+    """Return a row for each setting."""
+    return csv_text(document["settings"])
+
+
+def table(document: ApplyDocument, width: int = 80, colour: bool = False) -> str:
+    """Return a document for people."""
+    paint, rows = painting(colour), document["settings"]
+    if not rows:
+        return "nothing to do\n"
+    cells = [(row["path"], row["before"], row["value"], _state(row["done"], document["dry_run"])) for row in rows]
+    lines = columns([("file", "before", "after", "state"), *cells], right=[1, 2])
+    parts = [[paint(lines[0]), *lines[1:]]]
+    if document["undo"]:
+        undo = f"To undo: {document['undo']}"
+        kept = f" (what was there before is kept in {document['record']}). It ends with the next boot in any case."
+        parts.append(paragraph(undo if document["dry_run"] else undo + kept, width))
+    return page(parts)
+
+
+def _state(done: bool, dry_run: bool) -> str:
+    return "would be set" if dry_run else "set" if done else "refused"
