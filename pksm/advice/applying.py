@@ -9,7 +9,6 @@ from pksm.errors import UsageError
 from pksm.linux.ksm import applied, files
 from pksm.linux.ksm.applied import Change
 
-UNDO = "pksm restore --applied"
 _VALUE = re.compile(r"[0-9]{1,19}|[a-z][a-z-]{0,30}")
 
 
@@ -87,7 +86,6 @@ def _document(
         "action": "apply" if action == "apply" else "restore",
         "dry_run": dry_run,
         "settings": rows,
-        "undo": UNDO if action == "apply" else "",
         "record": os.path.join(applied.DIRECTORY, applied.RECORD),
         "partial": partial,
         "warnings": warnings,

@@ -22,7 +22,6 @@ class ApplyDocument(TypedDict):
     action: Annotated[Literal["apply", "restore"], "", "the verb"]
     dry_run: Annotated[bool, "", "nothing was done"]
     settings: list[AppliedSetting]
-    undo: Annotated[str, "", "the command that takes it back; empty where settings are put back"]
     record: Annotated[str, "", "path of the file that keeps what was there before"]
     partial: Annotated[bool, "", "whether a setting was refused, or this kernel does not have it"]
     warnings: Annotated[list[str], "", "one line each"]

@@ -9,18 +9,17 @@ def csv(document: ApplyDocument) -> str:
     return csv_text(document["settings"])
 
 
-def table(document: ApplyDocument, width: int = 80, colour: bool = False) -> str:
-    """Return a document for people."""
+def table(document: ApplyDocument, width: int = 80, colour: bool = False, undo: str = "") -> str:
+    """Return a document for people. undo: the command that takes it back, if any."""
     paint, rows = painting(colour), document["settings"]
     if not rows:
         return "nothing to do\n"
     cells = [(row["path"], row["before"], row["value"], _state(row["done"], document["dry_run"])) for row in rows]
     lines = columns([("file", "before", "after", "state"), *cells], right=[1, 2])
     parts = [[paint(lines[0]), *lines[1:]]]
-    if document["undo"]:
-        undo = f"To undo: {document['undo']}"
-        kept = f" (what was there before is kept in {document['record']}). It ends with the next boot in any case."
-        parts.append(paragraph(undo if document["dry_run"] else undo + kept, width))
+    if undo:
+        kept = f"What was there before {'would be' if document['dry_run'] else 'is'} kept in {document['record']}"
+        parts.append(paragraph(f"{kept}. To undo: {undo}. The next boot undoes it in any case.", width))
     return page(parts)
 
 

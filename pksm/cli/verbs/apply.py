@@ -24,6 +24,8 @@ examples:
   pksm apply advice.json                  set it
   pksm restore --applied                  as it was before"""
 
+UNDO = "pksm restore --applied"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
@@ -57,12 +59,12 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         raise UsageError(f"{given.advice}: is not advice: pksm advise --json prints that")
     with interrupts.hold():
         document = applying.apply(advice, given.dry_run)
-    return show(document, given)
+    return show(document, given, UNDO)
 
 
-def show(document: "ApplyDocument", given: argparse.Namespace) -> int:
+def show(document: "ApplyDocument", given: argparse.Namespace, undo: str = "") -> int:
     """Print what was done, and return the exit code."""
     for warning in document["warnings"]:
         output.remark(warning)
-    output.document(document, given)
+    output.document(document, given, undo=undo)
     return exit_codes.of(document)
