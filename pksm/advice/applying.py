@@ -29,9 +29,9 @@ def apply(advice: AdviseDocument, dry_run: bool = False) -> ApplyDocument:
     wanted = [(one["name"], str(one["value"])) for one in advice["settings"]]
     for name, value in wanted:
         if name not in applied.names():
-            raise UsageError(f"{name}: is no setting that advice has")
+            raise UsageError(f"{name}: not a setting that advice has")
         if not _VALUE.fullmatch(value) or (name == "run" and value not in ("0", "1")):
-            raise UsageError(f"{name}: {value} is no value that advice has")
+            raise UsageError(f"{name}: {value}: not a value that advice has")
     applied.require()
     changes, missing = applied.changes(wanted)
     warnings = [f"{name}: this kernel does not have it" for name in missing]

@@ -100,6 +100,7 @@ def swept(
                 hold=interrupts.hold,
                 pages=given.pages,
                 seed=given.seed,
+                opted_in_only=given.opted_in,
             )
         for warning in document["warnings"]:
             output.remark(warning)
@@ -131,11 +132,18 @@ def one_workload(given: argparse.Namespace) -> str | None:
         raise UsageError(
             f"{playable[0]}: is played alone; beside memory images and processes there is only more memory"
         )
-    if given.page_size is not None or given.opted_in:
-        raise UsageError(f"{playable[0]}: is not real memory: leave out --page-size and --opted-in")
+    recorded = _is_recording(playable[0])
+    if given.page_size is not None or (given.opted_in and not recorded):
+        raise UsageError(f"{playable[0]}: is not real memory: leave out --page-size{'' if recorded else ' and --opted-in'}")
     if given.within:
         raise UsageError(f"{playable[0]}: is not real memory, and nobody knows its users and guests", "within")
     return str(playable[0])
+
+
+def _is_recording(name: str) -> bool:
+    from pksm.simulation.replay import is_recorded
+
+    return name not in WORKLOADS and is_recorded(name)
 
 
 def _is_memory(name: str) -> bool:

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from pksm.documents.prediction import PredictDocument as PredictDocument
     from pksm.documents.prediction import PredictRow as PredictRow
     from pksm.documents.prediction import PredictRun as PredictRun
+    from pksm.documents.record import Equals as Equals
     from pksm.documents.record import RecordDocument as RecordDocument
     from pksm.documents.record import RecordedSpace as RecordedSpace
     from pksm.documents.scan import Family as Family
@@ -166,6 +167,7 @@ else:
             "Reading": "pksm.documents.simulate",
             "Recommendation": "pksm.documents.checksum",
             "RecordDocument": "pksm.documents.record",
+            "Equals": "pksm.documents.record",
             "RecordedSpace": "pksm.documents.record",
             "Replay": "pksm.documents.simulate",
             "Risk": "pksm.documents.advise",

@@ -15,6 +15,18 @@ class RecordedSpace(TypedDict):
     zero_pages: Annotated[Pages, "of them with zeros alone"]
 
 
+class Equals(TypedDict):
+    """Pages of which another frame has the same bytes, and how long that lasts: whoever merges, and if nobody does."""
+
+    mean_bytes: Annotated[Bytes, "that merging all of them at once would have saved, on average over time"]
+    ended: Annotated[Pages, "that had an equal when they were written or went"]
+    ended_s: Annotated[
+        dict[str, float] | None, "seconds", "that these had had one: p50, p90, p99; null: there were none"
+    ]
+    lasting: Annotated[Pages, "that have one at the end"]
+    lasting_s: Annotated[dict[str, float] | None, "seconds", "that these have had one; null: there are none"]
+
+
 class RecordDocument(TypedDict):
     """What is in a recording: what `pksm record` returns when it has recorded, and `pksm record --info`."""
 
@@ -37,6 +49,9 @@ class RecordDocument(TypedDict):
     operations: Annotated[dict[str, int], "count", "by name: start, fork, exit, map, unmap, advise"]
     most_pages: Annotated[Pages, "alive at a time"]
     write_rate: Annotated[float, "1/s", "writes per page alive and second, on average"]
+    volatile_share: Annotated[float, "", "of memory, over time, that is rewritten within a minute"]
+    equals: Equals
+    points: Annotated[list[list[float]], "[seconds, bytes resident, bytes that merging could save]", "over time"]
     spaces: Annotated[list[RecordedSpace], "", "alive at the end"]
     began: Annotated[float | None, "seconds", "since 1970, when it began"]
     every_ms: Annotated[int | None, "ms", "between two samples"]

@@ -14,6 +14,7 @@ from pksm.documents.common import (
     StepTime,
     Work,
 )
+from pksm.documents.record import Equals
 
 
 class Reading(TypedDict):
@@ -66,6 +67,9 @@ class Replay(TypedDict):
     undone_soon: Annotated[Pages, "of them within a minute"]
     freed: Annotated[Pages, "merged, and freed by their program"]
     write_rate: Annotated[float, "1/s", "writes per page alive and second, whoever merges"]
+    volatile_share: Annotated[float, "", "of memory, over time, that is rewritten within a minute"]
+    limbo_mean_bytes: Annotated[Bytes, "that had equals and were not merged, on average over all of the time"]
+    equals: Equals
 
 
 class Final(TypedDict):

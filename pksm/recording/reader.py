@@ -163,14 +163,17 @@ class Recording:
         """
         return self.state_at(self.last_ms, most_pages)
 
-    def state_at(self, ms: int, most_pages: int | None = None) -> State:
-        """Return what there was at a millisecond of the recording; see check."""
+    def state_at(
+        self, ms: int, most_pages: int | None = None, seen: Callable[[State], object] = lambda state: None
+    ) -> State:
+        """Return what there was at a millisecond of the recording; see check. seen: called after each block."""
         state = State(most_pages)
         for block in self.blocks(until_ms=ms):
             try:
                 state.apply(block)
             except PksmError as error:
                 raise type(error)(f"{self.path}: {error}") from None
+            seen(state)
         return state
 
 

@@ -9,8 +9,9 @@ from pksm.arrays import BoolArray, I64Array, U32Array, U64Array
 from pksm.errors import PksmError
 from pksm.linux import memory_limits
 from pksm.recording.events import Block, Kind, Operation
+from pksm.recording.lives import Lives
 
-BYTES_A_PAGE = 64  # that State takes, most of them for a moment
+BYTES_A_PAGE = 96  # that State takes, most of them for a moment
 _CHECKED_PAGES = 1 << 16  # are added before the next look at what memory there is
 
 
@@ -19,6 +20,7 @@ class Space:
     """An address space: its process (0: an image), name, pages (sorted) with their contents, and mappings.
 
     edges: where mappings begin and end, sorted; mappings that touch each other are one.
+    copies: of the pages, their numbers in Lives.
     """
 
     pid: int
@@ -26,6 +28,7 @@ class Space:
     pages: U64Array = field(default_factory=lambda: np.empty(0, np.uint64))
     contents: U32Array = field(default_factory=lambda: np.empty(0, np.uint32))
     edges: I64Array = field(default_factory=lambda: np.empty(0, np.int64))
+    copies: U32Array = field(default_factory=lambda: np.empty(0, np.uint32))
 
 
 class State:
@@ -37,6 +40,7 @@ class State:
         pages: how many there are in all spaces together; peak: the most of them at any time.
         counts: events so far, by kind.
         operations: operations so far, by name.
+        lives: how long contents last.
     """
 
     def __init__(self, most_pages: int | None = None) -> None:
@@ -45,6 +49,7 @@ class State:
         self.ms = self.pages = self.peak = 0
         self.counts = np.zeros(len(Kind), np.int64)
         self.operations: dict[str, int] = {}
+        self.lives = Lives()
         self._most = most_pages
         self._checked = self._page_ms = 0
         self._used = -1  # the last number of a space
@@ -53,6 +58,7 @@ class State:
         """Go on by a block. PksmError if it does not fit what there is."""
         self._page_ms += self.pages * (block.ms - self.ms)
         self.ms = block.ms
+        self.lives.at(block.ms)
         try:
             for operation in block.operations:
                 self.operations[operation[0]] = self.operations.get(operation[0], 0) + 1
@@ -61,6 +67,11 @@ class State:
                 self._turn(self._alive(block.space), block)
         except _Unsound as error:
             raise PksmError(f"at {block.ms} ms, space {block.space}: {error}") from None
+
+    def volatile_share(self, until_ms: int) -> float:
+        """Return the share of memory, over time, that is rewritten within a minute."""
+        page_ms = self._page_ms + self.pages * (until_ms - self.ms)
+        return round(min(1.0, self.lives.volatile_ms / page_ms), 6) if page_ms > 0 else 0.0
 
     def write_rate(self, until_ms: int) -> float:
         """Return the writes per page alive and second, up to a time."""
@@ -84,11 +95,14 @@ class State:
 
     def _fork(self, number: int, parent: int, pid: int, name: str) -> None:
         of = self._alive(parent)
-        self.spaces[number] = Space(pid, name, of.pages, of.contents, of.edges)
+        self.lives.share(of.copies)
+        self.spaces[number] = Space(pid, name, of.pages, of.contents, of.edges, of.copies)
         self._grow(len(of.pages))
 
     def _exit(self, number: int) -> None:
-        self.pages -= len(self._alive(number).pages)
+        space = self._alive(number)
+        self.pages -= len(space.pages)
+        self.lives.end(space.copies, np.zeros(len(space.copies), bool))
         del self.spaces[number]
 
     def _map(self, number: int, first: int, n: int, name: str, mergeable: bool) -> None:
@@ -137,21 +151,31 @@ class State:
             raise _Unsound("a page is born that is there already")
         self.pages -= len(dead)
         self._grow(len(new))
-        contents = space.contents.copy()
+        contents, copies = space.contents.copy(), space.copies.copy()
         written = block.of(Kind.WRITE)
         contents[where[written[acted]]] = block.content_of(written)
+        self._rewrite(copies, where[written[acted]], where[block.of(Kind.SAME)[acted]], contents)
         pages = space.pages
         if len(dead):
             stays = np.ones(len(pages), bool)
             stays[where[gone[acted]]] = False
-            pages, contents = pages[stays], contents[stays]
+            self.lives.end(copies[~stays], np.zeros(len(dead), bool))
+            pages, contents, copies = pages[stays], contents[stays], copies[stays]
         if len(new):
-            into = np.searchsorted(pages, new)
-            pages, contents = np.insert(pages, into, new), np.insert(contents, into, block.content_of(born))
-        space.pages, space.contents = pages, contents
+            into, held = np.searchsorted(pages, new), block.content_of(born)
+            pages, contents = np.insert(pages, into, new), np.insert(contents, into, held)
+            copies = np.insert(copies, into, self.lives.begin(held))
+        space.pages, space.contents, space.copies = pages, contents, copies
         seen = block.pages[~(born | acted)]  # merged, unmerged, accessed: born just now, perhaps
         if not _places(space.pages, seen)[1].all():
             raise _Unsound("something is said of a page that is not there")
+
+    def _rewrite(self, copies: U32Array, written: I64Array, same: I64Array, contents: U32Array) -> None:
+        """Give pages that were written copies of their own; those that were written as they were have them already, mostly."""
+        at = np.append(written, same[self.lives.is_shared(copies[same])])
+        if len(at):
+            self.lives.end(copies[at], np.arange(len(at)) < len(written))
+            copies[at] = self.lives.begin(contents[at])
 
     def _grow(self, n: int) -> None:
         self.pages += n

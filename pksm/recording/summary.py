@@ -6,12 +6,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from pksm.documents import RecordDocument, RecordedSpace
+from pksm.documents import Equals, RecordDocument, RecordedSpace
 from pksm.recording.events import Kind
 from pksm.recording.reader import Recording
-from pksm.recording.state import Space
+from pksm.recording.state import Space, State
 
 SCHEMA: Final = "pksm.record/1"
+PERCENTILES = (50, 90, 99)
+POINTS = 400  # over time
 ONE_SAMPLE = "one sample shows no writes: record for longer than the time between two samples"
 
 
@@ -30,7 +32,7 @@ def summary(
         PksmError: it can't be read, or cannot have happened.
     """
     with Recording(path) as recording:
-        state = recording.check()
+        state, points = _state_and_points(recording)
         end = recording.end or {}
         events = {kind.name.lower(): int(count) for kind, count in zip(Kind, state.counts, strict=True)}
         return {
@@ -53,6 +55,9 @@ def summary(
             "operations": dict(sorted(state.operations.items())),
             "most_pages": state.peak,
             "write_rate": state.write_rate(recording.last_ms),
+            "volatile_share": state.volatile_share(recording.last_ms),
+            "equals": equals(state, recording.last_ms, recording.page_size),
+            "points": points,
             "spaces": [_space(number, space) for number, space in state.spaces.items()],
             "began": _seconds(recording.header, "began"),
             "every_ms": _number(recording.header, "every_ms"),
@@ -63,6 +68,35 @@ def summary(
             "blind": [line for line in _list(recording.header, "blind") if isinstance(line, str)],
             "warnings": [*warnings, *([ONE_SAMPLE] if _number(end, "samples") == 1 else [])],
         }
+
+
+def equals(state: State, until_ms: int, page_size: int) -> Equals:
+    """Return how long pages have had equals, up to a time at which a state is still as it is."""
+    lives = state.lives
+    lives.at(until_ms)
+    lasting = lives.lasting()
+    return {
+        "mean_bytes": round(lives.spare_ms / until_ms * page_size) if until_ms else 0,
+        "ended": int(lives.ended.counts.sum()),
+        "ended_s": lives.ended.percentiles(*PERCENTILES),
+        "lasting": int(lasting.counts.sum()),
+        "lasting_s": lasting.percentiles(*PERCENTILES),
+    }
+
+
+def _state_and_points(recording: Recording) -> tuple[State, list[list[float]]]:
+    """Return the state at the end, and [seconds, bytes resident, bytes that merging could save] on the way there."""
+    points, page_size = [[0.0, 0, 0]], recording.page_size
+    every = max(1, recording.last_ms // POINTS)
+
+    def note(state: State) -> None:
+        point = [state.ms / 1000, state.pages * page_size, state.lives.spare * page_size]
+        if points[-1][0] * 1000 // every == state.ms // every:
+            points[-1] = point
+        else:
+            points.append(point)
+
+    return recording.state_at(recording.last_ms, seen=note), points
 
 
 def _space(number: int, space: Space) -> RecordedSpace:

@@ -1,7 +1,8 @@
 """How a recording of writes looks to people and to spreadsheets: pure functions of the document `pksm.record/1`."""
 
 from pksm.documents import RecordDocument
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, plain, rate, size
+from pksm.report.simulate import of_equals
+from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, plain, rate, size
 
 SHOWN = 20  # address spaces, in a table
 NAME_WIDTH = 40
@@ -39,6 +40,7 @@ def table(document: RecordDocument, width: int = 80, colour: bool = False) -> st
         parts.append([paint(lines[0]), *lines[1:]])
         if len(spaces) > SHOWN:
             parts[-1].append(f"and {len(spaces) - SHOWN:,} more (CSV has all)")
+    parts.append(paragraph(_nature(document), width))
     parts.append(paragraph(_effort(document), width))
     parts.append([line for text in document["blind"] for line in paragraph(f"Not seen: {plain(text)}.", width)])
     return page(parts)
@@ -55,6 +57,12 @@ def _headline(document: RecordDocument) -> str:
         f"{document['most_pages']:,} pages ({size(document['most_pages'] * document['page_size'])}) at a time, of which "
         f"{rewritten} are rewritten per second."
     )
+
+
+def _nature(document: RecordDocument) -> str:
+    if document["samples"] == 1:
+        return ""
+    return f"{percent(100 * document['volatile_share'])} of memory is rewritten within a minute. {of_equals(document['equals'])}"
 
 
 def _effort(document: RecordDocument) -> str:

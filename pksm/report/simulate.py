@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pksm.documents import Final, Reading, Replay, Run, SimulateDocument
+from pksm.documents import Equals, Final, Reading, Replay, Run, SimulateDocument
 from pksm.documents.common import PriceList, Setting
 from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, plain, seconds, size
 
@@ -102,7 +102,9 @@ def _side_by_side(document: SimulateDocument, width: int, paint: Callable[..., s
         cells.append(("saved on average", *(size(replay["mean_saved_bytes"]) for replay in replays)))
         cells.append(("merges undone by writes", *(f"{replay['undone']:,}" for replay in replays)))
         cells.append(("within a minute", *(f"{replay['undone_soon']:,}" for replay in replays)))
+        cells.append(("equal and not merged, on average", *(size(replay["limbo_mean_bytes"]) for replay in replays)))
         parts.append(_lines(cells, paint))
+        parts.append(paragraph(_nature(replays[0]), width))
     at_end = [("At the end", *names), *_cells(_GAUGES, runs)]
     if unmerged:
         last = unmerged[-1]["frames_used"]
@@ -268,9 +270,34 @@ def _replay(replay: Replay) -> str:
     return (
         f"On average over this time {size(replay['mean_saved_bytes'])} were saved, {size(replay['most_saved_bytes'])} at "
         f"most. {replay['undone']:,} {merges} undone by writes, {replay['undone_soon']:,} of them within a minute, and "
-        f"{replay['freed']:,} ended as their memory was freed. {100 * replay['write_rate']:.2f} % of all pages are "
-        f"rewritten per second."
+        f"{replay['freed']:,} ended as their memory was freed. {size(replay['limbo_mean_bytes'])} "
+        f"had equals and were not merged, on average. {_nature(replay)}"
     )
+
+
+def _nature(replay: Replay) -> str:
+    """What the memory itself is like, whoever merges."""
+    equals = replay["equals"]
+    return (
+        f"{100 * replay['write_rate']:.2f} % of all pages are rewritten per second, {percent(100 * replay['volatile_share'])} "
+        f"of memory within a minute. {of_equals(equals)}"
+    )
+
+
+def of_equals(equals: Equals) -> str:
+    """Say how long equal pages stay equal."""
+    ended, lasting = equals["ended_s"], equals["lasting_s"]
+    text = f"Merging all equal pages at once would have saved {size(equals['mean_bytes'])} on average."
+    if ended:
+        text += (
+            f" {many(equals['ended'], 'page')} had an equal when {'it was' if equals['ended'] == 1 else 'they were'} written "
+            f"or freed, half of them for no more than {seconds(ended['p50'])}, nine of ten for {seconds(ended['p90'])}."
+        )
+    if lasting:
+        text += (
+            f" {many(equals['lasting'], 'page')} had one at the end, half of them for {seconds(lasting['p50'])} so far."
+        )
+    return text
 
 
 def _effort(final: Final) -> str:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pksm.arrays import I64Array, U64Array
+from pksm.documents import Equals
 from pksm.documents.simulate import Replay
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine.page_tables import ORIGIN, maps_frame
 from pksm.recording import Block, Kind, Recording
 from pksm.recording.reader import HEAD_BYTES, Opener, is_recording
+from pksm.recording.summary import equals
 from pksm.simulation.pace import RealPages
 from pksm.simulation.real import STORED_BYTES, hashed_bytes
 
@@ -43,6 +45,8 @@ class RecordedWrites:
         last_ms: when it ends.
         every_ms: between two samples; None where it does not say.
         write_rate: writes per page alive and second.
+        volatile_share: of memory, over time, that is rewritten within a minute.
+        equals: how long pages have had equals, as documents have it.
         opted_in_only: let a policy that goes by it merge only what processes had opted in.
         opener: opens the file; None: as a file.
     """
@@ -53,6 +57,8 @@ class RecordedWrites:
     last_ms: int
     every_ms: int | None = None
     write_rate: float = 0.0
+    volatile_share: float = 0.0
+    equals: Equals | None = None
     opted_in_only: bool = False
     opener: Opener | None = None
 
@@ -76,6 +82,8 @@ class RecordedWrites:
                 recording.last_ms,
                 every if type(every) is int and every > 0 else None,
                 state.write_rate(recording.last_ms),
+                state.volatile_share(recording.last_ms),
+                equals(state, recording.last_ms, recording.page_size),
                 opted_in_only,
                 opener,
             )
@@ -225,12 +233,17 @@ class Ledger:
 
     def result(self) -> Replay:
         """Return what came of it."""
-        page = self._of.page_size
+        page, found = self._of.page_size, self._of.equals
+        assert found  # of a recording that was opened
+        mean = round(self._saved / self._sim.now * page) if self._sim.now else 0
         return {
-            "mean_saved_bytes": round(self._saved / self._sim.now * page) if self._sim.now else 0,
+            "mean_saved_bytes": mean,
             "most_saved_bytes": self._most * page,
             "undone": self._undone,
             "undone_soon": self._undone_soon,
             "freed": self._freed,
             "write_rate": self._of.write_rate,
+            "volatile_share": self._of.volatile_share,
+            "limbo_mean_bytes": max(0, found["mean_bytes"] - mean),
+            "equals": found,
         }

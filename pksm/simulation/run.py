@@ -56,6 +56,7 @@ class Settings:
         until_ms: the end of virtual time; None: when the workload is done.
         sample_ms: between two samples of all counters; None: none.
         pace: a name of PACES: whether wake-ups take virtual time, by the prices.
+        opted_in_only: a policy that goes by it merges only what the processes of a recording had opted in.
         prices: what work costs; None: what was measured on this machine, or the defaults of its kernel.
     """
 
@@ -67,6 +68,7 @@ class Settings:
     until_ms: int | None = None
     sample_ms: int | None = 100
     pace: str = IDEAL
+    opted_in_only: bool = False
     prices: Prices | None = None
 
     @property
@@ -140,7 +142,8 @@ def simulate(
     """
     check_pace(settings.pace)
     if isinstance(settings.workload, str) and is_recorded(settings.workload, opener):
-        settings = replace(settings, workload=RecordedWrites.opened(settings.workload, opener))
+        recorded = RecordedWrites.opened(settings.workload, opener, settings.opted_in_only)
+        settings = replace(settings, workload=recorded)
     if settings.prices is None:
         settings = replace(settings, prices=prices_here())
     assert settings.prices  # for mypy
@@ -186,7 +189,8 @@ def compare(
         workload: as Settings takes it.
         policies: "pksmd:fixed,ksmd:ksm-6.11", or a list of such names, as policies.choose takes them.
         changes: {name: value} of their settings, or texts "name=value"; "ksmd.pages_to_scan" is that of one policy.
-        settings: further fields of Settings: pages, frames, page_size, seed, until_ms, sample_ms, pace, prices.
+        settings: further fields of Settings: pages, frames, page_size, seed, until_ms, sample_ms, pace, opted_in_only,
+            prices.
 
     Returns:
         The document `pksm.simulate/1`; report.table(document) shows the policies side by side.

@@ -146,11 +146,11 @@ def test_a_boot_ends_it(capfd, kernel, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"/etc/passwd": 0}, "/etc/passwd: is no setting"),
-        ({"../../power/state": 0}, "is no setting"),
-        ({"run": 2}, "run: 2 is no value"),
-        ({"pages_to_scan": -1}, "-1 is no value"),
-        ({"advisor_mode": "none\nx"}, "is no value"),
+        ({"/etc/passwd": 0}, "/etc/passwd: not a setting"),
+        ({"../../power/state": 0}, "not a setting"),
+        ({"run": 2}, "run: 2: not a value"),
+        ({"pages_to_scan": -1}, "-1: not a value"),
+        ({"advisor_mode": "none\nx"}, "not a value"),
         ({}, "nothing to set"),
     ],
 )

@@ -38,6 +38,16 @@ def test_an_image_is_recorded_and_looked_at(capfd, tmp_path, ram):
     assert rows[0] == "space,pid,name,pages,zero_pages" and len(rows) == 2
 
 
+def test_a_page_of_a_recording(capfd, tmp_path, ram):
+    pytest.importorskip("jinja2")
+    made, again = tmp_path / "made.html", tmp_path / "again.html"
+    words = ["record", "--every", "10ms", "--duration", "30ms", "-o", tmp_path / "a", "--html", made, ram]
+    assert run(capfd, *words).code == 0
+    done = run(capfd, "record", "--info", tmp_path / "a", "--html", again)
+    assert done.code == 0 and "pages born" in done.out
+    assert made.read_text() == again.read_text() and "How long equal pages stay equal" in made.read_text()
+
+
 def test_info_repairs_what_a_killed_recorder_left(capfd, tmp_path, ram):
     path = tmp_path / "a.pksmrec"
     assert run(capfd, "record", "--every", "10ms", "--duration", "30ms", "-o", path, ram).code == 0

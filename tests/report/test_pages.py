@@ -11,15 +11,19 @@ import pytest
 
 from pksm import report
 from pksm.errors import UsageError
+from pksm.recording.summary import summary
 from pksm.report import scan_ksm
 from pksm.report.pages import render
 from pksm.report.pages.parts import Table, number
 from pksm.report.pages.thin import MOST, evenly, thinned
 
 from support import ROOT
+from support.documents import faults
 from support.page_documents import HOSTILE, SIZE, advised, hostile_scan, large_scan, several, simulation, swept
+from support.recordings import block, recorded
 
 pytest.importorskip("jinja2")
+EQUALS = {"mean_bytes": 5, "ended": 3, "ended_s": {"p50": 1.0, "p90": 2.0, "p99": 3.0}, "lasting": 0, "lasting_s": None}
 EMBEDDED = re.compile(r'<script type="application/json" id="document-\d+">(.*?)</script>', re.DOTALL)
 GOLDEN, ACCEPT = Path(__file__).parent / "golden" / "pages", "PKSM_ACCEPT"
 SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
@@ -147,9 +151,21 @@ def test_what_a_table_says_a_page_says():
         assert f">{report.text.seconds(run['final']['cpu']['seconds'])}<" in page
     assert simulated["prices"]["source"] in page
     simulated["runs"][0]["final"]["replay"] = {"mean_saved_bytes": 77 * SIZE, "most_saved_bytes": 99 * SIZE, "undone": 1234,
-                                      "undone_soon": 567, "freed": 1, "write_rate": 0.5}  # fmt: skip
+                                      "undone_soon": 567, "freed": 1, "write_rate": 0.5, "volatile_share": 0.25,
+                                      "limbo_mean_bytes": 55 * SIZE, "equals": EQUALS}  # fmt: skip
     page = report.html(simulated)
     assert all(text in page for text in ("308.0 KiB on average", ">396.0 KiB<", ">1,234<", ">567<"))
+
+
+def test_a_recording():
+    """What happened to memory over time, and how long equal pages stay equal."""
+    with recorded([block(0, 0, [("start", 1, "<b>"), ("map", 0, 9, "", False)], [(page, 0, 7) for page in range(4)]),
+                   block(2000, 0, (), [(0, 1, 8), (1, 3, None)])]) as path:  # fmt: skip
+        document = summary(path)
+    page = report.html(document)
+    assert faults(document) == [] and "&lt;b&gt;" in page and "<b>" not in page
+    for text in ("How long equal pages stay equal", "had equals, on average", "is rewritten within a minute"):
+        assert text in page
 
 
 def test_documents_without_pages_are_refused():

@@ -1,9 +1,5 @@
 """Recordings played again: the machine's memory is what was recorded, whoever merges, and what is saved is counted."""
 
-import contextlib
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,24 +7,13 @@ from hypothesis import strategies as st
 
 from pksm import Machine, Simulation, UsageError, policies
 from pksm.hosts.machine.content import pages_of
-from pksm.recording import Kind, Writer
+from pksm.recording import Kind
 from pksm.simulation import RecordedWrites, Settings, simulate
 from pksm.simulation.real import STORED_BYTES
 
-from support.recordings import block, stories
+from support.recordings import block, recorded, stories
 
 B, W, D = Kind.BIRTH, Kind.WRITE, Kind.DEATH
-
-
-@contextlib.contextmanager
-def recorded(blocks, end_ms=None):
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "a.pksmrec"
-        writer = Writer(path, {"page_size": 4096})
-        for one in blocks:
-            writer.add(one)
-        writer.close(None if end_ms is None else {"ms": end_ms})
-        yield path
 
 
 @given(stories(8), st.sampled_from(["nobody", "ksmd", "pksmd"]))
@@ -108,6 +93,22 @@ def test_only_what_had_opted_in_is_merged_if_that_is_wanted():
             workload = RecordedWrites.opened(path, opted_in_only=only)
             document = simulate(Settings(workload), policies.choose("ksmd", FAST))
             assert document["runs"][0]["final"]["counters"]["frames_saved"] == saved
+
+
+def test_what_was_equal_and_not_merged_is_counted():
+    """Nobody opts in: all that had equals stays as it is."""
+    begin = [("start", 1, "a"), ("map", 0, 4, "in", False)]
+    with recorded(
+        [block(0, 0, begin, [(page, B, 1) for page in range(4)]), block(3000, 0, (), [(0, W, 2)])], 4000
+    ) as path:
+        document = simulate(Settings(str(path), opted_in_only=True), policies.choose("ksmd", FAST))
+        replay = document["runs"][0]["final"]["replay"]
+        assert replay["limbo_mean_bytes"] == (3 * 3000 + 2 * 1000) / 4000 * 4096
+        assert replay["equals"]["ended"] == 1 and replay["equals"]["ended_s"]["p50"] == pytest.approx(3, rel=0.01)
+        assert replay["equals"]["lasting"] == 3
+        assert replay["volatile_share"] == 3000 / 16000
+        everything = simulate(Settings(str(path)), policies.choose("ksmd", FAST))["runs"][0]["final"]["replay"]
+        assert everything["limbo_mean_bytes"] < replay["limbo_mean_bytes"]
 
 
 def test_what_cannot_have_happened_is_refused_before_it_is_played():

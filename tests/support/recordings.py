@@ -1,8 +1,13 @@
 """Stories for recordings: blocks that could have happened, and what there is after them, in plain dicts."""
 
+import contextlib
+import tempfile
+from pathlib import Path
+
 import numpy as np
 from hypothesis import strategies as st
 
+from pksm.recording import Writer
 from pksm.recording.events import Block, Kind
 
 
@@ -14,9 +19,22 @@ class World:
         self.next_space = 0
         self.next_content = 1
         self.peak = 0
+        self.few = False
 
     def copy_of_pages(self):
         return {number: dict(pages) for number, (pages, _) in self.spaces.items()}
+
+
+@contextlib.contextmanager
+def recorded(blocks, end_ms=None):
+    """Give the path of a recording of these blocks. end_ms: it was ended as it should."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.pksmrec"
+        writer = Writer(path, {"page_size": 4096})
+        for one in blocks:
+            writer.add(one)
+        writer.close(None if end_ms is None else {"ms": end_ms})
+        yield path
 
 
 def block(ms, space, operations=(), events=()):
@@ -34,9 +52,10 @@ def block(ms, space, operations=(), events=()):
 
 
 @st.composite
-def stories(draw, most_blocks=12):
-    """Return [(block, {space: {page: content}} after it)], and the most pages there were at a time."""
+def stories(draw, most_blocks=12, few=False):
+    """Return [(block, {space: {page: content}} after it)], and the most pages there were at a time. few: contents."""
     world, story, ms = World(), [], 0
+    world.few = few
     for _ in range(draw(st.integers(0, most_blocks))):
         ms += draw(st.integers(0, 1000))
         done = _step(draw, world, ms)
@@ -105,7 +124,8 @@ def _events(draw, world, pages, mapped):
             kind = Kind.BIRTH
         content = None
         if kind in (Kind.BIRTH, Kind.WRITE):
-            content = draw(st.one_of(st.just(world.next_content), st.integers(0, 1 << 31)))
+            others = st.integers(0, 4 if world.few else 1 << 31)
+            content = draw(st.one_of(st.just(world.next_content), others))
             world.next_content = max(world.next_content, content + 1)
             pages[page] = content
         elif kind == Kind.DEATH:

@@ -19,10 +19,8 @@ kept under /var/lib/pksm, and only pksm restore --applied puts it back. If the k
 are taken back.
 
 examples:
-  pksm advise --all --json > advice.json  what to set, and why
-  pksm apply --dry-run advice.json        show what would be set
-  pksm apply advice.json                  set it
-  pksm restore --applied                  as it was before"""
+  pksm apply --dry-run advice.json  show what would be set; pksm advise --json has printed the file
+  pksm apply advice.json            set it"""
 
 UNDO = "pksm restore --applied"
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from pksm.cli import exit_codes, options, output, privileges, sandbox
+from pksm.cli import exit_codes, options, output, pictures, privileges, sandbox
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import TargetNames, Targets
 from pksm.errors import UsageError
@@ -32,7 +32,8 @@ examples:
   pksm record --all --every 10s --duration 8h -o day.pksmrec  all processes, for eight hours
   pksm record --duration 1m guest.ram -o vm.pksmrec   a guest whose memory is a shared file
   pksm record --pid 1234 --track writes -o work.pksmrec  read only what is written
-  pksm record --info work.pksmrec                     what is in it"""
+  pksm record --info work.pksmrec                     what is in it, and how long equal pages stay equal
+  pksm record --info work.pksmrec --html work.html    the same as a page"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--info", action="store_true",
                      help="record nothing: print what is in a recording, and repair it if its recorder was killed")  # fmt: skip
     options.add_form(out, "pksm.record/1", "a line per address space at the end")
+    pictures.add_html(out)
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -70,7 +72,10 @@ def _info(given: argparse.Namespace) -> int:
     if len(given.targets) != 1 or given.output or given.pid or given.all or given.cgroup:
         raise UsageError("name one recording, and nothing else: pksm record --info FILE", "info")
     [path] = given.targets
-    _show(summary(path, repair(path)), given)
+    with pictures.made(None, given.html) as draw:
+        document = summary(path, repair(path))
+        draw(document)
+    _show(document, given)
     return 0
 
 
@@ -78,11 +83,11 @@ def _record(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     if given.output is None:
         raise UsageError("name the new file: pksm record -o FILE ...", "output")
     names = TargetNames(files=given.targets, pids=given.pid, all=given.all, cgroups=given.cgroup)
-    with sandbox.for_files(bool(given.targets)) as box:
-        return _recorded(given, interrupts, Targets(names, box, NOTHING))
+    with sandbox.for_files(bool(given.targets)) as box, pictures.made(None, given.html) as draw:
+        return _recorded(given, interrupts, Targets(names, box, NOTHING), draw)
 
 
-def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Targets) -> int:
+def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Targets, draw: pictures.Draw) -> int:
     from pksm.engine import native
     from pksm.linux import system
     from pksm.linux.sandbox import capabilities as of
@@ -108,7 +113,9 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
         track=given.track,
     )
     early = interrupted and given.duration is not None
-    _show(summary(given.output, interrupted=early), given)
+    document = summary(given.output, interrupted=early)
+    draw(document)
+    _show(document, given)
     return exit_codes.INTERRUPTED if early else 0
 
 

@@ -83,6 +83,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
             until_ms=given.until,
             sample_ms=given.sample,
             pace=given.pace,
+            opted_in_only=given.opted_in,
         )
         document = sandbox.with_file(
             None if named or refused else played,

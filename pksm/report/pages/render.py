@@ -18,6 +18,7 @@ MODULES = {
     "pksm.fleet/1": "fleet",
     "pksm.compare/1": "compare",
     "pksm.advise/1": "advise",
+    "pksm.record/1": "record",
     "pksm.bench/1": "bench",
     "pksm.bench.diff/1": "bench_diff",
     "pksm.checksum/1": "checksum",

@@ -16,6 +16,7 @@ REPLAYED = {
     "saved at most": "most_saved_bytes",
     "merges undone by writes": "undone",
     "of them within a minute": "undone_soon",
+    "equal and not merged, on average": "limbo_mean_bytes",
 }
 NOT_ALIKE = (
     "Not like for like: counters carry each policy's own meaning (KSM counts mappings, PKSM physical pages); a wake-up "
