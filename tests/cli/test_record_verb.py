@@ -11,7 +11,7 @@ import pytest
 
 from pksm.recording import Recording
 
-from support.cli_runs import run
+from support.cli_runs import is_one_line, run
 from support.documents import faults
 from support.memory_sources import write_file
 
@@ -134,3 +134,20 @@ def test_one_sample_shows_no_rate_of_writes(capfd, tmp_path, ram):
     done = run(capfd, "record", "--every", "10s", "--duration", "10ms", "-o", path, ram)
     assert done.code == 0 and "one sample shows no writes" in done.err
     assert "- are rewritten per second" in " ".join(done.out.split()) and "0.00 %" not in done.out
+
+
+def test_a_recording_is_exported(capfd, tmp_path, ram):
+    pytest.importorskip("pyarrow")
+    path, table = tmp_path / "a.pksmrec", tmp_path / "a.parquet"
+    assert run(capfd, "record", "--every", "10ms", "--duration", "30ms", "-o", path, ram).code == 0
+    done = run(capfd, "record", "--export", table, path)
+    assert done.code == 0 and is_one_line(done.err) and table.read_bytes().startswith(b"PAR1")
+    for words in ([], [path, path], [path, "--info"], [ram]):
+        done = run(capfd, "record", "--export", tmp_path / "b.parquet", *words)
+        assert done.code == 2 and is_one_line(done.err) and not (tmp_path / "b.parquet").exists()
+
+
+def test_without_pyarrow_it_is_one_line(capfd, tmp_path, ram, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    done = run(capfd, "record", "--export", tmp_path / "b.parquet", ram)
+    assert done.code == 77 and is_one_line(done.err) and "pksm[arrow]" in done.err

@@ -33,7 +33,8 @@ examples:
   pksm record --duration 1m guest.ram -o vm.pksmrec   a guest whose memory is a shared file
   pksm record --pid 1234 --track writes -o work.pksmrec  read only what is written
   pksm record --info work.pksmrec                     what is in it, and how long equal pages stay equal
-  pksm record --info work.pksmrec --html work.html    the same as a page"""
+  pksm record --info work.pksmrec --html work.html    the same as a page
+  pksm record --export work.parquet work.pksmrec      a table of all events, for DuckDB, Polars or pandas"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,13 +57,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("what to print")
     out.add_argument("--info", action="store_true",
                      help="record nothing: print what is in a recording, and repair it if its recorder was killed")  # fmt: skip
+    out.add_argument("--export", metavar="FILE",
+                     help="record nothing: write what is in a recording as a Parquet file, a row per event; needs "
+                     "pyarrow")  # fmt: skip
     options.add_form(out, "pksm.record/1", "a line per address space at the end")
     pictures.add_html(out)
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Record, or look at a recording, and print; return the exit code."""
+    if given.export is not None:
+        return _export(given, interrupts)
     return _info(given) if given.info else _record(given, interrupts)
+
+
+def _export(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
+    from pksm.recording.parquet import export, library
+
+    if len(given.targets) != 1 or given.info or given.output or given.pid or given.all or given.cgroup:
+        raise UsageError("name one recording, and nothing else: pksm record --export FILE RECORDING", "export")
+    library()
+    progress = output.Progress()
+    n = export(
+        given.targets[0],
+        given.export,
+        lambda rows: progress.show(lambda: f"{rows:,} rows written"),
+        interrupts.hold,
+    )
+    output.remark(f"{given.export}: {n:,} rows")
+    return 0
 
 
 def _info(given: argparse.Namespace) -> int:
