@@ -134,7 +134,9 @@ def one_workload(given: argparse.Namespace) -> str | None:
         )
     recorded = _is_recording(playable[0])
     if given.page_size is not None or (given.opted_in and not recorded):
-        raise UsageError(f"{playable[0]}: is not real memory: leave out --page-size{'' if recorded else ' and --opted-in'}")
+        raise UsageError(
+            f"{playable[0]}: is not real memory: leave out --page-size{'' if recorded else ' and --opted-in'}"
+        )
     if given.within:
         raise UsageError(f"{playable[0]}: is not real memory, and nobody knows its users and guests", "within")
     return str(playable[0])
