@@ -17,9 +17,8 @@ typedef struct {
     pksm_cost *cost;
     uint32_t ahead[AHEAD];
     uint64_t sums[AHEAD];
-    uint8_t zero[AHEAD];
+    int8_t zero[AHEAD]; /* 1, 0; -1: not known */
     size_t n_ahead, next_ahead;
-    int told;   /* zero is filled */
     int status; /* PKSM_ETREE once a table has led nowhere */
 } cksm_walk;
 
@@ -59,22 +58,37 @@ static int cksm_class_of(const cksm_walk *w, uint32_t page)
 /* Sums the page of the item at a place, and of those that follow if none merges. */
 static void sum_ahead(cksm_walk *w, int64_t at)
 {
-    uint32_t pages[AHEAD];
-    uint64_t status = w->cursor->status, over;
+    uint32_t pages[AHEAD], which[AHEAD];
+    uint64_t sums[AHEAD], status = w->cursor->status, over;
+    uint8_t zero[AHEAD];
+    size_t n = 0;
+    int told = 0;
 
     w->n_ahead = 0;
     for (int looked_at = 0; w->n_ahead < AHEAD && looked_at < 2 * AHEAD && at >= 0; looked_at++) {
         uint32_t id = w->cksm->order[at], step;
+        const pksm_node *item = &w->table->nodes[id];
 
-        if (!(w->table->nodes[id].flags & PKSM_STABLE)) {
+        if (!(item->flags & PKSM_STABLE)) {
             w->ahead[w->n_ahead] = id;
-            pages[w->n_ahead++] = w->table->nodes[id].page;
+            w->sums[w->n_ahead] = item->checksum;
+            w->zero[w->n_ahead] = -1;
+            if (!w->rules->bytes_stay || item->flags & PKSM_INITCHECKSUM) {
+                which[n] = (uint32_t)w->n_ahead;
+                pages[n++] = item->page;
+            }
+            w->n_ahead++;
             status >>= 1;
         }
         step = status ? 1 : step_after(w, id);
         at = place_after(w, at, step, &over);
     }
-    w->told = pksm_sum_pages(w->store, &w->rules->checksum, pages, w->n_ahead, w->sums, w->zero);
+    if (n)
+        told = pksm_sum_pages(w->store, &w->rules->checksum, pages, n, sums, zero);
+    for (size_t i = 0; i < n; i++) {
+        w->sums[which[i]] = sums[i];
+        w->zero[which[i]] = told ? (int8_t)zero[i] : -1;
+    }
     w->cost->bytes_hashed += w->n_ahead * w->store->page_size;
     w->next_ahead = 0;
 }
@@ -129,9 +143,8 @@ static int cksm_visit(cksm_walk *w, uint32_t id, uint32_t *other)
     if (cksm_class_of(w, item->page) == PKSM_NOT_ANON)
         return PKSM_BUSY;
     if (sum == w->rules->zero_checksum) {
-        zero = w->told ? w->zero[w->next_ahead]
-                       : pksm_kernels.is_zero(page_bytes(w->store, item->page), w->store->page_size);
-        if (zero)
+        zero = w->zero[w->next_ahead];
+        if (zero < 0 ? pksm_kernels.is_zero(page_bytes(w->store, item->page), w->store->page_size) : zero)
             return cksm_class_of(w, item->page) == PKSM_FREE ? PKSM_ZERO : PKSM_BUSY;
         w->cost->collisions++;
     }

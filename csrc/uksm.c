@@ -174,6 +174,37 @@ static int visit_page(const uksm_scan *s, uint64_t entry, uint32_t page, uint64_
     return out ? out : visit_unstable(s, id, (uint32_t)sum, full, other);
 }
 
+/* Fetches what the visits of these entries look at first: their items, and the page that each is known by. */
+static void fetch_items(const uksm_scan *s, uint64_t first, const uint32_t *pages, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t id = pksm_uksm_item(s, s->uksm->item_at[first + i]);
+
+        __builtin_prefetch(&s->table->nodes[id], 1);
+        __builtin_prefetch(&s->uksm->node[id], 1);
+        if (pages[i] < s->store->n_pages)
+            __builtin_prefetch(&s->uksm->kept_of_page[pages[i]]);
+    }
+}
+
+/* Fetches what searches for these hashes look at first: buckets, and then what is first there. */
+static void fetch_nodes(const uksm_scan *s, const uint64_t *sums, size_t n)
+{
+    const pksm_buckets *trees[2] = {&s->uksm->stable.nodes, &s->uksm->unstable.nodes};
+
+    for (size_t i = 0; i < 2 * n; i++)
+        __builtin_prefetch(pksm_bucket_of(trees[i & 1], pksm_uksm_key((uint32_t)sums[i / 2], 0)), 1);
+    for (size_t i = 0; i < 2 * n; i++) {
+        uint32_t id = *pksm_bucket_of(trees[i & 1], pksm_uksm_key((uint32_t)sums[i / 2], 0));
+
+        if (!id || id >= s->table->n_nodes)
+            continue;
+        __builtin_prefetch(&s->table->nodes[id], 1);
+        __builtin_prefetch(&s->uksm->first[id], 1);
+        __builtin_prefetch(&s->uksm->count[id], 1);
+    }
+}
+
 static NOINLINE int uksm_visit_all(const uksm_scan *s, uint64_t first, const uint32_t *pages, const uint8_t *own,
                                    size_t n, uint8_t *outs, uint32_t *others)
 {
@@ -184,6 +215,7 @@ static NOINLINE int uksm_visit_all(const uksm_scan *s, uint64_t first, const uin
     for (size_t start = 0; start < n; start += 64) {
         size_t part = n - start < 64 ? n - start : 64, summed = 0, next = 0;
 
+        fetch_items(s, first + start, pages + start, part);
         for (size_t k = 0; k < part; k++)
             if (pages[start + k] < s->store->n_pages) {
                 uint32_t id = pksm_uksm_item(s, s->uksm->item_at[first + start + k]);
@@ -195,6 +227,7 @@ static NOINLINE int uksm_visit_all(const uksm_scan *s, uint64_t first, const uin
                 some[summed++] = pages[start + k];
             }
         pksm_sum_pages(s->store, &s->rules->checksum, some, summed, sums, zero);
+        fetch_nodes(s, sums, summed);
         for (size_t k = 0; k < part; k++) {
             size_t i = start + k;
             uint64_t sum = 0;
@@ -312,6 +345,18 @@ EXPORT int pksm_uksm_sort_in(pksm_table *table, pksm_uksm *uksm, const uint32_t 
         pksm_uksm_enter(&s, &uksm->stable, ids[i], sum, node ? full : 0);
         uksm->full[ids[i]] = full;
     }
+    return status;
+}
+
+EXPORT int pksm_uksm_empty(pksm_table *table, pksm_uksm *uksm, pksm_uksm_work *work)
+{
+    int status = check_uksm(table, uksm, work);
+    uksm_scan s = {NULL, table, uksm, NULL, NULL, work, &status};
+
+    if (status == PKSM_OK)
+        pksm_uksm_clear(&s, &uksm->unstable);
+    if (status == PKSM_OK)
+        pksm_uksm_clear(&s, &uksm->stable);
     return status;
 }
 

@@ -43,4 +43,7 @@ void pksm_uksm_leave(const uksm_scan *s, uint32_t id);
 void pksm_uksm_free(const uksm_scan *s, uint32_t id);
 /* A stable node whose page is gone, or that nothing hangs on, is no longer found. */
 void pksm_uksm_leave_stable(const uksm_scan *s, uint32_t kept);
+/* Lets everything out of a tree; what waited is PKSM_PASSED. */
+void pksm_uksm_clear(const uksm_scan *s, pksm_uksm_tree *tree);
+
 #endif

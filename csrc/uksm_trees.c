@@ -164,3 +164,44 @@ void pksm_uksm_first_by_full(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t 
     s->table->nodes[id].checksum = pksm_uksm_key(sum, s->uksm->full[id]);
     put(s, &tree->items, id);
 }
+
+/* Takes the first item of a bucket off its chain, without a look at the others; 0: it is empty. */
+static uint32_t pop(const uksm_scan *s, pksm_buckets *buckets, uint32_t *head)
+{
+    uint32_t id = pksm_uksm_item(s, *head);
+
+    *head = id ? buckets->next[id] : 0;
+    if (!id)
+        return 0;
+    if (!buckets->n_items--)
+        return pksm_uksm_item(s, UINT32_MAX);
+    buckets->next[id] = buckets->before[id] = 0;
+    return id;
+}
+
+static void let_out(const uksm_scan *s, uint32_t id)
+{
+    uint16_t *flags = &s->table->nodes[id].flags;
+
+    s->uksm->node[id] = 0;
+    if (*flags & PKSM_UNSTABLE)
+        *flags = (uint16_t)((*flags & ~PKSM_UNSTABLE) | PKSM_PASSED);
+}
+
+void pksm_uksm_clear(const uksm_scan *s, pksm_uksm_tree *tree)
+{
+    uint32_t id;
+
+    for (uint64_t head = 0; head < tree->items.n_heads && *s->status == PKSM_OK; head++)
+        while ((id = pop(s, &tree->items, &tree->items.heads[head])))
+            let_out(s, id);
+    for (uint64_t head = 0; head < tree->nodes.n_heads && *s->status == PKSM_OK; head++)
+        while ((id = pop(s, &tree->nodes, &tree->nodes.heads[head]))) {
+            uint32_t first = pksm_uksm_item(s, s->uksm->first[id]);
+
+            if (first)
+                let_out(s, first);
+            s->uksm->first[id] = s->uksm->count[id] = 0;
+            blank(s, id);
+        }
+}

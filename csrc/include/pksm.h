@@ -474,6 +474,7 @@ typedef struct {
     uint8_t kept_leave;     /* 1: kept pages are passed over */
     uint8_t kept_uncounted; /* 1: visits of kept pages move no counter */
     uint8_t waits_for_rest; /* 1: only a page unchanged since its last visit goes to the unstable table */
+    uint8_t bytes_stay;     /* 1: no page ever changes: each is summed once, and counted as if it were each time */
 } pksm_cksm_rules;
 
 /* Goes on with a wake-up until it ends, or room (of ids, verdicts, others) is full: *done visits of pages that are not
@@ -573,6 +574,8 @@ int pksm_uksm_bury(pksm_table *table, pksm_uksm *uksm, const uint32_t *pages, si
 /* Puts stable nodes into the stable tree, by their hashes and full hashes. Takes up to n ids from spare. */
 int pksm_uksm_sort_in(pksm_table *table, pksm_uksm *uksm, const uint32_t *ids, const uint64_t *sums,
                       const uint64_t *fulls, size_t n, pksm_uksm_work *work);
+/* Empties both trees: what waits is PKSM_PASSED, stable nodes are in no tree until they are sorted in. */
+int pksm_uksm_empty(pksm_table *table, pksm_uksm *uksm, pksm_uksm_work *work);
 /* Swaps entries first .. first + n - 1 with partners of the slot base .. end - 1, one after the other. PKSM_EINVAL, and
  * nothing done, when one of them is not of the slot, or lies before the entry that it is for. */
 int pksm_uksm_shuffle(pksm_uksm *uksm, uint64_t base, uint64_t first, const uint64_t *partners, size_t n, uint64_t end);

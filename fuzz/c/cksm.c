@@ -50,7 +50,8 @@ static void visit(world *w, input *in)
                                           next_bit(in) ? weak_sums : NULL},
                              .kept_leave = (uint8_t)next_bit(in),
                              .kept_uncounted = (uint8_t)next_bit(in),
-                             .waits_for_rest = (uint8_t)next_bit(in)};
+                             .waits_for_rest = (uint8_t)next_bit(in),
+                             .bytes_stay = (uint8_t)next_bit(in)};
     int status;
 
     w->cursor.visited = w->cursor.unmerged = w->cursor.ended = 0;

@@ -220,6 +220,17 @@ static void sort_in(world *w, input *in)
     pksm_uksm_sort_in(&w->table, &w->uksm, &id, &sum, &full, 1, &w->work);
 }
 
+/* Sorts the stable node of a page in by its hashes. */
+static void settle_in(world *w, uint32_t page)
+{
+    uint64_t sum = weak_sum(page_at(&w->p, page), w->p.size, &w->p.modulus);
+    uint64_t full = weak_sum(page_at(&w->p, page), w->p.size, &w->full_modulus);
+    uint32_t kept = w->uksm.kept_of_page[page];
+
+    if (kept)
+        CHECK(pksm_uksm_sort_in(&w->table, &w->uksm, &kept, &sum, &full, 1, &w->work) == PKSM_OK);
+}
+
 static void make(world *w, input *in)
 {
     pksm_uksm *u = &w->uksm;
@@ -277,6 +288,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 sort_in(&w, &in);
             break;
         case 5:
+            CHECK(pksm_uksm_empty(&w.table, &w.uksm, &w.work) == PKSM_OK || w.spoilt);
+            give_back(&w);
+            for (uint32_t page = 0; page < w.p.n; page++)
+                if (!w.spoilt)
+                    settle_in(&w, page);
+            break;
         case 6:
             shuffle(&w, &in);
             break;

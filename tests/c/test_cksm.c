@@ -42,7 +42,8 @@ static void make(cksm_world *k)
                                  .checksum = {weak_sum, &k->w.modulus, one_in(2) ? weak_sums : NULL},
                                  .kept_leave = (uint8_t)below(2),
                                  .kept_uncounted = (uint8_t)below(2),
-                                 .waits_for_rest = (uint8_t)below(2)};
+                                 .waits_for_rest = (uint8_t)below(2),
+                                 .bytes_stay = (uint8_t)below(2)};
     free(zero);
 }
 
@@ -151,7 +152,7 @@ static void live(cksm_world *k)
             CHECK(let_go(k, id) == PKSM_OK);
             break;
         case 2:
-            if (!(k->w.table.nodes[id].flags & PKSM_STABLE))
+            if (!k->rules.bytes_stay && !(k->w.table.nodes[id].flags & PKSM_STABLE))
                 write_page(&k->w, id - 1);
             break;
         default:

@@ -251,6 +251,24 @@ static void drop_some(uksm_world *k)
     give_back(k);
 }
 
+/* Another strength: nothing waits any more, and stable nodes are sorted in by other hashes. */
+static void hash_anew(uksm_world *k)
+{
+    CHECK(pksm_uksm_empty(&k->w.table, &k->uksm, &k->work) == PKSM_OK);
+    give_back(k);
+    CHECK(!k->uksm.unstable.nodes.n_items && !k->uksm.unstable.items.n_items && !k->uksm.stable.nodes.n_items);
+    k->w.modulus = 1 + below(6);
+    k->rules.zero_checksum = 0;
+    for (uint32_t page = 0; page < PAGES; page++) {
+        uint32_t kept = k->uksm.kept_of_page[page];
+        uint64_t sum = weak_sum(page_at(&k->w, page), k->w.size, &k->w.modulus);
+        uint64_t full = weak_sum(page_at(&k->w, page), k->w.size, &k->full_modulus);
+
+        if (kept)
+            CHECK(pksm_uksm_sort_in(&k->w.table, &k->uksm, &kept, &sum, &full, 1, &k->work) == PKSM_OK);
+    }
+}
+
 static void live(uksm_world *k)
 {
     for (int step = 0; step < 60; step++) {
@@ -260,6 +278,10 @@ static void live(uksm_world *k)
             break;
         case 1:
             drop_some(k);
+            break;
+        case 2:
+            if (one_in(3))
+                hash_anew(k);
             break;
         default:
             merge_some(k);
@@ -300,7 +322,7 @@ static void spoil(uksm_world *k)
             k->work.n_spare = one_in(4) ? random64() : below(IDS + 1);
         if (one_in(4))
             k->work.n_freed = one_in(4) ? random64() : below(IDS + 1);
-        switch (below(5)) {
+        switch (below(6)) {
         case 0:
             status = pksm_uksm_drop(&k->w.table, u, &id, 1, (int)below(2), &k->work);
             break;
@@ -309,6 +331,9 @@ static void spoil(uksm_world *k)
             break;
         case 2:
             status = pksm_uksm_sort_in(&k->w.table, u, &id, sums, fulls, 1, &k->work);
+            break;
+        case 3:
+            status = pksm_uksm_empty(&k->w.table, u, &k->work);
             break;
         default:
             status = visit(k, first, 1 + below(ENTRIES - first), outs, others);
@@ -355,6 +380,7 @@ static void test_refused_arguments(void)
     k.uksm.item_at[0] = 0;
 #undef REFUSED
     CHECK(pksm_uksm_drop(NULL, &k.uksm, &id, 1, 0, &k.work) == PKSM_EINVAL);
+    CHECK(pksm_uksm_empty(NULL, &k.uksm, &k.work) == PKSM_EINVAL);
     CHECK(pksm_uksm_bury(NULL, &k.uksm, &page, 1, &k.work) == PKSM_EINVAL);
     id = IDS;
     CHECK(pksm_uksm_drop(&k.w.table, &k.uksm, &id, 1, 0, &k.work) == PKSM_EITEM);

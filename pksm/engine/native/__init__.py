@@ -98,7 +98,15 @@ from pksm.engine.native.types import (
     ZERO_REFUSED,
     Verdict,
 )
-from pksm.engine.native.uksm import UksmView, uksm_bury, uksm_drop, uksm_shuffle, uksm_sort_in, uksm_visit
+from pksm.engine.native.uksm import (
+    UksmView,
+    uksm_bury,
+    uksm_drop,
+    uksm_empty,
+    uksm_shuffle,
+    uksm_sort_in,
+    uksm_visit,
+)
 from pksm.engine.native.yardstick import (
     SLOT,
     yardstick_calls,

@@ -124,6 +124,12 @@ def uksm_sort_in(
     uksm.give_back()
 
 
+def uksm_empty(table: TableView, uksm: UksmView, work: StructArray) -> None:
+    """Let everything out of both trees."""
+    check(lib.pksm_uksm_empty(table.c, uksm.c, borrow_writable(work, "pksm_uksm_work *")))
+    uksm.give_back()
+
+
 def uksm_shuffle(uksm: UksmView, base: int, first: int, partners: U64Array, end: int) -> None:
     """Swap entries from `first` on with their partners."""
     check(lib.pksm_uksm_shuffle(uksm.c, base, first, borrow(partners, "uint64_t[]"), len(partners), end))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Ids, IdsLike, Pages, U8Array, U32Array
+from pksm.arrays import BoolArray, Ids, IdsLike, Pages, U8Array, U32Array, distinct
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.cost import Cost
@@ -87,6 +87,7 @@ class Cksm(Daemon):
             "kept_leave": int("merged-stay" not in quirks),
             "kept_uncounted": int("busy-loop" in quirks),
             "waits_for_rest": int("double-hash" not in quirks),
+            "bytes_stay": int(self._host.static),
         }
         self._rules = native.CksmRules(self._checksum, fields)
 
@@ -111,7 +112,7 @@ class Cksm(Daemon):
             return
         if int(pages.max()) >= len(self._item_of_page):
             self._item_of_page = grown(self._item_of_page, max(int(pages.max()) + 1, len(self._item_of_page) * 3 // 2))
-        if self._item_of_page[pages].any() or len(np.unique(pages)) < n:
+        if self._item_of_page[pages].any() or len(distinct(pages)) < n:
             raise ItemError("a page was born that is alive already")
         ids = self.items.take(n)
         self._item_of_page[pages] = ids

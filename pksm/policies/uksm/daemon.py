@@ -28,7 +28,7 @@ from pksm.policies.uksm.spec import (
     UksmSettings,
 )
 from pksm.policies.uksm.tables import Tables
-from pksm.protocols import NO_FRAME, VmaHost
+from pksm.protocols import NO_FRAME, VmaHost, Vmas
 
 ABSENT, ZERO_PTE, ZEROED, MERGED, KEPT, SAME_KEPT, NEW_NODE, BESIDE = 1, 3, 4, 5, 6, 7, 8, 9
 STALE, SAME, PAIR, CHANGED, COLLISION, BUSY = 11, 13, 14, 16, 17, 19
@@ -194,7 +194,8 @@ class Uksm(Daemon):
         self.sleep_times += 1
         self._tables.fields["counts_first"] = int("first-not-counted" not in self._quirks)
         before = self._tables.work.copy()
-        self._bury_slots()
+        vmas = self._host.private_vmas()
+        self._bury_slots(vmas)
         self._refresh_unstable()
         self._tables.widen()
         visited = no_page = fastest = 0
@@ -212,7 +213,7 @@ class Uksm(Daemon):
         batch_ns = cpu.batch_ns(visited, no_page, done["hashed"], self._tables.strength.words, done["full_sums"],
                                 self._tables.strength.most, done["compares"])  # fmt: skip
         self.cost.add(pages_visited=visited, bytes_hashed=4 * done["hashed"] * self._tables.strength.words)
-        self._enter_slots()
+        self._enter_slots(vmas)
         self._end_round()
         self._pause_ms = self._tunables.sleep_millisecs
         if fastest:
@@ -227,9 +228,8 @@ class Uksm(Daemon):
         if self.page_ns > governors.MOST_PAGE_NS or self.eval_round % governors.ROUNDS_OF_MEAN == 0:
             self.page_ns = governors.FIRST_PAGE_NS
 
-    def _bury_slots(self) -> None:
+    def _bury_slots(self, vmas: Vmas) -> None:
         """Forget slots whose vmas are gone, or have other bounds."""
-        vmas = self._host.private_vmas()
         keys = set(zip(vmas.key.tolist(), vmas.first.tolist(), vmas.n.tolist(), strict=True))
         for slot in [slot for key, slot in self.slots.by_key.items() if key not in keys]:
             self._tables.drop(self.slots.remove(slot), for_good=True)
@@ -239,9 +239,8 @@ class Uksm(Daemon):
             if "wrap" not in self._quirks:
                 self._virtual = max(0, self._virtual)
 
-    def _enter_slots(self) -> None:
-        """Put vmas that were written to on the slowest rung; and ask for copies on write."""
-        vmas = self._host.private_vmas()
+    def _enter_slots(self, vmas: Vmas) -> None:
+        """Put vmas that were written to on the slowest rung; and count their copies on write."""
         self._pending = False
         rows = zip(*(column.tolist() for column in vmas), strict=True)
         for born, mm, first, n, is_touched, copied in rows:

@@ -16,6 +16,7 @@ from pksm.policies.uksm.strength import Strength
 
 FIRST_WORDS, REPEATED_WORDS = 64, 10  # of the hash; its highest strength looks at the first ones twice
 IDS_PER_VISIT = 4  # that a visit can take
+SPARE_VISITS = 4  # for as many times the visits of a call, ids are taken together
 _COLUMNS = dict.fromkeys(("slot", "index", "full", "node", "first", "count", "following", "before"), np.uint32)
 
 
@@ -62,9 +63,11 @@ class Tables:
         self.grow_pages()
         left = int(self.work["n_spare"][0])
         if left < IDS_PER_VISIT * visits:
-            more = self.items.take(IDS_PER_VISIT * visits * 2 - left)
-            self._spare = np.concatenate((self._spare[:left], more))
-            self.work["n_spare"] = len(self._spare)
+            more = self.items.take(IDS_PER_VISIT * visits * SPARE_VISITS - left)
+            if left + len(more) > len(self._spare):
+                self._spare = grown(self._spare, left + len(more))
+            self._spare[left : left + len(more)] = more
+            self.work["n_spare"] = left + len(more)
         arrays = self.items._nodes, self._spare, self.slots.item_at, self.kept_of_page, self.trees[0].heads
         if self._viewed is None or any(old is not new for old, new in zip(self._viewed, arrays, strict=True)):
             self._viewed, self._seen = arrays, self._new_view()
@@ -104,26 +107,22 @@ class Tables:
 
     def _begin_anew(self, entries: int) -> None:
         """Empty the unstable tree, and sort the stable one by the hashes of now."""
-        flags = self.items.flags
-        nodes = np.unique(self.column("node")[self.column("node") != 0])
-        unstable = np.flatnonzero(flags & native.UNSTABLE).astype(np.uint32)
-        kept = np.flatnonzero(flags & native.STABLE).astype(np.uint32)
-        self.items.clear_flags(unstable, native.UNSTABLE)
-        self.items.set_flags(unstable, native.PASSED)
-        for name in ("node", "following", "before"):
-            self.column(name)[:] = 0
-        self.items.checksum[nodes] = 0
-        self.column("count")[nodes] = 0
-        self.column("first")[nodes] = 0
-        self.items.free_blank(nodes.astype(np.uint32))
-        self.trees = [self._buckets(1 << max(10, int(entries).bit_length())) for _ in range(4)]
-        if len(kept):
-            view, pages = self._store.view, self.items.page[kept]
-            sums = native.checksum_pages(view, self.checksum, pages)
-            fulls = native.checksum_pages(view, self.full, pages)
-            seen = self.view(len(kept))
-            native.uksm_sort_in(self.items.table, seen, kept, sums, fulls, self.work)
-            self.give_back()
+        native.uksm_empty(self.items.table, self.view(), self.work)
+        self.give_back()
+        n = 1 << max(10, int(entries).bit_length())
+        if n != len(self.trees[0].heads):
+            self.trees = [self._buckets(n) for _ in range(4)]
+        kept = self.kept_of_page[self.kept_of_page != 0]
+        if not len(kept):
+            return
+        kept.sort()
+        pages, fulls = self.items.page[kept], self.column("full")[kept].astype(np.uint64)
+        unknown = fulls == 0  # the bytes of a kept page never change, nor does its full hash
+        fulls[unknown] = native.checksum_pages(self._store.view, self.full, pages[unknown])
+        sums = native.checksum_pages(self._store.view, self.checksum, pages)
+        seen = self.view(len(kept))
+        native.uksm_sort_in(self.items.table, seen, kept, sums, fulls, self.work)
+        self.give_back()
 
     def hash_anew(self) -> None:
         """Hash with the strength of now from now on."""
