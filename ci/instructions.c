@@ -99,7 +99,7 @@ static void do_compare(const subject *of)
 
 static void do_settle(const subject *of)
 {
-    pksm_table table = {nodes, PAGES + 1};
+    pksm_table table = {.nodes = nodes, .n_nodes = PAGES + 1};
     pksm_trees trees = {0};
     pksm_cost cost = {0};
     size_t n_revisit, done;

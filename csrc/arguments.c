@@ -16,6 +16,8 @@ int pksm_check_items(const pksm_store *store, const pksm_table *table, const uin
 {
     if (!table || !table->nodes || !table->n_nodes)
         return PKSM_EINVAL;
+    if (pksm_check_forest(table, PKSM_CHECKSUM) != PKSM_OK)
+        return PKSM_EINVAL;
     for (size_t i = 0; i < n; i++) {
         if (!ids[i] || ids[i] >= table->n_nodes)
             return PKSM_EITEM;
@@ -23,6 +25,13 @@ int pksm_check_items(const pksm_store *store, const pksm_table *table, const uin
             return PKSM_EPAGE;
     }
     return PKSM_OK;
+}
+
+int pksm_check_forest(const pksm_table *table, int order)
+{
+    if (!table->forest)
+        return PKSM_OK;
+    return table->forest_bits < 1 || table->forest_bits > 16 || order == PKSM_CONTENT ? PKSM_EINVAL : PKSM_OK;
 }
 
 int pksm_check_stages(const pksm_rules *rules, int to_unstable)

@@ -76,6 +76,8 @@ void pksm_ahead_reach(pksm_ahead *ahead, uint64_t position);
 int pksm_check_pages(const pksm_store *store, const uint32_t *pages, size_t n);
 /* PKSM_OK if all ids are items of the table (and, when store is given, their pages are in it). */
 int pksm_check_items(const pksm_store *store, const pksm_table *table, const uint32_t *ids, size_t n);
+/* PKSM_OK if searches by this order can go through the table's trees. */
+int pksm_check_forest(const pksm_table *table, int order);
 /* PKSM_OK if they are stages, and end; to_unstable: with UNSTABLE, where every item gets a verdict. */
 int pksm_check_stages(const pksm_rules *rules, int to_unstable);
 
@@ -104,8 +106,10 @@ static inline uint32_t pksm_rb_next(const pksm_node *nodes, uint32_t id)
 {
     return pksm_rb_beside(nodes, id, 1);
 }
-/* PKSM_OK if it is a red-black tree of exactly `count` items with consistent links. */
-int pksm_rb_check(const pksm_table *table, uint32_t root, uint32_t count);
+/* 1 if every child is an item whose parent is the one it hangs below, on one side: then walks from a root end. */
+int pksm_rb_links_agree(const pksm_table *table);
+/* PKSM_OK if below root is a red-black tree, whose links agree; its items are added to *count. */
+int pksm_rb_check(const pksm_table *table, uint32_t root, uint32_t *count);
 
 /* ---- page_tree.c: trees whose keys are pages ---- */
 typedef struct {
@@ -131,6 +135,15 @@ typedef struct {
     int side;
     uint32_t gap; /* the gap that a flight saw, as filled names it; 0: found by a search alone */
 } place;
+
+/* Where the root of the tree of `which` stands that a checksum belongs to. */
+static INLINE uint32_t *pksm_root(const pksm_table *table, pksm_trees *trees, int which, uint64_t checksum)
+{
+    if (table->forest)
+        return &table->forest[((uint64_t)(which == PKSM_STABLE) << table->forest_bits) +
+                              (checksum >> (64 - table->forest_bits))];
+    return which == PKSM_STABLE ? &trees->stable_root : &trees->unstable_root;
+}
 
 /* Looks for a page with this checksum (and these bytes, as order says) in the tree of `which`. */
 enum find pksm_tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_t page, place *at);
@@ -175,10 +188,9 @@ typedef struct {
 void pksm_fly(const page_tree *tree, lane *lanes, size_t n);
 /* Fetches the page that a lane will be compared with; 1 if there is one. */
 int pksm_fetch_match(const page_tree *tree, const lane *l);
-/* 1 if what was seen is true of the tree as it is now, whose gaps `gone` have been filled since; then *found and *at
+/* 1 if what a lane saw is true of the tree as it is now, whose gaps `gone` have been filled since; then *found and *at
  * are as from pksm_tree_find. */
-int pksm_sight_holds(const page_tree *tree, int which, const filled *gone, const sight *seen, uint32_t page, place *at,
-                     enum find *found);
+int pksm_sight_holds(const page_tree *tree, int which, const filled *gone, const lane *l, place *at, enum find *found);
 /* Marks the gap that id, at this place of a tree, has just filled; and empties the set. */
 void pksm_fill_gap(const pksm_node *nodes, filled *gone, uint32_t id, const place *at);
 void pksm_forget_gaps(filled *gone);

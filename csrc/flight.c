@@ -129,14 +129,15 @@ void pksm_fly(const page_tree *tree, lane *lanes, size_t n)
     size_t flyers = 0;
 
     for (int side = 0; side < 2; side++) {
-        uint32_t root = side ? tree->trees->stable_root : tree->trees->unstable_root;
-
         for (size_t i = 0; i < n; i++) {
             lane *l = &lanes[i];
+            uint32_t root;
 
             if (!l->flies)
                 continue;
             l->seen[side] = (sight){.what = SIGHT_GAP};
+            root = *pksm_root(tree->table, tree->trees, side ? PKSM_STABLE : PKSM_UNSTABLE, l->checksum);
+            fetch_node(tree->table->nodes, root);
             if (root)
                 flying[flyers++] = (descent){.checksum = l->checksum,
                                              .page = l->page,
@@ -204,15 +205,16 @@ void pksm_forget_gaps(filled *gone)
  * nothing has been put into it; should the neighbour have left, it has only become wider. All flights of a window see
  * the same tree, where only one of the two has no child on that side: they name a gap alike. A node that has left does
  * not come back before the window ends, for a window of items that are in the tree works one by one. */
-static INLINE int still_a_gap(const page_tree *tree, int which, const filled *gone, const sight *seen, place *at)
+static INLINE int still_a_gap(const page_tree *tree, int which, const filled *gone, const lane *l, place *at)
 {
+    const sight *seen = &l->seen[which == PKSM_STABLE];
     const pksm_node *nodes = tree->table->nodes;
     uint32_t node = seen->node, gap = node << 1 | (uint32_t)seen->side;
     int side = seen->side;
 
     *at = (place){.gap = gap};
     if (!node)
-        return !(which == PKSM_STABLE ? tree->trees->stable_root : tree->trees->unstable_root);
+        return !*pksm_root(tree->table, tree->trees, which, l->checksum);
     if (!(nodes[node].flags & which) || gone->slots[slot_of(gone, gap)])
         return 0;
     if (__builtin_expect(nodes[node].child[side] != 0, 0)) {
@@ -227,14 +229,14 @@ static INLINE int still_a_gap(const page_tree *tree, int which, const filled *go
     return 1;
 }
 
-int pksm_sight_holds(const page_tree *tree, int which, const filled *gone, const sight *seen, uint32_t page, place *at,
-                     enum find *found)
+int pksm_sight_holds(const page_tree *tree, int which, const filled *gone, const lane *l, place *at, enum find *found)
 {
+    const sight *seen = &l->seen[which == PKSM_STABLE];
     const pksm_node *match;
 
     if (seen->what == SIGHT_GAP) {
         *found = FIND_NOTHING;
-        return still_a_gap(tree, which, gone, seen, at);
+        return still_a_gap(tree, which, gone, l, at);
     }
     if (seen->what != SIGHT_MATCH)
         return 0;
@@ -243,7 +245,7 @@ int pksm_sight_holds(const page_tree *tree, int which, const filled *gone, const
         return 0;
     /* with several contents of one checksum the first met need not be the right one */
     if (tree->order == PKSM_CHECKSUM_CONTENT &&
-        (tree->trees->collided || (match->page != page && pksm_tree_compare(tree, page, match->page))))
+        (tree->trees->collided || (match->page != l->page && pksm_tree_compare(tree, l->page, match->page))))
         return 0;
     *found = FIND_MATCH;
     at->node = seen->node;

@@ -31,8 +31,7 @@ static int seen_before(const scan *s, int which, const lane *l, int may_prune, p
     enum find found;
 
     if (!l->flies || (which == PKSM_STABLE && s->since->reused) ||
-        !pksm_sight_holds(&s->tree, which, &s->since->gone[which == PKSM_STABLE], &l->seen[which == PKSM_STABLE],
-                          l->page, at, &found))
+        !pksm_sight_holds(&s->tree, which, &s->since->gone[which == PKSM_STABLE], l, at, &found))
         return -1;
     end = found == FIND_MATCH ? &at->node : &at->parent;
     for (id = *end; id; id = rb_parent(s->nodes, id)) {
@@ -347,6 +346,8 @@ EXPORT int pksm_ksm_visit(const pksm_store *store, pksm_table *table, pksm_trees
     *done = 0;
     if (status == PKSM_OK)
         status = pksm_check_items(store, table, ids, n);
+    if (status == PKSM_OK)
+        status = pksm_check_forest(table, PKSM_CONTENT);
     if (status == PKSM_OK)
         status = rules->checksum.sum ? pksm_check_stages(rules, 0) : PKSM_EINVAL;
     for (size_t i = 0; status == PKSM_OK && i < n; i++)

@@ -182,6 +182,8 @@ EXPORT int pksm_ksm_drop(pksm_table *table, pksm_trees *trees, pksm_ksm *ksm, co
     int status = pksm_check_items(NULL, table, ids, n);
     scan s;
 
+    if (status == PKSM_OK)
+        status = pksm_check_forest(table, PKSM_CONTENT);
     if (status != PKSM_OK)
         return status;
     s = pksm_nodes_scan(NULL, table, trees, ksm, cost);

@@ -1,11 +1,6 @@
 /* page_tree.c: red-black trees whose keys are pages: search by content, by checksum, or by both. */
 #include "core.h"
 
-static uint32_t *root_of(pksm_trees *trees, int which)
-{
-    return which == PKSM_STABLE ? &trees->stable_root : &trees->unstable_root;
-}
-
 static uint32_t *count_of(pksm_trees *trees, int which)
 {
     return which == PKSM_STABLE ? &trees->n_stable : &trees->n_unstable;
@@ -33,7 +28,7 @@ int pksm_tree_is_outdated(const page_tree *tree, uint32_t id)
 enum find pksm_tree_find(const page_tree *tree, int which, uint64_t checksum, uint32_t page, place *at)
 {
     const pksm_node *nodes = tree->table->nodes;
-    uint32_t id = *root_of(tree->trees, which);
+    uint32_t id = *pksm_root(tree->table, tree->trees, which, checksum);
 
     *at = (place){0};
     while (id) {
@@ -67,8 +62,10 @@ enum find pksm_tree_find(const page_tree *tree, int which, uint64_t checksum, ui
 
 void pksm_tree_insert(const page_tree *tree, int which, uint32_t id, const place *at)
 {
-    pksm_rb_insert(tree->table->nodes, root_of(tree->trees, which), id, at->parent, at->side);
-    tree->table->nodes[id].flags |= (uint16_t)which;
+    pksm_node *nodes = tree->table->nodes;
+
+    pksm_rb_insert(nodes, pksm_root(tree->table, tree->trees, which, nodes[id].checksum), id, at->parent, at->side);
+    nodes[id].flags |= (uint16_t)which;
     ++*count_of(tree->trees, which);
 }
 
@@ -78,7 +75,7 @@ void pksm_tree_erase(pksm_table *table, pksm_trees *trees, uint32_t id)
 
     if (!which)
         return;
-    pksm_rb_erase(table->nodes, root_of(trees, which), id);
+    pksm_rb_erase(table->nodes, pksm_root(table, trees, which, table->nodes[id].checksum), id);
     table->nodes[id].flags &= (uint16_t)~which;
     --*count_of(trees, which);
 }
@@ -120,6 +117,8 @@ EXPORT int pksm_relink(const pksm_store *store, pksm_table *table, pksm_trees *t
         status = pksm_check_items(store, table, ids, n);
     if (status == PKSM_OK && which != PKSM_UNSTABLE && which != PKSM_STABLE)
         status = PKSM_EINVAL;
+    if (status == PKSM_OK)
+        status = pksm_check_forest(table, order);
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
         if (table->nodes[ids[i]].flags & (PKSM_STABLE | PKSM_UNSTABLE | PKSM_DELLIST))
             status = PKSM_EINVAL;
@@ -128,12 +127,27 @@ EXPORT int pksm_relink(const pksm_store *store, pksm_table *table, pksm_trees *t
     return status;
 }
 
+/* The roots of the trees of `which`, *n of them. */
+static const uint32_t *roots_of(const pksm_table *table, const pksm_trees *trees, int which, uint64_t *n)
+{
+    *n = table->forest ? UINT64_C(1) << table->forest_bits : 1;
+    if (table->forest)
+        return table->forest + (which == PKSM_STABLE ? *n : 0);
+    return which == PKSM_STABLE ? &trees->stable_root : &trees->unstable_root;
+}
+
 EXPORT int pksm_tree_items(const pksm_table *table, const pksm_trees *trees, int which, uint32_t *out)
 {
-    uint32_t root = which == PKSM_STABLE ? trees->stable_root : trees->unstable_root;
+    const uint32_t *roots;
+    uint64_t n;
+    int status = pksm_check_forest(table, PKSM_CHECKSUM);
 
-    for (uint32_t id = pksm_rb_first(table->nodes, root); id; id = pksm_rb_next(table->nodes, id))
-        *out++ = id;
+    if (status != PKSM_OK)
+        return status;
+    roots = roots_of(table, trees, which, &n);
+    for (uint64_t tree = 0; tree < n; tree++)
+        for (uint32_t id = pksm_rb_first(table->nodes, roots[tree]); id; id = pksm_rb_next(table->nodes, id))
+            *out++ = id;
     return PKSM_OK;
 }
 
@@ -164,19 +178,51 @@ static NOINLINE int check_keys(const pksm_store *store, const pksm_node *nodes, 
     return PKSM_OK;
 }
 
+/* The items of a tree in a forest have its number as their top bits: in order, so that two of them are looked at. */
+static int all_belong(const pksm_table *table, uint32_t root, uint64_t tree)
+{
+    uint32_t first = pksm_rb_first(table->nodes, root), last = root;
+    int shift = 64 - (int)table->forest_bits;
+
+    while (last && table->nodes[last].child[1])
+        last = table->nodes[last].child[1];
+    return !root || (table->nodes[first].checksum >> shift == tree && table->nodes[last].checksum >> shift == tree);
+}
+
+/* The trees of `which`, with links that agree; their items are counted. */
+static int check_trees(const pksm_store *store, const pksm_table *table, const pksm_trees *trees, int which, int order,
+                       uint32_t *count)
+{
+    uint64_t n;
+    const uint32_t *roots = roots_of(table, trees, which, &n);
+    int status = PKSM_OK;
+
+    for (uint64_t tree = 0; tree < n && status == PKSM_OK; tree++) {
+        status = pksm_rb_check(table, roots[tree], count);
+        if (status == PKSM_OK)
+            READING(status, check_keys(store, table->nodes, roots[tree], which, order));
+        if (status == PKSM_OK && n > 1 && !all_belong(table, roots[tree], tree))
+            status = PKSM_ETREE;
+    }
+    return status;
+}
+
 EXPORT int pksm_trees_check(const pksm_store *store, const pksm_table *table, const pksm_trees *trees, int order)
 {
-    uint32_t flagged[2] = {0, 0};
+    uint32_t flagged[2] = {0, 0}, counts[2] = {0, 0};
     int status = store ? pksm_check_pages(store, NULL, 0) : PKSM_OK;
 
     if (status == PKSM_OK)
-        status = pksm_rb_check(table, trees->unstable_root, trees->n_unstable);
+        status = pksm_check_forest(table, order);
+    if (status == PKSM_OK &&
+        (!pksm_rb_links_agree(table) || (table->forest && (trees->unstable_root | trees->stable_root))))
+        status = PKSM_ETREE;
     if (status == PKSM_OK)
-        status = pksm_rb_check(table, trees->stable_root, trees->n_stable);
+        status = check_trees(store, table, trees, PKSM_UNSTABLE, order, &counts[0]);
     if (status == PKSM_OK)
-        READING(status, check_keys(store, table->nodes, trees->unstable_root, PKSM_UNSTABLE, order));
-    if (status == PKSM_OK)
-        READING(status, check_keys(store, table->nodes, trees->stable_root, PKSM_STABLE, order));
+        status = check_trees(store, table, trees, PKSM_STABLE, order, &counts[1]);
+    if (status == PKSM_OK && (counts[0] != trees->n_unstable || counts[1] != trees->n_stable))
+        status = PKSM_ETREE;
     for (uint64_t id = 1; id < table->n_nodes; id++) {
         flagged[0] += !!(table->nodes[id].flags & PKSM_UNSTABLE);
         flagged[1] += !!(table->nodes[id].flags & PKSM_STABLE);

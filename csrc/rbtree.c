@@ -205,8 +205,7 @@ uint32_t pksm_rb_beside(const pksm_node *nodes, uint32_t id, int side)
     return parent;
 }
 
-/* Every child is an item whose parent is the one it hangs below, on one side: then walks from a root end. */
-static int links_agree(const pksm_table *table)
+int pksm_rb_links_agree(const pksm_table *table)
 {
     const pksm_node *nodes = table->nodes;
 
@@ -224,18 +223,17 @@ static int links_agree(const pksm_table *table)
     return 1;
 }
 
-int pksm_rb_check(const pksm_table *table, uint32_t root, uint32_t count)
+int pksm_rb_check(const pksm_table *table, uint32_t root, uint32_t *count)
 {
     const pksm_node *nodes = table->nodes;
-    uint32_t seen = 0;
     int black_height = -1;
 
-    if (!links_agree(table) || root >= table->n_nodes || nodes[root].parent_colour)
+    if (root >= table->n_nodes || nodes[root].parent_colour)
         return PKSM_ETREE;
     for (uint32_t id = pksm_rb_first(nodes, root); id; id = pksm_rb_next(nodes, id)) {
         int height = 0;
 
-        seen++;
+        ++*count;
         if (rb_is_red(nodes, id) && (rb_is_red(nodes, nodes[id].child[0]) || rb_is_red(nodes, nodes[id].child[1])))
             return PKSM_ETREE;
         if (nodes[id].child[0] && nodes[id].child[1])
@@ -246,5 +244,5 @@ int pksm_rb_check(const pksm_table *table, uint32_t root, uint32_t count)
             return PKSM_ETREE;
         black_height = height;
     }
-    return seen == count ? PKSM_OK : PKSM_ETREE;
+    return PKSM_OK;
 }

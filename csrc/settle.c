@@ -77,8 +77,7 @@ static int find(const batch *b, int which, const pksm_node *item, const lane *l,
 
     /* an item found outdated while it waited for its turn has been summed again since it flew */
     if (l->flies && l->checksum == item->checksum &&
-        pksm_sight_holds(&b->tree, which, &b->gone[which == PKSM_STABLE], &l->seen[which == PKSM_STABLE], item->page,
-                         at, &seen))
+        pksm_sight_holds(&b->tree, which, &b->gone[which == PKSM_STABLE], l, at, &seen))
         return seen;
     for (;;) {
         int found = pksm_tree_find(&b->tree, which, item->checksum, item->page, at);
@@ -453,6 +452,8 @@ static int settle_with(const pksm_store *store, pksm_table *table, pksm_trees *t
         status = pksm_check_items(store, table, ids, n);
     if (status == PKSM_OK && !rules_are_sound(rules))
         status = PKSM_EINVAL;
+    if (status == PKSM_OK)
+        status = pksm_check_forest(table, rules->order);
     if (status == PKSM_OK && !rules->checksum.sum && !nothing_to_sum(table, rules, ids, n))
         status = PKSM_EINVAL;
     if (status != PKSM_OK)

@@ -72,7 +72,9 @@ class Store
     {
         const std::vector<std::uint32_t> ids = std::move(to_visit_);
         const pksm_store store = {sections_.data(), frames_.size(), zero_page.size()};
-        pksm_table table = {nodes_.data(), nodes_.size()};
+        pksm_table table{};
+        table.nodes = nodes_.data();
+        table.n_nodes = nodes_.size();
         std::vector<std::uint32_t> others(ids.size()), revisit(ids.size());
         std::vector<std::uint8_t> verdicts(ids.size());
 

@@ -161,19 +161,23 @@ enum pksm_flag {
     PKSM_RETIRED = 2048 /* was a stable node; its page is gone, items still hang on it */
 };
 
-/* An item table: nodes[1 .. n_nodes-1]. nodes[0] is nil and stays zero. */
+/* An item table: nodes[1 .. n_nodes-1]. nodes[0] is nil and stays zero.
+ * With a forest, each of the two trees is 1 << forest_bits trees, of which the top bits of a checksum choose one: lower
+ * ones, with the same items in the same order. The order has to begin with the checksum then. */
 typedef struct {
     pksm_node *nodes;
     uint64_t n_nodes;
+    uint32_t *forest;     /* roots: of the unstable trees, then of the stable ones, 2 << forest_bits; null: no forest */
+    uint32_t forest_bits; /* 1 .. 16 */
 } pksm_table;
 
 /* The two trees of one table. */
 typedef struct {
-    uint32_t unstable_root;
-    uint32_t stable_root;
-    uint32_t n_unstable; /* items */
-    uint32_t n_stable;   /* items */
-    uint32_t collided;   /* 1 once two items of one checksum stood in a tree: descents in flight look twice */
+    uint32_t unstable_root; /* 0 with a forest */
+    uint32_t stable_root;   /* 0 with a forest */
+    uint32_t n_unstable;    /* items */
+    uint32_t n_stable;      /* items */
+    uint32_t collided;      /* 1 once two items of one checksum stood in a tree: descents in flight look twice */
 } pksm_trees;
 
 enum pksm_order {
@@ -200,9 +204,10 @@ int pksm_unlink(pksm_table *table, pksm_trees *trees, const uint32_t *ids, size_
  * already is left out. PKSM_EINVAL, and nothing done, when one is in a tree or deleted. */
 int pksm_relink(const pksm_store *store, pksm_table *table, pksm_trees *trees, int order, int which,
                 const uint32_t *ids, size_t n, pksm_cost *cost);
-/* The items of one tree (PKSM_STABLE or PKSM_UNSTABLE) in order; out has room for all of it. */
+/* The items of one tree (PKSM_STABLE or PKSM_UNSTABLE), or forest, in order; out has room for all of it. */
 int pksm_tree_items(const pksm_table *table, const pksm_trees *trees, int which, uint32_t *out);
-/* PKSM_ETREE unless both trees are red-black trees in order with right flags, parents and counts.
+/* PKSM_ETREE unless both trees are red-black trees in order with right flags, parents and counts: in a forest, each of
+ * them, with items of its own top bits alone, and the counts are those of all together.
  * Order is checked by the checksum column only, and by bytes too when store is not null. */
 int pksm_trees_check(const pksm_store *store, const pksm_table *table, const pksm_trees *trees, int order);
 

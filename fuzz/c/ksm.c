@@ -154,7 +154,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world w = {.p = next_pages(&in, PAGES)};
     int left;
 
-    w.table = (pksm_table){block((ITEMS + SPARE + 1) * sizeof *w.table.nodes), ITEMS + SPARE + 1};
+    w.table = (pksm_table){.nodes = block((ITEMS + SPARE + 1) * sizeof *w.table.nodes), .n_nodes = ITEMS + SPARE + 1};
     w.ksm = (pksm_ksm){.node_of_page = block(w.p.n * 4),
                        .n_pages = w.p.n,
                        .sharers = block(w.table.n_nodes * 4),

@@ -103,7 +103,7 @@ static void keep_broken_records(input *in)
 {
     uint32_t next[RECORDS] = {0}, values[RECORDS] = {0};
     pksm_node nodes[8] = {0};
-    pksm_table table = {nodes, 8};
+    pksm_table table = {.nodes = nodes, .n_nodes = 8};
     pksm_records records = {values, next, RECORDS, 1 + next_below(in, RECORDS), 0, 0};
     size_t n = next_below(in, 7), room = next_below(in, RECORDS), count;
     uint32_t *ids = next_indexes(in, n, 8), *out = block(room * sizeof *out);

@@ -144,7 +144,7 @@ static void change(world *w, input *in)
     default:
         if (!(item->flags & (PKSM_STABLE | PKSM_UNSTABLE))) {
             item->page = next_index(in, w->p.n);
-            item->checksum = next_below(in, 5);
+            item->checksum = (uint64_t)next_below(in, 5) << 62;
         }
     }
 }
@@ -154,9 +154,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input in = {data, size};
     world w = {.order = (int)next_below(&in, 3), .p = next_pages(&in, PAGES)};
 
-    w.table = (pksm_table){block((ITEMS + 1) * sizeof *w.table.nodes), ITEMS + 1};
+    w.table = (pksm_table){.nodes = block((ITEMS + 1) * sizeof *w.table.nodes), .n_nodes = ITEMS + 1};
     for (uint32_t id = 1; id <= ITEMS; id++)
         w.table.nodes[id] = (pksm_node){.page = (id - 1) % w.p.n, .flags = PKSM_INITCHECKSUM};
+    if (w.order != PKSM_CONTENT)
+        w.table.forest_bits = next_below(&in, 4);
+    if (w.table.forest_bits)
+        w.table.forest = block((2u << w.table.forest_bits) * sizeof *w.table.forest);
     while (in.left) {
         switch (next_below(&in, 8)) {
         case 0:
@@ -177,6 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         check(&w);
     }
+    free(w.table.forest);
     free(w.table.nodes);
     free_pages(&w.p);
     return 0;

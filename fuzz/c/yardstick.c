@@ -50,7 +50,7 @@ static void batches(const pages *p, const uint32_t *a, const uint32_t *b, size_t
 static void rivals(const pages *p, const uint32_t *a, size_t n, uint32_t n_slots, uint32_t n_nodes, int has_sum)
 {
     pksm_slot *slots = block(n_slots * sizeof *slots);
-    pksm_table table = {block(n_nodes * sizeof *table.nodes), n_nodes};
+    pksm_table table = {.nodes = block(n_nodes * sizeof *table.nodes), .n_nodes = n_nodes};
     pksm_checksum weak = {has_sum ? weak_sum : NULL, &p->modulus, NULL};
     uint32_t *kept[2] = {block(n * 4), block(n * 4)};
     int status[2] = {pksm_yardstick_table(&p->store, &weak, a, n, slots, n_slots, kept[0]),

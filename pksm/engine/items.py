@@ -19,13 +19,15 @@ from pksm.engine.state import State, below, column
 class ItemTable:
     """Items 1 .. capacity-1 with both trees' roots, and the ids that are free.
 
-    columns: {name: dtype} of policy columns, by item id, beside the fields of native.NODE.
+    columns: {name: dtype} of policy columns, by item id, beside the fields of native.NODE; forest: each of the two trees
+    is 2 ** forest ones, chosen by as many top bits of the checksum; 0: one tree.
     """
 
-    def __init__(self, columns: Mapping[str, type[np.generic]], capacity: int = 1024) -> None:
+    def __init__(self, columns: Mapping[str, type[np.generic]], capacity: int = 1024, forest: int = 0) -> None:
         self._nodes = zeros(capacity, native.NODE)
         self._columns: dict[str, AnyArray] = {name: zeros(capacity, kind) for name, kind in columns.items()}
         self._trees = np.zeros(1, native.TREES)
+        self._forest = np.zeros(2 << forest, np.uint32) if forest else None
         self._free = np.empty(0, np.uint32)  # a stack of ids given back
         self._n_free = 0
         self._top = 1  # ids from here on were never used
@@ -38,7 +40,7 @@ class ItemTable:
     def table(self) -> TableView:
         """The table as the C core takes it."""
         if self._table is None:
-            self._table = native.TableView(self._nodes, self._trees)
+            self._table = native.TableView(self._nodes, self._trees, self._forest)
         return self._table
 
     @property
@@ -69,15 +71,19 @@ class ItemTable:
     def right(self) -> U32Array:
         return self._nodes["right"]
 
-    @property
-    def unstable_root(self) -> int:
-        """The item at the unstable tree's root, 0 if it is empty."""
-        return int(self._trees["unstable_root"][0])
+    def roots(self, which: int, sums: U64Array) -> U32Array:
+        """Return where searches for these checksums begin in the tree of which (STABLE or UNSTABLE); 0: it is empty."""
+        if self._forest is None:
+            return np.full(
+                len(sums), self._trees["stable_root" if which == native.STABLE else "unstable_root"][0], np.uint32
+            )
+        roots = self._forest.reshape(2, -1)[int(which == native.STABLE)]
+        return roots[sums >> np.uint64(64 - self.forest)]
 
     @property
-    def stable_root(self) -> int:
-        """The item at the stable tree's root, 0 if it is empty."""
-        return int(self._trees["stable_root"][0])
+    def forest(self) -> int:
+        """Top bits of the checksum that choose a tree; 0: there is one tree of each kind."""
+        return 0 if self._forest is None else len(self._forest).bit_length() - 2
 
     @property
     def n_unstable(self) -> int:
@@ -144,6 +150,7 @@ class ItemTable:
             "nodes": self._nodes[: self._top].copy(),
             "columns": {name: values[: self._top].copy() for name, values in self._columns.items()},
             "trees": self._trees.copy(),
+            "forest": np.empty(0, np.uint32) if self._forest is None else self._forest.copy(),
             "free": self._free[: self._n_free].copy(),
         }
 
@@ -155,6 +162,10 @@ class ItemTable:
         size = max(self._top, len(self._nodes))
         self._nodes = grown(nodes, size)
         self._trees = column(state["trees"], native.TREES).copy()
+        forest = column(state["forest"], np.uint32)
+        assert len(forest) == (0 if self._forest is None else len(self._forest)), "it has another number of trees"
+        below(forest, self._top)
+        self._forest = forest.copy() if len(forest) else None
         below(self._free, self._top)
         for name, kept in self._columns.items():
             values = column(state["columns"][name], kept.dtype)

@@ -37,9 +37,9 @@ def would_share(
     found = np.zeros(n, bool)
     if zero_shares:
         found |= native.pages_are_zero(view, wanted) != 0
-    for root in (items.stable_root, items.unstable_root):
+    for tree in (native.STABLE, native.UNSTABLE):
         left = np.flatnonzero(~found)
-        hits = _search(view, items, root, order, wanted[left], None if sums is None else sums[left])
+        hits = _search(view, items, tree, order, wanted[left], None if sums is None else sums[left])
         there = hits != 0
         ids = hits[there]
         fit = ((items.flags[ids] & native.DELLIST) == 0) & (class_of(classes, items.page[ids]) == native.FREE)
@@ -48,12 +48,12 @@ def would_share(
 
 
 def _search(
-    view: native.StoreView, items: ItemTable, root: int, order: str, wanted: U32Array, sums: U64Array | None
+    view: native.StoreView, items: ItemTable, tree: int, order: str, wanted: U32Array, sums: U64Array | None
 ) -> U32Array:
     """Return the item with the bytes of each wanted page, 0 where there is none."""
     hits = np.zeros(len(wanted), np.uint32)
     who: IntArray = np.arange(len(wanted))
-    at = np.full(len(wanted), root, np.uint32)
+    at = items.roots(tree, np.zeros(len(wanted), np.uint64) if sums is None else sums)
     who, at = who[at != 0], at[at != 0]
     while len(who):
         side = np.zeros(len(at), np.int8)

@@ -9,7 +9,7 @@ from pksm.arrays import distinct
 from pksm.engine.cost import Cost
 from pksm.hosts.flat import FlatHost
 from pksm.policies.base import Policy
-from pksm.policies.pksmd.daemon import Pksmd
+from pksm.policies.pksmd.daemon import FOREST, Pksmd
 from pksm.policies.pksmd.tunables import Tunables
 from pksm.policies.registry import Choice
 from pksm.protocols import NO_FRAME, ZERO_FRAME
@@ -139,6 +139,6 @@ def _made(choice: Choice, host: FlatHost, threads: int, pages: int) -> Policy:
     """Make the policy; pksmd with threads, and with room for all pages at once."""
     if not isinstance(choice.settings, Tunables):
         return choice.make(host)
-    daemon = Pksmd(host, choice.settings, seed=choice.seed, threads=threads)
+    daemon = Pksmd(host, choice.settings, seed=choice.seed, threads=threads, forest=FOREST)
     daemon.items.reserve(pages)
     return daemon

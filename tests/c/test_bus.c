@@ -78,7 +78,7 @@ static void test_settle(int order, uint8_t window, int unlinked)
     uint8_t *mapped = map_file(&file), verdicts[N];
     uint64_t sections[1] = {(uintptr_t)mapped};
     pksm_store store = {sections, N, SIZE};
-    pksm_table table = {block((N + 1) * sizeof *table.nodes), N + 1};
+    pksm_table table = {.nodes = block((N + 1) * sizeof *table.nodes), .n_nodes = N + 1};
     pksm_trees trees = {0};
     pksm_cost cost = {0};
     pksm_rules rules = {.stages = {PKSM_STAGE_ZERO, PKSM_STAGE_STABLE, PKSM_STAGE_UNSTABLE},

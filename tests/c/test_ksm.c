@@ -120,7 +120,7 @@ static void check_one_by_one(const ksm_world *k, const state *before, const stat
                              const uint32_t *others, size_t done)
 {
     static state alone;
-    pksm_table table = {alone.nodes, k->w.table.n_nodes};
+    pksm_table table = {.nodes = alone.nodes, .n_nodes = k->w.table.n_nodes};
     pksm_ksm ksm = {alone.node_of_page, PAGES, alone.sharers, alone.next, alone.spare, &alone.counts};
     pksm_ksm_limits limits = k->limits;
     pksm_cost cost = {0};

@@ -45,7 +45,7 @@ static void meet_some(void)
     static uint32_t frames[SPAN], fresh[SPAN], ids[SPAN];
     static uint8_t mapped[SPAN], is_fresh[SPAN];
     int64_t first = below(SPAN), end = first + below((uint32_t)(SPAN - first) + 1);
-    pksm_table table = {m.nodes, ITEMS + 1};
+    pksm_table table = {.nodes = m.nodes, .n_nodes = ITEMS + 1};
     pksm_ksm_places places = places_of();
     size_t n = 0, expected = 0, needed = 0, room, at = 0;
     pksm_ksm_met met = {.ids = ids, .mapped = mapped, .fresh = is_fresh};
@@ -121,7 +121,7 @@ static void test_refused_arguments(void)
 {
     uint32_t frames[2] = {1, 2}, fresh = 1;
     int64_t pages[2] = {3, 4}, numbers[2] = {0, 1}, rows[2] = {0, 1};
-    pksm_table table = {m.nodes, ITEMS + 1};
+    pksm_table table = {.nodes = m.nodes, .n_nodes = ITEMS + 1};
     pksm_ksm_places places = places_of();
     pksm_ksm_met met = {0};
     pksm_ksm_range range = {.end = 9,

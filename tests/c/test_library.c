@@ -62,7 +62,7 @@ static void test_default_rules(pksm_checksum checksum)
     uint64_t section = (uint64_t)(uintptr_t)memory;
     pksm_node nodes[N + 1];
     pksm_store store = {&section, N, PAGE};
-    pksm_table table = {nodes, N + 1};
+    pksm_table table = {.nodes = nodes, .n_nodes = N + 1};
     pksm_trees trees = {0};
     pksm_cost cost = {0};
     pksm_rules rules;

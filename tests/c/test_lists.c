@@ -4,7 +4,7 @@
 /* Verdicts are sorted, stable, with what belongs to them; flags are looked at and set; counts are added to. */
 static void test_verdicts_and_flags(uint32_t n, uint32_t n_items)
 {
-    pksm_table table = {block((n_items + 1) * sizeof *table.nodes), n_items + 1};
+    pksm_table table = {.nodes = block((n_items + 1) * sizeof *table.nodes), .n_nodes = n_items + 1};
     uint32_t *ids = block(n * sizeof *ids), *others = block(n * sizeof *others), *rows = block(5 * n * sizeof *rows);
     uint32_t *out = block(n * sizeof *out), starts[PKSM_N_VERDICTS + 1];
     uint32_t mask = 1u << below(8), flags = one_in(2) ? mask : 0, at = 0, kept = 0;
@@ -117,7 +117,7 @@ static void test_rings(uint32_t n_items, uint32_t size)
 {
     enum { RINGS = 2 };
     static const uint32_t flags[RINGS] = {PKSM_NEWLIST, PKSM_RESCAN};
-    pksm_table table = {block((n_items + 1) * sizeof *table.nodes), n_items + 1};
+    pksm_table table = {.nodes = block((n_items + 1) * sizeof *table.nodes), .n_nodes = n_items + 1};
     uint32_t *stamps = block((n_items + 1) * sizeof *stamps), *ids = block(n_items * sizeof *ids), *held[RINGS];
     pksm_ring rings[RINGS];
 
@@ -184,7 +184,7 @@ static void test_rings(uint32_t n_items, uint32_t size)
 static void test_ring_at_the_end(void)
 {
     pksm_node nodes[3] = {0};
-    pksm_table table = {nodes, 3};
+    pksm_table table = {.nodes = nodes, .n_nodes = 3};
     uint32_t entries[2] = {0}, stamps[3] = {0}, ids[2] = {1, 2}, out[2];
     pksm_ring ring = {entries, stamps, 2, UINT32_MAX - 1, UINT32_MAX - 1, 0, PKSM_NEWLIST};
     size_t count;
@@ -197,7 +197,7 @@ static void test_ring_at_the_end(void)
 /* Records against a plain list of (item, value); items that are let go leave ring and tree too. */
 static void test_records(uint32_t n_items, uint32_t room)
 {
-    pksm_table table = {block((n_items + 1) * sizeof *table.nodes), n_items + 1};
+    pksm_table table = {.nodes = block((n_items + 1) * sizeof *table.nodes), .n_nodes = n_items + 1};
     pksm_records records = {block((room + 1) * 4), block((room + 1) * 4), room + 1, 1, 0, 0};
     uint32_t *ids = block((room + n_items + 1) * 4), *values = block((room + 1) * 4),
              *stamps = block((n_items + 1) * 4);
@@ -292,7 +292,7 @@ static void test_records(uint32_t n_items, uint32_t room)
 /* Pages are parted from their items, and these put on a ring, in one. */
 static void test_part_onto(uint32_t n_pages)
 {
-    pksm_table table = {block((n_pages + 1) * sizeof *table.nodes), n_pages + 1};
+    pksm_table table = {.nodes = block((n_pages + 1) * sizeof *table.nodes), .n_nodes = n_pages + 1};
     uint32_t *stamps = block((n_pages + 1) * 4), *item_of_page = block(n_pages * 4), *pages = block((n_pages + 1) * 4);
     uint32_t size = 1 + below(n_pages), *out = block(n_pages * 4), n = 0, at = 0;
     pksm_ring ring = {block(size * 4), stamps, size, 1, 1, 0, PKSM_DELLIST};
@@ -329,7 +329,7 @@ static void test_part_onto(uint32_t n_pages)
 /* Pages get items, all of them or none. */
 static void test_bear(uint32_t n_pages)
 {
-    pksm_table table = {block((n_pages + 1) * sizeof *table.nodes), n_pages + 1};
+    pksm_table table = {.nodes = block((n_pages + 1) * sizeof *table.nodes), .n_nodes = n_pages + 1};
     uint32_t *stamps = block((n_pages + 1) * 4), *item_of_page = block(n_pages * 4);
     uint32_t *pages = block(2 * n_pages * 4), *ids = block(2 * n_pages * 4), *out = block(n_pages * 4);
     uint32_t n = 0, id = 1, size = 1 + below(n_pages);
@@ -429,7 +429,7 @@ static void test_clear(void)
                                     PKSM_RESCAN,   PKSM_CHECKSUM_LIST, PKSM_DELLIST};
     static const pksm_node blank;
     pksm_node nodes[4];
-    pksm_table table = {nodes, 4};
+    pksm_table table = {.nodes = nodes, .n_nodes = 4};
     uint32_t ids[2] = {2, 3};
 
     for (size_t i = 0; i < sizeof busy / sizeof busy[0]; i++) {

@@ -57,6 +57,9 @@ static void copy_world(world *to, const world *from)
     *to = *from; /* pages and store are shared */
     to->table.nodes = block(bytes);
     memcpy(to->table.nodes, from->table.nodes, bytes);
+    plant_forest(to, from->table.forest_bits);
+    if (to->table.forest)
+        memcpy(to->table.forest, from->table.forest, roots(from) * sizeof *to->table.forest);
 }
 
 static size_t settle(world *w, const pksm_rules *rules, const uint8_t *classes, const uint32_t *ids, size_t n,
@@ -257,6 +260,7 @@ static void test_random(void)
         in_flight = rules;
         in_flight.window = PKSM_MAX_WINDOW;
     }
+    plant_forest(&w, rules.order == PKSM_CONTENT ? 0 : below(4));
     one_by_one = in_flight.window < 2 || rules.on_stale == PKSM_STOP || has_stage(&rules, PKSM_STAGE_UNCHANGED);
     /* With many in flight: in order of content the tree's order is trusted, and there is no telling when a search
      * meets a dead item. So either nothing changes, or nothing dies in a tree. */
@@ -306,6 +310,8 @@ static void test_random(void)
         if (one_by_one || !deaths) {
             CHECK(memcmp(w.table.nodes, twin.table.nodes, (ITEMS + 1) * sizeof *w.table.nodes) == 0);
             CHECK(memcmp(&w.trees, &twin.trees, sizeof w.trees) == 0);
+            if (w.table.forest)
+                CHECK(memcmp(w.table.forest, twin.table.forest, roots(&w) * sizeof *w.table.forest) == 0);
             CHECK(w.cost.unlinked == twin.cost.unlinked);
         } else {
             check_same_living(&w, &twin);
@@ -315,6 +321,7 @@ static void test_random(void)
                   class_of(&w, classes, batch.revisit[i]) == PKSM_NOT_ANON ||
                   (rules.unfit_aside && walk_fails(class_of(&w, classes, batch.revisit[i]))));
         free(twin.table.nodes);
+        free(twin.table.forest);
         bury_some(&w);
     }
     ASAN_UNPOISON_MEMORY_REGION(w.bytes, PAGES * w.size);
@@ -334,6 +341,7 @@ static void test_everything_shared(int order)
     rules.order = (uint8_t)order;
     rules.zero_on_differ = PKSM_RETRY;
     rules.window = random_window();
+    plant_forest(&w, order == PKSM_CONTENT ? 0 : below(4));
     memcpy(rules.stages, stage_choices[0], 8);
     for (uint32_t i = 0; i < PAGES; i++)
         ids[i] = i + 1;

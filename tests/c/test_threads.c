@@ -86,7 +86,7 @@ static void *sum_ahead(void *argument)
 /* Settles all pages, with sums of others or without. */
 static void settle_all(settled *s, const pksm_rules *rules, pksm_ahead *with)
 {
-    pksm_table table = {s->nodes, N + 1};
+    pksm_table table = {.nodes = s->nodes, .n_nodes = N + 1};
     uint32_t ids[N];
 
     memset(s, 0, sizeof *s);

@@ -35,7 +35,7 @@ static void check_tree(const world *w, int order, const uint32_t *expected, uint
 /* Any one wrong field must be found, whatever it points to. */
 static void check_damage(world *w, int order)
 {
-    uint32_t n = w->trees.n_unstable, *items, id, other;
+    uint32_t n = w->trees.n_unstable, *items, id, other, at = UINT32_MAX, root = 0;
     pksm_trees trees = w->trees;
     pksm_node node, *nodes = w->table.nodes;
 
@@ -45,7 +45,7 @@ static void check_damage(world *w, int order)
     pksm_tree_items(&w->table, &w->trees, PKSM_UNSTABLE, items);
     id = items[below(n - 1)]; /* not the last in order */
     node = nodes[id];
-    switch (below(9)) {
+    switch (below(w->table.forest ? 10 : 9)) {
     case 0:
         nodes[id].parent_colour ^= 1;
         break;
@@ -76,6 +76,13 @@ static void check_damage(world *w, int order)
     case 8:
         w->trees.stable_root = id;
         break;
+    case 9: /* of another tree, or none */
+        at = below(2u << w->table.forest_bits);
+        root = w->table.forest[at];
+        do
+            w->table.forest[at] = below((uint32_t)w->table.n_nodes + 10);
+        while (w->table.forest[at] == root);
+        break;
     }
     if (order == PKSM_CONTENT && nodes[id].checksum != node.checksum)
         CHECK(pksm_trees_check(&w->store, &w->table, &w->trees, order) == PKSM_OK); /* no key there */
@@ -83,16 +90,19 @@ static void check_damage(world *w, int order)
         CHECK(pksm_trees_check(&w->store, &w->table, &w->trees, order) == PKSM_ETREE);
     nodes[id] = node;
     w->trees = trees;
+    if (at != UINT32_MAX)
+        w->table.forest[at] = root;
     CHECK(pksm_trees_check(&w->store, &w->table, &w->trees, order) == PKSM_OK);
     free(items);
 }
 
-static void test_random(uint32_t n, uint32_t n_contents, int order)
+static void test_random(uint32_t n, uint32_t n_contents, int order, uint32_t forest_bits)
 {
     world w;
     uint32_t *in, *batch, n_in = 0;
 
     make_world(&w, n, n, (size_t)8 << below(5), n_contents);
+    plant_forest(&w, forest_bits);
     w.modulus = order == PKSM_CHECKSUM ? 2 * n : w.modulus;
     for (uint32_t id = 1; id <= n; id++)
         w.table.nodes[id].checksum = weak_sum(page_of(&w, id), w.size, &w.modulus);
@@ -116,7 +126,7 @@ static void test_random(uint32_t n, uint32_t n_contents, int order)
             left_out:;
             }
             CHECK(pksm_relink(&w.store, &w.table, &w.trees, order, PKSM_UNSTABLE, batch, n_batch, &w.cost) == PKSM_OK);
-            CHECK(n_in == before || w.cost.tree_steps > 0 || n_in == 1);
+            CHECK(n_in == before || w.cost.tree_steps > 0 || n_in == 1 || w.table.forest);
         } else {
             /* some are in no tree: those are left alone */
             for (uint32_t id = 1; id <= n; id++)
@@ -145,13 +155,14 @@ static void test_random(uint32_t n, uint32_t n_contents, int order)
 }
 
 /* Two trees side by side, one item at a time, many items. */
-static void test_large(void)
+static void test_large(uint32_t forest_bits)
 {
     enum { N = 3000 };
     world w;
     uint32_t ids[N], n_in = 0;
 
     make_world(&w, N, N, 8, 2);
+    plant_forest(&w, forest_bits);
     for (uint32_t id = 1; id <= N; id++) {
         w.table.nodes[id].checksum = random64();
         ids[id - 1] = id;
@@ -175,11 +186,35 @@ static void test_large(void)
     free_world(&w);
 }
 
+/* Too many trees, or an order that does not begin with the checksum: refused, and nothing is read. */
+static void test_no_such_forest(void)
+{
+    static const struct {
+        uint32_t bits;
+        int order;
+    } wrong[] = {{0, PKSM_CHECKSUM}, {17, PKSM_CHECKSUM}, {1, PKSM_CONTENT}};
+    world w;
+    uint32_t id = 1, out;
+
+    make_world(&w, 2, 2, 8, 2);
+    plant_forest(&w, 1);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        w.table.forest_bits = wrong[i].bits;
+        CHECK(pksm_relink(&w.store, &w.table, &w.trees, wrong[i].order, PKSM_UNSTABLE, &id, 1, &w.cost) == PKSM_EINVAL);
+        CHECK(pksm_trees_check(NULL, &w.table, &w.trees, wrong[i].order) == PKSM_EINVAL);
+        if (wrong[i].bits != 1) {
+            CHECK(pksm_unlink(&w.table, &w.trees, &id, 1) == PKSM_EINVAL);
+            CHECK(pksm_tree_items(&w.table, &w.trees, PKSM_STABLE, &out) == PKSM_EINVAL);
+        }
+    }
+    free_world(&w);
+}
+
 /* A root that hangs above its only child on both sides is never come by. */
 static void test_twice_above_its_child(void)
 {
     pksm_node nodes[3] = {{0}};
-    pksm_table table = {nodes, 3};
+    pksm_table table = {.nodes = nodes, .n_nodes = 3};
     pksm_trees trees = {.unstable_root = 1, .n_unstable = 1};
 
     nodes[1].child[0] = nodes[1].child[1] = 2;
@@ -199,11 +234,14 @@ int main(int argc, char **argv)
     alarm(100); /* a damaged tree must not send the check round in circles */
     for (int order = PKSM_CONTENT; order <= PKSM_CHECKSUM_CONTENT; order++) {
         for (int i = 0; i < 40; i++)
-            test_random(1 + below(40), 2 + below(60), order);
+            test_random(1 + below(40), 2 + below(60), order, order == PKSM_CONTENT ? 0 : below(4));
         for (int i = 0; i < 4; i++)
-            test_random(200, 150, order);
+            test_random(200, 150, order, order == PKSM_CONTENT ? 0 : below(4));
     }
-    test_large();
+    test_large(0);
+    test_large(4);
+    test_large(16);
+    test_no_such_forest();
     test_twice_above_its_child();
     printf("ok\n");
     return 0;

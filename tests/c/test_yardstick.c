@@ -33,7 +33,7 @@ static void test_rivals(const world *w, const uint32_t *pages)
 {
     size_t n_slots = 1;
     uint32_t *table = block(w->n * sizeof *table), *ksm = block(w->n * sizeof *ksm);
-    pksm_table trees = {block((w->n + 1) * sizeof *trees.nodes), w->n + 1};
+    pksm_table trees = {.nodes = block((w->n + 1) * sizeof *trees.nodes), .n_nodes = w->n + 1};
     pksm_checksum weak = {weak_sum, &w->modulus, NULL};
     pksm_slot *slots;
 
@@ -59,7 +59,7 @@ static void test_refused(const world *w, uint32_t *pages)
     uint64_t got = 7;
     uint32_t kept = 7, was = pages[w->n - 1];
     pksm_slot slot = {0, 0, 0};
-    pksm_table trees = {block(sizeof *trees.nodes), 1};
+    pksm_table trees = {.nodes = block(sizeof *trees.nodes), .n_nodes = 1};
     pksm_checksum weak = {weak_sum, &w->modulus, NULL}, none = {NULL, NULL, NULL};
 
     CHECK(pksm_yardstick_table(&w->store, &weak, pages, 1, &slot, 1, &kept) == PKSM_EINVAL);

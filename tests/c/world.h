@@ -19,14 +19,16 @@ typedef struct {
     pksm_cost cost;
 } world;
 
-/* The sum of the bytes, modulo *state: many pages share one, and permuted bytes always do. */
+/* The sum of the bytes, modulo *state: many pages share one, and permuted bytes always do. Its lowest bits stand on top,
+ * where a forest looks. */
 static inline uint64_t weak_sum(const uint8_t *page, size_t size_bytes, const void *state)
 {
     uint64_t sum = 0;
 
     for (size_t i = 0; i < size_bytes; i++)
         sum += page[i];
-    return sum % *(const uint64_t *)state;
+    sum %= *(const uint64_t *)state;
+    return sum << 62 | sum >> 2;
 }
 
 /* The same for many pages, and which of them are zero. */
@@ -83,7 +85,7 @@ static inline void make_world(world *w, uint32_t n, uint32_t n_items, size_t siz
     for (uint32_t s = 0; s <= n / 64; s++)
         w->sections[s] = (uintptr_t)(w->bytes + s * 64 * size);
     w->store = (pksm_store){w->sections, n, size};
-    w->table = (pksm_table){block((n_items + 1) * sizeof *w->table.nodes), n_items + 1};
+    w->table = (pksm_table){.nodes = block((n_items + 1) * sizeof *w->table.nodes), .n_nodes = n_items + 1};
     for (uint32_t page = 0; page < n; page++)
         write_page(w, page);
     for (uint32_t id = 1; id <= n_items; id++) {
@@ -92,8 +94,21 @@ static inline void make_world(world *w, uint32_t n, uint32_t n_items, size_t siz
     }
 }
 
+/* With so many bits, or none, before anything is in a tree. */
+static inline void plant_forest(world *w, uint32_t bits)
+{
+    w->table.forest = bits ? block((2u << bits) * sizeof *w->table.forest) : NULL;
+    w->table.forest_bits = bits;
+}
+
+static inline size_t roots(const world *w)
+{
+    return (size_t)2 << w->table.forest_bits;
+}
+
 static inline void free_world(world *w)
 {
+    free(w->table.forest);
     free(w->bytes);
     free(w->contents);
     free(w->sections);

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pksm import FlatHost, Pksmd, Store, preset
 from pksm.engine import native, summing
 from pksm.engine.checksums import strategies as checksums
+from pksm.errors import UsageError
 
 PAGES, PAGE_SIZE = 200, 64
 WAYS = [(window, threads) for window in (1, 2, 16, 64) for threads in (1, 2)]
@@ -29,14 +30,14 @@ scripts = st.lists(
 class Engine:
     """One way to run a script."""
 
-    def __init__(self, window, threads, order, strategy, batch):
+    def __init__(self, window, threads, order, strategy, batch, forest=0):
         self.store = Store(PAGE_SIZE)
         first, self.memory = self.store.allocate(PAGES)
         assert first == 0
         self.host = FlatHost(self.store, static=True)
         settings = preset("fixed").with_(order=order, pages_to_scan=batch, sleep_millisecs=1000)
         checksum = checksums.sampled_at([0]) if strategy == "weak" else checksums.make(strategy, PAGE_SIZE)
-        self.daemon = Pksmd(self.host, settings, checksum=checksum, threads=threads, window=window)
+        self.daemon = Pksmd(self.host, settings, checksum=checksum, threads=threads, window=window, forest=forest)
 
     def fill(self, pages, spread):
         """Contents by page: the same for all that are equal modulo spread; 0 is the zero page."""
@@ -77,6 +78,7 @@ class Engine:
         lists = [queue.ids().tolist() for queue in (daemon._new, daemon._rescan, daemon._update, daemon._deleted)]
         return (
             daemon.items.table.nodes[: len(daemon.items.table.nodes)].tobytes(),
+            None if daemon.items.table.forest is None else daemon.items.table.forest.tobytes(),
             self.host.frame_of.tobytes(),
             lists,
             daemon.counters(),
@@ -85,12 +87,17 @@ class Engine:
 
 
 @pytest.mark.parametrize("order", ["checksum", "checksum-content", "content"])
-@given(script=scripts, strategy=st.sampled_from(["xxh3-64", "weak"]), batch=st.sampled_from([3, 50, 1000]))
-def test_every_way_ends_alike(order, script, strategy, batch):
+@given(
+    script=scripts,
+    strategy=st.sampled_from(["xxh3-64", "weak"]),
+    batch=st.sampled_from([3, 50, 1000]),
+    forest=st.sampled_from([0, 3, 12]),
+)
+def test_every_way_ends_alike(order, script, strategy, batch, forest):
     before = summing.PARALLEL_PAGES
     summing.PARALLEL_PAGES = 1
     try:
-        engines = [Engine(*way, order, strategy, batch) for way in WAYS]
+        engines = [Engine(*way, order, strategy, batch, forest) for way in WAYS]
         for what, pages, how in [("add", range(0, PAGES, 2), 30), *script, ("wake", None, 3)]:
             if order == "content" and "change" in what:
                 continue  # in order of content, one by one is the only exact way while pages change
@@ -104,3 +111,25 @@ def test_every_way_ends_alike(order, script, strategy, batch):
             engine.host.check()
     finally:
         summing.PARALLEL_PAGES = before
+
+
+@pytest.mark.parametrize("order", ["checksum", "checksum-content"])
+@given(script=scripts, batch=st.sampled_from([3, 50, 1000]))
+def test_a_forest_ends_as_one_tree_does(order, script, batch):
+    """Links differ, and the steps that searches take; verdicts' effects, lists and counters do not."""
+    engines = [Engine(16, 1, order, "xxh3-64", batch, forest) for forest in (0, 3, 12)]
+    for what, pages, how in [("add", range(0, PAGES, 2), 30), *script, ("wake", None, 3)]:
+        for engine in engines:
+            engine.run(what, pages, how)
+            engine.daemon.check()
+        one_tree, *forests = [engine.state()[2:] for engine in engines]
+        assert forests == [one_tree, one_tree]
+        frames = [engine.host.frame_of.tolist() for engine in engines]
+        assert frames[1:] == frames[:-1]
+
+
+def test_trees_by_content_take_no_notice_of_a_forest():
+    engine = Engine(16, 1, "content", "xxh3-64", 50, forest=12)
+    assert engine.daemon.items.forest == 0
+    with pytest.raises(UsageError, match="forest 17"):
+        Engine(16, 1, "checksum", "xxh3-64", 50, forest=17)

@@ -103,8 +103,8 @@ class FlatHost:
 class Pksmd(Core):
     """settings: has the fields of pksm's tunables, by name; checksum: page bytes -> int."""
 
-    def __init__(self, host, settings, checksum):
-        super().__init__(host.pages, ORDERS[settings.order])
+    def __init__(self, host, settings, checksum, forest=0):
+        super().__init__(host.pages, ORDERS[settings.order], 0 if settings.order == "content" else forest)
         self.host, self._settings, self.checksum = host, settings, checksum
         self.new, self.rescan, self.update, self.deleted = [], [], [], []  # ids, oldest first
         self.item_of = {}  # live tracked page -> id
@@ -241,7 +241,7 @@ class Pksmd(Core):
             item = self.items[id]
             if item.init_checksum:
                 item.checksum, item.init_checksum = self.checksum(self.bytes_of(id)), False
-            at = self.unstable.root
+            at = self.unstable.root_for(id)
             while at:
                 met.add(at)
                 node = self.items[at]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from .page import is_zero
-from .tree import Order, Tree, order_of
+from .tree import Forest, Order, Tree, order_of
 
 
 class Class(IntEnum):
@@ -91,16 +91,21 @@ class Restart(Exception):
 
 
 class Core:
-    """pages: list of bytes that may change at any time; items: id -> Item, ids from 1."""
+    """pages: list of bytes that may change at any time; items: id -> Item, ids from 1.
 
-    def __init__(self, pages, order):
+    forest: so many top bits of the checksum (of 64) choose one of several trees.
+    """
+
+    def __init__(self, pages, order, forest=0):
         self.pages = pages
         self.order = order
         self.items = {}
-        self.unstable = Tree()
-        self.stable = Tree()
+        self.unstable, self.stable = (self._trees(forest) for _ in range(2))
         self.cost = Counter()
         self.classes, self.mlocked = {}, set()
+
+    def _trees(self, forest):
+        return Forest(lambda id: self.items[id].checksum >> 64 - forest) if forest else Tree()
 
     def bytes_of(self, id):
         assert not self.items[id].deleted
@@ -141,7 +146,7 @@ class Core:
 
     def _descend(self, tree, id, rules):
         me = self.items[id]
-        at, place = tree.root, (0, 0)
+        at, place = tree.root_for(id), (0, 0)
         while at:
             node = self.items[at]
             if node.deleted:

@@ -6,6 +6,7 @@ specification: inserting below a leaf with the usual recolouring and rotations; 
 is replaced by the one behind it.
 """
 
+from collections import defaultdict
 from enum import IntEnum
 
 from .page import compare
@@ -141,8 +142,17 @@ class Tree:
         if item:
             self.red[item] = False
 
+    def root_for(self, item):
+        """Return where a search for what equals item begins."""
+        return self.root
+
     def check(self):
         """Raise AssertionError unless it is a red-black tree."""
+        self.check_root()
+        assert len(list(self)) == len(self)
+
+    def check_root(self):
+        """Raise AssertionError unless what hangs below the root is a red-black tree."""
 
         def black_height(item, parent):
             if not item:
@@ -155,6 +165,50 @@ class Tree:
 
         assert not self.red[self.root]
         black_height(self.root, 0)
+
+
+class Forest(Tree):
+    """Trees of items with one number each, in the order of their numbers. number_of(item): of the tree it belongs to."""
+
+    def __init__(self, number_of):
+        self.number_of, self.number, self.roots, self.numbers = number_of, 0, defaultdict(int), {}
+        super().__init__()
+
+    @property
+    def root(self):
+        """The root of the tree that is dealt with at the time."""
+        return self.roots[self.number]
+
+    @root.setter
+    def root(self, item):
+        self.roots[self.number] = item
+
+    def root_for(self, item):
+        """Return where a search for what equals item begins."""
+        return self.roots[self.number_of(item)]
+
+    def insert(self, item, parent, side):
+        """Hang item below parent (0: as the root of its tree), and rebalance."""
+        self.number = self.numbers[item] = self.number_of(item)
+        super().insert(item, parent, side)
+
+    def erase(self, item):
+        """Take item out of its tree and rebalance."""
+        self.number = self.numbers.pop(item)
+        super().erase(item)
+
+    def __iter__(self):
+        """Go through the ids in order."""
+        for number in sorted(self.roots):
+            self.number = number
+            yield from super().__iter__()
+
+    def check(self):
+        """Raise AssertionError unless they are red-black trees, each of its own items."""
+        for number in list(self.roots):
+            self.number = number
+            self.check_root()
+            assert all(self.numbers[item] == self.number_of(item) == number for item in super().__iter__())
         assert len(list(self)) == len(self)
 
 

@@ -45,18 +45,20 @@ class Daemons:
 
     as_worked = True  # compare verdicts, shapes of trees and work done too, not only what came of it
 
-    def __init__(self, tunables, checksum, window=1, regions=REGIONS):
+    def __init__(self, tunables, checksum, window=1, regions=REGIONS, forest=0):
         self.store, self.memory = make_memory(regions)
         self.host, self.model_host = self.new_hosts(dict.fromkeys(self.memory, bytes(PAGE_SIZE)))
-        self.window, self.verdicts = window, []
+        self.window, self.forest, self.verdicts = window, forest, []
         self.daemon = self.new_daemon(tunables, checksum[0])
-        self.model = ModelPksmd(self.model_host, tunables, checksum[1])
+        self.model = ModelPksmd(self.model_host, tunables, checksum[1], forest)
 
     def new_hosts(self, pages):
         return FlatHost(self.store), ModelHost(pages)
 
     def new_daemon(self, tunables, checksum):
-        return Pksmd(self.host, tunables, checksum=checksum, window=self.window, observe=self.observe)
+        return Pksmd(
+            self.host, tunables, checksum=checksum, window=self.window, forest=self.forest, observe=self.observe
+        )
 
     def observe(self, settled):
         """Remember verdicts: (page, verdict, page of the other item or None)."""

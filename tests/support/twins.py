@@ -15,10 +15,10 @@ LIST_FLAGS = native.NEWLIST | native.RESCAN | native.CHECKSUM_LIST
 class Twins:
     """pages: list of bytes of one length; item_pages: the page of item 1, 2 …; order: a name in ORDERS.
 
-    checksum: native.Checksum; model_checksum: the same as a function of bytes.
+    checksum: native.Checksum; model_checksum: the same as a function of bytes; forest: bits that choose a tree.
     """
 
-    def __init__(self, pages, item_pages, order, checksum, model_checksum, offset=0):
+    def __init__(self, pages, item_pages, order, checksum, model_checksum, offset=0, forest=0):
         self.page_size = len(pages[0])
         self.order, self.checksum, self.model_checksum = order, checksum, model_checksum
         memory = np.zeros(len(pages) * self.page_size + offset, np.uint8)
@@ -28,9 +28,11 @@ class Twins:
         sections = [base + page * self.page_size for page in range(0, len(pages), 64)]
         self.store = native.StoreView(np.array(sections, np.uint64), len(pages), self.page_size)
         self.nodes = np.zeros(len(item_pages) + 1, native.NODE)
-        self.table = native.TableView(self.nodes, np.zeros(1, native.TREES))
+        self.table = native.TableView(
+            self.nodes, np.zeros(1, native.TREES), np.zeros(2 << forest, np.uint32) if forest else None
+        )
         self.cost = np.zeros(1, native.COST)
-        self.model = Core(list(pages), native.ORDERS[order])
+        self.model = Core(list(pages), native.ORDERS[order], forest)
         for id, page in enumerate(item_pages, 1):
             self.nodes[id]["page"] = page
             self.nodes[id]["flags"] = native.INITCHECKSUM
@@ -208,4 +210,11 @@ def sparse_twins(draw, order, contents, min_pages=1, max_pages=60, more_items=0)
     pages = draw(st.lists(contents, min_size=min_pages, max_size=max_pages))
     words = draw(st.lists(st.sampled_from([0, 1, 7, 15, 16, 31]), min_size=1, max_size=2))
     more = draw(st.lists(st.integers(0, len(pages) - 1), max_size=more_items))
-    return Twins(pages, [*range(len(pages)), *more], order, *weak(words), offset=draw(st.integers(0, 3)))
+    return Twins(
+        pages,
+        [*range(len(pages)), *more],
+        order,
+        *weak(words),
+        offset=draw(st.integers(0, 3)),
+        forest=0 if order == "content" else draw(st.sampled_from([0, 1, 4, 16])),
+    )

@@ -20,16 +20,19 @@ STARTS = ffi.typeof(f"uint32_t[{len(VERDICTS) + 1}]")
 class TableView:
     """A pksm_table over a NODE array with the two trees in it, alive together.
 
-    nodes: NODE array, entry 0 is nil; trees: TREES array of one entry.
+    nodes: NODE array, entry 0 is nil; trees: TREES array of one entry; forest: None, or the roots of 2, 4 … trees in
+    place of each of the two, uint32, the unstable ones first.
     """
 
-    def __init__(self, nodes: StructArray, trees: StructArray) -> None:
+    def __init__(self, nodes: StructArray, trees: StructArray, forest: U32Array | None = None) -> None:
         if nodes.dtype != NODE or trees.dtype != TREES or len(trees) != 1:
             raise ValueError("nodes and trees must be arrays of native.NODE and one native.TREES")
-        self.nodes, self.trees = nodes, trees
+        self.nodes, self.trees, self.forest = nodes, trees, forest
         self._nodes = borrow_writable(nodes, "pksm_node[]")
         self.c = ffi.new("pksm_table *")
         self.c.nodes, self.c.n_nodes = self._nodes, len(nodes)
+        if forest is not None:
+            self.c.forest, self.c.forest_bits = borrow_writable(forest, "uint32_t[]"), len(forest).bit_length() - 2
         self.c_trees = borrow_writable(trees, "pksm_trees *")
 
 

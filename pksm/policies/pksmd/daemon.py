@@ -32,6 +32,7 @@ from pksm.policies.strict import StrictHost
 from pksm.protocols import PageHost
 
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
+FOREST = 12  # bits: their roots stay in the second cache level; from 1M pages on, more are a few per cent faster
 SHARERS_SLACK = 1024  # records of sharers below which it is not asked whether they share still
 _NONE = np.empty(0, np.uint32)
 _ALONE = nullcontext()
@@ -48,6 +49,9 @@ class Pksmd(Questions):
         seed: of the sampled checksum's positions.
         threads: one settles, the others sum pages ahead of it; no result depends on how many.
         window: searches in flight at a time.
+        forest: top bits of the checksum, 0 to 16, that choose one of so many lower trees in place of each of the two; no
+            verdict and no counter depends on it, but searches take fewer steps than PKSM's (cost.tree_steps), which
+            simulations price. Trees that are ordered by content take no notice of it.
         strict: look at each answer and report of the host, and raise a UsageError that names rule and pages where one
             breaks protocols.PageHost; costs a few microseconds a call, and time per page that is reported.
         observe: observe(settled) is called with each settle.Settled before its verdicts are carried out.
@@ -67,11 +71,14 @@ class Pksmd(Questions):
         seed: int = 0,
         threads: int = 1,
         window: int = WINDOW,
+        forest: int = 0,
         strict: bool = False,
         observe: Callable[[Settled], object] | None = None,
     ) -> None:
         if threads < 1:
             raise UsageError(f"threads {threads}: must be one at least")
+        if not 0 <= forest <= 16:
+            raise UsageError(f"forest {forest}: must be from 0 to 16 bits")
         self.share_use(host)
         if strict:
             host = cast(PageHost, StrictHost(host))
@@ -82,7 +89,7 @@ class Pksmd(Questions):
         self.cost = Cost()
         ready, self._made_of = checksums.ready(checksum, self._tunables.checksum, host.store.page_size, seed)
         self._summing = Summing(ready, host.store, self.cost, threads)
-        self.items = Items()
+        self.items = Items(forest=0 if self._tunables.order == "content" else forest)
         self._new = self._queue(native.NEWLIST, "list_stamp")
         self._rescan = self._queue(native.RESCAN, "list_stamp")
         self._update = self._queue(native.CHECKSUM_LIST, "list_stamp")

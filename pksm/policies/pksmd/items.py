@@ -20,8 +20,8 @@ class Items(ItemTable):
     item_of(pages): page -> item. Ids are parted from their pages before they are freed.
     """
 
-    def __init__(self, capacity: int = 1024) -> None:
-        super().__init__(_COLUMNS, capacity)
+    def __init__(self, capacity: int = 1024, forest: int = 0) -> None:
+        super().__init__(_COLUMNS, capacity, forest)
         self._item_of_page = np.zeros(0, np.uint32)
         self._items_of_pages: native.ItemsOfPages | None = None
 

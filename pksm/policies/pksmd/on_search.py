@@ -36,7 +36,7 @@ def _met(items: Items, sums: U64Array) -> U32Array:
 
     All searches go down a step at a time; each ends at the first item of its checksum.
     """
-    at = np.full(len(sums), items.unstable_root, np.uint32)
+    at = items.roots(native.UNSTABLE, sums)
     met = np.zeros(len(items.checksum), bool)
     while len(at := at[(there := at != 0)]):
         sums = sums[there]

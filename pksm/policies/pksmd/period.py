@@ -32,7 +32,7 @@ class Period:
         return need
 
     def changed(self, ids: Ids) -> Ids:
-        """Sum the pages of unstable items anew, and return the items whose pages have changed. Busy ones are left out.
+        """Sum the pages of unstable items anew; return those whose pages have changed, in no tree now. Busy ones stay.
 
         Mirrors pksm_update_unstable_page_checksum.
         """
@@ -41,6 +41,7 @@ class Period:
         sums = self._summing.pages(items.page[free])
         changed = sums != items.checksum[free]
         ids = free[changed]
+        native.unlink(items.table, ids)  # where they stand depends on their sums
         items.checksum[ids] = sums[changed]
         return ids
 

@@ -42,6 +42,7 @@ def state_of(daemon: Any) -> State:
         "threads": summing.threads,
         "strict": daemon.host is not host,
         "window": daemon._window,
+        "forest": daemon.items.forest,
         "checksum": checksums.state_of(summing.checksum, daemon._made_of),
         "period": None if period is None else list(period),
         "items": daemon.items.state(),
@@ -77,6 +78,7 @@ def resumed(
         checksum=checksum or checksums.restored(state["checksum"], page_size),
         threads=number(state["threads"], 1, _MOST_THREADS) if threads is None else threads,
         window=number(state["window"], 1, native.MAX_WINDOW),
+        forest=number(state["forest"], 0, 16),
         strict=bool(state["strict"]),
         observe=observe,
     )

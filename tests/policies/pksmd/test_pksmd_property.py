@@ -56,15 +56,16 @@ class PksmdMachine(RuleBasedStateMachine):
         data=st.data(),
         checksum=which_checksum,
         window=st.sampled_from([1, 3, 32]),
+        forest=st.sampled_from([0, 2, 12]),
         palette=st.lists(contents.filter(any), min_size=4, max_size=12, unique=True),
     )
-    def start(self, data, checksum, window, palette):
+    def start(self, data, checksum, window, forest, palette):
         numbered = st.integers(1, 200).map(lambda number: bytes([number]) * PAGE_SIZE)
         self.contents = st.sampled_from([bytes(PAGE_SIZE), *palette]) | numbered
         pages = data.draw(st.lists(self.contents, min_size=10, max_size=70))
         chosen = self.draw_tunables(data)
         event(f"order {chosen.order}")
-        self.both = Daemons(chosen, checksum_of(checksum), window)
+        self.both = Daemons(chosen, checksum_of(checksum), window, forest=forest)
         self.checksum = checksum
         self.silent = False  # has a page ever changed unannounced?
         for page, content in enumerate(pages):
