@@ -19,28 +19,33 @@ from pksm.fleet import Settings, fleet, tree_fleet
 from pksm.fleet.tally import tally
 from pksm.linux import system
 from pksm.parallel.cluster import cluster
-from pksm.sources.fingerprints import HEADER, MAGIC, ONCE, RECORD, VERSION
+from pksm.sources.fingerprints.layout import RECORD, below_of
+from pksm.sources.fingerprints.writing import FingerprintWriter
 
 
-def write(path, contents):
-    """Write fingerprints of one VM with these contents, none of them zero."""
+def write(path, contents, keep=1.0):
+    """Write fingerprints of one VM with these contents, none of them zero; or a sample."""
     table = {
+        "time": 0,
         "sources": [
-            {"name": "vm", "kind": "raw", "mappings": ["ram"], "records": len(contents), "zero": [0], "lost": 0,
-             "out_of_reach": {}, "facts": {}, "warnings": []}
+            {"name": "vm", "kind": "raw", "mappings": ["ram"], "pages": len(contents), "zero_pages": 0, "zero": [0],
+             "lost": 0, "out_of_reach": {}, "facts": {}, "warnings": []}
         ],
         "partial": False,
         "warnings": [],
     }  # fmt: skip
-    text = json.dumps(table).encode()
-    text = text.ljust(-(-len(text) // RECORD.itemsize) * RECORD.itemsize)
-    header = np.zeros(1, HEADER)
-    header["magic"], header["version"], header["page_size"] = MAGIC, VERSION, 4096
-    header["records"], header["table_bytes"] = len(contents), len(text)
-    records = np.zeros(len(contents), RECORD)
-    records["xxh3"] = records["xxh64"] = np.maximum(contents, 1)
-    records["frame"], records["flags"] = np.arange(len(contents)), ONCE
-    path.write_bytes(header.tobytes() + text + records.tobytes())
+    below = below_of(keep)
+    sums = np.sort(np.maximum(contents, 1))
+    counts = np.ones(len(sums), np.uint32)
+    if below:
+        sums, counts = np.unique(sums[sums < np.uint64(below)], return_counts=True)
+    records = np.zeros(len(sums), RECORD)
+    records["sum"] = records["tail"] = sums
+    records["count"] = counts
+    with open(path, "wb") as file:
+        writer = FingerprintWriter(file, 4096, table, len(records), below)
+        writer.add(records)
+        writer.finish()
 
 
 def made(directory, vms, pages):
@@ -75,7 +80,7 @@ def matrix(vms, pages):
     began = time.perf_counter()
     found = tally(rows, groups, "vm")
     took = time.perf_counter() - began
-    times = np.unique(rows["key"], return_counts=True)
+    times = np.unique(rows["sum"], return_counts=True)
     base = set(times[0][times[1] > 256].tolist())
     sets = [set(contents.tolist()) - base for contents in one.contents[:20]]
     for a in range(20):

@@ -134,7 +134,7 @@ def main():
         make_avml(avml, raw)
         trace.write_text(TRACE, encoding="ascii")
         scan = ["scan", "--threads", "1", "--json"]
-        run([*scan, "--fingerprints", kept, raw], "off")
+        run(["fingerprint", "-o", kept, raw], "off")
         commands = {
             "raw": [*scan, raw],
             "avml": [*scan, avml],

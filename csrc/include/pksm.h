@@ -131,6 +131,11 @@ const pksm_strategy *pksm_strategy_by_name(const char *name);
 int pksm_checksum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
                         uint64_t *sums);
 
+/* Replaces n checksums of 128 bits, two words each, by SipHash-2-4-128 of them (words little-endian, as is the key of 16
+ * bytes): equal ones stay equal, and who has not got the key cannot compute them. Both words 0, which is a page of zeros,
+ * stay so; nothing else becomes that. */
+void pksm_keyed_sums(const uint64_t key[2], uint64_t *sums, size_t n);
+
 /* ---- items and trees: rbtree.c, page_tree.c ------------------------------------------------------------ */
 
 /* One rmap_item as C sees it: 32 bytes, two to a cache line. */

@@ -10,9 +10,9 @@ import numpy as np
 
 from fuzz.target import Target, one_of
 
-from support.hostile_files import check, check_fingerprints
+from support.hostile_files import check, check_fingerprints, check_rows
 from support.writers import elf, kdump, lime
-from support.writers.fingerprints import fingerprints
+from support.writers.fingerprints import fingerprints, sealed
 
 PAGE = 512  # the smallest pages, so that inputs are small
 HOLE_STEP = 4096
@@ -70,7 +70,9 @@ def read_image(data: bytes) -> None:
 def read_fingerprints(data: bytes) -> None:
     """Scan fingerprints, and make all reports."""
     if data:
-        check_fingerprints(as_file(data))
+        path = as_file(one_of((sealed, sealed, bytes), data)(data))
+        check_fingerprints(path)
+        check_rows(path)
 
 
 # ---- seeds ----
@@ -145,6 +147,7 @@ def fingerprint_files() -> list[bytes]:
     return [
         fingerprints({"one": (facts, [1, 2, 2, 0, 9]), "two": ({}, [0, 9, 4, 4])}),
         fingerprints({"one": ({**facts, "racy": None, "ksm_merged": 5}, [3]), "two": (facts, [])}),
+        fingerprints({"one": (facts, [3, 4]), "two": (facts, [4])}, below=5, heavy=[(1 << 63, 7)]),
     ]
 
 

@@ -45,6 +45,7 @@ class Verbs(Mapping[str, Any]):
 VERBS: Mapping[str, Any] = Verbs(
     "pksm.cli.verbs",
     "scan",
+    "fingerprint",
     "advise",
     "bench",
     "record",

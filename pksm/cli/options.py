@@ -1,6 +1,7 @@
 """What options of several verbs have in common: one grammar for times, sizes, numbers and names, and groups of options."""
 
 import argparse
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,7 +25,6 @@ OPTIONS = {
     "period_ms": "period",
     "changes": "set",
     "choices": "policy",
-    "keep": "fingerprints",
     "loads": "load",
     "n_pages": "pages",
     "names": "workload",
@@ -85,6 +85,18 @@ def pids(text: str) -> list[int]:
     if not words or not all(re.fullmatch(r"[0-9]{1,18}", word) for word in words):
         raise argparse.ArgumentTypeError(f"{text!r} is not a process id, or several as pidof prints them")
     return [int(word) for word in words]
+
+
+def share(text: str) -> float:
+    """Read a share of a whole: "0.01", or "1/4096"."""
+    found = re.fullmatch(r"([0-9.]{1,20})(?:/([0-9]{1,20}))?", text)
+    try:
+        read = float(found[1]) / float(found[2] or 1) if found else math.nan
+    except (ValueError, ZeroDivisionError):
+        read = math.nan
+    if not 0 < read <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share of all contents: write 1/4096 or 0.01, 1 at most")
+    return read
 
 
 def names(text: str) -> list[str]:
@@ -152,6 +164,12 @@ def add_policy(group: Any, what: str, default: str = "pksmd") -> None:
 def add_list(group: Any, what: str) -> None:
     """Add --list."""
     group.add_argument("--list", action="store_true", help=f"list {what}, and do nothing else")
+
+
+def add_keep(group: Any, what: str) -> None:
+    """Add --keep."""
+    group.add_argument("--keep", type=share, default=1.0, metavar="SHARE",
+                       help=f"{what}, such as 1/4096, the same ones on all machines (default: all, exactly)")  # fmt: skip
 
 
 def add_form(group: Any, schema: str, rows: str) -> None:

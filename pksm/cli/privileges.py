@@ -49,7 +49,7 @@ def needed(given: argparse.Namespace) -> Sequence[int]:
         kept += [of.KILL, of.DAC_OVERRIDE]  # to stop processes and control groups of others, and let them go on
     if given.command is not None:
         kept.append(of.KILL)  # to end it, whoever it has become
-    if getattr(given, "fingerprints", None) or given.plot or given.html:
+    if any(getattr(given, name, None) for name in ("output", "plot", "html")):
         kept += [of.DAC_OVERRIDE, of.FOWNER]  # to put a file among those of others
     return kept
 

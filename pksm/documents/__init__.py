@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from pksm.documents.features import MachineAbilities as MachineAbilities
     from pksm.documents.features import Named as Named
     from pksm.documents.features import NamesDocument as NamesDocument
+    from pksm.documents.fingerprint import FingerprintDocument as FingerprintDocument
+    from pksm.documents.fingerprint import FingerprintedSource as FingerprintedSource
     from pksm.documents.fleet import FleetBase as FleetBase
     from pksm.documents.fleet import FleetDocument as FleetDocument
     from pksm.documents.fleet import FleetEstimate as FleetEstimate
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from pksm.documents.fleet import FleetPartition as FleetPartition
     from pksm.documents.fleet import FleetPlacement as FleetPlacement
     from pksm.documents.fleet import FleetPlan as FleetPlan
+    from pksm.documents.fleet import FleetTogether as FleetTogether
     from pksm.documents.opt_in import OptedProcess as OptedProcess
     from pksm.documents.opt_in import OptedRange as OptedRange
     from pksm.documents.opt_in import OptInDocument as OptInDocument
@@ -128,6 +131,8 @@ else:
             "FeaturesDocument": "pksm.documents.features",
             "Final": "pksm.documents.simulate",
             "FirstBytes": "pksm.documents.scan",
+            "FingerprintDocument": "pksm.documents.fingerprint",
+            "FingerprintedSource": "pksm.documents.fingerprint",
             "FleetBase": "pksm.documents.fleet",
             "FleetDocument": "pksm.documents.fleet",
             "FleetGrowth": "pksm.documents.fleet",
@@ -137,6 +142,7 @@ else:
             "FleetPartition": "pksm.documents.fleet",
             "FleetPlacement": "pksm.documents.fleet",
             "FleetPlan": "pksm.documents.fleet",
+            "FleetTogether": "pksm.documents.fleet",
             "FleetEstimate": "pksm.documents.fleet",
             "Group": "pksm.documents.scan",
             "Interference": "pksm.documents.bench",

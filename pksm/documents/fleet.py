@@ -48,6 +48,14 @@ class FleetOverlap(TypedDict):
     pages: Annotated[list[list[float]], "", "contents that two have in common; on the diagonal, those of one"]
 
 
+class FleetTogether(TypedDict):
+    """Two VMs or hosts that have much in common."""
+
+    names: Annotated[list[str], "", "of both"]
+    pages: Annotated[float, "contents", "that both have, base contents apart"]
+    share: Annotated[float, "", "of the contents of the smaller one, base contents apart"]
+
+
 class FleetBase(TypedDict):
     """What a common base image would be: contents that more units have than say who belongs together."""
 
@@ -59,9 +67,9 @@ class FleetBase(TypedDict):
 class FleetHeavy(TypedDict):
     """A content with many pages."""
 
-    pages: Annotated[Pages, "that hold it"]
+    pages: Annotated[Pages, "that hold it; at least so many, where a content is in no sample"]
     units: Annotated[Count, "that have it"]
-    xxh3: Annotated[str, "", "its checksum, in hexadecimal"]
+    sum: Annotated[str, "", "its checksum of 128 bits, in hexadecimal"]
 
 
 class FleetPlan(TypedDict):
@@ -98,6 +106,7 @@ class FleetDocument(TypedDict):
     partitions: list[FleetPartition]
     growth: list[FleetGrowth]
     overlap: Annotated[FleetOverlap | None, "", "null: too many to compare"]
+    together: Annotated[list[FleetTogether], "", "who should be on one host, those with most in common first"]
     base: FleetBase
     heavy: Annotated[list[FleetHeavy], "", "those with the most pages first"]
     placement: Annotated[FleetPlacement | None, "", "null: nobody asked for one"]

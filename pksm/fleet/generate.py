@@ -25,7 +25,8 @@ class Fleet:
     def rows(self) -> StructArray:
         """All its rows (ROW), members being VMs."""
         members = np.repeat(np.arange(len(self.contents), dtype=np.uint32), [len(one) for one in self.contents])
-        return rows_of(np.concatenate(self.contents), members)
+        ids = np.concatenate(self.contents)
+        return rows_of(ids, np.ones(len(ids), np.uint64), members)
 
 
 def tree_fleet(vms: int, pages: int, hosts: int, systems: int = 3, releases: int = 4, seed: int = 0) -> Fleet:

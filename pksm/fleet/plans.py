@@ -17,7 +17,8 @@ from pksm.errors import PksmError, UsageError
 from pksm.fleet import estimates
 from pksm.fleet.mapping import Mapped, stored
 from pksm.fleet.placement import GUARANTEE, Plan, place
-from pksm.fleet.rows import kept
+from pksm.fleet.rows import first_of_contents
+from pksm.sources.fingerprints.layout import ALL_SUMS, below_of, places
 
 if TYPE_CHECKING:
     from pksm.fleet.run import Members
@@ -107,21 +108,24 @@ def placement(chosen: Sequence[Mapped], members: Members, capacities: Capacities
 
 def _contents(chosen: Sequence[Mapped], keep: float, n_hosts: int) -> tuple[float, list[AnyArray], int]:
     """Return the share of contents that is placed with, the indexes of each VM's, and how many there are."""
-    keys, members, offset = [], [], 0
+    parts, members, offset = [], [], 0
     share = min(keep, MOST_CELLS / max(1, n_hosts) / max(1.0, sum(one.n_rows for one in chosen) / keep))
     for one in chosen:
         rows = stored(one)
-        stop = len(rows) if share >= keep else int(np.searchsorted(rows["key"], np.uint64(int(share * 2.0**64))))
+        [stop] = places(rows["sum"], [below_of(share) or ALL_SUMS])
         part = np.array(rows[:stop])
-        assert kept(part["key"], share).all()
-        keys.append(part["key"])
+        parts.append(part[["sum", "tail"]])
         members.append(part["member"].astype(np.int64) + offset)
         offset += len(one.names)
-    distinct, index = np.unique(np.concatenate(keys), return_inverse=True)
+    found = np.concatenate(parts)
+    by_content = np.lexsort((found["tail"], found["sum"]))
+    first = first_of_contents(found[by_content])
+    index = np.empty(len(found), np.int64)
+    index[by_content] = np.cumsum(first) - 1
     owner = np.concatenate(members)
     order = np.argsort(owner, kind="stable")
     ends = np.searchsorted(owner[order], np.arange(1, offset))
-    return share, np.split(index[order].astype(np.uint32), ends), len(distinct)
+    return share, np.split(index[order].astype(np.uint32), ends), int(first.sum())
 
 
 def _plan(

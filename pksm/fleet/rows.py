@@ -1,55 +1,63 @@
-"""Rows of contents: (key, member, count), one for each content in each member; the arithmetic of map and reduce."""
+"""Rows of contents: (sum, tail, member, count), one for each content in each member; the arithmetic of map and reduce."""
 
 import numpy as np
 
-from pksm.arrays import StructArray, U32Array, U64Array
+from pksm.arrays import AnyArray, BoolArray, StructArray, U32Array, U64Array
 
-ROW = np.dtype([("key", "<u8"), ("member", "<u4"), ("count", "<u4")])
+ROW = np.dtype([("sum", "<u8"), ("tail", "<u8"), ("member", "<u4"), ("count", "<u4")])
 
 
-def rows_of(keys: U64Array, members: U32Array, counts: U32Array | None = None) -> StructArray:
-    """Return the distinct (key, member) with the sums of their counts, sorted by key, then by member: ROW (n,).
+def rows_of(sums: U64Array, tails: U64Array, members: U32Array, counts: U32Array | None = None) -> StructArray:
+    """Return the distinct (sum, tail, member) with what their counts come to, sorted in this order: ROW (n,).
 
     Args:
-        keys: uint64 (m,), the contents.
+        sums, tails: uint64 (m,), the contents: both words of their checksums.
         members: uint32 (m,), whose they are.
         counts: uint32 (m,); None: each counts once.
     """
-    order = np.argsort(keys, kind="stable")  # runs that are sorted already, as those of files, are merged
-    equal = keys[order[1:]] == keys[order[:-1]]
-    if (equal & (members[order[1:]] < members[order[:-1]])).any():
-        order = np.lexsort((members, keys))
-    keys, members = keys[order], members[order]
-    first = np.ones(len(keys), bool)
-    np.logical_or(keys[1:] != keys[:-1], members[1:] != members[:-1], out=first[1:])
+    order = np.argsort(sums, kind="stable")  # runs that are sorted already, as those of files, are merged
+    ordered: tuple[AnyArray, ...] = (sums[order], tails[order], members[order])
+    if not _in_order(*ordered):
+        order = np.lexsort((members, tails, sums))
+        ordered = sums[order], tails[order], members[order]
+    first = np.zeros(len(order), bool)
+    first[:1] = True
+    for column in ordered:
+        first[1:] |= column[1:] != column[:-1]
     if counts is None:
-        starts = np.flatnonzero(first)
-        sums = np.diff(starts, append=len(keys))
+        totals: AnyArray = np.diff(np.flatnonzero(first), append=len(order))
     else:
-        sums = counts[order]
+        totals = counts[order]
         if not first.all():
-            starts = np.flatnonzero(first)
-            sums = np.add.reduceat(sums, starts, dtype=np.uint64)
-    made = np.empty(len(sums), ROW)
-    made["key"], made["member"], made["count"] = keys[first], members[first], np.minimum(sums, 0xFFFFFFFF)
+            totals = np.add.reduceat(totals, np.flatnonzero(first), dtype=np.uint64)
+    made = np.empty(len(totals), ROW)
+    for name, column in zip(("sum", "tail", "member"), ordered, strict=True):
+        made[name] = column[first]
+    made["count"] = np.minimum(totals, 0xFFFFFFFF)
     return made
 
 
-def kept(keys: U64Array, keep: float) -> np.ndarray:
-    """Return which keys a sample has: the same contents in every file, whoever takes it. bool (n,).
+def first_of_contents(rows: StructArray) -> BoolArray:
+    """Return which rows, sorted, are the first of their content: bool (n,)."""
+    first = np.ones(len(rows), bool)
+    np.logical_or(rows["sum"][1:] != rows["sum"][:-1], rows["tail"][1:] != rows["tail"][:-1], out=first[1:])
+    return first
 
-    Args:
-        keys: uint64 (n,), evenly spread, as checksums are.
-        keep: the share, more than 0 and at most 1.
-    """
-    if keep >= 1:
-        return np.ones(len(keys), bool)
-    return keys < np.uint64(int(keep * 2.0**64))
+
+def _in_order(sums: AnyArray, tails: AnyArray, members: AnyArray) -> bool:
+    """Return whether rows that are sorted by sum are sorted by tail and member, too."""
+    same = sums[1:] == sums[:-1]
+    wrong = tails[1:] < tails[:-1]
+    wrong |= (tails[1:] == tails[:-1]) & (members[1:] < members[:-1])
+    return not (same & wrong).any()
 
 
 def check(rows: StructArray, n_members: int) -> None:
-    """Raise AssertionError unless rows are sorted, each (key, member) is there once, and members are among so many."""
-    later = rows["key"][1:] > rows["key"][:-1]
-    same = (rows["key"][1:] == rows["key"][:-1]) & (rows["member"][1:] > rows["member"][:-1])
-    assert (later | same).all(), "rows are not in order, or come twice"
+    """Raise AssertionError unless rows are sorted, each is there once, and members are among so many."""
+    same = np.ones(max(0, len(rows) - 1), bool)
+    later = np.zeros(len(same), bool)
+    for name in ("sum", "tail", "member"):
+        later |= same & (rows[name][1:] > rows[name][:-1])
+        same &= rows[name][1:] == rows[name][:-1]
+    assert later.all(), "rows are not in order, or come twice"
     assert (rows["count"] > 0).all() and (not len(rows) or int(rows["member"].max()) < n_members)

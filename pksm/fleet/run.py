@@ -18,12 +18,14 @@ from pksm.arrays import U32Array
 from pksm.documents.fleet import FleetDocument, FleetHost, FleetPartition
 from pksm.errors import PksmError, UsageError
 from pksm.fleet import estimates
+from pksm.fleet.alike import alike
 from pksm.fleet.mapping import Mapped, map_file, stored
 from pksm.fleet.plans import Capacities, placement
 from pksm.fleet.rows import rows_of
-from pksm.fleet.tally import COMMON, MOST_UNITS, Tally, tally
+from pksm.fleet.tally import COMMON, HEAVY, MOST_UNITS, Tally, tally
+from pksm.fleet.together import together
 from pksm.parallel.pool import own_results, results, workers_for
-from pksm.sources.fingerprints import MAGIC
+from pksm.sources.fingerprints.layout import MAGIC, below_of, edges, places
 
 SCHEMA: Final = "pksm.fleet/1"
 ROWS_AT_ONCE = 1 << 22  # of a bucket, about: what a task has in memory
@@ -95,7 +97,7 @@ def fleet(
     """Count what merging saves in the fleet whose fingerprints these files hold.
 
     Args:
-        paths: files that pksm scan --fingerprints has made, or directories, of which such files are taken.
+        paths: files that pksm fingerprint has made, or directories, of which such files are taken.
         settings: see Settings.
         place: hosts with room, to place VMs on; None: nothing is placed.
         progress: progress("reading" or "counting", tasks done, tasks in all).
@@ -118,17 +120,22 @@ def fleet(
                 warnings.append(result)
             else:
                 mapped[number] = result
-        chosen = _alike([mapped[number] for number in sorted(mapped)], warnings)
+        chosen = alike([mapped[number] for number in sorted(mapped)], warnings)
+        keep = min(one.keep for one in chosen)
         members = who_is_who(chosen, settings)
         total = Tally(hosts=np.zeros(len(members.labels["host"]) + 1, np.int64))
         n_rows = sum(one.n_rows for one in chosen)
         buckets = max(1, -(-n_rows // ROWS_AT_ONCE))
-        counting = {number: (chosen, number, buckets, dict(members.groups), members.units) for number in range(buckets)}
+        bounds = edges(below_of(keep), buckets)
+        counting = {
+            number: (chosen, bounds[number], bounds[number + 1], dict(members.groups), members.units)
+            for number in range(buckets)
+        }
         for _, part in _done(settings, reduce, counting, "counting", progress, min(n_rows, ROWS_AT_ONCE)):
             total.add(part)
-        placed = placement(chosen, members, place, settings.keep) if place else None
+        placed = placement(chosen, members, place, keep) if place else None
         kept = directory if settings.work else ""
-        document = _document(chosen, members, total, settings.keep, warnings, kept)
+        document = _document(chosen, members, total, keep, warnings, kept)
         document["placement"] = placed
         return document
 
@@ -208,46 +215,25 @@ def _map(path: str, directory: str, keep: float) -> Mapped | str:
         return str(error)
 
 
-def reduce(chosen: Sequence[Mapped], bucket: int, buckets: int, groups: Mapping[str, U32Array], units: str) -> Tally:
-    """Count one of so many buckets: all contents whose keys lie in its range.
+def reduce(chosen: Sequence[Mapped], low: int, high: int, groups: Mapping[str, U32Array], units: str) -> Tally:
+    """Count all contents whose sums lie in a range.
 
     Args:
         chosen: the files; members count through them.
-        bucket, buckets: which range.
+        low, high: the range, without `high`, which may be 2^64.
         groups, units: as tally() takes them.
     """
-    low, high = ((number << 64) // buckets for number in (bucket, bucket + 1))
-    keys, members, counts = [], [], []
+    parts = []
     offset = 0
     for one in chosen:
         rows = stored(one)
-        start = np.searchsorted(rows["key"], np.uint64(low))
-        stop = len(rows) if high > 0xFFFFFFFFFFFFFFFF else np.searchsorted(rows["key"], np.uint64(high))
+        start, stop = places(rows["sum"], [low, high])
         part = np.array(rows[start:stop])
-        keys.append(part["key"])
-        members.append(part["member"] + np.uint32(offset))
-        counts.append(part["count"])
+        part["member"] += np.uint32(offset)
+        parts.append(part)
         offset += len(one.names)
-    return tally(rows_of(np.concatenate(keys), np.concatenate(members), np.concatenate(counts)), groups, units)
-
-
-def _alike(mapped: Sequence[Mapped], warnings: list[str]) -> list[Mapped]:
-    """Return the files that can be counted together; say which can't."""
-    if not mapped:
-        raise PksmError(warnings[0] if warnings else "no file can be read")
-    sizes = [one.page_size for one in mapped]
-    size = max(set(sizes), key=lambda one: (sizes.count(one), one))
-    chosen: list[Mapped] = []
-    seen: dict[str, str] = {}
-    for one in mapped:
-        if one.page_size != size:
-            warnings.append(f"{one.path}: its pages are of {one.page_size} bytes, those of others of {size}: left out")
-        elif one.digest in seen:
-            warnings.append(f"{one.path}: is of the same memory as {seen[one.digest]}: counted once")
-        else:
-            seen[one.digest] = one.path
-            chosen.append(one)
-    return chosen
+    rows = np.concatenate(parts)
+    return tally(rows_of(rows["sum"], rows["tail"], rows["member"], rows["count"]), groups, units)
 
 
 def who_is_who(chosen: Sequence[Mapped], settings: Settings) -> Members:
@@ -312,7 +298,11 @@ def _document(
             "pages": estimates.total(total.common, total.common, keep),
             "saving_pages": estimates.total(total.spare, total.spare_square, keep),
         },
-        "heavy": [{"pages": many, "units": units, "xxh3": f"{key:016x}"} for many, units, key in total.heavy],
+        "together": together(total.overlap, members.labels[members.units], scale),
+        "heavy": [
+            {"pages": many, "units": units, "sum": f"{first:016x}{tail:016x}"}
+            for many, units, first, tail in _heavy(chosen, total, keep)
+        ],
         "placement": None,
         "work": work,
         "partial": bool(warnings) or any(one.partial for one in chosen),
@@ -353,3 +343,15 @@ def _partitions(total: Tally, members: Members, data: int, zeros: int, keep: flo
             )
         )
     return made
+
+
+def _heavy(chosen: Sequence[Mapped], total: Tally, keep: float) -> list[tuple[int, int, int, int]]:
+    """Return the contents with the most pages: those counted, and those that files name besides."""
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for one in chosen:
+        for pages, members, first, tail in one.heavy:
+            if first >= (below_of(keep) or first + 1):
+                known = found.get((first, tail), (0, 0))
+                found[first, tail] = known[0] + pages, known[1] + members
+    named = [(pages, members, first, tail) for (first, tail), (pages, members) in found.items()]
+    return sorted([*total.heavy, *named], reverse=True)[:HEAVY]

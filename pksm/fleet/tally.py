@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pksm.arrays import AnyArray, StructArray, U32Array
+from pksm.fleet.rows import first_of_contents
 
 MOST_UNITS = 1024  # of a matrix
 COMMON = 256  # a content that more units have is base: it says nothing about who belongs together
@@ -27,7 +28,7 @@ class Tally:
         overlap: contents that two units have in common, without base contents; None: too many units.
         common: base contents; spare: their copies in units, beyond the first of each; spare_square: of these, per
             content, the squares.
-        heavy: (pages, units, key) of the contents with the most pages.
+        heavy: (pages, units, sum, tail) of the contents with the most pages.
     """
 
     pages: int = 0
@@ -39,7 +40,7 @@ class Tally:
     common: int = 0
     spare: int = 0
     spare_square: int = 0
-    heavy: list[tuple[int, int, int]] = field(default_factory=list)
+    heavy: list[tuple[int, int, int, int]] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
         """Add another's sums, of other contents."""
@@ -60,7 +61,7 @@ class Tally:
 
 
 def tally(rows: StructArray, groups: Mapping[str, U32Array], units: str) -> Tally:
-    """Count rows of whole contents: no other rows have the same keys.
+    """Count rows of whole contents: no other rows have the same contents.
 
     Args:
         rows: ROW, as rows_of() returns them.
@@ -68,8 +69,7 @@ def tally(rows: StructArray, groups: Mapping[str, U32Array], units: str) -> Tall
         units: the level whose groups are compared with each other.
     """
     made = Tally(pages=int(rows["count"].sum(dtype=np.uint64)))
-    keys = rows["key"]
-    first = np.append(True, keys[1:] != keys[:-1]) if len(rows) else np.zeros(0, bool)
+    first = first_of_contents(rows)
     made.contents = int(first.sum())
     content = np.cumsum(first) - 1
     for level, group_of in groups.items():
@@ -90,7 +90,10 @@ def tally(rows: StructArray, groups: Mapping[str, U32Array], units: str) -> Tall
         starts = np.flatnonzero(first)
         pages = np.add.reduceat(rows["count"], starts, dtype=np.uint64)
         top = np.argpartition(pages, max(0, len(pages) - HEAVY))[-HEAVY:]
-        made.heavy = [(int(pages[one]), int(times[one]), int(keys[starts[one]])) for one in top]
+        found = rows[starts[top]]
+        made.heavy = list(
+            zip(*(column.tolist() for column in (pages[top], times[top], found["sum"], found["tail"])), strict=True)
+        )
     return made
 
 

@@ -12,6 +12,7 @@ MODULES = {
     "pksm.simulate/1": "simulate",
     "pksm.advise/1": "advise",
     "pksm.sweep/1": "sweep",
+    "pksm.fingerprint/1": "fingerprint",
     "pksm.fleet/1": "fleet",
     "pksm.compare/1": "compare",
     "pksm.bench/1": "bench",

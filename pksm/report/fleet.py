@@ -7,6 +7,7 @@ from pksm.report.text import columns, csv_text, many, page, painting, paragraph,
 
 ROWS = 20  # of hosts, and of points of the curve
 HEAVY = 5
+TOGETHER = 10
 BOUNDARIES = {"vm": "within VMs", "tenant": "within tenants", "host": "within hosts", "all": "across all"}
 
 
@@ -35,6 +36,7 @@ def table(document: FleetDocument, width: int = 80, colour: bool = False) -> str
     for title, cells in (
         ("Merging", _partitions(document)),
         ("Hosts that merge", _growth(document)),
+        ("Together", _together(document)),
         ("Plan", _plans(document)),
         ("Content", _heavy(document)),
         ("Host", _hosts(document)),
@@ -101,6 +103,14 @@ def _growth(document: FleetDocument) -> list[tuple[str, ...]]:
     return cells
 
 
+def _together(document: FleetDocument) -> list[tuple[str, ...]]:
+    cells: list[tuple[str, ...]] = [("and", "in common", "of the smaller")]
+    for one in document["together"][:TOGETHER]:
+        first, second = map(plain, one["names"])
+        cells.append((first, second, size(one["pages"] * document["page_size"]), percent(100 * one["share"])))
+    return cells
+
+
 def _plans(document: FleetDocument) -> list[tuple[str, ...]]:
     cells: list[tuple[str, ...]] = [("saves within hosts", "hosts", "VMs to move", "their memory", "without room")]
     for one in document["placement"]["plans"] if document["placement"] else ():
@@ -112,7 +122,7 @@ def _plans(document: FleetDocument) -> list[tuple[str, ...]]:
 
 def _heavy(document: FleetDocument) -> list[tuple[str, ...]]:
     cells: list[tuple[str, ...]] = [("pages", "VMs or hosts that have it")]
-    return cells + [(one["xxh3"], f"{one['pages']:,}", f"{one['units']:,}") for one in document["heavy"][:HEAVY]]
+    return cells + [(one["sum"], f"{one['pages']:,}", f"{one['units']:,}") for one in document["heavy"][:HEAVY]]
 
 
 def _hosts(document: FleetDocument) -> list[tuple[str, ...]]:

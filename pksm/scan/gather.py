@@ -102,6 +102,7 @@ def gather(
     view: str,
     progress: Callable[[int], None],
     interrupts: Interrupts | None = None,
+    intake: Intake | None = None,
 ) -> Gathered:
     """Read the sources; processes that have one memory between them are one source, the first of them.
 
@@ -110,6 +111,7 @@ def gather(
         view: `frames` or `mappings`.
         progress: called with the pages read since the last call.
         interrupts: may end the reading early.
+        intake: takes the pages instead of one that keeps their bytes.
 
     Whatever fails in one source is an error of that source, which is named in `failed`; what was read of it is kept.
 
@@ -119,7 +121,7 @@ def gather(
     """
     interrupts = interrupts or Interrupts()
     sources, remarks = each_memory_once(sources)
-    intake = Intake(Store(page_size), view, len(sources) > 1, interrupts.hold)
+    intake = intake or Intake(Store(page_size), view, len(sources) > 1, interrupts.hold)
     gathered = Gathered(intake.store, len(sources), remarks=remarks + out_of_reach(sources))
     for source in sources:
         _gather_one(source, intake, gathered, page_size, progress, interrupts)

@@ -16,14 +16,13 @@ from pksm.engine.cost import Cost
 from pksm.errors import PksmError, UsageError
 from pksm.scan import document
 from pksm.scan.findings import find
-from pksm.scan.fingerprints import Keep, check_keeping
 from pksm.scan.gather import Gathered, gather
 from pksm.scan.interrupts import Interrupts
 from pksm.scan.merge import Progress, merge
 from pksm.scan.settings import Settings, fitted
 from pksm.sources.base import Source
 from pksm.sources.files import release
-from pksm.sources.fingerprints import SUM_BYTES
+from pksm.sources.fingerprints.layout import SUM_BYTES
 from pksm.sources.opening import naming_files_at_fault
 
 Take = Callable[[Gathered, Pages], object]
@@ -43,7 +42,6 @@ def scan(
     errors: Sequence[PksmError] = (),
     interrupts: Interrupts | None = None,
     reading: Guard | None = None,
-    keep: Keep | None = None,
     take: Take | None = None,
 ) -> ScanDocument:
     """Scan sources and return what was found as a document.
@@ -56,8 +54,7 @@ def scan(
         errors: those of sources that could not be opened; they are reported as those of sources that fail here.
         interrupts: may end the work early; the result then holds what was done by then.
         reading: held while sources are read; its `warnings` are reported.
-        keep: called with (gathered, page size) when all is counted; scan.fingerprints.new_file() gives one.
-        take: called with (gathered, the column by which contents are told apart: uint32 by page number) then.
+        take: called with (gathered, the column by which contents are told apart: uint32 by page number) when all is counted.
 
     Returns:
         The document `pksm.scan/1`, ready for JSON.
@@ -68,18 +65,16 @@ def scan(
         PksmError: the first source's own error when none is left.
     """
     parts = [part for source in sources for part in source.parts()]
-    settings, stand_ins = _checked(parts, settings or Settings(), keep)
+    settings, stand_ins = _checked(parts, settings or Settings())
     job = _Job(parts, settings, stand_ins, progress or _silent, interrupts or Interrupts())
     with naming_files_at_fault(parts):
-        return job.run(errors, reading, keep, take)
+        return job.run(errors, reading, take)
 
 
-def _checked(parts: Sequence[Source], settings: Settings, keep: Keep | None) -> tuple[Settings, bool]:
+def _checked(parts: Sequence[Source], settings: Settings) -> tuple[Settings, bool]:
     """Return the settings that fit the sources, and whether these are fingerprints. Raises UsageError."""
     if not parts:
         raise UsageError("nothing to scan: name a file or a process")
-    if keep:
-        check_keeping(parts, settings.view)
     return fitted(settings, parts)
 
 
@@ -93,9 +88,7 @@ class _Job:
     progress: Progress
     interrupts: Interrupts
 
-    def run(
-        self, errors: Sequence[PksmError], reading: Guard | None, keep: Keep | None, take: Take | None
-    ) -> ScanDocument:
+    def run(self, errors: Sequence[PksmError], reading: Guard | None, take: Take | None) -> ScanDocument:
         """Read, merge, count, hand on, and return the document."""
         settings, interrupts = self.settings, self.interrupts
         began, cost = document.now(), Cost()
@@ -108,9 +101,6 @@ class _Job:
         findings = find(gathered, contents, settings, self.stand_ins)
         release(gathered.views)
         lap("count")
-        if keep:
-            keep(gathered, settings.page_bytes)
-            lap("keep")
         if take:
             take(gathered, contents)
         return document.compose(settings, gathered, merged, findings, self.stand_ins, interrupts.seen, began, cost)

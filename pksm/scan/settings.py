@@ -109,6 +109,8 @@ def fitted(settings: Settings, sources: Sequence[Source]) -> tuple[Settings, boo
     if sizes != {page_size}:
         found = ", ".join(str(size) for size in sorted(size for size in sizes if size is not None))
         raise UsageError(f"these fingerprints are of pages of {found} bytes, not {page_size}", "page_size")
+    if len({source.key_check for source in sources}) > 1:
+        raise UsageError("these fingerprints are made with different keys, so their sums cannot be compared")
     if settings.is_lossy:
         raise UsageError(
             "fingerprints show equal pages only: take pksmd with a preset and an order that merge all of them"

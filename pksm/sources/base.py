@@ -93,6 +93,7 @@ class Source(ABC):
         lost: pages that should have been read and could not be.
         partial: whether memory is missing that `lost` does not count.
         page_size: None; for what only stands for pages, as fingerprints do, the size of these (bytes).
+        key_check: of fingerprints: of the secret key that they are made with; 0: there is none.
         machine: whose frames `Region.frames` numbers: sources with equal ones may share frames. None is this machine.
         known: set by whoever reads: takes numbers of frames (uint64) and returns which of them are known (bool). Their
             pages, unless mapped once, need not be copied again.
@@ -100,6 +101,7 @@ class Source(ABC):
 
     kind: str = ""
     page_size: int | None = None
+    key_check: int = 0
     machine: Hashable = None
     known: Known | None = None
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # Tried in this order; raw takes any file, so it comes last, behind those of other packages.
 READERS = {
-    "fingerprints": "pksm.sources.fingerprints",
+    "fingerprints": "pksm.sources.fingerprints.reader",
     "elfcore": "pksm.sources.images.elfcore",
     "lime": "pksm.sources.images.lime",
     "avml": "pksm.sources.images.avml",

@@ -54,7 +54,7 @@ def test_contents_are_those_of_the_bytes():
 def test_files_that_hold_no_pages_are_one_line(tmp_path, image, capsys):
     (tmp_path / "small").write_bytes(b"x")
     kept = tmp_path / "kept.fp"
-    assert main(["scan", image, "--fingerprints", str(kept), "--page-size", "512"]) == 0
+    assert main(["fingerprint", image, "-o", str(kept), "--page-size", "512"]) == 0
     capsys.readouterr()
     for path, code, said in (
         (tmp_path / "small", 1, "less than one page"),

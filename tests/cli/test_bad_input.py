@@ -249,7 +249,7 @@ WRITES = 'import os, time; os.write(1, b"noise\\n" * 500); os.write(2, b"noise\\
 def test_what_a_command_prints_goes_into_no_file_of_ours(tmp_path, ram, closed):
     """Where a standard stream is closed, the next file that is opened would take its place."""
     keep = tmp_path / "a.fp"
-    argv = command("scan", "--fingerprints", keep, ram, "--after", "0.3", "--", sys.executable, "-c", WRITES)
+    argv = command("fingerprint", "-o", keep, ram, "--after", "0.3", "--", sys.executable, "-c", WRITES)
     subprocess.run(["sh", "-c", f'"$0" "$@" {closed}', *argv], env=environment(), capture_output=True)
     assert b"noise\nnoise\n" not in keep.read_bytes() and run_apart("scan", keep).code in (0, 3)
 

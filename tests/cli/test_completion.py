@@ -69,7 +69,7 @@ def test_options_that_may_be_repeated_are_offered_again():
 
 def test_files_and_commands_are_left_to_the_shell():
     assert complete("pksm scan ra").files and not complete("pksm scan --pid ").files
-    assert complete("pksm scan --fingerprints ").files and complete("pksm simulate ").files
+    assert complete("pksm fingerprint -o ").files and complete("pksm simulate ").files
     assert complete("pksm scan -- ").command and complete("pksm scan -- ls ").files
     assert complete("pksm simulate b --set ksmd.").more and not complete("pksm simulate b --set order=").more
 
@@ -240,7 +240,7 @@ def by_zsh(pksm, line):
         ("pksm sc", "pksm scan "),
         ("pksm simulate b --policy nobody,ksmd:ksm-6", "pksm simulate b --policy nobody,ksmd:ksm-6.11 "),
         ("pksm scan --set ksmd.pages_to", "pksm scan --set ksmd.pages_to_scan="),
-        ("pksm scan --fingerprints pk", "pksm scan --fingerprints pksm "),
+        ("pksm fingerprint -o pk", "pksm fingerprint -o pksm "),
     ],
 )
 def test_zsh_completes(pksm, line, completed):
@@ -268,7 +268,7 @@ def by_fish(pksm, line):
 def test_fish_completes(pksm):
     assert by_fish(pksm, "pksm sc") == {"scan": commands.VERBS["scan"].HELP}
     assert set(by_fish(pksm, "pksm scan --policy pksmd:v")) == {"pksmd:v0.1", "pksmd:v0.2"}
-    assert set(by_fish(pksm, "pksm scan --fingerprints pk")) == {"pksm"}
+    assert set(by_fish(pksm, "pksm fingerprint -o pk")) == {"pksm"}
     assert by_fish(pksm, "pksm scan --pid ")[str(os.getpid())]
 
 

@@ -50,10 +50,12 @@ def test_the_validator_finds_what_is_wrong():
 
 def test_scans(capfd, ram, tmp_path):
     keep = tmp_path / "a.fp"
-    one = printed(capfd, "scan", ram, "--show-bytes", "--fingerprints", keep)
+    one = printed(capfd, "scan", ram, "--show-bytes")
     assert one["groups"][0]["bytes"]["hex"] and one["matrix"] is None
     two = printed(capfd, "scan", ram, "--pid", str(os.getpid()), "--set", "quirks=sparse-zero-lost")
     assert two["matrix"] and two["by_command"][0]["processes"] == 1
+    made = printed(capfd, "fingerprint", "-o", keep, ram)
+    assert made["keep"] == 1 and made["sources"][0]["pages"] == one["totals"]["pages"]
     assert printed(capfd, "scan", keep)["fingerprints"] is True
     unchecked = printed(capfd, "scan", "--racy", "unchecked", "--", "sleep", "60")
     assert "ksm_merged" in unchecked["sources"][0]

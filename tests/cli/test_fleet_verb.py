@@ -4,10 +4,12 @@ import csv
 import io
 import json
 import struct
+import types
 
 import pytest
 
-from pksm.scan import Settings, fingerprints, scan
+from pksm.scan import fingerprints as making
+from pksm.scan.fingerprints import fingerprint
 
 from support.cli_runs import is_one_line, run
 from support.documents import faults
@@ -20,14 +22,15 @@ def page(letter):
     return letter.encode() * SIZE if letter != "0" else bytes(SIZE)
 
 
-def write(path, size=SIZE, **vms):
+def write(path, size=SIZE, keep=1.0, key=None, time=1_700_000_000, **vms):
     """Fingerprints of VMs of these names; a letter is a page, 0 a zero one."""
     sources = []
     for name, text in vms.items():
         pages = data(*((one.encode() * size if one != "0" else bytes(size)) for one in text))
         sources.append(GivenSource(name, pages, list(range(len(pages))), [1] * len(pages), ["ram"] * len(pages)))
-    with fingerprints.new_file(path) as keep:
-        scan(sources, Settings(page_size=size), keep=keep)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(making, "time", types.SimpleNamespace(time=lambda: time))
+        fingerprint(sources, path, size, keep, key)
 
 
 @pytest.fixture
@@ -147,3 +150,40 @@ def test_what_is_wrong_is_one_line(folder, arguments, words, code, capfd):
     done = run(capfd, "fleet", *(folder if one == "FOLDER" else one for one in arguments))
     assert done.code == code and is_one_line(done.err) and words in done.err, done.err
     assert done.out == ""
+
+
+def test_who_belongs_together_is_ranked(folder, capfd):
+    write(folder / "h4.fp", **{"green-1": "mnop", "green-2": "mnox"})
+    found, _ = document(capfd, folder)
+    assert found["together"][0] == {"names": ["h4/green-1", "h4/green-2"], "pages": 3, "share": 0.75}
+    pages = [one["pages"] for one in found["together"]]
+    assert pages == sorted(pages, reverse=True) and min(pages) > 0
+    assert "h4/green-1" in run(capfd, "fleet", folder).out
+
+
+def test_a_folder_of_samples_is_as_a_sample_of_all(tmp_path, capfd):
+    letters = "".join(map(chr, range(65, 123)))
+    whole, samples = tmp_path / "whole", tmp_path / "samples"
+    for folder, keep in ((whole, 1.0), (samples, 0.5)):
+        folder.mkdir()
+        write(folder / "h1.fp", keep=keep, one=letters + "aaa0", two="abc")
+        write(folder / "h2.fp", keep=keep, three=letters[10:] + "a00")
+    one, _ = document(capfd, whole, "--keep", "1/2")
+    two, _ = document(capfd, samples)
+    for found in (one, two):
+        for host in found["hosts"]:
+            host.pop("files")
+    assert one == two and one["keep"] == 0.5
+    true, _ = document(capfd, whole)
+    assert true["heavy"][0]["pages"] == one["heavy"][0]["pages"] == 7, "heavy contents are in no sample by chance"
+
+
+def test_what_does_not_fit_together_is_one_line_each(folder, capfd):
+    write(folder / "keyed.fp", key=b"k" * 16, vm="abc")
+    write(folder / "small.fp", keep=0.25, vm="abcdefgh")
+    write(folder / "late.fp", time=1_700_009_000, vm="qrs")
+    found, err = document(capfd, folder, code=3)
+    assert found["keep"] == 0.25 and found["vms"] == 6 and found["partial"] and len(found["warnings"]) == 3
+    for words in ("keyed.fp: its sums are made with a key, and others without", "small.fp: its sample of 1/4 is the smallest",
+                  "late.fp were made 2.5 hours apart"):  # fmt: skip
+        assert [line for line in err.splitlines() if words in line], (words, err)

@@ -41,7 +41,7 @@ def test_what_was_gathered_is_told(tmp_path, capfd, monkeypatch):
 def test_fingerprints_say_that_reading_was_interrupted(tmp_path, capfd, monkeypatch):
     ram, prints = write_file(tmp_path / "ram", [page(1), page(2), page(1)], SIZE), tmp_path / "prints"
     monkeypatch.setattr(sources, "open_pid", lambda pid, racy: GivenSource("pid 9", data(page(1)), then=interrupt))
-    assert run(capfd, "scan", "--fingerprints", prints, ram, "--pid", "9", "--pid", "10").code == 130
+    assert run(capfd, "fingerprint", "-o", prints, ram, "--pid", "9", "--pid", "10").code == 130
     done = run(capfd, "scan", "--json", prints)
     assert done.code == 3 and is_one_line(done.err, str(prints), "interrupted", "2 of 3 sources")
     assert json.loads(done.out)["partial"]
@@ -117,7 +117,7 @@ def test_a_command_is_ended_with_us(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_whoever_asks_us_to_end_gets_what_ctrl_c_gets(tmp_path, number):
     """An exit code that names the signal, and nothing is left behind: no process, no file."""
-    with start("scan", "--fingerprints", tmp_path / "a.fp", "--after", "600", "--", "sleep", "601") as process:
+    with start("fingerprint", "-o", tmp_path / "a.fp", "--after", "600", "--", "sleep", "601") as process:
         while not (children := children_of(process.pid)):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)

@@ -229,7 +229,6 @@ def test_what_can_not_be_meant(capfd, tmp_path):
         (["--freeze-timeout", "5", ram], "--freeze"),
         (["--freeze", ram], "no live process"),
         (["--racy", "maybe", ram], "--racy"),
-        (["--fingerprints", ram, ram], "does not hold fingerprints"),
     ):
         done = run(capfd, "scan", *arguments)
         assert done.code == 2 and is_one_line(done.err, word)
@@ -272,7 +271,8 @@ def test_fingerprints_of_processes(capfd, tmp_path):
     prints = tmp_path / "prints"
     with holders(2) as pids:
         words = [word for pid in pids for word in ("--pid", str(pid))]
-        live = json.loads(run(capfd, "scan", "--json", "--fingerprints", prints, *words).out)
+        live = json.loads(run(capfd, "scan", "--json", *words).out)
+        assert run(capfd, "fingerprint", "-o", prints, *words).code == 0
     done = run(capfd, "scan", "--json", prints)
     again = json.loads(done.out)
     assert done.code == 0 and again["totals"] == live["totals"]

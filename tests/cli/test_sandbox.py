@@ -51,10 +51,10 @@ def plugin(tmp_path):
             self.image.chmod(0o666)
             return self
 
-        def scan(self, *arguments, **variables):
+        def scan(self, *arguments, verb="scan", **variables):
             variables = {"PYTHONPATH": self.path, TRACE: str(trace), **variables}
             done = subprocess.run(
-                command("scan", "--json", self.image, *arguments),
+                command(verb, "--json", self.image, *arguments),
                 env=environment(**variables),
                 capture_output=True,
                 text=True,
@@ -76,7 +76,7 @@ def is_refused(text):
 def test_what_a_reader_tries_is_stopped(plugin, attempt):
     before = plugin.tries(attempt, "open_file").image.read_bytes()
     kept = plugin.trace.with_name("kept.fp")  # a file that is open for writing meanwhile
-    done = plugin.scan("--fingerprints", kept)
+    done = plugin.scan("-o", kept, verb="fingerprint")
     assert (done.code, done.out) == (1, "") and is_refused(done.err), done
     assert not plugin.trace.exists() and not kept.exists() and plugin.image.read_bytes() == before
 

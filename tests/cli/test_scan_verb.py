@@ -104,7 +104,7 @@ def test_no_output_holds_page_bytes(tmp_path, capfd):
         for word in ("correct", "staple", secret.hex(), "a7a7", "167, 167", "\\xa7"):
             assert word not in done.out + done.err
     prints = tmp_path / "prints"
-    assert run(capfd, "scan", "--fingerprints", prints, path).code == 0
+    assert run(capfd, "fingerprint", "-o", prints, path).code == 0
     assert b"correct" not in prints.read_bytes() and b"\xa7\xa7" not in prints.read_bytes()
     # Only where it is asked for.
     assert "correct" in run(capfd, "scan", "--show-bytes", path).out
@@ -176,7 +176,7 @@ def test_more_files_than_descriptors(tmp_path, capfd, prints):
     """A file that is mapped takes two."""
     paths = [write_file(tmp_path / f"{number}", [bytes([number % 7]) * SIZE], SIZE) for number in range(300)]
     if prints:
-        assert run(capfd, "scan", "--fingerprints", tmp_path / "prints", paths[0]).code == 0
+        assert run(capfd, "fingerprint", "-o", tmp_path / "prints", paths[0]).code == 0
         paths = [shutil.copy(tmp_path / "prints", path) for path in paths]
     argv = ["sh", "-c", 'ulimit -Sn 256; exec "$0" "$@"', *command("scan", "--json", *paths)]
     done = subprocess.run(argv, env=environment(), capture_output=True, text=True)
@@ -226,7 +226,7 @@ def test_an_image_cut_off_in_a_header_is_partial(tmp_path, capfd, make):
 def test_damaged_fingerprints_are_as_an_image_that_can_not_be_read(tmp_path, capfd):
     path = write_file(tmp_path / "ram", [bytes(SIZE)] * 3, SIZE)
     prints, damaged = tmp_path / "prints", tmp_path / "damaged"
-    assert run(capfd, "scan", "--page-size", "1k", "--fingerprints", prints, path).code == 0
+    assert run(capfd, "fingerprint", "--page-size", "1k", "-o", prints, path).code == 0
     damaged.write_bytes(prints.read_bytes()[:-1])
     for other in (["--page-size", "1k", path], [prints]):
         done = run(capfd, "scan", "--json", damaged, *other)
@@ -235,25 +235,6 @@ def test_damaged_fingerprints_are_as_an_image_that_can_not_be_read(tmp_path, cap
         assert result["partial"] and result["page_size"] == 1024 and result["totals"]["pages"] == 12
     done = run(capfd, "scan", damaged)
     assert done.code == 1 and is_one_line(done.err, str(damaged), "is damaged")
-
-
-def test_what_no_fingerprints_are_made_of(tmp_path, capfd):
-    path = write_file(tmp_path / "ram", [bytes(SIZE)] * 3, SIZE)
-    prints, damaged, new = tmp_path / "prints", tmp_path / "damaged", tmp_path / "new"
-    assert run(capfd, "scan", "--fingerprints", prints, path).code == 0
-    whole = prints.read_bytes()
-    damaged.write_bytes(whole[:-1])
-    for arguments, words in (
-        ([new, prints], "already"),
-        ([prints, prints], "already"),
-        ([prints, prints, path], "already"),
-        ([damaged, damaged, path], "already"),
-        ([new, "--view", "mappings", path], "view frames"),
-    ):
-        done = run(capfd, "scan", "--fingerprints", *arguments)
-        assert done.code == 2 and is_one_line(done.err, "--fingerprints", words)
-    assert prints.read_bytes() == whole and damaged.read_bytes() == whole[:-1] and not new.exists()
-    assert run(capfd, "scan", "--view", "mappings", prints).code == 0
 
 
 def test_warnings_are_remarks(tmp_path, capfd):

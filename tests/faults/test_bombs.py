@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from pksm.linux import system
-from pksm.sources import fingerprints as layout
 
 from support import ROOT
 from support.cli_runs import environment
 from support.writers import kdump, lime
+from support.writers.fingerprints import without_records as prints
 
 BASE_MIB, BYTES_PER_BYTE = 256, 256  # of memory: so much, and so much per byte that is in the file
 BASE_CPU_S, CPU_S_PER_MIB = 10, 2
 STORED = os.environ.get("PKSM_BOMBS_JSON")
-SOURCE = {"name": "a", "kind": "raw", "mappings": ["m"], "records": 0, "zero": [1], "lost": 0, "out_of_reach": {},
+SOURCE = {"name": "a", "kind": "raw", "mappings": ["m"], "pages": 0, "zero_pages": 1, "zero": [1], "lost": 0, "out_of_reach": {},
           "facts": {}, "warnings": []}  # fmt: skip
 
 
@@ -46,12 +46,6 @@ def one_stream_for_all(block, n):
 def flattened_far_away():
     head = kdump_head(4096, (1 << 37) // 4096, 1 << 40)
     return kdump.flatten(head, 4096, extra=[(1 << 56, b"x")])
-
-
-def prints(table):
-    text = table if isinstance(table, bytes) else json.dumps({"partial": False, "warnings": [], **table}).encode()
-    text = text.ljust(-(-len(text) // 32) * 32)
-    return struct.pack("<8s2I2Q", layout.MAGIC, layout.VERSION, 4096, 0, len(text)) + text
 
 
 # what each promises: (bytes of the file, its length where a hole follows, page size)

@@ -91,6 +91,7 @@ C_ARROWS = {
     "checksum/xxh.c": set(),
     "checksum/words.c": set(),
     "checksum/bytes.c": set(),
+    "checksum/siphash.c": set(),
     "checksum/xxh_simd.c": {"checksum/xxh.c"},
     "checksum/xxh3_simd.c": {"checksum/xxh.c", "page.c"},
     "checksum/words_simd.c": {"checksum/words.c"},

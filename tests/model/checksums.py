@@ -346,6 +346,36 @@ def aes(page):
     return word64(h, 0) ^ word64(h, 8)
 
 
+# ---- SipHash-2-4, 128 bits: Aumasson and Bernstein ------------------------------------------------------------
+
+
+def siphash128(key, message):
+    """Return the 16 bytes of SipHash-2-4-128."""
+    k0, k1 = word64(key, 0), word64(key, 8)
+    v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D ^ 0xEE, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
+
+    def rounds(n):
+        for _ in range(n):
+            v[0], v[2] = (v[0] + v[1]) & M64, (v[2] + v[3]) & M64
+            v[1], v[3] = rotate64(v[1], 13) ^ v[0], rotate64(v[3], 16) ^ v[2]
+            v[0] = rotate64(v[0], 32)
+            v[2], v[0] = (v[2] + v[1]) & M64, (v[0] + v[3]) & M64
+            v[1], v[3] = rotate64(v[1], 17) ^ v[2], rotate64(v[3], 21) ^ v[0]
+            v[2] = rotate64(v[2], 32)
+
+    padded = message + bytes(-(len(message) + 1) % 8) + bytes([len(message) & 0xFF])
+    for at in range(0, len(padded), 8):
+        v[3] ^= word64(padded, at)
+        rounds(2)
+        v[0] ^= word64(padded, at)
+    v[2] ^= 0xEE
+    rounds(4)
+    first = v[0] ^ v[1] ^ v[2] ^ v[3]
+    v[1] ^= 0xDD
+    rounds(4)
+    return first.to_bytes(8, "little") + (v[0] ^ v[1] ^ v[2] ^ v[3]).to_bytes(8, "little")
+
+
 FULL_PAGE = {
     "xxh3-64": xxh3_64,
     "aes": aes,

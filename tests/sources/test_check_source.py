@@ -11,7 +11,8 @@ import pytest
 from pksm import sources
 from pksm.errors import PksmError, UsageError
 from pksm.extents import State, make_runs
-from pksm.scan import Settings, fingerprints, scan
+from pksm.scan import scan
+from pksm.scan.fingerprints import fingerprint
 from pksm.sources.base import check_page_size
 from pksm.testing import check_source
 
@@ -96,8 +97,7 @@ def test_fingerprints_keep_the_contract(tmp_path):
     path = tmp_path / "a.fp"
     made = [GivenSource("one", [(State.DATA, page(1)), (State.ZERO, None), (State.HOLE, None)], [5], [True]),
             GivenSource("two", [(State.DATA, page(1)), (State.EXCLUDED, None)], [5], [False])]  # fmt: skip
-    with fingerprints.new_file(path) as keep:
-        scan(made, Settings(page_size=PAGE), keep=keep)
+    fingerprint(made, path, PAGE)
     check_source(lambda: sources.open_target(path))
 
 

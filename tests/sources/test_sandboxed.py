@@ -17,7 +17,8 @@ from pksm.extents import State, make_runs
 from pksm.linux import memory_limits
 from pksm.linux.sandbox.channel import Channel
 from pksm.linux.sandbox.worker import Worker
-from pksm.scan import Settings, fingerprints, scan
+from pksm.scan import Settings, scan
+from pksm.scan.fingerprints import fingerprint
 from pksm.sources import Sandbox, open_target, opened, opening
 from pksm.sources.sandboxed import sandbox as sandboxes
 from pksm.testing import check_source
@@ -46,8 +47,8 @@ def sparse(path):
 
 def keep_fingerprints(path):
     ram = write_file(path.with_name("ram"), CONTENTS, PAGE)
-    with opened([partial(open_target, ram)]) as (found, _), fingerprints.new_file(path) as keep:
-        scan(found, keep=keep)
+    with opened([partial(open_target, ram)]) as (found, _):
+        fingerprint(found, path)
 
 
 FILES = {

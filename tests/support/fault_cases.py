@@ -55,7 +55,7 @@ def cases(pid: int) -> list[Case]:
         Case("pid", ["scan", "--json", "--pid", str(pid)], "json"),
         Case("freeze", ["scan", "--freeze", "--pid", str(pid)]),
         Case("command", ["scan", "--json", *command], "json"),
-        Case("keep", ["scan", *image, "--fingerprints", "old.fp", "raw.img", "lime.img"], "text", "old.fp", _is_prints),
+        Case("keep", ["fingerprint", *image, "-o", "old.fp", "raw.img", "lime.img"], "text", "old.fp", _is_prints),
         Case("fingerprints", ["scan", "--json", "one.fp", "two.fp"], "json"),
         Case("profile", ["checksum", "profile", *image, "--strategies", "xxh3-64,crc32c", "--json", "raw.img"], "json"),
         Case("plot", ["checksum", "profile", *image, "--strategies", "crc32c", "--plot", "old.svg", "raw.img"], "text",

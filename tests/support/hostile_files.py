@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import tempfile
 
 import numpy as np
 
 from pksm import report, sources
 from pksm.errors import PksmError
 from pksm.extents import State
+from pksm.fleet.mapping import map_file, stored
+from pksm.fleet.rows import check as check_order
 from pksm.scan import scan
 
 MOST_COPIED = 64 << 20  # bytes of one region
@@ -30,6 +33,18 @@ def check_fingerprints(path):
         assert json.loads(json.dumps(result, allow_nan=False)) and report.csv(result)
         report.table(result, matrix=True)
     return "runs"
+
+
+def check_rows(path):
+    """Count fingerprints as a fleet does; return what came of it: `error`, or `rows` in order."""
+    with tempfile.TemporaryDirectory() as work:
+        try:
+            mapped = map_file(path, work, 1.0)
+        except PksmError as error:
+            assert "\n" not in str(error) and path in str(error), repr(error)
+            return "error"
+        check_order(stored(mapped), len(mapped.names))
+    return "rows"
 
 
 def check(path, page_size=4096):

@@ -1,8 +1,6 @@
 """pksm fleet: the memory of many machines, from their fingerprints."""
 
 import argparse
-import math
-import re
 
 from pksm.cli import exit_codes, options, output, pictures
 from pksm.cli.interrupts import HeldInterrupts
@@ -12,7 +10,7 @@ HELP = "count what merging saves in a fleet, from fingerprints of its machines"
 USAGE = "pksm fleet [OPTION...] FILE.fp|DIRECTORY..."
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
-The files are those of pksm scan --fingerprints, one or more for each machine. Memory is bounded: contents are counted
+The files are those of pksm fingerprint, one or more for each machine. Memory is bounded: contents are counted
 range by range, in processes of our own or on a Dask cluster that sees the same files. With --keep, a sample of contents
 is counted, the same ones on all machines, and figures have 95 % intervals.
 
@@ -34,8 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("files", nargs="+", metavar="FILE.fp|DIRECTORY", help="fingerprints, or directories of such")
     what.add_argument("--by", action="append", default=[], metavar="LEVEL=REGEX",
                       help="how to name hosts or tenants: host=REGEX or tenant=REGEX; may be repeated")  # fmt: skip
-    what.add_argument("--keep", type=_share, default=1.0, metavar="SHARE",
-                      help="share of contents to count, such as 1/4096 (default: all, exactly)")  # fmt: skip
+    options.add_keep(what, "share of contents to count")
     what.add_argument("--place", metavar="HOSTS.csv",
                       help="place VMs on these hosts; columns host and bytes, such as h1,64G")  # fmt: skip
     work = parser.add_argument_group("how to work")
@@ -88,15 +85,3 @@ def _by(texts: list[str]) -> dict[str, str]:
             raise UsageError(f"{text!r}: write host=REGEX or tenant=REGEX, each once", "by")
         found[level] = expression
     return found
-
-
-def _share(text: str) -> float:
-    """Return a share: 0.01, or 1/4096."""
-    found = re.fullmatch(r"([0-9.]{1,20})(?:/([0-9]{1,20}))?", text)
-    try:
-        share = float(found[1]) / float(found[2] or 1) if found else math.nan
-    except (ValueError, ZeroDivisionError):
-        share = math.nan
-    if not 0 < share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share of all contents: write 1/4096 or 0.01, 1 at most")
-    return share

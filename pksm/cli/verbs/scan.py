@@ -3,8 +3,6 @@
 import argparse
 import gc
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
@@ -16,7 +14,6 @@ from pksm.errors import UsageError
 
 if TYPE_CHECKING:
     from pksm.scan import Settings
-    from pksm.scan.fingerprints import Keep
 
 HELP = "find out what merging saves in memory images and live processes"
 USAGE = "pksm scan [OPTION...] [TARGET...] [--pid PID]... [--all] [--cgroup CGROUP]... [-- COMMAND...]"
@@ -33,7 +30,6 @@ examples:
   pksm scan --pid "$(pidof redis-server)"  live processes, together
   pksm scan --after 5s -- python3 app.py  a command: started, read after 5 s, ended
   pksm scan --all                         every process that may be read
-  pksm scan --all --fingerprints a.fp     the same, and checksums of all pages to a file
   pksm scan --all --policy ksmd --within user,all  what KSM would save, and what keeping users apart costs
   pksm scan a.fp b.fp                     two machines together, by their fingerprints"""
 TAKES_COMMAND = True
@@ -67,9 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--show-bytes", action="store_true",
                      help="add the first bytes of each group shown, as text or in hexadecimal; "
                      "no other option prints bytes of pages")  # fmt: skip
-    out.add_argument("--fingerprints", metavar="FILE",
-                     help="also write two checksums per page to FILE, which can be scanned later, "
-                     "together with those of other machines")  # fmt: skip
     options.add_form(out, "pksm.scan/1", "a line per source and one for all")
     pictures.add_plot(out, "where the bytes of each source go")
     pictures.add_html(out)
@@ -105,7 +98,6 @@ def _scan(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Target
         settings = for_table(settings, len(targets.openers))
     with (
         pictures.made(given.plot, given.html) as draw,
-        _fingerprint_file(given.fingerprints, given.targets) as keep,
         opened(targets.openers, interrupts.hold) as (sources, errors),
     ):
         result = scan(
@@ -115,7 +107,6 @@ def _scan(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Target
             errors=errors,
             interrupts=Interrupts(interrupts.hold),
             reading=privileges.Reduced(reading.freezer(given, sources, targets.cgroups), given),
-            keep=keep,
         )
         draw(result)
     for warning in result["warnings"]:
@@ -137,20 +128,6 @@ def _changes(given: argparse.Namespace) -> list[str]:
     """Return the settings that were given as texts "name=value", those with options of their own among them."""
     own = {"checksum": given.checksum, "order": given.order}
     return [*given.set, *(f"{name}={value}" for name, value in own.items() if value is not None)]
-
-
-@contextmanager
-def _fingerprint_file(path: str | None, targets: Sequence[str]) -> Iterator["Keep | None"]:
-    if path is None:
-        yield None
-        return
-    from pksm.scan import fingerprints
-
-    with fingerprints.new_file(path) as keep:
-        there = [target for target in targets if os.path.exists(target)] if os.path.exists(path) else []
-        if any(os.path.samefile(path, target) for target in there):
-            raise UsageError(f"{path}: is a target already; name another file", "fingerprints")
-        yield keep
 
 
 def for_table(settings: "Settings", n_sources: int = 1) -> "Settings":

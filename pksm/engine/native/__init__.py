@@ -12,6 +12,7 @@ from pksm.engine.native.checksums import (
     Function,
     Known,
     checksum_pages,
+    keyed_sums,
     strategy_widths,
     takes_sample,
 )

@@ -134,3 +134,18 @@ def checksum_pages(store: StoreView, checksum: AnyChecksum, pages: IdsLike, out:
         )
     )
     return sums
+
+
+def keyed_sums(key: bytes, sums: U64Array) -> None:
+    """Replace checksums of 128 bits by SipHash-2-4-128 of them, which nobody can compute without the key.
+
+    Args:
+        key: 16 bytes.
+        sums: uint64 (n, 2). A row of zeros, which is a zero page, stays; no other becomes that.
+    """
+    if len(key) != 16:
+        raise ValueError("a key has 16 bytes")
+    if sums.dtype != np.uint64 or sums.ndim != 2 or sums.shape[1] != 2:
+        raise ValueError("sums must be a uint64 array (n, 2)")
+    words = np.frombuffer(key, "<u8")
+    lib.pksm_keyed_sums(borrow(words, "uint64_t[]"), borrow_writable(sums, "uint64_t[]"), len(sums))

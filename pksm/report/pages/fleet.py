@@ -134,6 +134,6 @@ def _hosts(document: FleetDocument) -> Table:
 
 def _heavy(document: FleetDocument) -> Table:
     cells: list[Sequence[Cell | str]] = [
-        [one["xxh3"], number(one["pages"]), number(one["units"])] for one in document["heavy"]
+        [one["sum"], number(one["pages"]), number(one["units"])] for one in document["heavy"]
     ]
-    return Table("Contents with the most pages", ["xxh3-64", "pages", "VMs or hosts that have it"], cells)
+    return Table("Contents with the most pages", ["checksum", "pages", "VMs or hosts that have it"], cells)

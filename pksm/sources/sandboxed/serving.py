@@ -154,6 +154,7 @@ class _Server:
             "name": source.name,
             "kind": source.kind,
             "page_size": source.page_size,
+            "key_check": source.key_check,
             "machine": None if machine is None else self._machines.setdefault(machine, len(self._machines)),
             **state_of(source),
             **mappings_of(source),

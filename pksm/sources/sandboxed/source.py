@@ -12,7 +12,7 @@ from pksm.linux.proc.smaps import Mapping
 from pksm.linux.sandbox.channel import Message
 from pksm.sources.base import Allocate, Allocation, Progress, Region, Source
 from pksm.sources.files import OpenFile
-from pksm.sources.fingerprints import FACTS, MOST_PAGES
+from pksm.sources.fingerprints.table import FACTS, MOST_PAGES
 from pksm.sources.sandboxed.sandbox import Sandbox
 
 _MOST = 1 << 64  # an address
@@ -46,6 +46,7 @@ class SandboxedSource(Source):
             super().__init__(_text(about["name"]), file)
             self.kind = _text(about["kind"])
             self.page_size = None if about["page_size"] is None else _whole(about["page_size"])
+            self.key_check = _whole(about["key_check"])
             machine = about["machine"]  # never this one, whose frames live processes share
             self.machine: Hashable = sandbox.worker_number, None if machine is None else _whole(machine)
             self._learn(about)

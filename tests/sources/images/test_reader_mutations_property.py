@@ -26,7 +26,7 @@ from hypothesis import settings  # noqa: E402
 
 from support.hostile_files import check, check_fingerprints  # noqa: E402
 from support.writers import elf, kdump, lime, programs  # noqa: E402
-from support.writers.fingerprints import fingerprints  # noqa: E402
+from support.writers.fingerprints import fingerprints, sealed, table_bytes, with_table  # noqa: E402
 
 KINDS = ("core", "guest", "lime", "avml", "kdump", "flattened", "fingerprints")
 TRIES = 20_000
@@ -64,14 +64,13 @@ def text_page(number):
 def fingerprints_of(sources):
     """Return a file of fingerprints, and where its headers are."""
     data = fingerprints(sources)
-    table_end = 32 + struct.unpack_from("<Q", data, 24)[0]
-    return data, [(0, 32), (table_end, len(data))]
+    table_end = 64 + table_bytes(data)
+    return data, [(0, 64), (table_end, len(data))]
 
 
 def with_changed_table(data, chance):
     """Return fingerprints with something else somewhere in their table."""
-    size = struct.unpack_from("<Q", data, 24)[0]
-    table = json.loads(data[32 : 32 + size])
+    table = json.loads(data[64 : 64 + table_bytes(data)])
     place, key = table, chance.choice(["sources", "sources", "sources", *table])
     while place[key] and isinstance(place[key], (dict, list)) and chance.random() < 0.9:
         place = place[key]
@@ -82,9 +81,7 @@ def with_changed_table(data, chance):
             place[chance.choice(["x", "pages", "command", "user", "name", "duplicates", "racy", "pid"])] = value
     else:
         place[key] = chance.choice(VALUES)
-    text = json.dumps(table).encode()
-    text = text.ljust(-(-len(text) // 32) * 32)
-    return data[:24] + struct.pack("<Q", len(text)) + text + data[32 + size :]
+    return with_table(data, json.dumps(table).encode())
 
 
 def images(kind, directory):
@@ -203,6 +200,7 @@ def try_one(kind_images, kind, number, path, fd):
         data = with_changed_table(data, chance)
     else:
         data = changed(data, hot, chance)
+        data = sealed(data) if kind == "fingerprints" else data
     os.ftruncate(fd, 0)
     os.ftruncate(fd, len(data))
     for at in range(0, len(data), PAGE):  # pages of zeros stay holes
