@@ -140,6 +140,7 @@ def test_every_schema_has_a_type():
         "pksm.checksum/1",
         "pksm.compare/1",
         "pksm.features/1",
+        "pksm.fingerprint/1",
         "pksm.fleet/1",
         "pksm.names/1",
         "pksm.opt_in/1",
