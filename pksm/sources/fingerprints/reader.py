@@ -44,8 +44,8 @@ class FingerprintFileSource(Source):
         if whole.below:
             share = share_text(whole.keep)
             raise PksmError(
-                f"{self.name}: holds a sample of contents ({share}), which pksm fleet counts; a scan takes those of all: "
-                "make them without --keep"
+                f"{self.name}: holds a sample of contents ({share}), which pksm fleet counts; a scan takes files of all "
+                "contents"
             )
         self.whole = whole
         self.page_size, self.key_check = whole.page_size, whole.key_check
