@@ -142,11 +142,17 @@ static int visit_page(const uksm_scan *s, uint64_t entry, uint32_t page, uint64_
     pksm_node *item = &s->table->nodes[id];
     int out;
 
-    /* merged in this call, it has the page of before still */
-    if (id && item->link && item->page == page && (s->table->nodes[pksm_uksm_item(s, item->link)].flags & PKSM_STABLE))
-        return PKSM_UKSM_MERGED;
     s->work->hashed++;
     s->work->positive += s->rules->positive;
+    /* merged in this call, it has the page of before still */
+    kept = id && item->page == page ? pksm_uksm_item(s, item->link) : 0;
+    if (s->table->nodes[kept].flags & PKSM_STABLE) {
+        uint64_t zero = pksm_uksm_key((uint32_t)s->rules->zero_checksum, 0);
+
+        if (s->table->nodes[pksm_uksm_item(s, s->uksm->node[kept])].checksum == zero)
+            s->work->negative += s->rules->compare_cost / 2;
+        return PKSM_UKSM_MERGED;
+    }
     if (sum == s->rules->zero_checksum && !s->uksm->kept_of_page[page]) {
         if (pksm_kernels.is_zero(page_bytes(s->store, page), s->store->page_size) && !is_busy_page(s, page)) {
             if (id)

@@ -38,10 +38,11 @@ void pksm_uksm_enter(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id, uint
 void pksm_uksm_first_by_full(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t node, uint32_t sum);
 /* Lets an item hang on a stable node. */
 void pksm_uksm_hang(const uksm_scan *s, uint32_t id, uint32_t kept);
-/* Takes an item out of the tree or off its stable node, which goes with its last item; and makes it blank, too. */
+/* Takes an item out of the tree or off its stable node, which stays until its page is free: others may map that. */
 void pksm_uksm_leave(const uksm_scan *s, uint32_t id);
+/* The same, and makes it blank. */
 void pksm_uksm_free(const uksm_scan *s, uint32_t id);
-/* A stable node whose page is gone, or that nothing hangs on, is no longer found. */
+/* A stable node whose page is free is no longer found. */
 void pksm_uksm_leave_stable(const uksm_scan *s, uint32_t kept);
 /* Lets everything out of a tree; what waited is PKSM_PASSED. */
 void pksm_uksm_clear(const uksm_scan *s, pksm_uksm_tree *tree);

@@ -115,6 +115,8 @@ void pksm_uksm_leave_stable(const uksm_scan *s, uint32_t kept)
     leave_tree(s, &s->uksm->stable, kept);
     s->uksm->kept_of_page[s->table->nodes[kept].page] = 0;
     s->table->nodes[kept].flags &= (uint16_t)~PKSM_STABLE;
+    if (!s->uksm->count[kept])
+        blank(s, kept);
 }
 
 void pksm_uksm_leave(const uksm_scan *s, uint32_t id)
@@ -135,8 +137,8 @@ void pksm_uksm_leave(const uksm_scan *s, uint32_t id)
         return;
     s->work->sharing++;
     s->work->shared--;
-    pksm_uksm_leave_stable(s, kept);
-    blank(s, kept);
+    if (!(s->table->nodes[kept].flags & PKSM_STABLE))
+        blank(s, kept);
 }
 
 void pksm_uksm_hang(const uksm_scan *s, uint32_t id, uint32_t kept)

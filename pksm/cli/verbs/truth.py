@@ -1,4 +1,4 @@
-"""pksm truth: what real PKSM kernels counted, and what the simulated machine counts."""
+"""pksm truth: what real kernels counted, and what the simulated machine counts."""
 
 import argparse
 from typing import Any
@@ -7,26 +7,29 @@ from pksm.cli import exit_codes, options, output, pictures, sandbox
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import UsageError
 
-HELP = "compare the simulated machine with what real PKSM kernels counted"
+HELP = "compare the simulated machine with what real kernels counted"
 USAGE = "pksm truth [OPTION...] [W... | FILE.jsonl]"
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
-Plays the workloads that were run in booted kernels (all, or those named) on the simulated machine, or the random traces
-of a file, and shows every number that differs.
+Plays the workloads that were run in booted kernels with PKSM (all, or those named) on the simulated machine, or what a
+file recorded: random traces of PKSM, or workloads of UKSM. Shows every number that differs.
 
 examples:
   pksm truth                      all workloads
   pksm truth W2 W23_leak --json   two of them, all numbers
-  pksm truth traces.jsonl         random traces that a kernel executed, one per line"""
+  pksm truth traces.jsonl         random traces that a kernel executed, one per line
+  pksm truth uksm.jsonl           workloads recorded in kernels with UKSM, one per line"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to compare")
     what.add_argument("names", nargs="*", metavar="W|FILE.jsonl",
-                      help="recorded workloads by name, or one file of random traces (default: all workloads)")  # fmt: skip
+                      help="recorded workloads by name, or one file of traces or recordings (default: all workloads)")  # fmt: skip
     options.add_list(what, "the recorded workloads")
-    options.add_policy(what, "a preset of pksmd, in place of those of the kernels", "that of each kernel")
+    options.add_policy(what, "a preset of pksmd or uksm, in place of those of the kernels", "that of each kernel")
+    what.add_argument("--orders", type=options.count, default=20, metavar="N",
+                      help="UKSM: orders of visits to try besides where a number differs (default: 20)")  # fmt: skip
     out = parser.add_argument_group("what to print")
     out.add_argument("--all", action="store_true", help="show every number, not only those that differ")
     options.add_form(out, "pksm.truth/1", "a line per number")
@@ -51,7 +54,9 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     with pictures.made(None, given.html) as draw:
         document = sandbox.with_file(
             path,
-            lambda opener, report: truth(names, traces=path, preset=preset, progress=report, opener=opener),
+            lambda opener, report: truth(
+                names, traces=path, preset=preset, orders=given.orders, progress=report, opener=opener
+            ),
             lambda what: progress.show(lambda: what),
             interrupts,
         )
@@ -61,7 +66,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
 
 
 def _settings(given: argparse.Namespace) -> Any:
-    """Return the settings of pksmd to play with, or None for those of the kernels."""
+    """Return the settings to play with, or None for those of the kernels."""
     if not given.policy:
         if given.set:
             raise UsageError("without a policy each kernel has its own settings: name one, as pksmd:fixed", "set")
@@ -69,6 +74,8 @@ def _settings(given: argparse.Namespace) -> Any:
     from pksm.policies.registry import choose_one
 
     chosen = choose_one(",".join(given.policy), given.set)
-    if chosen.spec.name != "pksmd":
-        raise UsageError(f"{chosen.name}: the kernels that were recorded had PKSM: take a preset of pksmd", "policy")
+    if chosen.spec.name not in ("pksmd", "uksm"):
+        raise UsageError(
+            f"{chosen.name}: the kernels that were recorded had PKSM or UKSM: take a preset of pksmd or uksm", "policy"
+        )
     return chosen.settings

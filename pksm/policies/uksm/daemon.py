@@ -7,6 +7,8 @@ have merged with are judged, and now and then the strength of the hash is chosen
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pksm.arrays import BoolArray, I64Array, Ids, Pages, U8Array, U32Array
@@ -15,6 +17,7 @@ from pksm.engine.cost import Cost
 from pksm.engine.exclusive import exclusive
 from pksm.policies.daemon import Daemon
 from pksm.policies.uksm import cpu, governors, proof
+from pksm.policies.uksm.course import Course
 from pksm.policies.uksm.judging import Judge
 from pksm.policies.uksm.ladder import Rung, Stretch
 from pksm.policies.uksm.slots import Slot
@@ -28,7 +31,7 @@ from pksm.policies.uksm.spec import (
     UksmSettings,
 )
 from pksm.policies.uksm.tables import Tables
-from pksm.protocols import NO_FRAME, VmaHost, Vmas
+from pksm.protocols import VmaHost, Vmas
 
 ABSENT, ZERO_PTE, ZEROED, MERGED, KEPT, SAME_KEPT, NEW_NODE, BESIDE = 1, 3, 4, 5, 6, 7, 8, 9
 STALE, SAME, PAIR, CHANGED, COLLISION, BUSY = 11, 13, 14, 16, 17, 19
@@ -44,6 +47,7 @@ class Uksm(Daemon):
         tunables: its settings; those of the default preset if there are none.
         seed: of the words that its hash looks at, and of the order of visits.
         words: the order in which the hash takes words, in place of one that is drawn.
+        course: where draws and the CPU time come from, in place of the seed.
 
     Attributes:
         full_scans: times that a quarter of all pages was visited, from 1 on.
@@ -54,19 +58,25 @@ class Uksm(Daemon):
     full_scans = 1
 
     def __init__(
-        self, host: VmaHost, tunables: UksmSettings | None = None, *, seed: int = 0, words: U32Array | None = None
+        self,
+        host: VmaHost,
+        tunables: UksmSettings | None = None,
+        *,
+        seed: int = 0,
+        words: U32Array | None = None,
+        course: Course | None = None,
     ) -> None:
         self.share_use(host)
         self._host = host
         self._tunables = tunables or PRESETS[SPEC.default]
-        self._random = np.random.Generator(np.random.PCG64(seed))
+        self._course = course or Course(seed)
         if words is None:
-            words = self._random.permutation(host.store.page_size // 4).astype(np.uint32)
+            words = self._course.words(host.store.page_size // 4)
         self._tables = Tables(host.store, words)
         self.items, self.slots = self._tables.items, self._tables.slots
         self.cost = Cost()
-        self.rungs = [Rung() for _ in range(governors.RUNGS)]
-        self._judge = Judge(self.slots, self.rungs, self._tunables)
+        self.rungs = [Rung(number, self._course) for number in range(governors.RUNGS)]
+        self._judge = Judge(self.slots, self.rungs, self._tunables, self._course)
         self.page_ns, self.eval_round, self.sleep_times, self._scanned = governors.FIRST_PAGE_NS, 1, 0, 0
         self._sleep_ms = self._tunables.sleep_millisecs
         self._pause_ms = self._sleep_ms
@@ -82,8 +92,11 @@ class Uksm(Daemon):
         self._quirks = tunables.quirks
         self._judge.tunables = tunables
         ratios = governors.ratios_of(tunables.cpu_ratios, tunables.max_cpu_percentage)
+        shares = tunables.cpu_ratios.split()
         for rung, ratio, cover in zip(self.rungs, ratios, governors.intervals_of(tunables.eval_intervals), strict=True):
-            rung.ratio, rung.cover_ms = ratio, cover
+            is_raw = "reset-stride" in self._quirks and shares[rung.number].startswith("MAX/")
+            rung.raw_ratio = 0 if is_raw else ratio
+            rung.ratio, rung.cover_ms, rung.at_second = ratio, cover, "offset-one" in self._quirks
         self._sleep_ms = tunables.sleep_millisecs
         self._set_quotas()
 
@@ -94,7 +107,7 @@ class Uksm(Daemon):
             self._sleep_ms = self._tunables.sleep_millisecs
         if not governors.quota(self._sleep_ms, slowest.ratio, self.page_ns):
             needed = self.page_ns * (governors.MOST_RATIO - slowest.ratio) // slowest.ratio
-            self._sleep_ms = needed // 1_000_000 + 1
+            self._sleep_ms = -(-needed // 1_000_000) + 1
         for rung in self.rungs:
             rung.quota = governors.quota(self._sleep_ms, rung.ratio, self.page_ns)
             rung.step = governors.stride(rung.pages, rung.cover_ms, rung.ratio, self.page_ns)
@@ -195,46 +208,54 @@ class Uksm(Daemon):
         self._tables.fields["counts_first"] = int("first-not-counted" not in self._quirks)
         before = self._tables.work.copy()
         vmas = self._host.private_vmas()
-        self._bury_slots(vmas)
+        gone = self._leave_slots(vmas)
         self._refresh_unstable()
         self._tables.widen()
-        visited = no_page = fastest = 0
-        for number, rung in enumerate(self.rungs):
-            fastest = max(fastest, rung.ratio if rung.n else 0)
-            while lap := rung.lap("offset-one" in self._quirks, self._random):
-                for stretch in lap:
-                    visits, empty = self._visit(stretch, number)
-                    visited += visits
-                    no_page += empty
-        self._scanned += visited - no_page
-        done = {
-            name: int(self._tables.work[name][0]) - int(before[name][0]) for name in ("hashed", "full_sums", "compares")
-        }
-        batch_ns = cpu.batch_ns(visited, no_page, done["hashed"], self._tables.strength.words, done["full_sums"],
-                                self._tables.strength.most, done["compares"])  # fmt: skip
-        self.cost.add(pages_visited=visited, bytes_hashed=4 * done["hashed"] * self._tables.strength.words)
+        self._done = cpu.Done(0, 0, 0, 0, 0, 0)
+        fastest = 0
+        for rung in self.rungs:
+            if rung.n and rung.quota > 0:
+                fastest = max(fastest, rung.ratio)
+            while stretch := rung.stretch():
+                self._visit(stretch, rung.number)
+        batch_ns = self._course.batch_ns(self._worked(before))
+        self._bury_slots(gone)
         self._enter_slots(vmas)
         self._end_round()
-        self._pause_ms = self._tunables.sleep_millisecs
-        if fastest:
-            self._pause_ms = governors.pause(self._sleep_ms, batch_ns, fastest)
-        self._average(batch_ns, visited)
+        self._average(batch_ns, self._done.visits)
         self._set_quotas()
+        self._pause_ms = governors.pause(self._sleep_ms, batch_ns, fastest) if fastest else self._sleep_ms
         self._pte_changes = self._host.pte_changes
-        return visited
+        return self._done.visits
+
+    def _worked(self, before: Any) -> cpu.Done:
+        """Return what the batch has done, and count it. before: what C had counted when it began."""
+        hashed, full_sums, compares = (
+            int(self._tables.work[name][0]) - int(before[name][0]) for name in ("hashed", "full_sums", "compares")
+        )
+        strength = self._tables.strength
+        words = hashed * strength.words + full_sums * (strength.most - strength.words)
+        self._scanned += self._done.visits - self._done.no_page
+        self.cost.add(pages_visited=self._done.visits, bytes_hashed=4 * hashed * strength.words)
+        return self._done._replace(words=words, compares=compares)
 
     def _average(self, batch_ns: int, visited: int) -> None:
         self.page_ns = governors.mean(self.page_ns, batch_ns, visited)
         if self.page_ns > governors.MOST_PAGE_NS or self.eval_round % governors.ROUNDS_OF_MEAN == 0:
             self.page_ns = governors.FIRST_PAGE_NS
 
-    def _bury_slots(self, vmas: Vmas) -> None:
-        """Forget slots whose vmas are gone, or have other bounds."""
+    def _leave_slots(self, vmas: Vmas) -> list[Slot]:
+        """Take slots off their rungs whose vmas are gone, or have other bounds, and return them."""
         keys = set(zip(vmas.key.tolist(), vmas.first.tolist(), vmas.n.tolist(), strict=True))
-        for slot in [slot for key, slot in self.slots.by_key.items() if key not in keys]:
+        gone = [slot for key, slot in self.slots.by_key.items() if key not in keys]
+        for slot in gone:
+            self.rungs[slot.rung].leave(slot, self.page_ns)
+        return gone
+
+    def _bury_slots(self, gone: list[Slot]) -> None:
+        """Forget slots that have left their rungs, and their items."""
+        for slot in gone:
             self._tables.drop(self.slots.remove(slot), for_good=True)
-            if slot.rung >= 0:
-                self.rungs[slot.rung].leave(slot)
             self._virtual -= slot.n if slot.scanned_in == self.full_scans else slot.cursor
             if "wrap" not in self._quirks:
                 self._virtual = max(0, self._virtual)
@@ -243,18 +264,20 @@ class Uksm(Daemon):
         """Put vmas that were written to on the slowest rung; and count their copies on write."""
         self._pending = False
         rows = zip(*(column.tolist() for column in vmas), strict=True)
+        new = []
         for born, mm, first, n, is_touched, copied in rows:
             slot = self.slots.by_key.get((born, first, n))
             if slot is None and is_touched:
                 slot = self.slots.add((born, first, n), mm, first, n)
                 slot.copied_before = copied
-                self.rungs[0].enter(slot, 0)
+                new.append(slot)
             elif slot is not None:
                 slot.copied += copied - slot.copied_before
                 slot.copied_before = copied
+        self.rungs[0].enter(new, self.page_ns)
 
     def _refresh_unstable(self) -> None:
-        """Let waiting items know the pages they map now, where ptes have changed since."""
+        """Mark waiting items that don't map the page any more that they mapped when they were visited."""
         if self._host.pte_changes == self._pte_changes:
             return
         ids = np.flatnonzero(self.items.flags & native.UNSTABLE).astype(np.uint32)
@@ -263,18 +286,16 @@ class Uksm(Daemon):
         slots = self._tables.column("slot")[ids]
         places = self.slots.first[slots] + self._tables.column("index")[ids]
         pages, own = self._host.pages_at(self.slots.mm[slots], places)
-        fit = (pages < NO_FRAME) & (own | ("inherited-no-partner" not in self._quirks))
+        fit = (pages == self.items.page[ids]) & (own | ("inherited-no-partner" not in self._quirks))
         fit[fit] = self._tables.kept_of_page[pages[fit]] == 0
-        self.items.page[ids[fit]] = pages[fit]
         self.items.clear_flags(ids[fit], native.DELLIST)
         self.items.set_flags(ids[~fit], native.DELLIST)
 
-    def _visit(self, stretch: Stretch, number: int) -> tuple[int, int]:
-        """Visit pages of one slot, and judge it if its pass ends. Return (visits, those that found no page)."""
-        slot, n, rung = stretch.slot, stretch.visits, self.rungs[number]
+    def _visit(self, stretch: Stretch, number: int) -> None:
+        """Visit pages of one slot, and judge it if its pass ends."""
+        slot, n = stretch.slot, stretch.visits
         first = slot.base + slot.cursor
-        ahead = np.arange(slot.n - slot.cursor, slot.n - slot.cursor - n, -1)
-        partners = first + np.arange(n) + (self._random.random(n) * ahead).astype(np.int64)
+        partners = self._course.partners(slot, self.slots, n)
         native.uksm_shuffle(self._tables.view(), slot.base, first, partners.astype(np.uint64), slot.base + slot.n)
         places = slot.first + self.slots.permutation[first : first + n].astype(np.int64)
         pages, own = self._host.pages_at(np.full(n, slot.mm), places)
@@ -294,14 +315,23 @@ class Uksm(Daemon):
         slot.sampled += n
         slot.merged += merged
         if "stall" not in self._quirks or slot.scanned_in != self.full_scans:
-            self._virtual += n * rung.step
+            self._virtual += n
+        if slot.cursor >= slot.n:
+            slot.scanned_in = self.full_scans
         if "pool-loss" in self._quirks:
             self.slots.forget_pools(slot, before)
         if error:
             raise error
+        self._course.visited(slot, places - slot.first, outs)
         if stretch.ends:
-            self._judge.end_pass(slot, number, self.full_scans, self.page_ns)
-        return n, int(np.count_nonzero((outs == ABSENT) | (outs == ZERO_PTE)))
+            self._judge.end_pass(slot, number, self.page_ns)
+        done = self._done
+        self._done = done._replace(
+            visits=done.visits + n,
+            no_page=done.no_page + int(np.count_nonzero(outs <= ZERO_PTE)),
+            merged=done.merged + int(np.count_nonzero(outs == MERGED)),
+            passes=done.passes + stretch.ends,
+        )
 
     def _carry_out(
         self, slot: Slot, number: int, first: int, places: I64Array, pages: Pages, outs: U8Array, others: Ids

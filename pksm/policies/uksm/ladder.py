@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
+from pksm.policies.uksm import governors
+from pksm.policies.uksm.course import Course
 from pksm.policies.uksm.slots import Slot
+
+_UNSIGNED = (1 << 64) - 1  # a difference below zero is a large number
 
 
 class Stretch(NamedTuple):
@@ -20,85 +23,81 @@ class Stretch(NamedTuple):
 
 @dataclass(eq=False)
 class Rung:
-    """Slots in order, with holes where some have left."""
+    """Slots in order, with holes where some have left.
 
+    course: where it begins anew; at_second: a slot that the last stride ends before is entered at its second page.
+    """
+
+    number: int
+    course: Course
+    at_second: bool = False
     ratio: int = 0  # 1/10000 of a CPU
+    raw_ratio: int = 0  # the same, as far as a rung that begins anew knows it; 0: its stride is 1 then
     cover_ms: int = 0
     slots: list[Slot | None] = field(default_factory=list)
     current: int = 0  # place of the slot that is visited
-    offset: int = 0  # page of it that comes next, counted over all slots in strides
+    offset: int = 0  # page of it that is visited next, counted over all slots in strides
     step: int = 1
     quota: int = 0
     finished: bool = False
-    begun: bool = False
     pages: int = 0
     n: int = 0
 
-    def enter(self, slot: Slot, rung: int) -> None:
-        """Take a slot in, in the first hole."""
-        slot.rung = rung
-        slot.place = self.slots.index(None) if self.n < len(self.slots) else len(self.slots)
-        if slot.place == len(self.slots):
-            self.slots.append(slot)
-        else:
-            self.slots[slot.place] = slot
-        self.n += 1
-        self.pages += slot.n
+    def enter(self, slots: Sequence[Slot], page_ns: int) -> None:
+        """Take slots in, in the first holes; an empty rung begins with them."""
+        for slot in slots:
+            slot.rung = self.number
+            slot.place = self.slots.index(None) if self.n < len(self.slots) else len(self.slots)
+            if slot.place == len(self.slots):
+                self.slots.append(slot)
+            else:
+                self.slots[slot.place] = slot
+            self.n += 1
+            self.pages += slot.n
+        if slots and self.n == len(slots):
+            self._begin(page_ns)
 
-    def leave(self, slot: Slot) -> None:
+    def leave(self, slot: Slot, page_ns: int) -> None:
         """Let a slot go; what comes behind it is visited next."""
+        if self.current == slot.place:
+            self.advance(page_ns)
         self.slots[slot.place] = None
         self.n -= 1
         self.pages -= slot.n
-        if self.current == slot.place:
-            self.offset = 0
         slot.rung = slot.place = -1
 
-    def restart(self, random: np.random.Generator) -> None:
-        """Go on from a random page within the first stride."""
-        self.current, self.offset = 0, int(random.integers(self.step)) if self.step > 1 else 0
-        self._settle()
-
-    def _settle(self) -> bool:
-        """Let current and offset be those of a slot that there is; False at the end of the rung."""
-        while self.current < len(self.slots):
-            slot = self.slots[self.current]
-            if slot and self.offset < slot.n:
-                return True
-            self.offset -= slot.n if slot else 0
-            self.current += 1
-        return False
-
-    def lap(self, at_second: bool, random: np.random.Generator) -> list[Stretch]:
-        """Take visits off the quota, up to the end of the rung, and return them.
-
-        Args:
-            at_second: the next slot is entered at least one page on.
-            random: of where the rung begins anew.
-        """
+    def stretch(self) -> Stretch | None:
+        """Take the next visits of one slot off the quota, and return them; None if there are none."""
         if not self.n or self.quota <= 0:
-            return []
-        if not self.begun or not self._settle():
-            self.begun = True
-            self.restart(random)
-        stretches: list[Stretch] = []
-        while self.quota > 0 and self.current < len(self.slots):
-            slot = self.slots[self.current]
-            if slot is None:
-                self.current += 1
-                continue
-            whole = min(-(-(slot.n - self.offset) // self.step), slot.n - slot.cursor)
-            visits = min(whole, self.quota)
-            self.quota -= visits
-            stretches.append(Stretch(slot, visits, visits == whole))
-            self.offset += visits * self.step
-            if visits < whole:
-                return stretches
-            rest = (slot.n - (self.offset - self.step)) % self.step
-            self.offset = self.step - rest if rest or at_second else 0
-            self.current += 1
-            if not self._settle():
-                break
+            return None
+        slot = self.slots[self.current]
+        assert slot is not None
+        whole = max(1, -(-(slot.n - self.offset) // self.step))
+        whole = min(whole, slot.n - slot.cursor)
+        visits = min(whole, self.quota)
+        self.quota -= visits
+        ends = visits == whole
+        self.offset += (visits - ends) * self.step
+        return Stretch(slot, visits, ends)
+
+    def advance(self, page_ns: int) -> None:
+        """Go on with the slot behind the current one; at the end of the rung its round is finished."""
+        slot = self.slots[self.current]
+        assert slot is not None
+        rest = ((slot.n - self.offset) & _UNSIGNED) % self.step
+        for place in range(self.current + 1, len(self.slots)):
+            if self.slots[place]:
+                self.current = place
+                self.offset = self.step - rest if rest or self.at_second else 0
+                return
         self.finished = True
-        self.restart(random)
-        return stretches
+        self._begin(page_ns, anew=self.step > self.pages)
+
+    def _begin(self, page_ns: int, anew: bool = True) -> None:
+        """Begin with the first slot, on a random page within the first stride. anew: the stride is chosen anew."""
+        if anew:
+            self.step = 1
+            if self.raw_ratio > 0:
+                self.step = governors.stride(self.pages, self.cover_ms, self.raw_ratio, page_ns)
+        self.current = next(place for place, slot in enumerate(self.slots) if slot)
+        self.offset = self.course.offset(self.number, self.step)

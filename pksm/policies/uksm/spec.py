@@ -21,6 +21,7 @@ QUIRKS = {
     "pool-loss": "parts of a permutation without items are forgotten: pages get lost, others are visited twice",
     "stall": "visits of slots that were scanned fully count for nothing: full scans and strength may stop for ever",
     "wrap": "when the last vma is gone the visits counted are below zero, and the next round is a full scan",
+    "reset-stride": "a rung that begins anew, and may have a share of all that is allowed, has a stride of 1 at first",
     "offset-one": "every slot but the first of a rung is entered at its second page",
 }
 ITEM_BYTES, NODE_BYTES, TREE_NODE_BYTES, SLOT_BYTES = 64, 64, 32, 144

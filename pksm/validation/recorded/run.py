@@ -1,13 +1,17 @@
-"""What booted PKSM kernels counted, beside what the simulated machine counts: the document `pksm.truth/1`."""
+"""What booted kernels counted, beside what the simulated machine counts: the document `pksm.truth/1`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pksm.documents import TruthDocument
 from pksm.errors import UsageError
+from pksm.policies.uksm.spec import UksmSettings
 from pksm.simulation.trace import Opener, open_binary
 from pksm.validation.recorded.traces import Row as TraceRow
 from pksm.validation.recorded.traces import agreement, read_traces, replay
+from pksm.validation.recorded.uksm.compare import ORDERS
+from pksm.validation.recorded.uksm.compare import compare as compare_uksm
+from pksm.validation.recorded.uksm.recording import is_one, read_recordings
 from pksm.validation.recorded.workloads import compare
 
 SCHEMA = "pksm.truth/1"
@@ -17,15 +21,17 @@ def truth(
     names: Sequence[str] = (),
     traces: str | None = None,
     preset: Any = None,
+    orders: int = ORDERS,
     progress: Callable[[str], object] = lambda what: None,
     opener: Opener = open_binary,
 ) -> TruthDocument:
     """Compare the simulated machine with recordings of kernels, number by number.
 
     Args:
-        names: the recorded workloads to play; all if there are none.
-        traces: path of a file of random traces, one per line, to play in place of workloads.
+        names: the recorded workloads of PKSM to play; all if there are none.
+        traces: path of a file to play in place of these: random traces of PKSM, or recordings of UKSM, one per line.
         preset: settings in place of the kernels' own.
+        orders: of visits to try besides, where a number of UKSM differs.
         progress: called with what comes next, before each workload and each trace.
         opener: opens the file of traces.
 
@@ -38,6 +44,12 @@ def truth(
     """
     if traces is not None and names:
         raise UsageError("a file of traces is compared alone: leave out the workloads")
+    is_of_uksm = traces is not None and is_one(traces, opener)
+    if preset is not None and isinstance(preset, UksmSettings) != is_of_uksm:
+        raise UsageError(f"the kernels that were recorded had {'UKSM' if is_of_uksm else 'PKSM'}: take a preset of it")
+    if traces is not None and is_of_uksm:
+        compared, readings = compare_uksm(read_recordings(traces, opener), preset, orders, progress)
+        return _document(compared, explained=sum(bool(row.note) for row in compared)) | {"readings": readings}
     if traces is None:
         rows = compare([*names], preset, lambda kernel, name: progress(f"{kernel}: {name}"))
         return _document(rows, explained=sum(bool(row.note) for row in rows))

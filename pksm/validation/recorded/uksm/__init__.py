@@ -1,0 +1,1 @@
+"""Recordings of kernels with UKSM, beside the policy uksm on the simulated machine."""
