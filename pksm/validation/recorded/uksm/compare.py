@@ -1,6 +1,6 @@
 """Recordings of kernels with UKSM beside ours, number by number; and why some differ.
 
-What hangs on the order of visits is no fault: where a number differs, the workload is played in other orders, too, and
+What hangs on the order of visits is not a fault: where a number differs, the workload is played in other orders, too, and
 the kernel's number must lie among those.
 """
 
