@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pksm import documents as documents
     from pksm import errors as errors
     from pksm import extents as extents
+    from pksm import fleet as fleet
     from pksm import linux as linux
     from pksm import policies as policies
     from pksm import profiler as profiler
@@ -71,6 +72,7 @@ else:
             "documents": "pksm.documents",
             "errors": "pksm.errors",
             "extents": "pksm.extents",
+            "fleet": "pksm.fleet",
             "linux": "pksm.linux",
             "policies": "pksm.policies",
             "profiler": "pksm.profiler",

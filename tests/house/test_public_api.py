@@ -24,6 +24,7 @@ MODULES = {
             "documents",
             "errors",
             "extents",
+            "fleet",
             "linux",
             "policies",
             "profiler",
@@ -58,6 +59,10 @@ MODULES = {
     "pksm.checksums": ["names", "describe", "make", "register", "unregister", "Plugin", "is_exact"],
     "pksm.bench": ["bench", "diff"],
     "pksm.advice": ["advise", "Settings"],
+    "pksm.fleet": [
+        *("fleet", "Settings", "place", "Fleet", "tree_fleet"),
+        *("shared", "decay", "built_base", "best_snapshot", "restored_pages"),
+    ],
     "pksm.profiler": ["profile"],
     "pksm.validation": ["validate", "truth", "calibrate", "predict"],
     "pksm.report": ["table", "csv", "html", "picture", "caption"],
