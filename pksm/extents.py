@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pksm.arrays import BoolArray, IntArray, Pages, StructArray, U8Array, U64Array
+from pksm.arrays import BoolArray, I64Array, IntArray, Pages, StructArray, U8Array, U64Array
 
 __all__ = ["RUN", "State", "data_runs", "make_runs"]  # what readers of others need
 
@@ -108,6 +108,31 @@ def page_runs(pages: Pages) -> StructArray:
     runs = np.empty(len(edges) - 1, PAGE_RUN)
     runs["first"], runs["pages"] = pages[edges[:-1]], edges[1:] - edges[:-1]
     return runs
+
+
+# Consecutive virtual pages: of a 64-bit address space there are more than 32 bits can number.
+ADDRESS_RUN = np.dtype([("first", "u8"), ("pages", "i8")])
+
+
+def address_runs(pages: U64Array) -> StructArray:
+    """Return virtual pages as runs of consecutive ones, in the same order."""
+    heads = np.append(0, np.flatnonzero(pages[1:] - pages[:-1] != 1) + 1)[: len(pages)]
+    runs = np.empty(len(heads), ADDRESS_RUN)
+    runs["first"], runs["pages"] = pages[heads], np.diff(heads, append=len(pages))
+    return runs
+
+
+class AddressList:
+    """A list of virtual pages, kept as the runs of address_runs()."""
+
+    def __init__(self, parts: Iterable[StructArray] = ()) -> None:
+        self._runs = np.concatenate([np.empty(0, ADDRESS_RUN), *parts])
+
+    def all(self) -> I64Array:
+        """Return all of them, int64."""
+        lengths = self._runs["pages"]
+        starts = np.cumsum(lengths) - lengths
+        return np.repeat(self._runs["first"].astype(np.int64) - starts, lengths) + np.arange(int(lengths.sum()))
 
 
 class PageList:

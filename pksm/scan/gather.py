@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pksm.arrays import Pages, StructArray, U32Array
+from pksm.arrays import Pages, StructArray, U32Array, U64Array
 from pksm.engine.store import Store
 from pksm.errors import PksmError, ShortageError, UsageError
-from pksm.extents import PageList, State, data_runs, expand, page_runs
+from pksm.extents import AddressList, PageList, State, address_runs, data_runs, expand, page_numbers, page_runs
 from pksm.scan.intake import Intake
 from pksm.scan.interrupts import Interrupts
 from pksm.sources.base import Allocation, Region, Source
@@ -29,7 +29,7 @@ class Taken:
     """What was read of one source.
 
     mapped: the page of each mapping, in order. The one at position p is in the mapping called names[segments[k]] with
-    starts[k] <= p < starts[k + 1]. opted_in: of each mapping, whether the kernel's KSM may merge it, or None. zero, hole, excluded, lost: pages whose bytes were not read, by reason; zero_of: the
+    starts[k] <= p < starts[k + 1]. addresses: the virtual page of each, as an AddressList; None: not known. opted_in: of each mapping, whether the kernel's KSM may merge it, or None. zero, hole, excluded, lost: pages whose bytes were not read, by reason; zero_of: the
     zero ones of each mapping, in the order of `names`.
     partial: memory is missing that lost does not count. out_of_reach: {why: pages} of hole and excluded together.
     facts: what else the source reports. warnings: those of the source.
@@ -42,6 +42,7 @@ class Taken:
     mapped: PageList
     starts: np.ndarray
     segments: np.ndarray
+    addresses: AddressList | None
     zero: int
     zero_of: list[int]
     hole: int
@@ -191,6 +192,7 @@ class _Reading:
         self._source, self._intake, self._page_size = source, intake, page_size
         self._counts = dict.fromkeys(range(len(State)), 0)  # pages by state
         self._segments: list[tuple[np.ndarray, np.ndarray]] = []
+        self._addresses: list[StructArray] = []
         self._zero: list[np.ndarray] = []  # pages by mapping, one array a region
         self._n_mapped = 0
         self.mapped: list[np.ndarray] = []  # runs
@@ -213,8 +215,9 @@ class _Reading:
             if not len(data):
                 return
             mapping = np.repeat(data["mapping"], data["pages"].astype(np.int64))
+            addresses = page_numbers(data, self._page_size)
             if region.copies is not None:
-                pages, mapping = self._copied(region, region.copies, data, mapping)
+                pages, mapping, addresses = self._copied(region, region.copies, data, mapping, addresses)
             elif region.view is not None:
                 pages = self._intake.add_view(region.view, data)
             if not len(pages):
@@ -222,12 +225,13 @@ class _Reading:
             runs = page_runs(pages)
             heads = np.append(0, np.flatnonzero(mapping[1:] != mapping[:-1]) + 1)
             self._segments.append((heads + self._n_mapped, mapping[heads]))
+            self._addresses.append(address_runs(addresses))
             self._n_mapped += len(pages)
             self.mapped.append(runs)
 
     def _copied(
-        self, region: Region, copies: Allocation, data: StructArray, mapping: U32Array
-    ) -> tuple[Pages, U32Array]:
+        self, region: Region, copies: Allocation, data: StructArray, mapping: U32Array, addresses: U64Array
+    ) -> tuple[Pages, U32Array, U64Array]:
         at = expand(data["first"].astype(np.int64), data["pages"].astype(np.int64))
         index = at.astype(np.int64)
         if region.copied is not None:
@@ -239,10 +243,12 @@ class _Reading:
             self._intake.frames_told |= bool(frames.any())
             if not told.all():
                 self.untold += len(told) - int(np.count_nonzero(told))
-                index, mapping, frames, exclusive = (column[told] for column in (index, mapping, frames, exclusive))
+                columns = (index, mapping, frames, exclusive, addresses)
+                index, mapping, frames, exclusive, addresses = (column[told] for column in columns)
         machine = self._source.machine
         self._of_family |= region.copied is not None
-        return self._intake.add_copies(copies, index, frames, exclusive, machine, self._of_family), mapping
+        pages = self._intake.add_copies(copies, index, frames, exclusive, machine, self._of_family)
+        return pages, mapping, addresses
 
     def taken(self, facts: dict[str, Any]) -> Taken:
         """Return all that was read. facts: of the source."""
@@ -259,6 +265,7 @@ class _Reading:
             mapped=PageList(self.mapped),
             starts=np.concatenate([np.empty(0, np.int64), *starts]),
             segments=np.concatenate([np.empty(0, np.uint32), *segments]),
+            addresses=None if source.page_size else AddressList(self._addresses),  # fingerprints have none
             zero=counts[State.ZERO],
             zero_of=self._zero_of(),
             hole=counts[State.HOLE],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pksm.arrays import U8Array, U32Array
+from pksm.arrays import I64Array, U8Array, U32Array
 from pksm.engine.checksums.strategies import describe
 from pksm.simulation.pace import RealPages
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 STORED_BYTES = 8  # of a page that stands for a real one
 LIMIT_MS = 86_400_000
 AT_REST, NOT_AT_REST = "at rest", "not at rest after a day"
+
+
+def _nowhere() -> U32Array:
+    return np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Process:
         contents: the content id of each of them, 0 for zero: uint32.
         maps: which of the family's pages it maps: bits, uint8, as np.packbits has them.
         facts: what else is known: pid, command, user, cgroup, vm.
+        places: where in the family's address space each of them is, uint32; empty: behind what the family shares.
     """
 
     name: str
@@ -52,18 +57,22 @@ class Process:
     contents: U32Array
     maps: U8Array
     facts: Mapping[str, Any] = field(default_factory=dict)
+    places: U32Array = field(default_factory=_nowhere)
 
 
 @dataclass(frozen=True)
 class Family:
     """Processes that have frames in common, as after a fork; most have none and are a family each.
 
-    areas, contents: of the frames that two or more of them map, as in Process.
+    areas, contents, places: of the frames that two or more of them map, as in Process.
+    span: pages of the address space in which all of them lie, in the order of their addresses; 0: places are not known.
     """
 
     areas: tuple[Area, ...]
     contents: U32Array
     processes: tuple[Process, ...]
+    places: U32Array = field(default_factory=_nowhere)
+    span: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,8 @@ class RealMemory:
     def nbytes(self) -> int:
         """Bytes of all arrays."""
         return sum(
-            family.contents.nbytes + sum(process.contents.nbytes + process.maps.nbytes for process in family.processes)
+            _bytes_of(family.contents, family.places)
+            + sum(_bytes_of(one.contents, one.maps, one.places) for one in family.processes)
             for family in self.families
         )
 
@@ -143,8 +153,15 @@ class RealMemory:
         sim.read(AT_REST if at_rest else NOT_AT_REST)
 
 
+def _bytes_of(*columns: np.ndarray[Any, Any]) -> int:
+    return sum(column.nbytes for column in columns)
+
+
 def _start(sim: Simulation, family: Family) -> None:
     """Start the processes of a family: the first one has the frames of all, the others are its forks."""
+    if family.span:
+        _start_in_place(sim, family)
+        return
     first, *others = family.processes
     sim.names.add_process(first.name, sim.machine.spawn)
     parent = sim.names.process(first.name)
@@ -172,6 +189,38 @@ def _map(
         addresses[done : done + area.pages] = at + np.arange(area.pages, dtype=np.int64) * page_size
         address, done = at + (area.pages + 1) * page_size, done + area.pages
     return addresses
+
+
+def _start_in_place(sim: Simulation, family: Family) -> None:
+    """Start the processes of a family each of whose pages has its place among those of all: KSM visits them in order."""
+    machine, (first, *others) = sim.machine, family.processes
+    sim.names.add_process(first.name, machine.spawn)
+    parent = sim.names.process(first.name)
+    every = [*family.areas, *(area for process in family.processes for area in process.areas)]
+    machine.mmap(parent, family.span, 0, mergeable=any(area.opted_in for area in every))
+    shared = family.places.astype(np.int64) * machine.page_size
+    machine.write_at(parent, shared, family.contents)
+    for process in others:
+        sim.names.add_process(process.name, lambda: machine.fork(parent), like=first.name)
+    for process in family.processes:
+        mm = sim.names.process(process.name)
+        maps = np.unpackbits(process.maps, count=len(shared)).astype(bool)
+        machine.zap_at(mm, shared[~maps])
+        machine.write_at(mm, process.places.astype(np.int64) * machine.page_size, process.contents)
+        for areas, places in ((family.areas, family.places), (process.areas, process.places)):
+            _place(sim, process.name, mm, areas, places.astype(np.int64))
+
+
+def _place(sim: Simulation, name: str, mm: Mm, areas: Sequence[Area], places: I64Array) -> None:
+    """Name areas that are mapped, and let those that have not opted in do without KSM."""
+    done, page_size = 0, sim.machine.page_size
+    for area in areas:
+        at, last = int(places[done]), int(places[done + area.pages - 1])
+        named = _free_name(sim, name, area.name)
+        sim.names.add_mapping(name, named, lambda at=at: at * page_size)  # type: ignore[misc]
+        if not area.opted_in:
+            sim.machine.madvise(mm, at * page_size, last + 1 - at, "UNMERGEABLE")
+        done += area.pages
 
 
 def _free_name(sim: Simulation, process: str, mapping: str) -> str | None:

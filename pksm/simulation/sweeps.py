@@ -25,6 +25,7 @@ from pksm.simulation.tasks import Result, Task, run_task, run_task_on
 
 SCHEMA: Final = "pksm.sweep/1"
 UNTIL_MS = 120_000
+SMART = 4  # smart_scan visits about so many times fewer pages
 SURE = 0.95  # that an interval holds the median
 Progress = Callable[[int, int], object]
 
@@ -123,7 +124,7 @@ def _work(
     hold: Callable[[], AbstractContextManager[object]],
 ) -> bool:
     """Do what was not done yet, each task once, and return whether that was interrupted."""
-    todo = {task.key: task for task in tasks if task.key not in kept.known}
+    todo = {task.key: task for task in sorted(tasks, key=_effort, reverse=True) if task.key not in kept.known}
     keys, left = list(todo), list(todo.values())
     done, total = len({task.key for task in tasks}) - len(left), len({task.key for task in tasks})
     if progress:
@@ -138,6 +139,13 @@ def _work(
     except KeyboardInterrupt:
         return True
     return False
+
+
+def _effort(task: Task) -> float:
+    """Return about how long a task takes, beside others of its sweep: long ones begin first, so that none is left over."""
+    values = task.choice.settings.as_dict()
+    visits = values.get("pages_to_scan", 0) / (1 + values.get("sleep_millisecs", 0))
+    return float(visits / SMART if values.get("smart_scan") else visits)
 
 
 def _results(

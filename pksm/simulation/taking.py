@@ -1,6 +1,7 @@
 """Taking real memory: what a scan gathers becomes processes with mappings, each content a number."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -67,8 +68,6 @@ def from_sources(
     )
     if interrupts.seen:
         raise KeyboardInterrupt
-    from dataclasses import replace
-
     return replace(taken[0], page_size=document["page_size"], warnings=tuple(document["warnings"]))
 
 
@@ -153,7 +152,43 @@ def _family(
     processes = [
         _process(taken[place], f"{taken[place].name}", pages, relations, ids, opted_in_only) for place in members
     ]
-    return Family(tuple(areas), ids[pages], tuple(processes))
+    family = Family(tuple(areas), ids[pages], tuple(processes))
+    return family if len(members) == 1 else _placed(family, [taken[place] for place in members], pages, relations)
+
+
+def _placed(family: Family, members: Sequence[Taken], shared: Pages, relations: _Relations) -> Family:
+    """Return the family with a place for each page, in the order of addresses, if each shared page has an address of its own.
+
+    As after a fork; where frames were merged by KSM, or children that wrote have children, it has none.
+    """
+    addresses, own = np.full(len(shared), _NOBODY, np.int64), []
+    order = np.argsort(shared, kind="stable")
+    for one in members:
+        if one.addresses is None:
+            return family
+        pages, at = _pages(one), one.addresses.all()
+        is_shared = relations.shared[pages]
+        which = order[np.searchsorted(shared[order], pages[is_shared])]
+        theirs = at[is_shared]
+        if ((addresses[which] != _NOBODY) & (addresses[which] != theirs)).any() or (np.diff(at) <= 0).any():
+            return family
+        addresses[which] = theirs
+        own.append(at[~is_shared & relations.reached[pages]])
+    if len(np.unique(addresses)) < len(addresses):
+        return family
+    dense = np.unique(np.concatenate([addresses, *own]))
+    processes = tuple(
+        replace(process, places=_places(dense, at, len(process.contents)))
+        for process, at in zip(family.processes, own, strict=True)
+    )
+    span = len(dense) + max(len(one.contents) - len(at) for one, at in zip(processes, own, strict=True))
+    return replace(family, processes=processes, places=_places(dense, addresses, len(addresses)), span=span)
+
+
+def _places(dense: I64Array, addresses: I64Array, n: int) -> U32Array:
+    """Return the places of addresses among all, and those behind all for what has none: n in all."""
+    known = np.searchsorted(dense, addresses).astype(np.uint32)
+    return np.concatenate([known, np.arange(len(dense), len(dense) + n - len(known), dtype=np.uint32)])
 
 
 def _process(

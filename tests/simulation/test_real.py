@@ -186,3 +186,40 @@ def test_what_two_pages_have_in_common_is_measured():
 def test_memory_of_which_nothing_is_resident_is_refused():
     with pytest.raises(UsageError, match="no resident memory"):
         take(GivenSource("hole", [(State.HOLE, None)]))
+
+
+def order(sim, name):
+    """The contents of a process in the order in which KSM visits them."""
+    mm = sim.names.process(name)
+    pages, _, _ = sim.machine.next_mapped(mm.id, 0, 100)
+    return [sim.machine.read(mm, at * STORED_BYTES)[0].tobytes() for at in pages.tolist()]
+
+
+def test_pages_of_a_family_are_visited_in_the_order_of_their_addresses():
+    memory = take(process("one", "abcdef", [1, 2, 3, 4, 5, 6]), process("two", "abxdyf", [1, 2, 9, 4, 10, 6]))
+    [family] = memory.families
+    assert len(family.contents) == 4 and family.span == 6
+    sim = started(memory)
+    one, two = order(sim, "one"), order(sim, "two")
+    assert [mine == theirs for mine, theirs in zip(one, two, strict=True)] == [True, True, False, True, False, True]
+    assert len({*one, *two}) == 8 and one[0] != one[1], "each letter is a content"
+    sim.machine.check()
+
+
+def test_a_relative_that_has_not_opted_in_is_left_alone():
+    memory = take(process("one", "aabq", [1, 2, 3, 4]), process("two", "axbx", [1, 7, 3, 8])).only(["one"])
+    assert memory.families[0].span == 4
+    assert started(memory, "ksmd").machine.frames_saved == 1, "one's second a joins the first; two's x stay two"
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        [("one", "ab", [1, 2]), ("two", "ba", [2, 1])],  # moved
+        [("one", "a", [1]), ("two", "a", [3]), ("three", "ab", [1, 2]), ("four", "ab", [3, 2])],  # forks of forks
+    ],
+)
+def test_a_family_without_one_address_for_each_page_is_taken_in_another_order(sources):
+    memory = take(*(process(*one) for one in sources))
+    [family] = memory.families
+    assert family.span == 0 and started(memory).machine.frames_used == memory.frames
