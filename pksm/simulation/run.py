@@ -235,7 +235,7 @@ def _player(settings: Settings, times: int, opener: Opener) -> Callable[[Simulat
     name = settings.workload
     if name in workloads.WORKLOADS:
         return lambda sim: sim.play(workloads.events(name, settings.pages, settings.seed, settings.page_size))
-    if not os.path.exists(name):
+    if opener is open_binary and not os.path.exists(name):  # another one has opened it, a pipe perhaps
         raise UsageError(f"no workload and no file {name!r}: the workloads are {', '.join(workloads.WORKLOADS)}")
     if name.endswith(".py"):
         workload = load_script(name)

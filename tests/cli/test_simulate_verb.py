@@ -249,6 +249,14 @@ def test_a_trace_from_a_pipe_is_played_once(tmp_path, capfd):
     assert done.code == 2 and is_one_line(done.err, "can be read only once")
 
 
+def test_a_trace_from_a_pipe_without_a_name_is_played(capfd):
+    read, write = os.pipe()
+    os.write(write, TRACE.encode())
+    os.close(write)
+    assert len(only_run(capfd, f"/dev/fd/{read}")["readings"]) == 2
+    os.close(read)
+
+
 def test_interrupted_it_prints_what_was_gathered(tmp_path):
     path = tmp_path / "endless.py"
     path.write_text(

@@ -55,6 +55,11 @@ CONTAINERS = (
     Container(rb"\x89LZO\0\r\n\x1a\n", "compressed with lzop", _UNPACK),
     Container(rb"LZIP[\x00\x01]", "compressed with lzip", _UNPACK),
     Container(rb"\xff\x06\0\0sNaPpY", "compressed with snappy", _UNPACK),
+    Container(
+        rb"PK\x03\x04.{26}recording\.json",
+        "a recording of writes",
+        "it is memory over time, to be simulated (pksm simulate, sweep or compare)",
+    ),
     Container(rb"PK\x03\x04", "a zip archive", _UNPACK),
     Container(rb"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
     Container(rb"Rar!\x1a\x07", "a rar archive", _UNPACK),

@@ -22,10 +22,10 @@ PAGE = 4096
 RAM = b"".join(number.to_bytes(8, "little") * (PAGE // 8) for number in range(1, 9))
 
 
-def zipped():
+def zipped(name="ram"):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("ram", RAM)
+        archive.writestr(name, RAM)
     return file.getvalue()
 
 
@@ -44,6 +44,7 @@ REFUSED = {
     "xz": lzma.compress(RAM),
     "bzip2": bz2.compress(RAM),
     "zip": zipped(),
+    "recording": zipped("recording.json"),
     "tar": tarred(),
     "zstd": (0xFD2FB528).to_bytes(4, "little") + RAM,
     "lz4": (0x184D2204).to_bytes(4, "little") + RAM,
