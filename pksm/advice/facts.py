@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def facts_of(gathered: Gathered, contents: Pages, page_size: int, tenants: str |
     frames = contents[_all_pages(gathered)]
     zero = int(np.count_nonzero(frames == ZERO_FRAME)) + sum(taken.zero for taken in gathered.taken)
     return Facts(
-        memory=memory_of(gathered, contents),
+        memory=replace(memory_of(gathered, contents), page_size=page_size),
         if_all=if_all,
         opted_in=under_ksm.answer(gathered, contents, limits, page_size, opted_in_only=True),
         within=rows,
@@ -78,7 +78,7 @@ def facts_of(gathered: Gathered, contents: Pages, page_size: int, tenants: str |
         groups_across_tenants=_across(gathered, contents, tenants),
         few=_few(gathered, contents, limits, page_size, if_all),
         largest_group=_largest(gathered, contents),
-        compressing=_compressing(gathered, contents),
+        compressing=_compressing(gathered, contents, page_size),
     )
 
 
@@ -119,8 +119,13 @@ def _largest(gathered: Gathered, contents: Pages) -> int:
     return int(counts.max(initial=0))
 
 
-def _compressing(gathered: Gathered, contents: Pages) -> Compressing:
-    """Compress a sample of the pages that are not zero, each by itself, as zram and zswap do."""
+def _compressing(gathered: Gathered, contents: Pages, page_size: int) -> Compressing:
+    """Compress a sample of the pages that are not zero, each by itself, as zram and zswap do.
+
+    Fingerprints stand for pages, and there is nothing to compress.
+    """
+    if gathered.store.page_size != page_size:
+        return {"sampled": 0, "percent": None}
     pages = _all_pages(gathered)
     pages = pages[contents[pages] < NO_FRAME]
     sample = np.sort(np.random.default_rng(SEED).permutation(pages)[:SAMPLED])

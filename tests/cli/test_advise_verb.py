@@ -70,3 +70,18 @@ def test_a_live_command(capfd):
 def test_what_is_wrong_is_one_line(image, capfd, options, named):
     done = run(capfd, "advise", image, *options)
     assert done.code == 2 and is_one_line(done.err) and named in done.err
+
+
+def test_fingerprints_are_advised_on_as_the_memory_they_stand_for(image, capfd, tmp_path):
+    keep = tmp_path / "web.fp"
+    assert run(capfd, "scan", image, "--fingerprints", keep).code == 0
+    whole, stands_in = (
+        json.loads(run(capfd, "advise", target, "--least-bytes", "100K", "--json").out) for target in (image, keep)
+    )
+    saved = [[(row["label"], row["saved_bytes"], row["metadata_bytes"]) for row in one["pareto"]]
+             for one in (whole, stands_in)]  # fmt: skip
+    assert saved[0] == saved[1] and {row[1] for row in saved[0]} == {250 * 4096}
+    assert stands_in["verdict"]["net_bytes"] == whole["verdict"]["net_bytes"]
+    assert (
+        stands_in["compressing"]["percent"] is None and stands_in["risk"]["back_bytes"] == whole["risk"]["back_bytes"]
+    )
