@@ -1,11 +1,84 @@
 """Watching the kernel's KSM: what it has saved now, and what it did since a moment ago."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from pksm.arrays import Pages
 from pksm.documents.watch import WatchDocument, WatchedProcess
+from pksm.errors import PksmError
+from pksm.linux.ksm import files
 from pksm.linux.ksm.watch import Merging, Sample
 from pksm.linux.proc.pagemap import PAGE_SIZE
+from pksm.scan import under_ksm
+from pksm.scan.gather import Gathered
+from pksm.scan.run import scan
+from pksm.scan.settings import Settings
+from pksm.scan.under_ksm import Limits
+from pksm.sources import open_pid
+
+SCANS_TO_REST = 2  # full scans that find nothing new: the first sees what stays as it is, the second merges it
+
+
+class Course:
+    """What KSM does from one look to the next, as far as one has to remember it.
+
+    Args:
+        first: the first sample.
+
+    Attributes:
+        most_pages: that KSM can save; None: not known.
+    """
+
+    def __init__(self, first: Sample) -> None:
+        self.most_pages: int | None = None
+        self._first = self.last = first
+        self._grew_at = first.counters.get("full_scans", 0)
+
+    def line(self, now: Sample, processes: Sequence[Merging] = ()) -> WatchDocument:
+        """Return the line about what happened since the sample before, and go on from this one."""
+        if now.saved_pages > self.last.saved_pages:
+            self._grew_at = now.counters.get("full_scans", 0)
+        document = watched(self.last, now, processes)
+        if self.most_pages is not None:
+            document["most_bytes"] = self.most_pages * PAGE_SIZE
+            document["reached"] = round(now.saved_pages / self.most_pages, 4) if self.most_pages else None
+        scanned = now.counters.get("pages_scanned", 0) - self._first.counters.get("pages_scanned", 0)
+        if scanned > 0:
+            left = max(0, SCANS_TO_REST - (now.counters.get("full_scans", 0) - self._grew_at))
+            document["scans_left"] = float(left)
+            pace = scanned / (now.at_s - self._first.at_s)
+            document["rest_s"] = round(left * now.tracked_pages / pace, 1)
+        self.last = now
+        return document
+
+
+def most_pages(threads: int = 1) -> int | None:
+    """Read all processes that have opted in, and return the pages that the kernel's KSM can save in them as it is set.
+
+    None: there are none that can be read.
+    """
+    sources, found = [], list[int]()
+    try:
+        for pid in files.mergeable_processes():
+            with contextlib.suppress(PksmError):
+                sources.append(open_pid(pid, "unchecked"))
+        if not sources:
+            return None
+        knobs = files.knobs()
+        limits = Limits(int(knobs.get("max_page_sharing", 0)), knobs.get("use_zero_pages") == 1)
+
+        def take(gathered: Gathered, contents: Pages) -> None:
+            answer = under_ksm.answer(gathered, contents, limits, PAGE_SIZE, opted_in_only=True)
+            found.append(answer["pages_sharing"] + answer["ksm_zero_pages"])
+
+        scan(sources, Settings(threads=threads, top=0), take=take)
+    except PksmError:
+        return None
+    finally:
+        for source in sources:
+            source.close()
+    return found[0] + files.counters().get("ksm_zero_pages", 0)  # which are read as holes
 
 
 def watched(before: Sample, now: Sample, processes: Sequence[Merging] = ()) -> WatchDocument:
@@ -27,6 +100,10 @@ def watched(before: Sample, now: Sample, processes: Sequence[Merging] = ()) -> W
         "scanned": scanned,
         "undone": None if before.cow is None or now.cow is None else now.cow - before.cow,
         "full_scans": now.counters.get("full_scans", 0),
+        "most_bytes": None,
+        "reached": None,
+        "scans_left": None,
+        "rest_s": None,
         "counters": now.counters,
         "processes": of_processes(processes),
     }
@@ -35,5 +112,12 @@ def watched(before: Sample, now: Sample, processes: Sequence[Merging] = ()) -> W
 def of_processes(processes: Sequence[Merging]) -> list[WatchedProcess]:
     """Return processes as the document has them."""
     return [
-        {"pid": one.pid, "name": one.name, "merged": one.merged, "profit_bytes": one.profit_bytes} for one in processes
+        {
+            "pid": one.pid,
+            "name": one.name,
+            "merged": one.merged,
+            "tracked": one.tracked,
+            "profit_bytes": one.profit_bytes,
+        }
+        for one in processes
     ]

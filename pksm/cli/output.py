@@ -127,6 +127,11 @@ def colour() -> bool:
     return _is_terminal(sys.stdout) and not os.environ.get("NO_COLOR")
 
 
+def is_terminal() -> bool:
+    """Return whether stdout is a terminal on which lines can be drawn anew."""
+    return _is_terminal(sys.stdout)
+
+
 def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 

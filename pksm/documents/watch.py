@@ -11,6 +11,7 @@ class WatchedProcess(TypedDict):
     pid: Annotated[int, "", "process id"]
     name: Annotated[str, "", "of its command"]
     merged: Annotated[Pages, "its mappings of merged pages, zero pages too"]
+    tracked: Annotated[Pages, "of which KSM has a record"]
     profit_bytes: Annotated[int, "bytes", "saved less KSM's records about it, as the kernel counts it"]
 
 
@@ -26,5 +27,13 @@ class WatchDocument(TypedDict):
     scanned: Annotated[Pages | None, "visited; null: this kernel does not count them"]
     undone: Annotated[Pages | None, "merged pages that were written, and so copied; null: not counted"]
     full_scans: Annotated[int, "", "since the machine started"]
+    most_bytes: Annotated[
+        Bytes | None, "that KSM can save in what has opted in, by the last exact scan; null: none was made"
+    ]
+    reached: Annotated[float | None, "", "what is saved now, as a share of that; null: not known"]
+    scans_left: Annotated[
+        float | None, "", "full scans until KSM is at rest if it finds nothing new; null: it does not run"
+    ]
+    rest_s: Annotated[Seconds | None, "that these take at the pace of now; null: not known"]
     counters: Counters
     processes: Annotated[list[WatchedProcess], "", "those with the most merged pages"]

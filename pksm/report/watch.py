@@ -1,39 +1,65 @@
-"""How a line of watching KSM looks: a pure function of the document `pksm.watch/1`."""
+"""How watching KSM looks: pure functions of the document `pksm.watch/1`."""
 
 from pksm.documents.watch import WatchDocument
-from pksm.report.text import csv_text, percent, plain, size
+from pksm.report.text import csv_text, percent, plain, seconds, size
 
-HEAD = f"{'time':8}  {'saved':>10}  {'change':>11}  {'ksmd':>7}  {'scanned/s':>10}  {'undone':>8}  {'scans':>6}"
+HEAD = (
+    f"{'time':8}  {'saved':>10}  {'change':>11}  {'reached':>7}  {'ksmd':>7}  {'scanned/s':>10}  {'undone':>8}  "
+    f"{'scans':>6}  {'left':>4}  {'at rest in':>10}"
+)
+COLUMNS = (
+    *("at", "seconds", "saved_bytes", "change_bytes", "cpu_percent", "scanned", "undone", "full_scans"),
+    *("most_bytes", "reached", "scans_left", "rest_s"),
+)
 
 
 def csv(document: WatchDocument) -> str:
     """Return the line as CSV, with a header."""
-    names = ("at", "seconds", "saved_bytes", "change_bytes", "cpu_percent", "scanned", "undone", "full_scans")
-    return csv_text([{name: document[name] for name in names}])  # type: ignore[literal-required]
+    return csv_text([{name: document[name] for name in COLUMNS}])  # type: ignore[literal-required]
 
 
 def table(document: WatchDocument, width: int = 80, colour: bool = False) -> str:
     """Return the heads, the line, and the processes with the most merged pages."""
-    return "\n".join([HEAD, line(document), *processes(document)])
+    return "\n".join([HEAD, line(document), *processes(document)]) + "\n"
 
 
 def line(document: WatchDocument) -> str:
     """Return one line of a view that goes on."""
-    cpu, scanned, undone = document["cpu_percent"], document["scanned"], document["undone"]
-    change = document["change_bytes"]
-    sign = "+" if change > 0 else "-" if change < 0 else ""
-    rate = "-" if scanned is None or not document["seconds"] else f"{scanned / document['seconds']:,.0f}"
+    cells = figures(document)
     return (
-        f"{document['at'][11:19]:8}  {size(document['saved_bytes']):>10}  {sign + size(abs(change)):>11}  "
-        f"{'-' if cpu is None else percent(cpu):>7}  {rate:>10}  {'-' if undone is None else f'{undone:,}':>8}  "
-        f"{document['full_scans']:>6,}"
+        f"{document['at'][11:19]:8}  {cells['saved']:>10}  {cells['change']:>11}  {cells['reached']:>7}  "
+        f"{cells['CPU of ksmd']:>7}  {cells['pages scanned per second']:>10}  {cells['merges undone']:>8}  "
+        f"{cells['full scans']:>6}  {cells['scans left']:>4}  {cells['at rest in']:>10}"
     )
+
+
+def figures(document: WatchDocument) -> dict[str, str]:
+    """Return the figures of a document by what they are, as people read them; "-" where one is not known."""
+    cpu, scanned, undone = document["cpu_percent"], document["scanned"], document["undone"]
+    change, reached, left = document["change_bytes"], document["reached"], document["scans_left"]
+    sign = "+" if change > 0 else "-" if change < 0 else ""
+    most = document["most_bytes"]
+    return {
+        "saved": size(document["saved_bytes"]),
+        "change": sign + size(abs(change)),
+        "at most": "-" if most is None else size(most),
+        "reached": "-" if reached is None else percent(100 * reached),
+        "CPU of ksmd": "-" if cpu is None else percent(cpu),
+        "pages scanned per second": (
+            "-" if scanned is None or not document["seconds"] else f"{scanned / document['seconds']:,.0f}"
+        ),
+        "merges undone": "-" if undone is None else f"{undone:,}",
+        "full scans": f"{document['full_scans']:,}",
+        "scans left": "-" if left is None else f"{left:g}",
+        "at rest in": "-" if document["rest_s"] is None else seconds(document["rest_s"]),
+    }
 
 
 def processes(document: WatchDocument) -> list[str]:
     """Return lines about the processes with the most merged pages."""
     rows = [
-        f"{one['pid']:>8}  {one['merged']:>10,}  {size(one['profit_bytes']):>10}  {plain(one['name'])}"
+        f"{one['pid']:>8}  {one['merged']:>10,}  {one['tracked']:>10,}  {size(one['profit_bytes']):>10}  {plain(one['name'])}"
         for one in document["processes"]
     ]
-    return ["", f"{'pid':>8}  {'merged':>10}  {'profit':>10}  name", *rows] if rows else []
+    heads = f"{'pid':>8}  {'merged':>10}  {'tracked':>10}  {'profit':>10}  name"
+    return ["", heads, *rows] if rows else []

@@ -1,14 +1,19 @@
 """pksm watch: lines about the kernel's KSM, from files that stand for the kernel's."""
 
+import contextlib
 import csv
 import io
 import json
+import mmap
+import os
 
 import pytest
 
-from pksm.advice.watched import watched
+from pksm.advice.watched import Course, most_pages, watched
+from pksm.cli import output
 from pksm.linux.ksm import files, watch
 from pksm.report import watch as report
+from pksm.report import watch_live
 
 from support.cli_runs import is_one_line, run
 from support.documents import faults
@@ -62,6 +67,61 @@ def test_what_has_happened_in_between():
     assert "-40.0 KiB" in shown and "250" in shown and "  5 %" in shown
     blind = watched(sample(1.0, None, None), sample(1.0, None, None))
     assert blind["undone"] is blind["cpu_percent"] is None and report.line(blind).count(" -") >= 3
+
+
+def test_how_far_it_is_from_rest():
+    course = Course(sample(0.0, pages_unshared=95))
+    course.most_pages = 200
+    grown = course.line(sample(10.0, pages_sharing=90, pages_unshared=75, pages_scanned=1100, full_scans=4))
+    assert (grown["most_bytes"], grown["reached"]) == (200 * 4096, 0.6)
+    assert (grown["scans_left"], grown["rest_s"]) == (2, 2 * 200 / (100 / 10))
+    still = course.line(sample(20.0, pages_sharing=90, pages_unshared=75, pages_scanned=1200, full_scans=5))
+    assert (still["scans_left"], still["rest_s"]) == (1, 200 / (200 / 20))
+    assert course.line(sample(30.0, pages_sharing=90, pages_scanned=1300, full_scans=9))["rest_s"] == 0
+    assert course.line(sample(40.0, pages_sharing=91, pages_scanned=1300, full_scans=9))["scans_left"] == 2
+    idle = Course(sample(0.0)).line(sample(1.0))
+    assert idle["scans_left"] is idle["rest_s"] is idle["reached"] is None
+
+
+def test_the_view_has_what_the_lines_have(kernel):
+    rich = pytest.importorskip("rich.console")
+    console = rich.Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    document = watched(sample(1.0), sample(3.0, 45), [watch.Merging(7, "[red]a\x1b[2Jb", 60, 4096, 77)])
+    with watch_live.view(console) as draw:
+        draw(document)
+    shown = console.file.getvalue()
+    assert "400.0 KiB" in shown and "[red]a\\x1b[2Jb" in shown and "77" in shown
+    assert watch_live.bars([0, 4, 8]) == "▁▅█" and watch_live.bars([]) == ""
+
+
+def test_in_a_terminal_it_is_the_view(kernel, capfd, monkeypatch):
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    drawn = []
+    monkeypatch.setattr(watch_live, "is_there", lambda: True)
+    monkeypatch.setattr(watch_live, "view", lambda: contextlib.nullcontext(drawn.append))
+    assert run(capfd, "watch", "--interval", "5ms", "--duration", "12ms").out == ""
+    assert drawn and drawn[0]["processes"][0]["pid"] == 7
+    monkeypatch.setattr(watch_live, "is_there", lambda: False)
+    assert report.HEAD in run(capfd, "watch", "--interval", "5ms", "--duration", "12ms").out
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/ksm_stat"), reason="the kernel does not say who has opted in")
+def test_what_ksm_can_save_is_counted(capfd, monkeypatch):
+    """In a process of ours with 100 equal pages that has opted in, whoever else has."""
+    held = mmap.mmap(-1, 100 * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    held.madvise(mmap.MADV_NOHUGEPAGE)
+    held.write(os.urandom(4096) * 100)
+    try:
+        held.madvise(mmap.MADV_MERGEABLE)
+    except OSError:
+        pytest.skip("the kernel has no KSM")
+    monkeypatch.setattr(files, "mergeable_processes", lambda: [os.getpid()])
+    try:
+        assert most_pages() == 99 + files.counters().get("ksm_zero_pages", 0)
+    finally:
+        held.close()
+    monkeypatch.setattr(files, "mergeable_processes", list)
+    assert most_pages() is None
 
 
 @pytest.mark.parametrize("text, count", [(b"cow_ksm 5\n", 5), (b"", None), (None, None), (b"cow_ksm x\n", None)])

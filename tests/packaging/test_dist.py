@@ -136,7 +136,7 @@ def test_metadata(dist):
     assert "\nLicense-Expression: MIT\nProject-URL: Documentation, https://" in text
     for name, url in PROJECT["urls"].items():
         assert f"\nProject-URL: {name}, {url}\n" in text and url.startswith("https://")
-    assert '\nProvides-Extra: all\nRequires-Dist: pksm[arrow,dask,html,images,plot]; extra == "all"\n' in text
+    assert '\nProvides-Extra: all\nRequires-Dist: pksm[arrow,cli,dask,html,images,plot]; extra == "all"\n' in text
     assert "\nDescription-Content-Type: text/markdown\n" in text
 
 

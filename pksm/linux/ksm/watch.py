@@ -34,6 +34,13 @@ class Sample:
         """Pages saved by merging, zero pages too."""
         return self.counters.get("pages_sharing", 0) + self.counters.get("ksm_zero_pages", 0)
 
+    @property
+    def tracked_pages(self) -> int:
+        """Pages that a full scan looks at, at most."""
+        return self.saved_pages + sum(
+            self.counters.get(name, 0) for name in ("pages_shared", "pages_unshared", "pages_volatile")
+        )
+
 
 class Watch:
     """Reads samples. UnsupportedError where the kernel has no KSM."""
@@ -68,12 +75,13 @@ def cow_of(vmstat: bytes | None) -> int | None:
 
 @dataclass(frozen=True)
 class Merging:
-    """A process of which KSM has merged pages: mappings of merged pages, and its profit in bytes."""
+    """A process of which KSM has merged pages: mappings of merged pages, its profit in bytes, pages that KSM tracks."""
 
     pid: int
     name: str
     merged: int
     profit_bytes: int
+    tracked: int = 0
 
 
 def processes() -> list[Merging]:
@@ -83,9 +91,9 @@ def processes() -> list[Merging]:
         stat = files.ksm_stat(pid)
         merged = _number(stat.get("ksm_merging_pages")) + _number(stat.get("ksm_zero_pages"))
         if merged > 0:
-            found.append((merged, pid, _number(stat.get("ksm_process_profit"))))
+            found.append((merged, pid, _number(stat.get("ksm_process_profit")), _number(stat.get("ksm_rmap_items"))))
     found.sort(key=lambda one: (-one[0], one[1]))
-    return [Merging(pid, _name(pid), merged, profit) for merged, pid, profit in found[:MOST_PROCESSES]]
+    return [Merging(pid, _name(pid), merged, *more) for merged, pid, *more in found[:MOST_PROCESSES]]
 
 
 def _number(value: int | str | None) -> int:
