@@ -18,7 +18,7 @@ from pksm.errors import PksmError
 from pksm.linux.inject import inject
 from pksm.linux.proc import pagemap, tasks
 from pksm.linux.proc.areas import read_areas
-from pksm.linux.proc.pagemap import PAGE_REGION, PAGE_SIZE, PAGEMAP_SCAN, SCAN_ARG, SCAN_ENTRIES
+from pksm.linux.proc.pagemap import PAGE_REGION, PAGE_SIZE, PAGEMAP_SCAN, SCAN_ENTRIES
 from pksm.linux.sandbox import system_call
 
 _CLOSE, _USERFAULTFD, _PIDFD_GETFD = 3, 323, 438
@@ -28,6 +28,7 @@ _ABI, _WP_ASYNC = 0xAA, 1 << 15
 _MODE_WP = 2
 _PROTECT = 1 | 2  # PM_SCAN_WP_MATCHING, PM_SCAN_CHECK_WPASYNC: refused where nothing is tracked
 _WRITTEN = 1 << 1
+_ARG = struct.Struct("<12Q")  # SCAN_ARG, packed: areas are many, and most have nothing new
 _NEVER = {b"[vvar]", b"[vvar_vclock]", b"[vdso]", b"[vsyscall]"}
 
 
@@ -61,6 +62,7 @@ class Written:
             closed = inject(pid, [(_CLOSE, theirs)])
             self.longest_pause_s = max(self.longest_pause_s, closed.longest_pause_s)
         self._registered: I64Array = np.empty((0, 2), np.int64)
+        self._found = np.empty(SCAN_ENTRIES, PAGE_REGION)  # by one call
         try:
             fcntl.ioctl(self._fd, _API, bytearray(struct.pack("<QQQ", _ABI, _WP_ASYNC, 0)))
             self._pagemap = os.open(f"{tasks.directory(pid)}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -122,15 +124,15 @@ class Written:
         return np.concatenate([np.empty(0, PAGE_REGION), *self._scans(start, end)])
 
     def _scans(self, start: int, end: int) -> Iterator[StructArray]:
+        found, mask = self._found, _WRITTEN | pagemap.PAGE_IS_PRESENT
         while start < end:
-            found = np.empty(SCAN_ENTRIES, PAGE_REGION)
-            arg = np.zeros(1, SCAN_ARG)
-            arg["size"], arg["start"], arg["end"], arg["flags"] = SCAN_ARG.itemsize, start, end, _PROTECT
-            arg["vec"], arg["vec_len"] = found.ctypes.data, len(found)
-            arg["category_mask"] = arg["return_mask"] = _WRITTEN | pagemap.PAGE_IS_PRESENT
-            n_runs = fcntl.ioctl(self._pagemap, PAGEMAP_SCAN, arg.data, True)
-            start = int(arg["walk_end"][0])
-            yield found[:n_runs]
+            arg = bytearray(
+                _ARG.pack(_ARG.size, _PROTECT, start, end, 0, found.ctypes.data, len(found), 0, 0, mask, 0, mask)
+            )
+            n_runs = fcntl.ioctl(self._pagemap, PAGEMAP_SCAN, arg, True)
+            start = _ARG.unpack(arg)[4]
+            if n_runs:
+                yield found[:n_runs].copy()
 
 
 def _copy_of(pid: int, fd: int) -> int:
@@ -150,11 +152,10 @@ def _common(some: I64Array, others: I64Array) -> I64Array:
 
 
 def inside(at: I64Array, ranges: I64Array) -> BoolArray:
-    """Return which numbers lie in ranges (n, 2), which are in order and apart."""
-    which = np.searchsorted(ranges[:, 0], at, "right") - 1
-    found = which >= 0
-    found[found] = at[found] < ranges[which[found], 1]
-    return found
+    """Return which numbers, sorted, lie in ranges (n, 2), which are in order and apart."""
+    bounds = np.searchsorted(at, ranges.reshape(-1))
+    lengths = np.diff(bounds, prepend=0, append=len(at))
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
 
 
 def _pages_of(runs: StructArray) -> U64Array:

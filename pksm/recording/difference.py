@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pksm.arrays import BoolArray, I8Array, I64Array, U64Array
+from pksm.linux.written import inside
 from pksm.recording.events import MOST_NAME, Block, Kind, Operation
 from pksm.recording.hashing import Snapshot, among, places
 
@@ -19,11 +20,8 @@ class Layout:
     names: list[str] = field(default_factory=list)
 
     def holds(self, pages: I64Array) -> BoolArray:
-        """Return which pages lie in a mapping."""
-        at = np.searchsorted(self.starts, pages, "right") - 1
-        inside = at >= 0
-        inside[inside] = pages[inside] < self.ends[at[inside]]
-        return inside
+        """Return which pages lie in a mapping. pages: sorted."""
+        return inside(pages, np.stack([self.starts, self.ends], axis=1))
 
 
 def mappings(old: Layout, new: Layout) -> list[Operation]:
@@ -58,9 +56,9 @@ def _at(layout: Layout, places: I64Array) -> tuple[I8Array, I64Array]:
     """Return (state, mapping) at these pages: -1 for not mapped, 0, 1 for opted in."""
     at = np.searchsorted(layout.starts, places, "right") - 1
     state = np.full(len(places), -1, np.int8)
-    inside = layout.holds(places)
-    state[inside] = layout.mergeable[at[inside]]
-    return state, np.where(inside, at, -1)
+    held = layout.holds(places)
+    state[held] = layout.mergeable[at[held]]
+    return state, np.where(held, at, -1)
 
 
 @dataclass
@@ -97,12 +95,14 @@ def _events(old: Seen, new: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (pages, kinds, contents) of all that happened to pages."""
     before, after = old.pages, new.pages
     at, found = places(before.pages, after.pages)
-    where = at[found]
-    both = after.of(found)
     _, stays = places(after.pages, before.pages)
+    where: I64Array | slice
+    both, where, merged = after, slice(None), new.merged
+    if not (found.all() and stays.all()):
+        both, where, merged = after.of(found), at[found], new.merged[found]
+    was_merged = old.merged[where]
     rewritten = both.contents != before.contents[where]
     moved = (both.frames != before.frames[where]) & (both.frames != 0) & (before.frames[where] != 0) & ~rewritten
-    merged, was_merged = new.merged[found], old.merged[where]
     told = among(both.pages, new.written) & ~rewritten & ~merged & ~was_merged
     own = moved & both.exclusive & ~before.exclusive[where] & ~merged  # a copy on write that says what it said
     own |= told

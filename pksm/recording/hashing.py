@@ -115,9 +115,8 @@ class Hasher:
     ) -> tuple[U64Array, U32Array]:
         """Do what _ids does where only the pages held were copied, one after the other: the others are as they were."""
         copied = held[index]
-        at, _ = places(before.pages, pages[~copied])
-        sums, contents = np.empty(len(pages), np.uint64), np.empty(len(pages), np.uint32)
-        sums[~copied], contents[~copied] = before.sums[at], before.contents[at]
+        at = np.minimum(places(before.pages, pages)[0], max(0, len(before.pages) - 1))  # of the copied, whatever it is
+        sums, contents = before.sums[at], before.contents[at]
         numbers = (np.cumsum(held)[index[copied]] - 1 + first).astype(np.uint32)
         sums[copied], contents[copied] = self._ids(pages[copied], numbers, before)
         return sums, contents
@@ -146,8 +145,9 @@ def among(pages: U64Array, wanted: U64Array) -> BoolArray:
 
 def places(pages: U64Array, wanted: U64Array) -> tuple[I64Array, BoolArray]:
     """Return where wanted pages are among sorted ones, and which of them are there."""
-    if len(pages) == len(wanted) and np.array_equal(pages, wanted):
-        return np.arange(len(pages)), np.ones(len(pages), bool)
+    first = int(np.searchsorted(pages, wanted[0])) if len(wanted) else 0
+    if np.array_equal(pages[first : first + len(wanted)], wanted):  # as in most samples: the same as the last time
+        return np.arange(first, first + len(wanted)), np.ones(len(wanted), bool)
     at = np.searchsorted(pages, wanted)
     found = at < len(pages)
     found[found] = pages[at[found]] == wanted[found]
