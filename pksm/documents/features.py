@@ -15,6 +15,9 @@ class MachineAbilities(TypedDict):
     pagemap_scan: Annotated[bool, "", "whether the kernel has PAGEMAP_SCAN (Linux 6.7)"]
     process_vm_readv: Annotated[bool, "", "whether this user may call it"]
     ptrace_scope: Annotated[int | None, "", "kernel.yama.ptrace_scope; null: no Yama"]
+    write_tracking: Annotated[
+        bool, "", "whether the kernel reported what a child of ours wrote, as a recording of writes takes it"
+    ]
     injection: Annotated[bool, "", "whether a child was made to make a system call by ptrace, as pksm opt-in does it"]
     kernel_ksm: Annotated[bool, "", "whether the kernel has KSM"]
 

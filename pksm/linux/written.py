@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import struct
+import subprocess
 from collections.abc import Iterator
 
 import numpy as np
@@ -133,6 +134,29 @@ class Written:
             start = _ARG.unpack(arg)[4]
             if n_runs:
                 yield found[:n_runs].copy()
+
+
+def why_not() -> str:
+    """Return why the writes of a child of ours are not reported; "" if one was."""
+    try:
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            try:
+                return _missed(child)
+            finally:
+                child.kill()
+    except (PksmError, OSError) as error:
+        return str(error)
+
+
+def _missed(child: "subprocess.Popen[bytes]") -> str:
+    """Return what is wrong if a child that copies a line is not seen to write it to its memory."""
+    assert child.stdin and child.stdout
+    with contextlib.closing(Written(child.pid)) as tracked:
+        tracked.look()
+        child.stdin.write(b"line\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        return "" if len(tracked.look()[1]) else "what a child wrote was not reported"
 
 
 def _copy_of(pid: int, fd: int) -> int:

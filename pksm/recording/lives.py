@@ -59,7 +59,8 @@ class Lives:
         self._pages, self._since = np.zeros(0, np.uint32), np.zeros(0, np.int64)
         self._content = np.zeros(0, np.uint32)
         self._free = np.empty(0, np.uint32)
-        # By content, sorted by id: how many copies it has, and since when there are two.
+        # By content, the first _n sorted by id: how many copies it has, and since when there are two.
+        self._n = 0
         self._ids, self._copies = np.zeros(0, np.uint32), np.zeros(0, np.int64)
         self._equal_since = np.zeros(0, np.int64)
 
@@ -137,22 +138,33 @@ class Lives:
 
     def _places(self, ids: U32Array) -> I64Array:
         """Return where contents are in the table, into which new ones are put. ids: sorted where some are new."""
-        at = np.searchsorted(self._ids, ids)
-        is_new = at == len(self._ids)
-        is_new[~is_new] = self._ids[at[~is_new]] != ids[~is_new]
+        known = self._ids[: self._n]
+        at = np.searchsorted(known, ids)
+        is_new = at == self._n
+        is_new[~is_new] = known[at[~is_new]] != ids[~is_new]
         if not is_new.any():
             return at
-        alive = self._copies > 0
-        if 2 * np.count_nonzero(alive) < len(alive):
-            self._ids, self._copies = self._ids[alive], self._copies[alive]
-            self._equal_since = self._equal_since[alive]
+        alive = self._copies[: self._n] > 0
+        if 2 * np.count_nonzero(alive) < self._n:
+            kept, self._n = np.flatnonzero(alive), int(np.count_nonzero(alive))
+            for column in (self._ids, self._copies, self._equal_since):
+                column[: self._n] = column[kept]
             return self._places(ids)
-        new, into = ids[is_new], at[is_new]
-        if into[0] == len(self._ids):  # as ids come, most are beyond all that were
-            self._ids = np.append(self._ids, new)
-            self._copies = np.append(self._copies, np.zeros(len(new), np.int64))
-            self._equal_since = np.append(self._equal_since, np.zeros(len(new), np.int64))
+        self._put(ids[is_new], at[is_new])
+        return at + np.cumsum(is_new) - is_new
+
+    def _put(self, ids: U32Array, into: I64Array) -> None:
+        """Put new contents into the table: most are beyond all that were, as ids come."""
+        had, self._n = self._n, self._n + len(ids)
+        if self._n > len(self._ids):
+            more = self._n + self._n // 2 - len(self._ids)
+            self._ids = np.append(self._ids, np.zeros(more, np.uint32))
+            self._copies = np.append(self._copies, np.zeros(more, np.int64))
+            self._equal_since = np.append(self._equal_since, np.zeros(more, np.int64))
+        if into[0] < had:
+            self._ids[: self._n] = np.insert(self._ids[:had], into, ids)
+            self._copies[: self._n] = np.insert(self._copies[:had], into, 0)
+            self._equal_since[: self._n] = np.insert(self._equal_since[:had], into, 0)
         else:
-            self._ids = np.insert(self._ids, into, new)
-            self._copies, self._equal_since = np.insert(self._copies, into, 0), np.insert(self._equal_since, into, 0)
-        return np.searchsorted(self._ids, ids)
+            self._ids[had : self._n] = ids
+            self._copies[had : self._n] = self._equal_since[had : self._n] = 0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pksm.errors import PksmError, UsageError
+from pksm.linux import written
 from pksm.linux.written import Written
 from pksm.recording import Kind, Recording, Writer
 from pksm.recording.members import Targets
@@ -305,3 +306,16 @@ def test_writes_are_not_tracked_where_nobody_can(tmp_path):
     with pytest.raises(UsageError, match="track: choose from hashes, writes"):
         record(str(tmp_path / "a"), Targets(pids=[os.getpid()]), track="guesses")
     assert not (tmp_path / "a").exists()
+
+
+def test_what_features_says_of_reported_writes_is_so():
+    refused = written.why_not()
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            if refused:
+                with pytest.raises(PksmError):
+                    Written(child.pid)
+            else:
+                Written(child.pid).close()
+        finally:
+            child.kill()
