@@ -153,9 +153,9 @@ def _missed(child: "subprocess.Popen[bytes]") -> str:
     assert child.stdin and child.stdout
     with contextlib.closing(Written(child.pid)) as tracked:
         tracked.look()
-        child.stdin.write(b"line\n")
+        child.stdin.write(b"a line")
         child.stdin.flush()
-        child.stdout.readline()
+        child.stdout.read(len(b"a line"))
         return "" if len(tracked.look()[1]) else "what a child wrote was not reported"
 
 
