@@ -216,7 +216,7 @@ int pksm_tree_items(const pksm_table *table, const pksm_trees *trees, int which,
  * Order is checked by the checksum column only, and by bytes too when store is not null. */
 int pksm_trees_check(const pksm_store *store, const pksm_table *table, const pksm_trees *trees, int order);
 
-/* ---- settle: settle.c ---------------------------------------------------------------------------------- */
+/* ---- settle: settle.c, stages.c ------------------------------------------------------------------------ */
 
 /* What the host says of a page; settle asks only when it has found a match. */
 enum pksm_class {

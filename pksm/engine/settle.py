@@ -1,7 +1,7 @@
 """Settling: the rules that a batch of items goes by, its verdicts, and taking verdicts back.
 
 A preset is data here: which stages in which order, which tree order, what happens when something does not fit. The
-work itself is csrc/settle.c.
+work itself is csrc/settle.c and stages.c.
 """
 
 from __future__ import annotations
