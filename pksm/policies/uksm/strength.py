@@ -28,10 +28,7 @@ class Strength:
         benefit = (positive - negative) // scanned if positive > negative and scanned else 0
         direction = self._direction(positive, negative, benefit, full_scans)
         if self.state in (NEW, PRE_STILL):
-            if self.state == NEW:
-                self.state = PRE_STILL
-            else:
-                self.stable_benefit, self.state = benefit, STILL
+            self.stable_benefit, self.state = benefit, STILL
         elif self.state == STILL:
             self._still(direction)
         elif self.state == TRYDOWN:
@@ -42,21 +39,21 @@ class Strength:
 
     def _direction(self, positive: int, negative: int, benefit: int, full_scans: int) -> int:
         if full_scans & 255 == PROBE:
-            return OBSCURE
-        share = min(100, 100 * negative // positive) if positive else 0
-        self.zeros = self.zeros + 1 if not share else 0
-        if self.zeros > 2:
-            return DOWN
-        if share > 90:
-            return UP
-        if not self.stable_benefit:
-            return OBSCURE
-        far = abs(benefit - self.stable_benefit) * 2 > self.stable_benefit
-        self.obscure = self.obscure + 1 if far else 0
-        if self.obscure > 2:
             self.obscure = 0
             return OBSCURE
-        return STAY
+        share = min(100, 100 * negative // positive) if positive else 0
+        if not share:
+            self.zeros += 1
+            return DOWN if self.zeros > 2 else STAY
+        self.zeros = 0
+        if share <= 90 and self.stable_benefit:
+            if 100 * abs(benefit - self.stable_benefit) // self.stable_benefit > 50:
+                self.obscure += 1
+                return OBSCURE if self.obscure > 2 else STAY
+        self.obscure = 0
+        if share > 90:
+            return UP
+        return STAY if self.stable_benefit else OBSCURE
 
     def _still(self, direction: int) -> None:
         if direction in (UP, DOWN):

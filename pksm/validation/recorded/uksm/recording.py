@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pksm.errors import PksmError, UsageError
@@ -42,13 +42,18 @@ def is_one(path: str, opener: Opener = open_binary) -> bool:
 
 def read_recordings(path: str, opener: Opener = open_binary) -> list[Recording]:
     """Return the recordings of a file of JSON lines. PksmError that names the line of whatever is wrong."""
-    recordings = []
-    for number, line in enumerate(read_lines(path, opener), 1):
-        if line.strip():
-            recordings.append(_recording(_object(line, f"{path}, line {number}"), f"{path}, line {number}"))
+    recordings = [_recording(record, where) for where, record in objects(path, opener)]
     if not recordings:
         raise PksmError(f"{path}: no recording in it")
     return recordings
+
+
+def objects(path: str, opener: Opener) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (where it stands, object) of each line of a file of JSON lines."""
+    for number, line in enumerate(read_lines(path, opener), 1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            yield where, _object(line, where)
 
 
 def _object(line: str, where: str) -> dict[str, Any]:

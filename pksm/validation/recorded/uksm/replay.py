@@ -13,6 +13,7 @@ import numpy as np
 
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import Machine
+from pksm.policies.uksm.course import Course
 from pksm.policies.uksm.daemon import Uksm
 from pksm.policies.uksm.spec import PRESETS, UksmSettings
 from pksm.validation.recorded.uksm.operations import PAGE_SIZE, Processes, most_frames
@@ -36,9 +37,15 @@ class Number(NamedTuple):
 
 
 class Player:
-    """The machine of one recording and its uksmd. seed: of its order of visits."""
+    """The machine of one recording and its uksmd. seed: of its order of visits; course: in place of that."""
 
-    def __init__(self, recording: Recording, seed: int = 0, settings: UksmSettings | None = None) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        seed: int = 0,
+        settings: UksmSettings | None = None,
+        course: Course | None = None,
+    ) -> None:
         self.recording = recording
         refuses = {str(reading.get("op")) for reading in recording.readings if reading.get("k") == "ret"}
         try:
@@ -48,7 +55,9 @@ class Player:
         self.machine = Machine(n_frames, PAGE_SIZE, pagevec=True)
         self.processes = Processes(self.machine, refuses)
         words = None if recording.words is None else np.array(recording.words, np.uint32)
-        self.policy = Uksm(self.machine, settings or PRESETS[KERNELS[recording.kernel]], seed=seed, words=words)
+        chosen = settings or PRESETS[KERNELS[recording.kernel]]
+        self.course = course or Course(seed)
+        self.policy = Uksm(self.machine, chosen, words=words, course=self.course)
         self.numbers: list[Number] = []
         self._has_forked = False
         self._at_rest = False  # the kernel, when it was waited for last
@@ -87,6 +96,10 @@ class Player:
         while self.policy.sleep_times < times + BOOT_WAKES and self.policy.tunables.run == 1:
             self.machine.now += self.policy.next_wake() or 0
             self.policy.wake()
+            self._woken()
+
+    def _woken(self) -> None:
+        """Take notice of a wake-up that is over."""
 
     def _read(self, reading: dict[str, Any]) -> None:
         kind = reading.get("k")
