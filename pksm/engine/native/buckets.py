@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pksm.arrays import IdsLike, StructArray, U8Array, U32Array
+from pksm.arrays import IdsLike, StructArray, U8Array, U32Array, U64Array
 from pksm.engine.native.checksums import Function
 from pksm.engine.native.door import CData, borrow, borrow_writable, check, error_of, ffi, ids_array, lib
 from pksm.engine.native.pages import StoreView
@@ -32,6 +32,22 @@ class BucketsView:
         self.c.next = self._next = borrow_writable(following, "uint32_t[]")
         self.c.before = self._before = borrow_writable(before, "uint32_t[]")
         self.c.n_ids = min(len(following), len(before))
+        self._columns = following, before
+
+    def refill(self, ids: U32Array, keys: U64Array) -> None:
+        """Hold these items, and no others. keys: uint64, their checksums."""
+        following, before = self._columns
+        buckets = keys & np.uint64(len(self.heads) - 1)
+        order = np.argsort(buckets, kind="stable")
+        ids, buckets = ids[order], buckets[order]
+        joined = buckets[1:] == buckets[:-1]
+        following[ids] = before[ids] = 0
+        following[ids[:-1][joined]] = ids[1:][joined]
+        before[ids[1:][joined]] = ids[:-1][joined]
+        begins = np.append(True, ~joined)[: len(ids)]
+        self.heads[:] = 0
+        self.heads[buckets[begins]] = ids[begins]
+        self.c.n_items = len(ids)
 
     def clear(self) -> None:
         """Let no item be in it; its items keep their flags."""

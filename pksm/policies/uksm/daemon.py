@@ -363,8 +363,9 @@ class Uksm(Daemon):
             items.page[moving[left]] = from_pages[left]
             self._tables.drop(np.concatenate((moving[left], lone)), for_good=False)
             merged -= int(left.sum())
-        partners = slots[outs[at] == PAIR]
-        np.add.at(self.slots.be_merged, partners[partners != slot.number], self.rungs[number].step)
+        joined = items.link[mine[outs[at] == KEPT]]
+        if len(joined):
+            self._judge.join(joined, slot, self.rungs[number].step)
         return merged + len(at)
 
     def _end_round(self) -> None:
@@ -372,7 +373,7 @@ class Uksm(Daemon):
         busy = [rung for rung in self.rungs if rung.n]
         if not busy or not all(rung.finished for rung in busy):
             return
-        self._judge.end_round(self.page_ns)
+        self._judge.end_round(self.page_ns, self._tables)
         self.eval_round += 1
         self._host.drain()
         total = sum(rung.pages for rung in self.rungs)

@@ -47,7 +47,6 @@ class Slots:
         self.item_at = np.zeros(64, np.uint32)
         self.mm = np.zeros(64, np.int64)  # by slot number, as the next
         self.first = np.zeros(64, np.int64)
-        self.be_merged = np.zeros(64, np.int64)  # pages that others have merged with, in this evaluation round
         self._numbers = list(range(63, 0, -1))
         self._top = 0
         self._spare: dict[int, list[int]] = {}  # length: bases
@@ -57,11 +56,10 @@ class Slots:
         if not self._numbers:
             size = len(self.mm)
             self.mm, self.first = grown(self.mm, 2 * size), grown(self.first, 2 * size)
-            self.be_merged = grown(self.be_merged, 2 * size)
             self._numbers = list(range(2 * size - 1, size - 1, -1))
         slot = Slot(self._numbers.pop(), key, mm, first, n, self._take(n))
         self.by_key[key] = slot
-        self.mm[slot.number], self.first[slot.number], self.be_merged[slot.number] = mm, first, 0
+        self.mm[slot.number], self.first[slot.number] = mm, first
         self.permutation[slot.base : slot.base + n] = np.arange(n)
         return slot
 

@@ -62,10 +62,11 @@ class Strength:
             self.words = min(self.most, self.words + by) if direction == UP else max(1, self.words - by)
             self.before = direction
         elif direction == OBSCURE:
-            self.stable_point, self.state, self.step = self.words, TRYDOWN, 0
+            self.stable_point, self.state = self.words, TRYDOWN
             self.best_down = self.below = self.window = 0
             self.turn_down = self.words
-            self.words = max(1, self.words - 1)
+            self.step = min(MOST_STEP, self.step + 1) if self.before == DOWN else 0
+            self.words = max(1, self.words - (1 << self.step))
 
     def _down(self, direction: int, benefit: int) -> None:
         if self.window == 0 or benefit > self.best_down:

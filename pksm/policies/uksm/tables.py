@@ -101,9 +101,20 @@ class Tables:
         self.give_back()
 
     def widen(self) -> None:
-        """Give the trees more buckets before they are crowded: the unstable one begins anew, the stable one is sorted in."""
-        if max(map(len, self.trees)) > 2 * len(self.trees[0].heads):
-            self._begin_anew(max(map(len, self.trees)) * 8)
+        """Give the trees more buckets before they are crowded."""
+        if max(map(len, self.trees)) <= 2 * len(self.trees[0].heads):
+            return
+        n = 1 << (max(map(len, self.trees)) * 8).bit_length()
+        held = [ids for flag in (native.UNSTABLE, native.STABLE) for ids in self._held(flag)]
+        self.trees = [self._buckets(n) for _ in range(4)]
+        for tree, ids in zip(self.trees, held, strict=True):
+            tree.refill(ids, self.items.checksum[ids])
+
+    def _held(self, flag: int) -> tuple[U32Array, U32Array]:
+        """Return what the two levels of a tree hold: its nodes, and its items that are not the first of theirs."""
+        ids = np.flatnonzero(self.items.flags & flag).astype(np.uint32)
+        nodes = self.column("node")[ids]
+        return np.unique(nodes), ids[self.column("first")[nodes] != ids]
 
     def _begin_anew(self, entries: int) -> None:
         """Empty the unstable tree, and sort the stable one by the hashes of now."""
