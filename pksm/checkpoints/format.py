@@ -29,7 +29,14 @@ from pksm.errors import UsageError
 MAGIC, VERSION = b"PKSMSAVE", 1
 _FIXED = struct.Struct("<8sIIQ")
 _ALIGNMENT = 64
-_RECORDS = {"node": native.NODE, "trees": native.TREES, "cost": native.COST, "ksm_counts": native.KSM_COUNTS}
+_RECORDS = {
+    "node": native.NODE,
+    "trees": native.TREES,
+    "cost": native.COST,
+    "ksm_counts": native.KSM_COUNTS,
+    "uksm_work": native.UKSM_WORK,
+    "cksm_cursor": native.CKSM_CURSOR,
+}
 _KINDS: dict[str, np.dtype[Any]] = _RECORDS | {
     kind: np.dtype(kind if kind == "bool" else "<" + kind)
     for kind in ("bool", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f8")

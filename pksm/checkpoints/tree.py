@@ -21,9 +21,11 @@ from pksm.hosts.machine.rmap import Rmap, Sharers
 from pksm.hosts.machine.swap import Swap
 from pksm.hosts.machine.waits import Waits
 from pksm.hosts.writers import Writers
+from pksm.policies.cksm.daemon import Cksm
 from pksm.policies.ksmd.daemon import Ksmd
 from pksm.policies.nobody import Nobody
 from pksm.policies.pksmd.daemon import Pksmd
+from pksm.policies.uksm.daemon import Uksm
 from pksm.simulation.simulation import Simulation
 
 _PARTS: tuple[type[Any], ...] = (
@@ -46,7 +48,7 @@ _PARTS: tuple[type[Any], ...] = (
         Waits,
     ),
 )
-_POLICIES = (Pksmd, Ksmd)
+_POLICIES = (Pksmd, Ksmd, Uksm, Cksm)
 _CLASSES = {cls.__name__: cls for cls in _PARTS}
 _RESUMED: dict[str, Any] = {cls.__name__: cls for cls in (*_POLICIES, Simulation)}
 

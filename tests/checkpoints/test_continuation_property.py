@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from pksm import FlatHost, Ksmd, Machine, Pksmd, Simulation, Store, checkpoints
 from pksm.engine import native
 from pksm.hosts.machine.content import pages_of
+from pksm.policies.cksm.daemon import Cksm
+from pksm.policies.cksm.spec import PRESETS as CKSM_PRESETS
 from pksm.policies.ksmd.tunables import PRESETS as KSM_PRESETS
 from pksm.policies.pksmd.tunables import PRESETS
 from pksm.policies.pksmd.tunables import preset as pksm_preset
+from pksm.policies.uksm.daemon import Uksm
+from pksm.policies.uksm.spec import PRESETS as UKSM_PRESETS
 from pksm.protocols import NO_FRAME
 from pksm.simulation import workloads
 
@@ -25,6 +29,10 @@ SETTINGS = {
     "pksmd:on-search": pksm_preset("fixed").with_(update="on-search", order="checksum"),
     "pksmd:sampled": pksm_preset("fixed").with_(checksum="sampled:words=4"),
     **{f"ksmd:{name}": tunables for name, tunables in KSM_PRESETS.items()},
+    **{f"uksm:{name}": tunables for name, tunables in UKSM_PRESETS.items()},
+    "uksm:quiet": UKSM_PRESETS["uksm-0.1.2"].with_(cpu_governor="quiet"),
+    **{f"cksm:{name}": tunables for name, tunables in CKSM_PRESETS.items()},
+    "cksm:sampled": CKSM_PRESETS["fixed"].with_(checksum="sampled:words=4"),
     "ksmd:chains": KSM_PRESETS["ksm-6.11"].with_(max_page_sharing=2, use_zero_pages=1),
     "ksmd:advised": KSM_PRESETS["ksm-6.11"].with_(advisor_mode="scan-time", advisor_target_scan_time=1),
 }
@@ -96,6 +104,9 @@ class OnMachine:
         return seen, machine.frames_saved, machine.frames.n_free, machine.merge_waits.all().tolist()
 
 
+WORLDS = {"uksm": [OnMachine], "cksm": [OnFlat]}  # where not every world will do
+
+
 def everything(world, daemon):
     """All that can be seen of an engine and its host, but for times."""
     items = daemon.items
@@ -124,6 +135,10 @@ def everything(world, daemon):
 def made(name, host, threads=1):
     if name.startswith("pksmd"):
         return Pksmd(host, SETTINGS[name].with_(pages_to_scan=1 + 17 * threads), seed=5, threads=threads)
+    if name.startswith("uksm"):
+        return Uksm(host, SETTINGS[name], seed=5)
+    if name.startswith("cksm"):
+        return Cksm(host, SETTINGS[name].with_(unmerge_pages_to_scan=9), seed=5)
     changes = {} if SETTINGS[name].advisor_mode == "scan-time" else {"pages_to_scan": 23}
     return Ksmd(host, SETTINGS[name].with_(**changes))
 
@@ -154,7 +169,7 @@ WAYS = {
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=12, deadline=None)
 def test_a_saved_run_goes_on_as_the_one_that_was_not(name, data, seed, tmp_path_factory):
-    where = data.draw(st.sampled_from([OnFlat, OnMachine]))
+    where = data.draw(st.sampled_from(WORLDS.get(name.partition(":")[0], [OnFlat, OnMachine])))
     way = data.draw(st.sampled_from(sorted(WAYS)))
     levels = native.cpu_levels()
     level = data.draw(st.sampled_from(levels))
@@ -172,7 +187,7 @@ def test_a_saved_run_goes_on_as_the_one_that_was_not(name, data, seed, tmp_path_
                 for _ in range(random.integers(1, 4)):
                     daemon.wake()
                 if turn == 3 and random.random() < 0.3:
-                    daemon.sysfs["run"] = 2
+                    daemon.sysfs["run"] = 0 if name.startswith("uksm") else 2
                     daemon.sysfs["run"] = 1
 
     go_on(data.draw(st.integers(0, 12)))

@@ -5,7 +5,7 @@ about as many failures as the merges' number has bits; otherwise the older a pag
 No recording of a kernel with CKSM exists: this follows its published sources.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from pksm.engine.exclusive import exclusive
 from pksm.engine.items import ItemTable
 from pksm.engine.memory import grown
 from pksm.engine.settle import Verdict
+from pksm.engine.state import State, sound_state
 from pksm.errors import ItemError, UsageError
+from pksm.policies.cksm import saved
 from pksm.policies.cksm.spec import PAGE_SLOT_BYTES, PRESETS, SPEC, CksmSettings
 from pksm.policies.daemon import Daemon
 from pksm.protocols import PageHost
@@ -25,7 +27,6 @@ from pksm.protocols import PageHost
 BUCKETS = 1 << 18  # of each table
 FIRST_STEP = 17
 SLEEP_MILLISECS = 20, 1000  # that a pause is at least, and at most
-NO_PLACE = 0xFFFFFFFF
 ROOM = 1 << 16  # visits that are carried out together
 _COLUMNS = {"births": np.uint32, "place": np.uint32, "following": np.uint32, "before": np.uint32}
 _IN_TABLE = native.UNSTABLE | native.STABLE
@@ -49,7 +50,7 @@ class Cksm(Daemon):
 
     def __init__(self, host: PageHost, tunables: CksmSettings | None = None, *, seed: int = 0) -> None:
         self.share_use(host)
-        self._host = host
+        self._host, self._seed = host, seed
         self._tunables = tunables or PRESETS[SPEC.default]
         checksum = checksums.make(self._tunables.checksum, host.store.page_size, seed)
         if not isinstance(checksum, native.Function):
@@ -136,8 +137,8 @@ class Cksm(Daemon):
 
     def _leave_list(self, ids: Ids) -> None:
         places = self._column("place")[ids]
-        self._order[places[places != NO_PLACE]] = 0
-        self._column("place")[ids] = NO_PLACE
+        self._order[places[places != saved.NO_PLACE]] = 0
+        self._column("place")[ids] = saved.NO_PLACE
 
     def _compact(self, room: int) -> None:
         """Leave out void entries, and make room for so many."""
@@ -323,6 +324,27 @@ class Cksm(Daemon):
         pages = pages[np.argsort(self._item_of_page[pages], kind="stable")]
         self._begin_anew()
         self.on_new(pages)
+
+    @exclusive
+    def state(self) -> State:
+        """Return all that it knows, but for its host's memory: dicts of arrays, numbers and words."""
+        self._require_asleep()
+        return saved.state_of(self)
+
+    @classmethod
+    def resume(cls, host: PageHost, state: State) -> Self:
+        """Return one that goes on, call for call, as the one that returned this state would have.
+
+        Args:
+            host: in the state that it was in then, and attached to nobody else.
+            state: as state() returned it, in this or another process.
+
+        Raises:
+            UsageError: the state is not sound, or that of another policy or host.
+        """
+        with sound_state("Cksm"):
+            resumed: Self = saved.resumed(cls, host, state)
+        return resumed
 
     @exclusive
     def check(self) -> None:

@@ -7,7 +7,7 @@ have merged with are judged, and now and then the strength of the hash is chosen
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from pksm.arrays import BoolArray, I64Array, Ids, Pages, U8Array, U32Array
 from pksm.engine import native
 from pksm.engine.cost import Cost
 from pksm.engine.exclusive import exclusive
+from pksm.engine.state import State, sound_state
 from pksm.policies.daemon import Daemon
-from pksm.policies.uksm import cpu, governors, proof
+from pksm.policies.uksm import cpu, governors, proof, saved
 from pksm.policies.uksm.course import Course
 from pksm.policies.uksm.judging import Judge
 from pksm.policies.uksm.ladder import Rung, Stretch
@@ -392,6 +393,27 @@ class Uksm(Daemon):
             self._tables.hash_anew()
         work["positive"] = work["negative"] = 0
         self._hashed_before = int(work["hashed"][0])
+
+    @exclusive
+    def state(self) -> State:
+        """Return all that it knows, but for its host's memory: dicts of arrays, numbers and words."""
+        self._require_asleep()
+        return saved.state_of(self)
+
+    @classmethod
+    def resume(cls, host: VmaHost, state: State) -> Self:
+        """Return one that goes on, call for call, as the one that returned this state would have.
+
+        Args:
+            host: in the state that it was in then, and attached to nobody else.
+            state: as state() returned it, in this or another process.
+
+        Raises:
+            UsageError: the state is not sound, or that of another policy or host.
+        """
+        with sound_state("Uksm"):
+            resumed: Self = saved.resumed(cls, host, state)
+        return resumed
 
     @exclusive
     def check(self) -> None:

@@ -137,6 +137,11 @@ class Tables:
 
     def hash_anew(self) -> None:
         """Hash with the strength of now from now on."""
+        self.set_hash()
+        self._begin_anew(len(self.trees[0].heads) // 2)
+
+    def set_hash(self) -> None:
+        """Let the hash be that of the strength of now; trees stay as they are."""
         words = np.concatenate((self._words, self._words[:REPEATED_WORDS]))[: self.strength.words]
         self.checksum = checksums.sampled_at(words)
         zero = bytes(self._store.page_size)
@@ -147,4 +152,3 @@ class Tables:
             "positive": max(0, len(self._words) - self.strength.words),
             "compare_cost": cpu.MEMCMP_COST,
         }
-        self._begin_anew(len(self.trees[0].heads) // 2)
