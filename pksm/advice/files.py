@@ -6,6 +6,7 @@ from pksm.documents import AdviseDocument
 from pksm.documents.advise import Advised
 from pksm.errors import UsageError
 from pksm.linux.ksm.files import DIRECTORY
+from pksm.plain import plain
 
 # Before pages_to_scan, the advisor must be off; what can't change while pages are shared comes first, and run last.
 ORDER = (
@@ -84,7 +85,7 @@ def _systemd(document: AdviseDocument) -> str:
     return _text([
         "# /etc/systemd/system/NAME.service.d/ksm.conf, for each service that shall opt in; then: systemctl daemon-reload",
         *_head(document),
-        *[f"# {name}" for name in document["verdict"]["names"]],
+        *[f"# {plain(name)}" for name in document["verdict"]["names"]],
         "# Needs systemd 254 and Linux 6.4. Before systemd 256 it called prctl with too few arguments, and the service",
         "# failed with EXIT_KSM, unless your distribution has the fix of March 2024: start it once and look at",
         "# grep ksm_merge_any /proc/PID/ksm_stat, which must say yes. Its children inherit it.",

@@ -38,11 +38,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.least_percent <= 100:
-            raise UsageError(f"{self.least_percent}: give a percentage of memory", "least_percent")
+            raise UsageError(f"{self.least_percent}: give a percentage of memory, from 0 to 100", "least_percent")
         if self.least_bytes < 0:
             raise UsageError(f"{self.least_bytes}: give bytes from 0", "least_bytes")
         if not 0 < self.enough <= 1:
-            raise UsageError(f"{self.enough}: give a share above 0, at most 1", "enough")
+            raise UsageError(f"{100 * self.enough:g} %: give more than 0, and 100 % at most", "enough")
         if self.period_ms < 1000:
             raise UsageError(f"{self.period_ms} ms: give a second at least", "period_ms")
         if self.again_seconds is not None and not 0 < self.again_seconds <= 86400:

@@ -59,6 +59,7 @@ def verdict_of(facts: Facts, names: Sequence[str], of_bytes: int, settings: Sett
 
 
 def _sentence(kind: VerdictKind, net: int, percent: float, chosen: Sequence[str], n_sources: int) -> str:
+    percent = round(percent, 1) + 0.0  # never -0.0
     gain = f"it saves {_size(net)}, {percent:.1f} % of memory, after what KSM takes for its own records"
     if kind == "not worth it":
         return f"Not worth it: KSM would save {_size(net)} net, {percent:.1f} % of memory."
@@ -119,5 +120,5 @@ def risk_of(facts: Facts) -> Risk:
 
 def _size(n_bytes: float) -> str:
     """Return bytes for a sentence, as MiB or GiB."""
-    mib = n_bytes / (1 << 20)
+    mib = round(n_bytes / (1 << 20), 1) + 0.0  # never -0.0
     return f"{mib / 1024:.2f} GiB" if abs(mib) >= 1024 else f"{mib:.1f} MiB"

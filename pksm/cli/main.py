@@ -14,7 +14,7 @@ from pksm.cli import commands, exit_codes, output
 from pksm.cli.interrupts import Ended, HeldInterrupts
 from pksm.cli.options import named_as_typed
 from pksm.errors import PksmError, UsageError
-from pksm.report.text import plain
+from pksm.plain import plain
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 

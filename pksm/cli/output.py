@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from pksm.errors import PksmError
-from pksm.report.text import plain, rate
+from pksm.plain import plain
+from pksm.report.text import rate
 
 REDRAW_S = 0.1
 AT_ONCE = 1 << 20  # characters

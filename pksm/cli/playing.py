@@ -51,7 +51,7 @@ def what(given: argparse.Namespace, interrupts: HeldInterrupts) -> "str | RealMe
     """Return what was named: a name or path to play, or memory that exists, read now."""
     if not given.workload and not reading.is_live(given):
         raise UsageError(
-            "say what to simulate, for example: pksm simulate b (pksm simulate --list lists the workloads)"
+            "say what to simulate: a workload, such as b (pksm simulate --list lists them), a file, or --pid"
         )
     played = one_workload(given)
     return _read(given, interrupts) if played is None else played
@@ -214,7 +214,9 @@ class _InSandbox(Executor):
 
     def __init__(self, path: str, interrupts: HeldInterrupts) -> None:
         if not os.path.isfile(path):
-            raise UsageError(f"{path} is not a file, and can be read only once: save the trace to sweep over it")
+            if os.path.isdir(path):
+                raise UsageError(f"{path} is a directory: name a file")
+            raise UsageError(f"{path} can be read only once: save it to a file, to simulate it several times")
         self._path, self._interrupts = path, interrupts
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:

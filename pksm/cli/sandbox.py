@@ -3,6 +3,7 @@
 import importlib
 import os
 import pkgutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -94,9 +95,12 @@ def with_file(
 
 
 def _opened(path: str) -> int | None:
-    """Open a file; None where that fails: whoever reads it says why."""
+    """Open a file; None where that fails, or it is a directory: whoever reads it says why."""
     with suppress(OSError, ValueError):
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
     return None
 
 

@@ -53,6 +53,15 @@ def _version() -> str:
     return __version__
 
 
+def _why(error: Exception) -> str:
+    """Return, in brackets, what is wrong with an address or a scheduler's file; "" if nobody answers there."""
+    return (
+        " (it is not an address of Dask, or not a file of its scheduler)"
+        if isinstance(error, (ValueError, AssertionError, KeyError))
+        else ""
+    )
+
+
 @contextmanager
 def cluster(address: str | None = None, scheduler_file: str | os.PathLike[str] | None = None) -> Iterator[Cluster]:
     """Give the workers of a Dask cluster, which is the user's own and goes on afterwards.
@@ -82,7 +91,7 @@ def cluster(address: str | None = None, scheduler_file: str | os.PathLike[str] |
             to = {"address": address} if address is not None else {"scheduler_file": scheduler_file}
             client = distributed.Client(timeout=f"{ANSWER_S}s", set_as_default=False, **to)
         except Exception as error:
-            raise PksmError(f"{where}: no Dask scheduler answers ({type(error).__name__})") from None
+            raise PksmError(f"{where}: no Dask scheduler answers{_why(error)}") from None
         try:
             made = Cluster(client)
             made.check()

@@ -66,7 +66,8 @@ class Recording:
             self._open()
         except OSError as error:
             self.close()
-            raise PksmError(f"cannot read {self.path}: {error.strerror}") from None
+            # io.UnsupportedOperation has no strerror
+            raise PksmError(f"cannot read {self.path}: {error.strerror or 'it is a pipe: save it to a file'}") from None
         except BaseException:
             self.close()
             raise

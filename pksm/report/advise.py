@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from pksm.documents import AdviseDocument
 from pksm.documents.advise import AdviceNow, ParetoRow
-from pksm.report.text import BOLD, GREEN, columns, csv_text, cut, many, page, painting, paragraph, plain, size
+from pksm.plain import plain
+from pksm.report.text import BOLD, GREEN, columns, csv_text, cut, many, page, painting, paragraph, size
 
 NAMES = 12  # sources that are listed
 INDENT = "  "

@@ -1,7 +1,8 @@
 """How a price list looks to people and to spreadsheets: pure functions of `pksm.calibrate/1`."""
 
 from pksm.documents import CalibrateDocument
-from pksm.report.text import columns, csv_text, page, painting, paragraph, plain
+from pksm.plain import plain
+from pksm.report.text import columns, csv_text, page, painting, paragraph
 
 WHAT = {
     "wake_ns": "a wake-up",

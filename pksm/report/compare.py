@@ -4,7 +4,8 @@ from typing import Any
 
 from pksm.documents.compare import CompareDocument, Tuning
 from pksm.documents.sweep import SweepRow
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, plain, seconds, size
+from pksm.plain import plain
+from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, seconds, size
 
 NAME_WIDTH = 60
 FIGURES = (

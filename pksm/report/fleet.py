@@ -3,7 +3,8 @@
 from typing import Any
 
 from pksm.documents.fleet import FleetDocument, FleetEstimate
-from pksm.report.text import columns, csv_text, many, page, painting, paragraph, percent, plain, size
+from pksm.plain import plain
+from pksm.report.text import columns, csv_text, many, page, painting, paragraph, percent, size
 
 ROWS = 20  # of hosts, and of points of the curve
 HEAVY = 5

@@ -1,7 +1,8 @@
 """How opting in and out looks to people and to spreadsheets: pure functions of the document `pksm.opt_in/1`."""
 
 from pksm.documents import OptedProcess, OptInDocument
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, plain, size
+from pksm.plain import plain
+from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, size
 
 NAME_WIDTH = 32
 SHOWN = 8  # ranges of a process

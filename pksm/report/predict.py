@@ -2,7 +2,8 @@
 
 from pksm.documents import PredictDocument
 from pksm.documents.prediction import Pair, PredictRow
-from pksm.report.text import columns, csv_text, many, page, painting, paragraph, plain, seconds
+from pksm.plain import plain
+from pksm.report.text import columns, csv_text, many, page, painting, paragraph, seconds
 
 
 def csv(document: PredictDocument) -> str:

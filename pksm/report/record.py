@@ -1,8 +1,9 @@
 """How a recording of writes looks to people and to spreadsheets: pure functions of the document `pksm.record/1`."""
 
 from pksm.documents import RecordDocument
+from pksm.plain import plain
 from pksm.report.simulate import of_equals
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, plain, rate, size
+from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, rate, size
 
 SHOWN = 20  # address spaces, in a table
 NAME_WIDTH = 40

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pksm.documents import Family, Group, MappingRow, ScanDocument, SourceRow
+from pksm.plain import plain
 from pksm.report import scan_ksm
 from pksm.report.text import (
     BOLD,
@@ -20,7 +21,6 @@ from pksm.report.text import (
     page,
     painting,
     paragraph,
-    plain,
     rate,
     size,
     with_title,

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from pksm.documents import ScanDocument
-from pksm.report.text import BOLD, columns, cut, paragraph, plain, size, with_title
+from pksm.plain import plain
+from pksm.report.text import BOLD, columns, cut, paragraph, size, with_title
 
 NAME_WIDTH = 44  # characters of a process's name, at most
 CHARGED = (

@@ -6,7 +6,8 @@ from typing import Any
 
 from pksm.documents import Equals, Final, Reading, Replay, Run, SimulateDocument
 from pksm.documents.common import PriceList, Setting
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, plain, seconds, size
+from pksm.plain import plain
+from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, seconds, size
 
 ROWS = 12  # of the series, in a table
 LABEL_WIDTH = 30

@@ -5,7 +5,8 @@ from typing import Any
 
 from pksm.documents.common import Setting
 from pksm.documents.sweep import Spread, SweepDocument, SweepRow
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, plain, seconds, size
+from pksm.plain import plain
+from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, seconds, size
 
 NAME_WIDTH = 60
 NARROW = 0.02  # of the median: narrower intervals are not shown

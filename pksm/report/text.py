@@ -5,10 +5,11 @@ Names come from strangers: what would steer a terminal or start a formula leaves
 
 import csv
 import io
-import itertools
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
+
+from pksm.plain import plain
 
 BOLD, DIM, GREEN = "1", "2", "32"
 ROWS = 12  # of a list that may be long
@@ -45,16 +46,6 @@ def seconds(amount: float | None) -> str:
 def percent(amount: float | None) -> str:
     """Return a percentage as people read it, with three digits: "0.123 %", "12.3 %"; "-" for None."""
     return "-" if amount is None else f"{amount:.3g} %" if amount < 999.5 else f"{amount:,.0f} %"
-
-
-def plain(text: str) -> str:
-    """Return text on one line and without what would steer a terminal: such characters as escapes."""
-    if text.isprintable():
-        return text
-    parts = ((printable, "".join(run)) for printable, run in itertools.groupby(text, str.isprintable))
-    return "".join(
-        part if printable else part.encode("unicode_escape", "surrogatepass").decode() for printable, part in parts
-    )
 
 
 def cut(text: str, width: int) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from pksm.documents import TruthDocument, TruthRow
-from pksm.report.text import columns, csv_text, cut, page, painting, plain
+from pksm.plain import plain
+from pksm.report.text import columns, csv_text, cut, page, painting
 
 SHOWN = 40  # numbers that differ, in a table
 

@@ -1,7 +1,8 @@
 """How watching KSM looks: pure functions of the document `pksm.watch/1`."""
 
 from pksm.documents.watch import WatchDocument
-from pksm.report.text import csv_text, percent, plain, seconds, size
+from pksm.plain import plain
+from pksm.report.text import csv_text, percent, seconds, size
 
 HEAD = (
     f"{'time':8}  {'saved':>10}  {'change':>11}  {'reached':>7}  {'ksmd':>7}  {'scanned/s':>10}  {'undone':>8}  "

@@ -240,8 +240,10 @@ def _player(settings: Settings, times: int, opener: Opener) -> Callable[[Simulat
     if name.endswith(".py"):
         workload = load_script(name)
         return lambda sim: workload(sim.machine, sim)
+    if os.path.isdir(name):
+        raise UsageError(f"{name} is a directory: name a file")
     if times > 1 and not os.path.isfile(name):
-        raise UsageError(f"{name} is not a file, and can be read only once: save the trace to compare policies on it")
+        raise UsageError(f"{name} can be read only once: save it to a file, to compare policies on it")
     return lambda sim: sim.play(read_trace(name, opener))
 
 

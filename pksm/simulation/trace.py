@@ -54,7 +54,7 @@ def read_lines(path: str, opener: Opener = open_binary) -> Iterator[str]:
 
 def events_of(lines: Iterable[str], name: str = "trace") -> Iterator[Event]:
     """Yield the Events that lines of JSON name. name: of the trace, in errors."""
-    before = 0
+    before, number = 0, 0
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.lstrip().startswith("#"):
             event = _event(line, f"{name}, line {number}")
@@ -63,6 +63,8 @@ def events_of(lines: Iterable[str], name: str = "trace") -> Iterator[Event]:
                     raise UsageError(f"{event.where}: field t: {event.ms} ms lies before {before} of a line before")
                 before = event.ms
             yield event
+    if not number:
+        raise UsageError(f"{name}: the file is empty: a trace is lines of JSON")
 
 
 def _event(line: str, where: str) -> Event:

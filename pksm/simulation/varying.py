@@ -49,7 +49,8 @@ def _whose(text: str, policy: str, setting: str, choices: Sequence[Choice]) -> C
         raise UsageError(f"{text!r}: policy {policy!r} is not among those chosen: {', '.join(names)}", "vary")
     known = found[0].settings.entries()
     if setting not in known:
-        raise UsageError(f"{text!r}: {found[0].spec.name} has no setting {setting!r}, but {', '.join(known)}", "vary")
+        but = f"but {', '.join(known)}" if known else "nor any other"
+        raise UsageError(f"{text!r}: {found[0].spec.name} has no setting {setting!r}, {but}", "vary")
     return found[0]
 
 

@@ -130,3 +130,14 @@ def test_nothing_is_printed_where_nothing_is_advised():
         file_for(document, "sysfs")
     with pytest.raises(UsageError, match="unknown form 'k8s'"):
         file_for(DOCUMENT, "k8s")
+
+
+def test_names_of_others_write_no_line():
+    """A process may be called what it likes: in a file that root puts into /etc it stays inside its comment."""
+    name = "web\nUser=root\n[Service]\x1b[2J"
+    document = {**DOCUMENT, "verdict": {**DOCUMENT["verdict"], "names": [name]}}
+    plainly = {**DOCUMENT, "verdict": {**DOCUMENT["verdict"], "names": ["web"]}}
+    for form in FORMS:
+        lines, expected = (file_for(one, form).splitlines() for one in (document, plainly))
+        assert [line for line in lines if "web" not in line] == [line for line in expected if "web" not in line]
+        assert all(line.isprintable() for line in lines)

@@ -324,3 +324,32 @@ threading.Thread.start = refuse
 from pksm.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
+
+
+@pytest.mark.parametrize("verb", ["simulate", "sweep", "compare", "report"])
+def test_a_directory_is_called_one(tmp_path, capfd, verb):
+    varied = ["--vary", "pages_to_scan=1,2"] if verb == "sweep" else []
+    assert main([verb, str(tmp_path), *varied]) in (1, 2)
+    assert is_one_line(capfd.readouterr().err, "directory")
+
+
+@pytest.mark.parametrize("verb", ["simulate", "sweep", "compare"])
+def test_an_empty_file_is_no_trace(tmp_path, capfd, verb):
+    empty = tmp_path / "empty"
+    empty.touch()
+    varied = ["--vary", "pages_to_scan=1,2"] if verb == "sweep" else []
+    assert main([verb, str(empty), *varied]) in (1, 2)
+    assert is_one_line(capfd.readouterr().err, "empty")
+
+
+def test_the_file_that_advice_prints_is_no_document(ram, capfd):
+    assert main(["advise", ram, "--as", "sysfs", "--json"]) == 2
+    assert is_one_line(capfd.readouterr().err, "--as")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [(["--enough", "200"], "100 %"), (["--least-percent", "-1"], "from 0 to 100")]
+)
+def test_shares_of_advice(ram, capfd, options, words):
+    assert main(["advise", ram, *options]) == 2
+    assert is_one_line(capfd.readouterr().err, words)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pksm.cli import commands, options
 from pksm.cli.completion import values
-from pksm.report.text import plain
+from pksm.plain import plain
 
 ABOUT = 70  # characters of what a word is, at most
 _END = "\0"  # stands where the cursor is, so that what stands before it is a word even if there is nothing

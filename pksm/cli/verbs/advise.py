@@ -6,6 +6,7 @@ import os
 from pksm.cli import exit_codes, options, output, pictures, privileges, reading, sandbox
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import Targets
+from pksm.errors import UsageError
 
 HELP = "say whether KSM is worth it for some memory, with which settings, and print the file that does it"
 USAGE = "pksm advise [OPTION...] [TARGET...] [--pid PID]... [--all] [--cgroup CGROUP]... [-- COMMAND...]"
@@ -26,7 +27,7 @@ examples:
   pksm advise --pid 4711 --again 60                          what it writes within a minute, too"""
 TAKES_COMMAND = True
 FORMS = ("sysfs", "tmpfiles", "systemd", "libvirt", "qemu")  # as pksm.advice.files has them, which loads numpy
-LEAST_BYTES, LEAST_PERCENT, ENOUGH, PERIOD_MS = 64 << 20, 1.0, 90.0, 3_600_000
+LEAST_BYTES, LEAST_PERCENT, ENOUGH, PERIOD_SECONDS = 64 << 20, 1.0, 90.0, 3600
 PRESET = "ksm-6.11"
 
 
@@ -38,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     reading.add_live(what)
     options.add_page_size(what)
     what.add_argument("--again", type=options.seconds, metavar="TIME",
-                      help="look again at live processes after this long, to see how much they write")  # fmt: skip
+                      help="look again at live processes after this long, to see how much they write; a number without a "
+                      "unit is in seconds")  # fmt: skip
     how = parser.add_argument_group("what counts as worth it")
     how.add_argument("--least-percent", type=float, default=LEAST_PERCENT, metavar="N",
                      help="KSM must save N %% of memory, after its own records (default 1)")  # fmt: skip
@@ -47,8 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--enough", type=float, default=ENOUGH, metavar="N",
                      help="advise the settings of least CPU that save N %% of the best mean saving "
                      "(default 90)")  # fmt: skip
-    how.add_argument("--period", type=options.milliseconds, default=PERIOD_MS, metavar="TIME",
-                     help="average savings over this time from the start on (default 1h)")  # fmt: skip
+    how.add_argument("--period", type=options.seconds, default=PERIOD_SECONDS, metavar="TIME",
+                     help="average savings over this time from the start on; a number without a unit is in seconds "
+                     "(default 1h)")  # fmt: skip
     how.add_argument("--tenants", choices=("user", "cgroup", "vm"), metavar="WHAT",
                      help="who must not share with each other: user, cgroup or vm (default: guests if there are "
                      "several, else users)")  # fmt: skip
@@ -70,6 +73,8 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     from pksm.scan import Interrupts
     from pksm.sources import opened
 
+    if given.form and (given.json or given.csv):
+        raise UsageError("--as: prints that file alone: leave out --json and --csv")
     native.catch_bus_errors()
     settings = Settings(
         page_size=given.page_size,
@@ -78,7 +83,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         least_percent=given.least_percent,
         least_bytes=given.least_bytes,
         enough=given.enough / 100,
-        period_ms=given.period,
+        period_ms=round(1000 * given.period),
         again_seconds=given.again,
         tenants=given.tenants,
         within=options.one_part(given.within),

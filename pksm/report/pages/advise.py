@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pksm.documents.advise import AdviseDocument, ParetoRow
+from pksm.plain import plain
 from pksm.report.advise import PARTS
 from pksm.report.pages.charts import bars, lines, points, svg
 from pksm.report.pages.parts import Cell, Copyable, Figure, Key, Page, Part, Table, Tile, number
-from pksm.report.text import many, percent, plain, seconds, size
+from pksm.report.text import many, percent, seconds, size
 
 ADVISED, BEST, BEATEN = 4, 0, 5  # colours
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 
 from pksm.documents.compare import CompareDocument
 from pksm.documents.sweep import Spread, SweepRow
+from pksm.plain import plain
 from pksm.report.compare import chosen, count, ranked
 from pksm.report.pages.charts import lines
 from pksm.report.pages.parts import Cell, Figure, Key, Page, Part, Table, Tile, number
-from pksm.report.text import percent, plain, seconds, size
+from pksm.report.text import percent, seconds, size
 
 
 def page(document: CompareDocument) -> Page:

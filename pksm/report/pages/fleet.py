@@ -18,7 +18,7 @@ def page(document: FleetDocument) -> Page:
     made = Page(f"A fleet of {len(document['hosts']):,} hosts", headline(document), warnings=list(document["warnings"]))
     saved = every["saving_pages"]["value"]
     made.tiles = [
-        Tile(size(saved * bytes_), "saved by merging across all", shown(every["saving_pages"], bytes_), bool(saved)),
+        Tile(size(saved * bytes_), "saved by merging across all", _share(saved, document), bool(saved)),
         Tile(size(document["zero_pages"] * bytes_), "of it zero pages"),
         Tile(size(document["base"]["saving_pages"]["value"] * bytes_), "a common base saves"),
     ]
@@ -27,6 +27,11 @@ def page(document: FleetDocument) -> Page:
     if document["keep"] < 1:
         made.parts.append(f"Counted from a sample of {document['keep']:.3g} of all contents; intervals hold with 95 %.")
     return made
+
+
+def _share(saved: float, document: FleetDocument) -> str:
+    pages = sum(host["pages"] for host in document["hosts"])
+    return f"{percent(100 * saved / pages)} of what is resident" if pages else ""
 
 
 def _partitions(document: FleetDocument) -> Figure:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pksm.report.text import plain
+from pksm.plain import plain
 
 ROWS = 500  # of a table on a page
 

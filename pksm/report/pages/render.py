@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pksm.errors import UnsupportedError, UsageError
+from pksm.plain import plain
 from pksm.report.pages.parts import Cell, Page, Table, kind_of
 from pksm.report.pages.thin import thinned
-from pksm.report.text import plain
 
 # Each module has page(document), which returns a Page.
 MODULES = {

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from pksm.documents.sweep import Spread, SweepDocument, SweepRow
+from pksm.plain import plain
 from pksm.report.pages.charts import lines, points, svg
 from pksm.report.pages.parts import Cell, Figure, Key, Page, Part, Table, Tile, number
-from pksm.report.text import many, percent, plain, seconds, size
+from pksm.report.text import many, percent, seconds, size
 
 ON_FRONT, BEATEN, ADVISOR = 0, 5, 3  # colours
 CURVES = 8  # in one picture

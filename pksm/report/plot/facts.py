@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pksm.report.text import plain
+from pksm.plain import plain
 
 
 def metadata(document: Mapping[str, Any], caption: str, form: str) -> dict[str, str | None]:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from pksm.errors import UnsupportedError
-from pksm.report.text import cut, plain
+from pksm.plain import plain
+from pksm.report.text import cut
 
 WIDTH = 80 / 25.4  # inches
 # By Okabe and Ito, in an order in which lightness changes, too.

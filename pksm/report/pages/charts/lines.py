@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from pksm.plain import plain
 from pksm.report.pages.charts import svg
 from pksm.report.pages.thin import evenly
-from pksm.report.text import plain
 
 HEIGHT, POINTS, MARKS = 250, 400, 12
 

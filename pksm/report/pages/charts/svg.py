@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from pksm.report.text import cut, plain, size
+from pksm.plain import plain
+from pksm.report.text import cut, size
 
 Element = ElementTree.Element
 WIDTH = 480  # units; on a narrow phone three quarters of a pixel each
