@@ -34,6 +34,7 @@ def summary(
     with Recording(path) as recording:
         state, points = _state_and_points(recording)
         end = recording.end or {}
+        unread = _number(end, "refused")
         events = {kind.name.lower(): int(count) for kind, count in zip(Kind, state.counts, strict=True)}
         return {
             "schema": SCHEMA,
@@ -50,7 +51,7 @@ def summary(
             "cpu_s": _seconds(end, "cpu_s"),
             "longest_s": _seconds(end, "longest_s"),
             "pages_read": _number(end, "pages_read"),
-            "unread": _number(end, "refused"),
+            "unread": unread,
             "events": events,
             "operations": dict(sorted(state.operations.items())),
             "most_pages": state.peak,
@@ -66,7 +67,11 @@ def summary(
             "pause_s": _seconds(end, "pause_s"),
             "untracked": _number(end, "untracked"),
             "blind": [line for line in _list(recording.header, "blind") if isinstance(line, str)],
-            "warnings": [*warnings, *([ONE_SAMPLE] if _number(end, "samples") == 1 else [])],
+            "warnings": [
+                *warnings,
+                *([ONE_SAMPLE] if _number(end, "samples") == 1 else []),
+                *([f"{unread} processes could not be read, and are not in it"] if unread else []),
+            ],
         }
 
 

@@ -47,6 +47,7 @@ class RecordedWrites:
         write_rate: writes per page alive and second.
         volatile_share: of memory, over time, that is rewritten within a minute.
         equals: how long pages have had equals, as documents have it.
+        is_whole: it has its end; one that was cut short is played as far as it goes.
         opted_in_only: let a policy that goes by it merge only what processes had opted in.
         opener: opens the file; None: as a file.
     """
@@ -59,6 +60,7 @@ class RecordedWrites:
     write_rate: float = 0.0
     volatile_share: float = 0.0
     equals: Equals | None = None
+    is_whole: bool = True
     opted_in_only: bool = False
     opener: Opener | None = None
 
@@ -84,6 +86,7 @@ class RecordedWrites:
                 state.write_rate(recording.last_ms),
                 state.volatile_share(recording.last_ms),
                 equals(state, recording.last_ms, recording.page_size),
+                recording.end is not None,
                 opted_in_only,
                 opener,
             )

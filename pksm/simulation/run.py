@@ -171,7 +171,7 @@ def simulate(
         "pace": settings.pace,
         "prices": cast(PriceList, settings.prices.as_dict()),
         "interrupted": interrupted,
-        "warnings": _warnings(choices, runs),
+        "warnings": [*_cut_short(settings.workload), *_warnings(choices, runs)],
         "unmerged": unmerged,
         "runs": runs,
     }
@@ -204,6 +204,15 @@ def compare(
         raise UsageError(f"unknown setting {unknown[0]!r}: choose from {', '.join(sorted(known))}")
     seed = settings.get("seed", 0)
     return simulate(Settings(workload, **settings), choose(policies, changes, seed))
+
+
+def _cut_short(workload: str | RealMemory | RecordedWrites) -> list[str]:
+    if not isinstance(workload, RecordedWrites) or workload.is_whole:
+        return []
+    return [
+        f"{workload.name}: is cut short: it is played as far as it goes, {workload.last_ms / 1000:g} s "
+        "(pksm record --info FILE repairs it)"
+    ]
 
 
 def _warnings(choices: Sequence[Choice], runs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -128,3 +128,10 @@ def test_a_recording_of_nothing_can_be_played():
         document = simulate(Settings(str(path)), policies.choose("nobody"))
     assert document["runs"][0]["final"]["replay"]["mean_saved_bytes"] == 0
     assert np.isfinite(document["runs"][0]["final"]["ms"])
+
+
+@pytest.mark.parametrize("end_ms", [None, 3000])
+def test_what_is_cut_short_says_so(end_ms):
+    with recorded([block(0, 0, [("start", 1, "a"), ("map", 0, 2, "", True)], [(0, Kind.BIRTH, 7)])], end_ms) as path:
+        document = simulate(Settings(str(path)), policies.choose("pksmd"))
+    assert [path.name in line for line in document["warnings"]] == ([True] if end_ms is None else [])
