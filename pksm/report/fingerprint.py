@@ -1,7 +1,8 @@
 """How fingerprints that were made look to people and to spreadsheets: pure functions of `pksm.fingerprint/1`."""
 
 from pksm.documents import FingerprintDocument
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, plain, size
+from pksm.plain import plain
+from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, size
 
 SHOWN = 20  # sources, in a table
 NAME_WIDTH = 40
