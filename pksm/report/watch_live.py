@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from pksm.documents.watch import WatchDocument
-from pksm.report.text import plain, size
+from pksm.plain import plain
+from pksm.report.text import size
 from pksm.report.watch import figures
 
 BARS = "▁▂▃▄▅▆▇█"
