@@ -209,10 +209,7 @@ def compare(
 def _cut_short(workload: str | RealMemory | RecordedWrites) -> list[str]:
     if not isinstance(workload, RecordedWrites) or workload.is_whole:
         return []
-    return [
-        f"{workload.name}: is cut short: it is played as far as it goes, {workload.last_ms / 1000:g} s "
-        "(pksm record --info FILE repairs it)"
-    ]
+    return [f"{workload.name}: is cut short: it is played as far as it goes, {workload.last_ms / 1000:g} s"]
 
 
 def _warnings(choices: Sequence[Choice], runs: Sequence[Mapping[str, Any]]) -> list[str]:
