@@ -74,7 +74,7 @@ def test_what_is_wrong_is_one_line(image, capfd, options, named):
 
 def test_fingerprints_are_advised_on_as_the_memory_they_stand_for(image, capfd, tmp_path):
     keep = tmp_path / "web.fp"
-    assert run(capfd, "scan", image, "--export", keep).code == 0
+    assert run(capfd, "fingerprint", image, "-o", keep).code == 0
     whole, stands_in = (
         json.loads(run(capfd, "advise", target, "--least-bytes", "100K", "--json").out) for target in (image, keep)
     )
