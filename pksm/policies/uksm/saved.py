@@ -22,7 +22,7 @@ _NUMBERS = (
 )
 _OF_RUNG = ("current", "offset", "step", "quota", "finished", "raw_ratio", "pages", "n")
 _OF_SLOT = tuple(one.name for one in fields(Slot) if one.name != "key")
-_BY_NUMBER = ("mm", "first", "be_merged")
+_BY_NUMBER = ("mm", "first")
 _LEAST = -(1 << 62)
 
 
@@ -52,6 +52,7 @@ def state_of(daemon: Any) -> State:
         "permutation": slots.permutation[: slots._top].copy(),
         "item_at": slots.item_at[: slots._top].copy(),
         "by_number": [getattr(slots, name).copy() for name in _BY_NUMBER],
+        "joined": [[kept.copy(), slot, step] for kept, slot, step in daemon._judge._joined],
         "numbers": list(slots._numbers),
         "bases": [[n, *bases] for n, bases in slots._spare.items()],
         "slots": [[list(key), *(getattr(one, name) for name in _OF_SLOT)] for key, one in slots.by_key.items()],
@@ -83,7 +84,12 @@ def resumed(cls: type[Any], host: VmaHost, state: State) -> Any:
     _restore_tables(daemon._tables, state, host.store.n_pages)
     by_number = _restore_slots(daemon.slots, state)
     below(daemon._tables.column("slot"), len(daemon.slots.mm))
-    below(daemon.slots.item_at, daemon._tables.items._top)
+    top = daemon._tables.items._top
+    below(daemon.slots.item_at, top)
+    daemon._judge._joined = [
+        (below(column(kept, np.uint32), top), number(slot, 0, len(daemon.slots.mm) - 1), number(step))
+        for kept, slot, step in state["joined"]
+    ]
     for rung, row in zip(daemon.rungs, state["rungs"], strict=True):
         values, places = row[: len(_OF_RUNG)], row[len(_OF_RUNG) :]
         for name, value in zip(_OF_RUNG, values, strict=True):
