@@ -104,7 +104,7 @@ class OnMachine:
         return seen, machine.frames_saved, machine.frames.n_free, machine.merge_waits.all().tolist()
 
 
-WORLDS = {"uksm": [OnMachine], "cksm": [OnFlat]}  # where not every world will do
+WORLDS = {"cksm": [OnFlat]}  # where not every world will do
 
 
 def everything(world, daemon):
