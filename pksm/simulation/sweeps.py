@@ -75,6 +75,7 @@ def sweep(
     base = _base(workload, until_ms, settings)
     chosen = varying.chosen(policies, changes, base.seed)
     varied = vary if isinstance(vary, Mapping) else varying.parse(vary, chosen)
+    varying.check_apart(varied, changes)
     combined = varying.combinations(chosen, varied)
     advised = _advised(chosen, varied) if advisor else []
     numbers = list(range(base.seed, base.seed + seeds)) if isinstance(seeds, int) else list(seeds)

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pksm.engine.settings import parse_value
@@ -38,6 +38,15 @@ def parse(texts: Sequence[str], choices: Sequence[Choice]) -> dict[str, dict[str
             raise UsageError(f"{text!r}: {setting} varies already: give all its values at once", "vary")
         varied[choice.spec.name][setting] = _values(text, setting, values, choice)
     return varied
+
+
+def check_apart(varied: Varied, changes: Mapping[str, Any] | Iterable[str]) -> None:
+    """Raise UsageError if a setting varies and has a value of its own, too."""
+    names = {name.partition("=")[0] for name in changes}
+    for policy, values in varied.items():
+        for setting in values:
+            if names & {setting, f"{policy}.{setting}"}:
+                raise UsageError(f"{setting} of {policy} varies: give it no value besides", "vary")
 
 
 def _whose(text: str, policy: str, setting: str, choices: Sequence[Choice]) -> Choice:

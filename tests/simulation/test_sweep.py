@@ -306,6 +306,12 @@ def test_what_cannot_vary_is_one_line(text, words):
         varying.parse([text], choose("ksmd"))
 
 
+@pytest.mark.parametrize("changes", [["pages_to_scan=200"], {"ksmd.pages_to_scan": 200}])
+def test_what_varies_has_no_value_besides(changes):
+    with pytest.raises(UsageError, match="varies: give it no value besides"):
+        sweep("b", "ksmd", ["pages_to_scan=100,1000"], changes, pages=64)
+
+
 def test_settings_of_several_policies_are_named_with_them():
     with pytest.raises(UsageError, match="say whose setting it is, of ksmd, pksmd"):
         varying.parse(["pages_to_scan=1"], choose("ksmd,pksmd"))

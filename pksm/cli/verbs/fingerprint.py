@@ -23,7 +23,7 @@ With --keep, a sample of contents is kept, the same ones on all machines, for pk
 examples:
   pksm fingerprint -o one.fp ram.img       a memory image
   pksm fingerprint -o "$(hostname).fp" --all  every process that may be read
-  pksm fingerprint -o host.fp --keep 1/4096 --all  a sample: 24 KiB per GiB of memory
+  pksm fingerprint -o host.fp --keep 1/4096 --all  a sample: 4 KiB per GiB of memory
   pksm fingerprint -o host.fp --key fleet.key --all  sums with the key that all machines have"""
 TAKES_COMMAND = True
 

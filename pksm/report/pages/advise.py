@@ -107,7 +107,7 @@ def _pareto(document: AdviseDocument) -> list[Part]:
     times, values = lines.Read("virtual time, s", lambda time: f"{time:,.6g}"), lines.SIZE._replace(name="saved")
     return [
         Figure("Price and gain", points.points(data, *axes, about, front), about, keys=keys),
-        Figure("Saved over time", lines.lines(series, times, values, over), over, keys=[Key(line.name, i, i) for i, line in enumerate(series)]),
+        Figure("Saved over time", lines.lines(lines.held(series), times, values, over), over, keys=[Key(line.name, i, i) for i, line in enumerate(series)]),
         Table("What settings cost and save", heads, cells),
     ]  # fmt: skip
 

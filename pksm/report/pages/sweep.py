@@ -117,7 +117,7 @@ def _curves(document: SweepDocument, policy: str, rows: Sequence[SweepRow]) -> F
     )
     times, values = lines.Read("virtual time, s", lambda time: f"{time:,.6g}"), lines.SIZE._replace(name="saved")
     keys = [Key(line.name, place, place) for place, line in enumerate(series)]
-    return Figure(f"{policy}: saved over time", lines.lines(series, times, values, about), about, keys=keys)
+    return Figure(f"{policy}: saved over time", lines.lines(lines.held(series), times, values, about), about, keys=keys)
 
 
 def _effects(document: SweepDocument, policy: str, rows: Sequence[SweepRow]) -> list[Part]:

@@ -37,6 +37,14 @@ class Read(NamedTuple):
 SIZE = Read("", svg.amount, 2.0)
 
 
+def held(series: Sequence[Line]) -> list[Line]:
+    """Return series that all go on a little longer than any of them, each with its last value: they were at rest."""
+    end = 1.1 * max((line.times[-1] for line in series if line.times), default=0.0)
+    return [
+        Line(line.name, [*line.times, end], [*line.values, line.values[-1]]) if line.times else line for line in series
+    ]
+
+
 def lines(series: Sequence[Line], times: Read, values: Read, about: str, marks: Sequence[Mark] = ()) -> str:
     """Return a chart of steps: a value holds until the next one.
 

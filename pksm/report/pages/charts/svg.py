@@ -132,9 +132,13 @@ def axes(
         at = y.at(tick)
         add(frame, "line", x1=box.left, x2=box.right, y1=at, y2=at)
         text(frame, box.left - 6, at + 4, y_form(tick), text_anchor="end")
+    labels: set[str] = set()
     for tick in x_ticks:
-        at = x.at(tick)
+        at, label = x.at(tick), x_form(tick)
+        if label in labels:  # as 0.5 hosts has, rounded
+            continue
+        labels.add(label)
         add(frame, "line", x1=at, x2=at, y1=box.bottom, y2=box.bottom + 4)
-        text(frame, at, box.bottom + 18, x_form(tick), text_anchor="middle")
+        text(frame, at, box.bottom + 18, label, text_anchor="middle")
     text(frame, box.right, box.bottom + 36, names[0], text_anchor="end", class_="name")
     text(frame, 2, box.top - 8, names[1], class_="name")
