@@ -111,7 +111,8 @@ static void check_all(const uksm_world *k)
     for (uint32_t id = 1; id < IDS; id++)
         inside[k->uksm.node[id]]++;
     for (uint32_t id = 1; id < IDS; id++) {
-        CHECK(!(nodes[id].flags & PKSM_STABLE) || (hang[id] && k->uksm.kept_of_page[nodes[id].page] == id));
+        if (nodes[id].flags & PKSM_STABLE) /* stays while its page lives, also when nothing hangs on it any more */
+            CHECK(k->uksm.kept_of_page[nodes[id].page] == id && !inside[id] && k->uksm.count[id] == hang[id]);
         if (hang[id]) {
             shared++;
             sharing += hang[id] - 1;
