@@ -117,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world w = {.p = next_pages(&in, PAGES), .cursor = {.step = 17}};
     uint32_t n = w.p.n + 1;
 
-    w.table = (pksm_table){block(n * sizeof *w.table.nodes), n};
+    w.table = (pksm_table){.nodes = block(n * sizeof *w.table.nodes), .n_nodes = n};
     w.next = block(n * 4);
     w.before = block(n * 4);
     w.births = block(n * 4);

@@ -235,7 +235,7 @@ static void make(world *w, input *in)
 {
     pksm_uksm *u = &w->uksm;
 
-    w->table = (pksm_table){block(IDS * sizeof *w->table.nodes), IDS};
+    w->table = (pksm_table){.nodes = block(IDS * sizeof *w->table.nodes), .n_nodes = IDS};
     w->next = block(IDS * 4);
     w->before = block(IDS * 4);
     for (uint32_t which = 0; which < 4; which++)
