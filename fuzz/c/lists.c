@@ -246,7 +246,7 @@ static void check(const world *w)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     input in = {data, size};
-    world w = {.table = {block((ITEMS + 1) * sizeof *w.table.nodes), ITEMS + 1},
+    world w = {.table = {.nodes = block((ITEMS + 1) * sizeof *w.table.nodes), .n_nodes = ITEMS + 1},
                .stamps = block((ITEMS + 1) * 4),
                .records = {block(RECORDS * 4), block(RECORDS * 4), RECORDS, 1, 0, 0},
                .item_of_page = block(PAGES * 4),

@@ -46,8 +46,7 @@ static pksm_rules next_rules(input *in, world *w)
 
 static void check(const world *w)
 {
-    CHECK(pksm_trees_check(w->changed ? NULL : &w->p.store, &w->table, &w->trees,
-                           w->changed && w->order == PKSM_CHECKSUM_CONTENT ? PKSM_CONTENT : w->order) == PKSM_OK);
+    CHECK(pksm_trees_check(w->changed ? NULL : &w->p.store, &w->table, &w->trees, w->order) == PKSM_OK);
 }
 
 static int items_are_good(const world *w, const uint32_t *ids, size_t n)
