@@ -189,7 +189,18 @@ static int all_belong(const pksm_table *table, uint32_t root, uint64_t tree)
     return !root || (table->nodes[first].checksum >> shift == tree && table->nodes[last].checksum >> shift == tree);
 }
 
-/* The trees of `which`, with links that agree; their items are counted. */
+/* A tree with links that agree; its items are counted. */
+static NOINLINE int check_tree(const pksm_store *store, const pksm_table *table, uint32_t root, int which, int order,
+                               uint32_t *count)
+{
+    int status = pksm_rb_check(table, root, count);
+
+    if (status == PKSM_OK)
+        READING(status, check_keys(store, table->nodes, root, which, order));
+    return status;
+}
+
+/* All trees of `which`. */
 static int check_trees(const pksm_store *store, const pksm_table *table, const pksm_trees *trees, int which, int order,
                        uint32_t *count)
 {
@@ -198,9 +209,7 @@ static int check_trees(const pksm_store *store, const pksm_table *table, const p
     int status = PKSM_OK;
 
     for (uint64_t tree = 0; tree < n && status == PKSM_OK; tree++) {
-        status = pksm_rb_check(table, roots[tree], count);
-        if (status == PKSM_OK)
-            READING(status, check_keys(store, table->nodes, roots[tree], which, order));
+        status = check_tree(store, table, roots[tree], which, order, count);
         if (status == PKSM_OK && n > 1 && !all_belong(table, roots[tree], tree))
             status = PKSM_ETREE;
     }
