@@ -39,9 +39,9 @@ def add_runs(what: Any, work: Any, until_ms: int) -> None:
     """Add how many runs of which length there are, and who makes them: the options of sweeps."""
     what.add_argument("--seeds", type=options.count, default=1, metavar="N",
                       help="seeds to simulate with, from --seed on (default %(default)s)")  # fmt: skip
-    what.add_argument("--until", type=options.milliseconds, default=until_ms, metavar="TIME",
+    what.add_argument("--until", type=options.milliseconds, metavar="TIME",
                       help="virtual time that every run lasts, such as 10m; a number without a unit is in ms "
-                      f"(default {until_ms // 1000}s)")  # fmt: skip
+                      f"(default {until_ms // 1000}s; of a recording, all of it)")  # fmt: skip
     options.add_workers(work)
     work.add_argument("--resume", metavar="FILE",
                       help="keep the result of each run in FILE, and do not simulate again what is in it")  # fmt: skip
@@ -69,14 +69,36 @@ def runner(
         yield executor
 
 
+def _until_ms(
+    given: argparse.Namespace, workload: "str | RealMemory", otherwise: int, interrupts: HeldInterrupts
+) -> int:
+    """Return how long runs last: as long as was asked for, or as what was recorded."""
+    if given.until is not None:
+        return int(given.until)
+    if not isinstance(workload, str) or not _is_recording(workload):
+        return otherwise
+    from pksm.recording.reader import Recording
+
+    def length(opener: Any, _: object) -> int:
+        with Recording(workload, opener) as recording:
+            return max(1, recording.last_ms)
+
+    return int(sandbox.with_file(workload, length, lambda *_: None, interrupts))
+
+
 def swept(
-    given: argparse.Namespace, interrupts: HeldInterrupts, doing: str, simulate: Callable[..., Mapping[str, Any]]
+    given: argparse.Namespace,
+    interrupts: HeldInterrupts,
+    doing: str,
+    until_ms: int,
+    simulate: Callable[..., Mapping[str, Any]],
 ) -> int:
     """Make many runs of what was named, and print their document; return the exit code.
 
     Args:
         given, interrupts: those of the verb.
         doing: what progress calls it.
+        until_ms: that every run lasts if nothing else is said; one of a recording lasts as long as that.
         simulate: simulate(workload, **how) returns the document; how: what simulation.sweep takes by name.
     """
     progress = output.Progress()
@@ -92,7 +114,7 @@ def swept(
             document = simulate(
                 workload,
                 seeds=given.seeds,
-                until_ms=given.until,
+                until_ms=_until_ms(given, workload, until_ms, interrupts),
                 executor=executor,
                 workers=given.workers,
                 resume=given.resume,

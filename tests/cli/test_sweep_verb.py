@@ -6,8 +6,11 @@ import json
 
 import pytest
 
+from pksm.recording import Kind
+
 from support.cli_runs import is_one_line, run
 from support.documents import faults
+from support.recordings import block, recorded
 
 SMALL = ("sweep", "b", "--pages", "200", "--until", "1s", "--workers", "1")
 
@@ -41,6 +44,15 @@ def test_a_trace_is_swept(tmp_path, capfd):
     done = run(capfd, "sweep", trace, "--until", "1s", "--vary", "pages_to_scan=1,2", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["best_bytes"] == 2 * 4096
+
+
+def test_a_recording_is_swept_as_long_as_it_is(capfd):
+    events = [(page, Kind.BIRTH, 7) for page in range(4)]
+    blocks = [block(0, 0, [("start", 1, "a"), ("map", 0, 4, "", True)], events)]
+    with recorded(blocks, 3000) as path:
+        done = run(capfd, "sweep", str(path), "--vary", "pages_to_scan=50,100", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["until_ms"] == 3000
 
 
 def test_results_are_kept(tmp_path, capfd):

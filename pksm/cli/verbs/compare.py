@@ -49,6 +49,7 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         given,
         interrupts,
         "tuning",
+        UNTIL_MS,
         lambda workload, **how: compare_at_cpu(workload, given.policy or "all", given.at_cpu, given.set, **how),
     )
 

@@ -51,5 +51,6 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         given,
         interrupts,
         "simulating",
+        UNTIL_MS,
         lambda workload, **how: sweep(workload, given.policy or "ksmd", given.vary, given.set, **how),
     )
