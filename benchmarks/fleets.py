@@ -22,7 +22,6 @@ from pksm.parallel.cluster import cluster
 from pksm.sources.fingerprints.layout import RECORD, below_of
 from pksm.sources.fingerprints.writing import FingerprintWriter
 
-
 SAMPLED_PAGES = 16_384
 
 

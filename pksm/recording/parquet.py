@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from pksm.errors import UnsupportedError
+from pksm.arrow import MAGIC, library
 from pksm.linux.new_file import new_file
 from pksm.recording.events import WITH_CONTENT, Block, Kind, Operation
 from pksm.recording.reader import Recording
 
 KINDS = [*(kind.name.lower() for kind in Kind), "start", "fork", "exit", "map", "unmap", "advise"]
-MAGIC = b"PAR1"
 METADATA = b"pksm.recording"
 ENOUGH_ROWS = 1 << 19  # of a row group
 # By operation: the columns that its fields fill.
@@ -80,14 +79,6 @@ def export(
 
         new.write(write)
     return rows
-
-
-def library() -> Any:
-    """Return pyarrow. UnsupportedError if it is not installed."""
-    try:
-        return importlib.import_module("pyarrow")
-    except ImportError:
-        raise UnsupportedError("Parquet takes pyarrow, which is not installed: pip install 'pksm[arrow]'") from None
 
 
 def _schema(arrow: Any) -> Any:

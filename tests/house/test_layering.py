@@ -14,7 +14,8 @@ from support import ROOT
 
 PACKAGE = ROOT / "pksm"
 
-# The rooms, and the vocabulary that they share. `errors`, `lazy`, `arrays`, `plain`, `plugins` and `saving` are for everybody.
+# The rooms, and the vocabulary that they share. `errors`, `lazy`, `arrays`, `arrow`, `plain`, `plugins` and `saving` are for
+# everybody.
 ROOMS = {
     "engine": set(),
     "hosts": {"engine", "protocols"},
@@ -70,12 +71,13 @@ ROOMS = {
     "embedding": set(),
     "errors": set(),
     "plain": set(),
+    "arrow": set(),
     "lazy": set(),
     "arrays": set(),
     "plugins": set(),
     "saving": {"checkpoints"},  # methods that look for the format when they are called
 }
-EVERYBODY = {"errors", "lazy", "arrays", "plain", "plugins", "saving"}
+EVERYBODY = {"errors", "lazy", "arrays", "arrow", "plain", "plugins", "saving"}
 POLICIES = sorted(path for path in (PACKAGE / "policies").iterdir() if path.is_dir() and path.name != "__pycache__")
 RUN_TIME_DEPENDENCIES = {"numpy", "cffi"}
 EXTENSION = "pksm.engine.native._core"

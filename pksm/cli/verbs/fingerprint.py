@@ -10,7 +10,8 @@ from pksm.cli.targets import Targets
 from pksm.errors import UsageError
 
 HELP = "write two checksums per page of memory to a file, for pksm scan and pksm fleet"
-USAGE = "pksm fingerprint [OPTION...] -o FILE [TARGET...] [--pid PID]... [--all] [--cgroup CGROUP]... [-- COMMAND...]"
+USAGE = """pksm fingerprint [OPTION...] -o FILE [TARGET...] [--pid PID]... [--all] [--cgroup CGROUP]... [-- COMMAND...]
+       pksm fingerprint --export FILE.parquet FINGERPRINTS"""
 NOTHING = "nothing to read: name a file, a process or a command, for example: pksm fingerprint -o FILE --pid $$"
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
@@ -42,11 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help="make sums with the secret key in FILE: 32 hexadecimal digits, which its owner alone can read "
                      "(mode 0600). All machines of a fleet take the same one")  # fmt: skip
     out = parser.add_argument_group("what to print")
+    out.add_argument("--export", metavar="FILE",
+                     help="make none: write those in a file as a Parquet file, a row per record; needs pyarrow")  # fmt: skip
     options.add_form(out, "pksm.fingerprint/1", "a line per source")
 
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Make fingerprints and print what was written; return the exit code."""
+    if given.export is not None:
+        return _export(given, interrupts)
     if given.output is None:
         raise UsageError("name the new file: pksm fingerprint -o FILE ...", "output")
     _refuse_targets(given)
@@ -88,6 +93,26 @@ def _made(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Target
         output.remark(warning)
     output.document(result, given)
     return exit_codes.of(result)
+
+
+def _export(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
+    from pksm.arrow import library
+    from pksm.sources.fingerprints.parquet import export
+
+    if len(given.targets) != 1 or given.output or reading.is_live(given):
+        raise UsageError(
+            "name one file of fingerprints, and nothing else: pksm fingerprint --export FILE ONE.fp", "export"
+        )
+    library()
+    progress = output.Progress()
+    n = export(
+        given.targets[0],
+        given.export,
+        lambda rows: progress.show(lambda: f"{rows:,} rows written"),
+        interrupts.hold,
+    )
+    output.remark(f"{given.export}: {n:,} rows")
+    return 0
 
 
 def _refuse_targets(given: argparse.Namespace) -> None:

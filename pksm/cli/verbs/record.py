@@ -72,7 +72,8 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
 
 
 def _export(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
-    from pksm.recording.parquet import export, library
+    from pksm.arrow import library
+    from pksm.recording.parquet import export
 
     if len(given.targets) != 1 or given.info or given.output or given.pid or given.all or given.cgroup:
         raise UsageError("name one recording, and nothing else: pksm record --export FILE RECORDING", "export")
