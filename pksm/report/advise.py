@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from pksm.documents import AdviseDocument
-from pksm.documents.advise import AdviceNow, ParetoRow
+from pksm.documents.advise import AdviceNow, ParetoRow, Volatile
 from pksm.plain import plain
 from pksm.report.text import BOLD, GREEN, columns, csv_text, cut, many, page, painting, paragraph, size
 
@@ -150,10 +150,19 @@ def _row(row: ParetoRow) -> tuple[str, ...]:
     return mark, label, f"{row['cpu_percent']:.1f} %", at_90, _time(row["rest_seconds"]), saved, records, mean
 
 
+def _written(seen: Volatile) -> str:
+    share = 100 * seen["merging_changed"] / max(1, seen["merging"])
+    return (
+        f"Within {seen['seconds']:g} s {many(seen['changed'], 'page')} of {seen['pages']:,} changed; of those that would "
+        f"merge, {share:.1f} %."
+    )
+
+
 def _risk(document: AdviseDocument, width: int, paint: Callable[..., str]) -> list[str]:
-    if document["verdict"]["kind"] == "not worth it":
-        return []
     risk = document["risk"]
+    seen = risk.get("volatile")
+    if document["verdict"]["kind"] == "not worth it":
+        return [] if seen is None else paragraph(_written(seen), width)
     back = risk["back_bytes"]
     lines = [paint("Risk")]
     lines += _hanging(
@@ -161,16 +170,10 @@ def _risk(document: AdviseDocument, width: int, paint: Callable[..., str]) -> li
         f"written, {size(back['50'])} if half are, {size(back['100'])} if all are. Have that much memory in reserve.",
         width,
     )
-    seen = risk.get("volatile")
     if seen is None:
         lines += _hanging("How much is written is not known: one look shows what there is, not what changes.", width)
     else:
-        share = 100 * seen["merging_changed"] / max(1, seen["merging"])
-        lines += _hanging(
-            f"Within {seen['seconds']:g} s {many(seen['changed'], 'page')} of {seen['pages']:,} changed; of those that would "
-            f"merge, {share:.1f} %.",
-            width,
-        )
+        lines += _hanging(_written(seen), width)
     if risk["groups_across_tenants"]:
         who = TENANTS[document["tenants"]]
         lines += _hanging(

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from pksm import report
+
 from support.cli_runs import is_one_line, run
 from support.documents import faults
 
@@ -61,6 +63,7 @@ def test_a_live_command(capfd):
     assert document["verdict"]["kind"] == "not worth it" and faults(document) == []
     assert document["risk"]["volatile"]["changed"] == 0, "it sleeps"
     assert "not opted in" in [row["cause"] for row in document["why_not_more"]]
+    assert "Within 0.2 s 0 pages of" in report.table(document)
 
 
 @pytest.mark.parametrize(
