@@ -1,7 +1,7 @@
 /* settle.c: takes a batch of items through the stages of the rules.
  *
- * Items are committed one at a time, in order of arrival (stages.c). A window of them is summed and searched for together
- * beforehand (flight.c); what was seen then is used only where it still holds. */
+ * Items are committed one at a time, in order of arrival (stages.c). A window of them is summed and searched for
+ * together beforehand (flight.c); what was seen then is used only where it still holds. */
 #include "settle.h"
 
 /* Items whose candidates' bytes are on their way while another is settled: fetched all at once, they would be waited

@@ -1,5 +1,5 @@
-/* uksm_trees.c: UKSM's trees by hash with their sub-trees by full hash, as buckets: what stands beside each other in one
- * node has one checksum. And its stable nodes: items from the spare ids, on which merged items hang (link).
+/* uksm_trees.c: UKSM's trees by hash with their sub-trees by full hash, as buckets: what stands beside each other in
+ * one node has one checksum. And its stable nodes: items from the spare ids, on which merged items hang (link).
  *
  * Nothing here trusts a link: what leads to no item, or in a circle, sets the scan's status. */
 #include "uksm.h"

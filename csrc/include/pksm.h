@@ -131,9 +131,9 @@ const pksm_strategy *pksm_strategy_by_name(const char *name);
 int pksm_checksum_pages(const pksm_store *store, const pksm_checksum *checksum, const uint32_t *pages, size_t n,
                         uint64_t *sums);
 
-/* Replaces n checksums of 128 bits, two words each, by SipHash-2-4-128 of them (words little-endian, as is the key of 16
- * bytes): equal ones stay equal, and who has not got the key cannot compute them. Both words 0, which is a page of zeros,
- * stay so; nothing else becomes that. */
+/* Replaces n checksums of 128 bits, two words each, by SipHash-2-4-128 of them (words little-endian, as is the key of
+ * 16 bytes): equal ones stay equal, and who has not got the key cannot compute them. Both words 0, which is a page of
+ * zeros, stay so; nothing else becomes that. */
 void pksm_keyed_sums(const uint64_t key[2], uint64_t *sums, size_t n);
 
 /* ---- items and trees: rbtree.c, page_tree.c ------------------------------------------------------------ */
@@ -634,9 +634,9 @@ enum { PKSM_ZERO_FRAME = -1 }; /* as uint32_t in frame_of: the zero page */
 int pksm_remap(uint32_t *frame_of, uint32_t *mapcount, size_t n_pages, const uint32_t *pages, const uint32_t *frames,
                size_t n);
 
-/* Gives each page the item beside it: item_of_page (n_pages entries) and the item's page and flags say so, and the items
- * go on the ring, if there is one. Each id comes once. Nothing is done at PKSM_EPAGE: a page from n_pages on, one that
- * has an item or comes twice; and at PKSM_EINVAL: the ring has no room for n. */
+/* Gives each page the item beside it: item_of_page (n_pages entries) and the item's page and flags say so, and the
+ * items go on the ring, if there is one. Each id comes once. Nothing is done at PKSM_EPAGE: a page from n_pages on, one
+ * that has an item or comes twice; and at PKSM_EINVAL: the ring has no room for n. */
 int pksm_bear(pksm_table *table, pksm_ring *ring, uint32_t *item_of_page, size_t n_pages, const uint32_t *pages,
               const uint32_t *ids, size_t n, uint32_t flags);
 /* Parts pages from their items: ids gets the items of those that have one (room for n), *count their number;

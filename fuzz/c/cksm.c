@@ -1,5 +1,5 @@
-/* CKSM's visits: any cursor and rules; pages that are born, die and are written. Tables are whole after each call, until
- * links, flags and counts are spoilt: from then on calls come back, and read nothing that is not there. */
+/* CKSM's visits: any cursor and rules; pages that are born, die and are written. Tables are whole after each call,
+ * until links, flags and counts are spoilt: from then on calls come back, and read nothing that is not there. */
 #include "input.h"
 
 enum { PAGES = 40, HEADS = 4, LIST = 120, ROOM = 40 };

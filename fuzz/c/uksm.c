@@ -1,6 +1,6 @@
 /* UKSM's visits: any entries, pages and rules; ptes that change, items that are dropped, pages that die. The trees are
- * whole after each call, until links, flags and counts are spoilt: from then on calls come back, and read nothing that is
- * not there. */
+ * whole after each call, until links, flags and counts are spoilt: from then on calls come back, and read nothing that
+ * is not there. */
 #include "input.h"
 
 enum { PAGES = 32, ENTRIES = 24, IDS = 200, HEADS = 4 };

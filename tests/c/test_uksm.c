@@ -1,9 +1,11 @@
-/* uksm: one slot of few pages and few contents, visited in shuffled order; pages are written, unmapped and freed, strengths
- * change. After each call the trees, links and counts are those of a plain count. Then all of it is spoilt at random:
- * calls return an error or go on, and read nothing that is not there. */
+/* uksm: one slot of few pages and few contents, visited in shuffled order; pages are written, unmapped and freed,
+ * strengths change. After each call the trees, links and counts are those of a plain count. Then all of it is spoilt at
+ * random: calls return an error or go on, and read nothing that is not there. */
 #include "world.h"
 
-enum { PAGES = 60, ENTRIES = 32, IDS = 400, HEADS = 8, NOBODY = UINT32_MAX - 1, ZERO = UINT32_MAX };
+enum { PAGES = 60, ENTRIES = 32, IDS = 400, HEADS = 8 };
+#define NOBODY (UINT32_MAX - 1)
+#define ZERO UINT32_MAX
 
 typedef struct {
     world w;

@@ -19,8 +19,8 @@ typedef struct {
     pksm_cost cost;
 } world;
 
-/* The sum of the bytes, modulo *state: many pages share one, and permuted bytes always do. Its lowest bits stand on top,
- * where a forest looks. */
+/* The sum of the bytes, modulo *state: many pages share one, and permuted bytes always do. Its lowest bits stand on
+ * top, where a forest looks. */
 static inline uint64_t weak_sum(const uint8_t *page, size_t size_bytes, const void *state)
 {
     uint64_t sum = 0;

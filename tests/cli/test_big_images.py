@@ -25,7 +25,7 @@ def look(*_):
 for path in sys.argv[1:]:
     before, peaks = anonymous(), []
     with opened([lambda: sources.open_target(path)]) as (found, _):
-        scan(found, Settings(), look, keep=look)
+        scan(found, Settings(), look)
     print(max(peaks) - before, flush=True)
 """
 

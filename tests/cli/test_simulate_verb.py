@@ -137,7 +137,7 @@ def test_scripts(tmp_path, capfd):
 @pytest.mark.parametrize(
     "arguments, words, code",
     [
-        ([], ["say what to simulate", "pksm simulate b", "--list"], 2),
+        ([], ["say what to simulate", "such as b", "--list"], 2),
         (["zz"], ["no workload and no file 'zz'", "a, b, c"], 2),
         (["b", "--pages", "0"], ["workload b of 0 pages"], 2),
         (["b", "--seed", "-1"], ["seed -1"], 2),

@@ -22,7 +22,7 @@ def test_a_page_shows_what_its_blocks_print(page, tmp_path):
 
 
 def test_every_block_is_run_or_has_a_reason():
-    known = ("", "console", "python", "text", "json", "c", "{toctree}")
+    known = ("", "console", "python", "text", "json", "c", "sql", "{toctree}")
     for path in (*ROOT.glob("docs/**/*.md"), ROOT / "README.md"):
         for block in blocks_of(path.read_text(encoding="utf-8")):
             where = f"{path.relative_to(ROOT)}:{block.line}"

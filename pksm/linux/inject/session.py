@@ -80,7 +80,10 @@ def _in_thread(work: Callable[[], Found]) -> Found:
             errors.append(error)
 
     thread = threading.Thread(target=run, name="pksm-inject")
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise PksmError(f"no thread is to be had: {error}") from None
     thread.join()
     if errors:
         raise errors[0]

@@ -139,7 +139,7 @@ def rule() -> str:
     needed = f"that takes the same user and ptrace allowed (kernel.yama.ptrace_scope{chosen})"
     if os.geteuid() == 0:
         return f"{needed}, or CAP_SYS_PTRACE over it, which this root user lacks; run pksm outside the container"
-    return f"{needed}; run pksm as root"
+    return f"{needed}; run pksm as root, or start the process as: pksm scan -- COMMAND"
 
 
 def ptrace_scope() -> int | None:
