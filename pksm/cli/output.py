@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TextIO
 
+from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import PksmError
 from pksm.plain import plain
 from pksm.report.text import rate
@@ -185,3 +186,11 @@ def progress_line(stage: str, pages: int, total: int | None, seconds: float) -> 
     if not pages:
         return line
     return f"{line}, {rate(speed)} pages/s, {(total - pages) / speed:.0f} s left"
+
+
+def exported(export: Callable[..., int], path: str, to: str, interrupts: HeldInterrupts) -> int:
+    """Let export(path, to, progress, hold) write a table, and say how many rows it has; return the exit code."""
+    progress = Progress()
+    n = export(path, to, lambda rows: progress.show(lambda: f"{rows:,} rows written"), interrupts.hold)
+    remark(f"{to}: {n:,} rows")
+    return 0

@@ -96,23 +96,13 @@ def _made(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Target
 
 
 def _export(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
-    from pksm.arrow import library
     from pksm.sources.fingerprints.parquet import export
 
     if len(given.targets) != 1 or given.output or reading.is_live(given):
         raise UsageError(
             "name one file of fingerprints, and nothing else: pksm fingerprint --export FILE ONE.fp", "export"
         )
-    library()
-    progress = output.Progress()
-    n = export(
-        given.targets[0],
-        given.export,
-        lambda rows: progress.show(lambda: f"{rows:,} rows written"),
-        interrupts.hold,
-    )
-    output.remark(f"{given.export}: {n:,} rows")
-    return 0
+    return output.exported(export, given.targets[0], given.export, interrupts)
 
 
 def _refuse_targets(given: argparse.Namespace) -> None:

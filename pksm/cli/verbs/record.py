@@ -72,21 +72,11 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
 
 
 def _export(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
-    from pksm.arrow import library
     from pksm.recording.parquet import export
 
     if len(given.targets) != 1 or given.info or given.output or given.pid or given.all or given.cgroup:
         raise UsageError("name one recording, and nothing else: pksm record --export FILE RECORDING", "export")
-    library()
-    progress = output.Progress()
-    n = export(
-        given.targets[0],
-        given.export,
-        lambda rows: progress.show(lambda: f"{rows:,} rows written"),
-        interrupts.hold,
-    )
-    output.remark(f"{given.export}: {n:,} rows")
-    return 0
+    return output.exported(export, given.targets[0], given.export, interrupts)
 
 
 def _info(given: argparse.Namespace) -> int:
