@@ -135,4 +135,5 @@ $(VENV)/.fuzz-dependencies: $(VENV)/.made-for pyproject.toml ci/requirements.py
 $(VENV)/.built: $(VENV)/.dependencies $(SOURCES)
 	@echo "compiling pksm ..."
 	@$(PIP) --no-build-isolation --no-deps --no-index --editable .
+	@$(VENV)/bin/python -m compileall -q pksm # else every start compiles, where the environment keeps Python from storing
 	@touch $@

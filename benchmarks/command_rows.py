@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 import sandbox
 import scan_image
@@ -15,6 +16,8 @@ from findings import Target
 
 from pksm.errors import PksmError
 
+# As of an installed pksm: compiled once.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 VIRTUAL_TIME = "60s"
 SOURCES, PAGES_EACH = 2000, 16
 SMALL_PAGE = 512  # bytes
@@ -37,7 +40,9 @@ def command(*words, cpu=None):
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     pin = None if cpu is None else lambda: os.sched_setaffinity(0, {cpu})
     with tempfile.TemporaryFile() as out:
-        child = subprocess.Popen([sys.executable, "-m", "pksm", *map(str, words), "--json"], stdout=out, preexec_fn=pin)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pksm", *map(str, words), "--json"], stdout=out, preexec_fn=pin, env=ENVIRONMENT
+        )
         most = 0
         while child.poll() is None:
             most = max(most, scan_image.rss_anon_kib(child.pid))
@@ -50,6 +55,13 @@ def command(*words, cpu=None):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return wall, spent, most, document
+
+
+def numpy_alone():
+    """Return the wall seconds that an interpreter takes to load numpy and end."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import numpy"], env=ENVIRONMENT, check=True)
+    return time.perf_counter() - began
 
 
 def simulating(findings, pages):
@@ -77,16 +89,26 @@ def scanning(findings, pages, directory):
             wall, spent, most, document = command("scan", image, *options, cpu=pinned)
             if "--page-size" not in options:
                 scan_image.check(document, load)
-            return wall, spent, most, document["totals"]["pages"]
+            settling = document["cost"]["steps"]["settle"]["wall_s"]
+            return wall, spent, most, document["totals"]["pages"], settling
 
         scan("--threads", 1)  # all is in the page cache from now on
         if findings.wants("scan-1", "scan-2"):
-            pairs = findings.samples(lambda: (scan("--threads", 1, pinned=cpu)[0], scan("--threads", 2)[0]))
-            findings.add("scan-1", [one for one, _ in pairs], f"{pages:,} pages; {findings.read()}")
-            findings.add("scan-2", [one / two for one, two in pairs], f"{len(os.sched_getaffinity(0))} CPUs")
+            pairs = findings.samples(lambda: (scan("--threads", 1, pinned=cpu), scan("--threads", 2)))
+            findings.add("scan-1", [one[0] for one, _ in pairs], f"{pages:,} pages; {findings.read()}")
+            settling, by_two = (median(run[-1] for run in runs) for runs in zip(*pairs, strict=True))
+            rest = median(two[0] - two[-1] for _, two in pairs)
+            findings.add(
+                "scan-2",
+                [one[0] / two[0] for one, two in pairs],
+                f"{len(os.sched_getaffinity(0))} CPUs; settling {settling:.2f} s, then {by_two:.2f} s; all else, "
+                f"which has one thread, {rest:.2f} s",
+            )
         if findings.wants("rss"):
             runs = findings.samples(lambda: scan("--page-size", SMALL_PAGE, "--threads", 1))
-            findings.add("rss", [kib * 1024 / n for _, _, kib, n in runs], f"{runs[0][3]:,} pages; {findings.read()}")
+            findings.add(
+                "rss", [kib * 1024 / n for _, _, kib, n, _ in runs], f"{runs[0][3]:,} pages; {findings.read()}"
+            )
         if findings.wants("worker-wall", "worker-cpu"):
             cost = sandbox.measure(["scan", "--threads", "1", "--json", image], findings.repeats)["on_by_off"]
             findings.add("worker-wall", [cost["wall_s"]], findings.read())
@@ -101,7 +123,10 @@ def starting(findings, directory):
         files = [Path(scratch, str(number)) for number in range(SOURCES)]
         for number, path in enumerate(files):
             path.write_bytes(number.to_bytes(8, "little") * (PAGES_EACH * scan_image.PAGE_SIZE // 8))
+        command("scan", files[0])
         if findings.wants("start"):
-            findings.add("start", [command("scan", files[0])[0] for _ in range(3 * findings.repeats)], findings.read())
+            walls = [(command("scan", files[0])[0], numpy_alone()) for _ in range(3 * findings.repeats)]
+            least = f"Python and numpy alone {median(alone for _, alone in walls):.2g} s"
+            findings.add("start", [wall for wall, _ in walls], f"{least}; {findings.read()}")
         if findings.wants("sources"):
             findings.add("sources", findings.samples(lambda: command("scan", *files)[0]), findings.read())

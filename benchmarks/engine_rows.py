@@ -56,9 +56,9 @@ def merging(findings, pages):
             jobs = [limits(ground)[0], table_job(ground), engine_jobs.pksmd_job(ground, engine_jobs.settings())]
             rows = by_engine(measure(jobs, findings.repeats))
             remark = ", ".join(f"{name} {_ns(rows, name, pages):.0f}" for name in ("read", "hash table", "pksmd"))
-            findings.add(f"pksmd-{load}", ratios(rows, "pksmd", "read"), f"{remark} ns a page")
+            findings.add(f"pksmd-{load}", ratios(rows, "pksmd", "read"), f"{remark} ns per page")
             if load in "fb":
-                findings.add(f"table-{load}", ratios(rows, "pksmd", "hash table"), f"{remark} ns a page")
+                findings.add(f"table-{load}", ratios(rows, "pksmd", "hash table"), f"{remark} ns per page")
 
 
 def scanning(findings, pages):
@@ -81,7 +81,7 @@ def scanning(findings, pages):
             if beside and kernel:
                 jobs.append(kernel.job(ground))
             rows = by_engine(measure(jobs, findings.repeats))
-            remark = f"{', '.join(f'{name} {_ns(rows, name, pages):.0f}' for name in rows)} ns a page"
+            remark = f"{', '.join(f'{name} {_ns(rows, name, pages):.0f}' for name in rows)} ns per page"
             findings.add(f"twin-{load}", ratios(rows, "ksm twin", "ksmd: merging scan"), remark)
             if "kernel's ksmd" in rows:
                 findings.ours_s = kernel.cpu_s

@@ -111,7 +111,7 @@ class Findings:
             began = time.process_time()
             job.work(None)
             times.append(time.process_time() - began)
-        return f"read {1e9 * median(times) / YARDSTICK_PAGES:.0f} ns a page"
+        return f"read {1e9 * median(times) / YARDSTICK_PAGES:.0f} ns per page"
 
     def samples(self, measure):
         """Return what measure() returns, `repeats` times, or fewer when most_s are over."""

@@ -6,23 +6,24 @@ Files hold contents of trees of images, so that what they have in common is know
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
 from pksm.errors import PksmError
-from pksm.fleet import Settings, fleet, tree_fleet
+from pksm.fleet import Settings, fleet, tree_contents, tree_fleet, tree_vm
 from pksm.fleet.tally import tally
 from pksm.linux import system
 from pksm.parallel.cluster import cluster
 from pksm.sources.fingerprints.layout import RECORD, below_of
 from pksm.sources.fingerprints.writing import FingerprintWriter
 
-SAMPLED_PAGES = 16_384
+KEEP = 1 / 64  # of contents, where a sample is counted
 
 
 def write(path, contents, keep=1.0):
@@ -50,28 +51,94 @@ def write(path, contents, keep=1.0):
         writer.finish()
 
 
-def made(directory, vms, pages, keep=1.0):
-    """Write a file for each VM, or a sample of it; return (paths, distinct contents, by numpy alone)."""
-    paths, keys = [], []
-    for number, contents in enumerate(tree_fleet(vms, pages, vms).contents):
-        path = Path(directory, f"h{number:05d}.fp")
-        write(path, contents, keep)
-        paths.append(str(path))
-        keys.append(contents)
-    keys = np.sort(np.concatenate(keys))
-    return paths, int((keys[1:] != keys[:-1]).sum()) + 1
+def made(directory, vms, pages):
+    """Write a file for each VM; return (paths, {level: pages that merging saves within it}, by sorting alone)."""
+    paths, every, within = [], np.empty(vms * pages, np.uint64), 0
+    for vm in range(vms):
+        own = every[vm * pages : (vm + 1) * pages]
+        own[:] = np.sort(np.maximum(tree_vm(vm, pages), 1))
+        within += distinct(own)
+        paths.append(str(Path(directory, f"h{vm:05d}.fp")))
+        write(paths[-1], own)
+    every.sort()
+    return paths, {"host": len(every) - within, "all": len(every) - distinct(every)}
 
 
-def counted(paths, distinct, keep=1.0, **how):
+def distinct(ordered):
+    """Return how many different ones there are among sorted numbers."""
+    return int((ordered[1:] != ordered[:-1]).sum()) + 1
+
+
+def sampled(directory, vms, pages):
+    """Write a sample of each VM; return paths."""
+    paths = [str(Path(directory, f"h{vm:05d}.fp")) for vm in range(vms)]
+    for vm, path in enumerate(paths):
+        write(path, tree_vm(vm, pages), KEEP)
+    return paths
+
+
+def counted(paths, **how):
     """Return (document, seconds)."""
     began = time.perf_counter()
-    document = fleet(paths, Settings(keep=keep, **how))
-    took = time.perf_counter() - began
-    found = document["contents"]
-    half = (found["high"] - found["low"]) / 2
-    if abs(found["value"] - distinct) > 2 * half:  # the interval holds with 95 % only
-        raise PksmError(f"{distinct} contents, found {found}")
-    return document, took
+    document = fleet(paths, Settings(**how))
+    return document, time.perf_counter() - began
+
+
+def exact(results, scratch, vms, pages, rounds):
+    """Count all contents, here and on a cluster in turn, and compare with what sorting finds."""
+    from distributed import LocalCluster
+
+    with ProcessPoolExecutor(1) as apart:  # what making the files takes is not what counting them does
+        paths, saved = apart.submit(made, scratch, vms, pages).result()
+    results |= {"records": vms * pages, "saved_pages": saved, "rounds": rounds}
+    took, cpu, peak = ({"own": [], "cluster": []} for _ in range(3))
+    workers = results["workers"]
+    began = time.perf_counter()
+    local = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0",
+                         worker_dashboard_address=":0", memory_limit=0)  # fmt: skip
+    with local, cluster(local.scheduler_address) as executor:
+        results["cluster_start_s"] = time.perf_counter() - began
+        for _ in range(rounds):
+            for name, how in (("own", {"workers": workers}), ("cluster", {"executor": executor})):
+                before = cpu_s(executor)
+                document, seconds = counted(paths, **how)
+                cpu[name].append(cpu_s(executor) - before)
+                found = {one["within"]: one["saving_pages"]["value"] for one in document["partitions"]}
+                if any(found[level] != pages_ for level, pages_ in saved.items()):
+                    raise PksmError(f"{name}: {found}, and sorting finds {saved}")
+                took[name].append(seconds)
+                peak[name].append(document["peak_bytes"] >> 20)
+                print(
+                    f"{name}: {results['records']:,} records exactly: {seconds:.1f} s, {cpu[name][-1]:.1f} s of CPU, "
+                    f"{peak[name][-1]} MiB in a process",
+                    flush=True,
+                )
+    for name, of in (("exact", "own"), ("cluster", "cluster")):
+        results |= {f"{name}_s": median(took[of]), f"{name}_cpu_s": median(cpu[of]), f"{name}_mib": max(peak[of])}
+
+
+def cpu_s(executor=None):
+    """Return the seconds of CPU that this process, the workers of a cluster, and what they have started have taken."""
+    workers = executor.client.run(os.times).values() if executor else ()
+    return sum(sum(times[:4]) for times in (os.times(), *workers))
+
+
+def sample(results, scratch, files, pages):
+    """Count samples of many files, and compare with the contents that a tree of images has."""
+    paths = sampled(scratch, files, pages)
+    before = cpu_s()
+    document, results["sampled_s"] = counted(paths, keep=KEEP, workers=results["workers"])
+    results["sampled_cpu_s"] = cpu_s() - before
+    found, expected = document["contents"], tree_contents(files, pages)
+    results["sampled_mib"] = document["peak_bytes"] >> 20
+    results |= {"files": files, "sampled_pages": files * pages, "keep": KEEP, "contents": expected, "found": found}
+    if abs(found["value"] - expected) > found["high"] - found["low"]:  # the interval holds with 95 % only
+        raise PksmError(f"{expected} contents, found {found}")
+    print(
+        f"{files:,} files, samples of 1/{1 / KEEP:.0f} of {pages:,} pages: {results['sampled_s']:.1f} s, "
+        f"{results['sampled_cpu_s']:.1f} s of CPU",
+        flush=True,
+    )
 
 
 def matrix(vms, pages):
@@ -98,37 +165,26 @@ def main(argv):
     parser = argparse.ArgumentParser(prog="python benchmarks/fleets.py", description=__doc__.partition("\n")[0])
     parser.add_argument("--vms", type=int, default=100, help="counted exactly (%(default)s)")
     parser.add_argument("--pages", type=int, default=1_000_000, help="of each (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="of these, whose median counts (%(default)s)")
     parser.add_argument("--many", type=int, default=10_000, help="files of which a sample is counted (%(default)s)")
+    parser.add_argument("--many-pages", type=int, default=100_000, help="of each (%(default)s)")
     parser.add_argument("--units", type=int, default=1000, help="VMs of a matrix (%(default)s)")
+    parser.add_argument("--only", choices=("exact", "sampled", "matrix"), help="measure this alone, and keep the rest")
     parser.add_argument("--directory", default=None, help="where to make the files")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to store the results")
     options = parser.parse_args(argv)
-    from distributed import LocalCluster
-
-    workers = len(os.sched_getaffinity(0))
-    results = {"workers": workers, "machine": system.machine()}
+    kept = options.only and options.json and options.json.exists()
+    results = json.loads(options.json.read_text()) if kept else {}
+    results |= {"workers": len(os.sched_getaffinity(0)), "machine": system.machine()}
     with tempfile.TemporaryDirectory(dir=options.directory) as scratch:
-        paths, distinct = made(scratch, options.vms, options.pages)
-        own, results["exact_s"] = counted(paths, distinct, workers=workers)
-        results["records"] = options.vms * options.pages
-        results["exact_mib"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
-        print(
-            f"{results['records']:,} records exactly: {results['exact_s']:.1f} s, {results['exact_mib']} MiB a process"
-        )
-        local = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0",
-                             worker_dashboard_address=":0", memory_limit=0)  # fmt: skip
-        with local, cluster(local.scheduler_address) as executor:
-            theirs, results["cluster_s"] = counted(paths, distinct, executor=executor)
-        if own != theirs:
-            raise PksmError("the cluster found something else")
-        print(f"on a Dask cluster of as many workers: {results['cluster_s']:.1f} s")
+        if options.only in (None, "exact"):
+            exact(results, scratch, options.vms, options.pages, options.rounds)
     with tempfile.TemporaryDirectory(dir=options.directory) as scratch:
-        paths, distinct = made(scratch, options.many, SAMPLED_PAGES, 1 / 64)
-        _, results["sampled_s"] = counted(paths, distinct, 1 / 64, workers=workers)
-        results["files"] = options.many
-        print(f"{options.many:,} files, samples of 1/64 of {SAMPLED_PAGES:,} pages: {results['sampled_s']:.1f} s")
-    results["matrix_s"] = matrix(options.units, 10_000)
-    print(f"overlap of {options.units:,} VMs of 10,000 pages: {results['matrix_s']:.1f} s")
+        if options.only in (None, "sampled"):
+            sample(results, scratch, options.many, options.many_pages)
+    if options.only in (None, "matrix"):
+        results["matrix_s"] = matrix(options.units, 10_000)
+        print(f"overlap of {options.units:,} VMs of 10,000 pages: {results['matrix_s']:.1f} s")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     return 0

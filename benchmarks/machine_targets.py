@@ -105,10 +105,10 @@ def over_flat(findings, n):
             job(ground, "pksmd, machine", machine),
             job(ground, f"pksmd, machine, {FORKS} forks", partial(machine, forks=FORKS)),
         ])  # fmt: skip
-        remark = f"{once['ns_per_page']:.0f} ns a page, flat {on_flat['ns_per_page']:.0f}"
+        remark = f"{once['ns_per_page']:.0f} ns per page, flat {on_flat['ns_per_page']:.0f}"
         ratio = once["ns_per_page"] / on_flat["ns_per_page"]
         findings.at_most(f"load {load}, full machine over flat", "x", (1.8, 1.4), ratio, remark)
-        ratio, remark = forked["ns_per_page"] / once["ns_per_page"], f"{forked['ns_per_page']:.0f} ns a page"
+        ratio, remark = forked["ns_per_page"] / once["ns_per_page"], f"{forked['ns_per_page']:.0f} ns per page"
         findings.at_most(f"load {load}, mapped by {FORKS} forks over once", "x", (2, 1.5), ratio, remark)
 
 

@@ -117,11 +117,11 @@ def merging(findings):
             ])  # fmt: skip
             parts = {"in C": in_c, "checksum": summed, "read": read, "hash table": table}
             remark = ", ".join(f"{name} {row['ns_per_page']:.0f}" for name, row in parts.items())
-            remark = f"{whole['ns_per_page']:.0f} ns a page; {remark}"
+            remark = f"{whole['ns_per_page']:.0f} ns per page; {remark}"
             what = f"load {load}, first pass and merge to rest"
             findings.at_least(what, "M pages/s", MERGE[load], millions(whole), remark)
             what = f"load {load}, in wake-ups of {SMALL_BATCH} pages"
-            remark = f"{by_hundreds['ns_per_page']:.0f} ns a page; in C {by_hundreds_in_c['ns_per_page']:.0f}"
+            remark = f"{by_hundreds['ns_per_page']:.0f} ns per page; in C {by_hundreds_in_c['ns_per_page']:.0f}"
             findings.at_least(what, "M pages/s", MERGE_BY_HUNDREDS[load], millions(by_hundreds), remark)
             if load == "a":
                 ratio = whole["ns_per_page"] / read["ns_per_page"]
@@ -129,7 +129,7 @@ def merging(findings):
             growth[load] = whole["ns_per_page"] / on_few["ns_per_page"]
             _, pksmd = whole_job.work(whole_job.prepare())
             metadata[load] = pksmd.engine_bytes / options.pages
-    what = f"growth of ns a page, {len(few.pages):,} to {options.pages:,}"
+    what = f"growth of ns per page, {len(few.pages):,} to {options.pages:,}"
     findings.at_most(what, "x", (1.7, 1.3), max(growth.values()), told(growth))
     findings.at_most("metadata", "bytes/page", (64, 48), max(metadata.values()), told(metadata))
 
@@ -150,7 +150,7 @@ def content(findings):
             [twin] = findings.measure([ksm_job(ground)], 1)
             times[load] = engine["ns_per_page"] / 1e3
             ratio = twin["ns_per_page"] / engine["ns_per_page"]
-            remark = f"twin {twin['ns_per_page']:.0f} ns a page, ours {engine['ns_per_page']:.0f}"
+            remark = f"twin {twin['ns_per_page']:.0f} ns per page, ours {engine['ns_per_page']:.0f}"
             findings.at_least(f"load {load}, order content over the twin", "x", OVER_TWIN[load], ratio, remark)
     findings.at_most("order content", "us a page", (2, 1), max(times.values()), told(times))
 
@@ -164,13 +164,13 @@ def checksum_pass(findings):
             ground = Ground(pages, huge=huge)
             ground.fill("a")
             read, summed = findings.measure([limits(ground)[0], checksum_job(ground)])
-            remark = f"{(huge_kib() - before) >> 10} MiB on huge pages; read {read['ns_per_page']:.0f} ns a page"
+            remark = f"{(huge_kib() - before) >> 10} MiB on huge pages; read {read['ns_per_page']:.0f} ns per page"
             findings.at_least(f"checksum pass, {name} pages", "M pages/s", targets, millions(summed), remark)
             read_ns = read["ns_per_page"]
     for name, targets in (("xxh3-64", (1.1, 1.3)), ("jhash2", (1.7, 1.9))):
         one, two = findings.measure([checksum_job(ground, name), checksum_job(ground, name, threads=2)])
         alone, together = (1e9 * row["cpu_s"] / pages for row in (one, two))
-        remark = f"wall time, {len(os.sched_getaffinity(0))} CPUs; CPU ns a page {alone:.0f}, with two {together:.0f}"
+        remark = f"wall time, {len(os.sched_getaffinity(0))} CPUs; CPU ns per page {alone:.0f}, with two {together:.0f}"
         remark += f" (of themselves, without others in their way, {2 * alone / together:.2f} x); read {read_ns:.0f}"
         findings.at_least(f"second thread, checksum pass {name}", "x", targets, one["wall_s"] / two["wall_s"], remark)
 
@@ -227,7 +227,7 @@ def live(findings):
     pages = min(options.pages, 1 << 18)
     for how in ("asleep", "running"):
         run = live_reading.measure(pages, how, repeats=options.repeats)
-        remark = f"{run['live_ns']:.0f} ns a page, alone {run['alone_ns']:.0f}"
+        remark = f"{run['live_ns']:.0f} ns per page, alone {run['alone_ns']:.0f}"
         what = f"reading a process that is {how}, over readv alone"
         findings.at_least(what, "x", (0.6, 0.8), run["ratio"], remark)
 

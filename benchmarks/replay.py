@@ -116,6 +116,22 @@ def played(path: str, memory: Memory) -> dict:
     return found
 
 
+def table(document: dict) -> list[str]:
+    """Return the lines of the table of a document of this script."""
+    large, played = document["large"], document["played"]
+    return [
+        "| recordings | measured | aim |",
+        "|---|--:|--:|",
+        f"| {large['pages']:,} pages, {large['samples']:,} samples, 1 % written in each: events | {large['events']:,} | |",
+        f"| the same: file | {large['bytes'] / 1e6:.0f} MB | at most 250 MB |",
+        f"| the same: per event | {large['bytes_per_event']:.2f} bytes | at most 2 |",
+        f"| {played['pages']:,} pages: what it says of the memory, events per second of CPU | "
+        f"{played['check_events_per_s'] / 1e6:.2f} M | |",
+        f"| the same, played if nobody merges | {played['nobody_events_per_s'] / 1e6:.2f} M | at least 2 M |",
+        f"| the same, played with ksmd's own work | {played['ksmd_events_per_s'] / 1e6:.2f} M | |",
+    ]
+
+
 def main(words: list[str]) -> int:
     """Measure, print and store; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -30,7 +30,18 @@ COMMANDS = {
     "checksums": ("checksums.json", f"python benchmarks/checksums.py {FILE}"),
     "profile": ("checksum-profile.json", "pksm checksum profile f --pages 262144 --json"),
     "choices": ("choices.json", f"python benchmarks/proposals.py --to {FILE}"),
+    "recording": ("recording.json", f"python benchmarks/recording.py {FILE}"),
+    "replay": ("replay.json", f"python benchmarks/replay.py {FILE}"),
     "sandbox": ("sandbox.json", f"python benchmarks/sandbox.py --json {FILE}"),
+    "replayed": ("replayed.json", "pksm validate --replay --json"),
+    "replayed-hashes": ("replayed-hashes.json", "pksm validate --replay --workload fork-server --track hashes --json"),
+    "pair-rule": ("pair-rule.json", f"python benchmarks/pair_rule.py {FILE}"),
+    "uksm-truth": ("uksm-truth.json", f"python benchmarks/uksm_truth.py {FILE}"),
+    "predict": ("predict.json", "pksm validate --predict --json"),
+    "sweep-workers": ("sweep-workers.json", f"python benchmarks/sweep_workers.py --json {FILE}"),
+    "advise": ("advise-image.json", f"python benchmarks/advise_image.py --json {FILE}"),
+    "compared": ("compared.json", f"python benchmarks/compared.py {FILE}"),
+    "policies": ("policies.json", f"python benchmarks/policies.py {FILE}"),
     "fork-families": ("fork-families.json", f"python benchmarks/fork_families.py {FILE}"),
 }
 FIGURES = {"engine": "bench", "kernel": "against-kernel", "curve": "curve", "profile": "checksum-profile"}

@@ -56,6 +56,9 @@ def parse(argv):
     )
     parser.add_argument("--directory", type=Path, help="where files to scan may lie (the system's temporary files)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also store what was found")
+    parser.add_argument(
+        "--update", action="store_true", help="with --only: rows of FILE that are not measured now stay"
+    )
     options = parser.parse_args(argv)
     options.only = wanted(options.only)
     if options.pages < 64 or options.repeats < 1:
@@ -76,12 +79,16 @@ def main(argv):
         measure(findings, options.pages, options.directory)
         meanwhile = interference(where, before, findings.ours_s)
         if options.json:
+            rows = {finding.name: finding.as_dict() for finding in findings.found}
+            if options.update:
+                earlier = json.loads(options.json.read_text(encoding="utf-8"))["findings"]
+                rows = {row["name"]: row for row in earlier} | rows
             document = {
-                "command": " ".join(["python benchmarks/targets.py", *argv]),
+                "command": " ".join(["python benchmarks/targets.py", *([] if options.update else argv)]),
                 "pages": options.pages,
                 "machine": where,
                 "interference": meanwhile,
-                "findings": [finding.as_dict() for finding in findings.found],
+                "findings": [rows[name] for name in TARGETS if name in rows],
             }
             options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     except (PksmError, OSError) as error:

@@ -17,7 +17,7 @@ static uint32_t pages[PAGES], others[PAGES], ids[PAGES], revisit[PAGES], words[W
 static uint8_t zero[PAGES], verdicts[PAGES];
 static int8_t order[PAGES];
 static pksm_node nodes[PAGES + 1];
-static pksm_store store = {sections, PAGES, SIZE};
+static pksm_store store = {.sections = sections, .n_pages = PAGES, .page_size = SIZE};
 static pksm_sample sample = {WORDS, words, 1};
 
 /* What one measurement is about. */

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SPEED, README = ROOT / "docs" / "reference" / "speed.md", ROOT / "README.md"
 FIDELITY = ROOT / "docs" / "explanation" / "fidelity"
+HOWTO = ROOT / "docs" / "howto"
+TUTORIALS = ROOT / "docs" / "tutorials"
 BEGIN, END = "<!-- {}:begin -->", "<!-- {}:end -->"
 LIMITS = {
     "read": "reading the bytes once, in order",
@@ -177,16 +179,17 @@ def targets(document):
     about = (
         f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}, {machine['cores']} cores), Linux "
         f"{machine['kernel']}. *Must* and *aim* are at most so much, of ratios with ≥ at least; the interval encloses "
-        "the median."
+        "the median. Targets in seconds are of a machine that reads a page in 130 ns; what this one took in the same "
+        "minutes stands beside."
     )
     if document["interference"]["trust"] != "times":
         about += " The machine was busy meanwhile: ratios hold, times do not."
-    lines = [*wrapped(about), "", "| | must | aim | measured | interval | |", "|---|---|---|---|---|---|"]
+    lines = [*wrapped(about), "", "| | must | aim | measured | interval | | beside |", "|---|---|---|---|---|---|---|"]
     for row in document["findings"]:
         sign = "≥ " if row["more"] else ""
         bounds = ["" if row[name] is None else f"{sign}{row[name]:g}" for name in ("must", "aim")]
         value, low, high = (f"{row[name]:.3g}" for name in ("value", "low", "high"))
-        cells = [row["what"], *bounds, f"{value} {row['unit']}", f"{low} to {high}", row["verdict"]]
+        cells = [row["what"], *bounds, f"{value} {row['unit']}", f"{low} to {high}", row["verdict"], row["remark"]]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -214,8 +217,46 @@ def choices(document):
     return "\n".join(_script("proposals").table(document))
 
 
+def predictions(document):
+    """Predictions beside what the kernel's ksmd did."""
+    script = _script("predictions")
+    return "\n".join([*script.table(document), "", *wrapped(script.about(document))])
+
+
+def sweep_workers(document):
+    """A sweep in processes of our own and on Dask."""
+    return _made_by("sweep_workers", document)
+
+
+def advice(document):
+    """Advice on one big guest."""
+    return _made_by("advise_image", document)
+
+
+def tracking(document):
+    """What a recorder takes."""
+    return _made_by("recording", document)
+
+
+def recordings(document):
+    """How large a recording is, and how fast it is played."""
+    return _made_by("replay", document)
+
+
+def _made_by(name, document):
+    """Return the table of a script of benchmarks/, and how it was made."""
+    machine = document["machine"]
+    about = (
+        f"Made by `{document['command']}` on {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python "
+        f"{machine['python']}."
+    )
+    return "\n".join([*_script(name).table(document), "", *wrapped(about)])
+
+
 def _script(name):
-    """Return a file of benchmarks/ as a module."""
+    """Return a file of benchmarks/ as a module; it may import others of them."""
+    if str(ROOT / "benchmarks") not in sys.path:
+        sys.path.append(str(ROOT / "benchmarks"))
     spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", ROOT / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -256,7 +297,92 @@ def measured(document):
     return "\n".join(lines)
 
 
+def replayed(document):
+    """By how much a recording that is played misses what the kernel did: medians, and what the kernel did."""
+    lines = [
+        "| program | pages | kernel: saved, undone | ksmd's pace | counted | frames | undone |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in document["rows"]:
+        kernel = [run["kernel"] for run in row["every_run"]]
+        saved, undone = (median(side[name] for side in kernel) for name in ("saved", "undone"))
+        for pace, misses in (("settings", row["ours"]), ("followed", row["followed"])):
+            first = (
+                [row["text"], f"{row['pages']:,}", f"{saved:,.0f}, {undone:,.0f}"] if pace == "settings" else [""] * 3
+            )
+            parts = [misses[name] for name in ("counted", "saved", "undone")]
+            parts = ["-" if part is None else f"{100 * part:+.1f} %" for part in parts]
+            lines.append(f"| {' | '.join([*first, pace, *parts])} |")
+    runs = f"{document['runs']} runs" if document["runs"] > 1 else "one run"
+    about = (
+        f"{document['seconds']:g} s on Linux {document['kernel'].partition('-')[0]}, a sample per "
+        f"{document['every_ms']} ms by {document['track']}, medians of {runs}; kernel: pages saved on average, and merges "
+        f"undone. `{document['command']}` measured it; `benchmarks/results` has every run."
+    )
+    return "\n".join([*lines, "", *wrapped(about)])
+
+
+def compared(document):
+    """The four policies at one price, on workloads and on live memory."""
+    return _made_by("compared", document)
+
+
+def uksm_truth(document):
+    """What a recorded kernel with UKSM counted, and what we count."""
+    return "\n".join(_script("uksm_truth").table(document))
+
+
+def claims(document, timed):
+    """What the papers claim, and the same ratios here: of a comparison, and of what was timed on one load."""
+    script = _script("compared")
+    about = (
+        f"Theirs are the figures of the papers' abstracts, on other hardware, other kernels and other memory. Ours are "
+        f"simulated: ratios at {document['at_cpu'].rstrip('%')} % of a core for {document['until'].rstrip('s')} s, from `{document['command']}`, the "
+        f"last row from `{timed['command']}`."
+    )
+    return "\n".join([*script.claims(document, timed), "", *wrapped(about)])
+
+
+def pair_rule(document):
+    """What UKSM's pair rule costs: with the quirk and without it."""
+    about = (
+        f"Made by `{document['command']}`: memory of live programs, read while they stood still, merged by the preset "
+        f"`{document['preset']}` with the quirk and without it, until 90 % of what can be saved was saved. Seconds are "
+        "virtual, and the daemon's CPU time is the model's."
+    )
+    head = "| memory | pages | can be saved | pairs | visits | s | CPU ms | without: visits | s | CPU ms |"
+    lines = [*wrapped(about), "", head, "|---" * 10 + "|"]
+    for row in document["rows"]:
+        cells = [row["memory"], *(f"{row[name]:,}" for name in ("pages", "possible", "pairs"))]
+        for run in ("with", "without"):
+            reached = row["runs"][run]["reached"]["90"]
+            cells += [f"{reached['visits']:,}", f"{reached['virtual_s']:.1f}", f"{1000 * reached['cpu_s']:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 # name: (page, what makes it, results)
+def policies(document):
+    """The four policies on one load: pages and visits per CPU second until no counter moves, and until rest."""
+    machine = document["machine"]
+    about = (
+        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}), one core: load "
+        f"{document['load']}, from the birth of all pages; millions per CPU second, medians of {document['repeats']}. All "
+        "end with exactly the equal pages in one frame."
+    )
+    heads = ["policy", "pages", "saved", "until no counter moves: pages", "visits", "visits of a page"]
+    heads += ["until it is at rest: pages", "visits", "visits of a page", "wake-ups"]
+    lines = [*wrapped(about), "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in document["rows"]:
+        cells = [row["policy"], f"{row['pages']:,}", f"{row['saved']:,}"]
+        for until in ("", "rest_"):
+            cells += [f"{row[until + figure] / 1e6:.3g}" for figure in ("pages_per_cpu_s", "visits_per_cpu_s")]
+            cells.append(f"{row[until + 'visits'] / row['pages']:.1f}")
+        cells.append(f"{row['wakes']:,}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 TABLES = {
     "bench": (SPEED, engine, ("1048576",)),
     "against": (SPEED, against, ("against-kernel",)),
@@ -265,7 +391,19 @@ TABLES = {
     "checksums": (SPEED, checksums, ("checksums",)),
     "speed": (README, summary, ("1048576", "against-kernel")),
     "choices": (FIDELITY / "proposals.md", choices, ("choices",)),
+    "replayed": (FIDELITY / "recordings.md", replayed, ("replayed",)),
+    "hashed": (FIDELITY / "recordings.md", replayed, ("replayed-hashes",)),
     "measured": (FIDELITY / "measured.md", measured, ("checksum-profile",)),
+    "policies": (SPEED, policies, ("policies",)),
+    "compared": (HOWTO / "compare.md", compared, ("compared",)),
+    "claims": (TUTORIALS / "four-policies.md", claims, ("compared", "policies")),
+    "uksm-truth": (FIDELITY / "uksm.md", uksm_truth, ("uksm-truth",)),
+    "pair-rule": (FIDELITY / "uksm.md", pair_rule, ("pair-rule",)),
+    "predictions": (HOWTO / "sweep.md", predictions, ("predict",)),
+    "sweep-workers": (HOWTO / "sweep.md", sweep_workers, ("sweep-workers",)),
+    "advice": (HOWTO / "advise.md", advice, ("advise-image",)),
+    "tracking": (HOWTO / "record.md", tracking, ("recording",)),
+    "recordings": (HOWTO / "record.md", recordings, ("replay",)),
 }
 
 

@@ -31,7 +31,8 @@ int pksm_check_forest(const pksm_table *table, int order)
 {
     if (!table->forest)
         return PKSM_OK;
-    return table->forest_bits < 1 || table->forest_bits > 16 || order == PKSM_CONTENT ? PKSM_EINVAL : PKSM_OK;
+    return table->forest_bits < 1 || table->forest_bits > PKSM_MAX_FOREST_BITS || order == PKSM_CONTENT ? PKSM_EINVAL
+                                                                                                        : PKSM_OK;
 }
 
 int pksm_check_stages(const pksm_rules *rules, int to_unstable)

@@ -4,7 +4,9 @@
  * what was summed ahead is left. */
 #include "buckets.h"
 
-enum { AHEAD = 32 };                    /* pages summed together */
+enum { AHEAD = 32, FEWEST_AHEAD = 2 }; /* pages summed together: as many as the walk has come by of the last ones */
+enum { FETCH_STEP = 3 };               /* visits between what is fetched and what looks at it */
+enum { SUMMED = PKSM_CHECKSUM_LIST };  /* of an item whose bytes stay: its sum is known, though nobody has visited it */
 enum { OLDEST = 11, MANY_NEW = 32768 }; /* passes; pages born in one pass */
 
 typedef struct {
@@ -19,7 +21,8 @@ typedef struct {
     uint64_t sums[AHEAD];
     int8_t zero[AHEAD]; /* 1, 0; -1: not known */
     size_t n_ahead, next_ahead;
-    int status; /* PKSM_ETREE once a table has led nowhere */
+    size_t wanted; /* to be summed together next */
+    int status;    /* PKSM_ETREE once a table has led nowhere */
 } cksm_walk;
 
 static const uint8_t steps_by_age[OLDEST + 1] = {41, 41, 29, 29, 17, 17, 17, 7, 7, 7, 7, 1};
@@ -55,6 +58,49 @@ static int cksm_class_of(const cksm_walk *w, uint32_t page)
     return w->classes ? w->classes[page] & (PKSM_MLOCKED - 1) : PKSM_FREE;
 }
 
+/* Fetches what the searches of one summed ahead begin with: its buckets; what is first there; the page of that if it
+ * may match. Each reads what the one before has fetched, a few visits earlier. */
+static INLINE void fetch_heads(const cksm_walk *w, size_t i)
+{
+    if (i >= w->n_ahead)
+        return;
+    __builtin_prefetch(pksm_bucket_of(&w->cksm->stable, w->sums[i]), 1, 2);
+    __builtin_prefetch(pksm_bucket_of(&w->cksm->unstable, w->sums[i]), 1, 2);
+    __builtin_prefetch(&w->table->nodes[w->ahead[i]], 1, 2);
+}
+
+static INLINE void fetch_first(const cksm_walk *w, const pksm_buckets *buckets, size_t i)
+{
+    uint32_t id = i < w->n_ahead ? *pksm_bucket_of(buckets, w->sums[i]) : 0;
+
+    if (!id || id >= w->table->n_nodes)
+        return;
+    __builtin_prefetch(&w->table->nodes[id], 1, 2);
+    __builtin_prefetch(&buckets->next[id], 1, 2);
+    __builtin_prefetch(&buckets->before[id], 1, 2);
+}
+
+static INLINE void fetch_bucket(const cksm_walk *w, const pksm_buckets *buckets, size_t i)
+{
+    uint32_t id = i < w->n_ahead ? *pksm_bucket_of(buckets, w->sums[i]) : 0, page;
+
+    if (!id || id >= w->table->n_nodes || id == w->ahead[i] || w->table->nodes[id].checksum != w->sums[i])
+        return;
+    page = w->table->nodes[id].page;
+    if (page < w->store->n_pages)
+        fetch_bytes(page_bytes(w->store, page), w->store->page_size);
+}
+
+/* Before visit i of those summed ahead. */
+static void fetch_for_later(const cksm_walk *w, size_t i)
+{
+    fetch_heads(w, i + 3 * FETCH_STEP);
+    fetch_first(w, &w->cksm->stable, i + 2 * FETCH_STEP);
+    fetch_first(w, &w->cksm->unstable, i + 2 * FETCH_STEP);
+    fetch_bucket(w, &w->cksm->stable, i + FETCH_STEP);
+    fetch_bucket(w, &w->cksm->unstable, i + FETCH_STEP);
+}
+
 /* Sums the page of the item at a place, and of those that follow if none merges. */
 static void sum_ahead(cksm_walk *w, int64_t at)
 {
@@ -64,16 +110,18 @@ static void sum_ahead(cksm_walk *w, int64_t at)
     size_t n = 0;
     int told = 0;
 
+    w->wanted = w->next_ahead == w->n_ahead ? 2 * w->wanted : FEWEST_AHEAD;
+    w->wanted = w->wanted < AHEAD ? w->wanted : AHEAD;
     w->n_ahead = 0;
-    for (int looked_at = 0; w->n_ahead < AHEAD && looked_at < 2 * AHEAD && at >= 0; looked_at++) {
+    for (int looked_at = 0; w->n_ahead < w->wanted && looked_at < 2 * AHEAD && at >= 0; looked_at++) {
         uint32_t id = w->cksm->order[at], step;
-        const pksm_node *item = &w->table->nodes[id];
+        pksm_node *item = &w->table->nodes[id];
 
         if (!(item->flags & PKSM_STABLE)) {
             w->ahead[w->n_ahead] = id;
             w->sums[w->n_ahead] = item->checksum;
             w->zero[w->n_ahead] = -1;
-            if (!w->rules->bytes_stay || item->flags & PKSM_INITCHECKSUM) {
+            if (!w->rules->bytes_stay || (item->flags & (PKSM_INITCHECKSUM | SUMMED)) == PKSM_INITCHECKSUM) {
                 which[n] = (uint32_t)w->n_ahead;
                 pages[n++] = item->page;
             }
@@ -86,10 +134,15 @@ static void sum_ahead(cksm_walk *w, int64_t at)
     if (n)
         told = pksm_sum_pages(w->store, &w->rules->checksum, pages, n, sums, zero);
     for (size_t i = 0; i < n; i++) {
-        w->sums[which[i]] = sums[i];
+        w->sums[which[i]] = salted(w->store, pages[i], sums[i], w->rules->zero_checksum);
         w->zero[which[i]] = told ? (int8_t)zero[i] : -1;
+        if (w->rules->bytes_stay) {
+            w->table->nodes[w->ahead[which[i]]].checksum = w->sums[which[i]];
+            w->table->nodes[w->ahead[which[i]]].flags |= SUMMED;
+        }
     }
-    w->cost->bytes_hashed += w->n_ahead * w->store->page_size;
+    for (size_t i = 0; i < 3 * FETCH_STEP; i++)
+        fetch_heads(w, i);
     w->next_ahead = 0;
 }
 
@@ -107,7 +160,7 @@ static uint32_t cksm_find(cksm_walk *w, const pksm_buckets *buckets, uint64_t su
             return 0;
         }
         w->cost->tree_steps++;
-        if (node->checksum != sum)
+        if (node->checksum != sum || salt_order(w->store, page, node->page))
             continue;
         if (!pksm_kernels.compare(page_bytes(w->store, page), page_bytes(w->store, node->page), size, 0, &common)) {
             w->cost->bytes_compared += size;
@@ -134,11 +187,12 @@ static int cksm_visit(cksm_walk *w, uint32_t id, uint32_t *other)
     int was_summed = !(item->flags & PKSM_INITCHECKSUM), zero;
 
     *other = 0;
+    w->cost->bytes_hashed += w->store->page_size;
     if (item->flags & PKSM_UNSTABLE)
         w->status = pksm_buckets_erase(&w->cksm->unstable, w->table, id);
     if (w->status != PKSM_OK)
         return PKSM_STALE;
-    item->flags &= (uint16_t)~(PKSM_UNSTABLE | PKSM_INITCHECKSUM);
+    item->flags &= (uint16_t)~(PKSM_UNSTABLE | PKSM_INITCHECKSUM | SUMMED);
     item->checksum = sum;
     if (cksm_class_of(w, item->page) == PKSM_NOT_ANON)
         return PKSM_BUSY;
@@ -148,6 +202,8 @@ static int cksm_visit(cksm_walk *w, uint32_t id, uint32_t *other)
             return cksm_class_of(w, item->page) == PKSM_FREE ? PKSM_ZERO : PKSM_BUSY;
         w->cost->collisions++;
     }
+    if (w->rules->zero_only)
+        return PKSM_WAITING;
     *other = cksm_find(w, &w->cksm->stable, sum, item->page);
     if (*other)
         return may_merge(w, item->page, nodes[*other].page, 0) ? PKSM_JOINED : PKSM_BUSY;
@@ -230,6 +286,7 @@ static NOINLINE int cksm_visit_all(cksm_walk *w, size_t room, uint32_t *ids, uin
         plain = 1;
         if (w->next_ahead == w->n_ahead || w->ahead[w->next_ahead] != id)
             sum_ahead(w, at);
+        fetch_for_later(w, w->next_ahead);
         verdict = cksm_visit(w, id, &others[*done]);
         if (w->status != PKSM_OK)
             return w->status;
@@ -264,7 +321,8 @@ EXPORT int pksm_cksm_visit(const pksm_store *store, pksm_table *table, pksm_cksm
                    .cursor = cursor,
                    .rules = rules,
                    .classes = classes,
-                   .cost = cost};
+                   .cost = cost,
+                   .wanted = FEWEST_AHEAD};
     int status = pksm_check_pages(store, NULL, 0);
 
     *done = 0;

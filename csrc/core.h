@@ -32,6 +32,22 @@ static inline const uint8_t *page_bytes(const pksm_store *store, uint32_t page)
     return (const uint8_t *)(uintptr_t)store->sections[page >> 6] + (page & 63) * store->page_size;
 }
 
+/* How two pages stand to each other whatever their bytes: -1, 1, or 0 if these decide. */
+static inline int salt_order(const pksm_store *store, uint32_t page, uint32_t other)
+{
+    if (!store->salts)
+        return 0;
+    return (store->salts[page] > store->salts[other]) - (store->salts[page] < store->salts[other]);
+}
+
+/* A hash of a page as one who sorts by hashes alone takes it: pages of different salts differ. Zero pages have none. */
+static inline uint64_t salted(const pksm_store *store, uint32_t page, uint64_t sum, uint64_t zero_sum)
+{
+    if (!store->salts || sum == zero_sum)
+        return sum;
+    return sum ^ store->salts[page] * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 enum { FETCHED = 4096 }; /* bytes of a page that are fetched ahead: of a longer one, the processor sees a stream */
 
 /* Fetches a page into the second cache level: the first can wait for too few lines at a time. */
@@ -140,9 +156,15 @@ typedef struct {
 static INLINE uint32_t *pksm_root(const pksm_table *table, pksm_trees *trees, int which, uint64_t checksum)
 {
     if (table->forest)
-        return &table->forest[((uint64_t)(which == PKSM_STABLE) << table->forest_bits) +
-                              (checksum >> (64 - table->forest_bits))];
+        return &table->forest[(checksum >> (64 - table->forest_bits)) * 2 + (which == PKSM_STABLE)];
     return which == PKSM_STABLE ? &trees->stable_root : &trees->unstable_root;
+}
+
+/* Both roots of a forest that a checksum chooses stand in one line. */
+static INLINE void fetch_roots(const pksm_table *table, uint64_t checksum)
+{
+    if (table->forest)
+        __builtin_prefetch(&table->forest[(checksum >> (64 - table->forest_bits)) * 2], 1, 2);
 }
 
 /* Looks for a page with this checksum (and these bytes, as order says) in the tree of `which`. */

@@ -108,9 +108,14 @@ static void fly_by_content(const page_tree *tree, descent *flying, size_t n)
             size_t from = known(d), common = from;
             int flies, order = 0;
 
-            if (!(node->flags & PKSM_DELLIST) && node->page != d->page)
-                order = pksm_kernels.compare(page_bytes(tree->store, d->page), page_bytes(tree->store, node->page),
-                                             size, from, &common);
+            if (!(node->flags & PKSM_DELLIST) && node->page != d->page) {
+                order = salt_order(tree->store, d->page, node->page);
+                if (order) /* what both share with others is not known */
+                    from = common = 0;
+                else
+                    order = pksm_kernels.compare(page_bytes(tree->store, d->page), page_bytes(tree->store, node->page),
+                                                 size, from, &common);
+            }
             tree->cost->bytes_compared += common - from;
             tree->cost->futile_compares += order != 0;
             d->common[order < 0] = (uint32_t)common;

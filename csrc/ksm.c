@@ -70,8 +70,11 @@ again:
             goto again;
         }
         s->tree.cost->tree_steps++;
-        order = pksm_kernels.compare(page_bytes(store, page), page_bytes(store, s->nodes[id].page), store->page_size, 0,
-                                     &common);
+        common = 0;
+        order = salt_order(store, page, s->nodes[id].page);
+        if (!order)
+            order = pksm_kernels.compare(page_bytes(store, page), page_bytes(store, s->nodes[id].page),
+                                         store->page_size, 0, &common);
         s->tree.cost->bytes_compared += common;
         if (!order) {
             at->node = id;

@@ -70,10 +70,8 @@ EXPORT int pksm_tally(int64_t *counts, size_t n_counts, const uint32_t *at, size
     return PKSM_OK;
 }
 
-static int is_valid(const pksm_table *table, const pksm_ring *ring, uint32_t position)
+static int is_valid(const pksm_table *table, const pksm_ring *ring, uint32_t id, uint32_t position)
 {
-    uint32_t id = ring->ids[position % ring->size];
-
     return id < table->n_nodes && ring->stamps[id] == position && (table->nodes[id].flags & ring->flag);
 }
 
@@ -129,18 +127,21 @@ EXPORT int pksm_ring_push(pksm_table *table, pksm_ring *ring, const uint32_t *id
 
 EXPORT int pksm_ring_take(pksm_table *table, pksm_ring *ring, size_t n, int peek, uint32_t *out, size_t *count)
 {
-    uint32_t position = ring->head;
+    uint32_t position = ring->head, at = position % (ring->size ? ring->size : 1);
     size_t taken = 0;
 
     for (; position != ring->tail && taken < n; position++) {
-        if (!is_valid(table, ring, position)) {
+        uint32_t id = ring->ids[at];
+
+        at = at + 1 == ring->size ? 0 : at + 1;
+        if (!is_valid(table, ring, id, position)) {
             ring->head += position == ring->head; /* void ones at the head go */
             continue;
         }
-        out[taken++] = ring->ids[position % ring->size];
+        out[taken++] = id;
+        if (!peek)
+            take_off(table, ring, id);
     }
-    for (size_t i = 0; !peek && i < taken; i++)
-        take_off(table, ring, out[i]);
     if (!peek)
         ring->head = position;
     *count = taken;
@@ -282,34 +283,52 @@ EXPORT int pksm_records_append(pksm_table *table, pksm_records *records, const u
     return status;
 }
 
+/* How many records the items have; PKSM_EITEM if one has a flag of those that none may have. */
+static int count_records(const pksm_table *table, const pksm_records *records, const uint32_t *ids, size_t n,
+                         uint32_t forbidden, size_t *count)
+{
+    size_t met = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (table->nodes[ids[i]].flags & forbidden)
+            return PKSM_EITEM;
+        for (uint32_t record = table->nodes[ids[i]].link; record; record = records->next[record])
+            if (record >= records->top || ++met > records->length)
+                return PKSM_EINVAL;
+    }
+    *count = met;
+    return PKSM_OK;
+}
+
+/* Gives an item's records back, `room` of them at most. Returns how many. Lists that meet go on in what was released,
+ * and from there along free records, which nobody has checked. */
+static size_t release_records(pksm_records *records, uint32_t *link, uint32_t *values, size_t room)
+{
+    size_t released = 0;
+
+    while (*link && *link < records->top && released < room) {
+        uint32_t record = *link;
+
+        values[released++] = records->values[record];
+        *link = records->next[record];
+        records->next[record] = records->free;
+        records->free = record;
+    }
+    records->length -= (uint32_t)released;
+    return released;
+}
+
 EXPORT int pksm_records_release(pksm_table *table, pksm_records *records, const uint32_t *ids, size_t n,
                                 uint32_t *values, size_t room, size_t *count)
 {
     int status = pksm_check_items(NULL, table, ids, n);
-    size_t met = 0, released = 0;
+    size_t released = 0;
 
-    for (size_t i = 0; status == PKSM_OK && i < n; i++)
-        for (uint32_t record = table->nodes[ids[i]].link; record; record = records->next[record])
-            if (record >= records->top || ++met > records->length)
-                return PKSM_EINVAL;
-    if (status != PKSM_OK)
-        return status;
-    *count = met;
-    for (size_t i = 0; met <= room && i < n; i++) {
-        uint32_t *link = &table->nodes[ids[i]].link;
-
-        /* Lists that meet go on in what was released, and from there along free records, which nobody has checked. */
-        while (*link && *link < records->top && released < met) {
-            uint32_t record = *link;
-
-            values[released++] = records->values[record];
-            *link = records->next[record];
-            records->next[record] = records->free;
-            records->free = record;
-        }
-    }
-    records->length -= (uint32_t)released;
-    return PKSM_OK;
+    if (status == PKSM_OK)
+        status = count_records(table, records, ids, n, 0, count);
+    for (size_t i = 0; status == PKSM_OK && *count <= room && i < n; i++)
+        released += release_records(records, &table->nodes[ids[i]].link, values + released, *count - released);
+    return status;
 }
 
 EXPORT int pksm_release_items(pksm_table *table, pksm_trees *trees, pksm_ring *const *rings, size_t n_rings,
@@ -318,21 +337,23 @@ EXPORT int pksm_release_items(pksm_table *table, pksm_trees *trees, pksm_ring *c
 {
     int status = pksm_check_items(NULL, table, ids, n);
     uint32_t listed = PKSM_NEWLIST | PKSM_RESCAN | PKSM_CHECKSUM_LIST | PKSM_DELLIST;
+    size_t released = 0;
 
     for (size_t r = 0; r < n_rings; r++)
         listed &= ~rings[r]->flag;
-    for (size_t i = 0; status == PKSM_OK && i < n; i++)
-        if (table->nodes[ids[i]].flags & listed)
-            status = PKSM_EITEM;
     if (status == PKSM_OK)
-        status = pksm_records_release(table, records, ids, n, values, room, count);
+        status = count_records(table, records, ids, n, listed, count);
     for (size_t i = 0; status == PKSM_OK && *count <= room && i < n; i++) {
+        pksm_node *node = &table->nodes[ids[i]];
+
+        released += release_records(records, &node->link, values + released, *count - released);
         for (size_t r = 0; r < n_rings; r++)
-            if (table->nodes[ids[i]].flags & rings[r]->flag)
+            if (node->flags & rings[r]->flag)
                 take_off(table, rings[r], ids[i]);
         pksm_tree_erase(table, trees, ids[i]);
+        memset(node, 0, sizeof *node);
     }
-    return status == PKSM_OK && *count <= room ? pksm_clear(table, ids, n) : status;
+    return status;
 }
 
 EXPORT int pksm_collect(const uint32_t *next, size_t n_next, const uint32_t *heads, size_t n, uint32_t *out,

@@ -9,8 +9,13 @@ static uint32_t *count_of(pksm_trees *trees, int which)
 int pksm_tree_compare(const page_tree *tree, uint32_t page, uint32_t other)
 {
     size_t size = tree->store->page_size, common;
-    int order = pksm_kernels.compare(page_bytes(tree->store, page), page_bytes(tree->store, other), size, 0, &common);
+    int order = salt_order(tree->store, page, other);
 
+    if (order) {
+        tree->cost->futile_compares++;
+        return order;
+    }
+    order = pksm_kernels.compare(page_bytes(tree->store, page), page_bytes(tree->store, other), size, 0, &common);
     tree->cost->bytes_compared += order ? common + 1 : size;
     tree->cost->futile_compares += order != 0;
     return order;
@@ -127,27 +132,31 @@ EXPORT int pksm_relink(const pksm_store *store, pksm_table *table, pksm_trees *t
     return status;
 }
 
-/* The roots of the trees of `which`, *n of them. */
-static const uint32_t *roots_of(const pksm_table *table, const pksm_trees *trees, int which, uint64_t *n)
+static uint64_t n_trees(const pksm_table *table)
 {
-    *n = table->forest ? UINT64_C(1) << table->forest_bits : 1;
+    return table->forest ? UINT64_C(1) << table->forest_bits : 1;
+}
+
+/* The root of tree number `tree` of those of `which`. */
+static uint32_t root_of(const pksm_table *table, const pksm_trees *trees, int which, uint64_t tree)
+{
     if (table->forest)
-        return table->forest + (which == PKSM_STABLE ? *n : 0);
-    return which == PKSM_STABLE ? &trees->stable_root : &trees->unstable_root;
+        return table->forest[tree * 2 + (which == PKSM_STABLE)];
+    return which == PKSM_STABLE ? trees->stable_root : trees->unstable_root;
 }
 
 EXPORT int pksm_tree_items(const pksm_table *table, const pksm_trees *trees, int which, uint32_t *out)
 {
-    const uint32_t *roots;
-    uint64_t n;
     int status = pksm_check_forest(table, PKSM_CHECKSUM);
 
     if (status != PKSM_OK)
         return status;
-    roots = roots_of(table, trees, which, &n);
-    for (uint64_t tree = 0; tree < n; tree++)
-        for (uint32_t id = pksm_rb_first(table->nodes, roots[tree]); id; id = pksm_rb_next(table->nodes, id))
+    for (uint64_t tree = 0; tree < n_trees(table); tree++) {
+        uint32_t id = pksm_rb_first(table->nodes, root_of(table, trees, which, tree));
+
+        for (; id; id = pksm_rb_next(table->nodes, id))
             *out++ = id;
+    }
     return PKSM_OK;
 }
 
@@ -169,8 +178,10 @@ static NOINLINE int check_keys(const pksm_store *store, const pksm_node *nodes, 
         if (order > 0 || (order == 0 && by == PKSM_CHECKSUM))
             return PKSM_ETREE;
         if (order == 0 && store && !((nodes[id].flags | nodes[next].flags) & PKSM_DELLIST)) {
-            order = pksm_page_compare(page_bytes(store, nodes[id].page), page_bytes(store, nodes[next].page),
-                                      store->page_size, &common);
+            order = salt_order(store, nodes[id].page, nodes[next].page);
+            if (!order)
+                order = pksm_page_compare(page_bytes(store, nodes[id].page), page_bytes(store, nodes[next].page),
+                                          store->page_size, &common);
             if (order >= 0)
                 return PKSM_ETREE;
         }
@@ -204,13 +215,13 @@ static NOINLINE int check_tree(const pksm_store *store, const pksm_table *table,
 static int check_trees(const pksm_store *store, const pksm_table *table, const pksm_trees *trees, int which, int order,
                        uint32_t *count)
 {
-    uint64_t n;
-    const uint32_t *roots = roots_of(table, trees, which, &n);
     int status = PKSM_OK;
 
-    for (uint64_t tree = 0; tree < n && status == PKSM_OK; tree++) {
-        status = check_tree(store, table, roots[tree], which, order, count);
-        if (status == PKSM_OK && n > 1 && !all_belong(table, roots[tree], tree))
+    for (uint64_t tree = 0; tree < n_trees(table) && status == PKSM_OK; tree++) {
+        uint32_t root = root_of(table, trees, which, tree);
+
+        status = check_tree(store, table, root, which, order, count);
+        if (status == PKSM_OK && table->forest && !all_belong(table, root, tree))
             status = PKSM_ETREE;
     }
     return status;

@@ -34,6 +34,7 @@ static void sum_window(const batch *b, const uint32_t *ids, size_t position, siz
         if (!lanes[i].flies || !(item->flags & PKSM_INITCHECKSUM) || !b->rules->checksum.sum)
             continue;
         if (b->ahead && pksm_ahead_take(b->ahead, position + i, item->page, &sums[0], &lanes[i].zero)) {
+            fetch_roots(b->tree.table, sums[0]);
             give_sum(b, item, sums[0]);
             continue;
         }
@@ -44,6 +45,7 @@ static void sum_window(const batch *b, const uint32_t *ids, size_t position, siz
         return;
     told = pksm_sum_pages(b->tree.store, &b->rules->checksum, pages, n_unsummed, sums, zero);
     for (size_t k = 0; k < n_unsummed; k++) {
+        fetch_roots(b->tree.table, sums[k]);
         give_sum(b, &nodes[ids[position + unsummed[k]]], sums[k]);
         if (told)
             lanes[unsummed[k]].zero = zero[k];

@@ -114,6 +114,12 @@ static int refuse(const batch *b, int which, int class, uint32_t other)
     return NEXT;
 }
 
+/* Pages of one checksum that differ count as merged; those of different salts never do. */
+static int differ_is_success(const batch *b, uint32_t page, uint32_t other)
+{
+    return b->rules->on_differ == PKSM_SUCCESS && !salt_order(b->tree.store, page, other);
+}
+
 /* The kept page stays locked when an mlocked page is merged into it and it is not mlocked itself. */
 static int hangs(const batch *b, uint32_t page, uint32_t kept)
 {
@@ -141,7 +147,7 @@ static int stage_stable(const batch *b, const pksm_node *item, const lane *l, in
         return refused;
     if (b->tree.order == PKSM_CHECKSUM && pksm_tree_compare(&b->tree, item->page, kept->page)) {
         b->tree.cost->collisions++;
-        return b->rules->on_differ == PKSM_SUCCESS ? PKSM_LIMBO : PKSM_DIFFERENT;
+        return differ_is_success(b, item->page, kept->page) ? PKSM_LIMBO : PKSM_DIFFERENT;
     }
     return hangs(b, item->page, kept->page) ? PKSM_HANGS : PKSM_JOINED;
 }
@@ -213,7 +219,7 @@ again:
             *other = 0;
             goto again;
         }
-        if (b->rules->on_differ != PKSM_SUCCESS)
+        if (!differ_is_success(b, item->page, nodes[at.node].page))
             return PKSM_DIFFERENT;
         return promote(b, id, l, at.node, PKSM_LIMBO, other);
     }

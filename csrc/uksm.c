@@ -1,6 +1,15 @@
 /* uksm.c: UKSM's visits to the pages of vma slots, in the order of their permutations. */
 #include "uksm.h"
 
+enum { SWAPS_AHEAD = 16 }; /* ahead of the one that is made */
+
+static uint64_t one_sum(const uksm_scan *s, uint32_t page)
+{
+    uint64_t sum = s->rules->checksum.sum(page_bytes(s->store, page), s->store->page_size, s->rules->checksum.state);
+
+    return salted(s->store, page, sum, s->rules->zero_checksum);
+}
+
 static uint32_t full_sum(const uksm_scan *s, uint32_t page)
 {
     uint32_t sum = (uint32_t)s->rules->full.sum(page_bytes(s->store, page), s->store->page_size, s->rules->full.state);
@@ -14,11 +23,11 @@ static uint32_t full_sum(const uksm_scan *s, uint32_t page)
 static int same_bytes(const uksm_scan *s, uint32_t page, uint32_t other)
 {
     size_t common;
-    int differ = pksm_kernels.compare(page_bytes(s->store, page), page_bytes(s->store, other), s->store->page_size, 0,
-                                      &common);
 
     s->work->compares++;
-    return !differ;
+    return !salt_order(s->store, page, other) &&
+           !pksm_kernels.compare(page_bytes(s->store, page), page_bytes(s->store, other), s->store->page_size, 0,
+                                 &common);
 }
 
 static int is_busy_page(const uksm_scan *s, uint32_t page)
@@ -58,7 +67,7 @@ static int visit_stable(const uksm_scan *s, uint32_t id, uint32_t sum, uint32_t 
         return *full ? PKSM_UKSM_COLLISION : 0;
     }
     if (is_busy_page(s, nodes[id].page))
-        return PKSM_UKSM_BUSY;
+        return 0;
     pksm_uksm_hang(s, id, kept);
     return PKSM_UKSM_KEPT;
 }
@@ -136,24 +145,33 @@ static int visit_unstable(const uksm_scan *s, uint32_t id, uint32_t sum, uint32_
     return keep(s, id, met, sum, full);
 }
 
-static int visit_page(const uksm_scan *s, uint64_t entry, uint32_t page, uint64_t sum, int own, uint32_t *other)
+/* 1 if an item may stay where it waits: it alone has this hash, and nothing stable has it. */
+static int waits_alone(const uksm_scan *s, uint32_t id, uint64_t key)
 {
-    uint32_t id = pksm_uksm_item(s, s->uksm->item_at[entry]), kept, full = 0;
+    uint32_t node = s->table->nodes[id].flags & PKSM_UNSTABLE ? pksm_uksm_item(s, s->uksm->node[id]) : 0;
+
+    return node && s->uksm->count[node] == 1 && s->table->nodes[node].checksum == key &&
+           !pksm_uksm_find(s, &s->uksm->stable.nodes, key);
+}
+
+/* sum_ahead: null if it has not been made. */
+static int visit_page(const uksm_scan *s, uint64_t entry, uint32_t page, const uint64_t *sum_ahead, int own,
+                      uint32_t *other)
+{
+    uint32_t id = pksm_uksm_item(s, s->uksm->item_at[entry]), kept = pksm_uksm_kept_by(s, id, page), full = 0, sum;
     pksm_node *item = &s->table->nodes[id];
+    uint64_t zero = pksm_uksm_key((uint32_t)s->rules->zero_checksum, 0);
     int out;
 
     s->work->hashed++;
     s->work->positive += s->rules->positive;
-    /* merged in this call, it has the page of before still */
-    kept = id && item->page == page ? pksm_uksm_item(s, item->link) : 0;
-    if (s->table->nodes[kept].flags & PKSM_STABLE) {
-        uint64_t zero = pksm_uksm_key((uint32_t)s->rules->zero_checksum, 0);
-
+    if (kept) {
         if (s->table->nodes[pksm_uksm_item(s, s->uksm->node[kept])].checksum == zero)
             s->work->negative += s->rules->compare_cost / 2;
         return PKSM_UKSM_MERGED;
     }
-    if (sum == s->rules->zero_checksum && !s->uksm->kept_of_page[page]) {
+    sum = (uint32_t)(sum_ahead ? *sum_ahead : one_sum(s, page));
+    if (sum == (uint32_t)s->rules->zero_checksum && !s->uksm->kept_of_page[page]) {
         if (pksm_kernels.is_zero(page_bytes(s->store, page), s->store->page_size) && !is_busy_page(s, page)) {
             if (id)
                 pksm_uksm_free(s, id);
@@ -162,101 +180,58 @@ static int visit_page(const uksm_scan *s, uint64_t entry, uint32_t page, uint64_
         }
         s->work->negative += s->rules->compare_cost / 2;
     }
+    if (s->rules->zero_only)
+        return PKSM_UKSM_LEFT;
     if (!id) {
         id = s->uksm->item_at[entry] = pksm_uksm_spare(s);
         item = &s->table->nodes[id];
     }
-    pksm_uksm_leave(s, id);
+    kept = pksm_uksm_item(s, s->uksm->kept_of_page[page]);
     s->uksm->slot[id] = s->work->slot;
     s->uksm->index[id] = s->uksm->permutation[entry];
+    if (!kept && waits_alone(s, id, pksm_uksm_key(sum, 0))) {
+        pksm_uksm_stay(s, &s->uksm->unstable, id, sum);
+        item->page = page;
+        item->flags = (uint16_t)(PKSM_UNSTABLE | (own ? 0 : PKSM_DELLIST));
+        return PKSM_UKSM_NEW_NODE;
+    }
+    pksm_uksm_leave(s, id);
     item->page = page;
     item->flags = own ? 0 : PKSM_DELLIST;
-    kept = pksm_uksm_item(s, s->uksm->kept_of_page[page]);
     if (kept) {
         pksm_uksm_hang(s, id, kept);
         return PKSM_UKSM_SAME_KEPT;
     }
-    out = visit_stable(s, id, (uint32_t)sum, &full);
-    return out ? out : visit_unstable(s, id, (uint32_t)sum, full, other);
+    out = visit_stable(s, id, sum, &full);
+    return out ? out : visit_unstable(s, id, sum, full, other);
 }
 
-/* Fetches what the visits of these entries look at first: their items, and the page that each is known by. */
-static void fetch_items(const uksm_scan *s, uint64_t first, const uint32_t *pages, size_t n)
+static int visit_nothing(const uksm_scan *s, uint64_t entry, uint32_t page)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t id = pksm_uksm_item(s, s->uksm->item_at[first + i]);
+    uint32_t id = pksm_uksm_item(s, s->uksm->item_at[entry]);
 
-        __builtin_prefetch(&s->table->nodes[id], 1);
-        __builtin_prefetch(&s->uksm->node[id], 1);
-        if (pages[i] < s->store->n_pages)
-            __builtin_prefetch(&s->uksm->kept_of_page[pages[i]]);
-    }
+    if (id)
+        pksm_uksm_free(s, id);
+    s->uksm->item_at[entry] = 0;
+    return page == UINT32_MAX ? PKSM_UKSM_ZERO_PTE : PKSM_UKSM_ABSENT;
 }
 
-/* Fetches what searches for these hashes look at first: buckets, and then what is first there. */
-static void fetch_nodes(const uksm_scan *s, const uint64_t *sums, size_t n)
+NOINLINE int pksm_uksm_visit_all(const uksm_scan *s, uint64_t first, const uint32_t *pages, const uint8_t *own,
+                                 size_t n, uint8_t *outs, uint32_t *others)
 {
-    const pksm_buckets *trees[2] = {&s->uksm->stable.nodes, &s->uksm->unstable.nodes};
+    for (size_t start = 0; start < n; start += UKSM_WINDOW) {
+        uksm_window w = {first + start, pages + start, n - start < UKSM_WINDOW ? n - start : UKSM_WINDOW, 0, {0}, {0}};
+        size_t next = 0;
 
-    for (size_t i = 0; i < 2 * n; i++)
-        __builtin_prefetch(pksm_bucket_of(trees[i & 1], pksm_uksm_key((uint32_t)sums[i / 2], 0)), 1);
-    for (size_t i = 0; i < 2 * n; i++) {
-        uint32_t id = *pksm_bucket_of(trees[i & 1], pksm_uksm_key((uint32_t)sums[i / 2], 0));
-
-        if (!id || id >= s->table->n_nodes)
-            continue;
-        __builtin_prefetch(&s->table->nodes[id], 1);
-        __builtin_prefetch(&s->uksm->first[id], 1);
-        __builtin_prefetch(&s->uksm->count[id], 1);
-    }
-}
-
-static NOINLINE int uksm_visit_all(const uksm_scan *s, uint64_t first, const uint32_t *pages, const uint8_t *own,
-                                   size_t n, uint8_t *outs, uint32_t *others)
-{
-    uint32_t some[64], which[64];
-    uint64_t sums[64];
-    uint8_t zero[64];
-
-    for (size_t start = 0; start < n; start += 64) {
-        size_t part = n - start < 64 ? n - start : 64, summed = 0, next = 0;
-
-        fetch_items(s, first + start, pages + start, part);
-        for (size_t k = 0; k < part; k++)
-            if (pages[start + k] < s->store->n_pages) {
-                uint32_t id = pksm_uksm_item(s, s->uksm->item_at[first + start + k]);
-                const pksm_node *item = &s->table->nodes[id];
-
-                if (id && item->link && item->page == pages[start + k])
-                    continue;
-                which[summed] = (uint32_t)k;
-                some[summed++] = pages[start + k];
-            }
-        pksm_sum_pages(s->store, &s->rules->checksum, some, summed, sums, zero);
-        fetch_nodes(s, sums, summed);
-        for (size_t k = 0; k < part; k++) {
+        pksm_uksm_look_ahead(s, &w);
+        for (size_t k = 0; k < w.n; k++) {
             size_t i = start + k;
-            uint64_t sum = 0;
+            const uint64_t *sum = next < w.n_sums && w.of_sum[next] == k ? &w.sums[next++] : NULL;
 
             others[i] = 0;
-            if (pages[i] >= s->store->n_pages) {
-                uint32_t id = pksm_uksm_item(s, s->uksm->item_at[first + i]);
-
-                if (id)
-                    pksm_uksm_free(s, id);
-                s->uksm->item_at[first + i] = 0;
-                outs[i] = pages[i] == UINT32_MAX ? PKSM_UKSM_ZERO_PTE : PKSM_UKSM_ABSENT;
-                if (*s->status != PKSM_OK)
-                    return *s->status;
-                s->work->done++;
-                continue;
-            }
-            if (next < summed && which[next] == k)
-                sum = sums[next++];
-            else
-                sum = s->rules->checksum.sum(page_bytes(s->store, pages[i]), s->store->page_size,
-                                             s->rules->checksum.state);
-            outs[i] = (uint8_t)visit_page(s, first + i, pages[i], sum, own[i], &others[i]);
+            outs[i] = (uint8_t)(pages[i] >= s->store->n_pages
+                                    ? visit_nothing(s, first + i, pages[i])
+                                    : visit_page(s, first + i, pages[i], sum, own[i], &others[i]));
             if (*s->status != PKSM_OK)
                 return *s->status;
             s->work->done++;
@@ -283,14 +258,11 @@ static int check_uksm(const pksm_table *table, const pksm_uksm *uksm, const pksm
     return PKSM_OK;
 }
 
-EXPORT int pksm_uksm_visit(const pksm_store *store, pksm_table *table, pksm_uksm *uksm, const pksm_uksm_rules *rules,
-                           const uint8_t *classes, uint64_t first, const uint32_t *pages, const uint8_t *own, size_t n,
-                           uint8_t *outs, uint32_t *others, pksm_uksm_work *work)
+int pksm_uksm_may_visit(const pksm_store *store, const pksm_table *table, const pksm_uksm *uksm,
+                        const pksm_uksm_rules *rules, uint64_t first, size_t n, const pksm_uksm_work *work)
 {
-    int status = pksm_check_pages(store, NULL, 0), now = PKSM_OK;
-    uksm_scan s = {store, table, uksm, rules, classes, work, &now};
+    int status = pksm_check_pages(store, NULL, 0);
 
-    work->done = 0;
     if (status == PKSM_OK)
         status = check_uksm(table, uksm, work);
     if (status == PKSM_OK && (first > uksm->n_entries || n > uksm->n_entries - first || work->n_spare / 4 < n ||
@@ -299,8 +271,19 @@ EXPORT int pksm_uksm_visit(const pksm_store *store, pksm_table *table, pksm_uksm
     for (size_t i = 0; status == PKSM_OK && i < n; i++)
         if (uksm->item_at[first + i] >= table->n_nodes)
             status = PKSM_EITEM;
+    return status;
+}
+
+EXPORT int pksm_uksm_visit(const pksm_store *store, pksm_table *table, pksm_uksm *uksm, const pksm_uksm_rules *rules,
+                           const uint8_t *classes, uint64_t first, const uint32_t *pages, const uint8_t *own, size_t n,
+                           uint8_t *outs, uint32_t *others, pksm_uksm_work *work)
+{
+    int now = PKSM_OK, status = pksm_uksm_may_visit(store, table, uksm, rules, first, n, work);
+    uksm_scan s = {store, table, uksm, rules, classes, work, &now};
+
+    work->done = 0;
     if (status == PKSM_OK)
-        READING(status, uksm_visit_all(&s, first, pages, own, n, outs, others));
+        READING(status, pksm_uksm_visit_all(&s, first, pages, own, n, outs, others));
     return status;
 }
 
@@ -366,22 +349,48 @@ EXPORT int pksm_uksm_empty(pksm_table *table, pksm_uksm *uksm, pksm_uksm_work *w
     return status;
 }
 
-EXPORT int pksm_uksm_shuffle(pksm_uksm *uksm, uint64_t base, uint64_t first, const uint64_t *partners, size_t n,
-                             uint64_t end)
+static void swap_entries(pksm_uksm *uksm, uint64_t a, uint64_t b)
+{
+    uint32_t page = uksm->permutation[a], item = uksm->item_at[a];
+
+    uksm->permutation[a] = uksm->permutation[b];
+    uksm->item_at[a] = uksm->item_at[b];
+    uksm->permutation[b] = page;
+    uksm->item_at[b] = item;
+}
+
+static int check_partners(const pksm_uksm *uksm, uint64_t base, uint64_t first, const uint64_t *partners, size_t n,
+                          uint64_t end)
 {
     if (base > first || first > end || n > end - first || end > uksm->n_entries || !uksm->permutation || !uksm->item_at)
         return PKSM_EINVAL;
     for (size_t i = 0; i < n; i++)
         if (partners[i] < first + i || partners[i] >= end)
             return PKSM_EINVAL;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t a = first + i, b = partners[i];
-        uint32_t page = uksm->permutation[a], item = uksm->item_at[a];
-
-        uksm->permutation[a] = uksm->permutation[b];
-        uksm->item_at[a] = uksm->item_at[b];
-        uksm->permutation[b] = page;
-        uksm->item_at[b] = item;
-    }
     return PKSM_OK;
+}
+
+EXPORT int pksm_uksm_shuffle(pksm_uksm *uksm, uint64_t base, uint64_t first, const uint64_t *partners, size_t n,
+                             uint64_t end)
+{
+    int status = check_partners(uksm, base, first, partners, n, end);
+
+    for (size_t i = 0; status == PKSM_OK && i < n; i++) {
+        if (i + SWAPS_AHEAD < n) {
+            __builtin_prefetch(&uksm->permutation[partners[i + SWAPS_AHEAD]], 1);
+            __builtin_prefetch(&uksm->item_at[partners[i + SWAPS_AHEAD]], 1);
+        }
+        swap_entries(uksm, first + i, partners[i]);
+    }
+    return status;
+}
+
+EXPORT int pksm_uksm_unshuffle(pksm_uksm *uksm, uint64_t base, uint64_t first, const uint64_t *partners, size_t n,
+                               uint64_t end)
+{
+    int status = check_partners(uksm, base, first, partners, n, end);
+
+    while (status == PKSM_OK && n--)
+        swap_entries(uksm, first + n, partners[n]);
+    return status;
 }

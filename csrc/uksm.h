@@ -34,6 +34,8 @@ uint32_t pksm_uksm_spare(const uksm_scan *s);
 uint32_t pksm_uksm_find(const uksm_scan *s, const pksm_buckets *buckets, uint64_t key);
 /* Puts id into the tree: in the node of its hash, as its first (full 0), or by its full hash. */
 void pksm_uksm_enter(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id, uint32_t sum, uint32_t full);
+/* Lets an item that is alone in its node be the first of it: what it would be had it left and entered again. */
+void pksm_uksm_stay(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id, uint32_t sum);
 /* The first of a node stands among the others, by its full hash. */
 void pksm_uksm_first_by_full(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t node, uint32_t sum);
 /* Lets an item hang on a stable node. */
@@ -46,5 +48,31 @@ void pksm_uksm_free(const uksm_scan *s, uint32_t id);
 void pksm_uksm_leave_stable(const uksm_scan *s, uint32_t kept);
 /* Lets everything out of a tree; what waited is PKSM_PASSED. */
 void pksm_uksm_clear(const uksm_scan *s, pksm_uksm_tree *tree);
+
+/* PKSM_OK if so many entries from first on can be visited. */
+int pksm_uksm_may_visit(const pksm_store *store, const pksm_table *table, const pksm_uksm *uksm,
+                        const pksm_uksm_rules *rules, uint64_t first, size_t n, const pksm_uksm_work *work);
+/* Visits n entries, as pksm_uksm_visit; inside READING. */
+int pksm_uksm_visit_all(const uksm_scan *s, uint64_t first, const uint32_t *pages, const uint8_t *own, size_t n,
+                        uint8_t *outs, uint32_t *others);
+
+/* ---- uksm_window.c ---- */
+enum { UKSM_WINDOW = 64 }; /* visits that are made together */
+
+/* The visits of a call that are made together: what they look at is fetched for all before the first is made. */
+typedef struct {
+    uint64_t first; /* entry */
+    const uint32_t *pages;
+    size_t n;
+    size_t n_sums;
+    uint32_t of_sum[UKSM_WINDOW]; /* visit, in order */
+    uint64_t sums[UKSM_WINDOW];
+} uksm_window;
+
+/* The page that an item hangs with on a stable node; 0: it doesn't, or maps another page now. Merged in this call, it
+ * has the page of before still. */
+uint32_t pksm_uksm_kept_by(const uksm_scan *s, uint32_t id, uint32_t page);
+/* Sums the pages of the visits, but for those that are merged, and fetches what the visits look at. */
+void pksm_uksm_look_ahead(const uksm_scan *s, uksm_window *w);
 
 #endif

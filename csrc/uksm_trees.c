@@ -4,6 +4,8 @@
  * Nothing here trusts a link: what leads to no item, or in a circle, sets the scan's status. */
 #include "uksm.h"
 
+enum { SPARE_AHEAD = 8 }; /* ids ahead of the one that is taken */
+
 uint32_t pksm_uksm_item(const uksm_scan *s, uint32_t id)
 {
     if (id < s->table->n_nodes)
@@ -33,6 +35,17 @@ static void take_out(const uksm_scan *s, pksm_buckets *buckets, uint32_t id)
         *s->status = PKSM_ETREE;
 }
 
+static INLINE void fetch_spare(const uksm_scan *s, uint32_t id)
+{
+    if (id >= s->table->n_nodes)
+        return;
+    __builtin_prefetch(&s->table->nodes[id], 1);
+    __builtin_prefetch(&s->uksm->full[id], 1);
+    __builtin_prefetch(&s->uksm->count[id], 1);
+    __builtin_prefetch(&s->uksm->first[id], 1);
+    __builtin_prefetch(&s->uksm->node[id], 1);
+}
+
 uint32_t pksm_uksm_spare(const uksm_scan *s)
 {
     uint32_t id = s->work->n_spare ? pksm_uksm_item(s, s->uksm->spare[--s->work->n_spare]) : 0;
@@ -41,6 +54,8 @@ uint32_t pksm_uksm_spare(const uksm_scan *s)
         *s->status = PKSM_ETREE;
         return 0;
     }
+    if (s->work->n_spare > SPARE_AHEAD)
+        fetch_spare(s, s->uksm->spare[s->work->n_spare - SPARE_AHEAD]);
     s->table->nodes[id] = (pksm_node){0};
     s->uksm->full[id] = s->uksm->count[id] = s->uksm->first[id] = s->uksm->node[id] = 0;
     return id;
@@ -87,6 +102,18 @@ void pksm_uksm_enter(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id, uint
         put(s, &tree->items, id);
     else
         s->uksm->first[node] = id;
+}
+
+void pksm_uksm_stay(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id, uint32_t sum)
+{
+    uint32_t node = s->uksm->node[id];
+
+    if (s->uksm->first[node] == id)
+        return;
+    take_out(s, &tree->items, id);
+    s->uksm->first[node] = id;
+    s->uksm->full[id] = 0;
+    s->table->nodes[id].checksum = pksm_uksm_key(sum, 0);
 }
 
 static void leave_tree(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id)

@@ -22,7 +22,7 @@ smartquotes_action = "D"  # dashes, and quotation marks as they are
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!pksm\.).*"),
-    ("py:.*", r"pksm\.(documents|engine|fleet\.\w+|hosts|policies\.\w+|scan\.\w+|simulation\.\w+|sources\.\w+)\..*"),
+    ("py:.*", r"pksm\.(documents|engine|hosts|(fleet|policies|recording|scan|simulation|sources)\.\w+)\..*"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

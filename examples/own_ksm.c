@@ -27,7 +27,7 @@ static uint32_t free_frames[FRAMES], n_free;
 
 /* What the core works on: all of it is ours, and none of it is allocated by the core. */
 static pksm_node nodes[FRAMES + 1];
-static const pksm_store store = {sections, FRAMES, PAGE};
+static const pksm_store store = {.sections = sections, .n_pages = FRAMES, .page_size = PAGE};
 static pksm_table table = {.nodes = nodes, .n_nodes = FRAMES + 1};
 static pksm_trees trees;
 static pksm_cost cost;

@@ -71,7 +71,7 @@ class Store
     void merge()
     {
         const std::vector<std::uint32_t> ids = std::move(to_visit_);
-        const pksm_store store = {sections_.data(), frames_.size(), zero_page.size()};
+        const pksm_store store = {sections_.data(), frames_.size(), zero_page.size(), nullptr};
         pksm_table table{};
         table.nodes = nodes_.data();
         table.n_nodes = nodes_.size();

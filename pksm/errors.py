@@ -24,6 +24,9 @@ class UsageError(PksmError, ValueError):
         message: one line, without the name of the argument.
         argument: the argument that is wrong, by its name in Python ("page_size"), or None if it is not one alone. It
             stands in front of the message, and on the command line its option does.
+
+    Attributes:
+        leaves_out: the message names only some of what there is to choose from.
     """
 
     exit_code = 2
@@ -32,6 +35,7 @@ class UsageError(PksmError, ValueError):
         super().__init__(message)
         self.message = message
         self.argument = argument
+        self.leaves_out = False
 
     def __str__(self) -> str:
         return _on_one_line(f"{self.argument}: {self.message}" if self.argument else self.message)

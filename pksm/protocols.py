@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from pksm.errors import UsageError
+
 if TYPE_CHECKING:  # a list of policies needs no numpy
     from pksm.arrays import BoolArray, I64Array, IntArray, Pages, U8Array, U32Array
     from pksm.engine.store import Store
@@ -45,6 +47,14 @@ NOT_ANON = 4  # not an anonymous page
 WALK_BREAKS = 5  # the reverse walk fails after some of its ptes have moved
 WALK_LOSES = 6  # it fails after all of them have
 MLOCKED = 16  # a bit besides: a pte of the page lies in an mlocked vma
+
+WITHIN = ("all", "process", "salt")  # what pages can be equal in: everything, or one process, or processes of one salt
+
+
+def require_within(within: str, known: Collection[str]) -> None:
+    """Raise UsageError unless a host knows such parts. known: those that it does."""
+    if within not in known:
+        raise UsageError(f"within={within}: this memory has no such parts: choose from {', '.join(known)}")
 
 
 class Saved(NamedTuple):
@@ -164,9 +174,16 @@ class PageHost(Protocol):
         """Take notice of live pages that the policy tracks no more: it does nothing with them until they die."""
 
     def set_quirks(self, ids: Collection[str]) -> None:
-        """Have these of the faults of pksmd.quirks.QUIRKS, as far as they are the host's.
+        """Have these of the quirks of policies, as far as they are the host's.
 
         Called when an engine is made, and when its settings change. None has an effect on pages that are mapped once.
+        """
+
+    def set_within(self, within: str) -> None:
+        """Let no pages be equal but within parts: of WITHIN. UsageError for what the host knows no parts of.
+
+        Called when an engine is made, before attach. The host says by store.salt which pages are of one part, when they
+        are born; zero pages are of all parts.
         """
 
     def split(self, pages: Pages) -> None:
@@ -227,7 +244,11 @@ class BaseHost:
         """Do nothing."""
 
     def set_quirks(self, ids: Collection[str]) -> None:
-        """Do nothing: there are no page tables that faults could touch."""
+        """Do nothing: faults need page tables, which only a machine has."""
+
+    def set_within(self, within: str) -> None:
+        """Refuse all but `all`: there are no parts."""
+        require_within(within, ("all",))
 
     def anon_vma(self, pages: Pages) -> U32Array:
         """Return 0 for each page: there is no reverse map."""

@@ -185,19 +185,30 @@ static inline AVX2 __m256i sample_mix(__m256i h, __m256i words)
     return _mm256_xor_si256(h, _mm256_srli_epi32(h, 12));
 }
 
+/* Fetches a line of pages[8 .. 15]. */
+static INLINE void fetch_line(const uint8_t *const *pages, size_t n, size_t at)
+{
+    for (size_t k = 8; k < 16 && k < n; k++)
+        __builtin_prefetch(pages[k] + at, 0, 2);
+}
+
 static AVX2 void sampled_eight(const uint8_t *const *pages, size_t n, size_t size, const void *state, uint64_t *sums)
 {
     const pksm_sample *sample = state;
     __m256i low = _mm256_loadu_si256((const __m256i *)pages), high = _mm256_loadu_si256((const __m256i *)(pages + 4));
     __m256i h = _mm256_set1_epi32((int)0xdeadbeefu), rows[8];
-    size_t run = sample->run;
+    size_t run = sample->run, lines = size / 64, line = 0, due = 0;
+    int in_order = lines &&
+                   3 * sample->n_words >= lines; /* all lines in order come sooner than a third of them at random */
 
-    (void)size;
     for (uint64_t i = 0; i < sample->n_words; i++) {
         size_t at = (size_t)sample->words[i] * 4;
 
-        for (size_t k = 8; k < 16 && k < n; k++)
-            _mm_prefetch((const char *)pages[k] + at, _MM_HINT_T0);
+        if (in_order)
+            for (due += lines; due >= sample->n_words; due -= sample->n_words)
+                fetch_line(pages, n, 64 * line++);
+        else
+            fetch_line(pages, n, at);
         for (size_t k = 0; k < run; k++, at += 4) {
             if (run - k >= 8) {
                 load_transposed(pages, at, rows);

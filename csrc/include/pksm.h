@@ -66,6 +66,7 @@ typedef struct {
     const uint64_t *sections; /* address of each section's first byte; no alignment needed */
     uint64_t n_pages;         /* pages; C refuses page numbers from here on */
     uint64_t page_size;       /* bytes, a power of two from 8 */
+    const uint32_t *salts;    /* by page number: pages of different salts are never equal; null: all are of one */
 } pksm_store;
 
 /* Order of two pages as memcmp gives it: -1, 0 or 1. *common (bytes) gets the length of their common prefix. */
@@ -172,8 +173,8 @@ enum pksm_flag {
 typedef struct {
     pksm_node *nodes;
     uint64_t n_nodes;
-    uint32_t *forest;     /* roots: of the unstable trees, then of the stable ones, 2 << forest_bits; null: no forest */
-    uint32_t forest_bits; /* 1 .. 16 */
+    uint32_t *forest; /* 2 << forest_bits roots: of each choice the unstable tree's and the stable one's; null: none */
+    uint32_t forest_bits; /* 1 .. PKSM_MAX_FOREST_BITS */
 } pksm_table;
 
 /* The two trees of one table. */
@@ -245,7 +246,7 @@ enum pksm_choice {
     PKSM_STOP = 3     /* on_stale: end the search there */
 };
 
-enum { PKSM_MAX_WINDOW = 64 };
+enum { PKSM_MAX_WINDOW = 64, PKSM_MAX_FOREST_BITS = 24 };
 
 typedef struct {
     uint8_t stages[8];      /* enum pksm_stage in order of work, ended by PKSM_STAGE_END */
@@ -485,6 +486,7 @@ typedef struct {
     uint8_t kept_uncounted; /* 1: visits of kept pages move no counter */
     uint8_t waits_for_rest; /* 1: only a page unchanged since its last visit goes to the unstable table */
     uint8_t bytes_stay;     /* 1: no page ever changes: each is summed once, and counted as if it were each time */
+    uint8_t zero_only;      /* 1: what is not zero is in no table */
 } pksm_cksm_rules;
 
 /* Goes on with a wake-up until it ends, or room (of ids, verdicts, others) is full: *done visits of pages that are not
@@ -512,7 +514,8 @@ enum pksm_uksm_out {
     PKSM_UKSM_PAIR = 14,     /* the page of item `other` is to be merged into this one */
     PKSM_UKSM_CHANGED = 16,  /* item `other` has changed: as STALE */
     PKSM_UKSM_COLLISION = 17,
-    PKSM_UKSM_BUSY = 19 /* one of the two pages can't be merged now: as STALE */
+    PKSM_UKSM_BUSY = 19, /* one of the two pages can't be merged now: as STALE */
+    PKSM_UKSM_LEFT = 20  /* not zero (rules: zero_only) */
 };
 
 /* A tree by hash: a node for each hash, and in it a first item without full hash (or none), and others by theirs. */
@@ -550,6 +553,7 @@ typedef struct {
     uint64_t positive;     /* what a hash is worth */
     uint64_t compare_cost; /* of a page, in words */
     uint8_t counts_first;  /* 1: the first item of a node can be met */
+    uint8_t zero_only;     /* 1: what is not zero is left where it is */
 } pksm_uksm_rules;
 
 /* Counters, added to; done, n_freed: of one call; slot: the one that is visited. */
@@ -589,6 +593,50 @@ int pksm_uksm_empty(pksm_table *table, pksm_uksm *uksm, pksm_uksm_work *work);
 /* Swaps entries first .. first + n - 1 with partners of the slot base .. end - 1, one after the other. PKSM_EINVAL, and
  * nothing done, when one of them is not of the slot, or lies before the entry that it is for. */
 int pksm_uksm_shuffle(pksm_uksm *uksm, uint64_t base, uint64_t first, const uint64_t *partners, size_t n, uint64_t end);
+/* Takes these swaps back, the last one first. */
+int pksm_uksm_unshuffle(pksm_uksm *uksm, uint64_t base, uint64_t first, const uint64_t *partners, size_t n,
+                        uint64_t end);
+
+/* ---- UKSM's wake-ups: uksm_wakes.c --------------------------------------------------------------------- */
+
+/* How uksmd goes on with one slot, on a rung that no other one beside it has slots of. */
+typedef struct {
+    uint64_t page_ns;       /* the mean of a visit */
+    uint64_t sleep_ms;      /* between two wake-ups at least */
+    uint64_t user_sleep_ms; /* what that was set to */
+    uint64_t sleep_times;   /* wake-ups so far */
+    uint64_t quota;         /* of the rung: visits of the next wake-up */
+    uint64_t step;          /* of the rung: its stride */
+    uint64_t offset;        /* of the rung: where the next visit stands in the slot, counted in strides */
+    uint64_t cursor;        /* of the slot, before this call */
+    uint64_t slot_pages;
+    uint64_t pages; /* of the rung */
+    uint64_t cover_ms;
+    uint64_t ratio;         /* of the rung: 1/10000 of a CPU; from 1 */
+    uint64_t slowest_ratio; /* of the slowest rung */
+    uint64_t first_page_ns; /* where the mean begins anew */
+    uint64_t most_page_ns;  /* beyond which it does */
+    uint64_t batch_ns;      /* the model of CPU time: of a wake-up, and of visits by what they find and do */
+    uint64_t no_page_ns;
+    uint64_t page_visit_ns;
+    uint64_t search_ns;
+    uint64_t compare_ns;
+    double word_ns;
+    uint64_t most_wakes; /* to make */
+    uint64_t wakes;      /* made: this and the next ones are of one call */
+    uint64_t visits;     /* of these; work->done has those of one that did not come to its end, too */
+    uint64_t no_page;    /* visits that found none */
+    uint64_t last_step;  /* the stride with which the last one began */
+    uint64_t pause_ms;   /* after the last one */
+    uint64_t slept_ms;   /* all pauses */
+} pksm_uksm_pace;
+
+/* Wakes up to most_wakes times, as long as a wake-up only goes on with the pass over the slot, does not end it, and the
+ * entries from first on last: n of them, as for pksm_uksm_visit. The last one is that in which something is to be
+ * merged. */
+int pksm_uksm_wakes(const pksm_store *store, pksm_table *table, pksm_uksm *uksm, const pksm_uksm_rules *rules,
+                    const uint8_t *classes, uint64_t first, const uint32_t *pages, const uint8_t *own, size_t n,
+                    pksm_uksm_pace *pace, uint8_t *outs, uint32_t *others, pksm_uksm_work *work);
 
 /* ---- integers: lists.c --------------------------------------------------------------------------------- */
 

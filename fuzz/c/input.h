@@ -169,7 +169,7 @@ static inline pages next_pages(input *in, uint32_t most)
         p.sections[s] = block((p.n - s * 64 < 64 ? p.n - s * 64 : 64) * p.size);
         p.addresses[s] = (uintptr_t)p.sections[s];
     }
-    p.store = (pksm_store){p.addresses, p.n, p.size};
+    p.store = (pksm_store){.sections = p.addresses, .n_pages = p.n, .page_size = p.size};
     for (uint32_t page = 0; page < p.n; page++)
         write_page(&p, page, next_byte(in));
     pksm_cpu_select((int)next_below(in, (uint32_t)pksm_cpu_best() + 1));

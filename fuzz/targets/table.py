@@ -10,6 +10,7 @@ SUBJECTS = {
     "traces": ("trace", "truth"),
     "recordings": ("recording", "segment"),
     "names": ("policies", "checksums"),
+    "checkpoints": ("checkpoint",),
 }
 NAMES = tuple(name for names in SUBJECTS.values() for name in names)
 

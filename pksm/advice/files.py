@@ -18,6 +18,7 @@ ORDER = (
     "pages_to_scan",
     "sleep_millisecs",
 )
+_YOUNG = frozenset({"smart_scan", "advisor_mode"})  # there since Linux 6.7 and 6.8
 PRCTL = "prctl(67 /* PR_SET_MEMORY_MERGE */, 1, 0, 0, 0)"
 LAUNCHER = (
     "python3 -c 'import ctypes, os, sys; "
@@ -61,7 +62,8 @@ def _head(document: AdviseDocument, mark: str = "#") -> list[str]:
 def _sysfs(document: AdviseDocument) -> str:
     lines = ["#!/bin/sh", *_head(document), "# Run as root; it lasts until the next boot.", "set -e"]
     for setting in _in_order(document["settings"]):
-        lines += [f"# {setting['reason']}", f"echo {setting['value']} > {_path(setting)}"]
+        there = f"[ ! -e {_path(setting)} ] || " if setting["name"] in _YOUNG else ""
+        lines += [f"# {setting['reason']}", f"{there}echo {setting['value']} > {_path(setting)}"]
     return _text([
         *lines,
         "",

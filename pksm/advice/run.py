@@ -122,7 +122,9 @@ def _document(
         "within": facts.within,
         "tenants": facts.tenants,
         "why_not_more": reach.why_not_more(scanned),
-        "settings": tuning.settings_for(facts, decided, rows, memory_facts.nodes(), memory_facts.makes_huge_pages()),
+        "settings": tuning.settings_for(
+            _saving(facts), decided, rows, memory_facts.nodes(), memory_facts.makes_huge_pages()
+        ),
         "pareto": rows,
         "simulated_within": settings.within,
         "period_ms": settings.period_ms,
@@ -133,6 +135,10 @@ def _document(
         "interrupted": interrupted,
         "warnings": warnings,
     }
+
+
+def _saving(facts: Facts) -> tuning.Saving:
+    return tuning.Saving(facts.zero_frames, facts.if_all["frames_saved"], facts.largest_group)
 
 
 def _left(rows: Sequence[ParetoRow]) -> int | None:

@@ -67,9 +67,8 @@ def trials(
         hold: makes context managers that hold interrupts back.
         here: ksmd as it runs now, which gets a row too, but no star.
     """
-    choices = [_choice(settings.preset, {"pages_to_scan": pages}) for pages in PAGES_TO_SCAN]
-    choices.append(_choice(settings.preset, {"advisor_mode": "scan-time"}))
-    candidates = len(choices)
+    choices = candidates(settings)
+    eligible = len(choices)
     if here and here not in choices:
         choices.append(here)
     with stored(memory) as played:
@@ -82,9 +81,22 @@ def trials(
             with hold():
                 rows[number] = _row(choices[number], result, settings, choices[number] == here)
             progress(len(rows), len(tasks))
-    ordered = sorted(rows.items(), key=lambda item: (item[1]["cpu_percent"], -item[1]["mean_saved_bytes"], item[0]))
-    every = [row for _, row in ordered]
-    _mark(every, settings.enough, [row for number, row in ordered if number < candidates])
+    return ranked([rows[number] for number in range(len(tasks))], settings.enough, eligible)
+
+
+def candidates(settings: Settings) -> list[Choice]:
+    """Return ksmd with each of the settings that may be advised."""
+    choices = [_choice(settings.preset, {"pages_to_scan": pages}) for pages in PAGES_TO_SCAN]
+    return [*choices, _choice(settings.preset, {"advisor_mode": "scan-time"})]
+
+
+def ranked(rows: Sequence[ParetoRow], enough: float, eligible: int | None = None) -> list[ParetoRow]:
+    """Return rows by CPU, marked: those that no other beats, and a star for one of the first so many (None: all)."""
+    order = sorted(
+        range(len(rows)), key=lambda place: (rows[place]["cpu_percent"], -rows[place]["mean_saved_bytes"], place)
+    )
+    every = [rows[place] for place in order]
+    _mark(every, enough, [rows[place] for place in order if eligible is None or place < eligible])
     return every
 
 
@@ -92,19 +104,37 @@ def _choice(preset: str, changes: dict[str, Any]) -> Choice:
     return choose_one(f"ksmd:{preset}", {"use_zero_pages": 1, **changes})
 
 
-def _row(choice: Choice, result: dict[str, Any], settings: Settings, is_present: bool) -> ParetoRow:
+def described(choice: Choice, settings: Settings, is_present: bool = False) -> ParetoRow:
+    """Return the part of a row that says which settings these are; what came of them is to be filled in."""
     values = choice.settings.as_dict()
     advised = values["advisor_mode"] == "scan-time"
     others = {
         name: values[name] for name in NAMED if values[name] != _choice(settings.preset, {}).settings.as_dict()[name]
     }
     names = ("advisor_mode",) if advised else ("pages_to_scan",)
-    saved, points = result["saved_bytes"], result["points"]
-    at_90 = reached(points, 0.9 * saved) if saved > 0 else None
-    seconds, rest_ms = result["cpu"]["seconds"], points[-1][0]
     return {
         "label": ", ".join([_pace_of(values), *(f"{name}={value}" for name, value in others.items())]),
         "settings": {name: values[name] for name in names} | others,
+        "cpu_percent": 0.0,
+        "cpu_seconds": 0.0,
+        "seconds_to_90": None,
+        "rest_seconds": None,
+        "saved_bytes": 0,
+        "mean_saved_bytes": 0,
+        "metadata_bytes": 0,
+        "points": [],
+        "best": False,
+        "starred": False,
+        "default": choice == _choice(settings.preset, {"pages_to_scan": DEFAULT_PAGES}),
+        "present": is_present,
+    }
+
+
+def _row(choice: Choice, result: dict[str, Any], settings: Settings, is_present: bool) -> ParetoRow:
+    saved, points = result["saved_bytes"], result["points"]
+    at_90 = reached(points, 0.9 * saved) if saved > 0 else None
+    seconds, rest_ms = result["cpu"]["seconds"], points[-1][0]
+    return described(choice, settings, is_present) | {
         "cpu_percent": round(result["cpu"]["percent"] or 0.0, 2),
         "cpu_seconds": seconds,
         "seconds_to_90": None if at_90 is None else round(at_90 / 1000, 2),
@@ -113,10 +143,6 @@ def _row(choice: Choice, result: dict[str, Any], settings: Settings, is_present:
         "mean_saved_bytes": round(mean(points, settings.period_ms)),
         "metadata_bytes": result["metadata_bytes"],
         "points": points,
-        "best": False,
-        "starred": False,
-        "default": choice == _choice(settings.preset, {"pages_to_scan": DEFAULT_PAGES}),
-        "present": is_present,
     }
 
 

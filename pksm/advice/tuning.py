@@ -1,8 +1,8 @@
 """Settings: each with its reason, and with what the kernel's default would do."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from pksm.advice.facts import Facts
 from pksm.documents.advise import Advised, ParetoRow, Verdict
 from pksm.documents.common import Setting
 from pksm.linux import memory_facts
@@ -11,11 +11,22 @@ SHARING = 256  # mappings of a stable page, by default
 SLEEP_MS = 20
 
 
-def settings_for(facts: Facts, verdict: Verdict, rows: Sequence[ParetoRow], nodes: int, thp: bool) -> list[Advised]:
+class Saving(NamedTuple):
+    """What merging saves, as far as settings go by it.
+
+    zero_frames: of zero pages; frames_saved: of all kinds; largest_group: mappings of one content, the zero page aside.
+    """
+
+    zero_frames: int
+    frames_saved: int
+    largest_group: int
+
+
+def settings_for(saving: Saving, verdict: Verdict, rows: Sequence[ParetoRow], nodes: int, thp: bool) -> list[Advised]:
     """Return the settings that are advised; none if merging is not worth it.
 
     Args:
-        facts: what was read.
+        saving: what merging saves.
         verdict: on it.
         rows: what was simulated, one of them starred.
         nodes: memory nodes of the machine.
@@ -28,8 +39,8 @@ def settings_for(facts: Facts, verdict: Verdict, rows: Sequence[ParetoRow], node
     default = next((row for row in rows if row["default"]), None)
     if starred:
         found += _pace(starred, default)
-    if facts.zero_frames:
-        share = facts.zero_frames / max(1, facts.if_all["frames_saved"])
+    if saving.zero_frames:
+        share = saving.zero_frames / max(1, saving.frames_saved)
         found.append(
             _of("use_zero_pages", 1, 0, f"{100 * share:.0f} % of what is saved are zero pages; they go to the kernel's zero page "
                 "and need no record. With 0 they are merged with each other, in groups of max_page_sharing.")
@@ -40,10 +51,10 @@ def settings_for(facts: Facts, verdict: Verdict, rows: Sequence[ParetoRow], node
                     "so undoes the merging.")
             )  # fmt: skip
     found.append(_of("smart_scan", 1, 1, "Pages that did not merge are visited more and more seldom: less CPU."))
-    if facts.largest_group > SHARING:
+    if saving.largest_group > SHARING:
         found.append(
-            _of("max_page_sharing", SHARING, SHARING, f"The largest group has {facts.largest_group:,} equal pages, so "
-                f"{-(-facts.largest_group // SHARING)} copies are kept: that costs little, and a higher limit makes "
+            _of("max_page_sharing", SHARING, SHARING, f"The largest group has {saving.largest_group:,} equal pages, so "
+                f"{-(-saving.largest_group // SHARING)} copies are kept: that costs little, and a higher limit makes "
                 "reclaiming a page slow.")
         )  # fmt: skip
     if nodes > 1:

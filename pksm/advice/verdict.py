@@ -29,13 +29,13 @@ def verdict_of(facts: Facts, names: Sequence[str], of_bytes: int, settings: Sett
     parts = f"{apart['parts']} {TENANTS[facts.tenants]}"
     if net < least:
         kind, chosen = "not worth it", []
-        because.append(_too_little(net, of_bytes, settings))
+        because.append(too_little(net, of_bytes, settings))
         if facts.zero_frames:
-            because.append(f"{_size(facts.zero_frames * page_size)} of what could be merged are zero pages.")
+            because.append(f"{size(facts.zero_frames * page_size)} of what could be merged are zero pages.")
     elif apart["parts"] > 1 and apart["ksm_net_bytes"] < least:
         kind = "only if tenants may share"
         because.append(
-            f"Within each of the {parts} alone KSM would save {_size(apart['ksm_net_bytes'])}; the rest is equal pages "
+            f"Within each of the {parts} alone KSM would save {size(apart['ksm_net_bytes'])}; the rest is equal pages "
             "of different ones. Who may write to his own memory can find out, by timing, whether another has a page."
         )
     elif zero_share >= MOSTLY_ZERO:
@@ -60,9 +60,11 @@ def verdict_of(facts: Facts, names: Sequence[str], of_bytes: int, settings: Sett
 
 def _sentence(kind: VerdictKind, net: int, percent: float, chosen: Sequence[str], n_sources: int) -> str:
     percent = round(percent, 1) + 0.0  # never -0.0
-    gain = f"it saves {_size(net)}, {percent:.1f} % of memory, after what KSM takes for its own records"
+    gain = f"it saves {size(net)}, {percent:.1f} % of memory, after what KSM takes for its own records"
+    if kind == "not worth it" and net < 0:
+        return f"Not worth it: KSM's own records would take {size(-net)} more than merging saves."
     if kind == "not worth it":
-        return f"Not worth it: KSM would save {_size(net)} net, {percent:.1f} % of memory."
+        return f"Not worth it: KSM would save {size(net)} net, {percent:.1f} % of memory."
     if kind == "only if tenants may share":
         return f"Turn it on only if tenants may share memory with each other: {gain}."
     if kind == "zero pages only":
@@ -72,11 +74,12 @@ def _sentence(kind: VerdictKind, net: int, percent: float, chosen: Sequence[str]
     return f"Turn it on for all {n_sources}: {gain}." if n_sources > 1 else f"Turn it on: {gain}."
 
 
-def _too_little(net: int, of_bytes: int, settings: Settings) -> str:
+def too_little(net: int, of_bytes: int, settings: Settings) -> str:
+    """Return which floor a saving does not reach."""
     floor = of_bytes * settings.least_percent / 100
     if net < floor:
-        return f"That is below {settings.least_percent:g} % of {_size(of_bytes)}."
-    return f"That is below {_size(settings.least_bytes)}."
+        return f"That is below {settings.least_percent:g} % of {size(of_bytes)}."
+    return f"That is below {size(settings.least_bytes)}."
 
 
 def _also(facts: Facts, zero_share: float, kind: VerdictKind) -> list[str]:
@@ -118,7 +121,9 @@ def risk_of(facts: Facts) -> Risk:
     }
 
 
-def _size(n_bytes: float) -> str:
-    """Return bytes for a sentence, as MiB or GiB."""
+def size(n_bytes: float) -> str:
+    """Return bytes for a sentence, as KiB, MiB or GiB."""
+    if 0 < abs(n_bytes) < 1 << 20:
+        return f"{n_bytes / 1024:.1f} KiB"
     mib = round(n_bytes / (1 << 20), 1) + 0.0  # never -0.0
     return f"{mib / 1024:.2f} GiB" if abs(mib) >= 1024 else f"{mib:.1f} MiB"

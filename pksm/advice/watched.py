@@ -1,14 +1,16 @@
 """Watching the kernel's KSM: what it has saved now, and what it did since a moment ago."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pksm.arrays import Pages
+from pksm.documents import KsmAnswer
 from pksm.documents.watch import WatchDocument, WatchedProcess
 from pksm.errors import PksmError
 from pksm.linux.ksm import files
-from pksm.linux.ksm.watch import Merging, Sample
+from pksm.linux.ksm.watch import Merging, Sample, zero_pages
 from pksm.linux.proc.pagemap import PAGE_SIZE
 from pksm.scan import under_ksm
 from pksm.scan.gather import Gathered
@@ -20,6 +22,14 @@ from pksm.sources import open_pid
 SCANS_TO_REST = 2  # full scans that find nothing new: the first sees what stays as it is, the second merges it
 
 
+@dataclass(frozen=True)
+class Most:
+    """What KSM can save as it is set: pages, and by process the mappings of merged pages that it can have."""
+
+    pages: int
+    merged: Mapping[int, int]
+
+
 class Course:
     """What KSM does from one look to the next, as far as one has to remember it.
 
@@ -27,11 +37,11 @@ class Course:
         first: the first sample.
 
     Attributes:
-        most_pages: that KSM can save; None: not known.
+        most: what KSM can save; None: not known.
     """
 
     def __init__(self, first: Sample) -> None:
-        self.most_pages: int | None = None
+        self.most: Most | None = None
         self._first = self.last = first
         self._grew_at = first.counters.get("full_scans", 0)
 
@@ -39,10 +49,7 @@ class Course:
         """Return the line about what happened since the sample before, and go on from this one."""
         if now.saved_pages > self.last.saved_pages:
             self._grew_at = now.counters.get("full_scans", 0)
-        document = watched(self.last, now, processes)
-        if self.most_pages is not None:
-            document["most_bytes"] = self.most_pages * PAGE_SIZE
-            document["reached"] = round(now.saved_pages / self.most_pages, 4) if self.most_pages else None
+        document = watched(self.last, now, processes, self.most)
         scanned = now.counters.get("pages_scanned", 0) - self._first.counters.get("pages_scanned", 0)
         if scanned > 0:
             left = max(0, SCANS_TO_REST - (now.counters.get("full_scans", 0) - self._grew_at))
@@ -53,12 +60,12 @@ class Course:
         return document
 
 
-def most_pages(threads: int = 1) -> int | None:
-    """Read all processes that have opted in, and return the pages that the kernel's KSM can save in them as it is set.
+def most(threads: int = 1) -> Most | None:
+    """Read all processes that have opted in, and return what the kernel's KSM can save in them as it is set.
 
     None: there are none that can be read.
     """
-    sources, found = [], list[int]()
+    sources, found = [], list[KsmAnswer]()
     try:
         for pid in files.mergeable_processes():
             with contextlib.suppress(PksmError):
@@ -69,8 +76,7 @@ def most_pages(threads: int = 1) -> int | None:
         limits = Limits(int(knobs.get("max_page_sharing", 0)), knobs.get("use_zero_pages") == 1)
 
         def take(gathered: Gathered, contents: Pages) -> None:
-            answer = under_ksm.answer(gathered, contents, limits, PAGE_SIZE, opted_in_only=True)
-            found.append(answer["pages_sharing"] + answer["ksm_zero_pages"])
+            found.append(under_ksm.answer(gathered, contents, limits, PAGE_SIZE, opted_in_only=True))
 
         scan(sources, Settings(threads=threads, top=0), take=take)
     except PksmError:
@@ -78,11 +84,17 @@ def most_pages(threads: int = 1) -> int | None:
     finally:
         for source in sources:
             source.close()
-    return found[0] + files.counters().get("ksm_zero_pages", 0)  # which are read as holes
+    [answer] = found
+    merged = {
+        row["pid"]: row["ksm_merging_pages"] + row["ksm_zero_pages"] + zero_pages(row["pid"])
+        for row in answer["processes"]
+    }
+    zeros = files.counters().get("ksm_zero_pages", 0)  # which are read as holes, those of each process too
+    return Most(answer["pages_sharing"] + answer["ksm_zero_pages"] + zeros, merged)
 
 
-def watched(before: Sample, now: Sample, processes: Sequence[Merging] = ()) -> WatchDocument:
-    """Return the line about what happened from one sample to the next."""
+def watched(before: Sample, now: Sample, processes: Sequence[Merging] = (), most: Most | None = None) -> WatchDocument:
+    """Return the line about what happened from one sample to the next. most: what KSM can save; None: not known."""
     seconds = now.at_s - before.at_s
     cpu = None
     if before.cpu_ns is not None and now.cpu_ns is not None and seconds > 0:
@@ -100,24 +112,31 @@ def watched(before: Sample, now: Sample, processes: Sequence[Merging] = ()) -> W
         "scanned": scanned,
         "undone": None if before.cow is None or now.cow is None else now.cow - before.cow,
         "full_scans": now.counters.get("full_scans", 0),
-        "most_bytes": None,
-        "reached": None,
+        "most_bytes": None if most is None else most.pages * PAGE_SIZE,
+        "reached": _share(now.saved_pages, None if most is None else most.pages),
         "scans_left": None,
         "rest_s": None,
         "counters": now.counters,
-        "processes": of_processes(processes),
+        "processes": of_processes(processes, most),
     }
 
 
-def of_processes(processes: Sequence[Merging]) -> list[WatchedProcess]:
-    """Return processes as the document has them."""
+def of_processes(processes: Sequence[Merging], most: Most | None = None) -> list[WatchedProcess]:
+    """Return processes as the document has them. most: what KSM can save; None: not known."""
+    can = most.merged if most else {}
     return [
         {
             "pid": one.pid,
             "name": one.name,
             "merged": one.merged,
+            "most_merged": can.get(one.pid),
+            "reached": _share(one.merged, can.get(one.pid)),
             "tracked": one.tracked,
             "profit_bytes": one.profit_bytes,
         }
         for one in processes
     ]
+
+
+def _share(part: int, whole: int | None) -> float | None:
+    return round(part / whole, 4) if whole else None

@@ -32,7 +32,7 @@ _ROW: Mapping[str, type | tuple[type, ...]] = {
 
 
 def read(path: str | os.PathLike[str]) -> BenchDocument:
-    """Return the document that a file holds. PksmError if it cannot be read, or is not what `pksm bench` stores."""
+    """Return the document that a file holds. PksmError if it cannot be read, UsageError if it is not what `pksm bench` stores."""
     name = os.fspath(path)
     try:
         with open(path, "rb") as file:
@@ -41,25 +41,27 @@ def read(path: str | os.PathLike[str]) -> BenchDocument:
     except OSError as error:
         raise PksmError(f"{name}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise PksmError(f"{name}: is not JSON: store one by pksm bench with JSON as its output") from None
+        raise UsageError(f"{name}: is not JSON: store one by pksm bench with JSON as its output") from None
     return _checked(document, name)
 
 
 def _checked(document: Any, name: str) -> BenchDocument:
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != OF:
-        raise PksmError(f"{name}: is not a document {OF} but {schema if isinstance(schema, str) else 'something else'}")
+        raise UsageError(
+            f"{name}: is not a document {OF} but {schema if isinstance(schema, str) else 'something else'}"
+        )
     rows = document.get("rows")
     facts = isinstance(document.get("machine"), dict) and isinstance(document.get("page_size"), int)
     if not facts or not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise PksmError(f"{name}: is a document {OF} without what one must have: rows, machine, page_size")
+        raise UsageError(f"{name}: is a document {OF} without what one must have: rows, machine, page_size")
     for row in rows:
         wrong = [field for field, kind in _ROW.items() if field not in row or not isinstance(row[field], kind)]
         samples = row.get("cpu_samples_s")
         if "cpu_samples_s" not in row:
-            raise PksmError(f"{name}: has no samples, only medians: measure again")
+            raise UsageError(f"{name}: has no samples, only medians: measure again")
         if wrong or not samples or not all(isinstance(one, (int, float)) and 0 <= one < 1e9 for one in samples):
-            raise PksmError(f"{name}: a row without {', '.join(wrong) or 'samples'}, as pksm bench stores it")
+            raise UsageError(f"{name}: a row without {', '.join(wrong) or 'samples'}, as pksm bench stores it")
     return cast(BenchDocument, document)
 
 

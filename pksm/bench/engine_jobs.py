@@ -15,8 +15,8 @@ from pksm.engine.settle import Rules, Verdict
 from pksm.errors import UsageError
 from pksm.hosts.flat import FlatHost
 from pksm.policies.pksmd import tunables
-from pksm.policies.pksmd.daemon import FOREST, WINDOW, Pksmd
-from pksm.policies.pksmd.items import Items
+from pksm.policies.pksmd.daemon import WINDOW, Pksmd
+from pksm.policies.pksmd.items import Items, forest_for
 from pksm.policies.registry import choose_one
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 
@@ -47,7 +47,7 @@ def settle_job(ground: Ground, tunables_: Tunables) -> Job:
     rules = chosen.pack(ground.store.page_size)
 
     def prepare() -> tuple[Items, U32Array, U8Array, U32Array]:
-        items = Items(n_pages + 1, forest=0 if tunables_.order == "content" else FOREST)
+        items = Items(n_pages + 1, forest=0 if tunables_.order == "content" else forest_for(n_pages))
         ids = items.allocate(ground.pages, native.INITCHECKSUM)
         return items, ids, np.full(n_pages, 255, np.uint8), np.full(n_pages, 1, np.uint32)
 
@@ -88,7 +88,7 @@ def pksmd_job(ground: Ground, tunables_: Tunables, threads: int = 1) -> Job:
     def prepare() -> tuple[FlatHost, Pksmd]:
         gc.collect()
         host = FlatHost(ground.store, static=True)
-        return host, Pksmd(host, tunables_, threads=threads, forest=FOREST)
+        return host, Pksmd(host, tunables_, threads=threads, forest=forest_for(len(ground.pages)))
 
     def work(prepared: tuple[FlatHost, Pksmd]) -> tuple[FlatHost, Pksmd]:
         host, pksmd = prepared

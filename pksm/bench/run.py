@@ -26,6 +26,7 @@ from pksm.engine import native
 from pksm.engine.checksums import strategies
 from pksm.errors import UsageError
 from pksm.linux import checkout, cpu_times, memory_limits, system
+from pksm.naming import unknown
 from pksm.simulation.workloads import LOADS
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _check(plan: _Plan, kernel: bool) -> list[str]:
     files = [load for load in plan.loads if load not in LOADS]
     for load in files:
         if not os.path.lexists(load):
-            raise UsageError(f"unknown load {load!r}: choose from {', '.join(LOADS)}, or name a file that holds memory")
+            raise unknown("unknown load", load, LOADS, more=", or name a file that holds memory")
     if plan.repeats < 1:
         raise UsageError(f"{plan.repeats} runs: each row needs one at least", "repeats")
     for size in plan.sizes:
@@ -200,7 +201,7 @@ def _check(plan: _Plan, kernel: bool) -> list[str]:
             raise UsageError(f"{size} pages per wake-up: there must be one at least", "batch")
     for rival in plan.beside:
         if rival not in RIVALS:
-            raise UsageError(f"unknown {rival!r}: choose from {', '.join(RIVALS)}", "beside")
+            raise unknown("unknown", rival, RIVALS, "beside")
     for name in plan.checksums:
         if not isinstance(strategies.make(name, plan.page_size), native.Function):
             raise UsageError(f"checksum {name} is a Python function, which C can't call: see pksm checksum profile")

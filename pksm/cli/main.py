@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from pksm.cli import commands, exit_codes, output
 from pksm.cli.interrupts import Ended, HeldInterrupts
 from pksm.cli.options import named_as_typed
 from pksm.errors import PksmError, UsageError
+from pksm.naming import unknown
 from pksm.plain import plain
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
@@ -131,9 +132,16 @@ def _load_numpy() -> None:
 
 def _no_verb(name: str, group: Any, words: list[str]) -> int:
     verb = commands.group_parser(name, group).parse_args(words[:1]).verb
-    known = ", ".join(group.VERBS if group else commands.VERBS)
+    known = group.VERBS if group else commands.VERBS
     if verb is not None:
-        raise UsageError(f"unknown verb {plain(f'{name} {verb}'.lstrip())!r}: choose from {known}")
+        raise _unknown_verb(name, plain(verb), known)
     if group is None:
         raise UsageError("say what to do, for example: pksm demo (see pksm --help)")
-    raise UsageError(f"say what to do: {known} (see pksm {name} --help)")
+    raise UsageError(f"say what to do: {', '.join(known)} (see pksm {name} --help)")
+
+
+def _unknown_verb(group: str, verb: str, known: Iterable[str]) -> UsageError:
+    error = unknown(f"unknown verb of pksm {group}" if group else "unknown verb", verb, known, has_list=group == "")
+    if error.leaves_out:
+        error.message += " (pksm --help lists all)"
+    return error

@@ -121,6 +121,13 @@ def add_within(group: Any, what: str) -> None:
     add_names(group, "--within", f"{what}: {', '.join(WITHIN)}", "WHAT")
 
 
+def add_between(group: Any) -> None:
+    """Add --between."""
+    group.add_argument("--between", metavar="TIMES",
+                       help="only this part of a recording: 9:00-17:00 by the clock here (2026-11-28T9:00-17:00 if it is of "
+                       "several days), or 600s-1200s since its beginning")  # fmt: skip
+
+
 def one_part(names: Iterable[str]) -> str:
     """Return the one kind of part that --within names; all if there is none. UsageError for several."""
     parts = once(names)
@@ -234,6 +241,9 @@ def policies_about() -> str:
         lines.append(f"  {name:<11}  {spec.about}")
         if len(spec.presets) > 1:
             lines.append(f"  {'':<11}  presets: {', '.join(spec.presets)} (default {spec.default})")
+        if spec.unproven:
+            unproven = ", ".join(name for name in spec.presets if name in spec.unproven)
+            lines.append(f"  {'':<11}  unproven, made from descriptions of patches: {unproven}")
     return "policies:\n" + "\n".join(lines)
 
 
@@ -252,11 +262,16 @@ def policies() -> dict[str, str]:
     from pksm.policies import registry
 
     specs = map(registry.spec, registry.names())
-    return {name: spec.about for spec in specs for name in _presets(spec)}
+    return {name: about for spec in specs for name, about in _presets(spec)}
 
 
-def _presets(spec: Any) -> Iterable[str]:
-    return [f"{spec.name}:{preset}" for preset in spec.presets] if len(spec.presets) > 1 else [spec.name]
+def _presets(spec: Any) -> Iterable[tuple[str, str]]:
+    if len(spec.presets) == 1:
+        return [(spec.name, spec.about)]
+    return [
+        (f"{spec.name}:{preset}", spec.about + (" (unproven)" if preset in spec.unproven else ""))
+        for preset in spec.presets
+    ]
 
 
 def once(entries: Iterable[str]) -> tuple[str, ...]:
@@ -270,4 +285,6 @@ def named_as_typed(error: UsageError, parser: argparse.ArgumentParser) -> UsageE
     for action in parser._actions:
         if action.dest in wanted:
             error.argument = action.option_strings[-1] if action.option_strings else None
+        if action.dest == "list" and error.leaves_out:
+            error.message += f" ({parser.prog} --list lists all)"
     return error

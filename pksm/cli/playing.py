@@ -30,9 +30,11 @@ def add_what(group: Any) -> None:
     reading.add_live(group)
     group.add_argument("--opted-in", action="store_true",
                        help="let KSM merge only what processes have opted in (default: all, as if they had)")  # fmt: skip
+    options.add_between(group)
     options.add_within(group, "merge nothing but within parts of one kind (default all)")
     options.add_page_size(group)
     options.add_workload(group, options.PAGES, "pages of a workload that is named")
+    options.add_list(group, "the workloads and policies")
 
 
 def add_runs(what: Any, work: Any, until_ms: int) -> None:
@@ -47,6 +49,12 @@ def add_runs(what: Any, work: Any, until_ms: int) -> None:
                       help="keep the result of each run in FILE, and do not simulate again what is in it")  # fmt: skip
 
 
+def listed(given: argparse.Namespace) -> int:
+    """Print the workloads and policies; return the exit code."""
+    output.document(options.listing(workload=WORKLOADS, policy=options.policies()), given)
+    return 0
+
+
 def what(given: argparse.Namespace, interrupts: HeldInterrupts) -> "str | RealMemory":
     """Return what was named: a name or path to play, or memory that exists, read now."""
     if not given.workload and not reading.is_live(given):
@@ -54,6 +62,8 @@ def what(given: argparse.Namespace, interrupts: HeldInterrupts) -> "str | RealMe
             "say what to simulate: a workload, such as b (pksm simulate --list lists them), a file, or --pid"
         )
     played = one_workload(given)
+    if given.between is not None and (played is None or not _is_recording(played)):
+        raise UsageError("is for a recording, of which it plays a part", "between")
     return _read(given, interrupts) if played is None else played
 
 
@@ -77,11 +87,13 @@ def _until_ms(
         return int(given.until)
     if not isinstance(workload, str) or not _is_recording(workload):
         return otherwise
+    from pksm.recording.between import part_of
     from pksm.recording.reader import Recording
 
     def length(opener: Any, _: object) -> int:
         with Recording(workload, opener) as recording:
-            return max(1, recording.last_ms)
+            part = part_of(recording, given.between) if given.between is not None else None
+            return max(1, part.until_ms - part.from_ms if part else recording.last_ms)
 
     return int(sandbox.with_file(workload, length, lambda *_: None, interrupts))
 
@@ -123,6 +135,7 @@ def swept(
                 pages=given.pages,
                 seed=given.seed,
                 opted_in_only=given.opted_in,
+                between=given.between,
             )
         for warning in document["warnings"]:
             output.remark(warning)

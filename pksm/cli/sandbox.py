@@ -5,7 +5,7 @@ import os
 import pkgutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -39,13 +39,13 @@ def is_on() -> bool:
 
 @contextmanager
 def for_files(are_files: bool) -> "Iterator[Sandbox | None]":
-    """Give the sandbox that files are opened in; None where there are no files, or it is switched off."""
+    """Give the sandbox that files are opened in; None without files, or while it is switched off."""
     if not are_files or not is_on():
         yield None
         return
     from pksm.sources import Sandbox
 
-    _say_what_lacks()
+    say_what_lacks()
     with Sandbox() as sandbox:
         yield sandbox
 
@@ -55,27 +55,32 @@ def with_file(
     work: Callable[[Opener, Report], Any],
     progress: Report,
     interrupts: HeldInterrupts,
+    more: Sequence[str] = (),
 ) -> Any:
-    """Return work(opener, progress), which reads one file, from a worker; a path of None means that it reads none.
+    """Return work(opener, progress), which reads files, from a worker; a path of None means that it reads none.
 
     Args:
         path: of the file.
         work: makes a document; in the worker it can open nothing else, and load no module.
         progress: called with what `work` reports, every now and then.
         interrupts: which reach the worker.
+        more: paths of files that it reads besides.
     """
-    fd = _opened(path) if is_on() and path is not None else None
-    if fd is None or path is None:
+    fds = {name: _opened(name) for name in (path, *more) if name is not None} if is_on() else {}
+    opened = {name: fd for name, fd in fds.items() if fd is not None}
+    if path is None or len(opened) < len({path, *more}):
         from pksm.simulation.trace import open_binary
 
+        for fd in opened.values():
+            os.close(fd)
         return work(open_binary, progress)
     from pksm.linux.sandbox import calls, worker
 
     def here(tell: Report) -> Any:
         interrupts.take(worker.INTERRUPT)
-        return work(lambda _: _from_start(fd), _now_and_then(tell))
+        return work(lambda name: _from_start(opened[name]), _now_and_then(tell))
 
-    _say_what_lacks()
+    say_what_lacks()
     workers: list[worker.Worker] = []
 
     def started(one: worker.Worker) -> None:
@@ -89,9 +94,10 @@ def with_file(
 
     try:
         with interrupts.passed_on(interrupt):
-            return calls.call(here, path, _load_simulations, [fd], progress, started)
+            return calls.call(here, path, _load_simulations, list(opened.values()), progress, started)
     finally:
-        os.close(fd)
+        for fd in opened.values():
+            os.close(fd)
 
 
 def _opened(path: str) -> int | None:
@@ -134,11 +140,13 @@ def _load_simulations() -> None:
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
             importlib.import_module(module.name)
+    time.localtime()  # reads the time zone, which a worker can't: hours of a recording are by it
     checksums.names()  # those of other packages, too
     registry.names()
 
 
-def _say_what_lacks() -> None:
+def say_what_lacks() -> None:
+    """Print a remark where the kernel does not restrict workers."""
     from pksm.linux.sandbox import seccomp
 
     if not seccomp.is_offered():

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pksm.documents.fleet import FleetBase as FleetBase
     from pksm.documents.fleet import FleetDocument as FleetDocument
     from pksm.documents.fleet import FleetEstimate as FleetEstimate
+    from pksm.documents.fleet import FleetGroup as FleetGroup
     from pksm.documents.fleet import FleetGrowth as FleetGrowth
     from pksm.documents.fleet import FleetHeavy as FleetHeavy
     from pksm.documents.fleet import FleetHost as FleetHost
@@ -71,6 +72,13 @@ if TYPE_CHECKING:
     from pksm.documents.record import Equals as Equals
     from pksm.documents.record import RecordDocument as RecordDocument
     from pksm.documents.record import RecordedSpace as RecordedSpace
+    from pksm.documents.record_plan import PlannedProcess as PlannedProcess
+    from pksm.documents.record_plan import RecordPlanDocument as RecordPlanDocument
+    from pksm.documents.replayed import ReplayedDocument as ReplayedDocument
+    from pksm.documents.replayed import ReplayedMiss as ReplayedMiss
+    from pksm.documents.replayed import ReplayedRow as ReplayedRow
+    from pksm.documents.replayed import ReplayedRun as ReplayedRun
+    from pksm.documents.replayed import ReplayedSide as ReplayedSide
     from pksm.documents.scan import Family as Family
     from pksm.documents.scan import FirstBytes as FirstBytes
     from pksm.documents.scan import Group as Group
@@ -95,6 +103,9 @@ if TYPE_CHECKING:
     from pksm.documents.simulate import Run as Run
     from pksm.documents.simulate import Series as Series
     from pksm.documents.simulate import SimulateDocument as SimulateDocument
+    from pksm.documents.snapshots import Snapshot as Snapshot
+    from pksm.documents.snapshots import SnapshotBase as SnapshotBase
+    from pksm.documents.snapshots import SnapshotsDocument as SnapshotsDocument
     from pksm.documents.sweep import Spread as Spread
     from pksm.documents.sweep import SweepDocument as SweepDocument
     from pksm.documents.sweep import SweepRow as SweepRow
@@ -135,6 +146,7 @@ else:
             "FingerprintedSource": "pksm.documents.fingerprint",
             "FleetBase": "pksm.documents.fleet",
             "FleetDocument": "pksm.documents.fleet",
+            "FleetGroup": "pksm.documents.fleet",
             "FleetGrowth": "pksm.documents.fleet",
             "FleetHeavy": "pksm.documents.fleet",
             "FleetHost": "pksm.documents.fleet",
@@ -163,6 +175,7 @@ else:
             "OptInDocument": "pksm.documents.opt_in",
             "ParetoRow": "pksm.documents.advise",
             "Place": "pksm.documents.scan",
+            "PlannedProcess": "pksm.documents.record_plan",
             "Pair": "pksm.documents.prediction",
             "PredictDocument": "pksm.documents.prediction",
             "PredictRow": "pksm.documents.prediction",
@@ -173,9 +186,15 @@ else:
             "Reading": "pksm.documents.simulate",
             "Recommendation": "pksm.documents.checksum",
             "RecordDocument": "pksm.documents.record",
+            "RecordPlanDocument": "pksm.documents.record_plan",
             "Equals": "pksm.documents.record",
             "RecordedSpace": "pksm.documents.record",
             "Replay": "pksm.documents.simulate",
+            "ReplayedDocument": "pksm.documents.replayed",
+            "ReplayedMiss": "pksm.documents.replayed",
+            "ReplayedRow": "pksm.documents.replayed",
+            "ReplayedRun": "pksm.documents.replayed",
+            "ReplayedSide": "pksm.documents.replayed",
             "Risk": "pksm.documents.advise",
             "Run": "pksm.documents.simulate",
             "ScanCost": "pksm.documents.scan",
@@ -184,6 +203,9 @@ else:
             "ScanTotals": "pksm.documents.scan",
             "Series": "pksm.documents.simulate",
             "SimulateDocument": "pksm.documents.simulate",
+            "Snapshot": "pksm.documents.snapshots",
+            "SnapshotBase": "pksm.documents.snapshots",
+            "SnapshotsDocument": "pksm.documents.snapshots",
             "SourcePages": "pksm.documents.scan",
             "SourceRow": "pksm.documents.scan",
             "Spread": "pksm.documents.sweep",

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, NotRequired, TypedDict
 
 from pksm.documents.common import Bytes, Count, Pages, PriceList, Setting
+from pksm.documents.record import Equals
 from pksm.documents.scan import KsmAnswer, WithinRow
 
 VerdictKind = Literal["not worth it", "zero pages only", "only some", "only if tenants may share", "turn it on"]
@@ -68,16 +69,20 @@ class ParetoRow(TypedDict):
     settings: Annotated[dict[str, Setting], "", "that differ from the kernel's defaults"]
     cpu_percent: Annotated[float, "percent", "of one core while it works"]
     cpu_seconds: Annotated[float, "seconds", "of CPU until it is at rest"]
-    seconds_to_90: Annotated[float | None, "seconds", "until 90 % are saved; null: nothing is"]
-    rest_seconds: Annotated[float, "seconds", "until it is at rest"]
-    saved_bytes: Annotated[Bytes, "at rest"]
+    seconds_to_90: Annotated[float | None, "seconds", "until 90 % of that are saved; null: nothing is"]
+    rest_seconds: Annotated[float | None, "seconds", "until it is at rest; null: a recording is played to its end"]
+    saved_bytes: Annotated[Bytes, "at rest; of a recording, at most"]
     mean_saved_bytes: Annotated[Bytes, "on average over the period"]
-    metadata_bytes: Annotated[Bytes, "of the kernel's records at rest, to be taken off what is saved"]
+    metadata_bytes: Annotated[Bytes, "of the kernel's records at rest (of a recording: at most), to be taken off"]
     points: Annotated[list[list[float]], "[ms, bytes saved]", "over virtual time"]
     best: Annotated[bool, "", "whether nobody saves more on average for less CPU"]
     starred: Annotated[bool, "", "the one that is advised"]
     default: Annotated[bool, "", "the kernel's own settings"]
     present: Annotated[bool, "", "the settings with which KSM runs now"]
+    merges: NotRequired[Annotated[Pages, "of a recording: merged, as often as they were"]]
+    undone: NotRequired[Annotated[Pages, "of a recording: merged, and copied again because they were written"]]
+    undone_soon: NotRequired[Annotated[Pages, "of them within a minute"]]
+    missed_mean_bytes: NotRequired[Annotated[Bytes, "of a recording: that had equals and were not merged, on average"]]
 
 
 class Risk(TypedDict):
@@ -98,6 +103,15 @@ class Volatile(TypedDict):
     merging_changed: Annotated[Pages, "of these"]
 
 
+class Recorded(TypedDict):
+    """What recorded memory is like, whoever merges."""
+
+    seconds: Annotated[float, "seconds", "that were recorded"]
+    write_rate: Annotated[float, "1/s", "writes per page alive and second"]
+    volatile_share: Annotated[float, "", "of memory, over time, that is rewritten within a minute"]
+    equals: Equals
+
+
 class Compressing(TypedDict):
     """What compressing would give instead, from a sample of the pages."""
 
@@ -111,14 +125,14 @@ class AdviseDocument(TypedDict):
     schema: Literal["pksm.advise/1"]
     page_size: Annotated[Bytes, "of a page"]
     sources: Annotated[list[str], "", "their names"]
-    pages: Annotated[Pages, "resident, that were looked at"]
+    pages: Annotated[Pages, "resident, that were looked at; of a recording, the most at a time"]
     now: Annotated[AdviceNow | None, "", "null: no live process was looked at, or the kernel has no KSM"]
     verdict: Verdict
     kinds: list[Kind]
-    if_all: Annotated[KsmAnswer, "", "KSM's files, if all had opted in"]
-    opted_in: Annotated[KsmAnswer, "", "KSM's files, as memory has opted in"]
+    if_all: Annotated[KsmAnswer | None, "", "KSM's files, if all had opted in; null: of a recording"]
+    opted_in: Annotated[KsmAnswer | None, "", "KSM's files, as memory has opted in; null: of a recording"]
     within: Annotated[list[WithinRow], "", "what isolation costs"]
-    tenants: Annotated[str, "", "who are held apart: user, cgroup or vm"]
+    tenants: Annotated[str, "", "who are held apart: user, cgroup or vm; of a recording: process"]
     why_not_more: list[Unreachable]
     settings: list[Advised]
     pareto: list[ParetoRow]
@@ -126,6 +140,7 @@ class AdviseDocument(TypedDict):
     period_ms: Annotated[int, "ms of virtual time", "that savings are averaged over"]
     prices: Annotated[PriceList | None, "", "of CPU time; null: nothing was simulated"]
     risk: Risk
+    recorded: NotRequired[Annotated[Recorded, "", "of a recording"]]
     compressing: Compressing
     partial: Annotated[bool, "", "whether something is missing; warnings say what"]
     interrupted: Annotated[bool, "", "whether a signal ended it early"]

@@ -18,7 +18,7 @@ class FleetHost(TypedDict):
 
     name: Annotated[str, "", "of the host"]
     files: Annotated[list[str], "", "their paths"]
-    vms: Annotated[Count, "members"]
+    vms: Annotated[Count, "VMs"]
     pages: Annotated[Pages, "resident"]
     zero: Annotated[Pages, "of them, zero"]
 
@@ -56,6 +56,17 @@ class FleetTogether(TypedDict):
     share: Annotated[float, "", "of the contents of the smaller one, base contents apart"]
 
 
+class FleetGroup(TypedDict):
+    """Three or more VMs or hosts that have much in common: what to put on one host."""
+
+    names: Annotated[
+        list[str], "", "in the order in which they join, each time who has most in common with those before"
+    ]
+    gain_pages: Annotated[list[float], "contents", "of each that those before it have, base contents apart"]
+    saving_pages: Annotated[FleetEstimate, "contents", "that merging within the group saves, base contents apart"]
+    share: Annotated[float, "", "of the contents of all of them, base contents apart"]
+
+
 class FleetBase(TypedDict):
     """What a common base image would be: contents that more units have than say who belongs together."""
 
@@ -81,6 +92,7 @@ class FleetPlan(TypedDict):
     moves: Annotated[Count, "VMs that are elsewhere than now"]
     moved_bytes: Annotated[Bytes, "resident in these VMs"]
     unplaced: Annotated[Count, "VMs for which there was no room"]
+    over_capacity: Annotated[list[str], "", "hosts with less memory than their VMs take; of as-is alone"]
 
 
 class FleetPlacement(TypedDict):
@@ -98,7 +110,7 @@ class FleetDocument(TypedDict):
     page_size: Annotated[Bytes, "of a page"]
     keep: Annotated[float, "", "the share of contents that was counted; 1: all"]
     hosts: list[FleetHost]
-    vms: Annotated[Count, "members of all hosts"]
+    vms: Annotated[Count, "on all hosts"]
     tenants: Annotated[list[str], "", "names"]
     pages: Annotated[Pages, "resident"]
     zero_pages: Annotated[Pages, "of them"]
@@ -107,9 +119,14 @@ class FleetDocument(TypedDict):
     growth: list[FleetGrowth]
     overlap: Annotated[FleetOverlap | None, "", "null: too many to compare"]
     together: Annotated[list[FleetTogether], "", "who should be on one host, those with most in common first"]
+    groups: Annotated[list[FleetGroup], "", "of three or more that should be on one host, those that save most first"]
     base: FleetBase
     heavy: Annotated[list[FleetHeavy], "", "those with the most pages first"]
     placement: Annotated[FleetPlacement | None, "", "null: nobody asked for one"]
     work: Annotated[str, "", "the directory in which work is kept; empty: it was not kept"]
+    ranges: Annotated[Count, "of contents, which were counted one by one"]
+    peak_bytes: Annotated[
+        Bytes, "that one of the processes had in memory at a time, at most; of a cluster, since it began"
+    ]
     partial: Annotated[bool, "", "whether something could not be read, or is not all there"]
     warnings: Annotated[list[str], "", "one line each"]

@@ -1,6 +1,6 @@
 """The document of a recording of writes, pksm.record/1."""
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from pksm.documents.common import Bytes, Count, Pages, Seconds
 
@@ -53,6 +53,8 @@ class RecordDocument(TypedDict):
     equals: Equals
     points: Annotated[list[list[float]], "[seconds, bytes resident, bytes that merging could save]", "over time"]
     spaces: Annotated[list[RecordedSpace], "", "alive at the end"]
+    between: NotRequired[Annotated[str, "", "the part that was asked for; events and times are those of that part"]]
+    from_s: NotRequired[Annotated[Seconds, "from the beginning of the recording to that of the part"]]
     began: Annotated[float | None, "seconds", "since 1970, when it began"]
     every_ms: Annotated[int | None, "ms", "between two samples"]
     track: Annotated[str | None, "", "how writes were found: hashes, or writes that the kernel reported"]

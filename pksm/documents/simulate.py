@@ -61,6 +61,7 @@ class Cpu(TypedDict):
 class Replay(TypedDict):
     """What became of merges while a recording of real writes was played."""
 
+    seconds: Annotated[Seconds, "that were recorded, of what was to be played"]
     mean_saved_bytes: Annotated[Bytes, "on average over all of the time"]
     most_saved_bytes: Annotated[Bytes, "at any time"]
     undone: Annotated[Pages, "merged, and copied again because they were written"]

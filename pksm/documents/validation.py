@@ -30,6 +30,7 @@ class TruthDocument(TypedDict):
     unexplained: Annotated[Count, "rows that differ for none"]
     rows: list[TruthRow]
     readings: NotRequired[Annotated[dict[str, list[int]], "readings", "of a kernel: exact in every counter, all"]]
+    fed: NotRequired[Annotated[dict[str, list[int]], "comparisons", "of a sort, in the kernel's order: equal, all"]]
 
 
 class ValidateWorkload(TypedDict):

@@ -11,6 +11,10 @@ class WatchedProcess(TypedDict):
     pid: Annotated[int, "", "process id"]
     name: Annotated[str, "", "of its command"]
     merged: Annotated[Pages, "its mappings of merged pages, zero pages too"]
+    most_merged: Annotated[
+        Pages | None, "mappings of merged pages that it can have, by the last exact scan; null: it was in none"
+    ]
+    reached: Annotated[float | None, "", "merged, as a share of that; null: not known"]
     tracked: Annotated[Pages, "of which KSM has a record"]
     profit_bytes: Annotated[int, "bytes", "saved less KSM's records about it, as the kernel counts it"]
 

@@ -37,6 +37,11 @@ class ItemTable:
         return self._top - 1 - self._n_free
 
     @property
+    def n_used(self) -> int:
+        """Ids that were taken at least once."""
+        return self._top - 1
+
+    @property
     def table(self) -> TableView:
         """The table as the C core takes it."""
         if self._table is None:
@@ -77,7 +82,7 @@ class ItemTable:
             return np.full(
                 len(sums), self._trees["stable_root" if which == native.STABLE else "unstable_root"][0], np.uint32
             )
-        roots = self._forest.reshape(2, -1)[int(which == native.STABLE)]
+        roots = self._forest.reshape(-1, 2)[:, int(which == native.STABLE)]
         return roots[sums >> np.uint64(64 - self.forest)]
 
     @property
@@ -138,10 +143,16 @@ class ItemTable:
         """Clear flags on the items."""
         native.mark(self.table, native.ids_array(ids), 0, flags)
 
+    def reserve(self, n: int) -> None:
+        """Make room for n more ids at once: what the table grows by is copied only then."""
+        if self._top + n > len(self._nodes):
+            self._grow(self._top + n)
+
     def _grow(self, needed: int, exact: bool = False) -> None:
         size = needed if exact else max(needed, len(self._nodes) * 3 // 2)
-        self._nodes = grown(self._nodes, size)
-        self._columns = {name: grown(column, size) for name, column in self._columns.items()}
+        used = slice(self._top)
+        self._nodes = grown(self._nodes[used], size)
+        self._columns = {name: grown(column[used], size) for name, column in self._columns.items()}
         self._table = None
 
     def state(self) -> State:

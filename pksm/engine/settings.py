@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, Self, TypeVar
 
 from pksm.errors import UsageError
+from pksm.naming import unknown
 
 
 def setting(
@@ -45,9 +46,9 @@ class Settings:
 
     def with_(self, **changes: Any) -> Self:
         """Return a copy with changes. UsageError for an unknown name or a value out of range."""
-        unknown = sorted(changes.keys() - self.entries().keys())
-        if unknown:
-            raise UsageError(f"unknown setting {unknown[0]!r}: choose from {', '.join(self.entries())}")
+        strange = sorted(changes.keys() - self.entries().keys())
+        if strange:
+            raise unknown("unknown setting", strange[0], self.entries())
         return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,7 +63,7 @@ Chosen = TypeVar("Chosen", bound=Settings)
 def preset_of(presets: Mapping[str, Chosen], name: str) -> Chosen:
     """Return a preset by name. UsageError that lists them if there is none."""
     if name not in presets:
-        raise UsageError(f"unknown preset {name!r}: choose from {', '.join(presets)}")
+        raise unknown("unknown preset", name, presets)
     return presets[name]
 
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 
-from pksm.arrays import Buffer, Contents, IdsLike, IntArray, Pages, U8Array, U64Array
+from pksm.arrays import Buffer, Contents, IdsLike, IntArray, Pages, U8Array, U32Array, U64Array
 from pksm.engine import memory, native
 from pksm.engine.native.pages import StoreView
 from pksm.engine.state import State, column, number
@@ -21,6 +21,7 @@ from pksm.errors import PageError, PksmError, ShortageError, UsageError
 from pksm.saving import Saveable
 
 SECTION_PAGES = 64
+_MIX = 0x9E3779B97F4A7C15  # of a salt into a hash, as csrc/core.h does
 MIN_PAGE_SIZE, MAX_PAGE_SIZE = 8, 2 << 20
 
 
@@ -48,6 +49,8 @@ class Store(Saveable):
         self._pages: list[int] = []  # pages of each region
         self._n_sections = 0
         self._view: StoreView | None = None
+        self._salts: U32Array | None = None  # by page number
+        self._apart = False  # each has its own
         self._users: list[weakref.WeakMethod[Callable[[int, int], bool]]] = []
         self._removed: set[int] = set()  # regions
         self._nothing: U8Array | None = None  # a section of zeros, in place of removed ones
@@ -136,7 +139,11 @@ class Store(Saveable):
         if self._view is None:
             sections = np.concatenate(self._sections) if self._sections else np.empty(0, np.uint64)
             self._sections = [sections]
-            self._view = native.StoreView(sections, self.n_pages, self.page_size)
+            if self._apart:
+                self._salts = np.arange(self.n_pages, dtype=np.uint32)
+            elif self._salts is not None and len(self._salts) < self.n_pages:
+                self._salts = memory.grown(self._salts, self.n_pages)
+            self._view = native.StoreView(sections, self.n_pages, self.page_size, self._salts)
         return self._view
 
     def add(self, buffer: Buffer, writable: bool = False) -> int:
@@ -235,6 +242,48 @@ class Store(Saveable):
         except MemoryError:
             raise ShortageError(f"{size >> 20} MiB of memory are not to be had: take less at a time") from None
         return self.add(array, writable=True), array
+
+    def salt(self, pages: IdsLike | slice, salts: IdsLike | int) -> None:
+        """Let pages be equal only to pages of the same salt from now on. Those that were given none have 0.
+
+        Zero pages are equal whatever their salts: the page that they merge with belongs to everybody.
+
+        Args:
+            pages: numbers that there are.
+            salts: uint32, one for each, or one for all.
+        """
+        if self._apart:
+            return
+        if self._salts is None:
+            self._salts = memory.zeros(self.n_pages, np.uint32)
+            self._view = None
+        elif len(self._salts) < self.n_pages:
+            self._salts = memory.grown(self._salts, self.n_pages)
+            self._view = None
+        self._salts[pages] = salts
+
+    def keep_apart(self) -> None:
+        """Let no page be equal to another one from now on."""
+        self._salts, self._view, self._apart = None, None, True
+
+    def unsalt(self) -> None:
+        """Let pages be equal whose bytes are."""
+        if self._salts is not None or self._apart:
+            self._salts, self._view, self._apart = None, None, False
+
+    def salts_of(self, pages: IdsLike) -> U32Array:
+        """Return the salt of each page."""
+        found: U32Array = (
+            np.zeros(len(native.ids_array(pages)), np.uint32) if self._salts is None else self._salts[pages]
+        )
+        return found
+
+    def salted(self, pages: IdsLike, sums: U64Array, zero_sum: int) -> U64Array:
+        """Return hashes of pages as those take them who sort by hashes alone: equal only for pages of one salt."""
+        if self._salts is None:
+            return sums
+        mixed = sums ^ (self._salts[pages] * np.uint64(_MIX))
+        return np.where(sums == zero_sum, sums, mixed)
 
     def bytes_of(self, pages: IdsLike) -> U8Array:
         """Return a copy of the pages' bytes: uint8 array (n, page_size)."""

@@ -132,6 +132,11 @@ class Summing:
 
     # ---- adaptive ----
 
+    @property
+    def adapts(self) -> bool:
+        """Whether the checksum changes its strength."""
+        return isinstance(self.checksum, Adaptive)
+
     def strength_changes(self, items: ItemTable, now_ms: int, period_ms: int) -> bool:
         """At the end of a period, choose the strength of the next one; return True if it is another one.
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pksm.errors import PksmError
 from pksm.fleet.mapping import Mapped
 from pksm.sources.fingerprints.layout import share_text
 
@@ -15,11 +14,10 @@ def alike(mapped: Sequence[Mapped], warnings: list[str]) -> list[Mapped]:
 
     Most files decide about the page size and the key. Samples of different shares are counted at the smallest.
 
-    Raises:
-        PksmError: there are no files.
+    Args:
+        mapped: one file at least.
+        warnings: to which lines are added.
     """
-    if not mapped:
-        raise PksmError(warnings[0] if warnings else "no file can be read")
     size = _most(mapped, lambda one: one.page_size)
     key = _most([one for one in mapped if one.page_size == size], lambda one: one.key_check)
     chosen: list[Mapped] = []

@@ -45,19 +45,16 @@ def growth(hosts: AnyArray, keep: float, sizes: list[int]) -> list[Estimate]:
         sizes: the numbers m.
     """
     n = len(hosts) - 1
+    log_factorial = np.array([math.lgamma(k + 1) for k in range(n + 1)])
     found = []
     for m in sizes:
-        seen = np.array([1 - _missing(n, k, m) for k in range(n + 1)])
+        k = np.arange(n - m + 1)  # contents of more hosts than that are on one of m hosts for certain
+        missing = np.zeros(n + 1)
+        # Without numbers beyond a float.
+        missing[k] = np.exp(log_factorial[n - k] - log_factorial[n - k - m] - log_factorial[n] + log_factorial[n - m])
+        seen = 1 - missing
         found.append(total(float(hosts @ seen), float(hosts @ (seen * seen)), keep))
     return found
-
-
-def _missing(n: int, k: int, m: int) -> float:
-    """C(n - k, m) / C(n, m), without numbers beyond a float."""
-    if m > n - k:
-        return 0.0
-    logs = math.lgamma(n - k + 1) - math.lgamma(n - k - m + 1) - math.lgamma(n + 1) + math.lgamma(n - m + 1)
-    return math.exp(logs)
 
 
 def saved(contents: Estimate, data: float, zeros: float) -> Estimate:

@@ -35,19 +35,47 @@ def tree_fleet(vms: int, pages: int, hosts: int, systems: int = 3, releases: int
     Args:
         vms, pages: how many, and pages of each.
         hosts: on which they are, in turn.
-        systems, releases: of the tree: operating systems, and releases of each.
+        systems, releases: of the tree: operating systems, and releases of each; VMs have them in turn.
         seed: of the choice of pages, and of the ids.
     """
-    rng = np.random.default_rng(seed)
-    shares = int(pages * 0.3), int(pages * 0.2)
-    made = []
-    for vm in range(vms):
-        system, release = int(rng.integers(systems)), int(rng.integers(releases))
-        of_system = _ids(seed, 1, system, rng.permutation(2 * shares[0])[: shares[0]])
-        of_release = _ids(seed, 2, system * releases + release, rng.permutation(2 * shares[1])[: shares[1]])
-        own = _ids(seed, 3, vm, np.arange(pages - sum(shares)))
-        made.append(np.concatenate([of_system, of_release, own]))
+    made = [tree_vm(vm, pages, systems, releases, seed) for vm in range(vms)]
     return Fleet(made, np.arange(vms) % hosts)
+
+
+def tree_vm(vm: int, pages: int, systems: int = 3, releases: int = 4, seed: int = 0) -> AnyArray:
+    """Return the contents of one VM of tree_fleet(), uint64 (pages,): a fleet that no memory holds is made so.
+
+    Args:
+        vm: its number.
+        pages, systems, releases, seed: as tree_fleet() takes them.
+    """
+    rng = np.random.default_rng([seed, vm])
+    of_system, of_release = _shares(pages)
+    system, release = vm % systems, vm // systems % releases
+    return np.concatenate(
+        [
+            _ids(seed, 1, system, rng.permutation(2 * of_system)[:of_system]),
+            _ids(seed, 2, system * releases + release, rng.permutation(2 * of_release)[:of_release]),
+            _ids(seed, 3, vm, np.arange(pages - of_system - of_release)),
+        ]
+    )
+
+
+def tree_contents(vms: int, pages: int, systems: int = 3, releases: int = 4) -> float:
+    """Return the number of distinct contents to expect in tree_fleet(): what it has, once each image has many VMs.
+
+    A VM has half of the pages of each of its images, at random: n VMs lack one of them with the chance 2^-n.
+    """
+    of_system, of_release = _shares(pages)
+    found = float(vms * (pages - of_system - of_release))
+    for share, n in ((of_system, systems), (of_release, systems * releases)):
+        found += sum(2 * share * (1 - 0.5 ** len(range(image, vms, n))) for image in range(n))
+    return found
+
+
+def _shares(pages: int) -> tuple[int, int]:
+    """Return how many pages of a VM are of its system, and of its release."""
+    return int(pages * 0.3), int(pages * 0.2)
 
 
 def _ids(seed: int, kind: int, image: int, places: AnyArray) -> AnyArray:

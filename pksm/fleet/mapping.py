@@ -1,195 +1,177 @@
-"""Map: one file of fingerprints becomes rows of contents in a file of its own, sorted, in the work directory."""
+"""Map: files of fingerprints become rows of contents in files of their own, sorted, in the work directory."""
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import asdict, dataclass
+import platform
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple, Self
 
 import numpy as np
 
-from pksm.arrays import StructArray
 from pksm.errors import PksmError
-from pksm.fleet.rows import ROW, first_of_contents, rows_of
+from pksm.fleet import sandboxed
+from pksm.fleet.reading import Contents, write_rows
+from pksm.fleet.rows import ROW
 from pksm.sources.files import OpenFile
-from pksm.sources.fingerprints.file import FingerprintFile
-from pksm.sources.fingerprints.layout import ALL_SUMS, HEAVY, below_of, is_zero, keep_of, places
+from pksm.sources.fingerprints.layout import below_of, keep_of
 
-LEAST = 2  # pages of a heavy content
+
+class Part(NamedTuple):
+    """The rows of one file: the path of the file that they are in, how many there are, and of how many members."""
+
+    rows: str
+    n_rows: int
+    n_members: int
 
 
 @dataclass(frozen=True)
-class Mapped:
-    """What one file of fingerprints holds.
+class Mapped(Contents):
+    """What one file of fingerprints holds, and where its rows are.
 
     Args:
         path: of the file.
-        page_size: of its machine, in bytes.
-        partial: whether not all is in it that was meant to be.
-        below: the sum below which contents are in its rows; 0: all are.
-        key_check: of the secret key of its sums; 0: there is none.
-        time: when it was made, seconds since 1970.
-        names: of its members: what was read, such as guests and processes.
-        pages: pages with data of each member; a frame that several map counts for the first.
-        zero: zero pages of each member.
         rows: path of the file of ROW entries, which names members by their number here.
-        n_rows: how many there are.
-        heavy: (pages, members, sum, tail) of contents with many pages that are not in its rows.
-        digest: of its contents and members; files with the same one are of one machine.
     """
 
     path: str
-    page_size: int
-    partial: bool
-    below: int
-    key_check: int
-    time: int
-    names: list[str]
-    pages: list[int]
-    zero: list[int]
     rows: str
-    n_rows: int
-    heavy: list[tuple[int, int, int, int]]
-    digest: str
 
     @property
     def keep(self) -> float:
         """The share of contents that is in its rows."""
         return keep_of(self.below)
 
+    @property
+    def part(self) -> Part:
+        """Its rows."""
+        return Part(self.rows, self.n_rows, len(self.names))
 
-def map_file(path: str, directory: str, keep: float) -> Mapped:
-    """Read a file of fingerprints and store the rows of its contents; or return what was stored of it before.
+
+def map_files(paths: Sequence[str], directory: str, keep: float, in_sandbox: bool) -> list[Mapped | PksmError]:
+    """Read files of fingerprints and store the rows of their contents; or return what was stored of them before.
 
     Args:
-        path: of the file.
-        directory: the work directory, in which a file by the name of `path`, its size and time, and `keep` appears.
+        paths: of the files.
+        directory: the work directory, in which files by the name of each path, its size and time, and `keep` appear.
         keep: the share of contents to keep, at most.
+        in_sandbox: whether they are parsed in a process that can do nothing else.
 
-    Raises:
-        PksmError: the file can't be read, holds no fingerprints, or is damaged.
+    Returns:
+        Of each path, what the file holds, or the error that says why it can't be read: a UsageError if it is another
+        kind of file.
     """
-    facts = _facts(path)
-    name = hashlib.sha256(json.dumps([os.path.abspath(path), *facts, keep]).encode()).hexdigest()[:32]
-    about = Path(directory, f"{name}.json")
-    try:
-        found = Mapped(**json.loads(about.read_text(encoding="utf-8")))
-        if os.path.getsize(found.rows) >= 0:
-            return found
-    except (OSError, ValueError, TypeError):
-        pass  # nothing was stored yet
-    with closing(OpenFile(path)) as file:
-        whole = FingerprintFile(file)
-        rows = _Rows(whole, below_of(keep))
-        place = Path(directory, f"{name}.rows")
-        _replace(place, rows.write)
-        made = rows.mapped(str(place))
-    _replace(about, lambda file: file.write(json.dumps(asdict(made)).encode()))
-    return made
+    found: dict[str, Mapped | PksmError] = {}
+    with ExitStack() as stack:
+        jobs: list[_Job] = []
+        for path in paths:
+            try:
+                about = _about(path, directory, keep)
+                stored_before = _stored_before(about)
+                if stored_before is not None:
+                    found[path] = stored_before
+                else:
+                    jobs.append(stack.enter_context(_Job(path, about)))
+            except PksmError as error:
+                found[path] = error
+        read = sandboxed.contents_of if in_sandbox else _contents_of
+        for job, contents in zip(jobs, read(jobs, below_of(keep)), strict=True):
+            try:
+                found[job.file.path] = contents if isinstance(contents, PksmError) else job.finish(contents)
+            except PksmError as error:
+                found[job.file.path] = error
+    return [found[path] for path in paths]
 
 
-def _facts(path: str) -> list[int]:
+def _contents_of(jobs: "Sequence[_Job]", below: int) -> list[Contents | PksmError]:
+    """Read files in this process."""
+    found: list[Contents | PksmError] = []
+    for job in jobs:
+        try:
+            found.append(write_rows(job.file, below, job.rows))
+        except PksmError as error:
+            found.append(error)
+    return found
+
+
+def _about(path: str, directory: str, keep: float) -> Path:
+    """Return where is stored what a file of this name, size and time holds."""
     try:
         known = os.stat(path)
     except OSError as error:
         raise PksmError(f"{path}: {error.strerror}") from None
-    return [known.st_size, known.st_mtime_ns]
+    facts = [os.path.abspath(path), known.st_size, known.st_mtime_ns, keep]
+    return Path(directory, f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]}.json")
 
 
-class _Rows:
-    """The rows of a file on their way to another one, a partition at a time."""
-
-    def __init__(self, whole: FingerprintFile, below: int) -> None:
-        self._whole = whole
-        self._below = min(whole.below or ALL_SUMS, below or ALL_SUMS)
-        self._heavy: list[tuple[int, int, int, int]] = []
-        self._digest = hashlib.sha256()
-        self._n_rows = self._pages = 0
-
-    def write(self, file: IO[bytes]) -> None:
-        """Write all rows."""
-        for records in self._whole.records():
-            rows = _rows(records)
-            self._pages += int(rows["count"].sum(dtype=np.uint64))
-            [stop] = places(rows["sum"], [self._below])
-            self._add_heavy(rows[stop:])
-            data = rows[:stop].tobytes()
-            self._digest.update(data)
-            self._n_rows += stop
-            file.write(data)
-        self._add_heavy(_rows(self._whole.heavy()))
-
-    def mapped(self, path: str) -> Mapped:
-        """Return what the file holds, once its rows are at `path`."""
-        whole, sources = self._whole, self._whole.table["sources"]
-        names = [source["name"] for source in sources]
-        zero = [source["zero_pages"] for source in sources]
-        pages = [source["pages"] for source in sources]
-        if self._pages > sum(pages) or (not whole.below and self._pages != sum(pages)):
-            raise whole.damaged(f"it has records of {self._pages} pages, and its table promises {sum(pages)}")
-        self._digest.update(json.dumps([names, pages, zero, self._heavy]).encode())
-        below = 0 if self._below == ALL_SUMS else self._below
-        return Mapped(
-            path=whole.file.path,
-            page_size=whole.page_size,
-            partial=whole.table["partial"],
-            below=below,
-            key_check=whole.key_check,
-            time=whole.table["time"],
-            names=names,
-            pages=pages,
-            zero=zero,
-            rows=path,
-            n_rows=self._n_rows,
-            heavy=self._heavy,
-            digest=self._digest.hexdigest(),
-        )
-
-    def _add_heavy(self, rows: StructArray) -> None:
-        if not len(rows):
-            return
-        starts = np.flatnonzero(first_of_contents(rows))
-        pages = np.add.reduceat(rows["count"], starts, dtype=np.uint64)
-        members = np.diff(starts, append=len(rows))
-        best = np.argsort(pages, kind="stable")[::-1][:HEAVY]
-        best = best[pages[best] >= LEAST]
-        found = zip(*(column.tolist() for column in (pages[best], members[best], rows["sum"][starts[best]],
-                                                     rows["tail"][starts[best]])), strict=True)  # fmt: skip
-        self._heavy = sorted([*self._heavy, *found], reverse=True)[:HEAVY]
+def _stored_before(about: Path) -> Mapped | None:
+    with contextlib.suppress(OSError, ValueError, TypeError):  # nothing, or not all of it
+        found = Mapped(**json.loads(about.read_text(encoding="utf-8")))
+        if os.path.getsize(found.rows) == found.n_rows * ROW.itemsize:
+            return found
+    return None
 
 
-def _rows(records: StructArray) -> StructArray:
-    """Return the rows of records (RECORD), each frame counted for the first source that has it; no zero pages."""
-    wanted = ~is_zero(records)
-    shared = np.flatnonzero(records["frame"])
-    if len(shared):
-        again = np.ones(len(shared), bool)
-        order = np.lexsort((records["source"][shared], records["frame"][shared]))
-        ordered = records["frame"][shared[order]]
-        again[order] = np.append(False, ordered[1:] == ordered[:-1])
-        wanted[shared[again]] = False
-    records = records[wanted]
-    return rows_of(*(np.ascontiguousarray(records[name]) for name in ("sum", "tail", "source", "count")))
+class _Job:
+    """A context manager: a file that is open to be read, and one that is open for its rows.
+
+    Attributes:
+        file: of fingerprints.
+        rows: the other one, which is not there under its own name before `finish`.
+    """
+
+    def __init__(self, path: str, about: Path) -> None:
+        self._about = about
+        self._part = about.with_name(f"{about.stem}.rows.{os.getpid()}")
+        self.file = OpenFile(path)
+        try:
+            self.rows: IO[bytes] = open(self._part, "w+b")  # noqa: SIM115 (closed on exit)
+        except OSError as error:
+            self.file.close()
+            why = error.strerror if self._part.parent.is_dir() else f"there is no such directory on {platform.node()}"
+            raise PksmError(f"{self._part.parent}: {why}: rows are kept where all processes see them") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):  # what a full disk does not take was an error before
+            self.rows.close()
+        self.file.close()
+        self._part.unlink(missing_ok=True)
+
+    def finish(self, contents: Contents) -> Mapped:
+        """Store what the file holds, whole or not at all."""
+        place = self._about.with_suffix(".rows")
+        made = Mapped(**vars(contents), path=self.file.path, rows=str(place))
+        part = self._about.with_name(f"{self._about.name}.{os.getpid()}")
+        try:
+            self.rows.close()
+            os.replace(self._part, place)
+            part.write_text(json.dumps(vars(made)), encoding="utf-8")
+            os.replace(part, self._about)
+        except OSError as error:
+            raise PksmError(f"{place}: {error.strerror}") from None
+        finally:
+            part.unlink(missing_ok=True)
+        return made
 
 
-def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file that is there whole or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        with open(part, "wb") as file:
-            write(file)
-        os.replace(part, path)
-    except OSError as error:
-        raise PksmError(f"{path}: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+def stored(part: Part) -> Any:
+    """Return the rows of a file, ROW (n_rows,), mapped from the work directory.
 
-
-def stored(mapped: Mapped) -> Any:
-    """Return the rows of a file, ROW (n_rows,), mapped from the work directory."""
-    if not mapped.n_rows:
+    Raises:
+        PksmError: they are not there, or not all of them.
+    """
+    if not part.n_rows:
         return np.zeros(0, ROW)
-    return np.memmap(mapped.rows, ROW, "r", shape=(mapped.n_rows,))
+    try:
+        return np.memmap(part.rows, ROW, "r", shape=(part.n_rows,))
+    except OSError as error:
+        raise PksmError(f"{part.rows}: {error.strerror}: rows are kept where all processes see them") from None
+    except ValueError:
+        raise PksmError(f"{part.rows}: is shorter than it was: delete it, and count again") from None

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,17 +14,17 @@ from pksm.arrays import AnyArray
 from pksm.documents.fleet import FleetPlacement, FleetPlan
 from pksm.errors import PksmError, UsageError
 from pksm.fleet import estimates
-from pksm.fleet.mapping import Mapped, stored
-from pksm.fleet.placement import GUARANTEE, Plan, place
-from pksm.fleet.rows import first_of_contents
-from pksm.sources.fingerprints.layout import ALL_SUMS, below_of, places
+from pksm.fleet.filling import Plan
+from pksm.fleet.incidence import incidence
+from pksm.fleet.mapping import Mapped
+from pksm.fleet.members import Members
+from pksm.fleet.placement import place
+from pksm.fleet.settings import ROW_BYTES
 
-if TYPE_CHECKING:
-    from pksm.fleet.run import Members
-
-MOST_CELLS = 1 << 28  # hosts times contents that are placed with: more are sampled
+CELL_BYTES = 8  # that a content takes for each host, about
 MOST_VMS = 2000
 MOST_HOSTS = 10_000
+NAMED = 5  # in a line
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -82,54 +81,77 @@ def _bytes(text: str, where: str) -> float:
     return value
 
 
-def placement(chosen: Sequence[Mapped], members: Members, capacities: Capacities, keep: float) -> FleetPlacement:
-    """Place the VMs, and return the plans.
-
-    Raises:
-        UsageError: too many VMs.
-    """
+def check_number(members: Members) -> None:
+    """Raise UsageError if there are too many VMs to place."""
     if len(members.names) > MOST_VMS:
-        raise UsageError(f"{len(members.names)} VMs are too many to place: {MOST_VMS} at most")
-    share, contents, n_contents = _contents(chosen, keep, len(capacities.names))
+        raise UsageError(f"{len(members.names):,} VMs are too many to place: {MOST_VMS:,} at most")
+
+
+def placement(
+    chosen: Sequence[Mapped],
+    members: Members,
+    capacities: Capacities,
+    keep: float,
+    most_rows: int,
+    warnings: list[str],
+) -> FleetPlacement:
+    """Place the VMs, and return the plans. A line is added to `warnings` if today's plan does not fit, or is not known.
+
+    Args:
+        chosen, members: the files, and who is in them.
+        capacities: the hosts.
+        keep: the share of contents that all files hold.
+        most_rows: that may be in memory at a time: of more contents, a sample is placed with.
+        warnings: to which lines are added.
+    """
+    held = incidence(chosen, keep, min(most_rows, most_rows * ROW_BYTES // CELL_BYTES // len(capacities.names)))
+    held = held.of_groups(members.groups["vm"], len(members.names))
+    share, contents, n_contents = held.share, held.of_members, held.contents
     page_size = chosen[0].page_size
     rooms = [bytes_ / page_size * share for bytes_ in capacities.bytes]
     hosts = members.labels["host"]
     known = {name: place for place, name in enumerate(capacities.names)}
-    now = [known.get(hosts[host], -1) for host in members.groups["host"].tolist()]
-    plans = place(contents, n_contents, rooms, None, now if min(now) >= 0 else None)
+    lacking = [name for name in hosts if name not in known]
+    if lacking:
+        warnings.append(f"{_some(lacking)}: not among the hosts to place on, so there is no plan as-is")
+    now = [known.get(hosts[host], -1) for host in members.host_of.tolist()]
+    plans = place(contents, n_contents, rooms, None, None if lacking else now)
+    over = [place for place in range(len(rooms)) if plans[0].left[place] < 0]
+    if over:
+        taken = [
+            f"{capacities.names[place]} ({100 * (1 - plans[0].left[place] / rooms[place]):.0f} %)" for place in over
+        ]
+        warnings.append(f"{_some(taken)}: VMs take more than the memory of their host today, even merged")
     data = sum(sum(one.pages) for one in chosen)
-    zeros = np.array([count for one in chosen for count in one.zero])
-    resident = (np.array([count for one in chosen for count in one.pages]) + zeros) * page_size
-    made = [_plan(plan, contents, n_contents, share, data, int(zeros.sum()), now, resident) for plan in plans]
+    zeros = sum(sum(one.zero) for one in chosen)
+    pages = [pages + zero for one in chosen for pages, zero in zip(one.pages, one.zero, strict=True)]
+    resident = members.of_vms(pages) * page_size
+    made = [_plan(plan, capacities.names, contents, n_contents, share, data, zeros, now, resident) for plan in plans]
     best = plans[-1].host_of.tolist()
     where = {name: capacities.names[host] for name, host in zip(members.names, best, strict=True) if host >= 0}
-    return {"plans": made, "guarantee": GUARANTEE, "host_of": where}
+    every = estimates.saved(estimates.total(n_contents, n_contents, share), data, zeros)["value"]
+    return {"plans": made, "guarantee": _guarantee(plans[-1], made[-1], every), "host_of": where}
 
 
-def _contents(chosen: Sequence[Mapped], keep: float, n_hosts: int) -> tuple[float, list[AnyArray], int]:
-    """Return the share of contents that is placed with, the indexes of each VM's, and how many there are."""
-    parts, members, offset = [], [], 0
-    share = min(keep, MOST_CELLS / max(1, n_hosts) / max(1.0, sum(one.n_rows for one in chosen) / keep))
-    for one in chosen:
-        rows = stored(one)
-        [stop] = places(rows["sum"], [below_of(share) or ALL_SUMS])
-        part = np.array(rows[:stop])
-        parts.append(part[["sum", "tail"]])
-        members.append(part["member"].astype(np.int64) + offset)
-        offset += len(one.names)
-    found = np.concatenate(parts)
-    by_content = np.lexsort((found["tail"], found["sum"]))
-    first = first_of_contents(found[by_content])
-    index = np.empty(len(found), np.int64)
-    index[by_content] = np.cumsum(first) - 1
-    owner = np.concatenate(members)
-    order = np.argsort(owner, kind="stable")
-    ends = np.searchsorted(owner[order], np.arange(1, offset))
-    return share, np.split(index[order].astype(np.uint32), ends), int(first.sum())
+def _guarantee(plan: Plan, made: FleetPlan, every: float) -> str:
+    """Return what is known of how far a plan is from the best one. every: what merging across all hosts would save."""
+    parts = [
+        "None is known beforehand for several hosts with limits: what is saved grows faster the more alike VMs are "
+        "together (it is supermodular)."
+    ]
+    if plan.is_local_optimum:
+        parts.append("The plan cannot be improved by moving one VM or by swapping two.")
+    if every:
+        share = 100 * min(1.0, made["saving_pages"]["value"] / every)
+        parts.append(
+            f"It saves {share:.1f} % of what merging across all hosts would, and no plan can save more than that."
+        )
+    return " ".join(parts)
 
 
 def _plan(
     plan: Plan,
+    hosts: Sequence[str],
     contents: Sequence[AnyArray],
     n_contents: int,
     share: float,
@@ -153,4 +175,10 @@ def _plan(
         "moves": int(moved.sum()),
         "moved_bytes": int(resident[moved].sum()),
         "unplaced": int((plan.host_of < 0).sum()),
+        "over_capacity": [hosts[place] for place in np.flatnonzero(plan.left < 0).tolist()],
     }
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")

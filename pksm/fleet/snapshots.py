@@ -1,8 +1,7 @@
 """Snapshots of microVMs: what they share with the one that all are restored from, and which that had best be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -10,6 +9,8 @@ from pksm.arrays import AnyArray, BoolArray, I64Array, U64Array
 from pksm.errors import UsageError
 
 RUN_BYTES = (64 << 10, 2 << 20)  # runs worth mapping at once; the second is a huge page
+CELLS = 1 << 20  # pages of all snapshots together that are compared at a time, whose sorting takes about 50 bytes each
+PAGES_AT_ONCE = 1 << 18  # looked up in a base
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,35 @@ class Shared:
     in_runs: tuple[int, ...]
 
 
+class Base:
+    """A base that snapshots are compared with.
+
+    Args:
+        contents: uint64 (pages,): the content of each page by number, such as a checksum.
+        page_size: in bytes.
+    """
+
+    def __init__(self, contents: U64Array, page_size: int) -> None:
+        self.contents, self._page_size = contents, page_size
+        self._ordered = np.sort(contents)
+
+    def shared(self, snapshot: U64Array) -> Shared:
+        """Compare a snapshot with the base. UsageError if they are not equally long."""
+        _check_lengths([self.contents, snapshot])
+        same = self.contents == snapshot
+        runs = _runs(same)
+        in_runs = tuple(int(runs[runs * self._page_size >= least].sum()) for least in RUN_BYTES)
+        return Shared(int(np.count_nonzero(same)), self._anywhere(snapshot), in_runs)
+
+    def _anywhere(self, snapshot: U64Array) -> int:
+        found = 0
+        for begin in range(0, len(snapshot), PAGES_AT_ONCE):
+            part = snapshot[begin : begin + PAGES_AT_ONCE]
+            place = np.minimum(np.searchsorted(self._ordered, part), len(self._ordered) - 1)
+            found += int(np.count_nonzero(self._ordered[place] == part))
+        return found
+
+
 def shared(base: U64Array, snapshot: U64Array, page_size: int) -> Shared:
     """Compare a snapshot with a base.
 
@@ -37,37 +67,27 @@ def shared(base: U64Array, snapshot: U64Array, page_size: int) -> Shared:
     Raises:
         UsageError: they are not equally long.
     """
-    _check_lengths([base, snapshot])
-    same = base == snapshot
-    runs = _runs(same)
-    in_runs = tuple(int(runs[runs * page_size >= least].sum()) for least in RUN_BYTES)
-    return Shared(int(same.sum()), int(np.isin(snapshot, base).sum()), in_runs)
+    return Base(base, page_size).shared(snapshot)
 
 
 def decay(snapshots: Sequence[U64Array], page_size: int) -> list[Shared]:
     """Compare each snapshot with the first one, from which they went apart: an entry for each, in order."""
-    return [shared(snapshots[0], snapshot, page_size) for snapshot in snapshots]
+    base = Base(snapshots[0], page_size)
+    return [base.shared(snapshot) for snapshot in snapshots]
 
 
 def built_base(snapshots: Sequence[U64Array]) -> U64Array:
     """Return the base that shares most at equal offsets: at each, the content that most snapshots have there.
 
     Args:
-        snapshots: each uint64 (pages,); of contents that are equally common, the lowest number is taken.
+        snapshots: each uint64 (pages,); of contents that are equally common, that of the first snapshot is taken, which
+            keeps runs long.
 
     Raises:
         UsageError: none, or not all equally long.
     """
     _check_lengths(snapshots)
-    ordered = np.sort(np.stack(snapshots), axis=0)
-    best = ordered[0].copy()
-    run = np.ones(len(best), np.int64)
-    longest = run.copy()
-    for before, now in pairwise(ordered):
-        run = np.where(now == before, run + 1, 1)
-        longer = run > longest
-        best[longer], longest[longer] = now[longer], run[longer]
-    return best
+    return np.concatenate([np.zeros(0, np.uint64), *(block.commonest() for block in _blocks(snapshots))])
 
 
 def restored_pages(base: U64Array, snapshots: Sequence[U64Array]) -> int:
@@ -80,19 +100,64 @@ def restored_pages(base: U64Array, snapshots: Sequence[U64Array]) -> int:
         UsageError: not all are equally long.
     """
     _check_lengths([base, *snapshots])
-    return len(base) + sum(int((base != snapshot).sum()) for snapshot in snapshots)
+    return len(base) + sum(int(np.count_nonzero(base != snapshot)) for snapshot in snapshots)
 
 
 def best_snapshot(snapshots: Sequence[U64Array]) -> tuple[int, int]:
     """Return the index of the snapshot that is the best base for all, the first of equals, and its restored_pages().
 
+    One pass over all pages: at each offset it is counted how many snapshots have which content there, so no two
+    snapshots are compared with each other.
+
     Raises:
         UsageError: none, or not all equally long.
     """
     _check_lengths(snapshots)
-    pages = [restored_pages(base, snapshots) for base in snapshots]
-    best = int(np.argmin(pages))
-    return best, pages[best]
+    same = np.zeros(len(snapshots), np.int64)
+    for block in _blocks(snapshots):
+        same += block.in_common()
+    best = int(np.argmax(same))
+    return best, len(snapshots[0]) * (1 + len(snapshots)) - int(same[best])
+
+
+class _Block:
+    """Some offsets of all snapshots: the contents at each offset, sorted, and how many snapshots have each.
+
+    Args:
+        columns: uint64 (offsets, snapshots), one of each at least.
+    """
+
+    def __init__(self, columns: U64Array) -> None:
+        self._order = np.argsort(columns, axis=1, kind="stable")
+        ordered = np.take_along_axis(columns, self._order, axis=1)
+        first = np.ones(ordered.shape, bool)
+        np.not_equal(ordered[:, 1:], ordered[:, :-1], out=first[:, 1:])
+        self._starts = np.flatnonzero(first)
+        self._times = np.diff(self._starts, append=first.size)
+        self._contents = ordered.ravel()[self._starts]
+        self._n_snapshots = columns.shape[1]
+
+    def in_common(self) -> I64Array:
+        """Return int64 (snapshots,): of each, how many snapshots have the content that it has, itself too, added up."""
+        times = np.repeat(self._times, self._times)
+        return np.bincount(self._order.ravel(), times, self._n_snapshots).astype(np.int64)
+
+    def commonest(self) -> U64Array:
+        """Return the content that most snapshots have at each offset, of equals that of the first snapshot."""
+        n = self._n_snapshots
+        rank = (
+            self._times * n - self._order.ravel()[self._starts]
+        )  # sorting was stable: a run begins with the first one
+        first = np.flatnonzero(np.diff(self._starts // n, prepend=-1))
+        best = np.maximum.reduceat(rank, first)
+        return self._contents[rank == np.repeat(best, np.diff(first, append=len(rank)))]
+
+
+def _blocks(snapshots: Sequence[U64Array]) -> Iterator[_Block]:
+    """Yield all offsets of the snapshots, so many at a time that memory does not grow with either number."""
+    step = max(1, CELLS // len(snapshots))
+    for begin in range(0, len(snapshots[0]), step):
+        yield _Block(np.stack([snapshot[begin : begin + step] for snapshot in snapshots], axis=1))
 
 
 def _runs(same: BoolArray) -> I64Array:

@@ -11,7 +11,7 @@ from pksm.arrays import AnyArray, StructArray, U32Array
 from pksm.fleet.rows import first_of_contents
 
 MOST_UNITS = 1024  # of a matrix
-COMMON = 256  # a content that more units have is base: it says nothing about who belongs together
+COMMON = 256  # a content that more units have is base in every fleet
 HEAVY = 50
 AT_ONCE = 1 << 20  # pairs of units
 
@@ -60,6 +60,11 @@ class Tally:
         self.heavy = sorted([*self.heavy, *other.heavy], reverse=True)[:HEAVY]
 
 
+def base_over(n_units: int) -> int:
+    """Return how many of so many units have a content at most, if it is to say who belongs together: more is base."""
+    return min(COMMON, max(2, n_units // 2))
+
+
 def tally(rows: StructArray, groups: Mapping[str, U32Array], units: str) -> Tally:
     """Count rows of whole contents: no other rows have the same contents.
 
@@ -72,16 +77,16 @@ def tally(rows: StructArray, groups: Mapping[str, U32Array], units: str) -> Tall
     first = first_of_contents(rows)
     made.contents = int(first.sum())
     content = np.cumsum(first) - 1
+    held: dict[str, tuple[AnyArray, AnyArray]] = {}
     for level, group_of in groups.items():
-        _, times = _distinct(content, group_of[rows["member"]], made.contents)
+        held[level] = _, times = _distinct(content, group_of[rows["member"]], made.contents)
         made.weight[level] = int(times.sum())
         made.square[level] = int((times * times).sum())
         if level == "host":
             made.hosts = np.bincount(times, minlength=int(group_of.max(initial=0)) + 2).astype(np.int64)
     n_units = int(groups[units].max(initial=0)) + 1
-    pairs, times = _distinct(content, groups[units][rows["member"]], made.contents)
-    most = min(COMMON, max(2, n_units // 2))
-    common = times > most
+    pairs, times = held[units]
+    common = times > base_over(n_units)
     spare = times[common] - 1
     made.common, made.spare, made.spare_square = len(spare), int(spare.sum()), int((spare * spare).sum())
     if n_units <= MOST_UNITS:
@@ -89,12 +94,21 @@ def tally(rows: StructArray, groups: Mapping[str, U32Array], units: str) -> Tall
     if made.contents:
         starts = np.flatnonzero(first)
         pages = np.add.reduceat(rows["count"], starts, dtype=np.uint64)
-        top = np.argpartition(pages, max(0, len(pages) - HEAVY))[-HEAVY:]
+        top = _last_of_largest(pages * np.uint64(n_units + 1) + times.astype(np.uint64), HEAVY)
         found = rows[starts[top]]
         made.heavy = list(
             zip(*(column.tolist() for column in (pages[top], times[top], found["sum"], found["tail"])), strict=True)
         )
     return made
+
+
+def _last_of_largest(keys: AnyArray, n: int) -> AnyArray:
+    """Return the places of the n largest keys, of equal ones the last: the same, however contents are cut into ranges."""
+    if len(keys) <= n:
+        return np.arange(len(keys))
+    least = np.partition(keys, len(keys) - n)[len(keys) - n]
+    larger = np.flatnonzero(keys > least)
+    return np.append(larger, np.flatnonzero(keys == least)[len(larger) - n :])
 
 
 def _distinct(content: AnyArray, group: AnyArray, n_contents: int) -> tuple[AnyArray, AnyArray]:

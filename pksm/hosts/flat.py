@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from pksm.arrays import BoolArray, IdsLike, Pages, U8Array, U32Array, distinct
+from pksm.arrays import IdsLike, Pages, U8Array, distinct
 from pksm.engine import native
 from pksm.engine.exclusive import Exclusive, exclusive
 from pksm.engine.memory import grown, zeros
@@ -17,17 +17,18 @@ from pksm.engine.state import State, below, column
 from pksm.engine.store import Store
 from pksm.errors import PageError, UsageError
 from pksm.hosts.attached import NoPolicy, require_alone
+from pksm.hosts.flat_anon_vmas import FlatAnonVmas
 from pksm.hosts.flat_mappings import FlatMappings
 from pksm.hosts.flat_memory import FlatMemory
 from pksm.hosts.watch import Watch
 from pksm.hosts.writers import Writers
-from pksm.protocols import NO_FRAME, ZERO_FRAME, Policy, Saved
+from pksm.protocols import NO_FRAME, ZERO_FRAME, Policy, Saved, require_within
 from pksm.saving import Saveable
 
 MAX_ANON_VMAS = 1 << 24  # there is a count for each up to the highest
 
 
-class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
+class FlatHost(FlatMemory, FlatMappings, FlatAnonVmas, Exclusive, Saveable):
     """A PageHost and MappingHost over a store; each page mapped once.
 
     Args:
@@ -47,6 +48,9 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
         self.frame_of = np.empty(0, np.uint32)
         self._mapcount = np.empty(0, np.uint32)  # by frame
         self._anon_vma = np.empty(0, np.uint32)  # by page
+        self._salt = np.empty(0, np.uint32)  # by page
+        self._has_salts = False
+        self._within = "all"
         self._has_anon_vmas = False  # else the column is all zeros, and no memory is touched for it
         self._view = native.FramesView(self.frame_of, self._mapcount)
         self._references = np.zeros(1, np.int64)  # by anon_vma
@@ -130,20 +134,24 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
         return columns + (self._writers.nbytes if self._writers else 0)
 
     @exclusive
-    def add(self, pages: IdsLike, anon_vma: IdsLike | int = 0) -> None:
+    def add(self, pages: IdsLike, anon_vma: IdsLike | int = 0, salt: IdsLike | int = 0) -> None:
         """Make pages live, each with a frame of its own, and hand them to the policy.
 
         Args:
             pages: uint32 (n,), each in the store, none alive, none twice.
             anon_vma: one for all, or one for each.
+            salt: the same, below 2**32: policies with within=salt merge pages of one salt alone.
 
         Raises:
             PageError: a page that is not in the store, that is alive, or that comes twice.
-            UsageError: another number of anon_vmas.
+            UsageError: another number of anon_vmas or salts.
         """
         pages, anon_vmas = ids_array(pages), ids_array([anon_vma] if isinstance(anon_vma, int) else anon_vma)
         if len(anon_vmas) not in (1, len(pages)):
             raise UsageError(f"{len(pages)} pages with {len(anon_vmas)} anon_vmas: give one for all, or one for each")
+        salts = ids_array([salt] if isinstance(salt, int) else salt)
+        if len(salts) not in (1, len(pages)):
+            raise UsageError(f"{len(pages)} pages with {len(salts)} salts: give one for all, or one for each")
         self.store.check_pages(pages)
         self._grow()
         at = native.span(pages)
@@ -167,6 +175,11 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
         self._has_anon_vmas |= highest > 0
         if self._has_anon_vmas:
             self._anon_vma[at] = anon_vmas
+        self._has_salts |= bool(salts.any())
+        if self._has_salts:
+            self._salt[at] = salts
+        if self._within != "all":
+            self.store.salt(pages, salts)
         if self._writers:
             self._writers.born(at, pages)
         self._mapped += len(pages)
@@ -251,12 +264,22 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
         self._mapped -= len(pages) - int(zero.sum())
         self.frame_of[pages] = NO_FRAME
         self._drop(frames[~zero])
-        self.add(pages, anon_vma=self._anon_vma[pages])
+        self.add(pages, anon_vma=self._anon_vma[pages], salt=self._salt[pages])
         if self.watch:
             self.watch.unmerged(pages)
 
     def set_quirks(self, ids: Collection[str]) -> None:
         """Do nothing: none of the faults has an effect on pages that are mapped once each."""
+
+    @exclusive
+    def set_within(self, within: str) -> None:
+        """Let pages merge within those of one salt alone, as they were added; or with all."""
+        require_within(within, ("all", "salt"))
+        self._within = within
+        self.store.unsalt()
+        if within != "all":
+            self._grow()
+            self.store.salt(slice(0, len(self._salt)), self._salt)
 
     def keep(self, pages: Pages) -> None:
         """Let nobody write to the frames of these pages any more. Any page can be kept."""
@@ -289,33 +312,6 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
         pages = np.arange(len(self.frame_of), dtype=np.uint32)
         pages = pages[(self.frame_of != pages) & (self.frame_of != NO_FRAME)]
         self.split(pages[self._writers.is_merged(pages)] if self._writers else pages)
-
-    def anon_vma(self, pages: Pages) -> U32Array:
-        """Return the anon_vma of each page."""
-        return self._anon_vma[self._known(pages)]
-
-    def is_sharer(self, kpages: Pages, anon_vmas: U32Array) -> BoolArray:
-        """Return whether a page of anon_vmas[i] is mapped to the frame kpages[i]."""
-        kpages, anon_vmas = self._known(kpages), ids_array(anon_vmas)
-        mapped = self.frame_of < NO_FRAME
-        there = self.frame_of[mapped].astype(np.uint64) << np.uint64(32) | self._anon_vma[mapped]
-        return np.isin(kpages.astype(np.uint64) << np.uint64(32) | anon_vmas, there)
-
-    @exclusive
-    def get_anon_vma(self, anon_vmas: U32Array) -> None:
-        """Take a reference on each anon_vma; one may repeat."""
-        self._count(anon_vmas, 1)
-
-    @exclusive
-    def put_anon_vma(self, anon_vmas: U32Array) -> None:
-        """Drop a reference on each anon_vma; one may repeat."""
-        self._count(anon_vmas, -1)
-
-    def _count(self, anon_vmas: IdsLike, by: int) -> None:
-        try:
-            native.tally(self._references, ids_array(anon_vmas), by)
-        except ValueError:
-            raise UsageError("an anon_vma that no page has had") from None
 
     def _known(self, pages: IdsLike) -> Pages:
         """Return pages as uint32. PageError unless there are or have been such."""
@@ -353,6 +349,7 @@ class FlatHost(FlatMemory, FlatMappings, Exclusive, Saveable):
         if n_pages > len(self.frame_of):
             self.frame_of = grown(self.frame_of, n_pages, NO_FRAME)
             self._mapcount = grown(self._mapcount, n_pages)
+            self._salt = grown(self._salt, n_pages) if self._has_salts else zeros(n_pages, np.uint32)
             self._anon_vma = grown(self._anon_vma, n_pages) if self._has_anon_vmas else zeros(n_pages, np.uint32)
             self._view = native.FramesView(self.frame_of, self._mapcount)
             if self._writers:

@@ -40,6 +40,9 @@ class FlatMappings:
     def next_mapped(self: Any, mm: int, first: int, n: int) -> tuple[I64Array, Pages, bool]:
         """Return (virtual pages, frames, at_end) of up to n live pages from `first` on."""
         self._grow()
+        frames = self.frame_of[first : first + n]
+        if len(frames) == n and n and int(frames.max()) < NO_FRAME:  # as nearly always
+            return np.arange(first, first + n), frames.copy(), False
         parts, missing = [np.empty(0, np.int64)], n
         while first < len(self.frame_of) and missing:
             part = self.frame_of[first : first + missing]

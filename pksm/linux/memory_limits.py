@@ -51,6 +51,11 @@ def available_bytes(enough: int | None = None) -> int | None:
     return min((n_bytes for n_bytes in known if n_bytes is not None), default=None)
 
 
+def peak_bytes() -> int:
+    """Return the most memory that this process has had at a time; 0 if it is not known."""
+    return text.kib(text.field(text.read_if_any("/proc/self/status") or b"", "VmHWM")) or 0
+
+
 def _of_machine() -> int | None:
     return text.kib(text.field(text.read_if_any(MEMINFO) or b"", "MemAvailable"))
 

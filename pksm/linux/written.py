@@ -10,15 +10,15 @@ import fcntl
 import os
 import struct
 import subprocess
-from collections.abc import Iterator
 
 import numpy as np
 
 from pksm.arrays import BoolArray, I64Array, StructArray, U64Array, distinct
 from pksm.errors import PksmError
-from pksm.linux.inject import inject
-from pksm.linux.proc import pagemap, tasks
-from pksm.linux.proc.areas import read_areas
+from pksm.linux import text
+from pksm.linux.inject import inject, refusals
+from pksm.linux.proc import access, pagemap, tasks
+from pksm.linux.proc.areas import Area, parse_areas
 from pksm.linux.proc.pagemap import PAGE_REGION, PAGE_SIZE, PAGEMAP_SCAN, SCAN_ENTRIES
 from pksm.linux.sandbox import system_call
 
@@ -27,10 +27,22 @@ _USER_MODE_ONLY = 1
 _API, _REGISTER = 0xC018AA3F, 0xC020AA00
 _ABI, _WP_ASYNC = 0xAA, 1 << 15
 _MODE_WP = 2
-_PROTECT = 1 | 2  # PM_SCAN_WP_MATCHING, PM_SCAN_CHECK_WPASYNC: refused where nothing is tracked
+_PROTECT = 1  # PM_SCAN_WP_MATCHING: what was written, in areas that are registered; others are passed over
 _WRITTEN = 1 << 1
-_ARG = struct.Struct("<12Q")  # SCAN_ARG, packed: areas are many, and most have nothing new
+_ARG = struct.Struct("<12Q")  # SCAN_ARG, packed
 _NEVER = {b"[vvar]", b"[vvar_vclock]", b"[vdso]", b"[vsyscall]"}
+
+
+def areas_to_track(pid: int, name: str) -> list[Area]:
+    """Return what would be registered in a process of this name, which is left alone. PksmError: it could not be tracked."""
+    data = access.guarded(pid, name, lambda number: text.read(f"/proc/{number}/maps"))
+    refusals.check(pid)
+    return own_areas(data)
+
+
+def own_areas(maps: bytes) -> list[Area]:
+    """Return those areas of the text of a maps file whose pages are the process's own, so that writes can be reported."""
+    return [area for area in parse_areas(maps) if area.access[3:4] == b"p" and area.name not in _NEVER]
 
 
 class Written:
@@ -42,6 +54,7 @@ class Written:
     Attributes:
         longest_pause_s: that the process stood still, at most.
         faults: pages that were written and took a fault so far.
+        anonymous: areas without a file, at the last look: page numbers of starts and ends (n, 2).
 
     Raises:
         PksmError: it cannot be tracked; the message says why.
@@ -62,7 +75,8 @@ class Written:
         finally:
             closed = inject(pid, [(_CLOSE, theirs)])
             self.longest_pause_s = max(self.longest_pause_s, closed.longest_pause_s)
-        self._registered: I64Array = np.empty((0, 2), np.int64)
+        self._maps, self._there = b"", np.empty((0, 2), np.int64)
+        self.anonymous = self._there
         self._found = np.empty(SCAN_ENTRIES, PAGE_REGION)  # by one call
         try:
             fcntl.ioctl(self._fd, _API, bytearray(struct.pack("<QQQ", _ABI, _WP_ASYNC, 0)))
@@ -80,60 +94,55 @@ class Written:
         """Return what is known since the last look, and protect everything anew.
 
         Returns:
-            (areas of which all writes are known: page numbers of starts and ends (n, 2), page numbers written in them).
+            (ranges of resident pages of which all writes are known, but for the kernel's zero page: page numbers of starts and
+            ends (n, 2), page numbers written in them).
 
         Raises:
             PksmError: the process has ended, or has begun another program.
         """
         try:
-            now = [area for area in read_areas(self.pid) if area.access[3:4] == b"p" and area.name not in _NEVER]
-            there = np.array([(area.start, area.end) for area in now], np.int64).reshape(-1, 2)
-            areas, parts = self._written_in(_common(there, self._registered))
-            self._add_new(there, areas)
+            there = self._areas()
+            found = self._protect(int(there[0, 0]), int(there[-1, 1])) if len(there) else np.empty(0, PAGE_REGION)
+            self._add(there[~_overlaps(there, _joined(found))])
+            found = found[found["categories"] & pagemap.PAGE_IS_PFNZERO == 0]
         except OSError as error:
             raise PksmError(f"pid {self.pid}: its writes are not tracked any more: {error.strerror}") from None
-        runs = np.concatenate([np.empty(0, PAGE_REGION), *parts])
-        pages = _pages_of(runs)
+        pages = _pages_of(found[found["categories"] & _WRITTEN != 0])
         self.faults += len(pages)
-        return areas // PAGE_SIZE, pages
+        return _joined(found) // PAGE_SIZE, pages
 
-    def _written_in(self, areas: I64Array) -> tuple[I64Array, list[StructArray]]:
-        """Return which areas are tracked still, not mapped anew at the same place, and what was written in them."""
-        kept, parts = np.ones(len(areas), bool), []
-        for at, (start, end) in enumerate(areas.tolist()):  # once per area
-            try:
-                parts.append(self._protect(start, end))
-            except PermissionError:
-                kept[at] = False
-        return areas[kept], parts
+    def _areas(self) -> I64Array:
+        """Return the areas whose pages are the process's own: starts and ends (n, 2)."""
+        data = text.read(f"/proc/{self.pid}/maps")
+        if data != self._maps:  # as it mostly is not: to parse it takes as long as a scan
+            found = own_areas(data)
+            self._maps = data
+            self._there = np.array([(area.start, area.end) for area in found], np.int64).reshape(-1, 2)
+            self.anonymous = self._there[[not area.has_file for area in found]] // PAGE_SIZE
+        return self._there
 
-    def _add_new(self, there: I64Array, tracked: I64Array) -> None:
-        """Register what is not, and protect it: all of it counts as unknown until the next look."""
-        starts, added = set(tracked[:, 0].tolist()), []
-        for start, end in there.tolist():  # once per area
-            if start in starts:
-                continue
+    def _add(self, areas: I64Array) -> None:
+        """Register areas, and protect them: all of their pages count as unknown until the next look.
+
+        Nothing is found in an area that is mapped anew where a registered one was; one that holds no page yet comes again.
+        """
+        for start, end in areas.tolist():  # once per area
             with contextlib.suppress(OSError):  # it has a userfaultfd of its own, can have none, or has gone
                 fcntl.ioctl(self._fd, _REGISTER, bytearray(struct.pack("<QQQQ", start, end - start, _MODE_WP, 0)))
                 self._protect(start, end)
-                added.append((start, end))
-        self._registered = np.concatenate([tracked, np.array(added, np.int64).reshape(-1, 2)])
-        self._registered = self._registered[np.argsort(self._registered[:, 0])]
 
     def _protect(self, start: int, end: int) -> StructArray:
-        """Return the runs of resident pages that were written, and protect them."""
-        return np.concatenate([np.empty(0, PAGE_REGION), *self._scans(start, end)])
-
-    def _scans(self, start: int, end: int) -> Iterator[StructArray]:
-        found, mask = self._found, _WRITTEN | pagemap.PAGE_IS_PRESENT
-        while start < end:
-            arg = bytearray(
-                _ARG.pack(_ARG.size, _PROTECT, start, end, 0, found.ctypes.data, len(found), 0, 0, mask, 0, mask)
-            )
-            n_runs = fcntl.ioctl(self._pagemap, PAGEMAP_SCAN, arg, True)
-            start = _ARG.unpack(arg)[4]
-            if n_runs:
-                yield found[:n_runs].copy()
+        """Return runs of the resident pages of registered areas, marked where they were written, and protect them."""
+        found, parts, n_runs = self._found, [], len(self._found)
+        while n_runs == len(found):
+            arg = _ARG.pack(
+                _ARG.size, _PROTECT, start, end, 0, found.ctypes.data, len(found), 0,
+                0, pagemap.PAGE_IS_PRESENT, 0, pagemap.PAGE_IS_PRESENT | pagemap.PAGE_IS_PFNZERO | _WRITTEN,
+            )  # fmt: skip
+            n_runs = fcntl.ioctl(self._pagemap, PAGEMAP_SCAN, bytearray(arg), True)
+            parts.append(found[:n_runs].copy())
+            start = int(found["end"][-1])  # walk_end may lie before that, and what is there was reported
+        return np.concatenate(parts)
 
 
 def why_not() -> str:
@@ -167,12 +176,23 @@ def _copy_of(pid: int, fd: int) -> int:
         os.close(pidfd)
 
 
-def _common(some: I64Array, others: I64Array) -> I64Array:
-    """Return what two lists of ranges, each in order and apart, have in common."""
-    edges = distinct(np.concatenate([some.reshape(-1), others.reshape(-1)]))
-    low, high = edges[:-1], edges[1:]
-    both = inside(low, some) & inside(low, others)
-    return np.stack([low[both], high[both]], axis=1)
+def _joined(runs: StructArray) -> I64Array:
+    """Return runs by address as ranges (n, 2) that do not touch each other."""
+    heads = np.append(True, runs["start"][1:] != runs["end"][:-1])[: len(runs)]
+    tails = np.append(heads[1:], True)[: len(runs)]
+    return np.stack([runs["start"][heads], runs["end"][tails]], axis=1)
+
+
+def _overlaps(areas: I64Array, ranges: I64Array) -> BoolArray:
+    """Return which areas have bytes in ranges; each of the two in order and apart."""
+    return np.searchsorted(ranges[:, 1], areas[:, 0], "right") < np.searchsorted(ranges[:, 0], areas[:, 1])
+
+
+def common(one: I64Array, other: I64Array) -> I64Array:
+    """Return what two lists of ranges (n, 2), each in order and apart, have in common."""
+    cuts = distinct(np.concatenate([one.reshape(-1), other.reshape(-1)]))
+    both = inside(cuts[:-1], one) & inside(cuts[:-1], other)
+    return np.stack([cuts[:-1][both], cuts[1:][both]], axis=1)
 
 
 def inside(at: I64Array, ranges: I64Array) -> BoolArray:

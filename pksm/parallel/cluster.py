@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from pksm.errors import PksmError, UsageError
+from pksm.linux.allocator import freed_memory_kept
 
 RETRIES = 3  # of a task whose worker was lost, or that failed there
+SHARE = 0.5  # of its limit, that tasks may take: Dask spills from 60 % on, and pauses a worker at 80 %
 ANSWER_S = 10  # until a scheduler has to answer, and to come back
 
 
@@ -18,15 +20,20 @@ class Cluster(Executor):
 
     Args:
         client: a distributed.Client; it stays the caller's.
+
+    Attributes:
+        bytes_each: that each of several tasks may take at a time, so that no worker pauses; None: nothing limits them.
+            check() finds out.
     """
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        self.bytes_each: int | None = None
         self._executor = client.get_executor(pure=False, retries=RETRIES)
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> "Future[Any]":
         """Return the future of function(*arguments) on some worker; what share() returned comes as what was shared."""
-        future: Future[Any] = self._executor.submit(function, *arguments, **named)
+        future: Future[Any] = self._executor.submit(_done, function, *arguments, **named)
         return future
 
     def share(self, thing: Any) -> Any:
@@ -34,23 +41,38 @@ class Cluster(Executor):
         return self.client.scatter(thing, broadcast=True, hash=False)
 
     def check(self) -> None:
-        """Raise PksmError unless there is a worker, and each has this version of pksm."""
+        """Raise PksmError unless there is a worker, and each has this version of pksm; look how much memory they have."""
         from pksm import __version__
 
         try:
             self.client.wait_for_workers(1, timeout=ANSWER_S)
         except TimeoutError:
             raise PksmError(f"{self.client.scheduler.address}: the cluster has no workers") from None
-        found = self.client.run(_version)
-        wrong = sorted({str(version) for version in found.values() if version != __version__})
+        try:
+            found = self.client.run(_about)
+        except (ImportError, AttributeError):
+            raise PksmError(
+                f"{self.client.scheduler.address}: a worker has no pksm, or another one than this"
+            ) from None
+        wrong = sorted({str(version) for version, _ in found.values() if version != __version__})
         if wrong:
             raise PksmError(f"{self.client.scheduler.address}: a worker has pksm {wrong[0]}, and not {__version__}")
+        limits = [most for _, most in found.values() if most is not None]
+        self.bytes_each = min(limits, default=None)
 
 
-def _version() -> str:
+def _done(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Do a task in a worker, whose environment makes the C library give all memory back at once."""
+    with freed_memory_kept():
+        return function(*arguments, **named)
+
+
+def _about(dask_worker: Any) -> tuple[str, int | None]:
+    """Return the version of a worker, and the bytes that each of its tasks may take at a time."""
     from pksm import __version__
 
-    return __version__
+    most = dask_worker.memory_manager.memory_limit
+    return __version__, None if not most else int(most * SHARE / dask_worker.state.nthreads)
 
 
 def _why(error: Exception) -> str:

@@ -41,6 +41,13 @@ class Policy(protocols.Policy, Protocol):
         """Work once, as between two sleeps, and return the number of pages visited."""
         raise NotImplementedError
 
+    def doze(self, wakes: int) -> bool:
+        """Let wake-ups pass that would find nothing to do, until the host reports something; False if one might find it.
+
+        A simulation asks when a wake-up has found nothing, and goes over the next ones at once.
+        """
+        return False
+
     def next_wake(self) -> int | None:
         """Return the milliseconds from one wake-up to the next, None while it is stopped."""
         raise NotImplementedError
@@ -147,6 +154,7 @@ class Spec:
         fixed: settings that can't change once it is made.
         opt_in: it merges only memory that has opted in.
         pace: what comparisons at one share of a CPU turn; None: they take it as it is.
+        unproven: presets that are made from descriptions, and were not held against a kernel.
 
     Raises:
         UsageError: the name is not one, or another part names what is not there.
@@ -165,6 +173,7 @@ class Spec:
     fixed: frozenset[str] = frozenset()
     opt_in: bool = False
     pace: Pace | None = None
+    unproven: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):
@@ -172,6 +181,7 @@ class Spec:
         settings = self.settings.entries().keys()
         for part, names, known in (
             ("default", {self.default}, self.presets.keys()),
+            ("unproven", self.unproven, self.presets.keys()),
             ("shown", set(self.shown), self.counters.keys() | self.moving),
             ("work", self.work, self.counters.keys()),
             ("moving", self.moving, settings),

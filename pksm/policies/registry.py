@@ -9,6 +9,7 @@ from typing import Any
 from pksm import plugins
 from pksm.engine.settings import Settings, parse_value, preset_of
 from pksm.errors import UsageError
+from pksm.naming import nearest, unknown
 from pksm.policies.base import Policy, Spec
 
 ENTRY_POINTS = "pksm.policies"
@@ -61,8 +62,7 @@ def spec(name: str) -> Spec:
         return _ours(name)
     known = _known()
     if name not in known:
-        example = "as in ksmd:ksm-6.11,pksmd:fixed"
-        raise UsageError(f"unknown policy {name!r}: choose from {', '.join(known)}, {example}")
+        raise unknown("unknown policy", name, known, more=", as in ksmd:ksm-6.11,pksmd:fixed")
     return known[name]
 
 
@@ -164,6 +164,8 @@ def _no_setting(specs: Sequence[Spec], name: str, policy: str) -> UsageError:
     known = dict.fromkeys(setting for one in homes for setting in one.settings.entries())
     if not known:
         return UsageError(f"setting {name!r}: {chosen} has no settings")
+    if name not in known and (near := nearest(name, known)):
+        return UsageError(f"setting {name!r}: did you mean {' or '.join(near)}?")
     return UsageError(f"setting {name!r}: write name=value, with a name of {', '.join(known)}")
 
 

@@ -44,9 +44,10 @@ class Contents:
         odd: BoolArray = np.isin(keys, np.array([one for one, _ in self._twins], np.uint64))
         for run in self._runs:
             at = np.minimum(np.searchsorted(run.first, keys), len(run.first) - 1)
-            hit = run.first[at] == keys
-            odd |= hit & (run.second[at] != seconds)
-            ids[hit] = run.ids[at[hit]]
+            hit = np.flatnonzero(run.first[at] == keys)
+            at = at[hit]
+            odd[hit] |= run.second[at] != seconds[hit]
+            ids[hit] = run.ids[at]
         odd[which[second != seconds[which]]] = True
         if odd.any():
             return self._one_by_one(first, second, odd[which])

@@ -7,7 +7,8 @@ import numpy as np
 from pksm.arrays import BoolArray, I8Array, I64Array, U64Array
 from pksm.linux.written import inside
 from pksm.recording.events import MOST_NAME, Block, Kind, Operation
-from pksm.recording.hashing import Snapshot, among, places
+from pksm.recording.hashing import Snapshot
+from pksm.recording.places import among, places
 
 
 @dataclass
@@ -22,6 +23,10 @@ class Layout:
     def holds(self, pages: I64Array) -> BoolArray:
         """Return which pages lie in a mapping. pages: sorted."""
         return inside(pages, np.stack([self.starts, self.ends], axis=1))
+
+    def maps_as(self, other: "Layout") -> bool:
+        """Return whether the same pages lie in mappings of the same bounds."""
+        return np.array_equal(self.starts, other.starts) and np.array_equal(self.ends, other.ends)
 
 
 def mappings(old: Layout, new: Layout) -> list[Operation]:
@@ -94,35 +99,63 @@ def blocks(ms: int, space: int, begun: list[Operation], old: Seen, new: Seen) ->
 def _events(old: Seen, new: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (pages, kinds, contents) of all that happened to pages."""
     before, after = old.pages, new.pages
-    at, found = places(before.pages, after.pages)
-    _, stays = places(after.pages, before.pages)
-    where: I64Array | slice
-    both, where, merged = after, slice(None), new.merged
-    if not (found.all() and stays.all()):
-        both, where, merged = after.of(found), at[found], new.merged[found]
-    was_merged = old.merged[where]
-    rewritten = both.contents != before.contents[where]
-    moved = (both.frames != before.frames[where]) & (both.frames != 0) & (before.frames[where] != 0) & ~rewritten
-    told = among(both.pages, new.written) & ~rewritten & ~merged & ~was_merged
-    own = moved & both.exclusive & ~before.exclusive[where] & ~merged  # a copy on write that says what it said
-    own |= told
+    here, where, came, gone = _suspects(old, new)
+    both, now, merged, was_merged = after.pages[here], after.contents[here], new.merged[here], old.merged[where]
+    rewritten = now != before.contents[where]
+    told = among(both, new.written) & ~rewritten & ~merged & ~was_merged
+    own = moved = np.zeros(len(both), bool)
+    if after.frames is not before.frames:
+        frame, was_at = after.frames[here], before.frames[where]
+        moved = (frame != was_at) & (frame != 0) & (was_at != 0) & ~rewritten
+        own = (
+            moved & after.exclusive[here] & ~before.exclusive[where] & ~merged
+        )  # a copy on write that says what it said
+    own = own | told
     parts = [
-        (after.pages[~found], Kind.BIRTH, after.contents[~found]),
-        (before.pages[~stays], Kind.DEATH, None),
-        (both.pages[rewritten], Kind.WRITE, both.contents[rewritten]),
-        (both.pages[own], Kind.SAME, None),
-        (both.pages[moved & ~own & ~(merged & ~was_merged)], Kind.MOVED, None),
+        (after.pages[came], Kind.BIRTH, after.contents[came]),
+        (before.pages[gone], Kind.DEATH, None),
+        (both[rewritten], Kind.WRITE, now[rewritten]),
+        (both[own], Kind.SAME, None),
+        (both[moved & ~own & ~(merged & ~was_merged)], Kind.MOVED, None),
         (after.pages[new.merged][~_was(old, after.pages[new.merged])], Kind.MERGED, None),
-        (both.pages[was_merged & ~merged], Kind.UNMERGED, None),
+        (both[was_merged & ~merged], Kind.UNMERGED, None),
     ]
     pages = np.concatenate([part[0] for part in parts])
     kinds = np.repeat(np.array([part[1] for part in parts], np.uint8), [len(part[0]) for part in parts])
     contents = np.concatenate(
         [np.zeros(len(part[0]), np.uint32) if part[2] is None else part[2].astype(np.uint32) for part in parts]
     )
-    order = np.lexsort((kinds, pages))
-    pages, kinds, contents = pages[order], kinds[order], contents[order]
+    if (pages[1:] <= pages[:-1]).any():  # more than writes alone
+        order = np.lexsort((kinds, pages))
+        pages, kinds, contents = pages[order], kinds[order], contents[order]
     return pages, kinds, contents[(kinds == Kind.BIRTH) | (kinds == Kind.WRITE)]
+
+
+def _suspects(old: Seen, new: Seen) -> tuple[I64Array, I64Array, I64Array, I64Array]:
+    """Return the places of all pages to which anything may have happened.
+
+    Returns:
+        (those that stay: in the new and in the old, those that came: in the new, those that have gone: in the old).
+    """
+    before, after = old.pages, new.pages
+    none = np.empty(0, np.int64)
+    if after.changed is not None and after.pages is before.pages:
+        picked = after.changed
+        if old.merged.any():
+            picked = np.union1d(picked, np.flatnonzero(old.merged))
+        return picked, picked, none, none
+    at, found = places(before.pages, after.pages)
+    _, stays = places(after.pages, before.pages)
+    here: I64Array | slice = slice(None)
+    where: I64Array | slice = here
+    if not (found.all() and stays.all()):
+        here, where = np.flatnonzero(found), at[found]
+    differs = (after.contents[here] != before.contents[where]) | (after.frames[here] != before.frames[where])
+    differs |= old.merged[where] | among(after.pages, new.written)[here]
+    picked = np.flatnonzero(differs)
+    if isinstance(here, slice) or isinstance(where, slice):
+        return picked, picked, none, none
+    return here[picked], where[picked], np.flatnonzero(~found), np.flatnonzero(~stays)
 
 
 def _was(old: Seen, pages: np.ndarray) -> BoolArray:

@@ -83,7 +83,9 @@ class Block:
 
     def of(self, *kinds: Kind) -> BoolArray:
         """Return which of the pages have an event of these kinds."""
-        return np.isin(self.kinds, np.array(kinds, np.uint8))
+        wanted = np.zeros(len(Kind), bool)
+        wanted[list(kinds)] = True
+        return wanted[self.kinds]
 
     def content_of(self, picked: BoolArray) -> U32Array:
         """Return the contents of the events picked, all of which have one."""

@@ -54,13 +54,13 @@ class Lives:
     def __init__(self) -> None:
         self.ended = Times.none()
         self.spare = self.spare_ms = self.volatile_ms = 0
-        self._ms = 0
+        self._ms = self._from_ms = 0
         # By copy: how many pages have it, since when, and its content.
         self._pages, self._since = np.zeros(0, np.uint32), np.zeros(0, np.int64)
         self._content = np.zeros(0, np.uint32)
         self._free = np.empty(0, np.uint32)
-        # By content, the first _n sorted by id: how many copies it has, and since when there are two.
-        self._n = 0
+        # By content, the first _n sorted by id: how many copies it has (_n_held: have any), and since when there are two.
+        self._n = self._n_held = 0
         self._ids, self._copies = np.zeros(0, np.uint32), np.zeros(0, np.int64)
         self._equal_since = np.zeros(0, np.int64)
 
@@ -68,6 +68,12 @@ class Lives:
         """Let time go on."""
         self.spare_ms += self.spare * (ms - self._ms)
         self._ms = ms
+
+    def count_from(self, ms: int) -> None:
+        """Forget what has ended, and how long anything was there, until a time; copies are as old as they are."""
+        self.ended = Times.none()
+        self.spare_ms = self.volatile_ms = 0
+        self._ms = self._from_ms = ms
 
     def begin(self, contents: U32Array) -> U32Array:
         """Return the numbers of new copies with these contents, each of one page."""
@@ -77,6 +83,7 @@ class Lives:
         at = self._places(ids)
         before = self._copies[at]
         self._copies[at] = before + counts
+        self._n_held += int(np.count_nonzero(before == 0))
         self._equal_since[at[(before < 2) & (before + counts >= 2)]] = self._ms
         self.spare += int((np.maximum(before + counts, 1) - np.maximum(before, 1)).sum())
         return new
@@ -102,12 +109,13 @@ class Lives:
         at = self._places(ids)
         before = self._copies[at]
         self._copies[at] = before - counts
+        self._n_held -= int(np.count_nonzero(before == counts))
         self.spare -= int((np.maximum(before, 1) - np.maximum(before - counts, 1)).sum())
         since = self._since[gone]
         equal = before[which] >= 2
         self.ended.add(self._ms - np.maximum(since, self._equal_since[at][which])[equal])
         ages = (self._ms - since)[written]
-        self.volatile_ms += int(ages[ages <= SOON_MS].sum())
+        self.volatile_ms += int(np.minimum(ages[ages <= SOON_MS], self._ms - self._from_ms).sum())
         self._free = np.append(self._free, gone)
 
     def lasting(self) -> Times:
@@ -144,9 +152,9 @@ class Lives:
         is_new[~is_new] = known[at[~is_new]] != ids[~is_new]
         if not is_new.any():
             return at
-        alive = self._copies[: self._n] > 0
-        if 2 * np.count_nonzero(alive) < self._n:
-            kept, self._n = np.flatnonzero(alive), int(np.count_nonzero(alive))
+        if 2 * self._n_held < self._n:
+            kept = np.flatnonzero(self._copies[: self._n])
+            self._n = len(kept)
             for column in (self._ids, self._copies, self._equal_since):
                 column[: self._n] = column[kept]
             return self._places(ids)

@@ -35,7 +35,13 @@ class Targets:
 
 @dataclass
 class Member:
-    """An address space that is recorded. pid: 0 for an image."""
+    """An address space that is recorded.
+
+    Attributes:
+        pid: of its process; 0 for an image.
+        children: of that process, where its writes are tracked.
+        same_frames: samples since the frames of all its pages were looked up.
+    """
 
     space: int
     pid: int
@@ -44,6 +50,8 @@ class Member:
     seen: Seen = field(default_factory=Seen)
     has_begun: bool = False
     tracked: Written | None = None
+    children: frozenset[int] = frozenset()
+    same_frames: int = 0
 
     @property
     def name(self) -> str:
@@ -86,6 +94,17 @@ class Roster:
         return self._by_age(found)
 
     def _add_children(self) -> None:
+        """Add what descends from the family, and drop what has gone: asked of each of it, or found in all of /proc."""
+        if not tasks.names_children():
+            self._add_children_by_parents()
+            return
+        found, new = set[int](), self._family
+        while new:
+            found |= new
+            new = {child for pid in new for child in tasks.children(pid)} - found
+        self._family = {pid for pid, _ in _stats(sorted(found))}
+
+    def _add_children_by_parents(self) -> None:
         parents = {pid: stat.parent for pid, stat in _stats(tasks.pids())}
         self._family &= parents.keys()
         while new := {pid for pid, parent in parents.items() if parent in self._family} - self._family:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -134,6 +135,11 @@ class Recording:
         return int(self.header["page_size"])
 
     @property
+    def began(self) -> float | None:
+        """When it began, in seconds since 1970; None where it does not say."""
+        return amount(self.header, "began")
+
+    @property
     def last_ms(self) -> int:
         """When the last sample was taken of which there is anything."""
         last = self.segments[-1].last_ms if self.segments else 0
@@ -165,17 +171,46 @@ class Recording:
         return self.state_at(self.last_ms, most_pages)
 
     def state_at(
-        self, ms: int, most_pages: int | None = None, seen: Callable[[State], object] = lambda state: None
+        self,
+        ms: int,
+        most_pages: int | None = None,
+        seen: Callable[[State], object] = lambda state: None,
+        from_ms: int | None = None,
     ) -> State:
-        """Return what there was at a millisecond of the recording; see check. seen: called after each block."""
-        state = State(most_pages)
+        """Return what there was at a millisecond of the recording; see check.
+
+        Args:
+            ms: the time.
+            most_pages: as of check.
+            seen: called after each block that counts, and when counting begins.
+            from_ms: events and times count from then on; None: all do.
+        """
+        state, counts_from = State(most_pages), from_ms
         for block in self.blocks(until_ms=ms):
+            if counts_from is not None and block.ms > counts_from:
+                state.count_from(counts_from)
+                seen(state)
+                counts_from = None
             try:
                 state.apply(block)
             except PksmError as error:
                 raise type(error)(f"{self.path}: {error}") from None
+            if counts_from is None:
+                seen(state)
+        if counts_from is not None:
+            state.count_from(counts_from)
             seen(state)
         return state
+
+
+def amount(said: dict[str, Any], name: str) -> float | None:
+    """Return a number that a recording says of itself; None if it says none, or what is none."""
+    value = said.get(name)
+    try:
+        found = float(value) if isinstance(value, int | float) and value is not True else math.nan
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def repair(path: str | os.PathLike[str]) -> bool:

@@ -41,6 +41,8 @@ class Tally:
     seconds: float = 0.0
     cpu_s: float = 0.0
     longest_s: float = 0.0
+    merged_pages: int = 0  # that the kernel's KSM had merged at the last sample, and on how many frames
+    merged_frames: int = 0
     late: int = 0  # samples that began after their time
 
 
@@ -84,6 +86,13 @@ class Recorder:
     def pages(self) -> int:
         """How many pages there were at the last sample."""
         return sum(len(member.seen.pages.pages) for member in [*self._live.values(), *self._images.values()])
+
+    @property
+    def merged_pages(self) -> tuple[int, int]:
+        """Pages that the kernel's KSM had merged at the last sample, and the frames that they were on."""
+        frames = [member.seen.pages.frames[member.seen.merged] for member in self._live.values()]
+        every = np.concatenate([np.empty(0, np.uint64), *frames])
+        return len(every), len(np.unique(every))
 
     def close(self) -> None:
         """Let go of all processes."""
@@ -149,8 +158,8 @@ class Recorder:
     def _take(self, member: Member, ms: int, parent: Member | None) -> None:
         """Read an address space, and write down what has happened to it."""
         before = member.seen if parent is None else parent.seen
-        written = self.tracking.look(member, before)
-        pages = self._hasher.read(member.source, before.pages)
+        known = self.tracking.look(member, before)
+        pages = self._hasher.read(member.source, before.pages, known)
         layout = member.source.layout if isinstance(member.source, ProcessSource) else None
         begun: list[Operation] = []
         if layout != member.layout and member.has_begun:  # it has begun another program
@@ -158,7 +167,7 @@ class Recorder:
             member.has_begun, before = False, Seen()
         member.layout = layout
         seen = self._seen(member, pages)
-        seen.written = written
+        seen.written = known.written
         if not member.has_begun:
             member.space, self._next_space, member.has_begun = self._next_space, self._next_space + 1, True
             origin: Operation = ("start", member.pid, member.name)
@@ -170,8 +179,10 @@ class Recorder:
 
     def _seen(self, member: Member, pages: Snapshot) -> Seen:
         layout = layout_of(member.source, self._hasher.page_size)
-        inside = layout.holds(pages.pages.astype(np.int64))
-        pages = pages if inside.all() else pages.of(inside)
+        before = member.seen
+        if pages.pages is not before.pages.pages or not layout.maps_as(before.layout):
+            inside = layout.holds(pages.pages.astype(np.int64))
+            pages = pages if inside.all() else pages.of(inside)
         return Seen(layout, pages, self._merged(member, pages))
 
     def _merged(self, member: Member, pages: Snapshot) -> BoolArray:
@@ -199,9 +210,13 @@ class Recorder:
             self.events += len(block.pages)
 
 
+def blind_spots(track: str, frames: bool) -> list[str]:
+    """Return what a recorder does not see, a clause each. frames: whether frame numbers are visible."""
+    return [*(BLIND_SPOTS if track == HASHES else BLIND_TO_WRITES), *([] if frames else [NO_FRAMES, NO_FLAGS])]
+
+
 def header(targets: Targets, every_ms: int, page_size: int, frames: bool, track: str = HASHES) -> dict[str, object]:
     """Return what a recording says of itself. frames: whether frame numbers are visible."""
-    spots = BLIND_SPOTS if track == HASHES else BLIND_TO_WRITES
     return {
         "page_size": page_size,
         "began": time.time(),
@@ -211,7 +226,7 @@ def header(targets: Targets, every_ms: int, page_size: int, frames: bool, track:
         "all": targets.all,
         "cgroups": list(targets.cgroups),
         "images": len(targets.files),
-        "blind": [*spots, *([] if frames else [NO_FRAMES, NO_FLAGS])],
+        "blind": blind_spots(track, frames),
     }
 
 
@@ -228,7 +243,7 @@ def record(
 ) -> tuple[Tally, bool]:
     """Record until the time is over, everything has gone, or a KeyboardInterrupt, and leave a whole file.
 
-    There is no file if not even the first sample was taken; a KeyboardInterrupt before its end is raised.
+    A KeyboardInterrupt or an error before the end of the first sample is raised, and leaves no file.
 
     Args:
         path: of the new file.
@@ -288,12 +303,13 @@ def _samples(
         start = time.monotonic() - began
         ms = round(start * 1000)
         recorder.sample(ms)
-        if tally.samples == 0:
-            recorder.tracking.check()
         if recorder.pages == 0 and tally.samples == 0:
             raise PksmError(f"nothing to record: {recorder.why_nothing()}")
+        if tally.samples == 0:
+            recorder.tracking.check()
         now = time.monotonic() - began
         tally.samples += 1
+        tally.merged_pages, tally.merged_frames = recorder.merged_pages
         tally.events, tally.pages_read = recorder.events, recorder.pages_read
         tally.seconds, tally.cpu_s = now, time.process_time() - cpu
         tally.longest_s = max(tally.longest_s, now - start)

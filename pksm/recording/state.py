@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pksm.arrays import BoolArray, I64Array, U32Array, U64Array
+from pksm.arrays import I64Array, U32Array, U64Array
 from pksm.errors import PksmError
 from pksm.linux import memory_limits
 from pksm.recording.events import Block, Kind, Operation
 from pksm.recording.lives import Lives
+from pksm.recording.places import places
 
 BYTES_A_PAGE = 96  # that State takes, most of them for a moment
 _CHECKED_PAGES = 1 << 16  # are added before the next look at what memory there is
@@ -21,6 +22,7 @@ class Space:
 
     edges: where mappings begin and end, sorted; mappings that touch each other are one.
     copies: of the pages, their numbers in Lives.
+    lent: another space has the same arrays of contents and copies, so that they are not to be written.
     """
 
     pid: int
@@ -29,15 +31,18 @@ class Space:
     contents: U32Array = field(default_factory=lambda: np.empty(0, np.uint32))
     edges: I64Array = field(default_factory=lambda: np.empty(0, np.int64))
     copies: U32Array = field(default_factory=lambda: np.empty(0, np.uint32))
+    lent: bool = False
 
 
 class State:
-    """All address spaces that are alive, by number. Arrays are replaced, never changed, so that copies share them.
+    """All address spaces that are alive, by number. A fork shares the arrays of its parent until one of them changes.
 
     Attributes:
         spaces: {number: Space}.
         ms: of the last block.
-        pages: how many there are in all spaces together; peak: the most of them at any time.
+        pages: how many there are in all spaces together; peak: the most of them at any time that counts.
+        peak_ever: the most of them at any time.
+        counted_from_ms: since when events and times count: from the beginning, or as count_from says.
         counts: events so far, by kind.
         operations: operations so far, by name.
         lives: how long contents last.
@@ -46,7 +51,7 @@ class State:
     def __init__(self, most_pages: int | None = None) -> None:
         """Begin with nothing. most_pages: more are refused; None: as many as there is memory for."""
         self.spaces: dict[int, Space] = {}
-        self.ms = self.pages = self.peak = 0
+        self.ms = self.pages = self.peak = self.peak_ever = self.counted_from_ms = 0
         self.counts = np.zeros(len(Kind), np.int64)
         self.operations: dict[str, int] = {}
         self.lives = Lives()
@@ -67,6 +72,14 @@ class State:
                 self._turn(self._alive(block.space), block)
         except _Unsound as error:
             raise PksmError(f"at {block.ms} ms, space {block.space}: {error}") from None
+
+    def count_from(self, ms: int) -> None:
+        """Let events, operations and times count from a time on; what there is stays as it is."""
+        self.ms = self.counted_from_ms = ms
+        self.lives.count_from(ms)
+        self.counts[:] = 0
+        self._page_ms = 0
+        self.operations, self.peak = {}, self.pages
 
     def volatile_share(self, until_ms: int) -> float:
         """Return the share of memory, over time, that is rewritten within a minute."""
@@ -96,7 +109,8 @@ class State:
     def _fork(self, number: int, parent: int, pid: int, name: str) -> None:
         of = self._alive(parent)
         self.lives.share(of.copies)
-        self.spaces[number] = Space(pid, name, of.pages, of.contents, of.edges, of.copies)
+        of.lent = True
+        self.spaces[number] = Space(pid, name, of.pages, of.contents, of.edges, of.copies, lent=True)
         self._grow(len(of.pages))
 
     def _exit(self, number: int) -> None:
@@ -144,14 +158,16 @@ class State:
             raise _Unsound(f"page {int(new[at % 2 == 0][0])}: is born where nothing is mapped")
         acted = block.of(Kind.WRITE, Kind.SAME, Kind.DEATH, Kind.MOVED)
         there = block.pages[acted]
-        where, found = _places(space.pages, there)
+        where, found = places(space.pages, there)
         if not found.all():
             raise _Unsound(f"page {int(there[~found][0])}: is not there")
-        if _places(space.pages, new)[1].any():
+        if places(space.pages, new)[1].any():
             raise _Unsound("a page is born that is there already")
         self.pages -= len(dead)
         self._grow(len(new))
-        contents, copies = space.contents.copy(), space.copies.copy()
+        contents, copies = (
+            (space.contents.copy(), space.copies.copy()) if space.lent else (space.contents, space.copies)
+        )
         written = block.of(Kind.WRITE)
         contents[where[written[acted]]] = block.content_of(written)
         self._rewrite(copies, where[written[acted]], where[block.of(Kind.SAME)[acted]], contents)
@@ -165,9 +181,9 @@ class State:
             into, held = np.searchsorted(pages, new), block.content_of(born)
             pages, contents = np.insert(pages, into, new), np.insert(contents, into, held)
             copies = np.insert(copies, into, self.lives.begin(held))
-        space.pages, space.contents, space.copies = pages, contents, copies
+        space.pages, space.contents, space.copies, space.lent = pages, contents, copies, False
         seen = block.pages[~(born | acted)]  # merged, unmerged, accessed: born just now, perhaps
-        if not _places(space.pages, seen)[1].all():
+        if not places(space.pages, seen)[1].all():
             raise _Unsound("something is said of a page that is not there")
 
     def _rewrite(self, copies: U32Array, written: I64Array, same: I64Array, contents: U32Array) -> None:
@@ -179,7 +195,7 @@ class State:
 
     def _grow(self, n: int) -> None:
         self.pages += n
-        self.peak = max(self.peak, self.pages)
+        self.peak, self.peak_ever = max(self.peak, self.pages), max(self.peak_ever, self.pages)
         if self._most is not None:
             if self.pages > self._most:
                 raise _Unsound(f"more than {self._most:,} pages")
@@ -190,14 +206,6 @@ class State:
 
 class _Unsound(Exception):
     """What is wrong with a block."""
-
-
-def _places(pages: U64Array, wanted: U64Array) -> tuple[I64Array, BoolArray]:
-    """Return where wanted pages are among sorted ones, and which of them are there."""
-    at = np.searchsorted(pages, wanted)
-    found = at < len(pages)
-    found[found] = pages[at[found]] == wanted[found]
-    return at, found
 
 
 def _toggled(edges: I64Array, first: int, n: int) -> I64Array:

@@ -7,8 +7,9 @@ from typing import Any, Final
 import numpy as np
 
 from pksm.documents import Equals, RecordDocument, RecordedSpace
+from pksm.recording.between import Part, part_of
 from pksm.recording.events import Kind
-from pksm.recording.reader import Recording
+from pksm.recording.reader import Recording, amount
 from pksm.recording.state import Space, State
 
 SCHEMA: Final = "pksm.record/1"
@@ -18,7 +19,11 @@ ONE_SAMPLE = "one sample shows no writes: record for longer than the time betwee
 
 
 def summary(
-    path: str | os.PathLike[str], repaired: bool = False, interrupted: bool = False, warnings: Iterable[str] = ()
+    path: str | os.PathLike[str],
+    repaired: bool = False,
+    interrupted: bool = False,
+    warnings: Iterable[str] = (),
+    between: str | None = None,
 ) -> RecordDocument:
     """Read a recording to its end and return what is in it.
 
@@ -27,20 +32,24 @@ def summary(
         repaired: whether it was repaired just now.
         interrupted: whether an interrupt has ended it just now.
         warnings: lines about it.
+        between: the part of it that is looked at, as between.part_of takes it; None: all of it.
 
     Raises:
+        UsageError: there is no such part.
         PksmError: it can't be read, or cannot have happened.
     """
     with Recording(path) as recording:
-        state, points = _state_and_points(recording)
+        part = part_of(recording, between) if between is not None else None
+        state, points = _state_and_points(recording, part)
+        until_ms = part.until_ms if part else recording.last_ms
         end = recording.end or {}
         unread = _number(end, "refused")
         events = {kind.name.lower(): int(count) for kind, count in zip(Kind, state.counts, strict=True)}
-        return {
+        document: RecordDocument = {
             "schema": SCHEMA,
             "file": recording.path,
             "page_size": recording.page_size,
-            "seconds": recording.last_ms / 1000,
+            "seconds": (until_ms - state.counted_from_ms) / 1000,
             "whole": recording.end is not None,
             "repaired": repaired,
             "interrupted": interrupted,
@@ -48,40 +57,44 @@ def summary(
             "segments": len(recording.segments),
             "samples": _number(end, "samples"),
             "late": _number(end, "late"),
-            "cpu_s": _seconds(end, "cpu_s"),
-            "longest_s": _seconds(end, "longest_s"),
+            "cpu_s": amount(end, "cpu_s"),
+            "longest_s": amount(end, "longest_s"),
             "pages_read": _number(end, "pages_read"),
             "unread": unread,
             "events": events,
             "operations": dict(sorted(state.operations.items())),
             "most_pages": state.peak,
-            "write_rate": state.write_rate(recording.last_ms),
-            "volatile_share": state.volatile_share(recording.last_ms),
-            "equals": equals(state, recording.last_ms, recording.page_size),
+            "write_rate": state.write_rate(until_ms),
+            "volatile_share": state.volatile_share(until_ms),
+            "equals": equals(state, until_ms, recording.page_size),
             "points": points,
             "spaces": [_space(number, space) for number, space in state.spaces.items()],
-            "began": _seconds(recording.header, "began"),
+            "began": recording.began,
             "every_ms": _number(recording.header, "every_ms"),
             "track": _text(recording.header, "track"),
             "faults": _number(end, "faults"),
-            "pause_s": _seconds(end, "pause_s"),
+            "pause_s": amount(end, "pause_s"),
             "untracked": _number(end, "untracked"),
             "blind": [line for line in _list(recording.header, "blind") if isinstance(line, str)],
             "warnings": [
                 *warnings,
+                *([part.lacks] if part and part.lacks else []),
                 *([ONE_SAMPLE] if _number(end, "samples") == 1 else []),
                 *([f"{unread} processes could not be read, and are not in it"] if unread else []),
             ],
         }
+        if part:
+            document["between"], document["from_s"] = part.text, part.from_ms / 1000
+        return document
 
 
 def equals(state: State, until_ms: int, page_size: int) -> Equals:
     """Return how long pages have had equals, up to a time at which a state is still as it is."""
     lives = state.lives
     lives.at(until_ms)
-    lasting = lives.lasting()
+    lasting, counted_ms = lives.lasting(), until_ms - state.counted_from_ms
     return {
-        "mean_bytes": round(lives.spare_ms / until_ms * page_size) if until_ms else 0,
+        "mean_bytes": round(lives.spare_ms / counted_ms * page_size) if counted_ms else 0,
         "ended": int(lives.ended.counts.sum()),
         "ended_s": lives.ended.percentiles(*PERCENTILES),
         "lasting": int(lasting.counts.sum()),
@@ -89,10 +102,11 @@ def equals(state: State, until_ms: int, page_size: int) -> Equals:
     }
 
 
-def _state_and_points(recording: Recording) -> tuple[State, list[list[float]]]:
+def _state_and_points(recording: Recording, part: Part | None) -> tuple[State, list[list[float]]]:
     """Return the state at the end, and [seconds, bytes resident, bytes that merging could save] on the way there."""
-    points, page_size = [[0.0, 0, 0]], recording.page_size
-    every = max(1, recording.last_ms // POINTS)
+    from_ms, until_ms = (part.from_ms, part.until_ms) if part else (0, recording.last_ms)
+    points, page_size = [[from_ms / 1000, 0, 0]], recording.page_size
+    every = max(1, (until_ms - from_ms) // POINTS)
 
     def note(state: State) -> None:
         point = [state.ms / 1000, state.pages * page_size, state.lives.spare * page_size]
@@ -101,7 +115,7 @@ def _state_and_points(recording: Recording) -> tuple[State, list[list[float]]]:
         else:
             points.append(point)
 
-    return recording.state_at(recording.last_ms, seen=note), points
+    return recording.state_at(until_ms, seen=note, from_ms=part and part.from_ms), points
 
 
 def _space(number: int, space: Space) -> RecordedSpace:
@@ -112,11 +126,6 @@ def _space(number: int, space: Space) -> RecordedSpace:
 def _number(said: dict[str, Any], name: str) -> int | None:
     value = said.get(name)
     return value if type(value) is int else None
-
-
-def _seconds(said: dict[str, Any], name: str) -> float | None:
-    value = said.get(name)
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _text(said: dict[str, Any], name: str) -> str | None:

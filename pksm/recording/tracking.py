@@ -6,19 +6,24 @@ import numpy as np
 
 from pksm.arrays import BoolArray, I64Array, U64Array
 from pksm.errors import PksmError, UnsupportedError
-from pksm.linux.written import Written, inside
+from pksm.linux.proc import tasks
+from pksm.linux.written import Written, common, inside
 from pksm.recording.difference import Seen
-from pksm.recording.hashing import among, places
+from pksm.recording.hashing import NOTHING, Known, Snapshot
 from pksm.recording.members import Member
+from pksm.recording.places import Ranges, among
 from pksm.sources.live.process import ProcessSource
 
 HASHES, WRITES = "hashes", "writes"
 TRACKS = (HASHES, WRITES)
+FRAMES_EVERY = 10  # samples: to look up the frames of all pages takes as long as to read those written in a second
 BLIND_TO_WRITES = (
     "several writes of a page between two samples are one, with the last content",
     "areas that are mapped, processes that are forked and programs that begin are tracked from the first sample that sees "
     "them on: of their pages only what differs at the next sample is known",
     "memory that is shared, and areas with a userfaultfd of the process's own, are not tracked: contents are compared",
+    "frames of pages that are mapped once are looked up in each tenth sample, and in those behind a fork; in all samples "
+    "where KSM may merge",
     "writes of the kernel by direct access (devices, RDMA) take no fault and are not reported",
 )
 
@@ -37,23 +42,40 @@ class Tracking:
         self._faults = 0
         self._longest_pause_s = 0.0
 
-    def look(self, member: Member, before: Seen) -> U64Array:
-        """Return the pages of a process that are known to be written, and let its source read these and new ones alone."""
+    def look(self, member: Member, before: Seen) -> Known:
+        """Return what is known of a process, and let its source read what is written and new alone."""
         source = member.source
         if self.how == HASHES or not isinstance(source, ProcessSource):
-            return np.empty(0, np.uint64)
-        source.unwritten = None
+            return NOTHING
+        source.unwritten = source.unmoved = None
         if member.tracked is None and member.pid not in self.refused:
             self._begin(member)
         if member.tracked is None:
-            return np.empty(0, np.uint64)
+            return NOTHING
         try:
-            areas, written = member.tracked.look()
+            tracked, written = member.tracked.look()
         except PksmError:  # it has ended, or begun another program
             self.end(member)
-            return np.empty(0, np.uint64)
-        source.unwritten = partial(_unwritten, areas, written, before.pages.pages)
-        return written
+            return NOTHING
+        known = common(before.pages.ranges.ranges, tracked)
+        source.unwritten = partial(_unwritten, known, written)
+        if not self._looks_at_frames(member, source):
+            own = known if before.pages.exclusive.all() else _own(before.pages, tracked)
+            source.unmoved = partial(_inside, own)
+            if member.has_begun and len(Ranges(own)) == len(Ranges(known)):  # else frames change without a write
+                return Known(written, common(tracked, member.tracked.anonymous))
+        return Known(written)
+
+    def _looks_at_frames(self, member: Member, source: ProcessSource) -> bool:
+        """Return whether it is time to look in which frames all pages are: others than we may have moved or shared them."""
+        children, member.children = member.children, frozenset(tasks.children(member.pid))
+        member.same_frames += 1
+        quiet = tasks.names_children() and member.children <= children
+        quiet &= source.space is not None and not source.space.vmas["merged"].any()
+        if quiet and member.same_frames < FRAMES_EVERY:
+            return False
+        member.same_frames = 0
+        return True
 
     def _begin(self, member: Member) -> None:
         try:
@@ -83,7 +105,15 @@ class Tracking:
         return {"faults": self._faults, "pause_s": round(self._longest_pause_s, 6), "untracked": len(self.refused)}
 
 
-def _unwritten(areas: I64Array, written: U64Array, before: U64Array, pages: U64Array) -> BoolArray:
-    """Return which pages are known to be as they were."""
-    _, was_there = places(before, pages)
-    return inside(pages.astype(np.int64), areas) & was_there & ~among(pages, written)
+def _unwritten(known: I64Array, written: U64Array, pages: U64Array) -> BoolArray:
+    """Return which pages are known to be as they were. known: ranges of those that were there and are tracked."""
+    return _inside(known, pages) & ~among(pages, written)
+
+
+def _inside(ranges: I64Array, pages: U64Array) -> BoolArray:
+    return inside(pages.astype(np.int64), ranges)
+
+
+def _own(pages: Snapshot, tracked: I64Array) -> I64Array:
+    """Return the ranges of the tracked pages that are mapped once."""
+    return Ranges.of(pages.pages[_inside(tracked, pages.pages) & pages.exclusive]).ranges

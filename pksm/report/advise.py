@@ -1,16 +1,31 @@
 """How advice looks to people and to spreadsheets: pure functions of the document `pksm.advise/1`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from pksm.documents import AdviseDocument
-from pksm.documents.advise import AdviceNow, ParetoRow, Volatile
+from pksm.documents.advise import AdviceNow, ParetoRow, Recorded, Volatile
 from pksm.plain import plain
-from pksm.report.text import BOLD, GREEN, columns, csv_text, cut, many, page, painting, paragraph, size
+from pksm.report.text import (
+    BOLD,
+    GREEN,
+    INDENT,
+    columns,
+    csv_text,
+    cut,
+    hanging,
+    many,
+    page,
+    painting,
+    paragraph,
+    size,
+    within_a_minute,
+)
 
 NAMES = 12  # sources that are listed
-INDENT = "  "
+TITLE = ("", "ksmd with", "CPU", "90 % after", "at rest", "saves", "records", "average")
+RECORDED_TITLE = ("", "ksmd with", "CPU", "90 % after", "undone", "at most", "records", "average")
 PARTS = {"process": "process", "user": "user", "cgroup": "control group", "vm": "guest"}
-TENANTS = {"user": "users", "cgroup": "control groups", "vm": "guests"}
+TENANTS = {"user": "users", "cgroup": "control groups", "vm": "guests", "process": "processes"}
 
 
 def table(document: AdviseDocument, width: int = 80, colour: bool = False) -> str:
@@ -39,12 +54,13 @@ def csv(document: AdviseDocument) -> str:
             "cpu_percent": row["cpu_percent"],
             "cpu_seconds": row["cpu_seconds"],
             "seconds_to_90": "" if row["seconds_to_90"] is None else row["seconds_to_90"],
-            "rest_seconds": row["rest_seconds"],
+            "rest_seconds": "" if row["rest_seconds"] is None else row["rest_seconds"],
             "saved_bytes": row["saved_bytes"],
             "mean_saved_bytes": row["mean_saved_bytes"],
             "starred": int(row["starred"]),
             "present": int(row["present"]),
             "metadata_bytes": row["metadata_bytes"],
+            "undone": row.get("undone", ""),
         }
         for row in document["pareto"]
     ]
@@ -53,10 +69,11 @@ def csv(document: AdviseDocument) -> str:
 
 def _now(now: AdviceNow | None, document: AdviseDocument, width: int) -> list[str]:
     """What is so now, if KSM runs."""
-    if now is None or not now["runs"]:
+    if_all = document["if_all"]
+    if now is None or if_all is None or not now["runs"]:
         return []
     cpu = "" if now["cpu_seconds"] is None else f"; ksmd has taken {now['cpu_seconds']:,.0f} s of CPU"
-    most = document["if_all"]["frames_saved"] * document["page_size"]
+    most = if_all["frames_saved"] * document["page_size"]
     said = (
         f"KSM runs on this machine: it saves {size(now['saved_bytes'])} now, everywhere, after "
         f"{many(now['full_scans'], 'full scan')}{cpu}. In what was looked at, it could save {size(most)} at most."
@@ -108,7 +125,7 @@ def _why_not_more(document: AdviseDocument, width: int, paint: Callable[..., str
         return []
     lines = [paint("Why not more: memory that KSM does not merge as it is")]
     for row in document["why_not_more"]:
-        lines += _hanging(f"{size(row['bytes'])} {row['cause']}: {row['meaning']}. Remedy: {row['remedy']}.", width)
+        lines += hanging(f"{size(row['bytes'])} {row['cause']}: {row['meaning']}. Remedy: {row['remedy']}.", width)
     return lines
 
 
@@ -118,22 +135,33 @@ def _settings(document: AdviseDocument, width: int, paint: Callable[..., str]) -
     lines = [paint("Settings (files of /sys/kernel/mm/ksm)")]
     for one in document["settings"]:
         default = "the default" if one["value"] == one["default"] else f"default {one['default']}"
-        lines += _hanging(f"{one['name']} = {one['value']} ({default}). {one['reason']}", width)
+        lines += hanging(f"{one['name']} = {one['value']} ({default}). {one['reason']}", width)
     return lines
 
 
 def _pareto(document: AdviseDocument, width: int, paint: Callable[..., str]) -> list[str]:
     if not document["pareto"]:
         return []
-    rows = [_row(row) for row in document["pareto"]]
-    title = ("", "ksmd with", "CPU", "90 % after", "at rest", "saves", "records", "average")
-    lines = columns([title, *rows], right=range(2, len(title)))
     minutes = document["period_ms"] / 60000
-    notes = (
-        f"Simulated on this memory until nothing was left to merge. CPU is of one core while KSM works; the average is "
-        f"over {minutes:,.4g} minutes from the start. * takes the least CPU of those that are good enough; + are not "
-        "beaten by any other. Records are the kernel's own, to be taken off. The memory did not change meanwhile."
+    marks = (
+        "* takes the least CPU of those that are good enough; + are not beaten by any other. Records are the kernel's own, "
+        "to be taken off."
     )
+    if "recorded" in document:
+        rows = [_recorded_row(row) for row in document["pareto"]]
+        title = RECORDED_TITLE
+        notes = (
+            f"The recording was played to its end with each of them ({minutes:,.4g} min): memory changed as it did then. CPU "
+            f"is of one core, and the average is over all of that time. {marks}"
+        )
+    else:
+        rows = [_row(row) for row in document["pareto"]]
+        title = TITLE
+        notes = (
+            "Simulated on this memory until nothing was left to merge. CPU is of one core while KSM works; the average is "
+            f"over {minutes:,.4g} minutes from the start. {marks} The memory did not change meanwhile."
+        )
+    lines = columns([title, *rows], right=range(2, len(title)))
     prices = document["prices"]
     source = f" Prices of CPU: {plain(prices['source'])}." if prices else ""
     part = PARTS.get(document["simulated_within"])
@@ -145,9 +173,14 @@ def _row(row: ParetoRow) -> tuple[str, ...]:
     mark = "*" if row["starred"] else "+" if row["best"] else ""
     remarks = [word for word, is_so in (("default", row["default"]), ("present", row["present"])) if is_so]
     label = row["label"] + (f" ({', '.join(remarks)})" if remarks else "")
-    at_90 = "-" if row["seconds_to_90"] is None else _time(row["seconds_to_90"])
     saved, records, mean = (size(row[name]) for name in ("saved_bytes", "metadata_bytes", "mean_saved_bytes"))
-    return mark, label, f"{row['cpu_percent']:.1f} %", at_90, _time(row["rest_seconds"]), saved, records, mean
+    times = _time(row["seconds_to_90"]), _time(row["rest_seconds"])
+    return mark, label, f"{row['cpu_percent']:.1f} %", *times, saved, records, mean
+
+
+def _recorded_row(row: ParetoRow) -> tuple[str, ...]:
+    mark, label, cpu, at_90, _, saved, records, mean = _row(row)
+    return mark, label, cpu, at_90, f"{row['undone']:,}", saved, records, mean
 
 
 def _written(seen: Volatile) -> str:
@@ -158,6 +191,17 @@ def _written(seen: Volatile) -> str:
     )
 
 
+def _undone(document: AdviseDocument, recorded: Recorded) -> str:
+    """Return what writes did to merges while a recording was played with the settings that are advised."""
+    row = next(row for row in document["pareto"] if row["starred"])
+    share = 100 * row["undone"] / max(1, row["merges"])
+    soon = within_a_minute(recorded["seconds"])
+    return (
+        f"{100 * recorded['volatile_share']:.1f} % of memory, over time, was rewritten {soon}. Of "
+        f"{many(row['merges'], 'merge')}, {share:.1f} % were undone by writes, {row['undone_soon']:,} of them {soon}."
+    )
+
+
 def _risk(document: AdviseDocument, width: int, paint: Callable[..., str]) -> list[str]:
     risk = document["risk"]
     seen = risk.get("volatile")
@@ -165,18 +209,20 @@ def _risk(document: AdviseDocument, width: int, paint: Callable[..., str]) -> li
         return [] if seen is None else paragraph(_written(seen), width)
     back = risk["back_bytes"]
     lines = [paint("Risk")]
-    lines += _hanging(
+    if "recorded" in document:
+        lines += hanging(_undone(document, document["recorded"]), width)
+    lines += hanging(
         f"A merged page that is written becomes a page of its own again: {size(back['10'])} come back if 10 % of them are "
         f"written, {size(back['50'])} if half are, {size(back['100'])} if all are. Have that much memory in reserve.",
         width,
     )
-    if seen is None:
-        lines += _hanging("How much is written is not known: one look shows what there is, not what changes.", width)
-    else:
-        lines += _hanging(_written(seen), width)
+    if seen is None and "recorded" not in document:
+        lines += hanging("How much is written is not known: one look shows what there is, not what changes.", width)
+    elif seen is not None:
+        lines += hanging(_written(seen), width)
     if risk["groups_across_tenants"]:
         who = TENANTS[document["tenants"]]
-        lines += _hanging(
+        lines += hanging(
             f"{many(risk['groups_across_tenants'], 'content')} would be shared across {who}: by timing its writes, one can "
             "find out whether another has a page.",
             width,
@@ -204,11 +250,7 @@ def _else(document: AdviseDocument, width: int) -> list[str]:
     return lines
 
 
-def _hanging(text: str, width: int) -> Sequence[str]:
-    """Return a paragraph that is indented, and more so from its second line on."""
-    first, *others = paragraph(text, width - 4)
-    return [INDENT + first, *(2 * INDENT + line for line in others)]
-
-
-def _time(seconds: float) -> str:
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

@@ -3,7 +3,19 @@
 from pksm.documents import RecordDocument
 from pksm.plain import plain
 from pksm.report.simulate import of_equals
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, rate, size
+from pksm.report.text import (
+    columns,
+    csv_text,
+    cut,
+    many,
+    page,
+    painting,
+    paragraph,
+    percent,
+    rate,
+    size,
+    within_a_minute,
+)
 
 SHOWN = 20  # address spaces, in a table
 NAME_WIDTH = 40
@@ -47,14 +59,21 @@ def table(document: RecordDocument, width: int = 80, colour: bool = False) -> st
     return page(parts)
 
 
+def name(document: RecordDocument) -> str:
+    """Return what was looked at: a file, or a part of it."""
+    return f"{document['file']}, {document['between']}" if "between" in document else document["file"]
+
+
 def _headline(document: RecordDocument) -> str:
     operations = document["operations"]
     processes = operations.get("start", 0) + operations.get("fork", 0)
+    if "between" in document:  # most began before
+        processes = len(document["spaces"])
     state = "" if document["whole"] else ", cut short"
     state += ", repaired" if document["repaired"] else ""
     rewritten = "-" if document["samples"] == 1 else f"{100 * document['write_rate']:.2f} %"
     return (
-        f"{plain(document['file'])}: {document['seconds']:,.1f} s of {many(processes, 'address space')}{state}; at most "
+        f"{plain(name(document))}: {document['seconds']:,.1f} s of {many(processes, 'address space')}{state}; at most "
         f"{document['most_pages']:,} pages ({size(document['most_pages'] * document['page_size'])}) at a time, of which "
         f"{rewritten} are rewritten per second."
     )
@@ -63,10 +82,13 @@ def _headline(document: RecordDocument) -> str:
 def _nature(document: RecordDocument) -> str:
     if document["samples"] == 1:
         return ""
-    return f"{percent(100 * document['volatile_share'])} of memory is rewritten within a minute. {of_equals(document['equals'])}"
+    soon = within_a_minute(document["seconds"])
+    return f"{percent(100 * document['volatile_share'])} of memory is rewritten {soon}. {of_equals(document['equals'])}"
 
 
 def _effort(document: RecordDocument) -> str:
+    if "between" in document:  # it is that of the whole recording
+        return ""
     events = sum(document["events"].values())
     text = f"{size(document['bytes'])} in {many(document['segments'], 'segment')}"
     text += f", {document['bytes'] / events:.2f} bytes per event." if events else "."

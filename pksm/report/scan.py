@@ -10,6 +10,7 @@ from typing import Any
 from pksm.documents import Family, Group, MappingRow, ScanDocument, SourceRow
 from pksm.plain import plain
 from pksm.report import scan_ksm
+from pksm.report.out_of_reach import out_of_reach
 from pksm.report.text import (
     BOLD,
     DIM,
@@ -33,12 +34,6 @@ SHOWN = 16  # bytes of a page, where they may be shown
 MAPPINGS = 5
 AMOUNTS = ("resident", "saves", "of all")
 MERGED = ("mappings", "merged", "of all")  # in the view of mappings
-REASONS = {
-    "not_resident": "not resident", "swapped": "swapped out", "file": "of files", "shared": "shared memory",
-    "huge": "huge pages of hugetlbfs", "userfault": "under userfaultfd", "device": "of devices",
-    "racy": "dropped as written since they were read", "unreadable": "not readable",
-    "unclear": "of files, shared or private", "left_out": "left out of the image", "untold": "mapped more than once, frames hidden",
-}  # fmt: skip
 
 
 def table(result: ScanDocument, width: int = 80, colour: bool = False, top: int = 10, matrix: bool = False) -> str:
@@ -69,7 +64,7 @@ def table(result: ScanDocument, width: int = 80, colour: bool = False, top: int 
             parts.append(scan_ksm.within(result, width, paint))
     if result["groups"] and top:
         parts.append(_groups(result, width, paint, top))
-    parts.append(_out_of_reach(result, width, paint))
+    parts.append(out_of_reach(result, width, paint))
     parts.append([paint(line, DIM) for line in paragraph(_effort(result), width)])
     return page(parts)
 
@@ -324,23 +319,3 @@ def _matrix(result: ScanDocument, width: int, paint: Callable[..., str]) -> list
     ]
     lines = columns([("", "Contents in common", *numbers), *rows], right=(0, *range(2, len(names) + 2)))
     return [paint(lines[0], BOLD), *lines[1:]]
-
-
-def _out_of_reach(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
-    """What was not looked at, and what was written meanwhile."""
-    told: Counter[str] = Counter()
-    for source in result["sources"]:
-        told.update(source["out_of_reach"])
-    parts = [
-        f"{size(pages * result['page_size'])} {REASONS.get(reason, plain(reason))}"
-        for reason, pages in told.most_common()
-        if pages
-    ]
-    racy = sum(source.get("racy") or 0 for source in result["sources"])
-    lines = [f"Out of reach: {', '.join(parts)}."] if parts else []
-    if racy > told["racy"]:
-        lines.append(f"Written since they were read, and kept: {many(racy - told['racy'], 'page')}.")
-    merged = sum(source.get("ksm_merged") or 0 for source in result["sources"])
-    if merged:
-        lines.append(f"Merged by the kernel's KSM already: {many(merged, 'mapping')}.")
-    return paragraph(" ".join(lines), width)

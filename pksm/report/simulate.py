@@ -7,7 +7,19 @@ from typing import Any
 from pksm.documents import Equals, Final, Reading, Replay, Run, SimulateDocument
 from pksm.documents.common import PriceList, Setting
 from pksm.plain import plain
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, seconds, size
+from pksm.report.text import (
+    columns,
+    csv_text,
+    cut,
+    many,
+    page,
+    painting,
+    paragraph,
+    percent,
+    seconds,
+    size,
+    within_a_minute,
+)
 
 ROWS = 12  # of the series, in a table
 LABEL_WIDTH = 30
@@ -102,7 +114,7 @@ def _side_by_side(document: SimulateDocument, width: int, paint: Callable[..., s
         cells: list[tuple[str, ...]] = [("While it was played", *names)]
         cells.append(("saved on average", *(size(replay["mean_saved_bytes"]) for replay in replays)))
         cells.append(("merges undone by writes", *(f"{replay['undone']:,}" for replay in replays)))
-        cells.append(("within a minute", *(f"{replay['undone_soon']:,}" for replay in replays)))
+        cells.append((within_a_minute(replays[0]["seconds"]), *(f"{replay['undone_soon']:,}" for replay in replays)))
         cells.append(("equal and not merged, on average", *(size(replay["limbo_mean_bytes"]) for replay in replays)))
         parts.append(_lines(cells, paint))
         parts.append(paragraph(_nature(replays[0]), width))
@@ -268,9 +280,10 @@ def _took_time(document: SimulateDocument) -> str:
 
 def _replay(replay: Replay) -> str:
     merges = "merge was" if replay["undone"] == 1 else "merges were"
+    soon = within_a_minute(replay["seconds"])
     return (
         f"On average over this time {size(replay['mean_saved_bytes'])} were saved, {size(replay['most_saved_bytes'])} at "
-        f"most. {replay['undone']:,} {merges} undone by writes, {replay['undone_soon']:,} of them within a minute, and "
+        f"most. {replay['undone']:,} {merges} undone by writes, {replay['undone_soon']:,} of them {soon}, and "
         f"{replay['freed']:,} ended as their memory was freed. {size(replay['limbo_mean_bytes'])} "
         f"had equals and were not merged, on average. {_nature(replay)}"
     )
@@ -281,7 +294,7 @@ def _nature(replay: Replay) -> str:
     equals = replay["equals"]
     return (
         f"{100 * replay['write_rate']:.2f} % of all pages are rewritten per second, {percent(100 * replay['volatile_share'])} "
-        f"of memory within a minute. {of_equals(equals)}"
+        f"of memory {within_a_minute(replay['seconds'])}. {of_equals(equals)}"
     )
 
 

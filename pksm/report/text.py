@@ -12,6 +12,7 @@ from typing import Any
 from pksm.plain import plain
 
 BOLD, DIM, GREEN = "1", "2", "32"
+INDENT = "  "
 ROWS = 12  # of a list that may be long
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is not text to a spreadsheet
 
@@ -43,6 +44,11 @@ def seconds(amount: float | None) -> str:
     return f"{amount:,.2f} s" if amount < 99.995 else f"{amount:,.0f} s"
 
 
+def within_a_minute(recorded: float) -> str:
+    """Return "within a minute", or within how long something that took less than that was recorded."""
+    return "within a minute" if recorded >= 60 else f"within {seconds(recorded)}"
+
+
 def percent(amount: float | None) -> str:
     """Return a percentage as people read it, with three digits: "0.123 %", "12.3 %"; "-" for None."""
     return "-" if amount is None else f"{amount:.3g} %" if amount < 999.5 else f"{amount:,.0f} %"
@@ -72,6 +78,12 @@ def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
 def paragraph(text: str, width: int) -> list[str]:
     """Return text as lines of at most `width` characters."""
     return textwrap.wrap(plain(text), width)
+
+
+def hanging(text: str, width: int) -> list[str]:
+    """Return a paragraph that is indented, and more so from its second line on."""
+    first, *others = paragraph(text, width - 2 * len(INDENT))
+    return [INDENT + first, *(2 * INDENT + line for line in others)]
 
 
 def page(parts: Iterable[Sequence[str]]) -> str:

@@ -65,4 +65,7 @@ def _verdict(document: TruthDocument) -> str:
     )
     for kernel, (good, all_) in document.get("readings", {}).items():
         text += f" {kernel}: {good:,} of {all_:,} readings exact in every counter."
+    if "fed" in document:
+        counts = (f"{equal:,} of {all_:,} {what}" for what, (equal, all_) in document["fed"].items())
+        text += f" Equal in the kernel's order: {', '.join(counts)}."
     return text

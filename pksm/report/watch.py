@@ -8,6 +8,8 @@ HEAD = (
     f"{'time':8}  {'saved':>10}  {'change':>11}  {'reached':>7}  {'ksmd':>7}  {'scanned/s':>10}  {'undone':>8}  "
     f"{'scans':>6}  {'left':>4}  {'at rest in':>10}"
 )
+PROCESS_HEADS = ("pid", "merged", "at most", "reached", "tracked", "profit")
+_WIDTHS = (8, 10, 10, 7, 10, 10)
 COLUMNS = (
     *("at", "seconds", "saved_bytes", "change_bytes", "cpu_percent", "scanned", "undone", "full_scans"),
     *("most_bytes", "reached", "scans_left", "rest_s"),
@@ -58,9 +60,23 @@ def figures(document: WatchDocument) -> dict[str, str]:
 
 def processes(document: WatchDocument) -> list[str]:
     """Return lines about the processes with the most merged pages."""
-    rows = [
-        f"{one['pid']:>8}  {one['merged']:>10,}  {one['tracked']:>10,}  {size(one['profit_bytes']):>10}  {plain(one['name'])}"
+    rows = ["  ".join(f"{cell:>{w}}" for cell, w in zip(row, _WIDTHS, strict=True)) for row in process_rows(document)]
+    names = [plain(one["name"]) for one in document["processes"]]
+    heads = "  ".join(f"{head:>{w}}" for head, w in zip(PROCESS_HEADS, _WIDTHS, strict=True))
+    lines = [f"{row}  {name}" for row, name in zip(rows, names, strict=True)]
+    return ["", f"{heads}  name", *lines] if rows else []
+
+
+def process_rows(document: WatchDocument) -> list[list[str]]:
+    """Return the cells under PROCESS_HEADS of each process; "-" where one is not known."""
+    return [
+        [
+            str(one["pid"]),
+            f"{one['merged']:,}",
+            "-" if one["most_merged"] is None else f"{one['most_merged']:,}",
+            "-" if one["reached"] is None else percent(100 * one["reached"]),
+            f"{one['tracked']:,}",
+            size(one["profit_bytes"]),
+        ]
         for one in document["processes"]
     ]
-    heads = f"{'pid':>8}  {'merged':>10}  {'tracked':>10}  {'profit':>10}  name"
-    return ["", heads, *rows] if rows else []

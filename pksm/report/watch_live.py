@@ -7,8 +7,7 @@ from typing import Any
 
 from pksm.documents.watch import WatchDocument
 from pksm.plain import plain
-from pksm.report.text import size
-from pksm.report.watch import figures
+from pksm.report.watch import PROCESS_HEADS, figures, process_rows
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 60  # looks, in the line of blocks
@@ -51,11 +50,10 @@ def drawn(document: WatchDocument, saved: Sequence[int]) -> Any:
     parts = [facts, text.Text(bars(saved))]
     if document["processes"]:
         rows = tables.Table(box=None)
-        for head in ("pid", "merged", "tracked", "profit"):
+        for head in PROCESS_HEADS:
             rows.add_column(head, justify="right")
         rows.add_column("name", no_wrap=True)
-        for one in document["processes"]:
-            cells = str(one["pid"]), f"{one['merged']:,}", f"{one['tracked']:,}", size(one["profit_bytes"])
+        for cells, one in zip(process_rows(document), document["processes"], strict=True):
             rows.add_row(*(text.Text(cell) for cell in (*cells, plain(one["name"]))))
         parts.append(rows)
     return console.Group(*parts)

@@ -67,24 +67,30 @@ class Shares:
         for pages in _chunks(taken.mapped):
             frames = self._frame_of[pages]
             reached = np.flatnonzero(frames != NO_FRAME)
-            segments = np.searchsorted(taken.starts, start + reached, "right") - 1
-            name, frames = name_of[taken.segments[segments]], frames[reached]
+            frames = frames[reached]
             zero = frames == ZERO_FRAME
             size = np.where(zero, 1, self._sizes[np.where(zero, 0, frames)])
             merges = zero | (size > 1)
             share = np.where(zero, 1.0, (size - 1) / size)
             if self._times is not None:
                 share /= self._times[pages[reached]]
-            for row, weights in enumerate((np.ones(len(name)), zero, merges, share)):
-                sums[row] += np.bincount(name, weights, len(names))
+            first, last = np.searchsorted(taken.starts, (start, start + len(pages) - 1), "right") - 1
+            if first == last:  # as nearly always: all are of one mapping
+                counts = len(frames), np.count_nonzero(zero), np.count_nonzero(merges), share.sum()
+                sums[:, name_of[taken.segments[first]]] += np.array(counts)
+            else:
+                segments = np.searchsorted(taken.starts, start + reached, "right") - 1
+                name = name_of[taken.segments[segments]]
+                for row, weights in enumerate((np.ones(len(name)), zero, merges, share)):
+                    sums[row] += np.bincount(name, weights, len(names))
             start += len(pages)
         for row in range(len(sums)):
             np.add.at(sums[row], name_of, np.array(taken.zero_of, float))
         for text, (n_pages, n_zero, n_merging, saved) in zip(names, sums.T.tolist(), strict=False):
             if n_pages:
                 pages_of, zero_of, merging_of, share_of = self.by_mapping.get(text, (0, 0, 0, 0.0))
-                counts = pages_of + int(n_pages), zero_of + int(n_zero), merging_of + int(n_merging)
-                self.by_mapping[text] = *counts, share_of + saved
+                whole = pages_of + int(n_pages), zero_of + int(n_zero), merging_of + int(n_merging)
+                self.by_mapping[text] = *whole, share_of + saved
         return float(sums[3].sum())
 
 

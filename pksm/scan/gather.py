@@ -29,8 +29,9 @@ class Taken:
     """What was read of one source.
 
     mapped: the page of each mapping, in order. The one at position p is in the mapping called names[segments[k]] with
-    starts[k] <= p < starts[k + 1]. addresses: the virtual page of each, as an AddressList; None: not known. opted_in: of each mapping, whether the kernel's KSM may merge it, or None. zero, hole, excluded, lost: pages whose bytes were not read, by reason; zero_of: the
-    zero ones of each mapping, in the order of `names`.
+    starts[k] <= p < starts[k + 1]. addresses: the virtual page of each, as an AddressList; None: not known. opted_in:
+    of each mapping, whether the kernel's KSM may merge it, or None. zero, hole, excluded, lost: pages whose bytes were
+    not read, by reason; zero_of: the zero ones of each mapping, in the order of `names`.
     partial: memory is missing that lost does not count. out_of_reach: {why: pages} of hole and excluded together.
     facts: what else the source reports. warnings: those of the source.
     """

@@ -9,7 +9,8 @@ from pksm.arrays import distinct
 from pksm.engine.cost import Cost
 from pksm.hosts.flat import FlatHost
 from pksm.policies.base import Policy
-from pksm.policies.pksmd.daemon import FOREST, Pksmd
+from pksm.policies.pksmd.daemon import Pksmd
+from pksm.policies.pksmd.items import forest_for
 from pksm.policies.pksmd.tunables import Tunables
 from pksm.policies.registry import Choice
 from pksm.protocols import NO_FRAME, ZERO_FRAME
@@ -100,7 +101,9 @@ class _Run:
         with interrupts.ending(), interrupts.hold():
             self._wake_until_rest()
         release(views)
-        return self._merged()
+        merged = self._merged()
+        host.detach()  # they hold each other: their tables shall go before counting needs room
+        return merged
 
     def _wake_until_rest(self) -> None:
         fruitless, saved = 0, self._host.frames_saved
@@ -139,6 +142,6 @@ def _made(choice: Choice, host: FlatHost, threads: int, pages: int) -> Policy:
     """Make the policy; pksmd with threads, and with room for all pages at once."""
     if not isinstance(choice.settings, Tunables):
         return choice.make(host)
-    daemon = Pksmd(host, choice.settings, seed=choice.seed, threads=threads, forest=FOREST)
+    daemon = Pksmd(host, choice.settings, seed=choice.seed, threads=threads, forest=forest_for(pages))
     daemon.items.reserve(pages)
     return daemon

@@ -4,7 +4,6 @@ The pages of all sources become those of one flat host, a policy runs until it i
 counted.
 """
 
-import gc
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -97,7 +96,6 @@ class _Job:
         gathered.failed[:0] = errors
         lap("read")
         merged, contents = merge(gathered, settings, self.progress, interrupts, lap)
-        gc.collect()  # host and daemon hold each other: their tables shall go before counting needs room
         findings = find(gathered, contents, settings, self.stand_ins)
         release(gathered.views)
         lap("count")

@@ -58,9 +58,9 @@ class Clock:
         self._pace: Pace | None = None
         self._meter: Meter | None = None
         if pace is not None:
-            self._go_at(pace)
+            self.go_at(pace)
 
-    def _go_at(self, pace: Pace) -> None:
+    def go_at(self, pace: Pace) -> None:
         """Let wake-ups and sleeps take their time from now on."""
         self._pace, self._meter = pace, Meter(self.machine, self.policy, pace.prices, self.real)
         self._spent_ns = self._meter.cpu_ns(self.wakes)
@@ -139,6 +139,28 @@ class Clock:
         wake_at = self._pace.next_wake(self.now, work_ns, 0 if pause is None else pause)
         return None if pause is None else wake_at
 
+    def _doze(self, until: int) -> bool:
+        """Go over the wake-ups before anything else happens, if the policy has found nothing to do, and would not.
+
+        Returns whether there were any.
+        """
+        if not self._is_idle or self._wake_at is None or not self.policy.doze(0):
+            return False
+        others = (self._timed[0][0] if self._timed else None, self._record.due_ms, self._end_ms, until)
+        before, pause, wakes = min(ms for ms in others if ms is not None), self.policy.next_wake(), self.wakes
+        with self._hold():
+            while self._wake_at is not None and self._wake_at < before:
+                if self._pace is None and pause is not None:
+                    passed = -((self._wake_at - before) // max(1, pause))
+                    self.wakes += passed
+                    self._wake_at += passed * max(1, pause)
+                else:
+                    self._go_to(self._wake_at)
+                    self.wakes += 1
+                    self._wake_at = self._next_wake(pause)
+            self.policy.doze(self.wakes - wakes)
+        return self.wakes > wakes
+
     @property
     def worked_until(self) -> float:
         """Virtual ms at which the last wake-up had done its work: when it began, if wake-ups take no time."""
@@ -149,7 +171,8 @@ class Clock:
         check_ms("until", until, self.now)
         self._record.note(self.now)
         while (ms := self.peek()) is not None and ms < until:
-            self._step()
+            if not self._doze(until):
+                self._step()
         self._go_to(until)
 
     def run_until_rest(self, quiet_ms: int = QUIET_MS, limit_ms: int | None = None) -> bool:

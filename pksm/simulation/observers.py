@@ -18,7 +18,10 @@ class Reading(NamedTuple):
 
 
 class Observer:
-    """Sees a simulation go on. Override what you want to see; nothing here changes the simulation."""
+    """Sees a simulation go on. Override what you want to see; nothing here changes the simulation.
+
+    Wake-ups that a policy dozes through, with nothing to do, are not seen.
+    """
 
     def before_step(self, sim: "Simulation") -> None:
         """Time is about to go on: to an event, a wake-up or a sample."""

@@ -111,9 +111,9 @@ def _at(sim: Simulation, process: str, address: int | str, first: int) -> tuple[
 
 
 @_operation
-def spawn(sim: Simulation, process: str) -> None:
-    """Start an empty process under a name."""
-    sim.names.add_process(process, sim.machine.spawn)
+def spawn(sim: Simulation, process: str, salt: int = 0) -> None:
+    """Start an empty process under a name, of a salt (see the setting within of policies)."""
+    sim.names.add_process(process, lambda: sim.machine.spawn(salt))
 
 
 @_operation

@@ -1,7 +1,8 @@
 """How long wake-ups and sleeps take in virtual time: not at all and exactly, or as in a kernel."""
 
+import bisect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -18,6 +19,7 @@ PACES = {
     KERNEL: "wake-ups take what their work costs, and sleeps end with a tick of the timer",
 }
 NS = 1_000_000  # of a millisecond
+NEVER_MS: Final = 1 << 60
 _LEVEL_BITS, _LEVELS = 3, 9  # the kernel's timer wheel: each level is 8 times as coarse as the one before
 _EXACT = 1e-6  # of a tick
 _FIRST_LEVEL = 63  # ticks that the finest level reaches
@@ -130,3 +132,24 @@ def _level(ticks: int) -> int:
     while level < _LEVELS - 1 and ticks >= _FIRST_LEVEL << _LEVEL_BITS * level:
         level += 1
     return level
+
+
+class Followed(Pace):
+    """The pace of another: wake-ups come when that one went on from where we are. Their work is free.
+
+    Args:
+        prices: of the work that is counted.
+        ms: when it was looked at, in order.
+        visited: pages that it had visited by then.
+        ours: returns how many we have visited.
+    """
+
+    def __init__(self, prices: Prices, ms: Sequence[float], visited: Sequence[int], ours: Callable[[], int]) -> None:
+        super().__init__(prices)
+        self._ms, self._visited, self._ours = ms, visited, ours
+
+    def next_wake(self, now_ms: int, work_ns: float, pause_ms: int) -> int:
+        """Return the millisecond at which the other was first seen beyond what we have visited; far off if it never was."""
+        self.ended_ns = now_ms * NS
+        at = bisect.bisect_right(self._visited, self._ours())
+        return max(now_ms + 1, math.ceil(self._ms[at])) if at < len(self._ms) else NEVER_MS

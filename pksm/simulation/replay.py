@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pksm.arrays import I64Array, U64Array
+from pksm.arrays import I64Array, U64Array, distinct
 from pksm.documents import Equals
 from pksm.documents.simulate import Replay
 from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine.page_tables import ORIGIN, maps_frame
 from pksm.recording import Block, Kind, Recording
+from pksm.recording.between import part_of
 from pksm.recording.reader import HEAD_BYTES, Opener, is_recording
 from pksm.recording.summary import equals
 from pksm.simulation.pace import RealPages
@@ -41,12 +42,16 @@ class RecordedWrites:
     Args:
         path: of the file.
         page_size: bytes of a recorded page.
-        frames: that hold its pages if nobody merges, at most.
-        last_ms: when it ends.
+        frames: that hold its pages if nobody merges, at most; what was there before the part that is played, too.
+        last_ms: when it ends, from the beginning of what is played.
         every_ms: between two samples; None where it does not say.
         write_rate: writes per page alive and second.
         volatile_share: of memory, over time, that is rewritten within a minute.
         equals: how long pages have had equals, as documents have it.
+        most_pages: alive at a time in what is played.
+        from_ms: when what is played begins: all that was there then is there from time 0 on.
+        part: the part that was asked for, as it was written; None: all of it.
+        warnings: lines about that part.
         is_whole: it has its end; one that was cut short is played as far as it goes.
         opted_in_only: let a policy that goes by it merge only what processes had opted in.
         opener: opens the file; None: as a file.
@@ -60,32 +65,52 @@ class RecordedWrites:
     write_rate: float = 0.0
     volatile_share: float = 0.0
     equals: Equals | None = None
+    most_pages: int = 0
+    from_ms: int = 0
+    part: str | None = None
+    warnings: tuple[str, ...] = ()
     is_whole: bool = True
     opted_in_only: bool = False
     opener: Opener | None = None
 
     @classmethod
     def opened(
-        cls, path: str | os.PathLike[str], opener: Opener | None = None, opted_in_only: bool = False
+        cls,
+        path: str | os.PathLike[str],
+        opener: Opener | None = None,
+        opted_in_only: bool = False,
+        between: str | None = None,
     ) -> RecordedWrites:
-        """Read a recording to its end, and return it as a workload.
+        """Read a recording to its end, and return it, or a part of it, as a workload.
+
+        Args:
+            path: of the file.
+            opener: opens it; None: as a file.
+            opted_in_only: as of RecordedWrites.
+            between: the part to play, as pksm.recording.between.part_of takes it, such as "9:00-17:00".
 
         Raises:
-            UsageError: it is not a recording.
+            UsageError: it is not a recording, or there is no such part.
             PksmError: it can't be read, or cannot have happened.
         """
         with Recording(path, opener) as recording:
-            state = recording.check()
+            part = part_of(recording, between) if between is not None else None
+            from_ms, until_ms = (part.from_ms, part.until_ms) if part else (0, recording.last_ms)
+            state = recording.state_at(until_ms, from_ms=part and part.from_ms)
             every = recording.header.get("every_ms")
             return cls(
                 os.fspath(path),
                 recording.page_size,
-                state.peak,
-                recording.last_ms,
+                state.peak_ever,
+                until_ms - from_ms,
                 every if type(every) is int and every > 0 else None,
-                state.write_rate(recording.last_ms),
-                state.volatile_share(recording.last_ms),
-                equals(state, recording.last_ms, recording.page_size),
+                state.write_rate(until_ms),
+                state.volatile_share(until_ms),
+                equals(state, until_ms, recording.page_size),
+                state.peak,
+                from_ms,
+                part and part.text,
+                (part.lacks,) if part and part.lacks else (),
                 recording.end is not None,
                 opted_in_only,
                 opener,
@@ -94,7 +119,7 @@ class RecordedWrites:
     @property
     def name(self) -> str:
         """The name of the workload."""
-        return self.path
+        return part_name(self.path, self.part)
 
     def pages_of(self, policy: Policy) -> RealPages:
         """Return what the pages of a machine stand for when a policy works on this memory."""
@@ -109,8 +134,8 @@ class RecordedWrites:
         """
         player, ledger = _Player(sim, self.opted_in_only), ledger or Ledger(sim, self)
         with Recording(self.path, self.opener) as recording:
-            for block in recording.blocks():
-                _run(sim, block.ms, ledger)
+            for block in recording.blocks(until_ms=self.from_ms + self.last_ms):
+                _run(sim, block.ms - self.from_ms, ledger)
                 player.apply(block)
         _run(sim, self.last_ms, ledger)
         sim.read(END)
@@ -122,6 +147,11 @@ def _run(sim: Simulation, until_ms: int, ledger: Ledger) -> None:
         ledger.note()
         sim.run(min(until_ms, sim.now + NOTED_MS))
         ledger.note()
+
+
+def part_name(path: str, part: str | None) -> str:
+    """Return what a part of a recording is called; None: all of it."""
+    return path if part is None else f"{path}, {part}"
 
 
 def is_recorded(path: str, opener: Opener | None = None) -> bool:
@@ -201,6 +231,7 @@ class Ledger:
 
     def __init__(self, sim: Simulation, of: RecordedWrites) -> None:
         self._sim, self._of = sim, of
+        sim.machine.tables.turned = []
         # By slot of the page tables: whether it is merged, and when that was first seen.
         self._merged, self._since = np.empty(0, bool), np.empty(0, np.int64)
         self._saved = self._saved_ms = 0.0
@@ -215,24 +246,24 @@ class Ledger:
         self._saved += (saved + self._last_saved) / 2 * (sim.now - self._last_ms)
         self._most = max(self._most, saved)
         self._last_ms, self._last_saved = sim.now, saved
-        if sim.machine.merges:
-            self._note_merges(sim.machine.tables.ptes)
+        turned, sim.machine.tables.turned = sim.machine.tables.turned, []
+        if turned and sim.machine.merges:
+            self._note_merges(sim.machine.tables.ptes, np.concatenate(turned))
 
-    def _note_merges(self, ptes: U64Array) -> None:
-        """See which ptes are merged now and were not, and the other way round."""
-        merged = ptes & ORIGIN != 0
-        more = len(merged) - len(self._merged)
+    def _note_merges(self, ptes: U64Array, slots: I64Array) -> None:
+        """See which of the ptes that were turned are merged now and were not, and the other way round."""
+        more = len(ptes) - len(self._merged)
         if more > 0:
             self._merged = np.append(self._merged, np.zeros(more, bool))
             self._since = np.append(self._since, np.zeros(more, np.int64))
-        changed = np.flatnonzero(merged != self._merged[: len(merged)])
-        ended = changed[~merged[changed]]
+        changed = distinct(slots[(ptes[slots] & ORIGIN != 0) != self._merged[slots]])
+        merged = self._merged[changed] = ~self._merged[changed]
+        ended = changed[~merged]
         stays = maps_frame(ptes[ended])
         self._undone += int(np.count_nonzero(stays))
         self._undone_soon += int(np.count_nonzero(stays & (self._sim.now - self._since[ended] <= SOON_MS)))
         self._freed += int(np.count_nonzero(~stays))
         self._since[changed] = self._sim.now
-        self._merged[: len(merged)] = merged
 
     def result(self) -> Replay:
         """Return what came of it."""
@@ -240,6 +271,7 @@ class Ledger:
         assert found  # of a recording that was opened
         mean = round(self._saved / self._sim.now * page) if self._sim.now else 0
         return {
+            "seconds": self._of.last_ms / 1000,
             "mean_saved_bytes": mean,
             "most_saved_bytes": self._most * page,
             "undone": self._undone,

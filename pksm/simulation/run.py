@@ -20,6 +20,7 @@ from pksm.engine.cost import Prices
 from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
 from pksm.linux import memory_limits
+from pksm.naming import unknown
 from pksm.policies.registry import Choice, choose, choose_one
 from pksm.simulation import workloads
 from pksm.simulation.clock import Over
@@ -27,7 +28,7 @@ from pksm.simulation.observers import Observer
 from pksm.simulation.pace import IDEAL, KERNEL, Meter, check_pace
 from pksm.simulation.prices import prices_here
 from pksm.simulation.real import STORED_BYTES, RealMemory
-from pksm.simulation.replay import Ledger, RecordedWrites, is_recorded
+from pksm.simulation.replay import Ledger, RecordedWrites, is_recorded, part_name
 from pksm.simulation.script import load_script
 from pksm.simulation.simulation import Simulation
 from pksm.simulation.trace import Opener, open_binary, read_trace
@@ -57,6 +58,7 @@ class Settings:
         sample_ms: between two samples of all counters; None: none.
         pace: a name of PACES: whether wake-ups take virtual time, by the prices.
         opted_in_only: a policy that goes by it merges only what the processes of a recording had opted in.
+        between: the part of a recording to play, such as "9:00-17:00": what was there when it began is there from the start.
         prices: what work costs; None: what was measured on this machine, or the defaults of its kernel.
     """
 
@@ -69,12 +71,13 @@ class Settings:
     sample_ms: int | None = 100
     pace: str = IDEAL
     opted_in_only: bool = False
+    between: str | None = None
     prices: Prices | None = None
 
     @property
     def name(self) -> str:
         """The workload's name."""
-        return self.workload.name if not isinstance(self.workload, str) else self.workload
+        return part_name(self.workload, self.between) if isinstance(self.workload, str) else self.workload.name
 
     @property
     def page_bytes(self) -> int:
@@ -142,8 +145,10 @@ def simulate(
     """
     check_pace(settings.pace)
     if isinstance(settings.workload, str) and is_recorded(settings.workload, opener):
-        recorded = RecordedWrites.opened(settings.workload, opener, settings.opted_in_only)
+        recorded = RecordedWrites.opened(settings.workload, opener, settings.opted_in_only, settings.between)
         settings = replace(settings, workload=recorded)
+    elif settings.between is not None:
+        raise UsageError("is for a recording that is named by its path: other workloads have no time of day", "between")
     if settings.prices is None:
         settings = replace(settings, prices=prices_here())
     assert settings.prices  # for mypy
@@ -190,7 +195,7 @@ def compare(
         policies: "pksmd:fixed,ksmd:ksm-6.11", or a list of such names, as policies.choose takes them.
         changes: {name: value} of their settings, or texts "name=value"; "ksmd.pages_to_scan" is that of one policy.
         settings: further fields of Settings: pages, frames, page_size, seed, until_ms, sample_ms, pace, opted_in_only,
-            prices.
+            between, prices.
 
     Returns:
         The document `pksm.simulate/1`; report.table(document) shows the policies side by side.
@@ -199,16 +204,18 @@ def compare(
         UsageError: there is no such workload, policy or setting.
     """
     known = {entry.name for entry in fields(Settings)}
-    unknown = sorted(settings.keys() - known)
-    if unknown:
-        raise UsageError(f"unknown setting {unknown[0]!r}: choose from {', '.join(sorted(known))}")
+    strange = sorted(settings.keys() - known)
+    if strange:
+        raise unknown("unknown setting", strange[0], sorted(known))
     seed = settings.get("seed", 0)
     return simulate(Settings(workload, **settings), choose(policies, changes, seed))
 
 
 def _cut_short(workload: str | RealMemory | RecordedWrites) -> list[str]:
-    if not isinstance(workload, RecordedWrites) or workload.is_whole:
+    if not isinstance(workload, RecordedWrites):
         return []
+    if workload.is_whole or workload.part is not None:
+        return list(workload.warnings)
     return [f"{workload.name}: is cut short: it is played as far as it goes, {workload.last_ms / 1000:g} s"]
 
 
@@ -242,7 +249,7 @@ def _player(settings: Settings, times: int, opener: Opener) -> Callable[[Simulat
     if name in workloads.WORKLOADS:
         return lambda sim: sim.play(workloads.events(name, settings.pages, settings.seed, settings.page_size))
     if opener is open_binary and not os.path.exists(name):  # another one has opened it, a pipe perhaps
-        raise UsageError(f"no workload and no file {name!r}: the workloads are {', '.join(workloads.WORKLOADS)}")
+        raise unknown("no workload and no file", name, workloads.WORKLOADS, has_list=True)
     if name.endswith(".py"):
         workload = load_script(name)
         return lambda sim: workload(sim.machine, sim)

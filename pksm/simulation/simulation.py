@@ -9,6 +9,7 @@ import numpy as np
 
 from pksm.engine.state import sound_state
 from pksm.errors import UsageError
+from pksm.naming import unknown
 from pksm.policies.nobody import Nobody
 from pksm.saving import Saveable
 from pksm.simulation.clock import Clock, check_ms
@@ -109,7 +110,7 @@ class Simulation(Clock, Saveable):
             self.now = machine.now = check_ms("now", state["now"])
             self.wakes, self._wake_at, self._is_idle = state["wakes"], state["wake_at"], state["is_idle"]
             if state["pace"] is not None:
-                self._go_at(Pace.resume(state["pace"]))
+                self.go_at(Pace.resume(state["pace"]))
             self._record.restore(state["record"])
             self.names.restore(state["names"], machine.mms)
             for row in state["to_come"]:
@@ -188,7 +189,7 @@ class Simulation(Clock, Saveable):
         try:
             self.policy.sysfs[name] = value
         except KeyError:
-            raise UsageError(f"unknown tunable {name!r}: choose from {', '.join(self.policy.sysfs)}") from None
+            raise unknown("unknown tunable", name, self.policy.sysfs) from None
         except PermissionError as error:
             raise UsageError(str(error)) from None
 

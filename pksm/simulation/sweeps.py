@@ -62,8 +62,8 @@ def sweep(
         hold: makes context managers that hold interrupts back while a result is kept. A KeyboardInterrupt ends the
             work, and the document has what was done by then.
         advisor: whether there is a row of the kernel's own advisor for ksmd.
-        settings: further fields of Settings: pages, frames, page_size, seed, pace, opted_in_only, prices. The pace is the kernel's
-            unless another is named.
+        settings: further fields of Settings: pages, frames, page_size, seed, pace, opted_in_only, between, prices. The
+            pace is the kernel's unless another is named.
 
     Returns:
         The document `pksm.sweep/1`.
@@ -96,7 +96,8 @@ def sweep(
 
 def _base(workload: Any, until_ms: int, settings: Mapping[str, Any]) -> Settings:
     """Return what all runs have in common."""
-    unknown = sorted(settings.keys() - {"pages", "frames", "page_size", "seed", "pace", "opted_in_only", "prices"})
+    known = {"pages", "frames", "page_size", "seed", "pace", "opted_in_only", "between", "prices"}
+    unknown = sorted(settings.keys() - known)
     if unknown:
         raise UsageError(f"unknown setting {unknown[0]!r} of a sweep")
     if until_ms < 1:

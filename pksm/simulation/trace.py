@@ -47,7 +47,7 @@ def read_lines(path: str, opener: Opener = open_binary) -> Iterator[str]:
                     raise PksmError(f"{path}, line {number}: longer than {MAX_LINE_BYTES:,} bytes: not a trace")
                 yield line.decode("utf-8")
     except OSError as error:
-        raise PksmError(f"cannot read {path}: {error.strerror}") from None
+        raise PksmError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise PksmError(f"cannot read {path}: line {number} is not text in UTF-8") from None
 

@@ -41,6 +41,7 @@ class Region:
         exclusive: whether each page is mapped once, bool; given together with `frames`.
         copied: whether `copies` holds each page, bool; those it holds lie one after the other. None where it holds all:
             only pages of frames that are known (Source.known) may be missing.
+        looked_up: of which pages `frames` and `exclusive` are those of now, bool; of others they say nothing. None: of all.
     """
 
     runs: np.ndarray
@@ -49,6 +50,7 @@ class Region:
     frames: np.ndarray | None = None
     exclusive: np.ndarray | None = None
     copied: np.ndarray | None = None
+    looked_up: np.ndarray | None = None
 
     @property
     def buffer(self) -> np.ndarray | None:

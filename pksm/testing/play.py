@@ -68,6 +68,14 @@ class Play:
             visited = self.policy.wake()
             assert visited >= 0, f"{self.name}: wake returned {visited!r}"
             self.check("wake")
+            if not visited and self.policy.doze(0):
+                self.check_doze()
+
+    def check_doze(self) -> None:
+        """What it says it would not do it does not."""
+        before = self.policy.counters(), self.policy.cost.as_dict()
+        assert not self.policy.wake(), f"{self.name}: it would doze, and finds something"
+        assert (self.policy.counters(), self.policy.cost.as_dict()) == before, f"{self.name}: it would doze, and works"
 
     def sleep(self, ms: int) -> None:
         """Virtual time goes on."""

@@ -48,8 +48,8 @@ def test_files_letter_by_letter(form):
 
 
 def written(text):
-    """What is written, in order: (file, value)."""
-    return re.findall(r"^echo (\S+) > (\S+)$", text, re.MULTILINE)
+    """What is written, in order: (value, file); a file that older kernels lack is asked for first."""
+    return re.findall(r"^(?:\[ ! -e \S+ \] \|\| )?echo (\S+) > (\S+)$", text, re.MULTILINE)
 
 
 def test_sysfs_is_written_in_an_order_that_the_kernel_takes():
@@ -121,6 +121,25 @@ def test_libvirt_is_xml_and_leaves_out_what_defeats_it():
         "access": {"mode": "private"},
     }
     assert all("--" not in comment for comment in re.findall(r"<!--(.*?)-->", text, flags=re.DOTALL))
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")
+def test_qemu_takes_the_configuration(tmp_path):
+    """A guest of it that never runs: QEMU itself says what its memory is."""
+    path = tmp_path / "ksm.cfg"
+    path.write_text(file_for(DOCUMENT, "qemu").replace('"4G"', '"64M"'))
+    command = ["qemu-system-x86_64", "-readconfig", path, "-m", "64M", "-S", "-nodefaults", "-display", "none"]
+    done = subprocess.run(
+        [*command, "-monitor", "stdio"],
+        input="info memdev\nquit\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    said = re.sub(r"\s+", " ", done.stdout)
+    assert "memory backend: ram0" in said and "merge: true" in said and "share: false" in said
 
 
 def test_nothing_is_printed_where_nothing_is_advised():

@@ -59,6 +59,8 @@ def test_too_little_is_not_worth_it():
 def test_records_that_take_more_than_is_saved_make_it_not_worth_it():
     verdict = advice(process("one", *unique(400, 1), *COMMON[:2], *COMMON[:2]), least_bytes=0)["verdict"]
     assert verdict["kind"] == "not worth it" and verdict["net_bytes"] < 0
+    more = f"{-verdict['net_bytes'] / 1024:.1f} KiB"
+    assert verdict["sentence"] == f"Not worth it: KSM's own records would take {more} more than merging saves."
 
 
 def test_what_is_too_little_is_an_option():

@@ -117,7 +117,7 @@ def test_what_is_not_alike_is_refused(measured):
 def test_a_file_of_something_else_is_one_line(measured, tmp_path, change, said):
     path = tmp_path / "one.json"
     path.write_text(json.dumps(change(measured)))
-    with pytest.raises(PksmError) as error:
+    with pytest.raises(UsageError) as error:
         read(path)
     assert said in str(error.value) and str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
@@ -126,7 +126,7 @@ def test_a_file_of_something_else_is_one_line(measured, tmp_path, change, said):
 def test_what_is_not_json_is_one_line(tmp_path, octets):
     path = tmp_path / "one.json"
     path.write_bytes(octets)
-    with pytest.raises(PksmError, match="is not JSON"):
+    with pytest.raises(UsageError, match="is not JSON"):
         read(path)
     with pytest.raises(PksmError, match="No such file"):
         read(tmp_path / "two.json")
@@ -159,5 +159,8 @@ def test_the_command_exits_with_1_if_something_is_slower(measured, tmp_path, cap
     assert "faster" in capsys.readouterr().out
     assert main(["bench", "--diff", *paths, "--plot", "x.svg"]) == 2
     assert "--plot: there is no picture" in capsys.readouterr().err
+    (tmp_path / "new.json").write_text("{}")
+    assert main(["bench", "--diff", *paths]) == 2, "1 would say that something is slower"
+    assert "new.json: is not a document pksm.bench/1" in capsys.readouterr().err
     assert main(["bench", "--diff", paths[0], "/nowhere"]) == 1
     assert capsys.readouterr().err.count("\n") == 1

@@ -43,7 +43,7 @@ static void test_batches(void)
     uint64_t sections[1] = {(uintptr_t)mapped}, sums[N];
     uint32_t pages[N], keep = below(N);
     int8_t order[N];
-    pksm_store store = {sections, N, SIZE};
+    pksm_store store = {.sections = sections, .n_pages = N, .page_size = SIZE};
     pksm_checksum checksum = {.sum = first_word};
 
     for (uint32_t i = 0; i < N; i++)
@@ -77,7 +77,7 @@ static void test_settle(int order, uint8_t window, int unlinked)
     int file;
     uint8_t *mapped = map_file(&file), verdicts[N];
     uint64_t sections[1] = {(uintptr_t)mapped};
-    pksm_store store = {sections, N, SIZE};
+    pksm_store store = {.sections = sections, .n_pages = N, .page_size = SIZE};
     pksm_table table = {.nodes = block((N + 1) * sizeof *table.nodes), .n_nodes = N + 1};
     pksm_trees trees = {0};
     pksm_cost cost = {0};

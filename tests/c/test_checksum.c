@@ -108,7 +108,7 @@ static void test_pages(const pksm_strategy *strategy, const pksm_sample *sample)
     enum { N = 70, SIZE = 4096 };
     uint8_t *bytes = block(N * SIZE);
     uint64_t sections[2] = {(uintptr_t)bytes, (uintptr_t)(bytes + 64 * SIZE)}, sums[N] = {0};
-    pksm_store store = {sections, N, SIZE};
+    pksm_store store = {.sections = sections, .n_pages = N, .page_size = SIZE};
     pksm_checksum checksum = {strategy->sum, strategy->takes_sample ? sample : NULL, strategy->many};
     uint32_t pages[N];
 

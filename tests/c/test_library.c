@@ -61,7 +61,7 @@ static void test_default_rules(pksm_checksum checksum)
     uint8_t *memory = block(N * PAGE), *zeros = block(PAGE), verdicts[N];
     uint64_t section = (uint64_t)(uintptr_t)memory;
     pksm_node nodes[N + 1];
-    pksm_store store = {&section, N, PAGE};
+    pksm_store store = {.sections = &section, .n_pages = N, .page_size = PAGE};
     pksm_table table = {.nodes = nodes, .n_nodes = N + 1};
     pksm_trees trees = {0};
     pksm_cost cost = {0};

@@ -37,7 +37,7 @@ static void test_store(size_t size)
     enum { FIRST = 64, SECOND = 5, N = FIRST + SECOND };
     uint8_t *one = block(FIRST * size), *two = block(SECOND * size + 3);
     uint64_t sections[2] = {(uintptr_t)one, (uintptr_t)(two + 3)};
-    pksm_store store = {sections, N, size};
+    pksm_store store = {.sections = sections, .n_pages = N, .page_size = size};
     uint32_t pages[N], others[N];
     uint8_t zero[N], *out = block(N * size);
     int8_t order[N];

@@ -12,7 +12,7 @@ enum { SIZE = 4096, N = 256, THREADS = 4, ROUNDS = 4, EACH = N / THREADS };
 
 static uint8_t bytes[N * SIZE];
 static uint64_t sections[N / 64];
-static pksm_store store = {sections, N, SIZE};
+static pksm_store store = {.sections = sections, .n_pages = N, .page_size = SIZE};
 static uint32_t pages[N], words[] = {0, 7, 31, 900};
 static uint64_t sums[N], expected[N];
 static uint8_t zero[N];

@@ -192,7 +192,7 @@ static void test_no_such_forest(void)
     static const struct {
         uint32_t bits;
         int order;
-    } wrong[] = {{0, PKSM_CHECKSUM}, {17, PKSM_CHECKSUM}, {1, PKSM_CONTENT}};
+    } wrong[] = {{0, PKSM_CHECKSUM}, {PKSM_MAX_FOREST_BITS + 1, PKSM_CHECKSUM}, {1, PKSM_CONTENT}};
     world w;
     uint32_t id = 1, out;
 

@@ -84,7 +84,7 @@ static inline void make_world(world *w, uint32_t n, uint32_t n_items, size_t siz
     w->sections = block((n / 64 + 2) * sizeof *w->sections);
     for (uint32_t s = 0; s <= n / 64; s++)
         w->sections[s] = (uintptr_t)(w->bytes + s * 64 * size);
-    w->store = (pksm_store){w->sections, n, size};
+    w->store = (pksm_store){.sections = w->sections, .n_pages = n, .page_size = size};
     w->table = (pksm_table){.nodes = block((n_items + 1) * sizeof *w->table.nodes), .n_nodes = n_items + 1};
     for (uint32_t page = 0; page < n; page++)
         write_page(w, page);

@@ -1,5 +1,6 @@
 """Checkpoints that somebody has damaged or made up: one line of error, or something that is sound."""
 
+import copy
 import json
 import struct
 import zlib
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from pksm import FlatHost, Ksmd, Machine, Pksmd, Store, UsageError, checkpoints
 from pksm.errors import PksmError
 from pksm.hosts.machine.content import pages_of
+from pksm.policies.cksm.daemon import Cksm
+from pksm.policies.uksm.daemon import Uksm
 
 SIZE = 64
 
@@ -42,7 +45,7 @@ def machine(policy):
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     files = []
-    for number, thing in enumerate((flat(Pksmd), flat(Ksmd), machine(Pksmd), machine(Ksmd))):
+    for number, thing in enumerate((*map(flat, (Pksmd, Ksmd, Cksm, Uksm)), *map(machine, (Pksmd, Ksmd, Uksm)))):
         checkpoints.save(folder / str(number), thing)
         files.append((folder / str(number)).read_bytes())
     return folder / "changed", files
@@ -129,8 +132,89 @@ def test_headers_that_were_changed_are_found_or_do_no_harm(saved, data):
     ]
     place[last] = data.draw(st.sampled_from(junk))
     thing = try_to_load(path, sealed(json.dumps(header).encode(), whole[24 + n_header :]))
-    if isinstance(thing, (Pksmd, Ksmd)):
+    if isinstance(thing, (Pksmd, Ksmd, Cksm, Uksm)):
         thing.check()
+
+
+def parts_of(state, path=()):
+    """All places of a state that hold a number, a word or an array."""
+    if isinstance(state, dict | list):
+        for key, one in state.items() if isinstance(state, dict) else enumerate(state):
+            yield from parts_of(one, (*path, key))
+    else:
+        yield path
+
+
+def changed(state, path, value):
+    """Change a copy of a state in one place, and return it."""
+    state = copy.deepcopy(state)
+    *above, last = path
+    place = state
+    for step in above:
+        place = place[step]
+    if isinstance(place[last], np.ndarray) and isinstance(value, int) and place[last].size:
+        flat = place[last].reshape(-1).view(np.uint8)
+        at = value % flat.size
+        flat[at : at + 1 + value % 4] ^= 1 + value % 255
+    else:
+        place[last] = value
+    return state
+
+
+values = st.one_of(
+    st.integers(0, 1 << 20),
+    st.sampled_from(
+        [-1, -5, 2**31, 2**32, 2**61, 2**70, 1.5, None, "", "x", [], {}, np.zeros(0, np.uint32), np.zeros(3)]
+    ),
+)
+
+
+@pytest.mark.parametrize("make, policy", [(flat, Cksm), (flat, Uksm), (machine, Uksm)])
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_states_that_were_changed_are_refused_in_a_line_or_sound(make, policy, data):
+    daemon = make(policy)
+    state = daemon.state()
+    paths = sorted(parts_of(state), key=str)
+    state = changed(state, data.draw(st.sampled_from(paths)), data.draw(values))
+    try:
+        again = policy.resume(daemon.host, state)
+    except UsageError as error:
+        assert "\n" not in str(error) and len(str(error)) < 400
+        return
+    again.check()
+    try:
+        for _ in range(4):
+            again.wake()
+    except (PksmError, ValueError, LookupError, AssertionError):
+        pass  # as above
+
+
+@pytest.mark.parametrize(
+    "path, value, said",
+    [
+        (("rungs", 0, 3), 1 << 40, "a rung may visit more than its share"),
+        (("rungs", 0, 2), 0, "a stride leads nowhere"),
+        (("rungs", 0, 0), 7, "a rung goes on with no slot"),
+        (("strength", "step"), 9, "9 is not a number from 0 to 5"),
+        (("strength", "most"), 1, "its highest strength is another"),
+        (("slots", 0, 6), 1, "a slot is on another rung than it knows"),
+        (("slots", 0, 0, 2), 61, "a slot is of another vma"),
+        (("page_ns",), 0, "0 is not a number from 1 to 200000"),
+        (("numbers", 0), 1, "slots share a number"),
+        (("bases",), [[60, 0]], "slots share entries"),
+        (("words", 0), 3, "its hash takes other words than there are"),
+    ],
+)
+def test_a_state_of_uksm_that_can_not_be_is_named(path, value, said):
+    daemon = flat(Uksm)
+    state = daemon.state()
+    before = state
+    for step in path[:-1]:
+        before = before[step]
+    before[path[-1]] = value
+    with pytest.raises(UsageError, match="this is not a sound state of a Uksm: " + said):
+        Uksm.resume(daemon.host, state)
 
 
 def test_what_is_no_checkpoint_is_refused_in_a_line(saved, tmp_path):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from pksm import report
+from pksm.recording.events import Kind
 
 from support.cli_runs import is_one_line, run
 from support.documents import faults
+from support.recordings import block, recorded
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def image(tmp_path_factory):
 def test_the_verdict_comes_first(image, capfd):
     done = run(capfd, "advise", image, "--least-bytes", "100K")
     assert done.code == 0 and done.err == ""
-    assert done.out.startswith("Turn it on: it saves 0.9 MiB,")
+    assert done.out.startswith("Turn it on: it saves 971.9 KiB,")
     for title in ("What would be saved", "Settings (files of", "ksmd with", "Risk", "Compression instead"):
         assert title in done.out
     assert done.out.count("* ") == 2, "one row is starred, and a line says what that means"
@@ -35,7 +37,7 @@ def test_the_verdict_comes_first(image, capfd):
 
 def test_not_worth_it_is_a_sentence_and_no_settings(image, capfd):
     done = run(capfd, "advise", image)
-    assert done.code == 0 and done.out.startswith("Not worth it: KSM would save 0.9 MiB net")
+    assert done.code == 0 and done.out.startswith("Not worth it: KSM would save 971.9 KiB net")
     assert "That is below 64.0 MiB." in done.out and "Settings" not in done.out
     refused = run(capfd, "advise", image, "--as", "sysfs")
     assert refused.code == 2 and is_one_line(refused.err) and "nothing to set" in refused.err
@@ -88,3 +90,18 @@ def test_fingerprints_are_advised_on_as_the_memory_they_stand_for(image, capfd, 
     assert (
         stands_in["compressing"]["percent"] is None and stands_in["risk"]["back_bytes"] == whole["risk"]["back_bytes"]
     )
+
+
+def test_a_recording_is_advised_on_by_what_it_would_have_saved(capfd):
+    pages = [(page, Kind.BIRTH, page // 2) for page in range(200)]
+    with recorded([block(0, 0, [("start", 1, "web"), ("map", 0, 200, "heap", False)], pages)], 5000) as path:
+        document = json.loads(run(capfd, "advise", path, "--least-bytes", "100K", "--json").out)
+        assert faults(document) == [] and document["verdict"]["kind"] == "turn it on"
+        assert document["verdict"]["names"] == ["web (pid 1)"] and document["recorded"]["seconds"] == 5
+        shown = run(capfd, "advise", path, "--least-bytes", "100K")
+        assert shown.code == 0 and "of the recording, after its own records" in " ".join(shown.out.split())
+        sysfs = run(capfd, "advise", path, "--least-bytes", "100K", "--as", "sysfs")
+        assert sysfs.code == 0 and "pages_to_scan" in sysfs.out
+        for more in (["--again", "1"], [path], ["--tenants", "user"]):
+            refused = run(capfd, "advise", path, *more)
+            assert refused.code == 2 and is_one_line(refused.err) and "recording" in refused.err

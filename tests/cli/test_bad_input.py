@@ -87,12 +87,13 @@ def test_wrong_usage(ram, capfd, options, words):
     ("arguments", "words"),
     [
         ([], ["pksm demo"]),
-        (["scna"], ["scna", "scan, "]),
+        (["scna"], ["scna", "scan?"]),
         (["scan"], ["for example", "pksm scan --pid"]),
         (["features", "more"], ["more"]),
         (["features", "--", "ls"], ["features", "command"]),
         (["demo", "--fast"], ["--fast"]),
         (["--fast"], ["--fast"]),
+        (["validate", "--calibrate", "--workload", "fork-before"], ["--calibrate", "--workload"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -353,3 +354,19 @@ def test_the_file_that_advice_prints_is_no_document(ram, capfd):
 def test_shares_of_advice(ram, capfd, options, words):
     assert main(["advise", ram, *options]) == 2
     assert is_one_line(capfd.readouterr().err, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("simulate zigote", "did you mean zygote? (pksm simulate --list lists all)"),
+        ("sweep databse --vary pages_to_scan=1,2", "did you mean database? (pksm sweep --list lists all)"),
+        ("compare nothing", "36 more (pksm compare --list lists all)"),
+        ("truth W2_onchang", "did you mean W2_onchange? (pksm truth --list lists all)"),
+        ("simulate f --policy ksmd --set pages_to_skan=3", "did you mean pages_to_scan or advisor_min"),
+        ("simualte", "did you mean simulate? (pksm --help lists all)"),
+    ],
+)
+def test_a_mistyped_name_is_answered_by_the_nearest(capfd, words, said):
+    done = run(capfd, *words.split())
+    assert done.code == 2 and is_one_line(done.err) and said in done.err

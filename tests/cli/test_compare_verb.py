@@ -57,6 +57,16 @@ def test_real_memory(tmp_path, capfd):
     assert json.loads(done.out)["rows"][0]["saved_bytes"]["median"] == 2 * 4096, done.err
 
 
+def test_a_recording(tmp_path, capfd):
+    image = write_file(tmp_path / "ram", [b"a" * 4096] * 3 + [b"b" * 4096], 4096)
+    path = tmp_path / "a.pksmrec"
+    assert run(capfd, "record", "--every", "10ms", "--duration", "30ms", "-o", path, image).code == 0
+    done = run(capfd, "compare", path, "--workers", "1", "--policy", "pksmd,cksm", "--json")
+    document = json.loads(done.out)
+    assert faults(document) == [] and [row["policy"] for row in document["rows"]] == ["pksmd:fixed", "cksm:cksm-4.14"]
+    assert {row["saved_bytes"]["median"] for row in document["rows"]} == {2 * 4096}, done.err
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [

@@ -99,5 +99,5 @@ def test_verbs_of_groups_are_found(capfd):
     assert (done.code, done.out) == (
         2,
         "",
-    ) and "unknown verb 'checksum colour': choose from profile, list, sum" in done.err
+    ) and "unknown verb of pksm checksum 'colour': choose from profile, list, sum" in done.err
     assert run(capfd, "checksum", "--help").out.startswith("usage: pksm checksum VERB")

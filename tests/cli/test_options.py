@@ -125,3 +125,10 @@ def test_completion_of_nothing_is_one_line(capfd):
     for arguments in ([], ["bash", "--values", "pid"], ["--values", "colour"], ["csh"]):
         done = run(capfd, "completion", *arguments)
         assert (done.code, done.out) == (2, "") and is_one_line(done.err)
+
+
+def test_presets_that_no_kernel_was_held_against_are_marked():
+    """Made from descriptions of patches: in help, and where presets are listed."""
+    marked = {name for name, about in options.policies().items() if about.endswith("(unproven)")}
+    assert {"ksmd:ksm-7.3", "ksmd:rhel-9.9-zero"} <= marked and "ksmd:ksm-6.11" not in marked
+    assert "unproven, made from descriptions of patches: ksm-7.3, rhel-9.9-zero" in options.policies_about()

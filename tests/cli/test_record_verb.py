@@ -9,11 +9,13 @@ import time
 
 import pytest
 
-from pksm.recording import Recording
+from pksm.errors import PksmError
+from pksm.recording import Kind, Recording
 
 from support.cli_runs import is_one_line, run
 from support.documents import faults
 from support.memory_sources import write_file
+from support.recordings import block, recorded
 
 SIZE = 4096
 
@@ -36,6 +38,43 @@ def test_an_image_is_recorded_and_looked_at(capfd, tmp_path, ram):
     assert again.code == 0 and "pages born" in again.out
     rows = run(capfd, "record", "--info", path, "--csv").out.splitlines()
     assert rows[0] == "space,pid,name,pages,zero_pages" and len(rows) == 2
+
+
+@pytest.mark.parametrize("track", ["hashes", "writes"])
+def test_a_dry_run_touches_nothing(capfd, tmp_path, ram, track):
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            words = ["record", "--dry-run", "--track", track, "--pid", str(child.pid), str(ram)]
+            done = run(capfd, *words, "--json")
+            before = os.readlink(f"/proc/{child.pid}/exe"), sorted(os.listdir(f"/proc/{child.pid}/fd"))
+            shown = run(capfd, *words)
+            after = os.readlink(f"/proc/{child.pid}/exe"), sorted(os.listdir(f"/proc/{child.pid}/fd"))
+        finally:
+            child.kill()
+    document = json.loads(done.out)
+    assert done.code == shown.code == 0 and faults(document) == [] and before == after
+    [row] = document["processes"]
+    assert row["pid"] == child.pid and row["resident_bytes"] > 0 and document["images"] == 1
+    assert (row["areas"] > 3 and len(row["calls"]) == 2) == (track == "writes")
+    assert ("userfaultfd" in shown.out) == (track == "writes") and "Nothing was done" in shown.out
+    assert [path.name for path in tmp_path.iterdir()] == ["ram"]
+
+
+def test_a_dry_run_names_who_would_be_refused(capfd):
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            os.kill(child.pid, signal.SIGSTOP)
+            os.waitpid(child.pid, os.WUNTRACED)
+            words = ["record", "--dry-run", "--track", "writes", "--pid", str(child.pid), "--json"]
+            done = run(capfd, *words)
+            gone = run(capfd, "record", "--dry-run", "--pid", str(child.pid), "--pid", str(2**22 - 1), "--json")
+        finally:
+            child.kill()
+    document = json.loads(done.out)
+    assert done.code == 3 and "is stopped" in document["processes"][0]["why_not"] and document["warnings"]
+    assert gone.code == 3 and json.loads(gone.out)["warnings"] == [f"there is no process {2**22 - 1}"]
+    nothing = run(capfd, "record", "--dry-run", "--pid", str(2**22 - 1))
+    assert nothing.code == 1 and is_one_line(nothing.err) and "there is no process" in nothing.err
 
 
 def test_a_page_of_a_recording(capfd, tmp_path, ram):
@@ -77,12 +116,20 @@ def test_what_cannot_be_is_one_line(capfd, tmp_path, ram, words, said):
     assert said in done.err and len(done.err.splitlines()) == 1
 
 
+def has_second_sample(path):
+    try:
+        with Recording(path) as recording:
+            return recording.last_ms > 0
+    except PksmError:
+        return False
+
+
 def test_ctrl_c_leaves_a_whole_file(tmp_path):
     path = tmp_path / "a.pksmrec"
     command = [sys.executable, "-m", "pksm", "record", "--pid", str(os.getpid()), "--every", "20ms", "-o", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as recorder:
-        until = time.monotonic() + 60
-        while time.monotonic() < until and (not path.exists() or path.stat().st_size < 2000):
+        until = time.monotonic() + 120
+        while time.monotonic() < until and not has_second_sample(path):
             time.sleep(0.02)
         recorder.send_signal(signal.SIGINT)
         out, err = recorder.communicate()
@@ -151,3 +198,44 @@ def test_without_pyarrow_it_is_one_line(capfd, tmp_path, ram, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     done = run(capfd, "record", "--export", tmp_path / "b.parquet", ram)
     assert done.code == 77 and is_one_line(done.err) and "pksm[arrow]" in done.err
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_hours_of_a_recording_are_looked_at_played_and_advised_on(capfd, tmp_path, monkeypatch, sandbox):
+    monkeypatch.setenv("PKSM_SANDBOX", sandbox)
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    began = time.mktime((2026, 11, 27, 8, 0, 0, 0, 0, -1))
+    begin = [("start", 1, "a"), ("map", 0, 4, "heap", False)]
+    writes = [block(60_000 * minute, 0, (), [(0, Kind.WRITE, 100 + minute)]) for minute in range(1, 9)]
+    steps = [block(0, 0, begin, [(page, Kind.BIRTH, 7) for page in range(4)]), *writes]
+    with recorded(steps, 9 * 60_000, began=began) as path:
+        words = ["--between", "8:01:30-8:03:30", path]
+        done = run(capfd, "record", "--info", *words)
+        assert done.code == 0 and f"{path}, 8:01:30-8:03:30: 120.0 s" in " ".join(done.out.split())
+        document = json.loads(run(capfd, "record", "--info", *words, "--json").out)
+        assert faults(document) == [] and document["events"]["write"] == 2 and document["from_s"] == 90
+        done = run(capfd, "simulate", *words, "--policy", "ksmd", "--set", "sleep_millisecs=1000", "--json")
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["runs"][0]["final"]["ms"] == 120_000
+        done = run(capfd, "sweep", *words, "--vary", "sleep_millisecs=1000", "--json")
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["until_ms"] == 120_000
+        done = run(capfd, "advise", *words)
+        assert done.code == 0 and "Not worth it" in done.out and "over the 2 minutes" in " ".join(done.out.split()), (
+            done.err
+        )
+        for verb in (["record", "--info"], ["simulate"], ["sweep"], ["compare"], ["advise"]):
+            done = run(capfd, *verb, "--between", "20:00-21:00", path)
+            assert done.code == 2 and is_one_line(done.err) and "--between: 20:00-21:00: nothing was" in done.err
+        done = run(capfd, "simulate", "--between", "nine", path)
+        assert done.code == 2 and is_one_line(done.err) and "is not a part" in done.err
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_what_is_no_recording_has_no_hours(capfd, tmp_path, ram):
+    for words in (["simulate", "b"], ["simulate", ram], ["advise", ram], ["record", "-o", tmp_path / "new", ram]):
+        done = run(capfd, *words, "--between", "9:00-17:00")
+        assert done.code == 2 and is_one_line(done.err) and "--between: is for a recording" in done.err
+    assert not (tmp_path / "new").exists()

@@ -6,16 +6,21 @@ import json
 import os
 import signal
 import threading
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pksm.cli.main import main
 from pksm.cli.verbs import simulate as verb
+from pksm.engine.cost import PRICES
 from pksm.policies.pksmd.counters import COUNTERS
-from pksm.simulation import OPERATIONS, workloads
+from pksm.recording import Block, Kind, Writer
+from pksm.simulation import OPERATIONS, prices, workloads
 from pksm.simulation.pace import IDEAL, PACES
 
 from support.cli_runs import is_one_line, run, start
+from support.recordings import block, recorded
 
 TRACE = """
 {"op": "spawn", "process": "p"}
@@ -68,6 +73,18 @@ def test_the_document(trace, capfd):
     assert final["ms"] == 2500 and final["wakes"] == 126 and final["metadata_bytes"] > 0
     assert final["merges"] == {"count": 2, "wait_ms": {"p50": 0, "p90": 0, "p99": 0, "p100": 0}}
     assert final["cost"]["pages_visited"] == 4
+
+
+def test_prices_that_were_measured_here_hold_where_files_are_parsed_apart(trace, capfd, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    prices.store(replace(PRICES["6.18"], source="measured by a test", visit_ns=1e6))
+    with recorded([block(0, 0, [("start", 1, "web"), ("map", 0, 2, "heap", False)], [(0, Kind.BIRTH, 1)])], 99) as path:
+        for played in (trace, path):
+            for switch in ("on", "off"):
+                monkeypatch.setenv("PKSM_SANDBOX", switch)
+                found = document(capfd, played)
+                assert found["prices"]["source"] == "measured by a test"
+                assert found["runs"][0]["final"]["cpu"]["seconds"] > 1e-3, "a visit costs a millisecond"
 
 
 def test_the_end_can_be_given(trace, capfd):
@@ -436,6 +453,18 @@ def test_memory_is_merged_within_parts(tmp_path, capfd):
 def test_what_is_played_is_played_alone(trace, capfd, extra):
     done = run(capfd, "simulate", trace, *extra)
     assert done.code == 2 and is_one_line(done.err) and str(trace) in done.err
+
+
+def test_of_a_recording_only_what_had_opted_in_is_merged_if_that_is_wanted(tmp_path, capfd):
+    begin = (("start", 1, "a"), ("map", 0, 4, "in", True), ("map", 10, 4, "out", False))
+    pages = np.array([0, 1, 2, 3, 10, 11, 12, 13], np.uint64)
+    path = tmp_path / "work.pksmrec"
+    writer = Writer(path, {"page_size": 4096, "every_ms": 1000})
+    writer.add(Block(0, 0, begin, pages, np.full(8, Kind.BIRTH, np.uint8), np.ones(8, np.uint32)))
+    writer.close({"ms": 5000})
+    told = path, "--policy", "ksmd"
+    for extra, saved in ((["--opted-in"], 3), ([], 7)):
+        assert only_run(capfd, *told, *extra)["final"]["counters"]["frames_saved"] == saved
 
 
 def test_the_pace_of_a_kernel_takes_longer(capfd):

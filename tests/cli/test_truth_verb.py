@@ -67,7 +67,7 @@ def test_another_preset_differs(some, capfd):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["W77"], 2, ["no workload 'W77' was recorded"]),
+        (["W77"], 2, ["no recorded workload 'W77'"]),
         (["--policy", "pksmd:v9"], 2, ["unknown preset 'v9'"]),
         (["--policy", "ksmd"], 2, ["--policy: ksmd:", "preset of pksmd"]),
         (["--set", "n=2"], 2, ["--set", "pksmd:fixed"]),

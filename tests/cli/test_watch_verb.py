@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from pksm.advice.watched import Course, most_pages, watched
+from pksm.advice.watched import Course, Most, most, watched
 from pksm.cli import output
 from pksm.linux.ksm import files, watch
 from pksm.report import watch as report
@@ -71,8 +71,13 @@ def test_what_has_happened_in_between():
 
 def test_how_far_it_is_from_rest():
     course = Course(sample(0.0, pages_unshared=95))
-    course.most_pages = 200
-    grown = course.line(sample(10.0, pages_sharing=90, pages_unshared=75, pages_scanned=1100, full_scans=4))
+    course.most = Most(200, {7: 80})
+    processes = [watch.Merging(7, "a", 60, 4096), watch.Merging(8, "b", 5, 4096)]
+    changes = {"pages_sharing": 90, "pages_unshared": 75, "pages_scanned": 1100, "full_scans": 4}
+    grown = course.line(sample(10.0, **changes), processes)
+    assert [(one["most_merged"], one["reached"]) for one in grown["processes"]] == [(80, 0.75), (None, None)]
+    known, unknown = report.processes(grown)[2:]
+    assert known.split() == ["7", "60", "80", "75", "%", "0", "4.0", "KiB", "a"] and unknown.split()[2:4] == ["-", "-"]
     assert (grown["most_bytes"], grown["reached"]) == (200 * 4096, 0.6)
     assert (grown["scans_left"], grown["rest_s"]) == (2, 2 * 200 / (100 / 10))
     still = course.line(sample(20.0, pages_sharing=90, pages_unshared=75, pages_scanned=1200, full_scans=5))
@@ -117,11 +122,13 @@ def test_what_ksm_can_save_is_counted(capfd, monkeypatch):
         pytest.skip("the kernel has no KSM")
     monkeypatch.setattr(files, "mergeable_processes", lambda: [os.getpid()])
     try:
-        assert most_pages() == 99 + files.counters().get("ksm_zero_pages", 0)
+        found = most()
+        assert found is not None and found.pages == 99 + files.counters().get("ksm_zero_pages", 0)
+        assert found.merged == {os.getpid(): 100 + watch.zero_pages(os.getpid())}
     finally:
         held.close()
     monkeypatch.setattr(files, "mergeable_processes", list)
-    assert most_pages() is None
+    assert most() is None
 
 
 @pytest.mark.parametrize("text, count", [(b"cow_ksm 5\n", 5), (b"", None), (None, None), (b"cow_ksm x\n", None)])

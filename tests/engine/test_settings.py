@@ -41,7 +41,7 @@ def test_a_copy_with_changes_is_of_the_same_class():
     assert deeper == More(depth=3, parts=frozenset({"a", "b"})) != More()
     assert pickle.loads(pickle.dumps(deeper)) == deeper and len({deeper, More()}) == 2
     assert deeper.as_dict() == {"pages": 5, "order": "up", "name": "x", "parts": ["a", "b"], "depth": 3}
-    with pytest.raises(UsageError, match="unknown setting 'deep': choose from pages, order"):
+    with pytest.raises(UsageError, match="unknown setting 'deep': did you mean depth[?] choose from pages, order"):
         deeper.with_(deep=1)
 
 

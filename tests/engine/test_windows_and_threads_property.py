@@ -131,5 +131,5 @@ def test_a_forest_ends_as_one_tree_does(order, script, batch):
 def test_trees_by_content_take_no_notice_of_a_forest():
     engine = Engine(16, 1, "content", "xxh3-64", 50, forest=12)
     assert engine.daemon.items.forest == 0
-    with pytest.raises(UsageError, match="forest 17"):
-        Engine(16, 1, "checksum", "xxh3-64", 50, forest=17)
+    with pytest.raises(UsageError, match="forest 25"):
+        Engine(16, 1, "checksum", "xxh3-64", 50, forest=25)

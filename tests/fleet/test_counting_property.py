@@ -3,16 +3,19 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pksm.fleet import estimates
-from pksm.fleet.rows import ROW, check, rows_of
+from pksm.fleet import tally as module
+from pksm.fleet.rows import ROW, check, in_order, rows_of
 from pksm.fleet.tally import Tally, tally
 
 from model import fleet as model
 
-KEYS = st.integers(0, 5).map(lambda number: (number >> 1 << 62, number & 1))  # some differ in the second word alone
+# Some differ in the second word alone, some in the last bit of the first, some in the first bit.
+KEYS = st.tuples(st.sampled_from([0, 1, 1 << 62, (1 << 62) + 1, (1 << 64) - 2, (1 << 64) - 1]), st.integers(0, 1))
 VMS = st.lists(st.lists(KEYS, max_size=12), min_size=1, max_size=6)
 
 
@@ -34,6 +37,9 @@ def test_rows(vms, random):
     again = rows_of(rows["sum"], rows["tail"], rows["member"], rows["count"])
     assert again.tobytes() == rows.tobytes()
     check(rows, len(vms))
+    mixed = list(range(len(rows)))
+    random.shuffle(mixed)
+    assert in_order(rows[mixed]).tobytes() == rows.tobytes()
     expected = sorted({(key, vm): one.count(key) for vm, one in enumerate(vms) for key in one}.items())
     found = [(((int(r["sum"]), int(r["tail"])), int(r["member"])), int(r["count"])) for r in rows]
     assert found == expected
@@ -41,6 +47,12 @@ def test_rows(vms, random):
 
 @given(VMS, st.data())
 def test_tally(vms, data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "HEAVY", 3)
+        check_tally(vms, data)
+
+
+def check_tally(vms, data):
     hosts = data.draw(st.lists(st.integers(0, 2), min_size=len(vms), max_size=len(vms)))
     names = sorted(set(hosts))
     host_of = np.array([names.index(one) for one in hosts], np.uint32)
@@ -60,6 +72,7 @@ def test_tally(vms, data):
     for level, of in groups.items():
         assert total.weight[level] == model.distinct(vms, of.tolist())
     assert total.overlap.tolist() == model.overlap(vms, max(2, len(vms) // 2))
+    assert total.heavy == model.heavy(vms, 3)
     n = len(names)
     sizes = list(range(1, n + 1))
     for m, found in zip(sizes, estimates.growth(total.hosts[: n + 1], 1.0, sizes), strict=True):

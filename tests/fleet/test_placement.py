@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pksm.errors import UsageError
-from pksm.fleet import place
+from pksm.fleet import place, placement
+from pksm.fleet.filling import Hosts, Vms
+from pksm.fleet.placement import greedy, local_search
 from pksm.fleet.plans import read_capacities
 
 from model import fleet as model
@@ -26,7 +28,7 @@ def test_plans_fit(vms, rooms, seed):
     for plan in place(arrays(vms), 10, rooms, seed=seed):
         for host, room in enumerate(rooms):
             own = [vms[vm] for vm in np.flatnonzero(plan.host_of == host)]
-            assert len(set().union(*own)) <= room, plan
+            assert plan.left[host] == room - len(set().union(*own)) >= 0, plan
 
 
 @given(VMS)
@@ -82,6 +84,14 @@ def test_today_is_the_first_plan():
     assert plans[0].host_of.tolist() == [0, 1] and len(set(plans[-1].host_of.tolist())) == 1
 
 
+@given(VMS, st.lists(st.integers(1, 20), min_size=1, max_size=3), st.integers(0, 9))
+def test_today_may_not_fit(vms, rooms, seed):
+    now = np.random.default_rng(seed).integers(len(rooms), size=len(vms)).tolist()
+    today = place(arrays(vms), 10, rooms, now=now)[0]
+    for host, room in enumerate(rooms):
+        assert today.left[host] == room - len(set().union(*(vms[vm] for vm in range(len(vms)) if now[vm] == host)))
+
+
 @pytest.mark.parametrize(
     "text, words",
     [
@@ -105,3 +115,33 @@ def test_amounts_of_memory(tmp_path):
     path = tmp_path / "hosts.csv"
     path.write_text("bytes,host\n64G,a\n512MiB,b\n4096,c\n")
     assert read_capacities(path).bytes == [64 << 30, 512 << 20, 4096]
+
+
+@given(VMS, st.lists(st.integers(1, 20), min_size=1, max_size=3), st.data())
+def test_nothing_is_gained_by_moving_one_or_swapping_two(vms, rooms, data):
+    """Every move and swap, tried with sets. What a host takes besides contents takes room, too."""
+    extra = data.draw(st.lists(st.integers(0, 3), min_size=len(vms), max_size=len(vms)))
+    hosts = Hosts(Vms(arrays(vms), 10, extra), rooms)
+    greedy(hosts)
+    hosts.check()
+    assert local_search(hosts)
+    hosts.check()
+    found = hosts.plan("local-search", True).host_of.tolist()
+    assert hosts.plan("").left.tolist() == model.room_left(vms, found, rooms, extra)
+    best = model.saved_by_placed(vms, found)
+    others = [{vm: host} for vm in range(len(vms)) for host in range(len(rooms))]
+    others += [{one: found[two], two: found[one]} for one in range(len(vms)) for two in range(one)
+               if -1 not in (found[one], found[two])]  # fmt: skip
+    for changed in others:
+        tried = [changed.get(vm, host) for vm, host in enumerate(found)]
+        if min(model.room_left(vms, tried, rooms, extra)) >= 0:
+            assert model.saved_by_placed(vms, tried) <= best
+            assert tried.count(-1) == found.count(-1), "there is room for one that is nowhere"
+
+
+def test_a_plan_that_search_could_not_finish_says_so(monkeypatch):
+    kinds = [{0, 1, 2}, {3, 4, 5}]
+    vms = [kinds[vm % 2] for vm in range(6)]
+    assert place(arrays(vms), 10, [6.0] * 2)[-1].is_local_optimum
+    monkeypatch.setattr(placement, "ROUNDS", 0)
+    assert not place(arrays(vms), 10, [6.0] * 2)[-1].is_local_optimum

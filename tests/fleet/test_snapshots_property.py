@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pksm.errors import UsageError
 from pksm.fleet import best_snapshot, built_base, decay, restored_pages, shared
+from pksm.fleet import snapshots as module
 from pksm.fleet.snapshots import RUN_BYTES
 
 from model import fleet as model
@@ -37,6 +38,16 @@ def test_bases(snapshots):
     pages = [model.restored(base, snapshots) for base in snapshots]
     assert best_snapshot(given_ones) == (pages.index(min(pages)), min(pages))
     assert restored_pages(built, given_ones) == model.restored(built.tolist(), snapshots) <= min(pages)
+
+
+@given(SNAPSHOTS, st.integers(1, 5), st.integers(1, 5))
+def test_a_few_pages_at_a_time(snapshots, cells, pages):
+    given_ones = arrays(snapshots)
+    whole = decay(given_ones, PAGE), best_snapshot(given_ones), built_base(given_ones).tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CELLS", cells)
+        patch.setattr(module, "PAGES_AT_ONCE", pages)
+        assert whole == (decay(given_ones, PAGE), best_snapshot(given_ones), built_base(given_ones).tolist())
 
 
 def test_long_runs():

@@ -14,8 +14,8 @@ from support import ROOT
 
 PACKAGE = ROOT / "pksm"
 
-# The rooms, and the vocabulary that they share. `errors`, `lazy`, `arrays`, `arrow`, `plain`, `plugins` and `saving` are for
-# everybody.
+# The rooms, and the vocabulary that they share. `errors`, `naming`, `lazy`, `arrays`, `arrow`, `plain`, `plugins` and `saving`
+# are for everybody.
 ROOMS = {
     "engine": set(),
     "hosts": {"engine", "protocols"},
@@ -24,7 +24,7 @@ ROOMS = {
     "sources": {"linux", "extents"},
     "recording": {"sources", "linux", "engine", "extents", "documents"},
     "parallel": {"linux"},
-    "fleet": {"parallel", "sources", "documents"},
+    "fleet": {"parallel", "scan", "sources", "linux", "extents", "documents"},
     "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents", "documents"},
     # Real memory is a workload, too: it is read and told apart as in a scan.
     "simulation": {
@@ -45,7 +45,7 @@ ROOMS = {
         *("scan", "sources"),  # memory of a file to measure with
     },
     "profiler": {"simulation", "scan", "sources", "bench", "hosts", "policies", "engine", "linux", "documents"},
-    "validation": {"simulation", "sources", "hosts", "policies", "engine", "linux", "documents"},
+    "validation": {"simulation", "recording", "sources", "hosts", "policies", "engine", "linux", "documents"},
     "advice": {
         "recording",
         "scan",
@@ -70,6 +70,7 @@ ROOMS = {
     "documents": set(),
     "embedding": set(),
     "errors": set(),
+    "naming": set(),
     "plain": set(),
     "arrow": set(),
     "lazy": set(),
@@ -77,7 +78,7 @@ ROOMS = {
     "plugins": set(),
     "saving": {"checkpoints"},  # methods that look for the format when they are called
 }
-EVERYBODY = {"errors", "lazy", "arrays", "arrow", "plain", "plugins", "saving"}
+EVERYBODY = {"errors", "naming", "lazy", "arrays", "arrow", "plain", "plugins", "saving"}
 POLICIES = sorted(path for path in (PACKAGE / "policies").iterdir() if path.is_dir() and path.name != "__pycache__")
 RUN_TIME_DEPENDENCIES = {"numpy", "cffi"}
 EXTENSION = "pksm.engine.native._core"
@@ -135,8 +136,10 @@ C_ARROWS = {
     "ahead.c": {"arguments.c", "bus.c", "checksum/table.c"},
     "stages.c": {"flight.c", "page.c", "page_tree.c"},
     "settle.c": {"ahead.c", "arguments.c", "bus.c", "checksum/table.c", "flight.c", "lists.c", "stages.c"},
-    "uksm.c": {"arguments.c", "buckets.c", "bus.c", "checksum/table.c", "page.c", "uksm_trees.c"},
+    "uksm.c": {"arguments.c", "buckets.c", "bus.c", "page.c", "uksm_trees.c", "uksm_window.c"},
     "uksm_trees.c": {"buckets.c"},
+    "uksm_window.c": {"checksum/table.c", "uksm_trees.c"},
+    "uksm_wakes.c": {"bus.c", "uksm.c"},
     "yardstick.c": {"arguments.c", "bus.c", "checksum/table.c", "rbtree.c"},
 }
 
@@ -253,11 +256,15 @@ def docstrings(tree):
                 yield first.value
 
 
+# They start programs, with options of theirs.
+STARTERS = [PACKAGE / "validation" / "kernel" / name for name in ("loads.py", "programs.py")]
+
+
 def test_only_cli_speaks_of_options():
     option, wrong = re.compile(r"(?<![\w-])--[a-z]"), []
     for path in MODULES:
-        if room_of(path) in ("cli", "__main__") or path == PACKAGE / "validation" / "kernel" / "programs.py":
-            continue  # the last one starts programs, with options of theirs
+        if room_of(path) in ("cli", "__main__") or path in STARTERS:
+            continue
         tree = tree_of(path)
         silent = set(docstrings(tree))
         for node in ast.walk(tree):

@@ -11,7 +11,7 @@ from pksm import extents
 from pksm.extents import State
 from pksm.linux.proc import pagemap
 from pksm.linux.proc import smaps as procmaps
-from pksm.sources.live import process as proc
+from pksm.sources.live import reading as proc
 
 PAGE = pagemap.PAGE_SIZE
 

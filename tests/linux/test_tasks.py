@@ -198,3 +198,29 @@ def test_mergeable_memory_is_what_was_opted_in():
 def test_errors_of_proc_are_ours():
     with pytest.raises(PksmError, match="no such process"):
         access.open_pidfd(2**22 + 1)
+
+
+def test_children_are_those_of_all_threads():
+    if not tasks.names_children():
+        pytest.skip("the kernel has no CONFIG_PROC_CHILDREN")
+    program = """
+        import os, subprocess, sys, threading
+        def start():
+            started.append(subprocess.Popen(["sleep", "60"]))
+        started = []
+        start()
+        thread = threading.Thread(target=lambda: (start(), print(*(one.pid for one in started), flush=True), end.wait()))
+        end = threading.Event()
+        thread.start()
+        sys.stdin.read()
+        for one in started:
+            one.kill()
+        end.set()
+    """
+    words = [sys.executable, "-c", textwrap.dedent(program)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        started = {int(pid) for pid in process.stdout.readline().split()}
+        assert len(started) == 2 and set(tasks.children(process.pid)) == started
+        process.stdin.close()
+    assert tasks.children(process.pid) == []

@@ -30,9 +30,16 @@ class Lives:
     def spare(self):
         return sum(count - 1 for count in self.counts().values())
 
+    def at(self, ms):
+        self.spare_ms += self.spare() * (ms - self.ms)
+        self.ms = ms
+
+    def count_from(self, ms):
+        self.ended, self.written_ages = [], []
+        self.spare_ms, self.ms = 0, ms
+
     def apply(self, block):
-        self.spare_ms += self.spare() * (block.ms - self.ms)
-        self.ms = block.ms
+        self.at(block.ms)
         for name, *fields in block.operations:
             if name == "start":
                 self.spaces[block.space] = {}

@@ -1,6 +1,8 @@
 """The recorder, on live processes that do one thing at a time: what it writes down is what they have done."""
 
+import contextlib
 import os
+import random
 import subprocess
 import sys
 from functools import partial
@@ -12,12 +14,15 @@ from pksm.errors import PksmError, UsageError
 from pksm.linux import written
 from pksm.linux.written import Written
 from pksm.recording import Kind, Recording, Writer
+from pksm.recording.hashing import Hasher, Snapshot
 from pksm.recording.members import Targets
 from pksm.recording.recorder import Recorder, record
 from pksm.recording.summary import summary
 from pksm.recording.tracking import TRACKS
-from pksm.sources import open_target
+from pksm.sources import open_pid, open_target
+from pksm.sources.live.process import ProcessSource
 
+from support.asleep import wait_until_asleep
 from support.memory_sources import write_file
 
 SIZE = 4096
@@ -240,8 +245,9 @@ def test_no_file_is_left_if_no_sample_was_taken(tmp_path):
     def interrupted():
         raise KeyboardInterrupt
 
-    with pytest.raises(PksmError, match="^nothing to record: there is no process 999999999$"):
-        record(str(tmp_path / "a"), Targets(pids=[999999999]))
+    for track in TRACKS:
+        with pytest.raises(PksmError, match="^nothing to record: there is no process 999999999$"):
+            record(str(tmp_path / "a"), Targets(pids=[999999999]), track=track)
     with pytest.raises(KeyboardInterrupt):
         record(str(tmp_path / "a"), Targets(files=[interrupted]))
     assert list(tmp_path.iterdir()) == []
@@ -319,3 +325,42 @@ def test_what_features_says_of_reported_writes_is_so():
                 Written(child.pid).close()
         finally:
             child.kill()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_read_in_part_is_what_a_full_look_finds(tmp_path, puppet, seed, monkeypatch):
+    """Pages that are written, come and go, and areas that do, between samples: every column is as if all were read."""
+    skip_if_untracked(puppet)
+    rng, mapped, taken = random.Random(seed), {1}, []
+    take = ProcessSource.take
+    monkeypatch.setattr(ProcessSource, "take", lambda *args: taken.append(take(*args)) or taken[-1])
+    puppet(f"map 1 {N}")
+    with contextlib.closing(
+        Recorder(Writer(tmp_path / "a", {"page_size": SIZE}), Targets([puppet.pid]), track="writes")
+    ) as recorder:
+        for step in range(25):
+            wait_until_asleep(puppet.pid, 2, 0.005)  # or it writes to its stack between the two looks
+            recorder.sample(step)
+            [member] = recorder._live.values()
+            with contextlib.closing(open_pid(puppet.pid, "unchecked")) as source:
+                whole = Hasher(SIZE).read(source, Snapshot.empty())
+            seen = member.seen.pages
+            for name in ("pages", "sums", "frames", "exclusive"):
+                assert np.array_equal(getattr(seen, name), getattr(whole, name)), name
+            name, first = rng.choice(sorted(mapped)), rng.randrange(N - 50)
+            kind = rng.choice(
+                ["write", "write", "write", "drop", "map", "unmap", "mergeable" if step > 20 else "write"]
+            )
+            if kind == "map":
+                mapped.add(name := max(mapped) + 1)
+                puppet(f"map {name} {N}")
+            elif kind == "unmap" and len(mapped) > 1:
+                mapped.remove(name)
+                puppet(f"unmap {name}")
+            elif kind == "mergeable":
+                puppet(f"mergeable {name}")
+            elif kind == "drop":
+                puppet(f"drop {name} {first} {rng.randrange(1, 50)}")
+            else:
+                puppet(f"write {name} {first} {rng.randrange(1, 50)} {rng.randrange(5)}")
+    assert len([one for one in taken if one is not None]) > 8, "most samples read only what was written"

@@ -21,6 +21,7 @@ from pksm.scan.fingerprints import fingerprint
 from pksm.scan.heaviest import heaviest
 from pksm.sources import open_target
 from pksm.sources.files import OpenFile
+from pksm.sources.fingerprints import file as file_module
 from pksm.sources.fingerprints import layout
 from pksm.sources.fingerprints.file import FingerprintFile
 
@@ -328,6 +329,7 @@ def test_large_tables_are_read(tmp_path):
 
 def test_what_a_table_takes_when_it_is_parsed_has_to_be_there(tmp_path, monkeypatch):
     path = written(tmp_path / "prints", [{}])
+    monkeypatch.setattr(file_module, "SMALL_TABLE_BYTES", 0)
     monkeypatch.setattr(memory_limits, "available_bytes", lambda enough=None: 1000)
     with pytest.raises(PksmError, match="MiB of memory are needed and 0 MiB available"):
         scan_prints(path)

@@ -10,7 +10,7 @@ from pksm.errors import UsageError
 from pksm.hosts.machine import Machine
 from pksm.policies import make
 from pksm.simulation import Simulation, compare
-from pksm.simulation.pace import Pace
+from pksm.simulation.pace import Followed, Pace
 
 PRICES = Prices("a test", "6.18", 0, 0, 0, 0, 0, 0, 0, 4)
 VISITS = Prices("a test", "6.18", 0, 10_000, 0, 0, 0, 0, 0, 4)  # 10 µs each
@@ -117,3 +117,31 @@ def test_copies_of_merged_pages_are_counted():
     machine.write(process, address, [6])  # where the zero page was
     machine.write(process, address + 5 * 4096, [6, 7])
     assert machine.copies == 3
+
+
+def test_a_pace_that_is_followed_goes_on_when_the_other_did():
+    visited = 0
+    pace = Followed(PRICES, [10, 30, 50, 70], [0, 100, 100, 250], lambda: visited)
+    assert pace.next_wake(0, 0, 20) == 30, "first seen beyond 0"
+    visited = 100
+    assert pace.next_wake(30, 0, 20) == 70
+    visited = 180
+    assert pace.next_wake(70, 0, 20) == 71, "we lag behind: at once"
+    visited = 250
+    assert pace.next_wake(71, 0, 20) > 1_000_000, "the other never went on"
+
+
+def test_a_policy_that_follows_visits_what_the_other_visited():
+    machine = Machine(64)
+    policy = make("ksmd", machine, {"pages_to_scan": 10})
+    mm = machine.spawn()
+    mm.write(mm.mmap(40, mergeable=True), range(1, 41))
+    sim = Simulation(machine, policy, prices=PRICES)
+    sim.go_at(Followed(PRICES, [100, 200, 500], [10, 20, 40], lambda: policy.counters()["pages_scanned"]))
+    seen = []
+    for until in (50, 150, 250, 450, 1000):
+        sim.run(until)
+        seen.append(policy.counters()["pages_scanned"])
+    assert seen == [10, 10, 20, 20, 40], (
+        "as much as the other had, when that was seen; never ahead by more than a wake-up"
+    )

@@ -135,3 +135,49 @@ def test_what_is_cut_short_says_so(end_ms):
     with recorded([block(0, 0, [("start", 1, "a"), ("map", 0, 2, "", True)], [(0, Kind.BIRTH, 7)])], end_ms) as path:
         document = simulate(Settings(str(path)), policies.choose("pksmd"))
     assert [path.name in line for line in document["warnings"]] == ([True] if end_ms is None else [])
+
+
+@given(stories(8), st.integers(0, 9000), st.integers(1, 9000), st.sampled_from(["nobody", "ksmd", "pksmd"]))
+def test_a_part_is_played_on_what_was_there_when_it_began(told, first, length, policy):
+    story, peak = told
+    last = story[-1][0].ms if story else 0
+    first = min(first, max(0, last - 1))
+    end = min(last, first + length)
+    if first >= end:
+        return
+    with recorded([one for one, _ in story], last) as path:
+        workload = RecordedWrites.opened(path, between=f"{first}ms-{end}ms")
+        assert workload.last_ms == end - first and workload.most_pages <= workload.frames <= peak
+        machine = Machine(peak + 600, STORED_BYTES)
+        sim = Simulation(machine, policies.make(policy, machine))
+        workload.play(sim)
+        machine.check()
+        assert sim.now == end - first
+        spaces = ([{}] + [pages for one, pages in story if one.ms <= end])[-1]
+        for mm, number in zip([machine.mms[key] for key in sorted(machine.mms)], sorted(spaces), strict=True):
+            for page, content in spaces[number].items():
+                held = machine.read(mm, page * STORED_BYTES)
+                assert held.tobytes() == pages_of([content], STORED_BYTES).tobytes()
+
+
+def test_in_a_part_only_its_own_time_counts():
+    """Ten pairs that are there from the start are written after a minute: what is saved before that is another part."""
+    writes = [(page, W, 1000 + page) for page in range(20)]
+    blocks = [block(0, 0, BEGIN, pairs(10, 1)), block(60_000, 0, [], writes)]
+    with recorded(blocks, 100_000) as path:
+        for part, most, undone in (("0s-50s", 10, 0), ("30s-100s", 10, 10), ("61s-100s", 0, 0)):
+            settings = Settings(str(path), sample_ms=1000, between=part)
+            document = simulate(settings, policies.choose("ksmd", FAST))
+            final = document["runs"][0]["final"]
+            assert document["workload"] == f"{path}, {part}" and document["warnings"] == []
+            assert final["replay"]["most_saved_bytes"] == most * 4096 and final["replay"]["undone"] == undone
+            assert final["ms"] == 1000 * final["replay"]["seconds"]
+        cut = simulate(Settings(str(path), between="90s-200s"), policies.choose("ksmd", FAST))
+        assert "only 10 s of that were recorded" in cut["warnings"][0]
+
+
+@pytest.mark.parametrize("workload", ["b", RecordedWrites("a", 4096, 10, 10)])
+def test_what_has_no_time_of_day_has_no_parts(workload):
+    with pytest.raises(UsageError, match="is for a recording") as error:
+        simulate(Settings(workload, between="9:00-17:00"), policies.choose("ksmd"))
+    assert error.value.argument == "between"

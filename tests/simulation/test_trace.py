@@ -152,7 +152,7 @@ def test_a_line_without_end(tmp_path, monkeypatch):
 def test_every_field_of_every_operation_can_stand_in_a_trace():
     values = {
         **dict.fromkeys(("process", "child", "name", "label"), "x"),
-        **dict.fromkeys(("ms", "quiet_ms", "limit_ms", "first", "n", "new_n", "address", "to"), 1),
+        **dict.fromkeys(("ms", "quiet_ms", "limit_ms", "first", "n", "new_n", "address", "to", "salt"), 1),
         **dict.fromkeys(("writable", "mergeable", "stack", "writing"), True),
         "content": 1, "patches": [[0, 0, 0]], "advice": "DONTNEED", "value": ["lifo-batch"],
     }  # fmt: skip

@@ -26,11 +26,11 @@ class World:
 
 
 @contextlib.contextmanager
-def recorded(blocks, end_ms=None):
-    """Give the path of a recording of these blocks. end_ms: it was ended as it should."""
+def recorded(blocks, end_ms=None, **said):
+    """Give the path of a recording of these blocks. end_ms: it was ended as it should; said: of itself, besides."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.pksmrec"
-        writer = Writer(path, {"page_size": 4096})
+        writer = Writer(path, {"page_size": 4096, **said})
         for one in blocks:
             writer.add(one)
         writer.close(None if end_ms is None else {"ms": end_ms})

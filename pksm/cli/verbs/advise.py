@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from typing import Any
 
 from pksm.cli import exit_codes, options, output, pictures, privileges, reading, sandbox
 from pksm.cli.interrupts import HeldInterrupts
@@ -18,12 +19,15 @@ memory. This reads the memory once, counts what KSM would save, and simulates KS
 nothing is left to merge. Nothing is changed on this machine.
 
 A TARGET is a memory image or a file of fingerprints, as in pksm scan. For the guests of a host, name the processes of
-their virtual machines.
+their virtual machines. A recording of pksm record is played from its beginning to its end with each of the settings: what
+writes undo counts for as long as it lasted.
 
 examples:
   pksm advise --pid "$(pidof qemu-system-x86_64)"            the guests of this host
   pksm advise --all --as tmpfiles > /etc/tmpfiles.d/ksm.conf  settings for every boot
   pksm advise web.img db.img                                 two memory images
+  pksm advise day.pksmrec                                    a recording: memory that changes as it did
+  pksm advise day.pksmrec --between 9:00-17:00               of the hours in which it matters
   pksm advise --pid 4711 --again 60                          what it writes within a minute, too"""
 TAKES_COMMAND = True
 FORMS = ("sysfs", "tmpfiles", "systemd", "libvirt", "qemu")  # as pksm.advice.files has them, which loads numpy
@@ -35,8 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to advise on")
     what.add_argument("targets", nargs="*", metavar="TARGET",
-                      help="a memory image or a file of fingerprints (pksm features lists the formats)")  # fmt: skip
+                      help="a memory image, a file of fingerprints (pksm features lists the formats), or one recording")  # fmt: skip
     reading.add_live(what)
+    options.add_between(what)
     options.add_page_size(what)
     what.add_argument("--again", type=options.seconds, metavar="TIME",
                       help="look again at live processes after this long, to see how much they write; a number without a "
@@ -51,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      "(default 90)")  # fmt: skip
     how.add_argument("--period", type=options.seconds, default=PERIOD_SECONDS, metavar="TIME",
                      help="average savings over this time from the start on; a number without a unit is in seconds "
-                     "(default 1h)")  # fmt: skip
+                     "(default 1h; of a recording, all of it)")  # fmt: skip
     how.add_argument("--tenants", choices=("user", "cgroup", "vm"), metavar="WHAT",
                      help="who must not share with each other: user, cgroup or vm (default: guests if there are "
                      "several, else users)")  # fmt: skip
@@ -68,14 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Advise, print, and return the exit code."""
-    from pksm.advice import Settings, advise
-    from pksm.engine import native
-    from pksm.scan import Interrupts
-    from pksm.sources import opened
+    from pksm.advice import Settings
 
     if given.form and (given.json or given.csv):
         raise UsageError("--as: prints that file alone: leave out --json and --csv")
-    native.catch_bus_errors()
     settings = Settings(
         page_size=given.page_size,
         threads=len(os.sched_getaffinity(0)),
@@ -88,26 +89,8 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         tenants=given.tenants,
         within=options.one_part(given.within),
     )
-    reads, simulates = output.Progress(), output.Progress()
-
-    def show(stage: str, done: int, total: int | None) -> None:
-        if stage == "simulate":
-            simulates.show(lambda: f"simulating: {done} of {total} settings")
-        else:
-            reads(stage, done, total)
-
-    with sandbox.for_files(bool(given.targets)) as box, pictures.made(given.plot, given.html) as draw:
-        targets = Targets(reading.names_of(given, given.targets), box, NOTHING)
-        with opened(targets.openers, interrupts.hold) as (sources, errors):
-            document = advise(
-                sources,
-                settings,
-                show,
-                errors=errors,
-                interrupts=Interrupts(interrupts.hold),
-                reading=privileges.Reduced(reading.freezer(given, sources, targets.cgroups), given),
-                hold=interrupts.hold,
-            )
+    with pictures.made(given.plot, given.html) as draw:
+        document = _of_recording(given, settings, interrupts) or _of_memory(given, settings, interrupts)
         draw(document)
     for warning in document["warnings"]:
         output.remark(warning)
@@ -118,3 +101,60 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     else:
         output.document(document, given)
     return exit_codes.of(document)
+
+
+def _of_memory(given: argparse.Namespace, settings: Any, interrupts: HeldInterrupts) -> Any:
+    """Return the advice on memory as it is."""
+    from pksm.advice import advise
+    from pksm.engine import native
+    from pksm.scan import Interrupts
+    from pksm.sources import opened
+
+    native.catch_bus_errors()
+    with sandbox.for_files(bool(given.targets)) as box:
+        targets = Targets(reading.names_of(given, given.targets), box, NOTHING)
+        with opened(targets.openers, interrupts.hold) as (sources, errors):
+            return advise(
+                sources,
+                settings,
+                _progress(),
+                errors=errors,
+                interrupts=Interrupts(interrupts.hold),
+                reading=privileges.Reduced(reading.freezer(given, sources, targets.cgroups), given),
+                hold=interrupts.hold,
+            )
+
+
+def _of_recording(given: argparse.Namespace, settings: Any, interrupts: HeldInterrupts) -> Any:
+    """Return the advice on a recording; None if none was named. UsageError for something else beside it."""
+    from pksm.simulation.replay import is_recorded
+
+    path = next((name for name in given.targets if is_recorded(name)), None)
+    if path is None:
+        if given.between is not None:
+            raise UsageError("is for a recording, of which it takes a part", "between")
+        return None
+    if len(given.targets) > 1 or reading.is_live(given):
+        raise UsageError(f"{path}: is a recording, which is advised on alone")
+    from pksm.advice import advise_recording
+
+    show = _progress()
+    return advise_recording(
+        path,
+        settings,
+        between=given.between,
+        hold=interrupts.hold,
+        reader=lambda work: sandbox.with_file(path, work, show, interrupts),
+    )
+
+
+def _progress() -> Any:
+    reads, simulates = output.Progress(), output.Progress()
+
+    def show(stage: str, done: int, total: int | None) -> None:
+        if stage == "simulate":
+            simulates.show(lambda: f"simulating: {done} of {total} settings")
+        else:
+            reads(stage, done, total)
+
+    return show

@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Compare and print; return the exit code."""
+    if given.list:
+        return playing.listed(given)
     from pksm.simulation import compare_at_cpu
 
     return playing.swept(

@@ -10,7 +10,7 @@ from pksm.errors import UsageError
 from pksm.report.text import rate, size
 
 if TYPE_CHECKING:
-    from pksm.documents import RecordDocument
+    from pksm.documents import RecordDocument, RecordPlanDocument
     from pksm.recording import recorder
 
 HELP = "record which pages of real memory are written, over time"
@@ -32,8 +32,10 @@ examples:
   pksm record --all --every 10s --duration 8h -o day.pksmrec  all processes, for eight hours
   pksm record --duration 1m guest.ram -o vm.pksmrec   a guest whose memory is a shared file
   pksm record --pid 1234 --track writes -o work.pksmrec  read only what is written
+  pksm record --pid 1234 --track writes --dry-run     what would be done to the process
   pksm record --info work.pksmrec                     what is in it, and how long equal pages stay equal
   pksm record --info work.pksmrec --html work.html    the same as a page
+  pksm record --info --between 9:00-17:00 day.pksmrec  of these hours alone
   pksm record --export work.parquet work.pksmrec      a table of all events, for DuckDB, Polars or pandas"""
 
 
@@ -53,10 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--track", choices=["hashes", "writes"], default="hashes",
                      help="how writes are found: by checksums of all pages (default), or as the kernel reports them, so "
                      "that only written pages are read (x86-64, Linux 6.7)")  # fmt: skip
+    how.add_argument("--dry-run", action="store_true",
+                     help="record nothing: show who would be recorded, and what would be done to them")  # fmt: skip
     how.add_argument("--duration", type=options.seconds, metavar="TIME", help="end after this long (default: Ctrl-C)")
     out = parser.add_argument_group("what to print")
     out.add_argument("--info", action="store_true",
                      help="record nothing: print what is in a recording, and repair it if its recorder was killed")  # fmt: skip
+    options.add_between(out)
     out.add_argument("--export", metavar="FILE",
                      help="record nothing: write what is in a recording as a Parquet file, a row per event; needs "
                      "pyarrow")  # fmt: skip
@@ -66,6 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Record, or look at a recording, and print; return the exit code."""
+    if given.between is not None and not given.info:
+        raise UsageError("is for a recording that is there: pksm record --info --between 9:00-17:00 FILE", "between")
     if given.export is not None:
         return _export(given, interrupts)
     return _info(given) if given.info else _record(given, interrupts)
@@ -87,14 +94,14 @@ def _info(given: argparse.Namespace) -> int:
         raise UsageError("name one recording, and nothing else: pksm record --info FILE", "info")
     [path] = given.targets
     with pictures.made(None, given.html) as draw:
-        document = summary(path, repair(path))
+        document = summary(path, repair(path), between=given.between)
         draw(document)
     _show(document, given)
     return 0
 
 
 def _record(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
-    if given.output is None:
+    if given.output is None and not given.dry_run:
         raise UsageError("name the new file: pksm record -o FILE ...", "output")
     names = TargetNames(files=given.targets, pids=given.pid, all=given.all, cgroups=given.cgroup)
     with sandbox.for_files(bool(given.targets)) as box, pictures.made(None, given.html) as draw:
@@ -106,11 +113,18 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
     from pksm.linux import system
     from pksm.linux.sandbox import capabilities as of
     from pksm.recording import members, recorder
+    from pksm.recording.plan import plan
     from pksm.recording.summary import summary
 
     native.catch_bus_errors()
     frames = system.shows_frames()
     privileges.reduce(given, [of.DAC_READ_SEARCH, of.SYS_PTRACE, of.SYS_ADMIN, of.DAC_OVERRIDE])
+    named = members.Targets(given.pid, given.all, targets.cgroups, targets.openers[: len(given.targets)])
+    every_ms = round(given.every * 1000)
+    if given.dry_run:
+        planned = plan(named, every_ms, frames, given.track)
+        _show(planned, given)
+        return exit_codes.of(planned)
     progress = output.Progress()
 
     def show(tally: recorder.Tally) -> None:
@@ -118,8 +132,8 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
 
     _, interrupted = recorder.record(
         given.output,
-        members.Targets(given.pid, given.all, targets.cgroups, targets.openers[: len(given.targets)]),
-        round(given.every * 1000),
+        named,
+        every_ms,
         None if given.duration is None else round(given.duration * 1000),
         frames=frames,
         progress=show,
@@ -133,7 +147,7 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
     return exit_codes.INTERRUPTED if early else 0
 
 
-def _show(document: "RecordDocument", given: argparse.Namespace) -> None:
+def _show(document: "RecordDocument | RecordPlanDocument", given: argparse.Namespace) -> None:
     for warning in document["warnings"]:
         output.remark(warning)
     output.document(document, given)

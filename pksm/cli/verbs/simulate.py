@@ -44,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--pace", choices=PACES, default=IDEAL, metavar="PACE",
                       help="ideal: wake-ups take no time, and sleeps are as long as they are asked to be; kernel: wake-ups "
                       "take what their work costs, and sleeps end with a tick of the timer (default %(default)s)")  # fmt: skip
-    options.add_list(what, "the workloads and policies")
     how = options.policies_group(parser, "how to merge")
     options.add_policy(how, "policies to compare on the same memory, with commas between; may be repeated")
     out = parser.add_argument_group("what to print")
@@ -59,9 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Simulate and print; return the exit code."""
     if given.list:
-        output.document(options.listing(workload=WORKLOADS, policy=options.policies()), given)
-        return 0
+        return playing.listed(given)
     from pksm.policies.registry import choose
+    from pksm.simulation.prices import prices_here
     from pksm.simulation.run import Settings, simulate
 
     choices = choose(given.policy or "pksmd", given.set, given.seed)
@@ -84,6 +83,8 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
             sample_ms=given.sample,
             pace=given.pace,
             opted_in_only=given.opted_in,
+            prices=prices_here(),  # a worker cannot read what was measured
+            between=given.between,
         )
         document = sandbox.with_file(
             None if named or refused else played,

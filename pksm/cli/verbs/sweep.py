@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Sweep and print; return the exit code."""
+    if given.list:
+        return playing.listed(given)
     from pksm.simulation import sweep
 
     return playing.swept(

@@ -18,7 +18,8 @@ examples:
   pksm truth                      all workloads
   pksm truth W2 W23_leak --json   two of them, all numbers
   pksm truth traces.jsonl         random traces that a kernel executed, one per line
-  pksm truth uksm.jsonl           workloads recorded in kernels with UKSM, one per line"""
+  pksm truth uksm.jsonl           workloads recorded in kernels with UKSM, one per line
+  pksm truth uksm.jsonl --visits v.gz --batches b.gz  in the order of the kernel"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_policy(what, "a preset of pksmd or uksm, in place of those of the kernels", "that of each kernel")
     what.add_argument("--orders", type=options.count, default=20, metavar="N",
                       help="UKSM: orders of visits to try besides where a number differs (default: 20)")  # fmt: skip
+    what.add_argument("--visits", metavar="FILE",
+                      help="UKSM: visits that the kernel logged: play recordings in its order (with --batches)")  # fmt: skip
+    what.add_argument("--batches", metavar="FILE", help="UKSM: wake-ups that it logged (with --visits)")
     out = parser.add_argument_group("what to print")
     out.add_argument("--all", action="store_true", help="show every number, not only those that differ")
     options.add_form(out, "pksm.truth/1", "a line per number")
@@ -55,10 +59,18 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         document = sandbox.with_file(
             path,
             lambda opener, report: truth(
-                names, traces=path, preset=preset, orders=given.orders, progress=report, opener=opener
+                names,
+                traces=path,
+                preset=preset,
+                orders=given.orders,
+                progress=report,
+                opener=opener,
+                visits=given.visits,
+                batches=given.batches,
             ),
             lambda what: progress.show(lambda: what),
             interrupts,
+            [name for name in (given.visits, given.batches) if name is not None],
         )
         draw(document)
     output.document(document, given, everything=given.all)

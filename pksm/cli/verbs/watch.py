@@ -23,7 +23,8 @@ DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 It shows what is saved now and what has changed since the look before: the CPU time of ksmd in percent of a core, pages
 that it visited, merges that were undone because a page was written, full scans since the machine started. KSM is at rest
 after two full scans that find nothing new: so many scans are left, and how long they take at the pace of now. With
---exact, all memory that has opted in is read, and the share that has been reached of what KSM can save is shown.
+--exact, all memory that has opted in is read, and the share that has been reached of what KSM can save is shown, of all
+and of each process.
 
 In a terminal it is a view with the processes that have the most merged pages, if the library Rich is installed (extra
 cli). Otherwise each look is a line, and the processes come at the end, by Ctrl-C or after --duration.
@@ -82,16 +83,16 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
                 raise
             code = interrupts.last.exit_code if interrupts.last else 130
     if document and not (given.json or given.csv or is_live):
-        document["processes"] = of_processes(watch.processes())
+        document["processes"] = of_processes(watch.processes(), course.most)
         output.write("\n".join(report.processes(document)) + "\n" if document["processes"] else "")
     return code
 
 
 def _look_exactly(course: "Course", interrupts: HeldInterrupts) -> float:
     """Find out what KSM can save, and return the time."""
-    from pksm.advice.watched import most_pages
+    from pksm.advice.watched import most
 
-    course.most_pages = most_pages(len(os.sched_getaffinity(0)))
+    course.most = most(len(os.sched_getaffinity(0)))
     return time.monotonic()
 
 

@@ -16,6 +16,7 @@ from pksm.engine.checksums.adaptive import Adaptive
 from pksm.engine.checksums.plugins import Batch, Plugin, register, unregister
 from pksm.engine.native.checksums import Checksum, Function
 from pksm.errors import UsageError
+from pksm.naming import unknown
 
 __all__ = [
     "ABOUT",
@@ -179,7 +180,7 @@ def _parse(text: str) -> tuple[str, dict[str, Any]]:
     """Return (name, options) of a name with options. UsageError if there is no such thing."""
     name, *given = str(text).split(":")
     if name not in widths():
-        raise UsageError(f"unknown checksum {name!r}: choose from {', '.join(names())}")
+        raise unknown("unknown checksum", name, names())
     options: dict[str, Any] = dict(_OPTIONS.get(name, {}))
     for part in given:
         option, _, value = part.partition("=")

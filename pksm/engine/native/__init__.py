@@ -72,6 +72,7 @@ from pksm.engine.native.types import (
     FREE,
     INITCHECKSUM,
     KSM_COUNTS,
+    MAX_FOREST_BITS,
     MAX_WINDOW,
     MLOCKED,
     NEWLIST,
@@ -104,8 +105,10 @@ from pksm.engine.native.uksm import (
     uksm_bury,
     uksm_drop,
     uksm_empty,
+    uksm_pace,
     uksm_shuffle,
     uksm_sort_in,
+    uksm_unshuffle,
     uksm_visit,
 )
 from pksm.engine.native.yardstick import (

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from pksm.arrays import BoolArray, Buffer, I8Array, IdsLike, U8Array, U64Array
+from pksm.arrays import BoolArray, Buffer, I8Array, IdsLike, U8Array, U32Array, U64Array
 from pksm.engine.native.door import U8, CData, borrow, borrow_writable, check, ffi, ids_array, lend, lib
 
 
 class StoreView:
     """A pksm_store and the arrays it points to, alive together.
 
-    sections: uint64 addresses, one for every 64 pages; n_pages in pages; page_size in bytes.
+    sections: uint64 addresses, one for every 64 pages; n_pages in pages; page_size in bytes; salts: uint32 by page.
     """
 
-    def __init__(self, sections: U64Array, n_pages: int, page_size: int) -> None:
+    def __init__(self, sections: U64Array, n_pages: int, page_size: int, salts: U32Array | None = None) -> None:
         self._sections = np.ascontiguousarray(sections, np.uint64)
         if len(self._sections) * 64 < n_pages:
             raise ValueError(f"{len(self._sections)} sections hold fewer than {n_pages} pages")
@@ -20,6 +20,10 @@ class StoreView:
         self.c = ffi.new("pksm_store *")
         self.c.sections = borrow(self._sections, "uint64_t[]")
         self.c.n_pages, self.c.page_size = n_pages, page_size
+        if salts is not None:
+            if len(salts) < n_pages:
+                raise ValueError(f"{len(salts)} salts for {n_pages} pages")
+            self.c.salts = self._salts = borrow(salts, "uint32_t[]")
 
     def addresses(self, pages: IdsLike) -> U64Array:
         """Return where the bytes of the pages start: uint64."""

@@ -20,8 +20,8 @@ STARTS = ffi.typeof(f"uint32_t[{len(VERDICTS) + 1}]")
 class TableView:
     """A pksm_table over a NODE array with the two trees in it, alive together.
 
-    nodes: NODE array, entry 0 is nil; trees: TREES array of one entry; forest: None, or the roots of 2, 4 … trees in
-    place of each of the two, uint32, the unstable ones first.
+    nodes: NODE array, entry 0 is nil; trees: TREES array of one entry; forest: None, or uint32 (2, 4 …, 2) flat: for each
+    choice of the top bits of a checksum the root of the unstable tree, then of the stable one.
     """
 
     def __init__(self, nodes: StructArray, trees: StructArray, forest: U32Array | None = None) -> None:

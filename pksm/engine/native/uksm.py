@@ -51,6 +51,11 @@ class UksmView:
             view.c.n_items = one.n_items
 
 
+def uksm_pace(fields: dict[str, int | float]) -> CData:
+    """Return a pksm_uksm_pace; fields: {name: number}."""
+    return ffi.new("pksm_uksm_pace *", fields)
+
+
 def uksm_visit(
     store: StoreView,
     table: TableView,
@@ -62,11 +67,19 @@ def uksm_visit(
     pages: Pages,
     own: BoolArray,
     work: StructArray,
+    pace: CData | None = None,
 ) -> tuple[U8Array, U32Array, Exception | None]:
-    """Visit entries from `first` on; see pksm_uksm_visit in pksm.h.
+    """Visit entries from `first` on, or make wake-ups one after the other; see pksm_uksm_visit and _wakes in pksm.h.
 
-    checksums: at the strength of now, and at the highest; fields: of pksm_uksm_rules. Returns (outs, others) of what
-    was visited, and a BusError if bytes were gone.
+    Args:
+        checksums: at the strength of now, and at the highest.
+        fields: {name: number} of pksm_uksm_rules.
+        classes: uint8 by page number, or None if every page is free to merge.
+        pages, own: of the entries; uint32 (n,) and bool (n,).
+        pace: of uksm_pace, for wake-ups; None: one visit of all entries.
+
+    Returns:
+        (outs, others) of what was visited, and a BusError if bytes were gone.
     """
     n = len(pages)
     if work.dtype != UKSM_WORK or len(own) != n:
@@ -76,7 +89,7 @@ def uksm_visit(
     rules = ffi.new("pksm_uksm_rules *", fields)
     rules.checksum, rules.full = checksums[0].c[0], checksums[1].c[0]
     outs, others = np.empty(n, np.uint8), np.empty(n, np.uint32)
-    status = lib.pksm_uksm_visit(
+    before = (
         store.c,
         table.c,
         uksm.c,
@@ -86,10 +99,13 @@ def uksm_visit(
         borrow(pages, "uint32_t[]"),
         borrow(own.view(np.uint8), "uint8_t[]"),
         n,
+    )
+    after = (
         borrow_writable(outs, "uint8_t[]"),
         borrow_writable(others, "uint32_t[]"),
         borrow_writable(work, "pksm_uksm_work *"),
     )
+    status = lib.pksm_uksm_visit(*before, *after) if pace is None else lib.pksm_uksm_wakes(*before, pace, *after)
     uksm.give_back()
     error = error_of(status) if status else None
     if error and status != lib.PKSM_EBUS:
@@ -133,3 +149,8 @@ def uksm_empty(table: TableView, uksm: UksmView, work: StructArray) -> None:
 def uksm_shuffle(uksm: UksmView, base: int, first: int, partners: U64Array, end: int) -> None:
     """Swap entries from `first` on with their partners."""
     check(lib.pksm_uksm_shuffle(uksm.c, base, first, borrow(partners, "uint64_t[]"), len(partners), end))
+
+
+def uksm_unshuffle(uksm: UksmView, base: int, first: int, partners: U64Array, end: int) -> None:
+    """Take swaps of uksm_shuffle back."""
+    check(lib.pksm_uksm_unshuffle(uksm.c, base, first, borrow(partners, "uint64_t[]"), len(partners), end))

@@ -39,9 +39,12 @@ def check(machine: Machine) -> None:
             swapped.append(value_of(ptes[(ptes & SWAPPED) != 0]))
             zero += int(np.count_nonzero(is_pksm_zero(ptes)))
     size = len(table.count)
+    machine.new_pages.check()
     machine.swap.check(np.bincount(np.concatenate(swapped), minlength=len(machine.swap.users)), table)
     in_cache = machine.swap.cached[machine.swap.is_cached(np.arange(len(machine.swap.users)))]
-    table.check(np.bincount(np.concatenate(mapped), minlength=size), in_cache)
+    frames = np.concatenate(mapped)
+    assert (frames < size).all(), "a pte maps no frame"
+    table.check(np.bincount(frames, minlength=size), in_cache)
     assert zero == machine.zero_ptes
 
     machine.origins.check_saved()

@@ -33,6 +33,7 @@ from pksm.protocols import NO_FRAME, ZERO_FRAME
 if TYPE_CHECKING:
     from pksm.hosts.machine.machine import Machine
     from pksm.hosts.machine.mm import Mm, Vmas
+    from pksm.hosts.machine.pagevec import Pagevec
 
 
 PAGES_AT_ONCE = LEAVES_AT_ONCE * LEAF
@@ -150,7 +151,7 @@ def _write_span(machine: Machine, mm: Mm, vma: int, pages: I64Array, slots: I64A
         return frames
     new = table.allocate(len(fresh))
     index = pages[fresh] + int(vmas.pgoff[vma] - vmas.start[vma])
-    table.set_up(new, vmas.anon_vma[vma], index, birth_flags(vmas, vma))
+    table.set_up(new, vmas.anon_vma[vma], index, birth_flags(vmas, vma), mm.id)
     machine.rmap.touch_born(int(vmas.anon_vma[vma]), new)
     was_mapped, before = mapped[fresh], ptes[fresh]
     copied = frames[fresh[was_mapped]]
@@ -191,6 +192,7 @@ def birth_flags(vmas: Vmas, vma: int) -> int:
 
 def zap(machine: Machine, mm: Mm, first: int, end: int) -> None:
     """Empty the ptes of virtual pages first .. end - 1; their leaves stay. Mirrors zap_page_range."""
+    let_go(machine, machine.new_pages)
     for _, slots in machine.tables.existing(mm.root, first, end):
         zap_slots(machine, slots)
 
@@ -228,6 +230,25 @@ def bury(machine: Machine, frames: Pages) -> None:
     if len(frames):
         machine.frames.free(frames)
         machine.policy.on_free(frames)
+
+
+def let_wait(machine: Machine, pagevec: Pagevec, pages: Pages) -> None:
+    """Let pages wait on their way to the LRU lists; those whose wait is over are busy no more, or free."""
+    _settle_waiting(machine, pagevec.add(pages))
+    machine.frames.reclassify(pagevec.waiting)
+
+
+def let_go(machine: Machine, pagevec: Pagevec) -> None:
+    """Let go of pages that wait. A kernel does so with new ones before it unmaps, and before it locks memory."""
+    _settle_waiting(machine, pagevec.drain())
+
+
+def _settle_waiting(machine: Machine, gone: U32Array) -> None:
+    if not len(gone):
+        return
+    is_free = machine.frames.count[gone] == 0
+    machine.frames.reclassify(gone[~is_free])
+    bury(machine, gone[is_free])
 
 
 def refresh_mlocked(machine: Machine, frames: Pages) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from pksm.arrays import BoolArray, I32Array, I64Array, IntArray, Pages, U32Array
 from pksm.engine import native
+from pksm.engine.memory import grown
 from pksm.engine.settle import without_mlocked
 from pksm.engine.store import Store
 from pksm.errors import PksmError, UsageError
@@ -19,7 +20,9 @@ from pksm.hosts.machine.quirks import Quirks
 
 ANON, LOCKED, DIRTY, SWAP_CACHE, MLOCKED, KSM, COMPOUND, UNFIT = (1 << bit for bit in range(8))
 # UNFIT: born in a vma that the reverse walk refuses
-_TAKEN_OVER = "count mapcount flags anon_vma index born_ms origin replaced classes reach".split()  # by a migrated page
+_TAKEN_OVER = (
+    "count mapcount flags anon_vma index born_ms born_in origin replaced classes reach".split()
+)  # by a migrated page
 
 
 class Frames:
@@ -29,7 +32,7 @@ class Frames:
     starts); origin uint32 (see origins.py); replaced int32 (what pksmd's own
     books say of its sharing, where they are kept); swap_slot uint32 (if SWAP_CACHE); first_sharer int64 (if KSM: see
     rmap.Sharers); classes uint8, of native.FREE and the rest; reach uint8, the same as far as the reverse walk goes.
-    born_ms int64 (virtual time of birth). memory: uint8 (n, page_size), the bytes.
+    born_in uint32 (id of the mm); born_ms int64 (virtual time of birth). memory: uint8 (n, page_size), the bytes.
     """
 
     clock: Callable[[], int] | None = None  # virtual ms; None: those that a simulation sets
@@ -54,6 +57,9 @@ class Frames:
         self.swap_slot = np.zeros(size, np.uint32)
         self.first_sharer = np.zeros(size, np.int64)
         self.born_ms = np.zeros(size, np.int64)
+        self.born_in = np.zeros(size, np.uint32)
+        self.within = "all"  # pages merge within these alone: see set_within
+        self.salts = np.zeros(64, np.uint32)  # by mm
         self.classes = np.full(size, native.NOT_ANON, np.uint8)
         self.reach = np.zeros(size, np.uint8)
         self.marks = np.zeros(size, np.uint32)  # to look for what comes twice; all zero between two calls
@@ -118,21 +124,40 @@ class Frames:
         self.n_free = len(left)
         return frames
 
-    def set_up(self, frames: Pages, anon_vma: U32Array | np.uint32, index: I64Array, flags: int) -> None:
-        """Make allocated frames anonymous pages with one pte each. anon_vma and index: where they belong."""
+    def set_up(self, frames: Pages, anon_vma: U32Array | np.uint32, index: I64Array, flags: int, mm: int) -> None:
+        """Make allocated frames anonymous pages with one pte each. anon_vma and index: where they belong; mm: whose."""
         self.count[frames] = self.mapcount[frames] = 1
         self.flags[frames] = flags | ANON
         self.anon_vma[frames] = anon_vma
         self.index[frames] = index
         self.born_ms[frames] = self.now
+        self.born_in[frames] = mm
+        if self.within != "all":
+            self.store.salt(frames, int(self.salts[mm]) if self.within == "salt" else mm)
         self.origin[frames] = 0
         self.classes[frames] = self.reach[frames] = native.WALK_FAILS if flags & UNFIT else native.FREE
+
+    def set_within(self, within: str) -> None:
+        """Let pages be equal within these alone: `all`, or those born in one `process`, or in processes of one `salt`."""
+        self.within = within
+        self.store.unsalt()
+        if within != "all":
+            every = np.arange(len(self.born_in), dtype=np.uint32)
+            self.store.salt(every, self.salts[self.born_in] if within == "salt" else self.born_in)
+
+    def set_salt(self, mm: int, salt: int) -> None:
+        """Let what is born in an mm have this salt."""
+        if mm >= len(self.salts):
+            self.salts = grown(self.salts, 2 * mm)
+        self.salts[mm] = salt
 
     def take_over(self, old: Pages, new: Pages) -> None:
         """Let allocated frames be what others (each once, not busy) were; those have no references any more."""
         for name in _TAKEN_OVER:
             column = getattr(self, name)
             column[new] = column[old]
+        if self.within != "all":
+            self.store.salt(new, self.store.salts_of(old))
         self.replaced[old] = 0
         self.count[old] = self.mapcount[old] = 0
         self.pte_changes += 1

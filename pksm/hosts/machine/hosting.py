@@ -11,11 +11,11 @@ from pksm.arrays import BoolArray, IdsLike, Pages, U8Array, U32Array
 from pksm.engine.exclusive import exclusive
 from pksm.errors import PageError
 from pksm.hosts.attached import NoPolicy, require_alone
-from pksm.hosts.machine import border, merge, reach
+from pksm.hosts.machine import border, fault, merge, reach
 from pksm.hosts.machine import frames as flag
 from pksm.hosts.machine.page_tables import LIMIT
 from pksm.hosts.machine.quirks import Quirks
-from pksm.protocols import Policy
+from pksm.protocols import WITHIN, Policy, require_within
 
 
 class Hosting:
@@ -43,17 +43,25 @@ class Hosting:
 
     @exclusive
     def set_quirks(self: Any, ids: Collection[str]) -> None:
-        """Have these faults of the published kernels, of pksmd.quirks.QUIRKS; those that need no page tables do nothing."""
+        """Have these faults of the published kernels; those that need no page tables do nothing."""
         quirks = Quirks.of(ids)
         if quirks == self.quirks:
             return
         if quirks.books_sharing != self.quirks.books_sharing:
             self.frames.open_books(quirks.books_sharing)
         self.frames.quirks = quirks
+        if not quirks.new_wait:
+            fault.let_go(self, self.new_pages)
         self.rmap.watches = True
         self.rmap.touch(np.arange(len(self.rmap.root)))
         reach.refresh(self)
         self.rmap.watches = not quirks.exact_walk
+
+    @exclusive
+    def set_within(self: Any, within: str) -> None:
+        """Let pages merge within the process that they were born in, or within processes of one salt, alone."""
+        require_within(within, WITHIN)
+        self.frames.set_within(within)
 
     @property
     def births(self: Any) -> str:
@@ -180,6 +188,8 @@ class Hosting:
 
     def born(self: Any, new: Pages, first_write: BoolArray | None = None) -> None:
         """Tell the policy of new pages; first_write: a bool for each that is nothing but an anonymous page's first."""
+        if self.quirks.new_wait:
+            fault.let_wait(self, self.new_pages, new[~self.frames.has(new, flag.MLOCKED | flag.COMPOUND)])
         if self.births != "all":
             new = new[:0] if first_write is None else new[first_write]
         if len(new):

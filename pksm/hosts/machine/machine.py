@@ -74,6 +74,7 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Moving, Exclusive, Saveable):
         self.frames = Frames(frames, page_size, real_page_size)
         self.frames.clock = clock
         self.pagevec = Pagevec(self.frames) if pagevec else None
+        self.new_pages = Pagevec(self.frames)  # where they wait if they do (quirk pagevec)
         self.store = self.frames.store
         self.page_size = page_size
         self._births = births
@@ -140,9 +141,16 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Moving, Exclusive, Saveable):
     # ---- processes and address spaces ----
 
     @exclusive
-    def spawn(self) -> Mm:
-        """Return a new, empty Mm."""
-        return mapping.spawn(self)
+    def spawn(self, salt: int = 0) -> Mm:
+        """Return a new, empty Mm.
+
+        Args:
+            salt: from 0, below 2**32: policies with within=salt merge its pages with those of the same salt alone.
+                Children have it too.
+        """
+        if not isinstance(salt, (int, np.integer)) or not 0 <= salt < 1 << 32:
+            raise UsageError(f"salt {salt!r}: must be a whole number from 0, below 2**32")
+        return mapping.spawn(self, int(salt))
 
     @exclusive
     def fork(self, mm: Mm) -> Mm:
@@ -274,8 +282,8 @@ class Machine(Hosting, ksm.Mappings, hold.Holding, Moving, Exclusive, Saveable):
     def drain(self) -> None:
         """Let go of pages that wait on their way to the LRU lists."""
         if self.pagevec:
-            gone = self.pagevec.drain()
-            fault.bury(self, gone[self.frames.count[gone] == 0])
+            fault.let_go(self, self.pagevec)
+        fault.let_go(self, self.new_pages)
 
     # ---- memory ----
 

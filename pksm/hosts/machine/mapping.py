@@ -16,6 +16,7 @@ from pksm.hosts.machine.fault import (
     frames_to_read,
     frames_to_write,
     is_pksm_zero,
+    let_go,
     read_range,
     refresh_mlocked,
     write_range,
@@ -105,6 +106,8 @@ def mremap(machine: Machine, mm: Mm, first: int, end: int, new_first: int | None
         targets = machine.tables.make(mm.root, pages[used] + (new_first - first))
         machine.tables.ptes[targets] = moved[used]
         machine.tables.ptes[slots] = 0
+        if machine.tables.turned is not None:
+            machine.tables.turned += [targets, slots]
     munmap(machine, mm, first, end)
     return new_first
 
@@ -124,6 +127,7 @@ def write_protect(machine: Machine, mm: Mm, first: int, end: int) -> None:
 
 def mlock(machine: Machine, mm: Mm, first: int, end: int) -> None:
     """Fault all of a range in and keep it in memory."""
+    let_go(machine, machine.new_pages)
     parts = _parts(machine, mm, first, end)
     needed = 0
     for start, stop, flags in parts:
@@ -168,11 +172,12 @@ def saved_by(machine: Machine, mms: list[Mm]) -> Saved:
     return Saved(shared, len(merged) - shared, zero, len(frames) - len(merged))
 
 
-def spawn(machine: Machine) -> Mm:
+def spawn(machine: Machine, salt: int = 0) -> Mm:
     """Return a new Mm."""
     machine.last_mm += 1
     mm = Mm(machine, machine.last_mm, machine.tables.new_root())
     machine.mms[mm.id] = mm
+    machine.frames.set_salt(mm.id, salt)
     return mm
 
 
@@ -183,7 +188,7 @@ def fork(machine: Machine, mm: Mm) -> Mm:
     never written has no anon_vma and nothing to copy. Mirrors dup_mmap, anon_vma_fork and copy_page_range.
     """
     vmas, tables, rmap = machine.vmas, machine.tables, machine.rmap
-    child = spawn(machine)
+    child = spawn(machine, int(machine.frames.salts[mm.id]))
     blank = []
     for vma in mm.vmas:
         start, end = vmas.span(vma)

@@ -264,7 +264,7 @@ def _unshare(machine: Machine, slots: I64Array, vmas: I64Array, pages: I64Array)
     for vma in np.unique(vmas).tolist():
         mine = vmas == vma
         index = pages[mine] + int(columns.pgoff[vma] - columns.start[vma])
-        table.set_up(new[mine], columns.anon_vma[vma], index, birth_flags(columns, vma))
+        table.set_up(new[mine], columns.anon_vma[vma], index, birth_flags(columns, vma), int(columns.mm[vma]))
         machine.rmap.touch_born(int(columns.anon_vma[vma]), new[mine])
     table.copy(sources, new[mapped])
     table.clear(new[~mapped])

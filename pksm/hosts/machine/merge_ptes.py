@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _LEAVES_AT_ONCE = 64
+_NEAR = 4 * LEAF  # pages
 
 
 def enter(machine: Machine, mm: Mm) -> None:
@@ -54,10 +56,15 @@ def next_mapped(machine: Machine, mm_id: int, first: int, n: int) -> tuple[I64Ar
     mm = machine.mms.get(mm_id)
     if mm is None:
         return pages[0], frames[0], True
-    for vma in mm.vmas:
+    ends = machine.vmas.end
+    for vma in mm.vmas[bisect_right(mm.vmas, first, key=lambda vma: int(ends[vma])) :]:
         start, end = machine.vmas.span(vma)
-        if end <= first or not machine.vmas.has(vma, MERGEABLE):
+        if not machine.vmas.has(vma, MERGEABLE):
             continue
+        if missing == n and n <= _NEAR:
+            near = _near(machine, mm, max(first, start), end, n)
+            if near is not None:
+                return *near, False
         for some, theirs in _mapped(machine, mm, max(first, start), end, missing):
             if not missing:
                 return np.concatenate(pages), np.concatenate(frames), False
@@ -68,6 +75,16 @@ def next_mapped(machine: Machine, mm_id: int, first: int, n: int) -> tuple[I64Ar
             if cut:
                 return np.concatenate(pages), np.concatenate(frames), False
     return np.concatenate(pages), np.concatenate(frames), True
+
+
+def _near(machine: Machine, mm: Mm, first: int, end: int, n: int) -> tuple[I64Array, U32Array] | None:
+    """Return the n virtual pages from `first` on and their frames if all are mapped, and another one: as mostly they are."""
+    if first + n >= end:
+        return None
+    ptes = machine.tables.in_a_row(mm.root, first, n + 1)
+    if not maps_frame(ptes).all():
+        return None
+    return np.arange(first, first + n), value_of(ptes[:n])
 
 
 def _mapped(machine: Machine, mm: Mm, first: int, end: int, wanted: int) -> Iterator[tuple[I64Array, U32Array]]:

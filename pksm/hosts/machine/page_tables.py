@@ -109,12 +109,14 @@ class PageTables:
     ptes: uint64, all of them; a pte's place in it is its slot. Don't keep it: growth reallocates. Flags alone may be
     written there; where a pte points is changed by `point`.
     changes: of where ptes point, since somebody began to note them; None: nobody does, or there were too many.
+    turned: slots whose ptes point elsewhere since somebody has put a list there, some of them twice; None: nobody has.
     """
 
     def __init__(self) -> None:
         self._directories = _Pool(np.uint32)
         self._leaves = _Pool(np.uint64)
         self.changes: Changes | None = None
+        self.turned: list[I64Array] | None = None
 
     @property
     def ptes(self) -> U64Array:
@@ -134,6 +136,8 @@ class PageTables:
         """Let ptes, each once, be these: what they point to, and whose they were, changes."""
         if self.changes:
             self._note(self.ptes[slots], np.broadcast_to(ptes, slots.shape))
+        if self.turned is not None:
+            self.turned.append(slots)
         self.ptes[slots] = ptes
 
     def _note(self, before: U64Array, after: U64Array) -> None:
@@ -155,6 +159,17 @@ class PageTables:
         tables = directory[tables * LEAF + ((pages >> _MIDDLE_SHIFT) & (LEAF - 1))].astype(np.int64)
         leaves = directory[tables * LEAF + ((pages >> _LEAF_SHIFT) & (LEAF - 1))].astype(np.int64)
         return leaves * LEAF + (pages & (LEAF - 1))
+
+    def in_a_row(self, root: int, first: int, n: int) -> U64Array:
+        """Return the ptes of a few virtual pages from `first` on: quicker than by slots."""
+        directory, parts, end = self._directories.entries, [], first + n
+        for leaf in range(first >> _LEAF_SHIFT, ((end - 1) >> _LEAF_SHIFT) + 1):
+            table = int(directory[root * LEAF + (leaf >> 18)])
+            table = int(directory[table * LEAF + ((leaf >> 9) & (LEAF - 1))])
+            row = int(directory[table * LEAF + (leaf & (LEAF - 1))]) * LEAF
+            low, high = max(first - leaf * LEAF, 0), min(end - leaf * LEAF, LEAF)
+            parts.append(self.ptes[row + low : row + high])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def make(self, root: int, pages: I64Array) -> I64Array:
         """Give every one of the virtual pages (int64, ascending) a leaf and return their slots."""
@@ -235,6 +250,8 @@ class PageTables:
         if self.changes:
             ptes = table[leaves].reshape(-1)
             self._note(np.zeros_like(ptes), ptes)
+        if self.turned is not None:
+            self.turned.append((targets[:, np.newaxis] * LEAF + np.arange(LEAF)).reshape(-1))
 
     def check(self, roots: list[int]) -> None:
         """Raise AssertionError unless the mms of roots use every table that is not free, and each once."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Quirks:
-    """Which faults the machine has; a field each, named after what it does. The ids are those of pksmd.quirks.QUIRKS."""
+    """Which faults the machine has; a field each, named after what it does. Ids are of pksmd.quirks and uksm.spec."""
 
     walk_stops: bool = False  # the reverse walk ends at the first vma that it does not like
     walks_lists: bool = False  # it visits every vma of the anon_vma, not only those that hold the index
@@ -22,6 +22,7 @@ class Quirks:
     walks_nowhere: bool = False  # the reverse walk finds no pte of a merged page
     births_missed: bool = False  # only the first write to an anonymous page is reported
     stays_merged: bool = False  # MADV_UNMERGEABLE does nothing
+    new_wait: bool = False  # new pages wait on their way to the LRU lists, and are busy until they are let go of
 
     IDS: ClassVar[dict[str, str]] = {
         "walk-stops": "walk_stops",
@@ -35,6 +36,7 @@ class Quirks:
         "useless-rmap": "walks_nowhere",
         "births-missed": "births_missed",
         "no-unmerge": "stays_merged",
+        "pagevec": "new_wait",
     }
 
     @classmethod

@@ -125,7 +125,7 @@ def swap_in(machine: Machine, vma: int, pages: I64Array, slots: I64Array) -> Non
     enters &= np.isin(np.arange(len(new)), np.unique(of_new, return_index=True)[1])
     mlocked = flag.MLOCKED if vmas.has(vma, LOCKED) else 0
     unfit = flag.UNFIT if vmas.has(vma, UNFIT_FOR_MERGING) else 0
-    table.set_up(born, np.where(enters, root, anon_vma), index[new], mlocked | unfit)
+    table.set_up(born, np.where(enters, root, anon_vma), index[new], mlocked | unfit, int(vmas.mm[vma]))
     swap.remember(table, of_new[enters], born[enters])
     machine.rmap.touch_pages(frames)
     shared = frames[shares]

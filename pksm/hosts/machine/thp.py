@@ -35,7 +35,7 @@ def thp_fault(machine: Machine, mm: Mm, first: int) -> None:
     machine.vmas.prepare_anon_vma(mm, vma)
     index = pages + int(machine.vmas.pgoff[vma] - machine.vmas.start[vma])
     flags = flag.COMPOUND | (flag.MLOCKED if machine.vmas.has(vma, LOCKED) else 0)
-    machine.frames.set_up(frames, machine.vmas.anon_vma[vma], index, flags)
+    machine.frames.set_up(frames, machine.vmas.anon_vma[vma], index, flags, mm.id)
     machine.rmap.touch_born(int(machine.vmas.anon_vma[vma]), frames)
     machine.frames.clear(frames)
     machine.tables.point(slots, pte_of(frames, PRESENT | WRITE | DIRTY | YOUNG))

@@ -96,6 +96,11 @@ def processes() -> list[Merging]:
     return [Merging(pid, _name(pid), merged, *more) for merged, pid, *more in found[:MOST_PROCESSES]]
 
 
+def zero_pages(pid: int) -> int:
+    """Return how many pages of a process KSM has given back for the zero page."""
+    return _number(files.ksm_stat(pid).get("ksm_zero_pages"))
+
+
 def _number(value: int | str | None) -> int:
     return value if isinstance(value, int) else 0
 

@@ -15,6 +15,7 @@ KERNEL_THREAD, FORBIDDEN, ENDED = "kernel thread", "forbidden", "ended"
 Opened = TypeVar("Opened")
 ONE_BY_ONE = 3  # errors of one cause that get a line each
 USERS = 1024  # whose names are remembered
+_NOBODY_TRACES = 3  # kernel.yama.ptrace_scope
 NAMED = 40  # processes that one line names
 
 
@@ -133,13 +134,16 @@ def guarded(pid: int, command: str, opener: Callable[[int], Opened]) -> Opened:
 
 
 def rule() -> str:
-    """Name the rule that forbids reading a process and the remedy."""
+    """Name the rule that forbids reading or tracing a process, and the remedy."""
     scope = ptrace_scope()
     chosen = "" if scope is None else f" = {scope}"
     needed = f"that takes the same user and ptrace allowed (kernel.yama.ptrace_scope{chosen})"
+    if scope == _NOBODY_TRACES:
+        return f"{needed}, and 3 forbids it to everybody until the machine starts anew"
     if os.geteuid() == 0:
         return f"{needed}, or CAP_SYS_PTRACE over it, which this root user lacks; run pksm outside the container"
-    return f"{needed}; run pksm as root, or start the process as: pksm scan -- COMMAND"
+    own = ", or, for processes of your own, let root set that to 0" if scope else ""
+    return f"{needed}, or CAP_SYS_PTRACE; run pksm as root (sudo){own}"
 
 
 def ptrace_scope() -> int | None:
@@ -169,3 +173,9 @@ def tell_unread(errors: Iterable[Exception]) -> list[str]:
         more = f" and {len(found) - NAMED} more (the JSON document names all)" if len(found) > NAMED else ""
         lines.append(f"{len(found)} {about}: {named}{more}")
     return lines
+
+
+def resident_bytes(pid: int, name: str) -> int:
+    """Return how much memory of a process is resident. PksmError that names it where the system does not say."""
+    status = guarded(pid, name, lambda number: text.read(f"/proc/{number}/status"))
+    return text.kib(text.field(status, "VmRSS")) or 0

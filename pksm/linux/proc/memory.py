@@ -9,15 +9,18 @@ import ctypes
 import errno
 import os
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
-from pksm.arrays import distinct
+from pksm.arrays import U8Array, U64Array, distinct
 from pksm.extents import cut_runs
 from pksm.linux.proc import tasks
 from pksm.linux.proc.batches import work_off
 
 READ_BYTES = 8 << 20  # a batch: smaller ones wait more for each other, of larger ones the last is without company
+WINDOW_BYTES = 2 << 20  # the same, of pages that are taken and forgotten
+READERS = 2  # windows in use at a time
 COMPARE_BYTES = 4 << 20  # the same, but what is read anew has to stay in the cache until it is compared
 MAX_IOVECS = 1024  # the kernel takes no more at a time
 
@@ -34,6 +37,19 @@ _vm_readv.restype = ctypes.c_ssize_t
 _vm_readv.argtypes = [
     ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong
 ]  # fmt: skip
+
+
+class Taker(Protocol):
+    """Takes pages as they are read, a window of them at a time; windows are taken by two threads, in any order."""
+
+    def begin(self, pages: U64Array) -> None:
+        """Get ready for pages with these numbers."""
+
+    def window(self, n_pages: int) -> tuple[int, U8Array]:
+        """Return a number, and memory for so many pages."""
+
+    def take(self, head: int, end: int, number: int) -> None:
+        """Take the pages head .. end - 1 from the memory of that number."""
 
 
 class ProcessMemory:
@@ -58,12 +74,29 @@ class ProcessMemory:
         `exclusive` (bool, one per page) says which are mapped once and are not KSM's. Yields after each batch (first page, end page,
         lost): `lost` is a bool array of the batch's pages, or None when all were read.
         """
-        copies = _Copies(data, exclusive, buffer, READ_BYTES)
+        copies = _Copies(data, exclusive, buffer.shape[1], READ_BYTES)
 
         def read(head: int, end: int, *part: int) -> Batch:
             return head, end, self._read(copies, part, buffer[head:end])
 
         return work_off(read, copies.batches)
+
+    def hand_runs(
+        self, data: np.ndarray, exclusive: np.ndarray, page_size: int, taker: Taker, helped: bool = True
+    ) -> Iterator[Batch]:
+        """Do as read_runs, but hand the pages to a taker instead of keeping them, while they are in the cache.
+
+        helped: by a second thread, which is of no use where each page lies apart: both wait for each other in the kernel.
+        """
+        copies = _Copies(data, exclusive, page_size, WINDOW_BYTES)
+
+        def hand(head: int, end: int, *part: int) -> Batch:
+            number, window = taker.window(end - head)
+            lost = self._read(copies, part, window)
+            taker.take(head, end, number)
+            return head, end, lost
+
+        return work_off(hand, copies.batches) if helped else (hand(*batch) for batch in copies.batches)
 
     def compare_runs(
         self, data: np.ndarray, exclusive: np.ndarray, away: np.ndarray, buffer: np.ndarray
@@ -73,7 +106,7 @@ class ProcessMemory:
         `changed` is a bool array of the batch's pages, or None when all are as they were. Pages that are `away` (bool,
         one per page) are not touched, nor reported as changed; what can't be read has changed.
         """
-        copies = _Copies(data, exclusive, buffer, COMPARE_BYTES, away)
+        copies = _Copies(data, exclusive, buffer.shape[1], COMPARE_BYTES, away)
         spare: list[np.ndarray] = []  # memory of batches that are done
 
         def compare(head: int, end: int, *part: int) -> Batch:
@@ -140,11 +173,11 @@ class _Copies:
         self,
         data: np.ndarray,
         exclusive: np.ndarray,
-        buffer: np.ndarray,
+        page_size: int,
         batch_bytes: int,
         away: np.ndarray | None = None,
     ) -> None:
-        n_pages, page_size = buffer.shape
+        n_pages = len(exclusive)
         batch = self.most_pages = max(1, batch_bytes // page_size)
         heads = np.arange(0, n_pages, batch)
         kind = np.where(exclusive, np.uint8(self.EXCLUSIVE), np.uint8(self.SHARED))
@@ -153,8 +186,9 @@ class _Copies:
         pieces = cut_runs(data, distinct(np.append(heads, np.flatnonzero(np.diff(kind)) + 1)), page_size)
         first = pieces["first"].astype(np.int64)
         place = first // batch * 3 + kind[first]
-        order = np.argsort(place, kind="stable")
-        pieces, first, place = pieces[order], first[order], place[order]
+        if (place[1:] < place[:-1]).any():
+            order = np.argsort(place, kind="stable")
+            pieces, first, place = pieces[order], first[order], place[order]
         self.remote, self.offset = np.empty(len(pieces), IOVEC), np.empty(len(pieces), IOVEC)
         self.remote["base"], self.offset["base"] = pieces["address"], first % batch * page_size
         self.remote["length"] = self.offset["length"] = pieces["pages"] * page_size

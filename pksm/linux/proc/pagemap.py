@@ -29,6 +29,7 @@ SCAN_ARG = np.dtype(
 PAGE_IS_PRESENT = 1 << 3
 PAGE_IS_PFNZERO = 1 << 5
 SCAN_ENTRIES = 1 << 16
+FAR_BYTES = 1 << 24  # between two mappings: to look at what lies there takes longer than another call
 
 # A pagemap entry: the frame number in the lower bits, flags in the topmost byte.
 PM_PFN = np.uint64((1 << 55) - 1)
@@ -37,6 +38,7 @@ PM_MMAP_EXCLUSIVE = np.uint8(1 << 0)
 PM_FILE = np.uint8(1 << 5)
 PM_SWAP = np.uint8(1 << 6)  # or under migration
 PM_PRESENT = np.uint8(1 << 7)
+EXCLUSIVE_ENTRY = np.uint64(int(PM_PRESENT | PM_MMAP_EXCLUSIVE) << 56)  # of a frame that is not known
 
 PAGE_REGION = np.dtype([("start", "i8"), ("end", "i8"), ("categories", "u8")])
 RESIDENT = np.dtype([("start", "i8"), ("end", "i8")])
@@ -64,12 +66,13 @@ class Pagemap:
         """Tell whether the process, or anybody who reads it just now, still has the memory this map was opened for."""
         return len(os.pread(self._fd, 8, 0)) == 8
 
-    def resident(self, vmas: np.ndarray, max_pages: int) -> Iterator[tuple[np.ndarray, int]]:
+    def resident(self, vmas: np.ndarray, max_pages: int, apart: bool = False) -> Iterator[tuple[np.ndarray, int]]:
         """Yield (RESIDENT array, address reached): the resident pages as runs, about `max_pages` at a time.
 
         Only what lies in `vmas` means anything. A map that is not alive has no resident pages.
+        apart: there may be much between two of `vmas` that was left out, which is not to be looked at.
         """
-        return self._scan(vmas, max_pages) if self.tells_zero_pages else self._scan_entries(vmas, max_pages)
+        return self._scan(vmas, max_pages, apart) if self.tells_zero_pages else self._scan_entries(vmas, max_pages)
 
     def entries(self, data: np.ndarray) -> np.ndarray:
         """Return the entries of the pages of DATA runs, uint64; 0 for those that cannot be had."""
@@ -114,18 +117,23 @@ class Pagemap:
         arg["category_mask"] = PAGE_IS_PRESENT
         arg["return_mask"] = PAGE_IS_PRESENT | PAGE_IS_PFNZERO  # whether it is of a file takes a look at each frame
         n_runs = fcntl.ioctl(self._fd, PAGEMAP_SCAN, arg.data, True)
-        return n_runs, int(arg["walk_end"][0])
+        runs = found[:n_runs]
+        if n_runs < len(found) and int((runs["end"] - runs["start"]).sum()) < max_pages * PAGE_SIZE:
+            return n_runs, end
+        return n_runs, int(runs["end"][-1])  # walk_end may lie before that, and what is there was reported
 
-    def _scan(self, vmas: np.ndarray, max_pages: int) -> Iterator[tuple[np.ndarray, int]]:
+    def _scan(self, vmas: np.ndarray, max_pages: int, apart: bool) -> Iterator[tuple[np.ndarray, int]]:
         found = np.empty(SCAN_ENTRIES, PAGE_REGION)
-        start, end = int(vmas["start"][0]), int(vmas["end"][-1])
-        while start < end:
-            try:
-                n_runs, start = self._ioctl(found, start, end, max_pages)
-            except ProcessLookupError:  # it has ended
-                n_runs, start = 0, end
-            written = found["categories"][:n_runs] & PAGE_IS_PFNZERO == 0
-            yield found[["start", "end"]][:n_runs][written].astype(RESIDENT), start
+        far = np.flatnonzero(vmas["start"][1:] - vmas["end"][:-1] > (FAR_BYTES if apart else np.inf))
+        starts, ends = vmas["start"][np.append(0, far + 1)], vmas["end"][np.append(far, -1)]
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            while start < end:
+                try:
+                    n_runs, start = self._ioctl(found, start, end, max_pages)
+                except ProcessLookupError:  # it has ended
+                    n_runs, start = 0, end
+                written = found["categories"][:n_runs] & PAGE_IS_PFNZERO == 0
+                yield found[["start", "end"]][:n_runs][written].astype(RESIDENT), start
 
     def _scan_entries(self, vmas: np.ndarray, max_pages: int) -> Iterator[tuple[np.ndarray, int]]:
         """Do by plain entries what _scan does: slower on sparse mappings, and the zero page is not seen."""

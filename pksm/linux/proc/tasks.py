@@ -1,5 +1,6 @@
 """Processes and their threads: which there are, and what /proc/PID/stat and its neighbours say of them."""
 
+import os
 from dataclasses import dataclass
 
 from pksm.linux import text
@@ -54,6 +55,20 @@ def read_stat(pid: int, thread: int | None = None) -> Stat:
 def pids() -> list[int]:
     """Return the ids of all processes that /proc shows, in order."""
     return text.numbered("/proc")
+
+
+def names_children() -> bool:
+    """Return whether the kernel says which processes a process has started (CONFIG_PROC_CHILDREN)."""
+    return os.path.exists("/proc/thread-self/children")
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started and that are there; none where the kernel does not say."""
+    try:
+        said = [text.read_if_any(f"/proc/{pid}/task/{thread}/children") or b"" for thread in threads(pid)]
+    except OSError:
+        return []  # it has gone
+    return [child for child in map(text.number, b" ".join(said).split()) if child is not None]
 
 
 def threads(pid: int) -> list[int]:

@@ -22,6 +22,7 @@ from pksm.errors import ItemError, UsageError
 from pksm.policies.cksm import saved
 from pksm.policies.cksm.spec import PAGE_SLOT_BYTES, PRESETS, SPEC, CksmSettings
 from pksm.policies.daemon import Daemon
+from pksm.policies.variants import set_within
 from pksm.protocols import PageHost
 
 BUCKETS = 1 << 18  # of each table
@@ -63,6 +64,7 @@ class Cksm(Daemon):
         self._item_of_page = np.zeros(0, np.uint32)
         self._begin_anew()
         self._set_rules()
+        set_within(host, self._tunables)
         host.attach(self)
 
     def _begin_anew(self) -> None:
@@ -70,7 +72,7 @@ class Cksm(Daemon):
         self._table = self.items.table
         self._item_of_page[:] = 0
         self._order = np.zeros(64, np.uint32)  # the list, its head last; 0: void
-        self._n_order = 0
+        self._n_order = self._n_listed = 0
         self._cursor["at"] = 0
         links = self.items._columns["following"], self.items._columns["before"]
         self._buckets = (
@@ -89,6 +91,7 @@ class Cksm(Daemon):
             "kept_uncounted": int("busy-loop" in quirks),
             "waits_for_rest": int("double-hash" not in quirks),
             "bytes_stay": int(self._host.static),
+            "zero_only": self._tunables.zero_only,
         }
         self._rules = native.CksmRules(self._checksum, fields)
 
@@ -132,23 +135,31 @@ class Cksm(Daemon):
         self._order[self._n_order : end] = ids
         self._column("place")[ids] = np.arange(self._n_order, end, dtype=np.uint32)
         self._n_order = end
+        self._n_listed += len(ids)
         if at_head:
             self._cursor["at"] = end
 
     def _leave_list(self, ids: Ids) -> None:
         places = self._column("place")[ids]
-        self._order[places[places != saved.NO_PLACE]] = 0
+        places = places[places != saved.NO_PLACE]
+        self._order[places] = 0
+        self._n_listed -= len(places)
         self._column("place")[ids] = saved.NO_PLACE
 
     def _compact(self, room: int) -> None:
-        """Leave out void entries, and make room for so many."""
+        """Leave out void entries, and make room for so many.
+
+        One stays at the head if nothing else is between it and the walk, which does not stand at the head for that.
+        """
         order, at = self._order[: self._n_order], int(self._cursor["at"][0])
         self._cursor["at"] = np.count_nonzero(order[:at])
         kept = order[order != 0]
+        if at < len(order) and not order[at:].any():
+            kept = np.append(kept, order[-1:])
         self._n_order = len(kept)
         self._order = np.zeros(max(64, (len(kept) + room) * 3 // 2), np.uint32)
         self._order[: len(kept)] = kept
-        self._column("place")[kept] = np.arange(len(kept), dtype=np.uint32)
+        self._column("place")[kept[kept != 0]] = np.flatnonzero(kept)
 
     @exclusive
     def on_free(self, pages: Pages) -> None:
@@ -185,7 +196,7 @@ class Cksm(Daemon):
             "pages_unshared": len(unstable),
             "pages_merged": self._merged,
             "zero_merged": self._zero_merged,
-            "pages_inlist": int(np.count_nonzero(self._order[: self._n_order])),
+            "pages_inlist": self._n_listed,
             "full_scans": self.full_scans,
             "scan_step": int(self._cursor["step"][0]),
             "pages_scanned": self._scanned,
@@ -255,13 +266,14 @@ class Cksm(Daemon):
             self._cursor,
             self._rules,
             self._host.classes,
-            min(ROOM, max(1, self._n_order)),
+            min(ROOM, max(1, self._n_listed)),
             self.cost.counts,
         )
-        try:
-            self._carry_out(ids, verdicts, others)
-        finally:
-            self._take_back(ids, others)
+        if verdicts.any():  # else all wait
+            try:
+                self._carry_out(ids, verdicts, others)
+            finally:
+                self._take_back(ids, others)
         if error:
             raise error
         return len(ids)
@@ -365,6 +377,7 @@ class Cksm(Daemon):
         order = self._order[: self._n_order]
         listed = order[order != 0]
         assert np.array_equal(self._column("place")[listed], np.flatnonzero(order)), "a place is out of date"
+        assert len(listed) == self._n_listed, "the list counts others than it has"
         assert not (flags[np.setdiff1d(ids, listed)] & native.STABLE == 0).any(), "a page is not on the list"
 
     def _reaches(self, one: native.BucketsView, inside: Ids, buckets: Any) -> bool:

@@ -48,10 +48,12 @@ def resumed(cls: type[Any], host: PageHost, state: State) -> Any:
     order = below(column(state["order"], np.uint32), items._top)
     daemon._order, daemon._n_order = grown(order, max(64, len(order))), len(order)
     listed = np.flatnonzero(order)
+    daemon._n_listed = len(listed)
     place = items._columns["place"]
     place[:] = NO_PLACE
     place[order[listed]] = listed
     daemon._item_of_page = below(column(state["item_of_page"], np.uint32), items._top).copy()
+    assert np.isin(order[listed], daemon._item_of_page).all(), "an entry of the list has no page"
     cursor = column(state["cursor"], native.CKSM_CURSOR).copy()
     assert len(cursor) == 1 and cursor["at"][0] <= len(order) and cursor["step"][0], "the walk stands nowhere"
     daemon._cursor[:] = cursor

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pksm.engine.settings import Settings, setting
 from pksm.errors import UsageError
+from pksm.naming import unknown
 from pksm.policies.base import Pace, Policy, Spec
+from pksm.policies.variants import VARIANTS, within, zero_only
 
 if TYPE_CHECKING:
     from pksm.protocols import PageHost
@@ -47,12 +49,14 @@ class CksmSettings(Settings):
     run: int = setting(1, "0 stop, 1 merge, 2 stop and unmerge everything", 0, 2)
     checksum: str = setting("xxh3-64", "name of the checksum, in place of CKSM's own 64 bits")
     quirks: frozenset[str] = setting(frozenset(), "faults of the published code to have, by id, separated by commas")
+    within: str = within()
+    zero_only: int = zero_only()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         strange = sorted(self.quirks - QUIRKS.keys())
         if strange:
-            raise UsageError(f"unknown quirk {strange[0]!r}: choose from {', '.join(QUIRKS)}")
+            raise unknown("unknown quirk", strange[0], QUIRKS)
 
     def with_(self, **changes: Any) -> Self:
         """Return a copy with changes. UsageError if unfit."""
@@ -80,6 +84,6 @@ SPEC = Spec(
     make=make,
     shown=("pages_shared", "pages_sharing", "pages_zero_sharing", "pages_unshared", "scan_step", "pages_inlist"),
     work=frozenset({"full_scans", "scan_step", "pages_scanned"}),
-    fixed=frozenset({"checksum"}),
+    fixed=frozenset({"checksum"}) | VARIANTS,
     pace=Pace("unmerge_pages_to_scan", 1, 1_000_000),
 )

@@ -25,7 +25,10 @@ from pksm.policies.ksmd.questions import Questions
 from pksm.policies.ksmd.spec import SPEC
 from pksm.policies.ksmd.tunables import STAGE_ORDERS, KsmTunables, preset
 from pksm.policies.strict_mappings import StrictMappings
+from pksm.policies.variants import set_within
 from pksm.protocols import NO_FRAME, MappingHost
+
+ZERO_ONLY = ("unchanged", "zero")
 
 
 class Ksmd(Questions):
@@ -73,6 +76,7 @@ class Ksmd(Questions):
         self._slots: list[int] = []  # mms in order of visit
         self._begin_anew()
         self._set_rules()
+        set_within(host, self._tunables)
         host.attach(self)
 
     def _begin_anew(self) -> None:
@@ -103,7 +107,9 @@ class Ksmd(Questions):
 
     def _set_rules(self) -> None:
         stages: tuple[str, ...] = STAGE_ORDERS[self._tunables.stages]
-        if not self._tunables.use_zero_pages:
+        if self._tunables.zero_only:
+            stages = ZERO_ONLY
+        elif not self._tunables.use_zero_pages:
             stages = tuple(stage for stage in stages if stage != "zero")
         self._rules = Rules(self._checksum, stages=stages, order="content").pack(self._host.store.page_size)
         self._limits = native.ksm_limits({
@@ -155,6 +161,14 @@ class Ksmd(Questions):
             return 0
         return self._awakened(self._work)
 
+    @exclusive
+    def doze(self, wakes: int) -> bool:
+        """Let wake-ups pass while no mm has opted in."""
+        if self._slots or self._host.mergeable_mms():
+            return False
+        self._now_millisecs += wakes * self._tunables.sleep_millisecs
+        return True
+
     def _work(self) -> int:
         self._now_millisecs += self._tunables.sleep_millisecs
         self._enter_mms()
@@ -186,8 +200,10 @@ class Ksmd(Questions):
         known = set(self._slots)
         current = self._slots[self._at] if self._at >= 0 else None
         gone = [mm for mm in self._slots if mm != current and not self._host.is_alive(mm)] if known else []
-        slots = [mm for mm in self._slots if mm not in set(gone)] if gone else self._slots
         new = [mm for mm in self._host.mergeable_mms() if mm not in known]
+        if not gone and not new:  # as nearly always
+            return
+        slots = [mm for mm in self._slots if mm not in set(gone)] if gone else self._slots
         at = 0 if current is None else slots.index(current)
         with_items = [mm for mm in gone if mm in self.items.mms()]
         before, after = ([], new) if current is None else (new, [])

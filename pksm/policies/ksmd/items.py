@@ -49,6 +49,10 @@ class Mappings(ItemTable):
         self._ksm: KsmView | None = None
         self._by_address: native.PlacesView | None = None
 
+    def counts(self) -> dict[str, int]:
+        """Return the fields of native.KSM_COUNTS, all at once."""
+        return dict(zip(_COUNTS, self._counts[0].item(), strict=True))
+
     def __getattr__(self, name: str) -> int:
         if name in _COUNTS:
             return int(self._counts[name][0])
@@ -187,7 +191,7 @@ class Mappings(ItemTable):
         needed = pages >> SHIFT
         needed = needed[np.flatnonzero(np.diff(needed, prepend=-1))]
         numbers = self._numbers.get(mm, _NO_LEAVES)
-        missing = np.setdiff1d(needed, numbers, assume_unique=True)
+        missing = needed[_lacking(numbers, needed)]
         if not len(missing):
             return
         short = len(missing) - len(self._free_leaves)
@@ -199,9 +203,12 @@ class Mappings(ItemTable):
             self._free_leaves = [*range(bigger - 1, size - 1, -1), *self._free_leaves]
         rows = np.array(self._free_leaves[len(self._free_leaves) - len(missing) :][::-1], np.int64)
         del self._free_leaves[len(self._free_leaves) - len(missing) :]
+        places = self._places.get(mm, _NO_LEAVES)
+        if not len(numbers) or missing[0] > numbers[-1]:  # as where memory is visited for the first time
+            self._numbers[mm], self._places[mm] = np.concatenate((numbers, missing)), np.concatenate((places, rows))
+            return
         at = np.searchsorted(numbers, missing)
-        self._numbers[mm] = np.insert(numbers, at, missing)
-        self._places[mm] = np.insert(self._places.get(mm, _NO_LEAVES), at, rows)
+        self._numbers[mm], self._places[mm] = np.insert(numbers, at, missing), np.insert(places, at, rows)
 
     def _drop_empty_leaves(self, mm: int, rows: I64Array) -> None:
         empty = rows[~self._leaves[rows].any(axis=1)]
@@ -295,3 +302,10 @@ class Mappings(ItemTable):
         at = self._node_of_page[pages]
         assert (self.page[at] == pages).all(), "page -> stable node -> page goes elsewhere"
         assert ((flags[at] & (native.STABLE | native.DUP)) != 0).all() and not (flags[at] & native.DELLIST).any()
+
+
+def _lacking(numbers: I64Array, needed: I64Array) -> BoolArray:
+    """Return which of the needed numbers are not among the others; both ascending."""
+    if not len(numbers):
+        return np.ones(len(needed), bool)
+    return numbers[np.minimum(np.searchsorted(numbers, needed), len(numbers) - 1)] != needed

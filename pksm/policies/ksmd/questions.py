@@ -42,21 +42,22 @@ class Questions(Daemon):
 
     def counters(self) -> dict[str, int]:
         """Return the counters as {name: int}; meanings in ksmd.counters.COUNTERS."""
-        items, zero = self.items, self._host.pages_zero_sharing
-        shared, sharing, unshared = items.shared, items.sharing, items.n_unshared
+        items, zero, counts = self.items, self._host.pages_zero_sharing, self.items.counts()
+        shared, sharing, n_items = counts["shared"], counts["sharing"], items.n_items
+        unshared = items.n_unstable + counts["passed"]
         return {
             "pages_shared": shared,
             "pages_sharing": sharing,
             "pages_unshared": unshared,
-            "pages_volatile": max(0, items.n_items - shared - sharing - unshared),
+            "pages_volatile": max(0, n_items - shared - sharing - unshared),
             "pages_scanned": self._scanned,
             "pages_skipped": self._skipped,
             "full_scans": self.full_scans,
             "ksm_zero_pages": zero,
-            "stable_node_chains": items.chains,
-            "stable_node_dups": items.dups,
-            "general_profit": (sharing + zero) * self._host.store.real_page_size - items.n_items * ITEM_BYTES,
-            "rmap_items": items.n_items,
+            "stable_node_chains": counts["chains"],
+            "stable_node_dups": counts["dups"],
+            "general_profit": (sharing + zero) * self._host.store.real_page_size - n_items * ITEM_BYTES,
+            "rmap_items": n_items,
         }
 
     def process_stat(self, mm: int) -> dict[str, int]:
@@ -75,8 +76,8 @@ class Questions(Daemon):
     @property
     def metadata_bytes(self) -> int:
         """Bytes that a kernel's rmap_items, stable nodes and mm_slots take."""
-        items = self.items
-        nodes = STABLE_NODE_BYTES * (items.shared + items.chains)
+        items, counts = self.items, self.items.counts()
+        nodes = STABLE_NODE_BYTES * (counts["shared"] + counts["chains"])
         return ITEM_BYTES * items.n_items + nodes + MM_SLOT_BYTES * len(self._slots)
 
     @property

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pksm.policies.base import Pace, Policy, Spec
 from pksm.policies.ksmd.counters import COUNTERS
 from pksm.policies.ksmd.tunables import PRESETS, KsmTunables
+from pksm.policies.variants import VARIANTS
 
 if TYPE_CHECKING:
     from pksm.protocols import MappingHost
@@ -31,7 +32,8 @@ SPEC = Spec(
     # smart_scan lets pages come and go between unshared and volatile
     work=frozenset({"pages_scanned", "pages_skipped", "full_scans", "pages_unshared", "pages_volatile"}),
     moving=frozenset({"pages_to_scan"}),  # by the advisor, when it is on
-    fixed=frozenset({"checksum", "stages", "unmerged_items"}),
+    fixed=frozenset({"checksum", "stages", "unmerged_items"}) | VARIANTS,
     opt_in=True,
     pace=Pace("pages_to_scan", 1, 1_000_000),
+    unproven=frozenset({"ksm-7.3", "rhel-9.9-zero"}),
 )

@@ -6,11 +6,11 @@ from typing import Any, Self
 from pksm.engine.settings import Settings, preset_of, setting
 from pksm.errors import UsageError
 from pksm.policies.ksmd.advisor import FIRST_PAGES
+from pksm.policies.variants import within, zero_only
 
-STAGE_ORDERS = {  # until 6.11 the stable tree was searched before anything was known of the page; RHEL 9.9 can stop early
+STAGE_ORDERS = {  # until 6.11 the stable tree was searched before anything was known of the page
     "unchanged-first": ("unchanged", "zero", "stable", "unstable"),
     "stable-first": ("stable", "unchanged", "zero", "unstable"),
-    "zero-only": ("unchanged", "zero"),
 }
 
 
@@ -41,6 +41,8 @@ class KsmTunables(Settings):
         "age and checksum of an item whose merged page was written: as-they-were, or new and not skipped",
         choices=("as-they-were", "new"),
     )
+    within: str = within()
+    zero_only: int = zero_only()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,7 +70,7 @@ PRESETS = {
     "ksm-6.11": _NEWEST,
     # The next two are made from descriptions of patches, and not held against a kernel yet.
     "ksm-7.3": _NEWEST.with_(unmerged_items="new"),
-    "rhel-9.9-zero": _NEWEST.with_(stages="zero-only", use_zero_pages=1),
+    "rhel-9.9-zero": _NEWEST.with_(zero_only=1, use_zero_pages=1),
     "ksm-4.20": _NEWEST.with_(stages="stable-first", smart_scan=0),
     "ksm-3.x": _NEWEST.with_(stages="stable-first", smart_scan=0, max_page_sharing=0, checksum="jhash2"),
 }

@@ -29,10 +29,10 @@ from pksm.policies.pksmd.spec import SPEC
 from pksm.policies.pksmd.stable_anon import StableAnon
 from pksm.policies.pksmd.tunables import Tunables, preset
 from pksm.policies.strict import StrictHost
+from pksm.policies.variants import set_within
 from pksm.protocols import PageHost
 
 WINDOW = native.MAX_WINDOW  # searches in flight; half as many are a few per cent slower
-FOREST = 12  # bits: their roots stay in the second cache level; from 1M pages on, more are a few per cent faster
 SHARERS_SLACK = 1024  # records of sharers below which it is not asked whether they share still
 _NONE = np.empty(0, np.uint32)
 _ALONE = nullcontext()
@@ -49,9 +49,9 @@ class Pksmd(Questions):
         seed: of the sampled checksum's positions.
         threads: one settles, the others sum pages ahead of it; no result depends on how many.
         window: searches in flight at a time.
-        forest: top bits of the checksum, 0 to 16, that choose one of so many lower trees in place of each of the two; no
-            verdict and no counter depends on it, but searches take fewer steps than PKSM's (cost.tree_steps), which
-            simulations price. Trees that are ordered by content take no notice of it.
+        forest: top bits of the checksum, 0 to 24, that choose one of so many lower trees in place of each of the two
+            (forest_for suits a number of pages); no verdict and no counter depends on it, but searches take fewer steps
+            than PKSM's (cost.tree_steps), which simulations price. Trees that are ordered by content take no notice of it.
         strict: look at each answer and report of the host, and raise a UsageError that names rule and pages where one
             breaks protocols.PageHost; costs a few microseconds a call, and time per page that is reported.
         observe: observe(settled) is called with each settle.Settled before its verdicts are carried out.
@@ -77,8 +77,8 @@ class Pksmd(Questions):
     ) -> None:
         if threads < 1:
             raise UsageError(f"threads {threads}: must be one at least")
-        if not 0 <= forest <= 16:
-            raise UsageError(f"forest {forest}: must be from 0 to 16 bits")
+        if not 0 <= forest <= native.MAX_FOREST_BITS:
+            raise UsageError(f"forest {forest}: must be from 0 to {native.MAX_FOREST_BITS} bits")
         self.share_use(host)
         if strict:
             host = cast(PageHost, StrictHost(host))
@@ -105,6 +105,9 @@ class Pksmd(Questions):
         self._pages_to_scan = self._tunables.pages_to_scan
         self._fruitless = 0  # visits since the last wake-up in which an item did not have to wait again
         self._set_rules()
+        set_within(host, self._tunables)
+        if self._tunables.zero_only:
+            host.store.keep_apart()
         host.attach(self)
 
     def _queue(self, flag: int, stamp: str) -> IdQueue:
@@ -221,6 +224,15 @@ class Pksmd(Questions):
         if self._tunables.run != 1 or self.hung:
             return 0
         return self._awakened(self._work)
+
+    @exclusive
+    def doze(self, wakes: int) -> bool:
+        """Let wake-ups pass in which no page waits to be visited, or to be summed anew."""
+        waiting = any(map(len, (self._new, self._rescan, self._update, self._deleted)))
+        if waiting or self.items.n_unstable or self._summing.adapts:
+            return False
+        self._period.now_ms += wakes * self._tunables.sleep_millisecs
+        return True
 
     def _work(self) -> int:
         self._pages_to_scan = self._scan_quota()

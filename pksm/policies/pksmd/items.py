@@ -13,6 +13,11 @@ from pksm.errors import ItemError, PageError
 _COLUMNS = {"list_stamp": np.uint32, "del_stamp": np.uint32}
 
 
+def forest_for(pages: int) -> int:
+    """Return how many bits of forest suit so many pages: two roots for eight pages, two bytes per page."""
+    return min(max(pages.bit_length() - 3, 8), native.MAX_FOREST_BITS)
+
+
 class Items(ItemTable):
     """pksmd's items: one per page.
 

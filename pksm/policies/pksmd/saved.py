@@ -78,7 +78,7 @@ def resumed(
         checksum=checksum or checksums.restored(state["checksum"], page_size),
         threads=number(state["threads"], 1, _MOST_THREADS) if threads is None else threads,
         window=number(state["window"], 1, native.MAX_WINDOW),
-        forest=number(state["forest"], 0, 16),
+        forest=number(state["forest"], 0, native.MAX_FOREST_BITS),
         strict=bool(state["strict"]),
         observe=observe,
     )

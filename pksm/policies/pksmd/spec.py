@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pksm.policies.base import Pace, Policy, Spec
 from pksm.policies.pksmd.counters import COUNTERS
 from pksm.policies.pksmd.tunables import PRESETS, Tunables
+from pksm.policies.variants import VARIANTS
 
 if TYPE_CHECKING:
     from pksm.protocols import PageHost
@@ -38,6 +39,6 @@ SPEC = Spec(
         "rescan_len",
         "del_len",
     ),
-    fixed=frozenset({"order", "checksum"}),
+    fixed=frozenset({"order", "checksum"}) | VARIANTS,
     pace=Pace("pages_to_scan", 1, 1_000_000),
 )

@@ -5,7 +5,9 @@ from typing import Any, Self
 
 from pksm.engine.settings import Settings, preset_of, setting
 from pksm.errors import UsageError
+from pksm.naming import unknown
 from pksm.policies.pksmd.quirks import IMPLIED, QUIRKS, Faults
+from pksm.policies.variants import within, zero_only
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Tunables(Settings):
     retry: str = setting("rescan", "the list that pages to be visited again go to", choices=("rescan", "new"))
     births: str = setting("all", "which new pages enter", choices=("anonymous", "all"))
     quirks: frozenset[str] = setting(frozenset(), "faults of the published code to have, by id, separated by commas")
+    within: str = within()
+    zero_only: int = zero_only()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,7 +58,7 @@ class Tunables(Settings):
         quirks = frozenset([names] if isinstance(names, str) else names)
         strange = sorted(quirks - QUIRKS.keys())
         if strange:
-            raise UsageError(f"unknown quirk {strange[0]!r}: choose from {', '.join(QUIRKS)}")
+            raise unknown("unknown quirk", strange[0], QUIRKS)
         for quirk, (name, value) in IMPLIED.items():
             if name in changes:
                 quirks = quirks | {quirk} if changes[name] == value else quirks - {quirk}

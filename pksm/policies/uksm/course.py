@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pksm.arrays import I64Array, U8Array, U32Array
@@ -17,6 +19,15 @@ class Course:
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.Generator(np.random.PCG64(seed))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Where the draws stand; it can be set, too."""
+        return dict(self._random.bit_generator.state)
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._random.bit_generator.state = state
 
     def words(self, n: int) -> U32Array:
         """Return the order in which the hash takes the n words of a page."""

@@ -11,13 +11,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from pksm.arrays import BoolArray, I64Array, Ids, Pages, U8Array, U32Array
+from pksm.arrays import Pages, U32Array
 from pksm.engine import native
 from pksm.engine.cost import Cost
 from pksm.engine.exclusive import exclusive
 from pksm.engine.state import State, sound_state
 from pksm.policies.daemon import Daemon
-from pksm.policies.uksm import cpu, governors, proof, saved
+from pksm.policies.uksm import areas, cpu, governors, onward, proof, saved
 from pksm.policies.uksm.course import Course
 from pksm.policies.uksm.judging import Judge
 from pksm.policies.uksm.ladder import Rung, Stretch
@@ -32,10 +32,10 @@ from pksm.policies.uksm.spec import (
     UksmSettings,
 )
 from pksm.policies.uksm.tables import Tables
+from pksm.policies.uksm.visiting import MERGED, ZERO_PTE, Visitor
+from pksm.policies.variants import set_within
 from pksm.protocols import VmaHost, Vmas
 
-ABSENT, ZERO_PTE, ZEROED, MERGED, KEPT, SAME_KEPT, NEW_NODE, BESIDE = 1, 3, 4, 5, 6, 7, 8, 9
-STALE, SAME, PAIR, CHANGED, COLLISION, BUSY = 11, 13, 14, 16, 17, 19
 CYCLES_TO_REST = 3
 RECOVERY_BATCHES = 8  # after which the sleep is the user's again
 
@@ -51,12 +51,12 @@ class Uksm(Daemon):
         course: where draws and the CPU time come from, in place of the seed.
 
     Attributes:
-        full_scans: times that a quarter of all pages was visited, from 1 on.
+        quarters: times that a quarter of all pages was visited, from 1 on: the counter full_scans.
     """
 
     spec = SPEC
     out_for_good = True
-    full_scans = 1
+    quarters = 1
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class Uksm(Daemon):
         self.cost = Cost()
         self.rungs = [Rung(number, self._course) for number in range(governors.RUNGS)]
         self._judge = Judge(self.slots, self.rungs, self._tunables, self._course)
+        self._visitor = Visitor(host, self._tables, self._judge, self._course)
         self.page_ns, self.eval_round, self.sleep_times, self._scanned = governors.FIRST_PAGE_NS, 1, 0, 0
         self._sleep_ms = self._tunables.sleep_millisecs
         self._pause_ms = self._sleep_ms
@@ -86,12 +87,19 @@ class Uksm(Daemon):
         self._pte_changes = -1
         self._pending = True
         self._retuned(self._tunables)
+        set_within(host, self._tunables)
         host.attach(self)
 
     def _retuned(self, before: UksmSettings) -> None:
         tunables = self._tunables
         self._quirks = tunables.quirks
+        self._host.set_quirks(self._quirks)
         self._judge.tunables = tunables
+        self._visitor.inherited = "inherited-no-partner" not in self._quirks
+        self._tables.set_switches({
+            "counts_first": int("first-not-counted" not in self._quirks),
+            "zero_only": tunables.zero_only,
+        })  # fmt: skip
         ratios = governors.ratios_of(tunables.cpu_ratios, tunables.max_cpu_percentage)
         shares = tunables.cpu_ratios.split()
         for rung, ratio, cover in zip(self.rungs, ratios, governors.intervals_of(tunables.eval_intervals), strict=True):
@@ -123,7 +131,7 @@ class Uksm(Daemon):
             "pages_sharing": int(work["sharing"][0]),
             "pages_unshared": int(work["unshared"][0]),
             "uksm_zero_pages": self._host.pages_zero_sharing,
-            "full_scans": self.full_scans,
+            "full_scans": self.quarters,
             "pages_scanned": self._scanned,
             "hash_strength": self._tables.strength.words,
             "sleep_times": self.sleep_times,
@@ -131,6 +139,14 @@ class Uksm(Daemon):
             "eval_round": self.eval_round,
             "vma_slots": len(self.slots.by_key),
         }
+
+    @property
+    def full_scans(self) -> int:
+        """How many times every slot was visited whole since anything merged.
+
+        The kernel's counter of this name counts quarters, and may stall for ever.
+        """
+        return min((slot.cycles for slot in self.slots.by_key.values()), default=0)
 
     @property
     def at_rest(self) -> bool:
@@ -204,14 +220,36 @@ class Uksm(Daemon):
             return 0
         return self._awakened(self._work)
 
+    def wake_on(self, most: int) -> tuple[int, int]:
+        """Wake up to `most` times, as often as one call can do it, while nothing else happens to the memory.
+
+        Returns:
+            How often it has been awake, once at least, and its visits. What it has done is what as many calls of wake do.
+        """
+        rung = onward.rung_of(self)
+        if rung is None:
+            return 1, self.wake()
+        return self._wake_on(rung, most)
+
+    @exclusive
+    def _wake_on(self, rung: Rung, most: int) -> tuple[int, int]:
+        made: list[int] = []
+
+        def work() -> int:
+            wakes, visits = onward.wakes(self, rung, most)
+            made.append(wakes or 1)
+            return visits if wakes else self._work()
+
+        visits = self._awakened(work)
+        return made[0], visits
+
     def _work(self) -> int:
         self.sleep_times += 1
-        self._tables.fields["counts_first"] = int("first-not-counted" not in self._quirks)
         before = self._tables.work.copy()
         vmas = self._host.private_vmas()
-        gone = self._leave_slots(vmas)
-        self._refresh_unstable()
-        self._tables.widen()
+        gone = areas.leave(self.slots, self.rungs, vmas, self.page_ns)
+        if self._host.pte_changes != self._pte_changes:
+            self._visitor.refresh_unstable()
         self._done = cpu.Done(0, 0, 0, 0, 0, 0)
         fastest = 0
         for rung in self.rungs:
@@ -245,85 +283,29 @@ class Uksm(Daemon):
         if self.page_ns > governors.MOST_PAGE_NS or self.eval_round % governors.ROUNDS_OF_MEAN == 0:
             self.page_ns = governors.FIRST_PAGE_NS
 
-    def _leave_slots(self, vmas: Vmas) -> list[Slot]:
-        """Take slots off their rungs whose vmas are gone, or have other bounds, and return them."""
-        keys = set(zip(vmas.key.tolist(), vmas.first.tolist(), vmas.n.tolist(), strict=True))
-        gone = [slot for key, slot in self.slots.by_key.items() if key not in keys]
-        for slot in gone:
-            self.rungs[slot.rung].leave(slot, self.page_ns)
-        return gone
-
     def _bury_slots(self, gone: list[Slot]) -> None:
         """Forget slots that have left their rungs, and their items."""
         for slot in gone:
             self._tables.drop(self.slots.remove(slot), for_good=True)
-            self._virtual -= slot.n if slot.scanned_in == self.full_scans else slot.cursor
+            self._virtual -= slot.n if slot.scanned_in == self.quarters else slot.cursor
             if "wrap" not in self._quirks:
                 self._virtual = max(0, self._virtual)
 
     def _enter_slots(self, vmas: Vmas) -> None:
-        """Put vmas that were written to on the slowest rung; and count their copies on write."""
         self._pending = False
-        rows = zip(*(column.tolist() for column in vmas), strict=True)
-        new = []
-        for born, mm, first, n, is_touched, copied in rows:
-            slot = self.slots.by_key.get((born, first, n))
-            if slot is None and is_touched:
-                slot = self.slots.add((born, first, n), mm, first, n)
-                slot.copied_before = copied
-                new.append(slot)
-            elif slot is not None:
-                slot.copied += copied - slot.copied_before
-                slot.copied_before = copied
-        self.rungs[0].enter(new, self.page_ns)
-
-    def _refresh_unstable(self) -> None:
-        """Mark waiting items that don't map the page any more that they mapped when they were visited."""
-        if self._host.pte_changes == self._pte_changes:
-            return
-        ids = np.flatnonzero(self.items.flags & native.UNSTABLE).astype(np.uint32)
-        if not len(ids):
-            return
-        slots = self._tables.column("slot")[ids]
-        places = self.slots.first[slots] + self._tables.column("index")[ids]
-        pages, own = self._host.pages_at(self.slots.mm[slots], places)
-        fit = (pages == self.items.page[ids]) & (own | ("inherited-no-partner" not in self._quirks))
-        fit[fit] = self._tables.kept_of_page[pages[fit]] == 0
-        self.items.clear_flags(ids[fit], native.DELLIST)
-        self.items.set_flags(ids[~fit], native.DELLIST)
+        areas.enter(self.slots, self.rungs[0], vmas, self.page_ns)
 
     def _visit(self, stretch: Stretch, number: int) -> None:
         """Visit pages of one slot, and judge it if its pass ends."""
-        slot, n = stretch.slot, stretch.visits
-        first = slot.base + slot.cursor
-        partners = self._course.partners(slot, self.slots, n)
-        native.uksm_shuffle(self._tables.view(), slot.base, first, partners.astype(np.uint64), slot.base + slot.n)
-        places = slot.first + self.slots.permutation[first : first + n].astype(np.int64)
-        pages, own = self._host.pages_at(np.full(n, slot.mm), places)
-        own = own | ("inherited-no-partner" not in self._quirks)
-        self._tables.work["slot"] = slot.number
-        view, store = self._tables.view(n), self._host.store
-        outs, others, error = native.uksm_visit(
-            store.view, self.items.table, view, (self._tables.checksum, self._tables.full), self._tables.fields,
-            self._host.classes, first, pages, own, self._tables.work)  # fmt: skip
-        self._tables.give_back()
+        slot = stretch.slot
+        outs, pages, merged, error = self._visitor.visit(slot, stretch.visits, self.rungs[number].step)
         n = len(outs)
-        merged = self._carry_out(slot, number, first, places[:n], pages[:n], outs, others)
         if merged:
             self._disturb()
-        before = slot.cursor
-        slot.cursor += n
-        slot.sampled += n
-        slot.merged += merged
-        if "stall" not in self._quirks or slot.scanned_in != self.full_scans:
-            self._virtual += n
-        if slot.cursor >= slot.n:
-            slot.scanned_in = self.full_scans
-        if "pool-loss" in self._quirks:
-            self.slots.forget_pools(slot, before)
+        self._advance(slot, n, merged)
         if error:
             raise error
-        self._course.visited(slot, places - slot.first, outs)
+        self._course.visited(slot, pages, outs)
         if stretch.ends:
             self._judge.end_pass(slot, number, self.page_ns)
         done = self._done
@@ -334,40 +316,18 @@ class Uksm(Daemon):
             passes=done.passes + stretch.ends,
         )
 
-    def _carry_out(
-        self, slot: Slot, number: int, first: int, places: I64Array, pages: Pages, outs: U8Array, others: Ids
-    ) -> int:
-        """Ask the host for the merges of visits. Return how many pages of the slot merged."""
-        host, items = self._host, self.items
-        zero = np.flatnonzero(outs == ZEROED)
-        zero = zero[_first_of_each(places[zero])]  # a page may stand at two entries
-        merged = len(zero)
-        if len(zero):
-            refused = host.merge_zero_ptes(np.full(len(zero), slot.mm), places[zero], pages[zero])
-            merged -= 0 if refused is None else int(refused.sum())
-        at = np.flatnonzero((outs == KEPT) | (outs == PAIR))
-        if not len(at):
-            return merged
-        mine = self.slots.item_at[first + at]
-        moving = np.where(outs[at] == PAIR, others[at], mine)
-        targets = items.page[items.link[moving]]
-        slots = self._tables.column("slot")[moving]
-        virtual = self.slots.first[slots] + self._tables.column("index")[moving]
-        from_pages = items.page[moving].copy()
-        away = (from_pages != targets) & _first_of_each(slots.astype(np.int64) << 40 | virtual)
-        items.page[moving] = targets
-        refused = host.merge_ptes(self.slots.mm[slots[away]], virtual[away], from_pages[away], targets[away])
-        if refused is not None and refused.any():
-            left = np.zeros(len(moving), bool)
-            left[away] = refused
-            lone = mine[left & (outs[at] == PAIR)]
-            items.page[moving[left]] = from_pages[left]
-            self._tables.drop(np.concatenate((moving[left], lone)), for_good=False)
-            merged -= int(left.sum())
-        joined = items.link[mine[outs[at] == KEPT]]
-        if len(joined):
-            self._judge.join(joined, slot, self.rungs[number].step)
-        return merged + len(at)
+    def _advance(self, slot: Slot, n: int, merged: int) -> None:
+        """n more pages of a slot were visited, of which so many merged."""
+        before = slot.cursor
+        slot.cursor += n
+        slot.sampled += n
+        slot.merged += merged
+        if "stall" not in self._quirks or slot.scanned_in != self.quarters:
+            self._virtual += n
+        if slot.cursor >= slot.n:
+            slot.scanned_in = self.quarters
+        if "pool-loss" in self._quirks:
+            self.slots.forget_pools(slot, before)
 
     def _end_round(self) -> None:
         """End an evaluation round if all rungs that have slots have finished theirs."""
@@ -383,12 +343,12 @@ class Uksm(Daemon):
 
     def _full_scan(self) -> None:
         """A quarter of all pages was visited: choose the strength anew."""
-        self.full_scans += 1
+        self.quarters += 1
         self._virtual = 0
         work = self._tables.work
         scanned = int(work["hashed"][0]) - self._hashed_before
         before = self._tables.strength.words
-        now = self._tables.strength.adjust(int(work["positive"][0]), int(work["negative"][0]), scanned, self.full_scans)
+        now = self._tables.strength.adjust(int(work["positive"][0]), int(work["negative"][0]), scanned, self.quarters)
         if now != before:
             self._tables.hash_anew()
         work["positive"] = work["negative"] = 0
@@ -419,10 +379,3 @@ class Uksm(Daemon):
     def check(self) -> None:
         """Raise AssertionError unless items, trees, stable nodes, slots and counts agree."""
         proof.check(self._tables, self.rungs)
-
-
-def _first_of_each(values: I64Array) -> BoolArray:
-    """Return which of the values have not come before."""
-    first = np.zeros(len(values), bool)
-    first[np.unique(values, return_index=True)[1]] = True
-    return first

@@ -66,14 +66,20 @@ class Rung:
         self.pages -= slot.n
         slot.rung = slot.place = -1
 
+    @property
+    def left_of_pass(self) -> int:
+        """Visits of the pass over the current slot that are left, its last one included."""
+        slot = self.slots[self.current]
+        assert slot is not None
+        return min(max(1, -(-(slot.n - self.offset) // self.step)), slot.n - slot.cursor)
+
     def stretch(self) -> Stretch | None:
         """Take the next visits of one slot off the quota, and return them; None if there are none."""
         if not self.n or self.quota <= 0:
             return None
         slot = self.slots[self.current]
         assert slot is not None
-        whole = max(1, -(-(slot.n - self.offset) // self.step))
-        whole = min(whole, slot.n - slot.cursor)
+        whole = self.left_of_pass
         visits = min(whole, self.quota)
         self.quota -= visits
         ends = visits == whole

@@ -63,6 +63,11 @@ class Slots:
         self.permutation[slot.base : slot.base + n] = np.arange(n)
         return slot
 
+    @property
+    def n_entries(self) -> int:
+        """Entries that all slots have had at once."""
+        return self._top
+
     def _take(self, n: int) -> int:
         if self._spare.get(n):
             return self._spare[n].pop()

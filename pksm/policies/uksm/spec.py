@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pksm.engine.settings import Settings, setting
 from pksm.errors import UsageError
+from pksm.naming import unknown
 from pksm.policies.base import Pace, Policy, Spec
 from pksm.policies.uksm.governors import GOVERNORS, intervals_of, ratios_of
+from pksm.policies.variants import VARIANTS, within, zero_only
 
 if TYPE_CHECKING:
     from pksm.protocols import VmaHost
@@ -23,6 +25,7 @@ QUIRKS = {
     "wrap": "when the last vma is gone the visits counted are below zero, and the next round is a full scan",
     "reset-stride": "a rung that begins anew, and may have a share of all that is allowed, has a stride of 1 at first",
     "offset-one": "every slot but the first of a rung is entered at its second page",
+    "pagevec": "up to 13 new pages wait for the end of a round: they merge with none, and what they meet starts anew",
 }
 ITEM_BYTES, NODE_BYTES, TREE_NODE_BYTES, SLOT_BYTES = 64, 64, 32, 144
 LEAST_CPU, MOST_CPU = 10, 99
@@ -56,12 +59,14 @@ class UksmSettings(Settings):
     cpu_ratios: str = setting(GOVERNORS["full"].cpu_ratios, "of the rungs: 1/10000 of a CPU, or MAX/n")
     eval_intervals: str = setting(GOVERNORS["full"].eval_intervals, "of the rungs: ms in which they are sampled once")
     quirks: frozenset[str] = setting(frozenset(), "faults of the published code to have, by id, separated by commas")
+    within: str = within()
+    zero_only: int = zero_only()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         strange = sorted(self.quirks - QUIRKS.keys())
         if strange:
-            raise UsageError(f"unknown quirk {strange[0]!r}: choose from {', '.join(QUIRKS)}")
+            raise unknown("unknown quirk", strange[0], QUIRKS)
         for name, read in (("cpu_ratios", lambda text: ratios_of(text, 1)), ("eval_intervals", intervals_of)):
             try:
                 read(getattr(self, name))
@@ -114,5 +119,6 @@ SPEC = Spec(
             "pages_unshared",
         }
     ),
+    fixed=VARIANTS,
     pace=Pace("max_cpu_percentage", 10, 99),
 )

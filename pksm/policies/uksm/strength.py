@@ -9,7 +9,7 @@ from __future__ import annotations
 STILL, TRYDOWN, TRYUP, NEW, PRE_STILL = range(5)
 UP, DOWN, OBSCURE, STAY = range(4)
 MOST_STEP = 5  # a change is 2 to the power of this at most
-WINDOW = 5
+WINDOW, MOST_BELOW = 5, 3
 PROBE = 10  # full scan of 256 in which both sides are probed
 
 
@@ -29,6 +29,8 @@ class Strength:
         direction = self._direction(positive, negative, benefit, full_scans)
         if self.state in (NEW, PRE_STILL):
             self.stable_benefit, self.state = benefit, STILL
+        elif self.state == STILL and direction == OBSCURE:
+            self._probe(benefit)
         elif self.state == STILL:
             self._still(direction)
         elif self.state == TRYDOWN:
@@ -57,43 +59,48 @@ class Strength:
 
     def _still(self, direction: int) -> None:
         if direction in (UP, DOWN):
-            self.step = min(MOST_STEP, self.step + 1) if direction == self.before else 0
-            by = 1 << self.step
-            self.words = min(self.most, self.words + by) if direction == UP else max(1, self.words - by)
+            if direction != self.before:
+                self.step = 0
+            self._change(direction)
             self.before = direction
-        elif direction == OBSCURE:
-            self.stable_point, self.state = self.words, TRYDOWN
-            self.best_down = self.below = self.window = 0
-            self.turn_down = self.words
-            self.step = min(MOST_STEP, self.step + 1) if self.before == DOWN else 0
-            self.words = max(1, self.words - (1 << self.step))
+
+    def _change(self, direction: int) -> None:
+        """Go up or down by the step, and double it."""
+        by = 1 << self.step
+        self.words = min(self.most, self.words + by) if direction == UP else max(1, self.words - by)
+        self.step = min(MOST_STEP, self.step + 1)
+
+    def _probe(self, benefit: int) -> None:
+        """Begin to look for a better point, downwards first; until there is one, this is the best on both sides."""
+        self.stable_point = self.turn_down = self.turn_up = self.words
+        self.best_down = self.best_up = benefit
+        self.state, self.below, self.window = TRYDOWN, 0, 0
+        if self.before != DOWN:
+            self.step = 0
+        self._change(DOWN)
 
     def _down(self, direction: int, benefit: int) -> None:
-        if self.window == 0 or benefit > self.best_down:
+        if not self._is_worse(benefit, self.stable_benefit) and benefit > self.best_down:
             self.best_down, self.turn_down = benefit, self.words
-        self.below += benefit < self.stable_benefit
-        self.window += 1
-        if direction == UP or self.words == 1 or (self.window >= WINDOW and self.below >= 3):
-            self.state, self.step = TRYUP, 0
+        if direction == UP or self.words == 1 or self.below >= MOST_BELOW:
+            self.state, self.step, self.below, self.window = TRYUP, 0, 0, 0
             self.words = min(self.most, self.stable_point + 1)
-            self.best_up = self.below = self.window = 0
-            self.turn_up = self.words
             return
-        if self.window >= WINDOW:
-            self.below = self.window = 0
-        self.step = min(MOST_STEP, self.step + 1)
-        self.words = max(1, self.words - (1 << self.step))
+        self._change(DOWN)
 
     def _up(self, direction: int, benefit: int) -> None:
-        if self.window == 0 or benefit > self.best_up:
+        if not self._is_worse(benefit, self.best_down) and benefit > self.best_up:
             self.best_up, self.turn_up = benefit, self.words
-        self.below += benefit < self.best_down
-        self.window += 1
-        if direction == DOWN or self.words >= self.most or (self.window >= WINDOW and self.below >= 3):
+        if direction == DOWN or self.words >= self.most or self.below >= MOST_BELOW:
             self.words = self.turn_up if self.best_up > self.best_down else self.turn_down
             self.state, self.step = PRE_STILL, 0
             return
+        self._change(UP)
+
+    def _is_worse(self, benefit: int, than: int) -> bool:
+        """Return whether a benefit is below that one, and count it: three of a window of five are too many."""
         if self.window >= WINDOW:
             self.below = self.window = 0
-        self.step = min(MOST_STEP, self.step + 1)
-        self.words = min(self.most, self.words + (1 << self.step))
+        self.window += 1
+        self.below += benefit < than
+        return benefit < than

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pksm.arrays import Ids, U32Array
+from pksm.arrays import Ids, U32Array, distinct
 from pksm.engine import native
 from pksm.engine.checksums import strategies as checksums
 from pksm.engine.items import ItemTable
@@ -16,7 +16,8 @@ from pksm.policies.uksm.strength import Strength
 
 FIRST_WORDS, REPEATED_WORDS = 64, 10  # of the hash; its highest strength looks at the first ones twice
 IDS_PER_VISIT = 4  # that a visit can take
-SPARE_VISITS = 4  # for as many times the visits of a call, ids are taken together
+CALL = 1 << 16  # visits of one call of C
+SPARE_VISITS, MOST_SPARE = 4, 1 << 16  # for so many times the visits of a call ids are taken together, at most so many
 _COLUMNS = dict.fromkeys(("slot", "index", "full", "node", "first", "count", "following", "before"), np.uint32)
 
 
@@ -45,8 +46,9 @@ class Tables:
         self.kept_of_page = np.zeros(0, np.uint32)
         self.trees = [self._buckets(1 << 10) for _ in range(4)]
         self.work = np.zeros(1, native.UKSM_WORK)
-        self._spare = np.zeros(1, np.uint32)
+        self._spare, self._freed = np.zeros(1, np.uint32), np.zeros(1, np.uint32)
         self._viewed: tuple[object, ...] | None = None
+        self._switches: dict[str, int] = {}
         self.hash_anew()
 
     def _buckets(self, n: int) -> native.BucketsView:
@@ -62,13 +64,17 @@ class Tables:
         """All that C works on, as it is now, with spare ids for so many visits."""
         self.grow_pages()
         left = int(self.work["n_spare"][0])
-        if left < IDS_PER_VISIT * visits:
-            more = self.items.take(IDS_PER_VISIT * visits * SPARE_VISITS - left)
+        needed = IDS_PER_VISIT * visits
+        if left < needed:
+            n = min(self.slots.n_entries, self._store.n_pages)
+            most = 2 * n + max(needed, MOST_SPARE, IDS_PER_VISIT * min(n, CALL))  # an item and a node each, and spare
+            self.items.reserve(most - self.items.n_used)
+            more = self.items.take(max(needed, min(needed * SPARE_VISITS, MOST_SPARE)) - left)
             if left + len(more) > len(self._spare):
                 self._spare = grown(self._spare, left + len(more))
             self._spare[left : left + len(more)] = more
             self.work["n_spare"] = left + len(more)
-        arrays = self.items._nodes, self._spare, self.slots.item_at, self.kept_of_page, self.trees[0].heads
+        arrays = self.items._nodes, self._spare, self.slots.item_at, self.kept_of_page, *(t.heads for t in self.trees)
         if self._viewed is None or any(old is not new for old, new in zip(self._viewed, arrays, strict=True)):
             self._viewed, self._seen = arrays, self._new_view()
         return self._seen
@@ -76,7 +82,7 @@ class Tables:
     def _new_view(self) -> native.UksmView:
         for tree in self.trees:
             tree.move(self.column("following"), self.column("before"))
-        self._freed = np.zeros(len(self.items._nodes), np.uint32)
+        self._freed = grown(self._freed, len(self.items._nodes))
         names = "slot", "index", "full", "node", "first", "count"
         arrays = {name: self.column(name) for name in names} | {"spare": self._spare, "freed": self._freed}
         arrays |= {"permutation": self.slots.permutation, "item_at": self.slots.item_at}
@@ -100,29 +106,26 @@ class Tables:
         native.uksm_drop(self.items.table, self.view(), ids, for_good, self.work)
         self.give_back()
 
-    def widen(self) -> None:
-        """Give the trees more buckets before they are crowded."""
-        if max(map(len, self.trees)) <= 2 * len(self.trees[0].heads):
-            return
-        n = 1 << (max(map(len, self.trees)) * 8).bit_length()
-        held = [ids for flag in (native.UNSTABLE, native.STABLE) for ids in self._held(flag)]
-        self.trees = [self._buckets(n) for _ in range(4)]
-        for tree, ids in zip(self.trees, held, strict=True):
-            tree.refill(ids, self.items.checksum[ids])
+    def widen(self, visits: int) -> None:
+        """Give the trees more buckets before so many visits crowd them: most pages come to wait, each in a node."""
+        for place, coming in enumerate((visits, visits // 4, visits // 4, visits // 4)):
+            most = len(self.trees[place]) + coming
+            if most > len(self.trees[place].heads):
+                held = self._held(place) if len(self.trees[place]) else np.zeros(0, np.uint32)
+                self.trees[place] = self._buckets(1 << (2 * most).bit_length())
+                self.trees[place].refill(held, self.items.checksum[held])
 
-    def _held(self, flag: int) -> tuple[U32Array, U32Array]:
-        """Return what the two levels of a tree hold: its nodes, and its items that are not the first of theirs."""
+    def _held(self, place: int) -> U32Array:
+        """Return what a tree holds: the nodes of one, or those of their items that are not the first."""
+        flag = native.UNSTABLE if place < 2 else native.STABLE
         ids = np.flatnonzero(self.items.flags & flag).astype(np.uint32)
         nodes = self.column("node")[ids]
-        return np.unique(nodes), ids[self.column("first")[nodes] != ids]
+        return ids[self.column("first")[nodes] != ids] if place % 2 else distinct(nodes)
 
-    def _begin_anew(self, entries: int) -> None:
+    def _begin_anew(self) -> None:
         """Empty the unstable tree, and sort the stable one by the hashes of now."""
         native.uksm_empty(self.items.table, self.view(), self.work)
         self.give_back()
-        n = 1 << max(10, int(entries).bit_length())
-        if n != len(self.trees[0].heads):
-            self.trees = [self._buckets(n) for _ in range(4)]
         kept = self.kept_of_page[self.kept_of_page != 0]
         if not len(kept):
             return
@@ -131,6 +134,7 @@ class Tables:
         unknown = fulls == 0  # the bytes of a kept page never change, nor does its full hash
         fulls[unknown] = native.checksum_pages(self._store.view, self.full, pages[unknown])
         sums = native.checksum_pages(self._store.view, self.checksum, pages)
+        sums = self._store.salted(pages, sums, self.fields["zero_checksum"])
         seen = self.view(len(kept))
         native.uksm_sort_in(self.items.table, seen, kept, sums, fulls, self.work)
         self.give_back()
@@ -138,7 +142,7 @@ class Tables:
     def hash_anew(self) -> None:
         """Hash with the strength of now from now on."""
         self.set_hash()
-        self._begin_anew(len(self.trees[0].heads) // 2)
+        self._begin_anew()
 
     def set_hash(self) -> None:
         """Let the hash be that of the strength of now; trees stay as they are."""
@@ -151,4 +155,9 @@ class Tables:
             "most_words": self.strength.most,
             "positive": max(0, len(self._words) - self.strength.words),
             "compare_cost": cpu.MEMCMP_COST,
-        }
+        } | self._switches
+
+    def set_switches(self, switches: dict[str, int]) -> None:
+        """Have visits go by these from now on: {field: 0 or 1}."""
+        self._switches = switches
+        self.fields = self.fields | switches

@@ -5,10 +5,10 @@ from typing import Any
 
 from pksm.documents.advise import AdviseDocument, ParetoRow
 from pksm.plain import plain
-from pksm.report.advise import PARTS
+from pksm.report.advise import PARTS, TENANTS
 from pksm.report.pages.charts import bars, lines, points, svg
 from pksm.report.pages.parts import Cell, Copyable, Figure, Key, Page, Part, Table, Tile, number
-from pksm.report.text import many, percent, seconds, size
+from pksm.report.text import many, percent, seconds, size, within_a_minute
 
 ADVISED, BEST, BEATEN = 4, 0, 5  # colours
 
@@ -39,7 +39,7 @@ def _tiles(document: AdviseDocument) -> list[Tile]:
     ]
     if starred:
         reached = "-" if starred["seconds_to_90"] is None else seconds(starred["seconds_to_90"])
-        tiles += [Tile(percent(starred["cpu_percent"]), "of a core, while it works", starred["label"]),
+        tiles += [Tile(percent(starred["cpu_percent"]), "of a core" if "recorded" in document else "of a core, while it works", starred["label"]),
                   Tile(reached, "until 90 % is saved")]  # fmt: skip
     return tiles
 
@@ -81,20 +81,22 @@ def _pareto(document: AdviseDocument) -> list[Part]:
     period = seconds(document["period_ms"] / 1000)
     part = PARTS.get(document["simulated_within"])
     apart = f" Nothing was merged but within each {part} alone, which KSM of Linux cannot do." if part else ""
+    is_recorded = "recorded" in document
+    until = "to the end of the recording" if is_recorded else "until it is at rest"
     about = (
-        f"Each row simulated until it is at rest: CPU time against what is saved on average over {period}. Best is top left."
-        f"{apart}"
+        f"Each row simulated {until}: CPU time against what is saved on average over {period}. Best is top left.{apart}"
     )
     axes = (
         points.Axis("% of a core", is_log=min(row["cpu_percent"] for row in rows) > 0),
         points.Axis("saved on average", svg.amount, base=2.0),
     )
     keys = [Key("advised", ADVISED), Key("no other row beats it", BEST), Key("beaten", BEATEN)]
-    heads = ["settings", "% of a core", "CPU, s", "90 % after", "at rest after", "saved", "records", "on average", ""]
+    heads = ["settings", "% of a core", "CPU, s", "90 % after", "undone" if is_recorded else "at rest after",
+             "saved at most" if is_recorded else "saved", "records", "on average", ""]  # fmt: skip
     cells: list[Sequence[Cell | str]] = [
         [row["label"], number(row["cpu_percent"], percent(row["cpu_percent"])), number(row["cpu_seconds"], f"{row['cpu_seconds']:.2f}"),
          number(row["seconds_to_90"], None if row["seconds_to_90"] is None else seconds(row["seconds_to_90"])),
-         number(row["rest_seconds"], seconds(row["rest_seconds"])), number(row["saved_bytes"], size(row["saved_bytes"])),
+         _undone_or_rest(row), number(row["saved_bytes"], size(row["saved_bytes"])),
          number(row["metadata_bytes"], size(row["metadata_bytes"])),
          number(row["mean_saved_bytes"], size(row["mean_saved_bytes"])), _remark(row)]
         for row in rows
@@ -110,6 +112,11 @@ def _pareto(document: AdviseDocument) -> list[Part]:
         Figure("Saved over time", lines.lines(lines.held(series), times, values, over), over, keys=[Key(line.name, i, i) for i, line in enumerate(series)]),
         Table("What settings cost and save", heads, cells),
     ]  # fmt: skip
+
+
+def _undone_or_rest(row: ParetoRow) -> Cell:
+    rest = row["rest_seconds"]
+    return number(row["undone"], f"{row['undone']:,}") if rest is None else number(rest, seconds(rest))
 
 
 def _colour(row: ParetoRow) -> int:
@@ -148,9 +155,19 @@ def _risk(document: AdviseDocument) -> Part:
     ]
     said = [f"What may come back: {'; '.join(back)}."]
     said.append(
-        f"{many(risk['groups_across_tenants'], 'content')} belong to two tenants or more, who can learn of each other's memory by the time that writes take."
+        f"{many(risk['groups_across_tenants'], 'content')} belong to two {TENANTS[document['tenants']]} or more, who can learn of each other's memory by the time that writes take."
     )
-    if "volatile" in risk:
+    starred = next((row for row in document["pareto"] if row["starred"]), None)
+    if "recorded" in document:
+        share = percent(100 * document["recorded"]["volatile_share"])
+        soon = within_a_minute(document["recorded"]["seconds"])
+        said.append(f"{share} of memory, over time, was rewritten {soon}.")
+        if starred:
+            said.append(
+                f"Of {many(starred['merges'], 'merge')}, writes undid {starred['undone']:,}, {starred['undone_soon']:,} of "
+                f"them {soon}."
+            )
+    elif "volatile" in risk:
         seen = risk["volatile"]
         said.append(
             f"Within {seconds(seen['seconds'])}, {seen['changed']:,} of {seen['pages']:,} pages changed, and "

@@ -22,7 +22,14 @@ def page(document: FleetDocument) -> Page:
         Tile(size(document["zero_pages"] * bytes_), "of it zero pages"),
         Tile(size(document["base"]["saving_pages"]["value"] * bytes_), "a common base saves"),
     ]
-    made.parts = [_partitions(document), base(document), *_growth(document), *_overlap(document), *_placement(document)]
+    made.parts = [
+        _partitions(document),
+        base(document),
+        *_growth(document),
+        *_overlap(document),
+        *_groups(document),
+        *_placement(document),
+    ]
     made.parts += [_hosts(document), _heavy(document)]
     if document["keep"] < 1:
         made.parts.append(f"Counted from a sample of {document['keep']:.3g} of all contents; intervals hold with 95 %.")
@@ -66,14 +73,17 @@ def _growth(document: FleetDocument) -> list[Part]:
     about = "Percent of what is resident that merging saves, on average over all choices of so many hosts."
     times = lines.Read("hosts that merge with each other", lambda value: f"{value:,.0f}")
     values = lines.Read("saved, %", lambda value: f"{value:.3g}")
-    return [Figure("How saving grows", lines.lines(series, times, values, about), about)]
+    band = (1, 2) if document["keep"] < 1 else None
+    return [Figure("How saving grows", lines.lines(series, times, values, about, band=band), about)]
 
 
 def _overlap(document: FleetDocument) -> list[Part]:
     overlap = document["overlap"]
     if not overlap or len(overlap["names"]) < 2:
         return []
-    names, pages = overlap["names"][:MOST_CELLS], overlap["pages"]
+    chosen = _with_most_in_common(overlap["pages"])
+    names = [overlap["names"][unit] for unit in chosen]
+    pages = [[overlap["pages"][a][b] for b in chosen] for a in chosen]
     units = range(len(names))
 
     def likeness(a: int, b: int) -> float:
@@ -83,7 +93,8 @@ def _overlap(document: FleetDocument) -> list[Part]:
     shares = [[likeness(a, b) for b in units] for a in units]
     bytes_ = document["page_size"]
     texts = [[f"{size(pages[a][b] * bytes_)} in common" for b in units] for a in units]
-    rest = f" The first {len(names)} of {len(overlap['names'])}." if len(names) < len(overlap["names"]) else ""
+    of = len(overlap["names"])
+    rest = f" The {len(names)} of {of:,} that have most in common with another one." if len(names) < of else ""
     about = f"Contents in common, base contents apart; those alike side by side.{rest}"
     pairs = sorted(((shares[a][b], a, b) for a in units for b in range(a)), reverse=True)[:MOST_CELLS]
     cells: list[Sequence[Cell | str]] = [
@@ -99,6 +110,31 @@ def _overlap(document: FleetDocument) -> list[Part]:
     return [Figure("Who has what in common", heat.heat(names, shares, texts, about), about, table)]
 
 
+def _with_most_in_common(pages: Sequence[Sequence[float]]) -> list[int]:
+    """Return the units to show: of many, those that have most contents in common with another one."""
+
+    def most(unit: int) -> float:
+        return max((many for other, many in enumerate(pages[unit]) if other != unit), default=0.0)
+
+    return sorted(sorted(range(len(pages)), key=most, reverse=True)[:MOST_CELLS])
+
+
+def _groups(document: FleetDocument) -> list[Part]:
+    if not document["groups"]:
+        return []
+    bytes_ = document["page_size"]
+    cells: list[Sequence[Cell | str]] = [
+        [
+            ", ".join(one["names"]),
+            number(len(one["names"])),
+            number(one["saving_pages"]["value"] * bytes_, shown(one["saving_pages"], bytes_)),
+            number(one["share"], percent(100 * one["share"])),
+        ]
+        for one in document["groups"]
+    ]
+    return [Table("Groups, base contents apart", ["who", "how many", "in common", "of all they have"], cells)]
+
+
 def _placement(document: FleetDocument) -> list[Part]:
     placement, bytes_ = document["placement"], document["page_size"]
     if not placement:
@@ -108,13 +144,14 @@ def _placement(document: FleetDocument) -> list[Part]:
             one["name"],
             number(one["saving_pages"]["value"] * bytes_, shown(one["saving_pages"], bytes_)),
             number(one["hosts_used"]),
+            number(len(one["over_capacity"])),
             number(one["moves"]),
             number(one["moved_bytes"], size(one["moved_bytes"])),
             number(one["unplaced"]),
         ]
         for one in placement["plans"]
     ]
-    heads = ["plan", "saves within hosts", "hosts used", "VMs to move", "their memory", "without room"]
+    heads = ["plan", "saves within hosts", "hosts used", "too full", "VMs to move", "their memory", "without room"]
     where: list[Sequence[Cell | str]] = [[vm, host] for vm, host in placement["host_of"].items()]
     return [
         Table("Placement", heads, cells),

@@ -3,25 +3,36 @@
 from pksm.documents import RecordDocument
 from pksm.report.pages.charts import lines
 from pksm.report.pages.parts import Figure, Key, Page, Table, Tile, number
+from pksm.report.record import name
 from pksm.report.simulate import of_equals
-from pksm.report.text import many, percent, seconds, size
+from pksm.report.text import many, percent, seconds, size, within_a_minute
 
 
 def page(document: RecordDocument) -> Page:
     """Return the page of pksm.record/1."""
     equals, page_size = document["equals"], document["page_size"]
-    made = Page(f"Recording {document['file']}", of_equals(equals), warnings=list(document["warnings"]))
+    made = Page(f"Recording {name(document)}", of_equals(equals), warnings=list(document["warnings"]))
     if not document["whole"]:
         made.warnings.append("the recorder was killed, or is still at it: what it had written is here")
     made.tiles = [
         Tile(size(document["most_pages"] * page_size), "resident at a time, at most"),
         Tile(size(equals["mean_bytes"]), "had equals, on average", "what merging all of it at once would save"),
-        Tile(percent(100 * document["volatile_share"]), "is rewritten within a minute", "of memory, over time"),
-        Tile(f"{document['seconds']:,.0f} s", "recorded", many(document["samples"] or 0, "sample")),
+        Tile(
+            percent(100 * document["volatile_share"]),
+            f"is rewritten {within_a_minute(document['seconds'])}",
+            "of memory, over time",
+        ),
+        Tile(f"{document['seconds']:,.0f} s", "recorded", _samples(document)),
     ]
     made.parts += [_over_time(document), _lifetimes(document), _events(document), _spaces(document)]
     made.parts += [f"Not seen: {line}." for line in document["blind"]]
     return made
+
+
+def _samples(document: RecordDocument) -> str:
+    if "between" in document:
+        return f"from {document['from_s']:,.0f} s on"
+    return many(document["samples"] or 0, "sample")
 
 
 def _over_time(document: RecordDocument) -> Figure:
@@ -39,8 +50,8 @@ def _over_time(document: RecordDocument) -> Figure:
 def _lifetimes(document: RecordDocument) -> Table:
     equals = document["equals"]
     rows = [
-        (name, number(count), *(number(found[p], seconds(found[p])) if found else "-" for p in ("p50", "p90", "p99")))
-        for name, count, found in (
+        (until, number(count), *(number(found[p], seconds(found[p])) if found else "-" for p in ("p50", "p90", "p99")))
+        for until, count, found in (
             ("until one was written or freed", equals["ended"], equals["ended_s"]),
             ("and still at the end", equals["lasting"], equals["lasting_s"]),
         )

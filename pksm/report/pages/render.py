@@ -16,6 +16,7 @@ MODULES = {
     "pksm.simulate/1": "simulate",
     "pksm.sweep/1": "sweep",
     "pksm.fleet/1": "fleet",
+    "pksm.snapshots/1": "snapshots",
     "pksm.compare/1": "compare",
     "pksm.advise/1": "advise",
     "pksm.record/1": "record",

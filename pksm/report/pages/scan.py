@@ -4,28 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from pksm.documents import Group, Place, ScanDocument, SourceRow
+from pksm.report.out_of_reach import REASONS, REMEDIES, by_reason
 from pksm.report.pages.charts import bars, heat, points
 from pksm.report.pages.parts import Cell, Figure, Key, Page, Part, Table, Tile, number
-from pksm.report.scan import REASONS
 from pksm.report.scan_ksm import CHARGED
 from pksm.report.text import many, size
 
 BARS = 16  # sources with a bar of their own
 KINDS = ("zero", "duplicates", "left as it is")
-REMEDIES = {
-    "not_resident": "nothing to do: these pages use no memory",
-    "swapped": "swap it in, if it is to be merged",
-    "file": "pages of files are shared by the page cache already; anonymous memory merges",
-    "shared": "KSM merges private memory alone: map it MAP_PRIVATE",
-    "huge": "hugetlbfs is never merged: use transparent huge pages, which KSM splits",
-    "userfault": "whoever handles its page faults has to let go of it first",
-    "device": "memory of devices is never merged",
-    "racy": "read it again while the process is frozen",
-    "unreadable": "read it as root, or take it off whoever locks it",
-    "unclear": "scan the process itself, as root",
-    "left_out": "write the image without a filter",
-    "untold": "scan as root, so that frames can be told apart",
-}
 
 
 def page(document: ScanDocument) -> Page:
@@ -295,13 +281,9 @@ def _families(document: ScanDocument) -> list[Part]:
 
 
 def _out_of_reach(document: ScanDocument) -> list[Part]:
-    pages: Counter[str] = Counter()
-    for source in document["sources"]:
-        pages.update(source["out_of_reach"])
     rows: list[Sequence[Cell | str]] = [
-        [REASONS.get(reason, reason), number(many_, size(many_ * document["page_size"])), REMEDIES.get(reason, "")]
-        for reason, many_ in pages.most_common()
-        if many_
+        [REASONS.get(reason, reason), number(pages, size(pages * document["page_size"])), REMEDIES.get(reason, "")]
+        for reason, pages in by_reason(document)
     ]
     unread: list[Sequence[Cell | str]] = [
         [number(one["pid"], str(one["pid"])), one["command"] or "", one["cause"]] for one in document["unread"]

@@ -7,7 +7,7 @@ from typing import cast
 from pksm.documents import Run, SimulateDocument
 from pksm.report.pages.charts import lines, svg
 from pksm.report.pages.parts import Cell, Figure, Key, Page, Part, Table, Tile, number
-from pksm.report.text import percent, seconds, size
+from pksm.report.text import percent, seconds, size, within_a_minute
 
 LONG_MS = 10_000  # from here on, time is in seconds
 PERCENTILES = ("p50", "p90", "p99", "p100")
@@ -15,7 +15,7 @@ REPLAYED = {
     "saved on average": "mean_saved_bytes",
     "saved at most": "most_saved_bytes",
     "merges undone by writes": "undone",
-    "of them within a minute": "undone_soon",
+    "of them {soon}": "undone_soon",
     "equal and not merged, on average": "limbo_mean_bytes",
 }
 NOT_ALIKE = (
@@ -156,9 +156,11 @@ def _at_end(document: SimulateDocument) -> Table:
             *(number(cpu, seconds(cpu)) for cpu in (run["final"]["cpu"]["seconds_per_mib"] for run in runs)),
         ],
     ]
-    if any("replay" in run["final"] for run in runs):
+    replays = [run["final"]["replay"] for run in runs if "replay" in run["final"]]
+    if replays:
+        soon = within_a_minute(replays[0]["seconds"])
         for name, key in REPLAYED.items():
-            rows.append([name, *(_replayed(run, key) for run in runs)])
+            rows.append([name.format(soon=soon), *(_replayed(run, key) for run in runs)])
     work = dict.fromkeys(name for run in runs for name in run["final"]["cost"])
     for name in work:
         rows.append([name.replace("_", " "), *(_number_of(run["final"]["cost"].get(name)) for run in runs)])

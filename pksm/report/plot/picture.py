@@ -19,6 +19,7 @@ MODULES = {
     "pksm.advise/1": "advise",
     "pksm.sweep/1": "sweep",
     "pksm.fleet/1": "fleet",
+    "pksm.snapshots/1": "snapshots",
     "pksm.compare/1": "compare",
     "pksm.bench/1": "bench",
     "pksm.checksum/1": "checksum",

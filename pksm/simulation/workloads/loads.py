@@ -16,6 +16,7 @@ import numpy as np
 
 from pksm.arrays import I64Array, Ids, Pages, U8Array, U32Array, U64Array
 from pksm.errors import UsageError
+from pksm.naming import unknown
 from pksm.simulation.workloads.names import LOADS
 
 WORD = np.dtype("<u8")
@@ -79,7 +80,7 @@ def make(name: str, out: U8Array, seed: int = 0) -> Load:
 
 def _check(name: str, out: object, seed: object) -> None:
     if name not in LOADS:
-        raise UsageError(f"unknown load {name!r}: choose from {', '.join(LOADS)}")
+        raise unknown("unknown load", name, LOADS)
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise UsageError(f"seed {seed!r} of load {name}: must be a whole number from 0")
     if not isinstance(out, np.ndarray) or out.ndim != 2 or out.dtype != np.uint8:

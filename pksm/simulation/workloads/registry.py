@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from pksm.errors import UsageError
+from pksm.naming import unknown
 from pksm.simulation.operations import Event
 from pksm.simulation.workloads import families, field, recorded
 from pksm.simulation.workloads.loads import make
@@ -16,7 +17,7 @@ def events(name: str, pages: int = 65536, seed: int = 0, page_size: int = 4096) 
     pages: what it has to do with, about; a workload that was measured has its own. seed: of what is random in it.
     """
     if name not in MAKERS:
-        raise UsageError(f"unknown workload {name!r}: choose from {', '.join(WORKLOADS)}")
+        raise unknown("unknown workload", name, WORKLOADS, has_list=True)
     if not isinstance(pages, int) or pages < 1:
         raise UsageError(f"workload {name} of {pages} pages: must be a whole number from 1")
     return MAKERS[name](pages, seed, page_size)

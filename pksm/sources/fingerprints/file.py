@@ -16,6 +16,8 @@ from pksm.sources.fingerprints import layout
 from pksm.sources.fingerprints.layout import ALIGNMENT, HEADER, INDEX, MAGIC, MOST_PARTITIONS, RECORD, VERSION
 from pksm.sources.fingerprints.table import PARSED_BYTES, TABLE_BYTES, checked_table
 
+SMALL_TABLE_BYTES = 1 << 16  # that are parsed, whatever memory there is
+
 
 class FingerprintFile:
     """A file of fingerprints, opened.
@@ -29,13 +31,14 @@ class FingerprintFile:
         partitions: how many ranges of sums there are.
 
     Raises:
-        PksmError: it holds something else, or can't be right.
+        UsageError: it holds something else.
+        PksmError: it can't be right.
     """
 
     def __init__(self, file: OpenFile) -> None:
         self.file = file
         if not file.head.startswith(MAGIC):
-            raise PksmError(f"{file.path}: holds no fingerprints")
+            raise UsageError(f"{file.path}: holds no fingerprints: make them with pksm fingerprint")
         header = np.frombuffer(file.read_at(0, HEADER.itemsize).ljust(HEADER.itemsize, b"\0"), HEADER)[0]
         if header["version"] != VERSION:
             raise PksmError(
@@ -56,7 +59,8 @@ class FingerprintFile:
         possible = table_bytes <= TABLE_BYTES and table_bytes % ALIGNMENT == 0
         if not possible or not 1 <= self.partitions <= MOST_PARTITIONS or size != file.size:
             raise self.damaged(f"its {file.size} bytes are not what its header promises")
-        memory_limits.require(PARSED_BYTES * table_bytes, "read it where there is more")
+        if table_bytes > SMALL_TABLE_BYTES:  # finding out takes as long as reading a small file
+            memory_limits.require(PARSED_BYTES * table_bytes, "read it where there is more")
         head = file.read_at(HEADER.itemsize, table_bytes + index_bytes)
         plain = header.copy()
         plain["crc32"] = 0

@@ -39,7 +39,8 @@ def export(
     Raises:
         UnsupportedError: pyarrow is not installed.
         UsageError: something else is at the path of the new file.
-        PksmError: it can't be read, holds no fingerprints, or the new file can't be written.
+        UsageError: it holds no fingerprints.
+        PksmError: it can't be read, or the new file can't be written.
     """
     arrow, rows = library(), 0
     parquet = importlib.import_module("pyarrow.parquet")

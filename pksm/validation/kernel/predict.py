@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple, cast
 from pksm.documents.common import PriceList
 from pksm.documents.prediction import PredictDocument, PredictRow, PredictRun
 from pksm.engine.cost import Prices
-from pksm.errors import PksmError, UnsupportedError, UsageError
+from pksm.errors import PksmError, UnsupportedError
 from pksm.linux.ksm import files
 from pksm.linux.ksm.borrow import Borrowed
 from pksm.linux.ksm.cpu import CpuTime
+from pksm.naming import unknown
 from pksm.policies.registry import choose_one
 from pksm.simulation.curve import reached
 from pksm.simulation.observers import Observer
@@ -37,11 +38,23 @@ SETTINGS: Mapping[str, Mapping[str, int]] = {
     "slow": {"pages_to_scan": 400, "sleep_millisecs": 20, "smart_scan": 1, "use_zero_pages": 0},
     "fast": {"pages_to_scan": 4000, "sleep_millisecs": 20, "smart_scan": 0, "use_zero_pages": 1},
 }
-PROGRAMS: Mapping[str, Callable[[], AbstractContextManager[list[int]]]] = {
-    "redis": programs.redis_servers,
-    "python-forks": programs.python_forks,
-    "interpreters": lambda: programs.interpreters(2),
-    "perls": programs.perls,
+
+
+class Program(NamedTuple):
+    """What is predicted. text: a phrase; start: a context manager that gives its process ids."""
+
+    text: str
+    start: Callable[[], AbstractContextManager[list[int]]]
+
+
+PROGRAMS: Mapping[str, Program] = {
+    "redis": Program("two redis servers, empty", programs.redis_servers),
+    "python-forks": Program(
+        "a Python interpreter and its forks, which have written to their memory", programs.python_forks
+    ),
+    "interpreters": Program("two Python interpreters", lambda: programs.interpreters(2)),
+    "perls": Program("two perls with tables that are equal for the most part", programs.perls),
+    "qemu": Program("two QEMU guests that have booted a kernel, without huge pages", programs.qemu_guests),
 }
 
 
@@ -52,6 +65,25 @@ class Line(NamedTuple):
     by_scanned: list[tuple[int, int]]
     cpu: list[tuple[int, float]]  # seconds, by pages scanned
     seconds: float
+
+
+class Looks:
+    """Pages saved, as looks at the kernel's counters show them: what two looks differ by was saved since the first one.
+
+    Attributes:
+        points: (ms, pages), a step at each look that found something new.
+    """
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, int]] = [(0.0, 0)]
+        self._last_ms = 0.0
+
+    def add(self, ms: float, saved: int) -> None:
+        """Add a look, later than those before."""
+        before = self.points[-1][1]
+        if saved != before:
+            self.points += [(self._last_ms, before), (ms, saved)]
+        self._last_ms = ms
 
 
 class _Scanned(Observer):
@@ -96,9 +128,9 @@ def predict(
         UsageError: an unknown name.
     """
     names = list(PROGRAMS) if names is None else names
-    unknown = [name for name in names if name not in PROGRAMS]
-    if unknown:
-        raise UsageError(f"unknown program {unknown[0]!r}: choose from {', '.join(PROGRAMS)}")
+    strange = [name for name in names if name not in PROGRAMS]
+    if strange:
+        raise unknown("unknown program", strange[0], PROGRAMS)
     prices = prices or prices_here()
     document: PredictDocument = {
         "schema": SCHEMA,
@@ -113,7 +145,7 @@ def predict(
         document["warnings"] = ksm.warnings
         for name in names:
             try:
-                with PROGRAMS[name]() as pids:
+                with PROGRAMS[name].start() as pids:
                     memory = _taken(pids)
                     for setting in SETTINGS:
                         progress(f"{name}, {setting}")
@@ -201,7 +233,7 @@ def _live(ksm: Borrowed, settings: Mapping[str, int]) -> Line:
     ksm.reset(**{name: value for name, value in settings.items() if name != "sleep_millisecs"})
     start = ksm.counters()
     cpu = CpuTime()
-    points, by_scanned = [(0.0, 0)], [(0, 0)]
+    looks, by_scanned = Looks(), [(0, 0)]
     files.write("sleep_millisecs", pause)
     cpu_before, began = cpu.ns(), time.monotonic()
     files.write("run", 1)
@@ -210,13 +242,12 @@ def _live(ksm: Borrowed, settings: Mapping[str, int]) -> Line:
             scanned = int(files.read("pages_scanned")) - start["pages_scanned"]
             saved = int(files.read("pages_sharing")) + int(files.read("ksm_zero_pages"))
             ms = 1000 * (time.monotonic() - began)
-            if saved != points[-1][1]:
-                points.append((ms, saved))
+            looks.add(ms, saved)
             again = int(files.read("pages_scanned")) - start["pages_scanned"]
             if scanned == again != by_scanned[-1][0]:
                 by_scanned.append((scanned, saved))  # ksmd sleeps: it has counted what it visited
                 full = int(files.read("full_scans"))
-                if full >= SCANS and ms > 1.3 * points[-1][0]:
+                if full >= SCANS and ms > 1.3 * looks.points[-1][0]:
                     break
             if ms > 1000 * LONGEST_S:
                 raise PksmError(f"ksmd was not at rest after {LONGEST_S:g} s")
@@ -224,7 +255,7 @@ def _live(ksm: Borrowed, settings: Mapping[str, int]) -> Line:
         seconds, spent = time.monotonic() - began, cpu.ns() - cpu_before
     finally:
         ksm.unmerge()
-    return Line(points, by_scanned, [(by_scanned[-1][0], spent / 1e9)], seconds)
+    return Line(looks.points, by_scanned, [(by_scanned[-1][0], spent / 1e9)], seconds)
 
 
 def _simulated(memory: RealMemory, settings: Mapping[str, int], seconds: float, prices: Prices) -> Line:

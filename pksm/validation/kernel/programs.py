@@ -1,13 +1,14 @@
 """Real programs whose whole memory is opted in, standing still."""
 
 import ctypes
+import glob
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from pksm.errors import PksmError, UnsupportedError
@@ -19,14 +20,16 @@ _PERL = (
     "$| = 1; $ENV{PERL_HASH_SEED} = 0; my @t = map { $_ % 8 ? 'entry ' x ($_ % 97) : rand() . $ARGV[0] } 1 .. 60000; "
     "print qq(\\n); <STDIN>"
 )
-_PR_SET_PDEATHSIG, _PR_SET_MEMORY_MERGE = 1, 67
+_BOOTED = b"end Kernel panic"  # it has no root to mount, and halts with all that it set up
+_BOOT_SECONDS = 240
+_PR_SET_PDEATHSIG, _PR_SET_THP_DISABLE, _PR_SET_MEMORY_MERGE = 1, 41, 67
 
 
 @contextmanager
 def interpreters(n: int = 3) -> Iterator[list[int]]:
     """n interpreters with some modules and strings, standing still: their process ids."""
     with ExitStack() as stack:
-        started = [stack.enter_context(_opted_in(isolated.command(interpreter.__file__))) for _ in range(n)]
+        started = [stack.enter_context(opted_in(isolated.command(interpreter.__file__))) for _ in range(n)]
         for process in started:
             assert process.stdout  # a pipe
             process.stdout.readline()
@@ -36,7 +39,7 @@ def interpreters(n: int = 3) -> Iterator[list[int]]:
 @contextmanager
 def python_forks(n: int = 3) -> Iterator[list[int]]:
     """An interpreter and n children that it forked, which have written to a part of their memory: their process ids."""
-    with _opted_in(isolated.command(forks.__file__, str(n))) as process:
+    with opted_in(isolated.command(forks.__file__, str(n))) as process:
         assert process.stdout  # a pipe
         pids = [int(word) for word in process.stdout.readline().split()]
         try:
@@ -53,7 +56,7 @@ def perls(n: int = 2) -> Iterator[list[int]]:
     if perl is None:
         raise UnsupportedError("perl: not installed")
     with ExitStack() as stack:
-        started = [stack.enter_context(_opted_in([perl, "-e", _PERL, str(number)])) for number in range(n)]
+        started = [stack.enter_context(opted_in([perl, "-e", _PERL, str(number)])) for number in range(n)]
         for process in started:
             assert process.stdout  # a pipe
             process.stdout.readline()
@@ -72,26 +75,83 @@ def redis_servers(n: int = 2) -> Iterator[list[int]]:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             path = os.path.join(folder, "socket")
             command = [server, "--port", "0", "--unixsocket", path, "--dir", folder, "--save", ""]
-            pids.append(stack.enter_context(_opted_in(command)).pid)
-            end = time.monotonic() + 20
-            while not os.path.exists(path):
-                if time.monotonic() > end:
-                    raise PksmError("redis-server: did not start within 20 s")
-                time.sleep(0.01)
+            pids.append(stack.enter_context(opted_in(command)).pid)
+            _wait(lambda path=path: os.path.exists(path), 20, "redis-server: did not start")  # type: ignore[misc]
         yield _stopped(pids)
 
 
 @contextmanager
-def _opted_in(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program all of whose memory may be merged, and end it."""
+def qemu_guests(n: int = 2) -> Iterator[list[int]]:
+    """n guests of 96 MiB that have booted the newest kernel of /boot, without KVM: the process ids of their QEMUs.
+
+    They have no huge pages: where ksmd splits one, Linux drops its zero pages at once, and no counter of KSM has them.
+
+    UnsupportedError where QEMU is missing, or a kernel that can be read.
+    """
+    with ExitStack() as stack:
+        consoles, pids = [], []
+        for _ in range(n):
+            console = stack.enter_context(tempfile.NamedTemporaryFile()).name
+            pids.append(stack.enter_context(opted_in(guest_command(console), huge_pages=False)).pid)
+            consoles.append(console)
+        for console in consoles:
+            wait_until_booted(console)
+        yield _stopped(pids)
+
+
+def guest_command(console: str) -> list[str]:
+    """Return what starts a guest of 96 MiB that boots the newest kernel of /boot, without KVM. console: what it prints to.
+
+    UnsupportedError where QEMU is missing, or a kernel that can be read.
+    """
+    qemu = shutil.which("qemu-system-x86_64")
+    if qemu is None:
+        raise UnsupportedError("qemu-system-x86_64: not installed")
+    kernels = [path for path in glob.glob("/boot/vmlinuz-*") if os.access(path, os.R_OK)]
+    if not kernels:
+        raise UnsupportedError("qemu-system-x86_64: there is no /boot/vmlinuz-* that can be read, to boot it")
+    newest = max(kernels, key=os.path.getmtime)
+    machine = ["-machine", "pc,accel=tcg", "-m", "96", "-display", "none", "-nodefaults"]
+    return [qemu, *machine, "-kernel", newest, "-append", "console=ttyS0", "-serial", f"file:{console}"]
+
+
+def wait_until_booted(console: str) -> None:
+    """Wait until a guest has halted with all that its kernel set up. PksmError if it does not."""
+    _wait(lambda: _holds(console, _BOOTED), _BOOT_SECONDS, "a guest did not boot")
+
+
+def _holds(path: str, wanted: bytes) -> bool:
+    with open(path, "rb") as file:
+        return wanted in file.read()
+
+
+def _wait(happened: Callable[[], bool], seconds: float, failure: str) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > end:
+            raise PksmError(f"{failure} within {seconds:g} s")
+        time.sleep(0.01)
+
+
+@contextmanager
+def opted_in(
+    command: Sequence[str], huge_pages: bool = True, user: str | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program all of whose memory may be merged, and end it. user: who runs it; None: we."""
     prctl = ctypes.CDLL(None).prctl
 
     def opt_in() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a stopped one would not see its input end
+        prctl(_PR_SET_THP_DISABLE, not huge_pages, 0, 0, 0)
         prctl(_PR_SET_MEMORY_MERGE, 1, 0, 0, 0)
 
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=opt_in
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=opt_in,
+        user=user,
     )
     try:
         yield process

@@ -18,6 +18,7 @@ from pksm.documents import ValidateDocument
 from pksm.errors import PksmError, UnsupportedError, UsageError
 from pksm.linux.ksm import Borrowed
 from pksm.linux.proc.mergeable import mergeable_memory
+from pksm.naming import unknown
 from pksm.simulation.workloads import LOADS
 from pksm.simulation.workloads.loads import make
 from pksm.validation.kernel.both_sides import GROWING, PAGE_SIZE, Both, Pair
@@ -220,9 +221,9 @@ def validate(
     can't be had here (a program is missing) is named under `skipped`.
     """
     names = list(names or WORKLOADS)
-    unknown = [name for name in names if name not in WORKLOADS]
-    if unknown:
-        raise UsageError(f"unknown workload {unknown[0]!r}: choose from {', '.join(WORKLOADS)}")
+    strange = [name for name in names if name not in WORKLOADS]
+    if strange:
+        raise unknown("unknown workload", strange[0], WORKLOADS, has_list=True)
     if not 64 <= pages <= 1 << 20:
         raise UsageError(f"{pages} pages: must be from 64 to {1 << 20}")
     document: ValidateDocument = {

@@ -11,6 +11,8 @@ from pksm.validation.recorded.traces import Row as TraceRow
 from pksm.validation.recorded.traces import agreement, read_traces, replay
 from pksm.validation.recorded.uksm.compare import ORDERS
 from pksm.validation.recorded.uksm.compare import compare as compare_uksm
+from pksm.validation.recorded.uksm.fed import compare_fed
+from pksm.validation.recorded.uksm.logs import read_logs
 from pksm.validation.recorded.uksm.recording import is_one, read_recordings
 from pksm.validation.recorded.workloads import compare
 
@@ -24,6 +26,8 @@ def truth(
     orders: int = ORDERS,
     progress: Callable[[str], object] = lambda what: None,
     opener: Opener = open_binary,
+    visits: str | None = None,
+    batches: str | None = None,
 ) -> TruthDocument:
     """Compare the simulated machine with recordings of kernels, number by number.
 
@@ -33,13 +37,15 @@ def truth(
         preset: settings in place of the kernels' own.
         orders: of visits to try besides, where a number of UKSM differs.
         progress: called with what comes next, before each workload and each trace.
-        opener: opens the file of traces.
+        opener: opens the files.
+        visits: path of the events that a kernel with UKSM logged: recordings are played in its order of visits.
+        batches: path of the wake-ups that it logged; both or neither.
 
     Returns:
         The document, ready for JSON.
 
     Raises:
-        UsageError: for a workload that was not recorded, or a file without rounds.
+        UsageError: for a workload that was not recorded, a file without rounds, or one log without the other.
         PksmError: for a file that is not one of traces.
     """
     if traces is not None and names:
@@ -47,6 +53,14 @@ def truth(
     is_of_uksm = traces is not None and is_one(traces, opener)
     if preset is not None and isinstance(preset, UksmSettings) != is_of_uksm:
         raise UsageError(f"the kernels that were recorded had {'UKSM' if is_of_uksm else 'PKSM'}: take a preset of it")
+    if visits is not None or batches is not None:
+        if visits is None or batches is None:
+            raise UsageError("the kernel's order takes the log of its visits and that of its wake-ups: give both")
+        if traces is None or not is_of_uksm:
+            raise UsageError("logs are of recordings of UKSM: give the file of these, too")
+        recordings = read_recordings(traces, opener)
+        fed, sums, explained = compare_fed(recordings, read_logs(visits, batches, opener), preset, progress)
+        return _document(fed, explained) | {"fed": {what: list(counts) for what, counts in sums.items()}}
     if traces is not None and is_of_uksm:
         compared, readings = compare_uksm(read_recordings(traces, opener), preset, orders, progress)
         return _document(compared, explained=sum(bool(row.note) for row in compared)) | {"readings": readings}

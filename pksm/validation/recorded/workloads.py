@@ -15,6 +15,7 @@ from pksm.errors import PksmError, UsageError
 from pksm.hosts.machine import Machine
 from pksm.hosts.machine.frames import KSM
 from pksm.hosts.machine.page_tables import LIMIT, maps_frame, value_of
+from pksm.naming import unknown
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.simulation.observers import Observer
@@ -161,7 +162,7 @@ def compare(
     known = list(dict.fromkeys(line["w"] for line in lines))
     for name in names or ():
         if name not in known:
-            raise UsageError(f"no workload {name!r} was recorded: choose from {', '.join(known)}")
+            raise unknown("no recorded workload", name, known, has_list=True)
     rows: list[Row] = []
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for line in lines:

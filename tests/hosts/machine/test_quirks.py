@@ -10,6 +10,7 @@ from pksm.hosts.machine.quirks import Quirks
 from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.daemon import Pksmd
 from pksm.policies.pksmd.quirks import QUIRKS
+from pksm.policies.uksm.spec import QUIRKS as UKSM_QUIRKS
 
 PAGE_SIZE, WORDS = 4096, 1024
 COLUMNS = ("pages_shared", "pages_sharing", "pages_unshared", "stable_nodes", "rmap_items")
@@ -235,8 +236,9 @@ def test_ref_leak():
 
 
 def test_every_quirk_of_the_machine_is_a_quirk():
-    assert set(Quirks.IDS) <= set(QUIRKS)
-    assert {quirk for quirk, (anywhere, _) in QUIRKS.items() if not anywhere} == set(Quirks.IDS) | {"ref-leak"}
+    of_pksmd = set(Quirks.IDS) & set(QUIRKS)
+    assert set(Quirks.IDS) - of_pksmd <= set(UKSM_QUIRKS)
+    assert {quirk for quirk, (anywhere, _) in QUIRKS.items() if not anywhere} == of_pksmd | {"ref-leak"}
 
 
 def test_quirks_can_change_while_it_runs():
@@ -264,3 +266,81 @@ def test_pages_that_wait_on_a_pagevec_have_no_pte_in_reach(preset):
         pksmd.wake()
         machine.check()
         pksmd.check()
+
+
+def waiting_machine():
+    """One whose new pages wait, with a process of 20 pages, of which the last 6 do."""
+    machine = Machine(64, PAGE_SIZE)
+    machine.set_quirks({"pagevec"})
+    mm = machine.spawn()
+    at = machine.mmap(mm, 40)
+    machine.write(mm, at, [*range(1, 21)])
+    return machine, mm, at
+
+
+def busy_pages(machine):
+    machine.check()
+    return np.flatnonzero(machine.classes == native.BUSY_PAGE).tolist()
+
+
+def test_of_new_pages_up_to_13_wait_and_are_busy():
+    machine, mm, at = waiting_machine()
+    assert busy_pages(machine) == [*range(14, 20)]
+    machine.write(mm, at + 20 * PAGE_SIZE, [*range(30, 38)])  # the 28th lets all go
+    assert busy_pages(machine) == []
+    machine.write(mm, at, [9])  # in place
+    assert busy_pages(machine) == []
+    machine.write(mm, at + 28 * PAGE_SIZE, [7])
+    assert busy_pages(machine) == [28]
+    machine.drain()
+    assert busy_pages(machine) == []
+
+
+def test_pages_of_others_wait_before_them():
+    machine, mm, at = waiting_machine()
+    machine.drain()
+    machine.new_pages.others = 12
+    machine.write(mm, at + 20 * PAGE_SIZE, [1, 2, 3])
+    assert busy_pages(machine) == [22]
+
+
+def let_go(what):
+    machine, mm, at = waiting_machine()
+    if what == "exit":
+        machine.exit(machine.spawn())
+    elif what == "munmap":
+        machine.munmap(mm, at + 39 * PAGE_SIZE, 1)
+    elif what == "dontneed":
+        machine.madvise(mm, at + 39 * PAGE_SIZE, 1, "DONTNEED")
+    elif what == "mlock":
+        machine.mlock(mm, at, 1)
+    elif what == "without":
+        machine.set_quirks(())
+    return machine
+
+
+@pytest.mark.parametrize("what", ["exit", "munmap", "dontneed", "mlock", "without"])
+def test_what_unmaps_or_locks_lets_new_pages_go(what):
+    assert busy_pages(let_go(what)) == []
+
+
+def test_nothing_waits_where_memory_is_locked_or_the_quirk_is_off():
+    machine, mm, at = waiting_machine()
+    machine.mlock(mm, at + 20 * PAGE_SIZE, 5)
+    assert busy_pages(machine) == []
+    other = Machine(64, PAGE_SIZE)
+    mm = other.spawn()
+    other.write(mm, other.mmap(mm, 5), [1] * 5)
+    assert busy_pages(other) == []
+
+
+def test_a_page_that_dies_while_it_waits_is_free_once_it_is_let_go():
+    machine, mm, at = waiting_machine()
+    child = machine.fork(mm)
+    machine.write(child, at, [77])  # a copy, which waits
+    fresh = int(np.flatnonzero(machine.classes == native.BUSY_PAGE)[-1])
+    machine.zap_at(child, [at])
+    assert machine.frames.count[fresh] == 1 and machine.frames_used == 21
+    machine.drain()
+    machine.check()
+    assert machine.frames_used == 20

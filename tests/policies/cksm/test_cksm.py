@@ -40,6 +40,21 @@ def test_the_newest_page_comes_first_and_the_step_of_a_new_page_is_41():
     assert sorted(contents.tolist()) == [18, 59, 100]
 
 
+def test_a_walk_is_not_at_the_head_because_all_before_it_are_gone():
+    """Pages that are born then are for the next pass, whether or not void entries of the list were left out before."""
+    _, policy = cksm_on(range(1, 101), unmerge_pages_to_scan=3)
+    policy.wake()
+    at = int(policy._cursor["at"][0])
+    assert at == 17
+    policy.on_free(policy.items.page[policy._order[at : policy._n_order]])
+    policy._compact(0)
+    policy.check()
+    assert policy._n_order == at + 1 == len(policy.items) + 1
+    policy.on_new(np.arange(90, 95, dtype=np.uint32))
+    policy.check()
+    assert policy._cursor["at"][0] == at
+
+
 def test_200_visits_in_a_row_that_merge_nothing_end_a_wake_up():
     _, policy = cksm_on(range(1, 20001))
     assert policy.wake() == 200

@@ -47,7 +47,7 @@ class Twins:
         self.machine = Machine(2000, PAGE_SIZE)
         self.ksmd = Ksmd(self.machine, tunables)
         self.memory = Memory()
-        self.stages = ksm_tunables.STAGE_ORDERS[tunables.stages]
+        self.zero_only, self.stages = tunables.zero_only, ksm_tunables.STAGE_ORDERS[tunables.stages]
         names = [
             "sleep_millisecs",
             "pages_to_scan",
@@ -67,6 +67,8 @@ class Twins:
         self.spawn()
 
     def _stages(self, use_zero_pages):
+        if self.zero_only:
+            return ["unchanged", "zero"]
         return [stage for stage in self.stages if stage != "zero" or use_zero_pages]
 
     def spawn(self):

@@ -11,6 +11,7 @@ from pksm.hosts.machine import Machine
 from pksm.policies.uksm import governors
 from pksm.policies.uksm.daemon import Uksm
 from pksm.policies.uksm.spec import PRESETS, SPEC
+from pksm.simulation import Simulation
 
 SIZE = 256
 
@@ -151,6 +152,57 @@ def test_a_sparse_vma_visits_pages_twice_and_counts_no_pte_twice():
     wake(policy, 60)
     machine.check()
     assert policy.counters()["uksm_zero_pages"] == 1000
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("sleep_millisecs", [100, 1000])
+def test_a_simulation_comes_to_rest_though_full_scans_stall(preset, sleep_millisecs):
+    machine = Machine(1000, SIZE)
+    sim = Simulation(machine, Uksm(machine, PRESETS[preset].with_(sleep_millisecs=sleep_millisecs)))
+    mm = machine.spawn()
+    for first, n in ((0, 200), (1000, 600)):
+        machine.write(mm, machine.mmap(mm, n), np.arange(first, first + n) % 1500 + 1)
+    assert sim.run_until_rest(limit_ms=600_000)
+    sim.run(sim.now + 50_000)  # the pass that is under way may still count
+    before = sim.policy.counters()["full_scans"]
+    sim.run(sim.now + 100_000)
+    if "stall" in sim.policy.tunables.quirks:
+        assert sim.policy.counters()["full_scans"] == before
+
+
+def test_pages_that_have_just_been_written_lose_their_first_round():
+    """Whoever meets one that waits is in no tree, and so is what it has met: both start anew, until the round ends."""
+    seen = {}
+    for quirk in (True, False):
+        machine = Machine(80, SIZE)
+        quirks = PRESETS["uksm-0.1.2"].quirks
+        policy = Uksm(machine, PRESETS["uksm-0.1.2"].with_(quirks=quirks if quirk else quirks - {"pagevec"}))
+        mm = machine.spawn()
+        machine.write(mm, machine.mmap(mm, 2), [1, 1])
+        wake(policy)
+        seen[quirk] = []
+        for _ in range(2):
+            wake(policy)
+            machine.check()
+            seen[quirk].append(policy.counters()["pages_sharing"])
+    assert seen == {True: [0, 1], False: [1, 1]}
+    assert "pagevec" not in PRESETS["uksm-fixed"].quirks
+
+
+def test_a_page_that_waits_merges_with_no_kept_page_and_goes_on_to_the_unstable_tree():
+    machine = Machine(80, SIZE)
+    mm = machine.spawn()
+    at = machine.mmap(mm, 42)
+    machine.write(mm, at, [*range(1, 21)] * 2)
+    policy = Uksm(machine, PRESETS["uksm-0.1.2"])
+    wake(policy, 12)
+    machine.write(mm, at + 40 * SIZE, [1])
+    seen = []
+    for _ in range(2):
+        wake(policy)
+        machine.check()
+        seen.append((policy.counters()["pages_sharing"], policy.counters()["pages_unshared"]))
+    assert seen == [(20, 1), (21, 0)]
 
 
 def test_memory_that_has_opted_out_is_out_for_good():

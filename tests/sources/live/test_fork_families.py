@@ -12,10 +12,9 @@ import pytest
 
 from pksm import sources
 from pksm.linux import text
-from pksm.linux.proc import maps, pagemap, smaps
+from pksm.linux.proc import maps, pagemap, smaps, stillness
 from pksm.linux.proc import memory as readv
 from pksm.scan import Settings, scan
-from pksm.sources.live import process as proc
 
 from support import ROOT
 
@@ -107,7 +106,7 @@ def test_a_shared_page_that_moves_after_its_look_up_is_racy(pids, monkeypatch, r
             found[shared[:3]] ^= np.uint64(1)
         return found
 
-    monkeypatch.setattr(proc.stillness.Stillness, "lasts", lambda self: False)
+    monkeypatch.setattr(stillness.Stillness, "lasts", lambda self: False)
     monkeypatch.setattr(pagemap.Pagemap, "entries", moved)
     first, *rest = scanned(pids, racy=racy)["sources"]
     assert first["racy"] == 0, "its pages were copied, and are as they were"

@@ -30,12 +30,13 @@ static int stay(void *unused)
     for (;;)
         pause();
 }
-int main(void)
+int main(int count, char *volatile *arguments)
 {
     unsigned *memory = mmap(0, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int forked = fork();
     if (forked == 0)
         stay(0);
+    arguments[0] = arguments[0]; /* the stack's first page, which the fork has too until it is written */
     madvise(memory, PAGES * 4096, MADV_NOHUGEPAGE);
     for (int page = 0; page < PAGES; page++)
         memory[page * 1024] = page + 1;

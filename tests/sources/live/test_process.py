@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import mmap
 import os
 import pickle
 import pwd
@@ -18,7 +19,7 @@ from pksm.errors import PksmError, UsageError
 from pksm.extents import State
 from pksm.linux.proc import memory as readv
 from pksm.linux.proc import pagemap, stillness
-from pksm.sources.live import process as proc
+from pksm.sources.live import reading
 
 from support.asleep import wait_until_asleep
 from support.line_events import line_events
@@ -203,7 +204,7 @@ def test_without_process_vm_readv(child, way, monkeypatch):
 
 
 def test_many_regions_and_batches(child, way, monkeypatch):
-    monkeypatch.setattr(proc, "REGION_PAGES", 100)
+    monkeypatch.setattr(reading, "REGION_PAGES", 100)
     monkeypatch.setattr(readv, "READ_BYTES", 7 * PAGE)
     monkeypatch.setattr(readv, "MAX_IOVECS", 3)
     start = child.run("area(1000); [put(page, str(page).encode()) for page in range(1000) if page % 5]")
@@ -482,7 +483,7 @@ def test_refusal_names_rule_and_remedy(child):
         return str(caught.value)
 
     message = as_nobody(function)
-    for words in (f"pid {pid}", "same user", "kernel.yama.ptrace_scope", "as root", "pksm scan -- COMMAND"):
+    for words in (f"pid {pid}", "same user", "kernel.yama.ptrace_scope", "CAP_SYS_PTRACE", "as root (sudo)"):
         assert words in message
     assert "\n" not in message
 
@@ -608,8 +609,8 @@ def test_an_unknown_way_with_racy_pages(child):
 def test_pages_that_stay_are_not_racy(child, way, monkeypatch, looks):
     child.run("pass")
     wait_until_asleep(child.pid)
-    look_again, looked = proc._Reading._look_again, []
-    monkeypatch.setattr(proc._Reading, "_look_again", lambda *args: [looked.append(1), look_again(*args)])
+    look_again, looked = reading.Reading._look_again, []
+    monkeypatch.setattr(reading.Reading, "_look_again", lambda *args: [looked.append(1), look_again(*args)])
     if looks:
         monkeypatch.setattr(stillness.Stillness, "lasts", lambda self: False)
     source, _ = read(child.pid)
@@ -668,3 +669,20 @@ def test_who_a_process_is(child):
         assert facts["command"] == comm.read().strip()
     assert facts["user"] == pwd.getpwuid(os.getuid()).pw_name
     assert facts["ksm_merged"] in (0, None)
+
+
+def test_scattered_pages_are_found_once_each():
+    n_pages = 4096  # in more runs than the kernel keeps before it hands them over
+    with contextlib.closing(mmap.mmap(-1, n_pages * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)) as memory:
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        view = np.frombuffer(memory, np.uint8)
+        view[:: 2 * PAGE] = 1
+        start = view.ctypes.data
+        del view
+        vmas = np.zeros(1, [("start", "i8"), ("end", "i8"), ("resident", "?")])
+        vmas["start"], vmas["end"], vmas["resident"] = start, start + n_pages * PAGE, True
+        for most in (1 << 17, 1000):
+            with contextlib.closing(pagemap.Pagemap(os.getpid())) as own:
+                runs = np.concatenate([part for part, _ in own.resident(vmas, most)])
+            assert np.array_equal(runs["start"], np.arange(start, start + n_pages * PAGE, 2 * PAGE))
+            assert ((runs["end"] - runs["start"]) == PAGE).all()

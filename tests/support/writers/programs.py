@@ -60,10 +60,10 @@ def guest_dumps(directory, ram):
             connect(talk, directory, "qmp", process)
             with talk.makefile("rw") as lines:
                 lines.readline()
-                _command(lines, "qmp_capabilities")
+                qmp(lines, "qmp_capabilities")
                 for name, form in (("elf", {}), ("kdump", {"format": "kdump-zlib"})):
                     target = f"file:{Path(directory) / name}"
-                    _command(lines, "dump-guest-memory", paging=False, protocol=target, **form)
+                    qmp(lines, "dump-guest-memory", paging=False, protocol=target, **form)
     finally:
         process.kill()
         process.communicate()
@@ -91,7 +91,8 @@ def open_directory(path):
         os.close(fd)
 
 
-def _command(lines, name, **arguments):
+def qmp(lines, name, **arguments):
+    """Let QEMU do something; lines: of a QMP socket."""
     lines.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
     lines.flush()
     while True:

@@ -148,7 +148,7 @@ def test_operations_that_cannot_be(traces, op, told):
 
 
 def test_unknown_names():
-    with pytest.raises(UsageError, match="no workload 'W99' was recorded"):
+    with pytest.raises(UsageError, match="no recorded workload 'W99'"):
         workloads.compare(["W99"])
     with pytest.raises(UsageError, match="K1 or K2"):
         workloads.preset_of("K9")

@@ -45,8 +45,15 @@ def held(series: Sequence[Line]) -> list[Line]:
     ]
 
 
-def lines(series: Sequence[Line], times: Read, values: Read, about: str, marks: Sequence[Mark] = ()) -> str:
-    """Return a chart of steps: a value holds until the next one.
+def lines(
+    series: Sequence[Line],
+    times: Read,
+    values: Read,
+    about: str,
+    marks: Sequence[Mark] = (),
+    band: tuple[int, int] | None = None,
+) -> str:
+    """Return a chart of steps: a value holds until the next one; band: the numbers of two series to fill between.
 
     The script of the page reads the data from the attribute data-lines, and hides series by their class.
     """
@@ -64,6 +71,9 @@ def lines(series: Sequence[Line], times: Read, values: Read, about: str, marks: 
         one = svg.add(picture, "g", class_="mark")
         svg.add(one, "line", x1=at, x2=at, y1=box.top, y2=box.bottom)
         svg.title(one, f"{mark.label}: {times.form(mark.time)}")
+    if band is not None:
+        low, high = (series[number] for number in band)
+        svg.add(picture, "path", class_="band", d=_between(low, high, x, y))
     data = []
     for number, line in enumerate(series):
         chosen = evenly(len(line.times), POINTS)
@@ -77,6 +87,17 @@ def lines(series: Sequence[Line], times: Read, values: Read, about: str, marks: 
                                           "times": times.name}))  # fmt: skip
     svg.add(picture, "line", class_="cursor", x1=0, x2=0, y1=box.top, y2=box.bottom)
     return svg.written(picture)
+
+
+def _between(low: Line, high: Line, x: svg.Scale, y: svg.Scale) -> str:
+    """Return the area between the steps of two series at the same times."""
+    there = _steps(low.times, low.values, x, y)
+    if not there:
+        return ""
+    back = [f"V{y.at(high.values[-1]):.1f}"]
+    for time, value in reversed(list(zip(high.times[:-1], high.values[:-1], strict=True))):
+        back.append(f"V{y.at(value):.1f}H{x.at(time):.1f}")
+    return there + "".join(back) + "Z"
 
 
 def _steps(times: Sequence[float], values: Sequence[float], x: svg.Scale, y: svg.Scale) -> str:

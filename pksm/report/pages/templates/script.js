@@ -96,7 +96,7 @@ function sortable(table) {
     const wanted = field.value.toLowerCase();
     for (const row of body.rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
   });
-  table.parentElement.before(field);
+  table.caption.append(field);  // below the words of the heading
 }
 
 all("table").forEach(sortable);

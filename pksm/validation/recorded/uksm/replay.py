@@ -23,6 +23,7 @@ from pksm.validation.recorded.uksm.schedule import steps
 MOST_WAKES = 1_000_000  # of a workload
 BOOT_WAKES = 1  # that uksmd has done before it has slept once
 ZERO_KB = 4  # of a page
+OTHERS_WAIT = 3  # pages of whoever recorded, when a workload begins
 _LEAST_CPU, _MOST_CPU = 10, 99  # what the file takes for less, and for 100
 
 
@@ -52,12 +53,13 @@ class Player:
             n_frames = most_frames(recording.operations)
         except PksmError as error:
             raise PksmError(f"{recording.where}: {error}") from None
-        self.machine = Machine(n_frames, PAGE_SIZE, pagevec=True)
+        self.machine = Machine(n_frames, PAGE_SIZE)
         self.processes = Processes(self.machine, refuses)
         words = None if recording.words is None else np.array(recording.words, np.uint32)
         chosen = settings or PRESETS[KERNELS[recording.kernel]]
         self.course = course or Course(seed)
         self.policy = Uksm(self.machine, chosen, words=words, course=self.course)
+        self.machine.new_pages.others = OTHERS_WAIT
         self.numbers: list[Number] = []
         self._has_forked = False
         self._at_rest = False  # the kernel, when it was waited for last

@@ -1,15 +1,12 @@
 """Recordings of UKSM, written by hand in the format of booted kernels: what is read, played and compared."""
 
-import gzip
 import json
 
 import pytest
 
 from pksm.errors import PksmError, UsageError
 from pksm.policies.uksm.spec import PRESETS
-from pksm.simulation.trace import open_binary
 from pksm.validation import truth
-from pksm.validation.recorded.uksm.fed import companions, feed
 from pksm.validation.recorded.uksm.recording import COLUMNS, is_one, read_recordings
 from pksm.validation.recorded.uksm.replay import Player
 from pksm.validation.recorded.uksm.schedule import steps
@@ -205,44 +202,3 @@ def test_other_files_are_not_recordings_of_uksm(written, tmp_path):
 
 def test_the_presets_of_the_kernels_differ_in_how_they_judge():
     assert PRESETS["uksm-4.14"].quirks ^ PRESETS["uksm-0.1.2"].quirks == {"judge-by-count"}
-
-
-def test_fed_with_the_visits_of_a_kernel_all_else_follows(written):
-    """Pages 0 and 1 are equal: the first is put in a node of its own, the second beside it; visited again they merge."""
-    events = ["M 0 1 0 7 2 0", "R 0 0 1 7 0 1", "B 0 0 0 1 0 164"]
-    outs = [8, 9, 14] + [5] * 5
-    events += [f"V {out} 0 0 7 {visit % 2} 0" for visit, out in enumerate(outs)]
-    columns = ["visits", "cpu_ns", "ema", "sleep_next", "hash_strength", "full_scans", "step[4]", "quota_next[4]"]
-    quotas = [400, 803, 62291, 3800000]
-    rows = [[0, 164, 500, 100, 64, 1, [1] * 4, quotas]] * 2
-    operations = ["sysfs run 0", "spawn 0", "mmap 0 0 2", "fill 0 0 0 2 1 1", "sysfs run 1", "series s 100 40"]
-    (one,) = read_recordings(written(recording(operations, [series(1), read("settled", 1)])))
-    tallies = {tally.what: tally for tally in feed(one, {"events": events}, {"rows": rows, "cols": columns})}
-    assert {what: (tally.all, tally.equal) for what, tally in tallies.items()} == {
-        "outcomes": (0, 0),
-        "judgements": (0, 0),
-        "strides": (3, 3),
-        "quotas": (2, 2),
-        "means": (2, 2),
-        "sleeps": (2, 2),
-        "strengths": (2, 2),
-    }
-    more = read_recordings(written(recording(operations, [series(2), read("settled", 2)])))[0]
-    judged = ["J 0 1 0 7 2 2"] * 4
-    resets = ["R 0 1 0 7 0 1"] * 4
-    fed = feed(more, {"events": events + judged + resets}, {"rows": rows, "cols": columns})
-    assert (fed[0].all, fed[0].equal) == (8, 8) and fed[0].first.endswith("the log ends")
-    wrong = [event.replace("V 14", "V 9") for event in events]
-    (first, *_) = feed(more, {"events": wrong + judged + resets}, {"rows": rows, "cols": columns})
-    assert (first.all, first.equal, first.first) == (8, 7, "visit 2: 9 in the kernel, 14 here")
-
-
-def test_companions_may_be_compressed(tmp_path):
-    path = tmp_path / "uksm-visits.jsonl.gz"
-    path.write_bytes(gzip.compress(b'{"kernel": "U1", "w": "W", "events": []}\n'))
-    assert companions(str(path), open_binary, ["events"]) == {("U1", "W"): {"kernel": "U1", "w": "W", "events": []}}
-    with pytest.raises(PksmError, match="field rows: missing"):
-        companions(str(path), open_binary, ["rows"])
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(PksmError, match="not a whole gzip file"):
-        companions(str(path), open_binary, ["events"])

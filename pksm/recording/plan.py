@@ -1,0 +1,71 @@
+"""What a recorder would do: who there is to record, and what tracking would ask of them. Nothing is touched."""
+
+from pksm.documents import PlannedProcess, RecordPlanDocument
+from pksm.errors import PksmError, UsageError
+from pksm.linux.inject import refusals
+from pksm.linux.proc import access
+from pksm.linux.written import areas_to_track
+from pksm.recording.members import Roster, Targets, parent_of
+from pksm.recording.recorder import blind_spots
+from pksm.recording.tracking import HASHES, TRACKS, WRITES
+
+CALLS = ("userfaultfd(O_CLOEXEC | UFFD_USER_MODE_ONLY)", "close(its descriptor)")
+
+
+def plan(targets: Targets, every_ms: int = 1000, frames: bool = True, track: str = HASHES) -> RecordPlanDocument:
+    """Return the document `pksm.record.plan/1`: what `record` would do with the same arguments.
+
+    Raises:
+        UsageError: times or ways of tracking that cannot be.
+        PksmError: there is nothing to record, or none that can be; why the first cannot.
+        UnsupportedError: writes cannot be tracked on this machine.
+    """
+    if every_ms < 1:
+        raise UsageError("give a time of 1 ms at least", "every")
+    if track not in TRACKS:
+        raise UsageError(f"choose from {', '.join(TRACKS)}", "track")
+    if track == WRITES:
+        refusals.check_machine()
+    roster = Roster(targets)
+    rows = [_row(roster, pid, track) for pid in roster.pids()]
+    gone = [pid for pid in targets.pids if parent_of(pid) is None]
+    if not targets.files and all(row["why_not"] and not row["resident_bytes"] for row in rows):
+        why = [f"there is no process {pid}" for pid in gone] + [row["why_not"] for row in rows]
+        raise PksmError(f"nothing to record: {why[0] if why else 'there is no process with memory'}")
+    refused = [row["why_not"] for row in rows if row["why_not"]]
+    return {
+        "schema": "pksm.record.plan/1",
+        "track": "writes" if track == WRITES else "hashes",
+        "every_ms": every_ms,
+        "processes": rows,
+        "images": len(targets.files),
+        "blind": blind_spots(track, frames),
+        "partial": bool(refused or gone),
+        "warnings": [*(f"there is no process {pid}" for pid in gone), *refused],
+    }
+
+
+def _row(roster: Roster, pid: int, track: str) -> PlannedProcess:
+    row: PlannedProcess = {
+        "pid": pid,
+        "name": "",
+        "calls": [],
+        "areas": 0,
+        "area_bytes": 0,
+        "resident_bytes": 0,
+        "why_not": "",
+    }
+    try:
+        row["name"] = access.check_kind(pid)
+        member = roster.opened(pid, -1)
+        if member is None:
+            raise PksmError(roster.refused.get(pid, f"there is no process {pid}"))
+        member.close()
+        row["resident_bytes"] = access.resident_bytes(pid, row["name"])
+        if track == WRITES:
+            areas = areas_to_track(pid, row["name"])
+            row["calls"] = list(CALLS)
+            row["areas"], row["area_bytes"] = len(areas), sum(area.end - area.start for area in areas)
+    except PksmError as error:
+        row["why_not"] = str(error)
+    return row

@@ -1,0 +1,5 @@
+"""UKSM once more, visit by visit, in plain Python."""
+
+from .daemon import SlowUksm
+
+__all__ = ["SlowUksm"]
