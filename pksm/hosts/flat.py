@@ -82,6 +82,7 @@ class FlatHost(FlatMemory, FlatMappings, FlatAnonVmas, Exclusive, Saveable):
         self.__dict__.update(state)
         n, frames = len(column(self.frame_of, np.uint32)), self.frame_of
         assert len(column(self._mapcount, np.uint32)) == len(column(self._anon_vma, np.uint32)) == n
+        assert len(column(self._salt, np.uint32)) == n, "a page has no salt"
         assert n <= self.store.n_pages and bool(((frames < n) | (frames >= NO_FRAME)).all()), "a page maps no frame"
         below(self._anon_vma, len(column(self._references, np.int64)))
         self._view = native.FramesView(self.frame_of, self._mapcount)
@@ -131,6 +132,7 @@ class FlatHost(FlatMemory, FlatMappings, FlatAnonVmas, Exclusive, Saveable):
     def nbytes(self) -> int:
         """Bytes of the columns."""
         columns = self.frame_of.nbytes + self._mapcount.nbytes + self._has_anon_vmas * self._anon_vma.nbytes
+        columns += self._has_salts * self._salt.nbytes
         return columns + (self._writers.nbytes if self._writers else 0)
 
     @exclusive

@@ -136,6 +136,8 @@ class Writers:
         host._mapcount[frames] = 1
         if host._has_anon_vmas:
             host._anon_vma[frames] = host._anon_vma[pages]
+        if host._has_salts:
+            host._salt[frames] = host._salt[pages]
         if host._within != "all":
             host.store.salt(frames, host._salt[pages])
         self.owner[frames] = pages

@@ -130,6 +130,26 @@ def test_pages_of_a_flat_host_merge_within_one_salt(policy):
 
 
 @pytest.mark.parametrize("policy", MERGING)
+def test_pages_that_strayed_keep_their_salt_in_a_checkpoint(policy, tmp_path):
+    store = Store(SIZE)
+    first, memory = store.allocate(20)
+    memory[:] = 5
+    host = FlatHost(store)
+    daemon = policies.make(policy, host, {"within": "salt"})
+    pages = np.arange(first, first + 20, dtype=np.uint32)
+    host.add(pages, salt=np.repeat([1, 2], 10).astype(np.uint32))
+    rest(daemon)
+    serving = pages[host.frame_of[pages] == pages]  # others are merged into their frames, so written they stray
+    host.write(serving, np.full((len(serving), SIZE), 6, np.uint8))
+    daemon.save(tmp_path / "saved")
+    resumed = type(daemon).load(tmp_path / "saved")
+    rest(resumed)
+    assert resumed.host.frames_saved == 2 * (10 - 2)
+    resumed.check()
+    resumed.host.check()
+
+
+@pytest.mark.parametrize("policy", MERGING)
 def test_migrated_pages_keep_their_salt(policy):
     machine = Machine(1000, SIZE)
     daemon = policies.make(policy, machine, {"within": "process"})
