@@ -29,7 +29,10 @@ def files_of(paths: Sequence[str]) -> tuple[list[str], list[PksmError]]:
     if not found and not errors:
         where = f"{paths[0]}: no file in it holds fingerprints" if paths else "say which files of fingerprints"
         raise UsageError(f"{where}: make them with pksm fingerprint")
-    return list(dict.fromkeys(found)), errors
+    once: dict[str, str] = {}
+    for path in found:
+        once.setdefault(os.path.abspath(path), path)  # work is kept by that name
+    return list(once.values()), errors
 
 
 def batches(files: Sequence[str]) -> list[list[str]]:

@@ -8,6 +8,7 @@ from typing import IO
 import numpy as np
 
 from pksm.arrays import StructArray
+from pksm.errors import PksmError
 from pksm.fleet.rows import first_of_contents, rows_of
 from pksm.sources.files import OpenFile
 from pksm.sources.fingerprints.file import FingerprintFile
@@ -55,7 +56,11 @@ def write_rows(file: OpenFile, below: int, rows: IO[bytes]) -> Contents:
         PksmError: the file holds no fingerprints, or is damaged; or the rows can't be written.
     """
     made = _Rows(FingerprintFile(file), below)
-    made.write(rows)
+    try:
+        made.write(rows)
+        rows.flush()
+    except OSError as error:
+        raise PksmError(f"{file.path}: its rows can't be written: {error.strerror}") from None
     return made.contents()
 
 

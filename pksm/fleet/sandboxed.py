@@ -53,12 +53,10 @@ def _read(jobs: dict[int, Job], below: int, found: dict[int, Contents | PksmErro
         for number, job in jobs.items():
             try:
                 contents = write_rows(job.file, below, job.rows)
-                job.rows.flush()
             except PksmError as error:
                 send(number, None, fields_of(error))
-            except OSError as error:
-                what = f"{job.file.path}: its rows can't be written: {error.strerror}"
-                send(number, None, fields_of(PksmError(what)))
+            except OSError as error:  # it tried what it may not
+                send(number, None, fields_of(PksmError(f"{job.file.path}: {error.strerror}")))
             else:
                 send(number, vars(contents), None)
 

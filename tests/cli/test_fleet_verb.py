@@ -231,6 +231,12 @@ def test_a_folder_of_samples_is_as_a_sample_of_all(tmp_path, capfd):
     assert true["heavy"][0]["pages"] == one["heavy"][0]["pages"] == 7, "heavy contents are in no sample by chance"
 
 
+def test_a_file_counts_once_however_it_is_spelled(folder, capfd, monkeypatch):
+    monkeypatch.chdir(folder)
+    found, err = document(capfd, "h1.fp", "./h1.fp", folder / "h1.fp", ".")
+    assert err == "" and [one["files"] for one in found["hosts"]] == [["h1.fp"], ["h2.fp"], ["h3.fp"]]
+
+
 def test_what_does_not_fit_together_is_one_line_each(folder, capfd):
     write(folder / "keyed.fp", key=b"k" * 16, vm="abc")
     write(folder / "small.fp", keep=0.25, vm="abcdefgh")

@@ -99,6 +99,16 @@ def test_a_worker_can_open_nothing_and_write_no_more_than_rows(paths, tmp_path, 
     only_two(mapped(paths, tmp_path), "File too large")
 
 
+def test_rows_that_cannot_be_written_cost_one_file(paths, tmp_path, monkeypatch):
+    with open("/dev/full", "wb", buffering=0) as nowhere:
+
+        def write(file, below, rows):
+            return write_rows(file, below, nowhere if file.path.endswith("two.fp") else rows)
+
+        monkeypatch.setattr(mapping, "write_rows", write)
+        only_two(mapped(paths, tmp_path, in_sandbox=False), "its rows can't be written: No space left on device")
+
+
 def test_rows_of_members_that_are_not_there_are_not_counted(paths, tmp_path):
     work = tmp_path / "work"
     before = fleet(paths, Settings(work=str(work)))
