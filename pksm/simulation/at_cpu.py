@@ -58,7 +58,7 @@ def compare_at_cpu(
     """
     if not 0 < target_percent < math.inf:
         raise UsageError("must be more than 0 percent", "at_cpu")
-    if policies == "all":
+    if policies == "all" or list(policies) == ["all"]:
         policies = [name for name in names() if spec(name).pace]
     chosen = varying.chosen(policies, changes, int(settings.get("seed") or 0))
     searches = [_Search(choice, target_percent, changes) for choice in chosen]

@@ -45,8 +45,9 @@ def test_table_csv_page_and_picture(tmp_path, capfd):
     ]
 
 
-def test_all_policies_that_can_be_tuned(capfd):
-    done = run(capfd, "compare", "b", "--pages", "64", "--until", "100", "--workers", "1", "--json")
+@pytest.mark.parametrize("arguments", [(), ("--policy", "all")])
+def test_all_policies_that_can_be_tuned(arguments, capfd):
+    done = run(capfd, "compare", "b", "--pages", "64", "--until", "100", "--workers", "1", "--json", *arguments)
     named = [row["policy"].partition(":")[0] for row in json.loads(done.out)["rows"]]
     assert named == [name for name in registry.names() if registry.spec(name).pace] == ["pksmd", "ksmd", "uksm", "cksm"]
 
