@@ -223,7 +223,7 @@ def repair(path: str | os.PathLike[str]) -> bool:
         PksmError: it can't be read, or not be written.
     """
     with Recording(path) as recording:
-        members, is_whole, path = recording.members, recording.is_whole, recording.path
+        is_whole, path = recording.is_whole, recording.path
     if is_whole:
         return False
     try:
@@ -231,6 +231,9 @@ def repair(path: str | os.PathLike[str]) -> bool:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                return False
+            members, is_whole = container.walk(file)  # again: a recorder may have gone on until now
+            if is_whole or not members:
                 return False
             file.truncate(members[-1].end)
             file.seek(members[-1].end)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -267,21 +267,24 @@ def record(
         raise UsageError("give a time of 1 ms at least", "every")
     if track not in TRACKS:
         raise UsageError(f"choose from {', '.join(TRACKS)}", "track")
-    writer = Writer(path, header(targets, every_ms, page_size, frames, track))
-    recorder = Recorder(writer, targets, page_size, hold, track)
     tally, interrupted = Tally(), False
-    try:
-        _samples(recorder, writer, tally, every_ms, duration_ms, progress)
-    except BaseException as error:
-        if tally.samples == 0:
-            recorder.close()
-            writer.discard()
-            raise
-        if not isinstance(error, KeyboardInterrupt):
-            recorder.close()
-            writer.close()
-            raise
-        interrupted = True
+    with ExitStack() as held:
+        held.enter_context(hold())  # until there is somebody who removes the file
+        writer = Writer(path, header(targets, every_ms, page_size, frames, track))
+        recorder = Recorder(writer, targets, page_size, hold, track)
+        try:
+            held.close()
+            _samples(recorder, writer, tally, every_ms, duration_ms, progress, hold)
+        except BaseException as error:
+            if tally.samples == 0:
+                recorder.close()
+                writer.discard()
+                raise
+            if not isinstance(error, KeyboardInterrupt):
+                recorder.close()
+                writer.close()
+                raise
+            interrupted = True
     with hold():
         recorder.close()
         writer.close(_end(recorder, tally))
@@ -296,6 +299,7 @@ def _samples(
     every_ms: int,
     duration_ms: int | None,
     progress: Callable[[Tally], object] | None,
+    hold: Callable[[], AbstractContextManager[object]],
 ) -> None:
     began, cpu = time.monotonic(), time.process_time()
     due, flushed = 0.0, -FLUSH_S
@@ -314,7 +318,8 @@ def _samples(
         tally.seconds, tally.cpu_s = now, time.process_time() - cpu
         tally.longest_s = max(tally.longest_s, now - start)
         if now - flushed >= FLUSH_S:
-            writer.flush()
+            with hold():  # half a segment, and all of it again behind it, could not be read
+                writer.flush()
             flushed = now
         tally.bytes_written = writer.n_bytes
         if progress is not None:

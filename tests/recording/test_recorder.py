@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -10,6 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import PksmError, UsageError
 from pksm.linux import written
 from pksm.linux.written import Written
@@ -263,6 +265,30 @@ def test_a_recording_is_whole_after_an_interrupt(tmp_path, puppet):
     with Recording(tmp_path / "a") as recording:
         assert recording.is_whole and recording.end["samples"] == 3
         assert recording.check().pages == recording.end["most_pages"] or recording.check().pages > 0
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_an_interrupt_while_the_file_is_written_waits_until_it_is(tmp_path, puppet, monkeypatch, at):
+    """It comes behind any write of the file's: the header, a segment, the end, the directory."""
+    interrupts, writes = HeldInterrupts(), [0]
+
+    def write(writer, octets, _write=Writer._write):
+        _write(writer, octets)
+        if writes[0] == at:
+            signal.raise_signal(signal.SIGINT)
+        writes[0] += 1
+
+    monkeypatch.setattr(Writer, "_write", write)
+    monkeypatch.setattr("pksm.recording.recorder.FLUSH_S", 0)
+    how = {"every_ms": 1, "duration_ms": 2, "hold": interrupts.hold}
+    with interrupts.installed(), contextlib.suppress(KeyboardInterrupt):
+        record(str(tmp_path / "a"), Targets(pids=[puppet.pid]), **how)
+    assert writes[0] > at
+    if at == 0:
+        assert list(tmp_path.iterdir()) == []
+        return
+    with Recording(tmp_path / "a") as recording:
+        assert recording.is_whole and recording.check().pages > 0
 
 
 def test_only_what_is_written_is_read_and_the_costs_are_in_the_recording(tmp_path, puppet):

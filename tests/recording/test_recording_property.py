@@ -1,6 +1,7 @@
 """Recordings of random stories: what is written is read, whatever is cut off or damaged."""
 
 import contextlib
+import fcntl
 import io
 import tempfile
 import zipfile
@@ -14,7 +15,7 @@ from pksm.errors import PksmError
 from pksm.recording import Recording, Writer, format, repair
 from pksm.recording.events import Block
 
-from support.recordings import as_dicts, joined, same, stories
+from support.recordings import as_dicts, block, joined, same, stories
 
 HEADER = {"page_size": 4096}
 
@@ -105,6 +106,23 @@ def test_repair_makes_a_zip_file_of_what_is_there(told, data):
         with zipfile.ZipFile(path) as archive:
             assert archive.testzip() is None
             assert archive.namelist()[0] == "recording.json"
+
+
+def test_a_recorder_that_ends_while_its_recording_is_looked_at_loses_nothing(tmp_path, monkeypatch):
+    writer = Writer(tmp_path / "a", HEADER)
+    writer.add(block(0, 0, [("start", 1, "a")]))
+    writer.flush()
+
+    def flock(file, how, _flock=fcntl.flock):
+        if how == fcntl.LOCK_EX | fcntl.LOCK_NB:
+            writer.add(block(1, 0, [("exit",)]))
+            writer.close({"ms": 1})
+        _flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert not repair(tmp_path / "a")
+    with Recording(tmp_path / "a") as recording:
+        assert recording.is_whole and [found.ms for found in recording.blocks()] == [0, 1]
 
 
 @given(stories(6), st.data())
