@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from pksm.fleet.settings import ROW_BYTES
 CELL_BYTES = 8  # that a content takes for each host, about
 MOST_VMS = 2000
 MOST_HOSTS = 10_000
+MOST_BYTES = 16 << 20  # of a file of hosts
 NAMED = 5  # in a line
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -50,13 +52,20 @@ def read_capacities(path: str | os.PathLike[str]) -> Capacities:
     """
     names, sizes = [], []
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
+        with open(path, "rb") as file:
+            octets = file.read(MOST_BYTES + 1)  # a device may never end
+        if len(octets) > MOST_BYTES:
+            raise UsageError(f"{os.fspath(path)}: is larger than {MOST_BYTES >> 20} MiB, which no list of hosts is")
+        with io.StringIO(octets.decode("utf-8-sig"), newline="") as text:
+            reader = csv.DictReader(text)
             if not reader.fieldnames or not {"host", "bytes"} <= set(reader.fieldnames):
                 raise UsageError(f"{os.fspath(path)}: must begin with a line of the columns host,bytes")
             for row in reader:
+                where = f"{os.fspath(path)}: line {reader.line_num}"
+                if not row["host"]:
+                    raise UsageError(f"{where}: names no host")
                 names.append(str(row["host"]))
-                sizes.append(_bytes(str(row["bytes"]), f"{os.fspath(path)}: line {reader.line_num}"))
+                sizes.append(_bytes(str(row["bytes"]), where))
                 if len(names) > MOST_HOSTS:
                     raise UsageError(f"{os.fspath(path)}: has more than {MOST_HOSTS} hosts")
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import zlib
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -20,7 +21,7 @@ class Partial:
         path: of the file, which is made if it is not there; None for no file.
 
     Raises:
-        UsageError: something else is in the file.
+        UsageError: it is no regular file, or something else is in it.
         PksmError: it can't be read or written.
     """
 
@@ -34,6 +35,9 @@ class Partial:
             return self
         try:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            if not stat.S_ISREG(os.fstat(handle).st_mode):  # a device may never end, a pipe never begin
+                os.close(handle)
+                raise UsageError(f"{self._path}: is not a regular file: name another", "resume")
             self._file = open(handle, "r+b")
             self._read(self._file, self._path)
         except OSError as error:

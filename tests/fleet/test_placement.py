@@ -100,6 +100,8 @@ def test_today_may_not_fit(vms, rooms, seed):
         ("host,bytes\nh,-5\n", "is not an amount"),
         ("host,bytes\nh,1G\nh,1G\n", "each once"),
         ("host,bytes\n", "one host at least"),
+        ("bytes,host\n64G\n", "line 2: names no host"),
+        ("host,bytes\n" + "x" * (16 << 20), "larger than 16 MiB"),
         ("", "columns host,bytes"),
     ],
 )
@@ -115,6 +117,13 @@ def test_amounts_of_memory(tmp_path):
     path = tmp_path / "hosts.csv"
     path.write_text("bytes,host\n64G,a\n512MiB,b\n4096,c\n")
     assert read_capacities(path).bytes == [64 << 30, 512 << 20, 4096]
+    path.write_text("\ufeffhost,bytes\r\na,1G\r\n")  # as spreadsheets write it
+    assert read_capacities(path).bytes == [1 << 30]
+
+
+def test_a_file_of_hosts_that_never_ends_is_refused():
+    with pytest.raises(UsageError, match="/dev/zero: is larger than"):
+        read_capacities("/dev/zero")
 
 
 @given(VMS, st.lists(st.integers(1, 20), min_size=1, max_size=3), st.data())

@@ -222,6 +222,13 @@ def test_a_line_that_was_changed_is_found(tmp_path, old, new):
         resumed(tmp_path / "part", line.replace(old, new))
 
 
+def test_results_are_kept_in_a_regular_file_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), "/dev/zero"):
+        with pytest.raises(UsageError, match=f"{path}: is not a regular file"), Partial(path):
+            pass
+
+
 @pytest.mark.parametrize("line", [b"5", b"[]", b'{"key": "a", "result": 5}', b'{"key": [], "result": {}, "crc32": 0}'])
 def test_a_line_of_something_else_is_one_line(tmp_path, line):
     with pytest.raises(UsageError, match="line 2 of it is damaged: remove the line"):
