@@ -61,7 +61,7 @@ def advise_recording(
         The document `pksm.advise/1`, ready for JSON.
 
     Raises:
-        UsageError: it is not a recording, has no such part, or a setting is not for one.
+        UsageError: it is not a recording, has no such part, lasts too long to be simulated, or a setting is not for one.
         PksmError: it can't be read, or cannot have happened.
     """
     settings, prices = settings or Settings(), prices_here()
@@ -143,6 +143,8 @@ def _trials(
             )
         else:
             choices.append(choice)
+    if not choices:
+        raise UsageError(f"{workload.name}: too long a recording to simulate at any pace: name a part of it", "between")
     trials = [(workload, choice, prices) for choice in choices]
     rows: dict[int, ParetoRow] = {}
     progress("simulate", 0, len(trials))

@@ -104,6 +104,13 @@ def test_a_pace_that_would_take_too_long_is_left_out_and_named(monkeypatch):
     assert len(document["warnings"]) == 6 and "too long a recording" in document["warnings"][0]
 
 
+def test_a_recording_that_is_too_long_for_every_pace_is_refused():
+    week = 7 * 86_400_000
+    with pytest.raises(UsageError, match="too long a recording to simulate at any pace: name a part of it") as refused:
+        advice(twins(), week)
+    assert refused.value.argument == "between"
+
+
 def test_a_recording_that_was_cut_short_says_so():
     assert "is cut short" in advice([*twins(), block(5000, 0, (), [(0, W, 9)])], None)["warnings"][-1]
 
