@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="compare images of microVMs' memory with the first of them")  # fmt: skip
     options.add_page_size(what)
     what.add_argument("--place", metavar="HOSTS.csv",
-                      help="place VMs on these hosts; columns host and bytes, such as h1,64G")  # fmt: skip
+                      help="place VMs on these hosts: columns host and bytes, such as h1,64G; hosts of today go by the names "
+                      "that the fleet has for them")  # fmt: skip
     work = parser.add_argument_group("how to work")
     options.add_workers(work)
     work.add_argument("--memory", type=options.size, metavar="SIZE",
