@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from pksm.documents.common import PriceList, Setting
 from pksm.documents.sweep import Spread, SweepDocument, SweepRow
 from pksm.errors import UsageError
+from pksm.naming import unknown
 from pksm.parallel.pool import own_results, results, workers_for
 from pksm.policies.registry import Choice
 from pksm.simulation import varying
@@ -97,9 +98,9 @@ def sweep(
 def _base(workload: Any, until_ms: int, settings: Mapping[str, Any]) -> Settings:
     """Return what all runs have in common."""
     known = {"pages", "frames", "page_size", "seed", "pace", "opted_in_only", "between", "prices"}
-    unknown = sorted(settings.keys() - known)
-    if unknown:
-        raise UsageError(f"unknown setting {unknown[0]!r} of a sweep")
+    strange = sorted(settings.keys() - known)
+    if strange:
+        raise unknown("unknown setting of a sweep", strange[0], sorted(known))
     if until_ms < 1:
         raise UsageError("must be 1 ms at least", "until_ms")
     base = Settings(workload, until_ms=until_ms, sample_ms=None, **{"pace": KERNEL, **settings})

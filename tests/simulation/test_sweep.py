@@ -319,6 +319,11 @@ def test_what_varies_has_no_value_besides(changes):
         sweep("b", "ksmd", ["pages_to_scan=100,1000"], changes, pages=64)
 
 
+def test_a_setting_of_a_sweep_that_is_mistyped_is_answered_by_the_nearest():
+    with pytest.raises(UsageError, match="unknown setting of a sweep 'page': did you mean pages"):
+        sweep("b", "ksmd", page=64)
+
+
 def test_settings_of_several_policies_are_named_with_them():
     with pytest.raises(UsageError, match="say whose setting it is, of ksmd, pksmd"):
         varying.parse(["pages_to_scan=1"], choose("ksmd,pksmd"))

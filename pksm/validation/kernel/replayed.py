@@ -19,6 +19,7 @@ from pksm.linux.ksm import files
 from pksm.linux.ksm.borrow import Borrowed
 from pksm.linux.ksm.watch import VMSTAT, cow_of
 from pksm.linux.text import read_if_any
+from pksm.naming import unknown
 from pksm.policies.registry import choose_one
 from pksm.recording.members import Targets
 from pksm.recording.recorder import Tally, record
@@ -151,8 +152,8 @@ def replayed(
         UsageError: an unknown name.
     """
     names = names or list(LOADS)
-    for unknown in [name for name in names if name not in LOADS]:
-        raise UsageError(f"unknown program {unknown!r}: choose from {', '.join(LOADS)}", "workload")
+    for strange in [name for name in names if name not in LOADS]:
+        raise unknown("unknown program", strange, LOADS, "workload")
     if track not in TRACKS:
         raise UsageError(f"choose from {', '.join(TRACKS)}", "track")
     prices = prices or prices_here()

@@ -42,5 +42,7 @@ def test_a_fork_server_is_recorded_and_played_at_the_kernels_pace(track):
 def test_unknown_names_are_refused():
     with pytest.raises(UsageError, match="unknown program 'nothing': choose from redis, "):
         replayed(["nothing"])
+    with pytest.raises(UsageError, match="did you mean postgres"):
+        replayed(["postgre"])
     with pytest.raises(UsageError, match="track: choose from hashes, writes"):
         replayed(["redis"], track="guesses")
