@@ -234,7 +234,7 @@ class Ledger:
         sim.machine.tables.turned = []
         # By slot of the page tables: whether it is merged, and when that was first seen.
         self._merged, self._since = np.empty(0, bool), np.empty(0, np.int64)
-        self._saved = self._saved_ms = 0.0
+        self._saved = 0.0
         self._last_ms, self._last_saved = sim.now, 0
         self._undone = self._undone_soon = self._freed = 0
         self._most = 0

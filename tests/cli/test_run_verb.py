@@ -9,7 +9,6 @@ import pytest
 from pksm.linux.ksm.opt_in import merges_any
 
 SHOW = "import os; print(os.getpid(), open('/proc/self/ksm_stat').read().split())"
-HAS_STAT = os.path.exists("/proc/self/ksm_stat")
 
 
 def started(*words, **more):

@@ -5,7 +5,6 @@ import ctypes
 import struct
 from collections.abc import Collection
 
-from pksm.linux import text
 from pksm.linux.sandbox import system_call
 
 # Numbers of linux/capability.h.
@@ -16,12 +15,6 @@ _AMBIENT, _AMBIENT_CLEAR = 47, 4
 _MOST = 64
 
 _library = ctypes.CDLL(None, use_errno=True)
-
-
-def permitted() -> int:
-    """Return the capabilities that this process may use, a bit each."""
-    status = text.read_if_any("/proc/self/status") or b""
-    return int(text.field(status, "CapPrm") or b"0", 16)
 
 
 def keep_only(kept: Collection[int] = ()) -> bool:
