@@ -69,7 +69,8 @@ class Targets:
         if names.command is not None:
             self._add_command(names.command, names)
         if not self.openers and (names.all or names.cgroups):
-            raise UsageError("there are no processes but this one")
+            where = "" if names.all else f"{', '.join(names.cgroups)}: "
+            raise UsageError(f"{where}there are no processes but this one")
         if not self.openers:
             raise UsageError(nothing)
 

@@ -45,6 +45,7 @@ class RecordDocument(TypedDict):
     longest_s: Annotated[float | None, "seconds", "that a sample took at most"]
     pages_read: Annotated[int | None, "pages", "in all samples"]
     unread: Annotated[int | None, "count", "processes that could not be read"]
+    partial: Annotated[bool, "", "something could not be read, or an image not to the end: the warnings say what"]
     events: Annotated[dict[str, int], "count", "by kind: birth, write, same, death, moved, merged, unmerged, accessed"]
     operations: Annotated[dict[str, int], "count", "by name: start, fork, exit, map, unmap, advise"]
     most_pages: Annotated[Pages, "alive at a time"]

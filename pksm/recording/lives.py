@@ -17,9 +17,10 @@ _BINS = 53 * STEPS
 
 @dataclass
 class Times:
-    """Lengths of time, in steps of 1 %: how many there are of each."""
+    """Lengths of time, in steps of 1 %: how many there are of each, and the longest (ms)."""
 
     counts: I64Array
+    longest: int = 0
 
     @classmethod
     def none(cls) -> "Times":
@@ -30,6 +31,7 @@ class Times:
         """Add lengths of time (ms)."""
         bins = np.rint(STEPS * np.log2(np.maximum(ms, 1))).astype(np.int64)
         self.counts += np.bincount(bins, minlength=_BINS)
+        self.longest = max(self.longest, int(ms.max(initial=1)))
 
     def percentiles(self, *wanted: int) -> dict[str, float] | None:
         """Return {"p50": seconds}, by nearest rank; None if there are none."""
@@ -38,7 +40,7 @@ class Times:
         if not n:
             return None
         ranks = {p: int(np.searchsorted(sums, -(-p * n // 100))) for p in wanted}
-        return {f"p{p}": round(2 ** (at / STEPS) / 1000, 3) for p, at in ranks.items()}
+        return {f"p{p}": round(min(2 ** (at / STEPS), self.longest) / 1000, 3) for p, at in ranks.items()}
 
 
 class Lives:

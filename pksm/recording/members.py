@@ -1,5 +1,6 @@
 """Who is recorded: processes as they come, fork, begin other programs and go, and images."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -74,13 +75,15 @@ class Roster:
     """The processes that are recorded, by pid.
 
     Attributes:
-        refused: {pid: why} of processes that cannot be read.
+        refused: {pid: why} of processes that cannot be read, and of those named that are not there.
     """
 
     def __init__(self, targets: Targets) -> None:
         self._targets = targets
         self._family = set(targets.pids)
-        self.refused: dict[int, str] = {}
+        there = {pid for pid, _ in _stats(targets.pids)}
+        gone = [pid for pid in targets.pids if pid not in there]
+        self.refused: dict[int, PksmError] = {pid: PksmError(f"there is no process {pid}") for pid in gone}
 
     def pids(self) -> list[int]:
         """Return those that there are now, parents before their children."""
@@ -91,7 +94,7 @@ class Roster:
         if self._family and not targets.all:
             self._add_children()
             found |= self._family
-        return self._by_age(found)
+        return self._by_age(found - {os.getpid()})
 
     def _add_children(self) -> None:
         """Add what descends from the family, and drop what has gone: asked of each of it, or found in all of /proc."""
@@ -120,10 +123,14 @@ class Roster:
         try:
             source = open_pid(pid, "unchecked")
         except PksmError as error:
-            if tasks.layout(pid) is not None:
-                self.refused.setdefault(pid, str(error))
+            self.refuse(pid, error)
             return None
         return Member(space, pid, source, tasks.layout(pid))
+
+    def refuse(self, pid: int, error: PksmError) -> None:
+        """Remember why a process can't be read, unless it has ended, as processes do."""
+        if tasks.layout(pid) is not None:
+            self.refused.setdefault(pid, error)
 
 
 def _stats(pids: Sequence[int]) -> Iterator[tuple[int, tasks.Stat]]:

@@ -1,13 +1,13 @@
 """What a recorder would do: who there is to record, and what tracking would ask of them. Nothing is touched."""
 
 from pksm.documents import PlannedProcess, RecordPlanDocument
-from pksm.errors import PksmError, UsageError
+from pksm.errors import PksmError, UnsupportedError, UsageError
 from pksm.linux.inject import refusals
 from pksm.linux.proc import access
 from pksm.linux.written import areas_to_track
-from pksm.recording.members import Roster, Targets, parent_of
+from pksm.recording.members import Roster, Targets
 from pksm.recording.recorder import blind_spots
-from pksm.recording.tracking import HASHES, TRACKS, WRITES
+from pksm.recording.tracking import HASHES, ONLY_PROCESSES, TRACKS, WRITES
 
 CALLS = ("userfaultfd(O_CLOEXEC | UFFD_USER_MODE_ONLY)", "close(its descriptor)")
 
@@ -27,12 +27,12 @@ def plan(targets: Targets, every_ms: int = 1000, frames: bool = True, track: str
     if track == WRITES:
         refusals.check_machine()
     roster = Roster(targets)
-    rows = [_row(roster, pid, track) for pid in roster.pids()]
-    gone = [pid for pid in targets.pids if parent_of(pid) is None]
+    errors = list(roster.refused.values())
+    rows = [_row(roster, pid, track, errors) for pid in roster.pids()]
     if not targets.files and all(row["why_not"] and not row["resident_bytes"] for row in rows):
-        why = [f"there is no process {pid}" for pid in gone] + [row["why_not"] for row in rows]
-        raise PksmError(f"nothing to record: {why[0] if why else 'there is no process with memory'}")
-    refused = [row["why_not"] for row in rows if row["why_not"]]
+        raise PksmError(f"nothing to record: {errors[0] if errors else 'there is no process with memory'}")
+    if track == WRITES and not rows:
+        raise UnsupportedError(f"{ONLY_PROCESSES}; track hashes")
     return {
         "schema": "pksm.record.plan/1",
         "track": "writes" if track == WRITES else "hashes",
@@ -40,12 +40,12 @@ def plan(targets: Targets, every_ms: int = 1000, frames: bool = True, track: str
         "processes": rows,
         "images": len(targets.files),
         "blind": blind_spots(track, frames),
-        "partial": bool(refused or gone),
-        "warnings": [*(f"there is no process {pid}" for pid in gone), *refused],
+        "partial": bool(errors),
+        "warnings": access.tell_unread(errors),
     }
 
 
-def _row(roster: Roster, pid: int, track: str) -> PlannedProcess:
+def _row(roster: Roster, pid: int, track: str, errors: list[PksmError]) -> PlannedProcess:
     row: PlannedProcess = {
         "pid": pid,
         "name": "",
@@ -59,7 +59,7 @@ def _row(roster: Roster, pid: int, track: str) -> PlannedProcess:
         row["name"] = access.check_kind(pid)
         member = roster.opened(pid, -1)
         if member is None:
-            raise PksmError(roster.refused.get(pid, f"there is no process {pid}"))
+            raise roster.refused.get(pid) or PksmError(f"there is no process {pid}")
         member.close()
         row["resident_bytes"] = access.resident_bytes(pid, row["name"])
         if track == WRITES:
@@ -68,4 +68,5 @@ def _row(roster: Roster, pid: int, track: str) -> PlannedProcess:
             row["areas"], row["area_bytes"] = len(areas), sum(area.end - area.start for area in areas)
     except PksmError as error:
         row["why_not"] = str(error)
+        errors.append(error)
     return row

@@ -9,6 +9,7 @@ import numpy as np
 
 from pksm.arrays import BoolArray
 from pksm.errors import PksmError, UsageError
+from pksm.linux.proc import access
 from pksm.linux.proc.kpageflags import FrameFlags
 from pksm.recording import difference
 from pksm.recording.difference import Seen
@@ -21,6 +22,7 @@ from pksm.sources.live.process import ProcessSource
 
 PAGE_SIZE = 4096
 FLUSH_S = 5.0  # so much is lost at most when we are killed
+MOST_UNREAD = 40  # lines about what could not be read
 BLIND_SPOTS = (
     "a page that was changed and changed back between two samples has not changed",
     "a page that was written with what it held has not been written, but where frame numbers show a copy",
@@ -55,6 +57,9 @@ class Recorder:
         page_size: bytes.
         hold: makes context managers that hold interrupts back while an address space is read and written down.
         track: how writes are found, one of TRACKS.
+
+    Attributes:
+        lost: why images could not be opened any more.
     """
 
     def __init__(
@@ -74,7 +79,9 @@ class Recorder:
         self._hasher = Hasher(page_size)
         self._flags = FrameFlags()
         self._live: dict[int, Member] = {}
+        self._files = dict(enumerate(targets.files))
         self._images: dict[int, Member] = {}  # by place in targets.files
+        self.lost: list[PksmError] = []
         self._next_space = 0
 
     @property
@@ -101,9 +108,14 @@ class Recorder:
             self.tracking.end(member)
             member.close()
 
+    def mark(self, ms: int) -> None:
+        """Write down that there was this sample: whatever was seen in it, the recording has lasted until then."""
+        for member in [*self._live.values(), *self._images.values()][:1]:
+            self._write([Block(ms, member.space)])
+
     def why_nothing(self) -> str:
         """Return why there were no pages, as a clause."""
-        refused = next(iter(self.roster.refused.values()), None)
+        refused = next(map(str, self.roster.refused.values()), None)
         gone = next((pid for pid in self._targets.pids if parent_of(pid) is None), None)
         return refused or ("there is no process with memory" if gone is None else f"there is no process {gone}")
 
@@ -116,15 +128,9 @@ class Recorder:
         for pid in self._live.keys() - set(pids):
             with self._hold():
                 self._gone(self._live.pop(pid), ms)
-        for place, opener in enumerate(self._targets.files):
+        for place in list(self._files):
             with self._hold():
-                source = opener()
-                try:
-                    member = self._images.setdefault(place, Member(-1, 0, source))
-                    member.source = source
-                    self._take(member, ms, None)
-                finally:
-                    source.close()
+                self._look_at_image(place, ms)
         self.most_pages = max(self.most_pages, self.pages)
         if self._hasher.contents.is_full(self.pages):
             seen = [member.seen.pages.contents for member in [*self._live.values(), *self._images.values()]]
@@ -144,9 +150,26 @@ class Recorder:
         except PksmError as error:
             if not member.has_begun:
                 member.close()
-                self.roster.refused.setdefault(pid, str(error))
+                self.roster.refuse(pid, error)
             return  # it ends, or cannot be read just now
         self._live[pid] = member
+
+    def _look_at_image(self, place: int, ms: int) -> None:
+        try:
+            source = self._files[place]()
+        except PksmError as error:
+            if place not in self._images:
+                raise
+            self.lost.append(error)
+            self._gone(self._images.pop(place), ms)
+            del self._files[place]
+            return
+        try:
+            member = self._images.setdefault(place, Member(-1, 0, source))
+            member.source = source
+            self._take(member, ms, None)
+        finally:
+            source.close()
 
     def _parent(self, member: Member) -> Member | None:
         """Return the process that a new one was forked from, if it still runs the same program."""
@@ -319,6 +342,7 @@ def _samples(
         tally.longest_s = max(tally.longest_s, now - start)
         if now - flushed >= FLUSH_S:
             with hold():  # half a segment, and all of it again behind it, could not be read
+                recorder.mark(ms)
                 writer.flush()
             flushed = now
         tally.bytes_written = writer.n_bytes
@@ -344,5 +368,6 @@ def _end(recorder: Recorder, tally: Tally) -> dict[str, object]:
         "cpu_s": round(tally.cpu_s, 3),
         "longest_s": round(tally.longest_s, 3),
         "refused": len(recorder.roster.refused),
+        "unread": access.tell_unread([*recorder.roster.refused.values(), *recorder.lost])[:MOST_UNREAD],
         **recorder.tracking.costs(),
     }

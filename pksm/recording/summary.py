@@ -44,6 +44,9 @@ def summary(
         until_ms = part.until_ms if part else recording.last_ms
         end = recording.end or {}
         unread = _number(end, "refused")
+        why_unread = [line for line in _list(end, "unread") if isinstance(line, str)]
+        if unread and not why_unread:
+            why_unread = [f"processes that could not be read, and are not in it: {unread:,}"]
         events = {kind.name.lower(): int(count) for kind, count in zip(Kind, state.counts, strict=True)}
         document: RecordDocument = {
             "schema": SCHEMA,
@@ -61,6 +64,7 @@ def summary(
             "longest_s": amount(end, "longest_s"),
             "pages_read": _number(end, "pages_read"),
             "unread": unread,
+            "partial": bool(why_unread),
             "events": events,
             "operations": dict(sorted(state.operations.items())),
             "most_pages": state.peak,
@@ -80,7 +84,7 @@ def summary(
                 *warnings,
                 *([part.lacks] if part and part.lacks else []),
                 *([ONE_SAMPLE] if _number(end, "samples") == 1 else []),
-                *([f"{unread} processes could not be read, and are not in it"] if unread else []),
+                *why_unread,
             ],
         }
         if part:

@@ -17,6 +17,7 @@ from pksm.sources.live.process import ProcessSource
 HASHES, WRITES = "hashes", "writes"
 TRACKS = (HASHES, WRITES)
 FRAMES_EVERY = 10  # samples: to look up the frames of all pages takes as long as to read those written in a second
+ONLY_PROCESSES = "only the writes of processes can be tracked"
 BLIND_TO_WRITES = (
     "several writes of a page between two samples are one, with the last content",
     "areas that are mapped, processes that are forked and programs that begin are tracked from the first sample that sees "
@@ -95,7 +96,7 @@ class Tracking:
     def check(self) -> None:
         """Raise UnsupportedError if no process could be tracked at all, though that was asked for."""
         if self.how == WRITES and not self._tracked:
-            why = next(iter(self.refused.values()), "only the writes of processes can be tracked")
+            why = next(iter(self.refused.values()), ONLY_PROCESSES)
             raise UnsupportedError(f"{why}; track hashes")
 
     def costs(self) -> dict[str, object]:

@@ -150,9 +150,10 @@ def _pareto(document: AdviseDocument, width: int, paint: Callable[..., str]) -> 
     if "recorded" in document:
         rows = [_recorded_row(row) for row in document["pareto"]]
         title = RECORDED_TITLE
+        lasted = f"{minutes:,.4g} min" if minutes >= 1 else _time(document["period_ms"] / 1000)
         notes = (
-            f"The recording was played to its end with each of them ({minutes:,.4g} min): memory changed as it did then. CPU "
-            f"is of one core, and the average is over all of that time. {marks}"
+            f"The recording was played to its end with each of them ({lasted}): memory changed as it did then. CPU is of one "
+            f"core, and the average is over all of that time. {marks}"
         )
     else:
         rows = [_row(row) for row in document["pareto"]]

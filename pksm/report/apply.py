@@ -1,12 +1,12 @@
 """How applied settings look to people and to spreadsheets: pure functions of the document `pksm.apply/1`."""
 
-from pksm.documents import ApplyDocument
+from pksm.documents import AppliedSetting, ApplyDocument
 from pksm.report.text import columns, csv_text, page, painting, paragraph
 
 
 def csv(document: ApplyDocument) -> str:
     """Return a row for each setting."""
-    return csv_text(document["settings"])
+    return csv_text(document["settings"], AppliedSetting.__annotations__)
 
 
 def table(document: ApplyDocument, width: int = 80, colour: bool = False, undo: str = "") -> str:

@@ -1,6 +1,6 @@
 """How a recording of writes looks to people and to spreadsheets: pure functions of the document `pksm.record/1`."""
 
-from pksm.documents import RecordDocument
+from pksm.documents import RecordDocument, RecordedSpace
 from pksm.plain import plain
 from pksm.report.simulate import of_equals
 from pksm.report.text import (
@@ -33,7 +33,7 @@ _EVENTS = {
 
 def csv(document: RecordDocument) -> str:
     """Return a row for each address space that is alive at the end."""
-    return csv_text(document["spaces"])
+    return csv_text(document["spaces"], RecordedSpace.__annotations__)
 
 
 def table(document: RecordDocument, width: int = 80, colour: bool = False) -> str:
@@ -71,7 +71,7 @@ def _headline(document: RecordDocument) -> str:
         processes = len(document["spaces"])
     state = "" if document["whole"] else ", cut short"
     state += ", repaired" if document["repaired"] else ""
-    rewritten = "-" if document["samples"] == 1 else f"{100 * document['write_rate']:.2f} %"
+    rewritten = "-" if _shows_no_writes(document) else f"{100 * document['write_rate']:.2f} %"
     return (
         f"{plain(name(document))}: {document['seconds']:,.1f} s of {many(processes, 'address space')}{state}; at most "
         f"{document['most_pages']:,} pages ({size(document['most_pages'] * document['page_size'])}) at a time, of which "
@@ -80,10 +80,15 @@ def _headline(document: RecordDocument) -> str:
 
 
 def _nature(document: RecordDocument) -> str:
-    if document["samples"] == 1:
+    if _shows_no_writes(document):
         return ""
     soon = within_a_minute(document["seconds"])
     return f"{percent(100 * document['volatile_share'])} of memory is rewritten {soon}. {of_equals(document['equals'])}"
+
+
+def _shows_no_writes(document: RecordDocument) -> bool:
+    """Whether there is one sample, or no more of a recorder that was killed."""
+    return document["samples"] == 1 or document["seconds"] == 0
 
 
 def _effort(document: RecordDocument) -> str:

@@ -10,7 +10,8 @@ SHOWN = 20  # processes
 
 def csv(document: RecordPlanDocument) -> str:
     """Return a row for each process."""
-    return csv_text([{**row, "calls": ", ".join(row["calls"])} for row in document["processes"]])
+    rows = [{**row, "calls": ", ".join(row["calls"])} for row in document["processes"]]
+    return csv_text(rows, PlannedProcess.__annotations__)
 
 
 def table(document: RecordPlanDocument, width: int = 80, colour: bool = False) -> str:

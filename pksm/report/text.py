@@ -98,11 +98,11 @@ def painting(colour: bool) -> Callable[..., str]:
     return lambda text, code=BOLD: text
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return dicts with the same keys as CSV with a header line."""
+def csv_text(rows: Sequence[Mapping[str, Any]], keys: Iterable[str] = ()) -> str:
+    """Return dicts with the same keys as CSV with a header line. keys: theirs, where there may be no rows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(_cell, rows[0]))
+    writer.writerow(map(_cell, rows[0] if rows else keys))
     writer.writerows(map(_cell, row.values()) for row in rows)
     return text.getvalue()
 

@@ -88,6 +88,7 @@ def test_advice_is_applied_and_taken_back(capfd, kernel, tmp_path):
     assert {row["name"] for row in restored["settings"]} == {row["name"] for row in document["settings"]}
     assert not os.listdir(tmp_path / "lib")
     assert "nothing" in done(capfd, "restore", "--applied")["warnings"][0]
+    assert run(capfd, "restore", "--applied", "--csv").out.startswith("name,path,before,value,")
 
 
 def test_a_dry_run_changes_nothing(capfd, kernel, tmp_path):

@@ -221,6 +221,13 @@ def test_there_is_nobody_else(capfd, monkeypatch):
     assert done.code == 2 and is_one_line(done.err, "no processes")
 
 
+def test_a_control_group_without_processes_is_named(capfd, tmp_path):
+    (tmp_path / "cgroup.procs").touch()
+    for verb in (["scan"], ["record", "-o", tmp_path / "a"]):
+        done = run(capfd, *verb, "--cgroup", tmp_path)
+        assert done.code == 2 and is_one_line(done.err, f"{tmp_path}: there are no processes")
+
+
 def test_what_can_not_be_meant(capfd, tmp_path):
     (tmp_path / "ram").write_bytes(bytes(4096))
     ram = tmp_path / "ram"

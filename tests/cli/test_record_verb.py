@@ -77,6 +77,34 @@ def test_a_dry_run_names_who_would_be_refused(capfd):
     assert nothing.code == 1 and is_one_line(nothing.err) and "there is no process" in nothing.err
 
 
+def test_a_plan_without_processes_is_csv_and_refuses_what_recording_does(capfd, tmp_path, ram):
+    done = run(capfd, "record", "--dry-run", "--csv", ram)
+    assert done.code == 0 and done.out == "pid,name,calls,areas,area_bytes,resident_bytes,why_not\n"
+    for words in (["--dry-run"], ["-o", tmp_path / "a"]):
+        done = run(capfd, "record", "--track", "writes", *words, ram)
+        assert done.code == 77 and is_one_line(done.err) and "only the writes of processes" in done.err
+
+
+def test_who_was_not_recorded_is_named(capfd, tmp_path, ram):
+    nobody, path = str(2**22 - 1), tmp_path / "a.pksmrec"
+    for words in (["--duration", "30ms", "--every", "10ms", "--pid", nobody, "-o", path, ram], ["--info", path]):
+        done = run(capfd, "record", *words, "--json")
+        assert done.code == 3 and json.loads(done.out)["partial"]
+        assert done.err.endswith(f"pksm: there is no process {nobody}\n")
+
+
+def test_spaces_that_have_all_gone_are_csv(capfd):
+    with recorded([block(0, 0, [("start", 7, "x")]), block(5, 0, [("exit",)])], end_ms=9) as path:
+        done = run(capfd, "record", "--info", path, "--csv")
+    assert done.code == 0 and done.out == "space,pid,name,pages,zero_pages\n"
+
+
+def test_what_a_recorder_left_that_was_killed_early_shows_no_writes(capfd):
+    with recorded([block(0, 0, [("start", 7, "x")])]) as path:
+        done = run(capfd, "record", "--info", path)
+    assert done.code == 0 and "0.00 %" not in done.out and "on average" not in done.out
+
+
 def test_a_page_of_a_recording(capfd, tmp_path, ram):
     pytest.importorskip("jinja2")
     made, again = tmp_path / "made.html", tmp_path / "again.html"

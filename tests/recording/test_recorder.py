@@ -17,7 +17,7 @@ from pksm.linux import written
 from pksm.linux.written import Written
 from pksm.recording import Kind, Recording, Writer
 from pksm.recording.hashing import Hasher, Snapshot
-from pksm.recording.members import Targets
+from pksm.recording.members import Roster, Targets
 from pksm.recording.recorder import Recorder, record
 from pksm.recording.summary import summary
 from pksm.recording.tracking import TRACKS
@@ -233,6 +233,41 @@ def test_an_image_that_changes_is_recorded(tmp_path):
     [first, second] = [state.spaces[0].contents.tolist() for state, _ in states]
     assert first == [1, 2, 0, 1] and second == [1, 1, 0, 1]
     assert [block.kinds.tolist() for block in states[1][1]] == [[Kind.WRITE]]
+
+
+def test_an_image_that_is_gone_ends_as_a_process_does(tmp_path):
+    path, other = (write_file(tmp_path / name, [b"a" * SIZE, bytes(SIZE)], SIZE) for name in ("ram", "other"))
+
+    def progress(tally):
+        if tally.samples == 2:
+            os.unlink(path)
+        if tally.samples == 4:
+            raise KeyboardInterrupt
+
+    targets = Targets(files=[partial(open_target, path), partial(open_target, other)])
+    tally, interrupted = record(str(tmp_path / "a"), targets, every_ms=1, progress=progress)
+    assert tally.samples == 4 and interrupted
+    document = summary(tmp_path / "a")
+    assert document["whole"] and document["operations"] == {"start": 2, "map": 2, "exit": 1}
+    assert document["partial"] and document["warnings"] == [f"{path}: no such file"]
+
+
+def test_a_quiet_recording_has_lasted_until_it_was_flushed(tmp_path, monkeypatch):
+    monkeypatch.setattr("pksm.recording.recorder.FLUSH_S", 0.0)
+    path = write_file(tmp_path / "ram", [b"a" * SIZE], SIZE)
+    lasted = []
+
+    def progress(tally):
+        with Recording(tmp_path / "a") as recording:
+            assert recording.check().pages == 1
+            lasted.append(recording.last_ms)
+
+    record(str(tmp_path / "a"), Targets(files=[partial(open_target, path)]), 5, 20, progress=progress)
+    assert len(lasted) > 1 and sorted(set(lasted)) == lasted
+
+
+def test_we_do_not_record_ourselves(tmp_path):
+    assert os.getpid() not in Roster(Targets(pids=[os.getppid()])).pids()
 
 
 def test_nothing_to_record_is_one_line(tmp_path):

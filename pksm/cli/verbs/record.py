@@ -97,7 +97,7 @@ def _info(given: argparse.Namespace) -> int:
         document = summary(path, repair(path), between=given.between)
         draw(document)
     _show(document, given)
-    return 0
+    return exit_codes.of(document)
 
 
 def _record(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
@@ -144,7 +144,7 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
     document = summary(given.output, interrupted=early)
     draw(document)
     _show(document, given)
-    return exit_codes.INTERRUPTED if early else 0
+    return exit_codes.of(document)
 
 
 def _show(document: "RecordDocument | RecordPlanDocument", given: argparse.Namespace) -> None:
