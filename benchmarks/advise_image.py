@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import scan_image
+from storing import store
 
 from pksm.errors import PksmError
 from pksm.linux import system
@@ -132,8 +133,7 @@ def main(argv):
         f"{found['pages']:,} pages, {found['simulations']} simulations to rest: {found['wall_s']:.1f} s "
         f"(at most {MOST_S}), {found['memory_mib']:,.0f} MiB (at most {MOST_MIB:,})"
     )
-    if options.json:
-        options.json.write_text(json.dumps({"machine": system.machine(), **found}, indent=1) + "\n", encoding="ascii")
+    store(options.json, {"machine": system.machine(), **found})
     return 0
 
 

@@ -5,12 +5,12 @@ Pages are 8 bytes, so that no time goes into their contents. Counts are checked 
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from storing import store
 
 from pksm import FlatHost, Pksmd, Store, preset
 from pksm.errors import PksmError
@@ -125,7 +125,7 @@ def main(argv):
     if options.json:
         document = {"pages": options.pages, "machine": system.machine(), "seconds": results}
         document["bytes_per_page"] = bytes_per_page
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="ascii")
+        store(options.json, document)
     return 0
 
 

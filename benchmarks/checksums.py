@@ -10,13 +10,13 @@ import ctypes
 import ctypes.util
 import glob
 import importlib.util
-import json
 import os
 import sys
 import time
 from statistics import median
 
 import numpy as np
+from storing import store
 
 from pksm.bench.run import machine
 from pksm.engine import native
@@ -125,9 +125,7 @@ def missed(document):
 def main(argv):
     document = measure()
     if argv:
-        with open(argv[0], "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
+        store(argv[0], document)
     for name, ns in document["ns"].items():
         print(f"{name:24}" + "".join(f"{where} {ns[where]:7.0f}  " for where in ns))
     for line in missed(document):

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from storing import store
 
 from pksm.errors import PksmError
 from pksm.linux import system
@@ -145,7 +146,7 @@ def main(argv):
         return error.exit_code
     if options.json:
         document = {"machine": system.machine(), "repeats": options.repeats, "commands": results}
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="ascii")
+        store(options.json, document)
     return 0
 
 

@@ -13,6 +13,8 @@ from bisect import bisect_right
 from contextlib import contextmanager
 from pathlib import Path
 
+from storing import store
+
 from pksm.bench.run import machine
 from pksm.errors import PksmError
 from pksm.validation.kernel.loads import LOADS
@@ -171,8 +173,7 @@ def main(argv):
         "until": given.until,
         "rows": rows,
     }
-    if given.file:
-        Path(given.file).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    store(given.file, document)
     return 0
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from storing import store
 
 from pksm.errors import PksmError
 from pksm.fleet import Settings, fleet, tree_contents, tree_fleet, tree_vm
@@ -185,8 +186,7 @@ def main(argv):
     if options.only in (None, "matrix"):
         results["matrix_s"] = matrix(options.units, 10_000)
         print(f"overlap of {options.units:,} VMs of 10,000 pages: {results['matrix_s']:.1f} s")
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    store(options.json, results)
     return 0
 
 

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from storing import store
 
 from pksm.bench.run import machine
 from pksm.errors import PksmError, UnsupportedError
@@ -173,8 +174,7 @@ def main(argv):
     except (PksmError, OSError, subprocess.SubprocessError) as error:
         print(f"benchmarks/fork_families.py: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
-    if options.file:
-        Path(options.file).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    store(options.file, document)
     totals = document["totals"]
     for run in document["runs"]:
         print(

@@ -8,10 +8,11 @@ times, before one of its steps after another. Writes JSON to FILE and prints a l
 import argparse
 import collections
 import itertools
-import json
 import sys
 import tempfile
 from pathlib import Path
+
+from storing import store
 
 from pksm.bench.run import machine
 from pksm.errors import PksmError
@@ -50,7 +51,7 @@ def main(words: list[str]) -> int:
     if given.file:
         found: dict = {"command": "python benchmarks/injection_kills.py", "machine": machine(), "kills": given.kills}
         found["targets"] = targets
-        Path(given.file).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        store(given.file, found)
     return 0
 
 

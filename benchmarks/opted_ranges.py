@@ -5,10 +5,11 @@ alone; then the kernel's ksmd scans it. Borrows ksmd (root). Writes JSON to FILE
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from statistics import median
+
+from storing import store
 
 from pksm.bench.run import machine
 from pksm.linux.ksm import Borrowed
@@ -40,7 +41,7 @@ def main(words: list[str]) -> int:
     if given.file:
         found: dict = {"command": "python benchmarks/opted_ranges.py", "machine": machine(), "runs": given.runs}
         found |= {"parts": parts, "every_run": every}
-        Path(given.file).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        store(given.file, found)
     return 0
 
 

@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+from storing import store
 
 from pksm.bench.run import machine
 from pksm.errors import PksmError
@@ -263,8 +264,7 @@ def main(argv):
         "machine": machine(),
         "rows": rows,
     }
-    if given.file:
-        Path(given.file).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    store(given.file, document)
     return 0
 
 

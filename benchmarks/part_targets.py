@@ -5,7 +5,6 @@ nothing else. Figures are medians, of CPU time where not said otherwise; every a
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -16,6 +15,7 @@ from statistics import median
 import live_reading
 import machine_targets
 import scan_image
+from storing import store
 
 from pksm.bench import engine_jobs
 from pksm.bench.measuring import measure
@@ -280,7 +280,7 @@ def main(argv):
         if options.json:
             found = [{**asdict(finding), "verdict": finding.verdict} for finding in findings.found]
             document = {"pages": options.pages, "machine": where, "findings": found, "rows": findings.rows}
-            options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            store(options.json, document)
     except (PksmError, OSError) as error:
         print(f"benchmarks/part_targets.py: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)

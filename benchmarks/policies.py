@@ -12,8 +12,9 @@ import gc
 import json
 import sys
 import time
-from pathlib import Path
 from statistics import median
+
+from storing import store
 
 from pksm.bench.engine_jobs import BATCH, PERIOD_SECONDS, check_frames
 from pksm.bench.run import machine
@@ -112,8 +113,7 @@ def main(argv):
         "repeats": given.repeats,
         "rows": rows,
     }
-    if given.file:
-        Path(given.file).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    store(given.file, document)
     return 0
 
 

@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+from storing import store
+
 ROOT = Path(__file__).resolve().parents[1]
 STORED = ROOT / "benchmarks" / "results" / "choices.json"
 WORKLOAD, REPEATS = "churn", 3
@@ -82,7 +84,7 @@ def main(argv=None):
     parser.add_argument("--to", type=Path, default=STORED, help="where the figures go")
     options = parser.parse_args(argv)
     if not options.table:
-        options.to.write_text(json.dumps(run(options.pages), indent=2) + "\n", encoding="utf-8")
+        store(options.to, run(options.pages))
     print("\n".join(table(json.loads(options.to.read_text(encoding="utf-8")))))
     return 0
 

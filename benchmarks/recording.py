@@ -7,7 +7,6 @@ the targets beside.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -16,8 +15,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
+
+from storing import store
 
 from pksm.bench.run import machine
 from pksm.recording.members import Targets
@@ -136,8 +136,7 @@ def main(words: list[str]) -> int:
         f"tracking {given.mib} MiB: {100 * cpu:.1f} % of a core (target 5), the writer {100 * middle['slower']:.1f} % slower "
         f"(target 2); hashing {given.hashed_mib} MiB: {found['hashes']['cpu_s_per_sample']:.2f} s of CPU (target 1)"
     )
-    if given.file:
-        Path(given.file).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    store(given.file, found)
     return 0
 
 

@@ -6,15 +6,14 @@ Writes JSON to FILE and prints a line; no verdict, but the targets beside.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
+from storing import store
 
 from pksm.bench.run import machine
 from pksm.policies.registry import choose
@@ -155,8 +154,7 @@ def main(words: list[str]) -> int:
         f"{found['played']['nobody_events_per_s'] / 1e6:.2f} M events/s (target 2), by ksmd at "
         f"{found['played']['ksmd_events_per_s'] / 1e6:.2f}; checked at {found['played']['check_events_per_s'] / 1e6:.2f}"
     )
-    if given.file:
-        Path(given.file).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    store(given.file, found)
     return 0
 
 

@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import storing
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FILE = "FILE"  # in a command: where it stores; one without it prints its result
@@ -85,7 +87,7 @@ def store(name):
         return False
     document = {"command": without_file(command), **{key: value for key, value in document.items() if key != "command"}}
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / file).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    storing.store(RESULTS / file, document)
     print(f"{name}: stored in {RESULTS / file} after {time.monotonic() - began:.0f} s", flush=True)
     return True
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from storing import store
 
 from pksm.linux import system
 from pksm.simulation.workloads import make
@@ -158,7 +159,7 @@ def main():
             "pairs": given.pairs,
             "rows": rows,
         }
-        Path(given.json).write_text(json.dumps(document, indent=1) + "\n", encoding="ascii")
+        store(given.json, document)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from storing import store
 
 from pksm.errors import PksmError
 from pksm.linux import system
@@ -84,8 +85,7 @@ def main(argv):
         f"{options.images} images of {options.each:,} pages: {results['comparing_mib']:.0f} MiB more than one of them, "
         f"{results['cpu_us_per_page']:.2f} us of CPU per page"
     )
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    store(options.json, results)
     return 0
 
 

@@ -4,12 +4,13 @@ The profiler of Dask's workers is off: it looks at what they do 100 times a seco
 """
 
 import argparse
-import json
 import os
 import sys
 import time
 from pathlib import Path
 from statistics import median
+
+from storing import store
 
 from pksm.engine.cost import PRICES
 from pksm.errors import PksmError
@@ -93,7 +94,7 @@ def main(argv):
         facts = {"settings": found["done"], "pages": options.pages, "until_ms": options.until, "workers": workers}
         facts["machine"] = system.machine()
         facts |= {"own_s": own_s, "cluster_s": cluster_s, "own": own, "cluster": theirs}
-        options.json.write_text(json.dumps(facts, indent=1) + "\n")
+        store(options.json, facts)
     return 0
 
 

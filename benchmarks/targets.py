@@ -13,6 +13,7 @@ from pathlib import Path
 import command_rows
 import engine_rows
 from findings import Findings
+from storing import store
 
 from pksm.bench.run import busy, interference, machine
 from pksm.cli.options import count
@@ -90,7 +91,7 @@ def main(argv):
                 "interference": meanwhile,
                 "findings": [rows[name] for name in TARGETS if name in rows],
             }
-            options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            store(options.json, document)
     except (PksmError, OSError) as error:
         print(f"benchmarks/targets.py: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)

@@ -14,6 +14,8 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
+from storing import store
+
 from pksm.bench.run import machine
 from pksm.policies.uksm import cpu
 from pksm.validation import truth
@@ -137,8 +139,7 @@ def main(argv):
     unknown = [row for row in document["own"]["differing"] if not row["note"]]
     document["own"]["by_price"] = by_price(recordings, unknown)
     print("\n".join(table(document)))
-    if given.file:
-        Path(given.file).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    store(given.file, document)
     return 0
 
 

@@ -1,6 +1,5 @@
 """The chapters on fidelity, the quirks and the presets say the same."""
 
-import importlib.util
 import json
 import re
 
@@ -10,6 +9,7 @@ from pksm.policies.pksmd import tunables
 from pksm.policies.pksmd.quirks import QUIRKS
 
 from support import ROOT
+from support.scripts import script
 
 CHAPTERS = ROOT / "docs" / "explanation" / "fidelity"
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted(CHAPTERS.glob("*.md")))
@@ -96,29 +96,20 @@ def test_what_a_row_of_the_notes_names_is_there(row):
 # ---- what was measured ----
 
 
-def choices():
-    """benchmarks/proposals.py as a module."""
-    path = ROOT / "benchmarks" / "proposals.py"
-    spec = importlib.util.spec_from_file_location("choices", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_choices_table_is_what_was_stored():
-    script = choices()
-    assert "\n".join(script.table(json.loads(script.STORED.read_text(encoding="utf-8")))) in TEXT
+    proposals = script("proposals")
+    assert "\n".join(proposals.table(json.loads(proposals.STORED.read_text(encoding="utf-8")))) in TEXT
 
 
 def test_choices_are_measured(tmp_path, capsys):
     """At a size where a run takes no time: every value of every choice gets its row."""
-    script = choices()
-    script.REPEATS = 1
-    assert script.main(["--pages", "200", "--to", str(tmp_path / "choices.json")]) == 0
+    proposals = script("proposals")
+    proposals.REPEATS = 1
+    assert proposals.main(["--pages", "200", "--to", str(tmp_path / "choices.json")]) == 0
     rows = json.loads((tmp_path / "choices.json").read_text())["rows"]
     assert {
-        name: tuple(row["value"] for row in rows if row["setting"] == name) for name in script.CHOICES
-    } == script.CHOICES
+        name: tuple(row["value"] for row in rows if row["setting"] == name) for name in proposals.CHOICES
+    } == proposals.CHOICES
     assert all(row["value"] in tunables.SETTINGS[row["setting"]].metadata["choices"] for row in rows)
     saved = {(row["setting"], row["value"]): row["frames_saved_end"] for row in rows}
     assert saved["births", "anonymous"] < saved["births", "all"]

@@ -1,7 +1,6 @@
 """Processes that share frames after a fork: each frame is read once, and counted as the page maps have it."""
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from pksm.linux.proc import maps, pagemap, smaps, stillness
 from pksm.linux.proc import memory as readv
 from pksm.scan import Settings, scan
 
-from support import ROOT
+from support.scripts import script
 
 CHILDREN, PAGES, OWN = 9, 300, 7
 
@@ -28,10 +27,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def families():
     """The script of benchmarks/ that makes families and counts their frames."""
-    spec = importlib.util.spec_from_file_location("fork_families", ROOT / "benchmarks" / "fork_families.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("fork_families")
 
 
 @pytest.fixture(scope="module")
