@@ -21,7 +21,7 @@ class Partial:
         path: of the file, which is made if it is not there; None for no file.
 
     Raises:
-        UsageError: it is no regular file, or something else is in it.
+        UsageError: it is not a regular file, or something else is in it.
         PksmError: it can't be read or written.
     """
 
