@@ -122,6 +122,29 @@ def missed(document):
     return lines
 
 
+def about(document):
+    """Return what the table is of, in a sentence."""
+    machine = document["machine"]
+    return (
+        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}): ns per page of 4096 bytes, medians of "
+        f"{document['rounds']}; in parentheses the well-kept library."
+    )
+
+
+def table(document):
+    """Return the lines of a table: strategies beside their libraries."""
+    ns, twins = document["ns"], document["twins"]
+    where = list(ns["read"])
+    lines = [f"| | {' | '.join(where)} |", "|---" * (len(where) + 1) + "|"]
+    for name in ns:
+        if name in twins.values():
+            continue
+        theirs = ns.get(twins.get(name))
+        cells = [f"{ns[name][one]:.0f}" + (f" ({theirs[one]:.0f})" if theirs else "") for one in where]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
 def main(argv):
     document = measure()
     if argv:

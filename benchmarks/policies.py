@@ -86,6 +86,31 @@ def measure(ground, name, repeats=REPEATS):
     return row
 
 
+def about(document):
+    """Return what the table is of, in a sentence or two."""
+    of = document["machine"]
+    return (
+        f"Made by `{document['command']}` on {of['cpu']} ({of['cpu_level']}), one core: load {document['load']}, from the "
+        f"birth of all pages; millions per CPU second, medians of {document['repeats']}. All end with exactly the equal "
+        "pages in one frame."
+    )
+
+
+def table(document):
+    """Return the lines of a table: pages and visits per CPU second until no counter moves, and until rest."""
+    heads = ["policy", "pages", "saved", "until no counter moves: pages", "visits", "visits of a page"]
+    heads += ["until it is at rest: pages", "visits", "visits of a page", "wake-ups"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in document["rows"]:
+        cells = [row["policy"], f"{row['pages']:,}", f"{row['saved']:,}"]
+        for until in ("", "rest_"):
+            cells += [f"{row[until + figure] / 1e6:.3g}" for figure in ("pages_per_cpu_s", "visits_per_cpu_s")]
+            cells.append(f"{row[until + 'visits'] / row['pages']:.1f}")
+        cells.append(f"{row['wakes']:,}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def main(argv):
     parser = argparse.ArgumentParser(prog="python benchmarks/policies.py", description=__doc__.partition("\n")[0])
     parser.add_argument("file", nargs="?", metavar="FILE", help="for the JSON")

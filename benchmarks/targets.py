@@ -67,6 +67,32 @@ def parse(argv):
     return options
 
 
+def about(document):
+    """Return what the table is of, in a few sentences."""
+    machine = document["machine"]
+    said = (
+        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}, {machine['cores']} cores), Linux "
+        f"{machine['kernel']}. *Must* and *aim* are at most so much, of ratios with ≥ at least; the interval encloses "
+        "the median. Targets in seconds are of a machine that reads a page in 130 ns; what this one took in the same "
+        "minutes stands beside."
+    )
+    if document["interference"]["trust"] != "times":
+        said += " The machine was busy meanwhile: ratios hold, times do not."
+    return said
+
+
+def table(document):
+    """Return the lines of a table: what pksm is to reach, and what was measured."""
+    lines = ["| | must | aim | measured | interval | | beside |", "|---|---|---|---|---|---|---|"]
+    for row in document["findings"]:
+        sign = "≥ " if row["more"] else ""
+        bounds = ["" if row[name] is None else f"{sign}{row[name]:g}" for name in ("must", "aim")]
+        value, low, high = (f"{row[name]:.3g}" for name in ("value", "low", "high"))
+        cells = [row["what"], *bounds, f"{value} {row['unit']}", f"{low} to {high}", row["verdict"], row["remark"]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def main(argv):
     try:
         options = parse(argv)

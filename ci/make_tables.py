@@ -12,6 +12,7 @@ import json
 import re
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -173,45 +174,6 @@ def curve(document):
     return "\n".join(lines)
 
 
-def targets(document):
-    """What pksm is to reach, and what was measured."""
-    machine = document["machine"]
-    about = (
-        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}, {machine['cores']} cores), Linux "
-        f"{machine['kernel']}. *Must* and *aim* are at most so much, of ratios with ≥ at least; the interval encloses "
-        "the median. Targets in seconds are of a machine that reads a page in 130 ns; what this one took in the same "
-        "minutes stands beside."
-    )
-    if document["interference"]["trust"] != "times":
-        about += " The machine was busy meanwhile: ratios hold, times do not."
-    lines = [*wrapped(about), "", "| | must | aim | measured | interval | | beside |", "|---|---|---|---|---|---|---|"]
-    for row in document["findings"]:
-        sign = "≥ " if row["more"] else ""
-        bounds = ["" if row[name] is None else f"{sign}{row[name]:g}" for name in ("must", "aim")]
-        value, low, high = (f"{row[name]:.3g}" for name in ("value", "low", "high"))
-        cells = [row["what"], *bounds, f"{value} {row['unit']}", f"{low} to {high}", row["verdict"], row["remark"]]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def checksums(document):
-    """Strategies beside their libraries."""
-    machine, ns, twins = document["machine"], document["ns"], document["twins"]
-    where = list(ns["read"])
-    about = (
-        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}): ns per page of 4096 bytes, medians of "
-        f"{document['rounds']}; in parentheses the well-kept library."
-    )
-    lines = [*wrapped(about), "", f"| | {' | '.join(where)} |", "|---" * (len(where) + 1) + "|"]
-    for name in ns:
-        if name in twins.values():
-            continue
-        library = ns.get(twins.get(name))
-        cells = [f"{ns[name][one]:.0f}" + (f" ({library[one]:.0f})" if library else "") for one in where]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def choices(document):
     """The notes' own proposals."""
     return "\n".join(_script("proposals").table(document))
@@ -223,24 +185,10 @@ def predictions(document):
     return "\n".join([*script.table(document), "", *wrapped(script.about(document))])
 
 
-def sweep_workers(document):
-    """A sweep in processes of our own and on Dask."""
-    return _made_by("sweep_workers", document)
-
-
-def advice(document):
-    """Advice on one big guest."""
-    return _made_by("advise_image", document)
-
-
-def tracking(document):
-    """What a recorder takes."""
-    return _made_by("recording", document)
-
-
-def recordings(document):
-    """How large a recording is, and how fast it is played."""
-    return _made_by("replay", document)
+def _of_script(name, document):
+    """The table of a script of benchmarks/, below what the script says of it."""
+    script = _script(name)
+    return "\n".join([*wrapped(script.about(document)), "", *script.table(document)])
 
 
 def _made_by(name, document):
@@ -322,11 +270,6 @@ def replayed(document):
     return "\n".join([*lines, "", *wrapped(about)])
 
 
-def compared(document):
-    """The four policies at one price, on workloads and on live memory."""
-    return _made_by("compared", document)
-
-
 def uksm_truth(document):
     """What a recorded kernel with UKSM counted, and what we count."""
     return "\n".join(_script("uksm_truth").table(document))
@@ -343,67 +286,28 @@ def claims(document, timed):
     return "\n".join([*script.claims(document, timed), "", *wrapped(about)])
 
 
-def pair_rule(document):
-    """What UKSM's pair rule costs: with the quirk and without it."""
-    about = (
-        f"Made by `{document['command']}`: memory of live programs, read while they stood still, merged by the preset "
-        f"`{document['preset']}` with the quirk and without it, until 90 % of what can be saved was saved. Seconds are "
-        "virtual, and the daemon's CPU time is the model's."
-    )
-    head = "| memory | pages | can be saved | pairs | visits | s | CPU ms | without: visits | s | CPU ms |"
-    lines = [*wrapped(about), "", head, "|---" * 10 + "|"]
-    for row in document["rows"]:
-        cells = [row["memory"], *(f"{row[name]:,}" for name in ("pages", "possible", "pairs"))]
-        for run in ("with", "without"):
-            reached = row["runs"][run]["reached"]["90"]
-            cells += [f"{reached['visits']:,}", f"{reached['virtual_s']:.1f}", f"{1000 * reached['cpu_s']:.0f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 # name: (page, what makes it, results)
-def policies(document):
-    """The four policies on one load: pages and visits per CPU second until no counter moves, and until rest."""
-    machine = document["machine"]
-    about = (
-        f"Made by `{document['command']}` on {machine['cpu']} ({machine['cpu_level']}), one core: load "
-        f"{document['load']}, from the birth of all pages; millions per CPU second, medians of {document['repeats']}. All "
-        "end with exactly the equal pages in one frame."
-    )
-    heads = ["policy", "pages", "saved", "until no counter moves: pages", "visits", "visits of a page"]
-    heads += ["until it is at rest: pages", "visits", "visits of a page", "wake-ups"]
-    lines = [*wrapped(about), "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for row in document["rows"]:
-        cells = [row["policy"], f"{row['pages']:,}", f"{row['saved']:,}"]
-        for until in ("", "rest_"):
-            cells += [f"{row[until + figure] / 1e6:.3g}" for figure in ("pages_per_cpu_s", "visits_per_cpu_s")]
-            cells.append(f"{row[until + 'visits'] / row['pages']:.1f}")
-        cells.append(f"{row['wakes']:,}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 TABLES = {
     "bench": (SPEED, engine, ("1048576",)),
     "against": (SPEED, against, ("against-kernel",)),
     "curve": (SPEED, curve, ("curve",)),
-    "targets": (SPEED, targets, ("targets",)),
-    "checksums": (SPEED, checksums, ("checksums",)),
+    "targets": (SPEED, partial(_of_script, "targets"), ("targets",)),
+    "checksums": (SPEED, partial(_of_script, "checksums"), ("checksums",)),
     "speed": (README, summary, ("1048576", "against-kernel")),
     "choices": (FIDELITY / "proposals.md", choices, ("choices",)),
     "replayed": (FIDELITY / "recordings.md", replayed, ("replayed",)),
     "hashed": (FIDELITY / "recordings.md", replayed, ("replayed-hashes",)),
     "measured": (FIDELITY / "measured.md", measured, ("checksum-profile",)),
-    "policies": (SPEED, policies, ("policies",)),
-    "compared": (HOWTO / "compare.md", compared, ("compared",)),
+    "policies": (SPEED, partial(_of_script, "policies"), ("policies",)),
+    "compared": (HOWTO / "compare.md", partial(_made_by, "compared"), ("compared",)),
     "claims": (TUTORIALS / "four-policies.md", claims, ("compared", "policies")),
     "uksm-truth": (FIDELITY / "uksm.md", uksm_truth, ("uksm-truth",)),
-    "pair-rule": (FIDELITY / "uksm.md", pair_rule, ("pair-rule",)),
+    "pair-rule": (FIDELITY / "uksm.md", partial(_of_script, "pair_rule"), ("pair-rule",)),
     "predictions": (HOWTO / "sweep.md", predictions, ("predict",)),
-    "sweep-workers": (HOWTO / "sweep.md", sweep_workers, ("sweep-workers",)),
-    "advice": (HOWTO / "advise.md", advice, ("advise-image",)),
-    "tracking": (HOWTO / "record.md", tracking, ("recording",)),
-    "recordings": (HOWTO / "record.md", recordings, ("replay",)),
+    "sweep-workers": (HOWTO / "sweep.md", partial(_made_by, "sweep_workers"), ("sweep-workers",)),
+    "advice": (HOWTO / "advise.md", partial(_made_by, "advise_image"), ("advise-image",)),
+    "tracking": (HOWTO / "record.md", partial(_made_by, "recording"), ("recording",)),
+    "recordings": (HOWTO / "record.md", partial(_made_by, "replay"), ("replay",)),
 }
 
 
