@@ -5,13 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pksm.arrays import Pages
+import numpy as np
+
+from pksm.arrays import BoolArray, Pages, U64Array
 from pksm.documents import KsmAnswer
 from pksm.documents.watch import WatchDocument, WatchedProcess
 from pksm.errors import PksmError
+from pksm.extents import DATA, address_runs, make_runs
 from pksm.linux.ksm import files
 from pksm.linux.ksm.watch import Merging, Sample, zero_pages
-from pksm.linux.proc.pagemap import PAGE_SIZE
+from pksm.linux.proc.kpageflags import FrameFlags
+from pksm.linux.proc.pagemap import PAGE_SIZE, PM_PFN, Pagemap
 from pksm.scan import under_ksm
 from pksm.scan.gather import Gathered
 from pksm.scan.run import scan
@@ -63,7 +67,7 @@ class Course:
 def most(threads: int = 1) -> Most | None:
     """Read all processes that have opted in, and return what the kernel's KSM can save in them as it is set.
 
-    None: there are none that can be read.
+    None: there are none that can be read, or pages whose frames are not known.
     """
     sources, found = [], list[KsmAnswer]()
     try:
@@ -76,7 +80,9 @@ def most(threads: int = 1) -> Most | None:
         limits = Limits(int(knobs.get("max_page_sharing", 0)), knobs.get("use_zero_pages") == 1)
 
         def take(gathered: Gathered, contents: Pages) -> None:
-            found.append(under_ksm.answer(gathered, contents, limits, PAGE_SIZE, opted_in_only=True))
+            if not gathered.untold:
+                merged = merged_pages(gathered, len(contents))
+                found.append(under_ksm.answer(gathered, contents, limits, PAGE_SIZE, opted_in_only=True, merged=merged))
 
         scan(sources, Settings(threads=threads, top=0), take=take)
     except PksmError:
@@ -84,6 +90,8 @@ def most(threads: int = 1) -> Most | None:
     finally:
         for source in sources:
             source.close()
+    if not found:
+        return None
     [answer] = found
     merged = {
         row["pid"]: row["ksm_merging_pages"] + row["ksm_zero_pages"] + zero_pages(row["pid"])
@@ -91,6 +99,35 @@ def most(threads: int = 1) -> Most | None:
     }
     zeros = files.counters().get("ksm_zero_pages", 0)  # which are read as holes, those of each process too
     return Most(answer["pages_sharing"] + answer["ksm_zero_pages"] + zeros, merged)
+
+
+def merged_pages(gathered: Gathered, n_pages: int) -> BoolArray:
+    """Return which pages are frames of the kernel's KSM (bool, by page number); none of those that are not there now."""
+    merged = np.zeros(n_pages, bool)
+    flags = FrameFlags()
+    try:
+        for one in gathered.taken:
+            if one.addresses is not None:
+                frames = _frames(one.facts["pid"], one.addresses.all().astype(np.uint64))
+                is_ksm = flags.are_ksm(frames) & (frames != 0)
+                merged[one.mapped.take(0, len(one.mapped))[is_ksm]] = True
+    finally:
+        flags.close()
+    return merged
+
+
+def _frames(pid: int, pages: U64Array) -> U64Array:
+    """Return the frames of pages of a process, given by their addresses in pages; 0 where there is none."""
+    found = address_runs(pages)
+    runs = make_runs(DATA, 0, found["first"] * np.uint64(PAGE_SIZE), found["pages"])
+    try:
+        pagemap = Pagemap(pid)
+    except OSError:
+        return np.zeros(len(pages), np.uint64)
+    try:
+        return pagemap.entries(runs) & PM_PFN
+    finally:
+        pagemap.close()
 
 
 def watched(before: Sample, now: Sample, processes: Sequence[Merging] = (), most: Most | None = None) -> WatchDocument:

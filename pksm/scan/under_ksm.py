@@ -142,8 +142,11 @@ class _Groups:
             each, and mappings of the zero page.
     """
 
-    def __init__(self, mapped: _Mapped, limits: Limits, seen: BoolArray | None = None) -> None:
-        """seen: pages that count no more as frames, for another part has them, too; those of this one are added."""
+    def __init__(
+        self, mapped: _Mapped, limits: Limits, seen: BoolArray | None = None, merged: BoolArray | None = None
+    ) -> None:
+        """seen: pages that count no more as frames, for another part has them, too; those of this one are added. merged:
+        as of answer()."""
         frames = np.unique(mapped.pages, return_index=True)[1]
         if seen is not None:
             frames = frames[~seen[mapped.pages[frames]]]
@@ -155,7 +158,10 @@ class _Groups:
             self.values, mappings, frames_of = _with_zero(self.values, mappings, frames_of, mapped.zero)
         self.is_zero = self.values == ZERO_FRAME
         by_zero = self.is_zero & limits.by_zero
-        self.merges: BoolArray = (frames_of > 1) & ~by_zero
+        merges = frames_of > 1
+        if merged is not None:
+            merges[np.searchsorted(self.values, mapped.contents[merged[mapped.pages]])] = True
+        self.merges: BoolArray = merges & ~by_zero
         copies = np.ones(len(mappings), np.int64)
         if limits.max_page_sharing:
             copies = -(-mappings // limits.max_page_sharing)
@@ -187,7 +193,14 @@ def _with_zero(values: Pages, mappings: I64Array, frames: I64Array, zero: int) -
     return values, mappings, frames
 
 
-def answer(gathered: Gathered, contents: Pages, limits: Limits, page_size: int, opted_in_only: bool) -> KsmAnswer:
+def answer(
+    gathered: Gathered,
+    contents: Pages,
+    limits: Limits,
+    page_size: int,
+    opted_in_only: bool,
+    merged: BoolArray | None = None,
+) -> KsmAnswer:
     """Return what KSM's files would show at rest.
 
     Args:
@@ -196,8 +209,9 @@ def answer(gathered: Gathered, contents: Pages, limits: Limits, page_size: int, 
         limits: how KSM merges.
         page_size: bytes.
         opted_in_only: only mappings that have opted in; else as if all had.
+        merged: which pages are frames on which the kernel's KSM has merged some already, by page number; None: none are.
     """
-    groups = _Groups(_mappings(gathered.taken, contents, opted_in_only), limits)
+    groups = _Groups(_mappings(gathered.taken, contents, opted_in_only), limits, merged=merged)
     merging = np.zeros(len(contents), bool)
     kept = groups.values[groups.merges & ~groups.is_zero]
     merging[kept] = True

@@ -6,12 +6,16 @@ import io
 import json
 import mmap
 import os
+import signal
 
+import numpy as np
 import pytest
 
 from pksm.advice.watched import Course, Most, most, watched
 from pksm.cli import output
+from pksm.linux import system
 from pksm.linux.ksm import files, watch
+from pksm.linux.proc.kpageflags import FrameFlags
 from pksm.report import watch as report
 from pksm.report import watch_live
 
@@ -129,6 +133,34 @@ def test_what_ksm_can_save_is_counted(capfd, monkeypatch):
         held.close()
     monkeypatch.setattr(files, "mergeable_processes", list)
     assert most() is None
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/ksm_stat"), reason="the kernel does not say who has opted in")
+@pytest.mark.skipif(not system.shows_frames(), reason="takes frame numbers")
+def test_what_ksm_has_merged_already_is_what_it_can_save(monkeypatch):
+    """A frame with several mappings is merged, or shared by a fork: the kernel says which."""
+    held = mmap.mmap(-1, 100 * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    held.madvise(mmap.MADV_NOHUGEPAGE)
+    held.write(os.urandom(100 * 4096))
+    try:
+        held.madvise(mmap.MADV_MERGEABLE)
+    except OSError:
+        pytest.skip("the kernel has no KSM")
+    child = os.fork()
+    if not child:
+        signal.pause()
+    monkeypatch.setattr(files, "mergeable_processes", lambda: [os.getpid(), child])
+    zeros = files.counters().get("ksm_zero_pages", 0)
+    try:
+        assert most().pages == zeros
+        monkeypatch.setattr(FrameFlags, "are_ksm", lambda self, frames: np.ones(len(frames), bool))
+        found = most()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        held.close()
+    assert found.pages == 100 + zeros
+    assert found.merged == {pid: 100 + watch.zero_pages(pid) for pid in (os.getpid(), child)}
 
 
 @pytest.mark.parametrize("text, count", [(b"cow_ksm 5\n", 5), (b"", None), (None, None), (b"cow_ksm x\n", None)])

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,10 @@ examples:
   pksm watch --json                  a JSON document per line, pksm.watch/1, for collectors"""
 INTERVAL_S = 1.0
 LEAST_S = 0.001
+UNKNOWN = (
+    "what KSM can save is not known: no memory that has opted in can be read, or the frames of some are hidden from this "
+    "user; run pksm as root"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,12 +72,12 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     watching = watch.Watch()
     course = Course(watching.sample())
     ends = None if given.duration is None else course.last.at_s + given.duration
-    document, code, exact_at = None, 0, course.last.at_s
+    document, code, exact_at = None, 0, -math.inf
     with _shown(given) as (show, is_live):
         try:
             while ends is None or course.last.at_s < ends:
                 if given.exact is not None and course.last.at_s >= exact_at:
-                    exact_at = _look_exactly(course, interrupts) + given.exact
+                    exact_at = _look_exactly(course, exact_at < 0) + given.exact
                 due = course.last.at_s + given.interval
                 time.sleep(max(0.0, min(due, ends if ends is not None else due) - time.monotonic()))
                 with interrupts.hold():
@@ -88,11 +93,13 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     return code
 
 
-def _look_exactly(course: "Course", interrupts: HeldInterrupts) -> float:
-    """Find out what KSM can save, and return the time."""
+def _look_exactly(course: "Course", is_first: bool) -> float:
+    """Find out what KSM can save, or say at first that it is not known, and return the time."""
     from pksm.advice.watched import most
 
     course.most = most(len(os.sched_getaffinity(0)))
+    if course.most is None and is_first:
+        output.remark(UNKNOWN)
     return time.monotonic()
 
 
