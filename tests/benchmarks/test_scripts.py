@@ -177,7 +177,7 @@ def test_all_targets_are_measured(script, tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().out
     short = sum(finding["verdict"].startswith("short") for finding in document["findings"])
     assert f"{len(rows)} rows in " in said and f"{short} short" in said
-    shown = script("make_tables").targets(document).splitlines()
+    shown = targets.table(document)
     assert len([line for line in shown if line.startswith("| ")]) == len(rows) + 1
     assert all(any(target.what in line for line in shown) for name, target in targets.TARGETS.items() if name in rows)
     arguments[1] = "sources"
