@@ -8,17 +8,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from pksm.errors import PksmError, UnsupportedError
+from pksm.errors import UnsupportedError
 from pksm.linux import isolated
 from pksm.validation.kernel import serving
-from pksm.validation.kernel.programs import opted_in
+from pksm.validation.kernel.programs import START_SECONDS, installed, opted_in, redis_server, wait_for
 
-START_S = 30.0
 KEYS, VALUE_BYTES = 40_000, 512
 N_GUESTS, GUEST_MIB = 3, 128
 
@@ -35,21 +33,18 @@ def fork_server() -> Iterator[list[int]]:
             assert process.stdin  # a pipe, whose end is that of the workers
             process.stdin.close()
             process.stdin = None  # which communicate would flush
-            process.wait(START_S)
+            process.wait(START_SECONDS)
 
 
 @contextmanager
 def redis() -> Iterator[list[int]]:
     """Two redis servers with the same keys, each under 500 requests of redis-benchmark every half a second."""
-    server, client = _program("redis-server"), _program("redis-benchmark")
+    client = installed("redis-benchmark")
     with ExitStack() as stack:
         pids = []
         for _ in range(2):
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            path = os.path.join(folder, "socket")
-            command = [server, "--port", "0", "--unixsocket", path, "--dir", folder, "--save", ""]
-            pids.append(stack.enter_context(opted_in(command)).pid)
-            _wait_for(path, "redis-server")
+            pid, path = stack.enter_context(redis_server())
+            pids.append(pid)
             keys = [client, "-s", path, "-q", "-r", str(KEYS), "-d", str(VALUE_BYTES)]
             subprocess.run([*keys, "-n", str(4 * KEYS), "-P", "32", "-t", "set"], stdout=subprocess.DEVNULL, check=True)
             asked = [*keys, "-n", "500", "-c", "4", "-t", "set,get"]
@@ -60,9 +55,9 @@ def redis() -> Iterator[list[int]]:
 @contextmanager
 def postgres() -> Iterator[list[int]]:
     """A PostgreSQL server under pgbench: eight connections, 80 transactions per second."""
-    bench = _program("pgbench")
+    bench = installed("pgbench")
     places = [*sorted(glob.glob("/usr/lib/postgresql/*/bin")), os.environ.get("PATH", "")]
-    server, initdb = (_program(name, ":".join(places)) for name in ("postgres", "initdb"))
+    server, initdb = (installed(name, ":".join(places)) for name in ("postgres", "initdb"))
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         data = os.path.join(folder, "data")
@@ -80,11 +75,11 @@ def postgres() -> Iterator[list[int]]:
         subprocess.run([initdb, "-D", data, "-A", "trust", "-U", "bench", "--no-sync"], **quiet)
         command = [server, "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
         process = stack.enter_context(opted_in(command, user=user["user"]))
-        _wait_for(os.path.join(folder, ".s.PGSQL.5432"), "postgres")
+        wait_for(os.path.join(folder, ".s.PGSQL.5432"), "postgres")
         ask = [bench, "-h", folder, "-U", "bench", "postgres"]
         subprocess.run([*ask, "-i", "-s", "4", "-q"], **quiet)
         stack.enter_context(_running([*ask, "-c", "8", "-j", "1", "-R", "80", "-T", "100000"], folder))
-        stack.callback(process.wait, START_S)
+        stack.callback(process.wait, START_SECONDS)
         stack.callback(process.send_signal, signal.SIGQUIT)
         yield [process.pid]
 
@@ -95,7 +90,7 @@ def guests() -> Iterator[list[int]]:
 
     They emulate, and would leave no CPU to ksmd and the recorder: they take what is left.
     """
-    qemu, nice = _program("qemu-system-x86_64"), _program("nice")
+    qemu, nice = installed("qemu-system-x86_64"), installed("nice")
     kernels = [path for path in sorted(glob.glob("/boot/vmlinuz-*")) if os.path.getsize(path)]
     if not kernels:
         raise UnsupportedError("/boot/vmlinuz-*: there is no kernel to boot guests with")
@@ -126,13 +121,6 @@ LOADS: Mapping[str, Load] = {
 }
 
 
-def _program(name: str, path: str | None = None) -> str:
-    found = shutil.which(name, path=path)
-    if found is None:
-        raise UnsupportedError(f"{name}: not installed")
-    return found
-
-
 def _other_user() -> str:
     for name in ("postgres", "nobody"):
         try:
@@ -140,14 +128,6 @@ def _other_user() -> str:
         except KeyError:
             continue
     raise UnsupportedError("postgres: refuses to run as root, and there is no user postgres or nobody")
-
-
-def _wait_for(path: str, name: str) -> None:
-    end = time.monotonic() + START_S
-    while not os.path.exists(path):
-        if time.monotonic() > end:
-            raise PksmError(f"{name}: did not start within {START_S:g} s")
-        time.sleep(0.01)
 
 
 @contextmanager

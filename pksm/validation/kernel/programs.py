@@ -22,6 +22,7 @@ _PERL = (
 )
 _BOOTED = b"end Kernel panic"  # it has no root to mount, and halts with all that it set up
 _BOOT_SECONDS = 240
+START_SECONDS = 30.0
 _PR_SET_PDEATHSIG, _PR_SET_THP_DISABLE, _PR_SET_MEMORY_MERGE = 1, 41, 67
 
 
@@ -52,9 +53,7 @@ def python_forks(n: int = 3) -> Iterator[list[int]]:
 @contextmanager
 def perls(n: int = 2) -> Iterator[list[int]]:
     """n perls with equal tables, one entry of eight their own, standing still. UnsupportedError where perl is missing."""
-    perl = shutil.which("perl")
-    if perl is None:
-        raise UnsupportedError("perl: not installed")
+    perl = installed("perl")
     with ExitStack() as stack:
         started = [stack.enter_context(opted_in([perl, "-e", _PERL, str(number)])) for number in range(n)]
         for process in started:
@@ -66,18 +65,19 @@ def perls(n: int = 2) -> Iterator[list[int]]:
 @contextmanager
 def redis_servers(n: int = 2) -> Iterator[list[int]]:
     """n redis servers, empty, standing still: their process ids. UnsupportedError where redis-server is missing."""
-    server = shutil.which("redis-server")
-    if server is None:
-        raise UnsupportedError("redis-server: not installed")
     with ExitStack() as stack:
-        pids = []
-        for _ in range(n):
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            path = os.path.join(folder, "socket")
-            command = [server, "--port", "0", "--unixsocket", path, "--dir", folder, "--save", ""]
-            pids.append(stack.enter_context(opted_in(command)).pid)
-            _wait(lambda path=path: os.path.exists(path), 20, "redis-server: did not start")  # type: ignore[misc]
-        yield _stopped(pids)
+        yield _stopped([stack.enter_context(redis_server())[0] for _ in range(n)])
+
+
+@contextmanager
+def redis_server() -> Iterator[tuple[int, str]]:
+    """A redis server, empty: its process id, and the path of its socket. UnsupportedError where redis-server is missing."""
+    server = installed("redis-server")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "socket")
+        with opted_in([server, "--port", "0", "--unixsocket", path, "--dir", folder, "--save", ""]) as process:
+            wait_for(path, "redis-server")
+            yield process.pid, path
 
 
 @contextmanager
@@ -104,9 +104,7 @@ def guest_command(console: str) -> list[str]:
 
     UnsupportedError where QEMU is missing, or a kernel that can be read.
     """
-    qemu = shutil.which("qemu-system-x86_64")
-    if qemu is None:
-        raise UnsupportedError("qemu-system-x86_64: not installed")
+    qemu = installed("qemu-system-x86_64")
     kernels = [path for path in glob.glob("/boot/vmlinuz-*") if os.access(path, os.R_OK)]
     if not kernels:
         raise UnsupportedError("qemu-system-x86_64: there is no /boot/vmlinuz-* that can be read, to boot it")
@@ -118,6 +116,19 @@ def guest_command(console: str) -> list[str]:
 def wait_until_booted(console: str) -> None:
     """Wait until a guest has halted with all that its kernel set up. PksmError if it does not."""
     _wait(lambda: _holds(console, _BOOTED), _BOOT_SECONDS, "a guest did not boot")
+
+
+def installed(name: str, places: str | None = None) -> str:
+    """Return the path of a program. places: where to look, as PATH has them. UnsupportedError where it is missing."""
+    found = shutil.which(name, path=places)
+    if found is None:
+        raise UnsupportedError(f"{name}: not installed")
+    return found
+
+
+def wait_for(path: str, name: str) -> None:
+    """Wait until a program has made a file, such as its socket. PksmError if it does not."""
+    _wait(lambda: os.path.exists(path), START_SECONDS, f"{name}: did not start")
 
 
 def _holds(path: str, wanted: bytes) -> bool:
