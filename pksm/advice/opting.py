@@ -8,7 +8,7 @@ from pksm.advice import ranges as profitable
 from pksm.advice.ranges import Range
 from pksm.documents import OptedProcess, OptedRange, OptInDocument
 from pksm.errors import PksmError, UsageError
-from pksm.linux.inject import Call, inject
+from pksm.linux.inject import Call, inject, refusals
 from pksm.linux.ksm import files
 from pksm.linux.ksm.opt_in import MERGE_ANY, merges_any
 from pksm.linux.proc import access, areas, smaps
@@ -50,8 +50,10 @@ def opt(
     for row in rows:
         if not row["why_not"]:
             _plan(row, wanted, plans.get(row["pid"]))
-            if not dry_run and not row["why_not"]:
-                _do(row, wanted)
+            if not row["why_not"] and (row["whole"] or row["ranges"]):
+                (_check if dry_run else _do)(row, wanted)
+            elif not row["why_not"]:
+                row["done"] = not dry_run
     refused = [row["why_not"] for row in rows if row["why_not"]]
     if len(refused) == len(rows):
         raise PksmError(refused[0])
@@ -141,14 +143,20 @@ def _range(start: int, n_bytes: int, pages: int | None = None, equal_pages: int 
     return {"start": start, "bytes": n_bytes, "pages": pages, "equal_pages": equal_pages}
 
 
+def _check(row: OptedProcess, wanted: bool) -> None:
+    """Write down why a process would be refused to make its calls, if it would."""
+    try:
+        refusals.check_machine()
+        refusals.check(row["pid"])
+    except PksmError as error:
+        row["why_not"] = str(error)
+
+
 def _do(row: OptedProcess, wanted: bool) -> None:
     """Let a process make its calls."""
     advice = _MERGEABLE if wanted else _UNMERGEABLE
     calls: list[Call] = [(_PRCTL, MERGE_ANY, int(wanted), 0, 0, 0)] if row["whole"] else []
     calls += [(_MADVISE, each["start"], each["bytes"], advice) for each in row["ranges"]]
-    if not calls:
-        row["done"] = True
-        return
     try:
         done = inject(row["pid"], calls)
     except PksmError as error:

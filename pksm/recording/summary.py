@@ -44,7 +44,7 @@ def summary(
         until_ms = part.until_ms if part else recording.last_ms
         end = recording.end or {}
         unread = _number(end, "refused")
-        why_unread = [line for line in _list(end, "unread") if isinstance(line, str)]
+        why_unread = _lines(end, "unread")
         if unread and not why_unread:
             why_unread = [f"processes that could not be read, and are not in it: {unread:,}"]
         events = {kind.name.lower(): int(count) for kind, count in zip(Kind, state.counts, strict=True)}
@@ -79,12 +79,13 @@ def summary(
             "faults": _number(end, "faults"),
             "pause_s": amount(end, "pause_s"),
             "untracked": _number(end, "untracked"),
-            "blind": [line for line in _list(recording.header, "blind") if isinstance(line, str)],
+            "blind": _lines(recording.header, "blind"),
             "warnings": [
                 *warnings,
                 *([part.lacks] if part and part.lacks else []),
                 *([ONE_SAMPLE] if _number(end, "samples") == 1 else []),
                 *why_unread,
+                *(f"{line}; its pages are compared by content" for line in _lines(end, "why_untracked")),
             ],
         }
         if part:
@@ -137,6 +138,6 @@ def _text(said: dict[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _list(said: dict[str, Any], name: str) -> list[Any]:
+def _lines(said: dict[str, Any], name: str) -> list[str]:
     value = said.get(name)
-    return value if isinstance(value, list) else []
+    return [line for line in value if isinstance(line, str)] if isinstance(value, list) else []

@@ -16,6 +16,7 @@ from pksm.sources.live.process import ProcessSource
 
 HASHES, WRITES = "hashes", "writes"
 TRACKS = (HASHES, WRITES)
+MOST_NAMED = 10  # processes that cannot be tracked
 FRAMES_EVERY = 10  # samples: to look up the frames of all pages takes as long as to read those written in a second
 ONLY_PROCESSES = "only the writes of processes can be tracked"
 BLIND_TO_WRITES = (
@@ -82,7 +83,8 @@ class Tracking:
         try:
             member.tracked = Written(member.pid)
         except PksmError as error:
-            self.refused[member.pid] = str(error)
+            if tasks.layout(member.pid) is not None:  # else it has ended, as processes do
+                self.refused[member.pid] = str(error)
             return
         self._tracked += 1
         self._longest_pause_s = max(self._longest_pause_s, member.tracked.longest_pause_s)
@@ -103,7 +105,12 @@ class Tracking:
         """Return what it has cost the processes."""
         if self.how == HASHES:
             return {}
-        return {"faults": self._faults, "pause_s": round(self._longest_pause_s, 6), "untracked": len(self.refused)}
+        return {
+            "faults": self._faults,
+            "pause_s": round(self._longest_pause_s, 6),
+            "untracked": len(self.refused),
+            "why_untracked": list(self.refused.values())[:MOST_NAMED],
+        }
 
 
 def _unwritten(known: I64Array, written: U64Array, pages: U64Array) -> BoolArray:
