@@ -122,9 +122,9 @@ EXPORT int pksm_uksm_wakes(const pksm_store *store, pksm_table *table, pksm_uksm
     int now = PKSM_OK, status = pksm_uksm_may_visit(store, table, uksm, rules, first, n, work);
     uksm_scan s = {store, table, uksm, rules, classes, work, &now};
 
-    if (status == PKSM_OK &&
-        (!pace->page_ns || !pace->step || !pace->ratio || pace->ratio > PARTS || !pace->slowest_ratio ||
-         pace->slowest_ratio > PARTS || pace->cursor > pace->slot_pages || n > pace->slot_pages - pace->cursor))
+    if (status == PKSM_OK && (!pace->page_ns || !pace->first_page_ns || !pace->step || !pace->ratio ||
+                              pace->ratio > PARTS || !pace->slowest_ratio || pace->slowest_ratio > PARTS ||
+                              pace->cursor > pace->slot_pages || n > pace->slot_pages - pace->cursor))
         status = PKSM_EINVAL;
     pace->wakes = pace->visits = pace->no_page = pace->slept_ms = 0;
     work->done = 0;

@@ -7,6 +7,7 @@ from pksm.engine import native
 from pksm.engine.store import Store
 from pksm.hosts.flat import FlatHost
 from pksm.hosts.machine import Machine
+from pksm.policies.uksm import onward
 from pksm.policies.uksm.daemon import Uksm
 from pksm.policies.uksm.spec import PRESETS
 
@@ -111,7 +112,11 @@ def test_a_pace_that_leads_nowhere_is_refused():
     tables = daemon._tables
     seen = tables.view(10)
     nothing = native.uksm_pace({"most_wakes": 1})
-    with pytest.raises(ValueError):
-        native.uksm_visit(
-            daemon.host.store.view, daemon.items.table, seen, (tables.checksum, tables.full), tables.fields, None, 0,
-            np.arange(10, dtype=np.uint32), np.ones(10, bool), tables.work, nothing)  # fmt: skip
+    rung = daemon.rungs[0]
+    one = onward._pace(daemon, rung, rung.slots[rung.current], 1)
+    one.first_page_ns = one.most_page_ns = 0  # what the mean begins anew with
+    for pace in (nothing, one):
+        with pytest.raises(ValueError):
+            native.uksm_visit(
+                daemon.host.store.view, daemon.items.table, seen, (tables.checksum, tables.full), tables.fields, None, 0,
+                np.arange(10, dtype=np.uint32), np.ones(10, bool), tables.work, pace)  # fmt: skip
