@@ -44,6 +44,8 @@ LINES = [
     ("pksm simulate b --set ksmd.pages_to", "ksmd.pages_to_scan="),
     ("pksm simulate b --policy ksmd:ksm-3.x --set pksmd.", ""),
     ("pksm scan --set order=", "order=content order=checksum order=checksum-content"),
+    ("pksm sweep b --policy ksmd --vary pages_to", "pages_to_scan="),
+    ("pksm sweep b --vary pages_to_scan=", ""),
     ('pksm scan "a b" --vi', "--view"),
     ("pksm scan 'a b", ""),
     ("pksm scan --", "--pid --all --cgroup"),
@@ -70,6 +72,9 @@ def test_options_that_may_be_repeated_are_offered_again():
 def test_files_and_commands_are_left_to_the_shell():
     assert complete("pksm scan ra").files and not complete("pksm scan --pid ").files
     assert complete("pksm fingerprint -o ").files and complete("pksm simulate ").files
+    for line in ("record ", "record --info ", "apply ", "report ", "fleet ", "truth "):
+        assert complete(f"pksm {line}").files, line
+    assert not complete("pksm advise --as ").files and not complete("pksm simulate b --set ").files
     assert complete("pksm scan -- ").command and complete("pksm scan -- ls ").files
     assert complete("pksm simulate b --set ksmd.").more and not complete("pksm simulate b --set order=").more
 

@@ -134,7 +134,7 @@ def _values(action: argparse.Action, last: str, texts: dict[str, list[str]]) -> 
     """Return what one option or argument can be. texts: what options were given, by name."""
     prefix = last[: last.rfind(",") + 1] if action.type in options.LISTS else ""
     placeholders = options.placeholder(action).split("|")
-    answer = Answer(files=bool(values.FILES & set(placeholders)))
+    answer = Answer(files=any(map(values.is_file, placeholders)))
     if action.choices:
         answer.words = _starting(((str(choice), "") for choice in action.choices), last, prefix)
         return answer
@@ -147,9 +147,11 @@ def _values(action: argparse.Action, last: str, texts: dict[str, list[str]]) -> 
 def _known(placeholder: str, last: str, texts: dict[str, list[str]]) -> Iterable[tuple[str, str]]:
     if placeholder == "CGROUP":
         return values.cgroups(last)
-    if placeholder == "[POLICY.]NAME=VALUE":
+    if placeholder in ("[POLICY.]NAME=VALUE", "[POLICY.]NAME=VALUES"):
         start, equals, _ = last.partition("=")
         chosen = [name for text in texts.get("policy", []) for name in text.split(",")]
-        return values.words_of_setting(start + equals) if equals else values.settings(chosen)
+        if not equals:
+            return values.settings(chosen)
+        return values.words_of_setting(start + equals) if placeholder.endswith("=VALUE") else ()
     known = values.BY_PLACEHOLDER.get(placeholder)
     return known() if known else ()

@@ -5,7 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pksm.cli import options
 
 Values = Iterable[tuple[str, str]]  # a value, and what it is or nothing
-FILES = frozenset({"FILE", "FILE.jsonl", "PATH", "DIRECTORY", "TARGET", "TRACE", "SCRIPT.py"})
+FILES = frozenset({"FILE", "PATH", "DIRECTORY", "TARGET", "TRACE", "IMAGE"})
+
+
+def is_file(placeholder: str) -> bool:
+    """Return whether a placeholder stands for a path: one of FILES, or a name with an ending, such as SCRIPT.py."""
+    return placeholder in FILES or (placeholder.replace(".", "", 1).isalpha() and "." in placeholder)
 
 
 def policies() -> Values:
