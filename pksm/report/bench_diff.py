@@ -8,7 +8,7 @@ WORTH_SAYING = ("faster", "slower")
 
 def csv(document: BenchDiffDocument) -> str:
     """Return the rows of a document as CSV with a header line."""
-    return csv_text(document["rows"])
+    return csv_text(document["rows"], BenchDiffRow.__annotations__)
 
 
 def table(document: BenchDiffDocument, width: int = 80, colour: bool = False) -> str:

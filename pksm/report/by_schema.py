@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pksm.errors import UsageError
+from pksm.plain import all_plain
 
 # Each module has table(document, width, colour) and csv(document).
 MODULES = {
@@ -48,13 +49,13 @@ def table(document: Mapping[str, Any], width: int = 80, colour: bool = False, **
     Raises:
         UsageError: an unknown schema.
     """
-    text: str = _module(document).table(document, width, colour, **more)
+    text: str = _module(document).table(all_plain(document), width, colour, **more)
     return text
 
 
 def csv(document: Mapping[str, Any]) -> str:
     """Return a document as CSV with a header line. UsageError for an unknown schema."""
-    text: str = _module(document).csv(document)
+    text: str = _module(document).csv(all_plain(document))
     return text
 
 

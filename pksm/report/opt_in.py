@@ -11,7 +11,7 @@ SHOWN = 8  # ranges of a process
 def csv(document: OptInDocument) -> str:
     """Return a row for each process."""
     rows = [{**row, "ranges": len(row["ranges"]), "range_bytes": _bytes(row)} for row in document["processes"]]
-    return csv_text(rows)
+    return csv_text(rows, [*OptedProcess.__annotations__, "range_bytes"])
 
 
 def table(document: OptInDocument, width: int = 80, colour: bool = False) -> str:

@@ -82,6 +82,24 @@ def test_rows_of_one_side_are_counted(measured):
     assert "Left out: 1 row of the old one" in report.table(diff(measured, one))
 
 
+def test_where_no_row_has_its_yardstick_the_csv_is_a_header_line(measured):
+    old, new = copy.deepcopy(measured), copy.deepcopy(measured)
+    new["machine"]["cpu"] = "another"
+    for one in (old, new):
+        one["rows"] = [row for row in one["rows"] if row["engine"] != "read"]
+    assert report.csv(diff(old, new)).splitlines()[0].startswith("load,pages,engine,")
+
+
+def test_texts_of_documents_do_not_steer_a_terminal(measured):
+    one = copy.deepcopy(measured)
+    one["machine"]["cpu"] = "\x1b[31mred\r\x9b"
+    for row in one["rows"]:
+        row["load"] = "\x1b]0;title\x07"
+    document = diff(one, one)
+    shown = report.table(document) + report.csv(document)
+    assert "\\x1b[31mred\\r\\x9b" in shown and shown.replace("\n", "").isprintable()
+
+
 def test_what_is_not_alike_is_refused(measured):
     others = copy.deepcopy(measured)
     for row in others["rows"]:

@@ -125,3 +125,15 @@ def test_a_scan_that_loses_is_not_praised(result):
     losing["saving"]["net_bytes"] = -5
     coloured = report.table(losing, colour=True)
     assert f"\x1b[{text.GREEN}m" not in coloured and f"\x1b[{text.GREEN}m" in report.table(result, colour=True)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"schema": "pksm.names/1", "names": [{"kind": "\x1b[2J", "name": "\x1b[2J", "about": "\x1b[2J\n"}]},
+        {"schema": "pksm.checksum.sum/1", "strategy": "crc32c", "page_size": 4096, "sums": ["\x1b[2J"]},
+    ],
+)
+def test_tables_and_csv_have_no_escapes_of_a_document(document):
+    for shown in (report.table(document), report.csv(document)):
+        assert "\\x1b[2J" in shown and shown.replace("\n", "").isprintable()
