@@ -31,7 +31,7 @@ def load(path: str, opener: Opener | None = None) -> dict[str, Any]:
     if len(octets) > MOST_BYTES:
         raise UsageError(f"{path}: is larger than {MOST_BYTES >> 20} MiB, which no document of pksm is")
     try:
-        document = json.loads(octets, parse_constant=_refuse, parse_float=_finite, parse_int=_integer)
+        document = json.loads(octets.decode("utf-8"), parse_constant=_refuse, parse_float=_finite, parse_int=_integer)
     except RecursionError:
         raise UsageError(f"{path}: is not a document of pksm: it is nested too deeply") from None
     except ValueError as error:

@@ -65,7 +65,7 @@ def read_capacities(path: str | os.PathLike[str]) -> Capacities:
                 if not row["host"]:
                     raise UsageError(f"{where}: names no host")
                 names.append(str(row["host"]))
-                sizes.append(_bytes(str(row["bytes"]), where))
+                sizes.append(_bytes(row["bytes"] or "", where))
                 if len(names) > MOST_HOSTS:
                     raise UsageError(f"{os.fspath(path)}: has more than {MOST_HOSTS} hosts")
     except OSError as error:

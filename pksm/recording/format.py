@@ -77,7 +77,7 @@ def _read(data: memoryview) -> list[Block]:
     (n_header,) = _LENGTH.unpack_from(data)
     assert n_header <= min(MOST_HEADER, len(data) - _LENGTH.size), "its header is too long"
     rest = data[_LENGTH.size + n_header :]
-    header = json.loads(bytes(data[_LENGTH.size : _LENGTH.size + n_header]))
+    header = json.loads(str(data[_LENGTH.size : _LENGTH.size + n_header], "utf-8"))
     assert isinstance(header, dict) and isinstance(header["blocks"], list), "its header is not one"
     fresh = _whole(header["fresh"], 1 << 32)
     entries = [_entry(entry) for entry in header["blocks"]]

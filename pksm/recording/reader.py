@@ -104,7 +104,7 @@ class Recording:
         if member.size > _MOST_JSON:
             raise UsageError(f"{self.path}: {member.name} is too long")
         try:
-            values = json.loads(container.unpacked(self._file, member, self.path))
+            values = json.loads(container.unpacked(self._file, member, self.path).decode("utf-8"))
         except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):

@@ -47,11 +47,13 @@ def test_several_documents_are_one_page(capfd, stored, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "says"),  # a worker can load no other encodings
     [
         (b"", "not JSON"),
         (b"{", "not JSON"),
         (b"\xff\xfe", "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b'\0"\0x\0"', "not JSON"),
         (b"[]", "not a document of pksm"),
         (b'{"schema": "pksm.other/1"}', "does not know the schema"),
         (b'{"schema": ["pksm.scan/1"]}', "not a document of pksm"),

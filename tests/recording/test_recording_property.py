@@ -3,17 +3,20 @@
 import contextlib
 import fcntl
 import io
+import json
 import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pksm.errors import PksmError
-from pksm.recording import Recording, Writer, format, repair
+from pksm.errors import PksmError, UsageError
+from pksm.recording import Recording, Writer, container, format, repair
 from pksm.recording.events import Block
+from pksm.recording.writer import SCHEMA
 
 from support.recordings import as_dicts, block, joined, same, stories
 
@@ -85,8 +88,6 @@ def test_a_recording_cut_short_at_any_byte_has_what_was_flushed(told, flushes):
 
 
 def recording_of(recording, segment):
-    from pksm.recording import container
-
     return format.read(container.unpacked(recording._file, segment.member, "it"), "it")
 
 
@@ -137,6 +138,18 @@ def test_a_damaged_recording_is_an_error_of_one_line_or_reads_like_one(told, dat
             recording.check(1000)
     except PksmError as error:
         assert str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32-be"])
+def test_json_is_in_utf8_whatever_else_python_would_read(encoding):
+    """A worker can load no other encoding."""
+    said = json.dumps({"schema": SCHEMA, "page_size": 4096})
+    _, octets = container.packed("recording.json", said.encode(encoding), 0)
+    with pytest.raises(UsageError, match="is not what it should be"):
+        reading(octets)
+    header = json.dumps({"fresh": 1, "blocks": []}).encode(encoding)
+    with pytest.raises(PksmError, match="not a sound segment"):
+        format.read(len(header).to_bytes(4, "little") + header, "it")
 
 
 @given(st.binary(max_size=300))

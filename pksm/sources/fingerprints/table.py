@@ -26,7 +26,7 @@ FACTS: dict[str, Any] = {
 def checked_table(text: bytes) -> dict[str, Any] | None:
     """Return the table, None if it can't be right."""
     try:
-        table: dict[str, Any] = json.loads(text)
+        table: dict[str, Any] = json.loads(text.decode("utf-8"))
         sources = table["sources"]
         fine = type(sources) is list and 0 < len(sources) <= MOST_SOURCES and all(map(_is_fine, sources))
         fine = fine and sum(len(source["mappings"]) for source in sources) <= MOST_MAPPINGS
