@@ -54,10 +54,12 @@ def restore(dry_run: bool = False) -> ApplyDocument:
         PksmError: there is too little memory to unmerge; nothing was changed.
     """
     applied.require()
-    made, refused, warnings = (applied.kept(), [], []) if dry_run else applied.restore()
+    kept = applied.kept()
+    now = {one.name: str(files.read(one.name)) for one in kept if files.exists(one.name)}
+    made, refused, warnings = (kept, [], []) if dry_run else applied.restore()
     if not made:
         warnings = [*warnings, "nothing that was applied since this machine was started is left to be put back"]
-    backward = [Change(one.name, one.value, one.before) for one in made]
+    backward = [Change(one.name, now.get(one.name, one.value), one.before) for one in made]
     rows = [_row(one, not dry_run and one.name not in refused, {}) for one in backward]
     for row in rows:
         if row["name"] in refused:

@@ -91,6 +91,15 @@ def test_advice_is_applied_and_taken_back(capfd, kernel, tmp_path):
     assert run(capfd, "restore", "--applied", "--csv").out.startswith("name,path,before,value,")
 
 
+def test_what_was_set_meanwhile_is_shown_as_what_was_there(capfd, kernel, tmp_path):
+    done(capfd, "apply", advice(tmp_path))
+    files.write("pages_to_scan", 77)
+    for words in (["--dry-run"], []):
+        rows = done(capfd, "restore", "--applied", *words)["settings"]
+        assert {row["name"]: (row["before"], row["value"]) for row in rows}["pages_to_scan"] == ("77", "100")
+    assert now() == BEFORE
+
+
 def test_a_dry_run_changes_nothing(capfd, kernel, tmp_path):
     rows = done(capfd, "apply", "--dry-run", advice(tmp_path))["settings"]
     assert {row["name"]: (row["before"], row["value"], row["done"]) for row in rows}["run"] == ("0", "1", False)
