@@ -3,7 +3,6 @@
 import argparse
 
 from pksm.cli import exit_codes, options, output, pictures, sandbox
-from pksm.cli.interrupts import HeldInterrupts
 from pksm.cli.targets import TargetNames, Targets
 from pksm.errors import UsageError
 
@@ -20,7 +19,7 @@ _OF_FINGERPRINTS = {
 }
 
 
-def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
+def run(given: argparse.Namespace) -> int:
     """Compare and print; return the exit code."""
     from pksm.engine import native
     from pksm.fleet import compare_snapshots

@@ -51,13 +51,13 @@ def table(result: ScanDocument, width: int = 80, colour: bool = False, top: int 
         if alone:
             parts.append(_sources({**result, "sources": alone}, width, paint))
         if crowd:
-            parts.append(_commands(result, width, paint))
+            parts.append(_commands(result, paint))
         if crowd and len(result["by_user"]) > 1:
-            parts.append(_users(result, width, paint))
+            parts.append(_users(result, paint))
         if len(result["by_mapping"]) > 1:
-            parts.append(_mappings(result, width, paint))
+            parts.append(_mappings(result, paint))
         if matrix and result["matrix"]:
-            parts.append(_matrix(result, width, paint))
+            parts.append(_matrix(result, paint))
         if "under_ksm" in result:
             parts += scan_ksm.under_ksm(result, paint)
         if "within" in result:
@@ -267,7 +267,7 @@ def _place(mapping: str, names: Sequence[str]) -> str:
     return names[0] if is_file else f"{mapping} of {names[0]}"
 
 
-def _commands(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
+def _commands(result: ScanDocument, paint: Callable[..., str]) -> list[str]:
     """A row for each command and user, together."""
     rows = [
         (cut(plain(f"{row['command']} of {row['user']}"), NAME_WIDTH), f"{row['processes']:,}", *_amounts(row, result))
@@ -276,7 +276,7 @@ def _commands(result: ScanDocument, width: int, paint: Callable[..., str]) -> li
     return with_title(("Command and user, by themselves", "processes", *_titles(result)), rows, paint)
 
 
-def _users(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
+def _users(result: ScanDocument, paint: Callable[..., str]) -> list[str]:
     """A row for each user, together."""
     rows = [
         (cut(plain(row["user"]), NAME_WIDTH), f"{row['processes']:,}", *_amounts(row, result))
@@ -290,7 +290,7 @@ def _amounts(row: Family, result: ScanDocument) -> tuple[str, str, str]:
     return pages, saving, _share(row)
 
 
-def _mappings(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
+def _mappings(result: ScanDocument, paint: Callable[..., str]) -> list[str]:
     """The mappings that have the largest shares of the saving."""
     rows = [
         (cut(plain(row["mapping"]), NAME_WIDTH), _amount(row["pages"], result), _share(row))
@@ -309,7 +309,7 @@ def _mappings(result: ScanDocument, width: int, paint: Callable[..., str]) -> li
     )
 
 
-def _matrix(result: ScanDocument, width: int, paint: Callable[..., str]) -> list[str]:
+def _matrix(result: ScanDocument, paint: Callable[..., str]) -> list[str]:
     """Contents that every two sources both have, zero pages apart; a source beside itself: all it has."""
     names = [cut(plain(source["name"]), NAME_WIDTH // 2) for source in result["sources"]]
     numbers = [str(number) for number in range(1, len(names) + 1)]

@@ -52,7 +52,7 @@ def table(document: SweepDocument, width: int = 80, colour: bool = False) -> str
     parts = [paragraph(_headline(document), width)]
     for policy in dict.fromkeys(row["policy"] for row in document["rows"]):
         rows = [row for row in document["rows"] if row["policy"] == policy]
-        lines = _table(document, policy, sorted(rows, key=_by_cpu))
+        lines = _table(policy, sorted(rows, key=_by_cpu))
         parts.append([paint(lines[0]), *lines[1:]])
     if document["rows"]:
         parts.append(paragraph(_legend(document), width))
@@ -73,7 +73,7 @@ def _by_cpu(row: SweepRow) -> float:
     return row["cpu_seconds"]["median"] or 0.0
 
 
-def _table(document: SweepDocument, policy: str, rows: Sequence[SweepRow]) -> list[str]:
+def _table(policy: str, rows: Sequence[SweepRow]) -> list[str]:
     names = list(dict.fromkeys(name for row in rows if not row["is_advisor"] for name in row["settings"]))
     head = ("", policy, *names, "CPU", "CPU/MiB", "saved", "records", "on average", "50 %", "90 %")
     cells = [head, *(_cells(row, names) for row in rows)]

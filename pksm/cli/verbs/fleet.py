@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Count and print; return the exit code."""
     if given.snapshots:
-        return snapshots.run(given, interrupts)
+        return snapshots.run(given)
     if given.page_size is not None:
         raise UsageError("fingerprints have one already; name it with --snapshots", "page_size")
     return _count(given)

@@ -39,7 +39,7 @@ def page(document: SweepDocument) -> Page:
         rows = [row for row in document["rows"] if row["policy"] == policy]
         made.parts += [
             _pareto(policy, rows),
-            _curves(document, policy, rows),
+            _curves(policy, rows),
             *_effects(document, policy, rows),
             _table(policy, rows),
         ]
@@ -106,7 +106,7 @@ def _pareto(policy: str, rows: Sequence[SweepRow]) -> Figure:
     return Figure(f"{policy}: CPU time and saving", points.points(data, *axes, about, front), about, keys=keys)
 
 
-def _curves(document: SweepDocument, policy: str, rows: Sequence[SweepRow]) -> Figure:
+def _curves(policy: str, rows: Sequence[SweepRow]) -> Figure:
     chosen = sorted(rows, key=lambda row: (not row["on_front"], _median(row["cpu_percent"])))[:CURVES]
     series = [
         lines.Line(_name(row), [point[0] / 1000 for point in row["curve"]], [point[1] for point in row["curve"]])

@@ -57,7 +57,7 @@ def draw(document: BenchDocument) -> Any:
     rows = [row for row in document["rows"] if ": " not in row["engine"] and row["engine"] not in LEFT_OUT]
     loads = list(dict.fromkeys(row["load"] for row in rows))
     if any(len({row["pages"] for row in rows if row["load"] == load}) > 1 for load in loads):
-        return _curves(document, rows, loads)
+        return _curves(rows, loads)
     return _lines(document, rows, loads)
 
 
@@ -92,7 +92,7 @@ def _lines(document: BenchDocument, rows: list[BenchRow], loads: list[str]) -> A
     return figure
 
 
-def _curves(document: BenchDocument, rows: list[BenchRow], loads: list[str]) -> Any:
+def _curves(rows: list[BenchRow], loads: list[str]) -> Any:
     """Axes per load, a curve per engine over the size, a bar where each median may lie; what is lower is faster."""
     marks = _marks(rows)
     figure = new_figure(0.45 + 1.5 * len(loads) + 0.13 * -(-len(marks) // 2))
