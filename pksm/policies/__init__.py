@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from pksm.engine.cost import Cost as Cost
     from pksm.engine.settings import Settings as Settings
     from pksm.engine.settings import setting as setting
+    from pksm.policies.base import Pace as Pace
     from pksm.policies.base import Policy as Policy
     from pksm.policies.base import Spec as Spec
     from pksm.policies.daemon import Daemon as Daemon
@@ -22,6 +23,7 @@ else:
         {
             "Cost": "pksm.engine.cost",
             "Daemon": "pksm.policies.daemon",
+            "Pace": "pksm.policies.base",
             "Policy": "pksm.policies.base",
             "Settings": "pksm.engine.settings",
             "Spec": "pksm.policies.base",

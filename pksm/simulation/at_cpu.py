@@ -17,6 +17,8 @@ from pksm.policies.base import Pace
 from pksm.policies.registry import Choice, names, spec
 from pksm.simulation import varying
 from pksm.simulation.sweeps import UNTIL_MS, Progress, sweep
+from pksm.simulation.workloads.names import WORKLOADS
+from pksm.simulation.workloads.registry import waits_for_rest
 
 SCHEMA: Final = "pksm.compare/1"
 TARGET_PERCENT = 5.0
@@ -105,7 +107,7 @@ def compare_at_cpu(
         "best_bytes": document["best_bytes"] if rows else None,
         "interrupted": interrupted,
         "warnings": document["warnings"],
-        "unlike": _unlike(searches),
+        "unlike": _unlike(searches, workload),
         "rows": rows,
         "tuning": [search.tuning() for search in searches] if rows else [],
     }
@@ -196,8 +198,8 @@ def _is_given(setting: str, policy: str, changes: Mapping[str, Any] | Sequence[s
     return setting in given or f"{policy}.{setting}" in given
 
 
-def _unlike(searches: Sequence[_Search]) -> list[str]:
-    """Say what is not like for like among these policies."""
+def _unlike(searches: Sequence[_Search], workload: Any) -> list[str]:
+    """Say what is not like for like among these policies, on this workload."""
     said = []
     foreign = [search.name for search in searches if search.name not in KSM]
     if foreign:
@@ -216,4 +218,9 @@ def _unlike(searches: Sequence[_Search]) -> list[str]:
         said.append("uksm: paces itself by a model of its own CPU time, whatever the price list says.")
     if any(search.name == "cksm" for search in searches):
         said.append("cksm: follows its published sources; it was never held against a recording of its kernel.")
+    if len(searches) > 1 and isinstance(workload, str) and workload in WORKLOADS and waits_for_rest(workload):
+        said.append(
+            f"{workload}: waits until merging comes to rest, so it goes on sooner under a quick policy, and at one time "
+            "policies may be in different phases of it."
+        )
     return said

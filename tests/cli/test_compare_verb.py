@@ -37,7 +37,8 @@ def test_table_csv_page_and_picture(tmp_path, capfd):
     assert "each policy with the setting that takes 5 % of a core" in done.out.replace("\n", " ")
     assert "cksm: follows its published sources" in done.out.replace("\n", " ")
     assert "virtual time, s" in (tmp_path / "a.svg").read_text()
-    assert "cksm:cksm-4.14" in (tmp_path / "a.html").read_text()
+    page = (tmp_path / "a.html").read_text()
+    assert "cksm:cksm-4.14" in page and "Not like for like: cksm: follows its published sources" in page
     rows = list(csv.DictReader(io.StringIO(run(capfd, *SMALL, "--policy", "ksmd,cksm", "--csv").out)))
     assert [(row["policy"], row["setting"]) for row in rows] == [
         ("ksmd:ksm-6.11", "pages_to_scan"),

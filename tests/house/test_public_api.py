@@ -47,7 +47,7 @@ MODULES = {
     ],
     "pksm.policies": [
         *("names", "spec", "choose", "make", "register", "Spec"),
-        *("Policy", "Daemon", "Settings", "setting", "Cost"),  # what policies of others are made of
+        *("Policy", "Daemon", "Settings", "setting", "Pace", "Cost"),  # what policies of others are made of
     ],
     "pksm.protocols": [
         *("PageHost", "MappingHost", "Policy", "BaseHost", "Saved", "NO_FRAME", "ZERO_FRAME"),

@@ -63,6 +63,15 @@ def test_what_is_set_is_not_turned():
     assert document["rows"][0]["tunables"]["pages_to_scan"] == 77 and pksmd["setting"] == "pages_to_scan"
 
 
+@pytest.mark.parametrize(
+    "workload, policies, n_said",
+    [("fork-family", "pksmd,cksm", 1), ("fork-family", "pksmd", 0), ("churn", "pksmd,cksm", 0), ("f", "pksmd,cksm", 0)],
+)
+def test_phases_that_come_with_rest_are_not_like_for_like(workload, policies, n_said):
+    said = compare_at_cpu(workload, policies, 1.0, pages=64, until_ms=100, workers=1)["unlike"]
+    assert sum(line.startswith(f"{workload}: waits until merging comes to rest") for line in said) == n_said
+
+
 def test_an_interrupted_comparison_has_no_rows():
     def stop(done, total):
         if done:

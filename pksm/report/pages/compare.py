@@ -24,7 +24,7 @@ def page(document: CompareDocument) -> Page:
     ]
     if document["rows"]:
         made.parts += [_curves(document), _table(document), *_tried(document)]
-    made.parts += document["unlike"]
+    made.parts += [f"Not like for like: {line}" for line in document["unlike"]]
     made.parts.append(f"CPU time is calculated by one price list for all policies: {document['prices']['source']}.")
     return made
 

@@ -10,6 +10,9 @@ from pksm.simulation.workloads import families, field, recorded
 from pksm.simulation.workloads.loads import make
 from pksm.simulation.workloads.names import LOADS, RECORDED, WORKLOADS
 
+_FEW_PAGES = 512  # what happens does not depend on how many there are
+_STILL = ("read", "until_rest")  # operations that change no memory
+
 
 def events(name: str, pages: int = 65536, seed: int = 0, page_size: int = 4096) -> Iterator[Event]:
     """Return an iterator of the Events of a workload. UsageError for an unknown name or number of pages.
@@ -21,6 +24,16 @@ def events(name: str, pages: int = 65536, seed: int = 0, page_size: int = 4096) 
     if not isinstance(pages, int) or pages < 1:
         raise UsageError(f"workload {name} of {pages} pages: must be a whole number from 1")
     return MAKERS[name](pages, seed, page_size)
+
+
+def waits_for_rest(name: str) -> bool:
+    """Return whether a workload goes on once merging has come to rest, and so at another time under each policy."""
+    rested = False
+    for event in events(name, _FEW_PAGES):
+        if rested and event.op not in _STILL:
+            return True
+        rested = rested or event.op == "until_rest"
+    return False
 
 
 def _load(name: str, pages: int, seed: int, page_size: int) -> Iterator[Event]:
