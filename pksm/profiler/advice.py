@@ -33,7 +33,9 @@ def recommend(rows: Sequence[Row], pages: int) -> Recommendation:
         f"({interval['low']:.0f} to {interval['high']:.0f}), {of_them} that missed no merge"
     )
     if len(tied) > 1:
-        sentence += f"; the intervals don't tell it from {_names(tied, best)}: the widest sum wins, then the default"
+        sentence += (
+            f"; the intervals do not distinguish it from {_names(tied, best)}: the widest sum wins, then the default"
+        )
     cheaper = [row for row in rows if not _is_fit(row, pages) and row["cpu_ns_to_rest"] < best["cpu_ns_to_rest"]]
     if cheaper:
         tempting = min(cheaper, key=itemgetter("cpu_ns_to_rest"))

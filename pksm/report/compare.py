@@ -5,7 +5,7 @@ from typing import Any
 from pksm.documents.compare import CompareDocument, Tuning
 from pksm.documents.sweep import SweepRow
 from pksm.plain import plain
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, seconds, size
+from pksm.report.text import columns, csv_text, cut_names, many, page, painting, paragraph, percent, seconds, size
 
 NAME_WIDTH = 60
 FIGURES = (
@@ -61,7 +61,7 @@ def chosen(tuning: Tuning) -> str:
 
 
 def _headline(document: CompareDocument) -> str:
-    workload = cut(plain(document["workload"]), NAME_WIDTH)
+    workload = cut_names(plain(document["workload"]), NAME_WIDTH)
     ended = " The comparison was interrupted." if document["interrupted"] else ""
     seeds = f", {many(len(document['seeds']), 'seed')}" if len(document["seeds"]) > 1 else ""
     return (

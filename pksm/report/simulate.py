@@ -11,6 +11,7 @@ from pksm.report.text import (
     columns,
     csv_text,
     cut,
+    cut_names,
     many,
     page,
     painting,
@@ -97,7 +98,7 @@ def _side_by_side(document: SimulateDocument, width: int, paint: Callable[..., s
     """Several policies over the same memory: their settings, the frames that each leaves in use, and what that takes."""
     runs, page_size, unmerged = document["runs"], document["page_size"], document["unmerged"]
     names = [run["policy"] for run in runs]
-    title = f"{cut(plain(document['workload']), LABEL_WIDTH * 2)} under {' and '.join(names)}"
+    title = f"{cut_names(plain(document['workload']), LABEL_WIDTH * 2)} under {' and '.join(names)}"
     parts = [paragraph(title + (", interrupted" if document["interrupted"] else ""), width)]
     parts.append(_lines([("Settings", *names), *_settings(runs)], paint))
     if unmerged:
@@ -189,7 +190,7 @@ _TOTALS: dict[str, Callable[[Final], str]] = {
 
 def _headline(document: SimulateDocument, run: Run) -> str:
     ended = ", interrupted" if document["interrupted"] else ""
-    workload = cut(plain(document["workload"]), LABEL_WIDTH * 2)
+    workload = cut_names(plain(document["workload"]), LABEL_WIDTH * 2)
     return (
         f"{workload} under {run['policy']}{_pace(run['tunables'])}: {_time(run['final']['ms'])} of virtual time{ended}"
     )
@@ -308,9 +309,7 @@ def of_equals(equals: Equals) -> str:
             f"or freed, half of them for no more than {seconds(ended['p50'])}, nine of ten for {seconds(ended['p90'])}."
         )
     if lasting:
-        text += (
-            f" {many(equals['lasting'], 'page')} had one at the end, half of them for {seconds(lasting['p50'])} so far."
-        )
+        text += f" {many(equals['lasting'], 'page')} had an equal at the end, half of them for {seconds(lasting['p50'])} so far."
     return text
 
 

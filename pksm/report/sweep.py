@@ -6,7 +6,7 @@ from typing import Any
 from pksm.documents.common import Setting
 from pksm.documents.sweep import Spread, SweepDocument, SweepRow
 from pksm.plain import plain
-from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, percent, seconds, size
+from pksm.report.text import columns, csv_text, cut_names, many, page, painting, paragraph, percent, seconds, size
 
 NAME_WIDTH = 60
 NARROW = 0.02  # of the median: narrower intervals are not shown
@@ -64,7 +64,7 @@ def _headline(document: SweepDocument) -> str:
     ended = ", interrupted" if document["interrupted"] else ""
     best = document["best_bytes"]
     most = "" if best is None else f"; the best row saves {size(best)} at the end"
-    workload = cut(plain(document["workload"]), NAME_WIDTH)
+    workload = cut_names(plain(document["workload"]), NAME_WIDTH)
     seeds = many(len(document["seeds"]), "seed")
     return f"{workload} for {document['until_ms'] / 1000:,g} s of virtual time: {runs}, {seeds}{ended}{most}."
 

@@ -62,6 +62,15 @@ def cut(text: str, width: int) -> str:
     return text[: kept - kept // 2] + "..."[:width] + text[len(text) - kept // 2 :]
 
 
+def cut_names(text: str, width: int) -> str:
+    """Return names with commas between in at most `width` characters: the first of them, and that there are others."""
+    if len(text) <= width:
+        return text
+    others = " and others"
+    whole = text[: width - len(others) + 2].rpartition(", ")[0]
+    return whole + others if whole else cut(text, width)
+
+
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
     """Return rows of cells as lines with aligned columns; those numbered in `right` are flush right."""
     rows = [[plain(cell) for cell in row] for row in rows]

@@ -181,8 +181,8 @@ def test_advice_is_the_least_cpu_of_those_that_missed_nothing():
         "blind takes 100 ns, but missed 4 of 15 merges.",
     }
     assert advice.recommend([row("one", 100), row("other", 104)], 1000)["sentence"] == (
-        "one: 100 ns of CPU per page to rest (100 to 100), one of 2 that missed no merge; the intervals don't tell it "
-        "from other: the widest sum wins, then the default."
+        "one: 100 ns of CPU per page to rest (100 to 100), one of 2 that missed no merge; the intervals do not "
+        "distinguish it from other: the widest sum wins, then the default."
     )
     assert taken(row("only", 100), row("lossy", 200, missed=1)) == "only"
     none = advice.recommend([row("bad", 100, missed=3), row("worse", 50, missed=4)], 1000)

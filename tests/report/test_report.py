@@ -9,6 +9,7 @@ import pytest
 from pksm import report
 from pksm.report import text
 from pksm.report.scan import SOURCES_SHOWN
+from pksm.report.simulate import of_equals
 from pksm.scan import Settings, scan
 
 from support.memory_sources import GivenSource, data
@@ -53,6 +54,32 @@ def test_cut_keeps_both_ends():
     assert text.cut("abcdefghij", 10) == "abcdefghij"
     assert text.cut("abcdefghijk", 10) == "abcd...ijk"
     assert [len(text.cut("abcdefghijk", width)) for width in range(3, 12)] == list(range(3, 12))
+
+
+def test_names_are_cut_between_two():
+    names = "pid 41 (python3), pid 42 (python3), pid 43 (python3)"
+    assert text.cut_names(names, 60) == names
+    assert text.cut_names(names, 45) == "pid 41 (python3), pid 42 (python3) and others"
+    assert text.cut_names(names, 44) == text.cut_names(names, 27) == "pid 41 (python3) and others"
+    assert text.cut_names(names, 26) == text.cut(names, 26)
+
+
+@pytest.mark.parametrize("width", [10, 40, 100])
+def test_a_list_of_names_has_whole_sentences(width):
+    rows = [
+        {"kind": "workload", "name": "f", "about": "The realistic mix of all that memory of live programs is like."},
+        {"kind": "workload", "name": "opted-in", "about": ""},
+    ]
+    shown = report.table({"schema": "pksm.names/1", "names": rows}, width).splitlines()
+    assert [line[2:10].strip() for line in shown] == ["rkload", "f", *[""] * (len(shown) - 3), "opted-in"]
+    assert " ".join(line[12:] for line in shown[1:]).strip() == rows[0]["about"]
+    assert max(map(len, shown)) <= max(width, 32)
+
+
+def test_each_sentence_about_equals_says_what_pages_had():
+    spread = {"p50": 1.0, "p90": 2.0, "p99": 3.0}
+    equals = {"mean_bytes": 4096, "ended": 0, "ended_s": None, "lasting": 12, "lasting_s": spread}
+    assert "12 pages had an equal at the end, half of them for 1.00 s so far." in of_equals(equals)
 
 
 def test_columns_are_aligned():
