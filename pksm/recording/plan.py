@@ -3,7 +3,7 @@
 from pksm.documents import PlannedProcess, RecordPlanDocument
 from pksm.errors import PksmError, UnsupportedError, UsageError
 from pksm.linux.inject import refusals
-from pksm.linux.proc import access
+from pksm.linux.proc import access, tasks
 from pksm.linux.written import areas_to_track
 from pksm.recording.members import Roster, Targets
 from pksm.recording.recorder import blind_spots
@@ -68,5 +68,6 @@ def _row(roster: Roster, pid: int, track: str, errors: list[PksmError]) -> Plann
             row["areas"], row["area_bytes"] = len(areas), sum(area.end - area.start for area in areas)
     except PksmError as error:
         row["why_not"] = str(error)
-        errors.append(error)
+        if tasks.layout(pid) is not None:  # else it has ended, as processes do
+            errors.append(error)
     return row
