@@ -101,6 +101,7 @@ def test_the_scheduler_is_killed(folder, undisturbed, stage, tmp_path, capfd, mo
     working = [*dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     with subprocess.Popen(scheduling, **quiet) as scheduler:
         while not file.exists():
+            assert scheduler.poll() is None, "the scheduler does not start"
             time.sleep(0.05)
         with subprocess.Popen(working, **quiet) as worker:
             try:

@@ -2,11 +2,11 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import signal
 import socket
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from pksm.errors import UnsupportedError
 from pksm.validation.kernel import programs
 
 from support.asleep import wait_until_asleep
-from support.cli_runs import run_apart
+from support.cli_runs import document_apart as document
 from support.writers.programs import connect, qmp
 
 GUESTS = 3
@@ -40,6 +40,7 @@ def guests(tmp_path_factory):
         for guest, process in enumerate(processes):
             while not (folder / f"console{guest}").exists():
                 assert process.poll() is None, "QEMU does not start"
+                time.sleep(0.01)
             programs.wait_until_booted(str(folder / f"console{guest}"))
             with socket.socket(socket.AF_UNIX) as talk:
                 connect(talk, folder, f"qmp{guest}", process)
@@ -52,14 +53,6 @@ def guests(tmp_path_factory):
             wait_until_asleep(process.pid)
             os.kill(process.pid, signal.SIGSTOP)
         yield [process.pid for process in processes], [folder / f"ram{guest}" for guest in range(GUESTS)]
-
-
-def document(*arguments):
-    done = run_apart(*map(str, arguments), "--json")
-    if "permission denied" in done.err or "not permitted" in done.err:
-        pytest.skip("memory of other processes can't be read here")
-    assert done.code == 0, done.err
-    return json.loads(done.out)
 
 
 def of_each(guests, live):

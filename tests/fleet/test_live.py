@@ -1,7 +1,6 @@
 """Twenty Python processes: a fleet of their fingerprints equals a scan of all of them at once."""
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import sys
 import pytest
 
 from support.asleep import wait_until_asleep
-from support.cli_runs import run_apart
+from support.cli_runs import document_apart as document
 
 PROCESSES, HOSTS = 20, 4
 # What process `number` has besides its interpreter: pages that all have, pages of its parity, and pages of its own.
@@ -47,14 +46,6 @@ def pids():
         finally:
             for process in processes:
                 process.kill()
-
-
-def document(*arguments):
-    done = run_apart(*map(str, arguments), "--json")
-    if "permission denied" in done.err or "not permitted" in done.err:
-        pytest.skip("memory of other processes can't be read here")
-    assert done.code == 0, done.err
-    return json.loads(done.out)
 
 
 def of(pids):

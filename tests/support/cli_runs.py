@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+import pytest
+
 from pksm.cli.main import main
 
 from support import ROOT
@@ -46,6 +48,15 @@ def run_apart(*arguments, **options):
     with start(*arguments, **options) as process:
         out, err = process.communicate(timeout=120)
     return Done(process.returncode, out or "", err or "")
+
+
+def document_apart(*arguments):
+    """Return the document that a process of its own prints; skips the test where memory of others can't be read."""
+    done = run_apart(*map(str, arguments), "--json")
+    if "permission denied" in done.err or "not permitted" in done.err:
+        pytest.skip("memory of other processes can't be read here")
+    assert done.code == 0, done.err
+    return json.loads(done.out)
 
 
 def on_terminal(argv, code=0, **variables):
