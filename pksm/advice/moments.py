@@ -62,7 +62,8 @@ def seen_in(workload: RecordedWrites, looks: int = LOOKS) -> Moments:
 
 
 def _name(space: Space) -> str:
-    return f"{space.name} (pid {space.pid})" if space.pid else space.name
+    called = f"pid {space.pid}"
+    return space.name if not space.pid or space.name.startswith(called) else f"{space.name} ({called})"
 
 
 def _look(spaces: list[Space]) -> tuple[int, int, int, int, int]:

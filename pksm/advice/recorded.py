@@ -95,6 +95,8 @@ def _found(
     """Return what a recording holds and what trials on it gave, ready for JSON."""
     progress("read", 0, None)
     workload = RecordedWrites.opened(path, opener, between=between)
+    if not workload.last_ms:
+        raise UsageError(f"{path}: lasts 0 s: there are no averages over that to advise by")
     seen = moments.seen_in(workload)
     least = least_bytes(workload, settings)
     rows: list[ParetoRow] = []

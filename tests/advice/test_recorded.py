@@ -104,6 +104,18 @@ def test_a_pace_that_would_take_too_long_is_left_out_and_named(monkeypatch):
     assert len(document["warnings"]) == 6 and "too long a recording" in document["warnings"][0]
 
 
+def test_a_recording_of_no_time_is_refused():
+    with pytest.raises(UsageError, match="lasts 0 s"):
+        advice([begin(0, [1, 1])], end_ms=0)
+
+
+def test_a_process_that_is_named_by_its_number_has_it_once():
+    start = block(
+        0, 0, [("start", 7, "pid 7 (web)"), ("map", 0, 2 * N, "", True)], [(page, B, 1) for page in range(2 * N)]
+    )
+    assert advice([start])["verdict"]["names"] == ["pid 7 (web)"]
+
+
 def test_a_recording_that_is_too_long_for_every_pace_is_refused():
     week = 7 * 86_400_000
     with pytest.raises(UsageError, match="too long a recording to simulate at any pace: name a part of it") as refused:
