@@ -10,9 +10,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pksm.errors import UnsupportedError
+from pksm.errors import PksmError, UnsupportedError
 from pksm.linux import isolated
 from pksm.validation.kernel import serving
 from pksm.validation.kernel.programs import START_SECONDS, installed, opted_in, redis_server, wait_for
@@ -46,7 +46,7 @@ def redis() -> Iterator[list[int]]:
             pid, path = stack.enter_context(redis_server())
             pids.append(pid)
             keys = [client, "-s", path, "-q", "-r", str(KEYS), "-d", str(VALUE_BYTES)]
-            subprocess.run([*keys, "-n", str(4 * KEYS), "-P", "32", "-t", "set"], stdout=subprocess.DEVNULL, check=True)
+            _complete([*keys, "-n", str(4 * KEYS), "-P", "32", "-t", "set"])
             asked = [*keys, "-n", "500", "-c", "4", "-t", "set,get"]
             stack.enter_context(_repeated(asked, 0.5))
         yield pids
@@ -61,23 +61,16 @@ def postgres() -> Iterator[list[int]]:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         data = os.path.join(folder, "data")
-        user: dict[str, Any] = {"user": None}
+        user = None
         if os.geteuid() == 0:  # which the server refuses
-            user = {"user": _other_user()}
-            shutil.chown(folder, user["user"])
-        quiet: dict[str, Any] = {
-            "stdout": subprocess.DEVNULL,
-            "stderr": subprocess.DEVNULL,
-            "check": True,
-            "cwd": folder,
-            **user,
-        }
-        subprocess.run([initdb, "-D", data, "-A", "trust", "-U", "bench", "--no-sync"], **quiet)
+            user = _other_user()
+            shutil.chown(folder, user)
+        _complete([initdb, "-D", data, "-A", "trust", "-U", "bench", "--no-sync"], folder, user)
         command = [server, "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
-        process = stack.enter_context(opted_in(command, user=user["user"]))
+        process = stack.enter_context(opted_in(command, user=user))
         wait_for(os.path.join(folder, ".s.PGSQL.5432"), "postgres")
         ask = [bench, "-h", folder, "-U", "bench", "postgres"]
-        subprocess.run([*ask, "-i", "-s", "4", "-q"], **quiet)
+        _complete([*ask, "-i", "-s", "4", "-q"], folder, user)
         stack.enter_context(_running([*ask, "-c", "8", "-j", "1", "-R", "80", "-T", "100000"], folder))
         stack.callback(process.wait, START_SECONDS)
         stack.callback(process.send_signal, signal.SIGQUIT)
@@ -128,6 +121,14 @@ def _other_user() -> str:
         except KeyError:
             continue
     raise UnsupportedError("postgres: refuses to run as root, and there is no user postgres or nobody")
+
+
+def _complete(command: Sequence[str], folder: str | None = None, user: str | None = None) -> None:
+    """Run a program to its end. PksmError if it fails."""
+    nowhere = subprocess.DEVNULL
+    code = subprocess.run(command, cwd=folder, user=user, stdout=nowhere, stderr=nowhere).returncode
+    if code:
+        raise PksmError(f"{os.path.basename(command[0])}: failed with exit code {code}")
 
 
 @contextmanager
