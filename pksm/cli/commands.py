@@ -13,6 +13,9 @@ from typing import Any, NoReturn
 from pksm import __version__
 from pksm.cli import exit_codes, help, output
 from pksm.errors import UsageError
+from pksm.naming import nearest
+
+UNKNOWN = "unrecognized arguments: "  # how argparse begins
 
 
 class Verbs(Mapping[str, Any]):
@@ -147,7 +150,16 @@ class Parser(argparse.ArgumentParser):
         self._optionals.title = "other options"
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message.removeprefix('argument ')} (see {self.prog} --help)")
+        raise UsageError(f"{message.removeprefix('argument ')}{self._meant(message)} (see {self.prog} --help)")
+
+    def _meant(self, message: str) -> str:
+        """Ask whether another option was meant by the first one that is not known."""
+        mistyped = message.removeprefix(UNKNOWN)
+        if mistyped == message or not mistyped.startswith("--"):
+            return ""
+        options = [name[2:] for name in self._option_string_actions if name.startswith("--") and name != "--help"]
+        near = nearest(mistyped.split()[0].partition("=")[0][2:], options)
+        return f": did you mean --{near[0]}?" if near else ""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         output.write(message)

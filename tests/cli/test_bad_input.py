@@ -365,6 +365,9 @@ def test_shares_of_advice(ram, capfd, options, words):
         ("truth W2_onchang", "did you mean W2_onchange? (pksm truth --list lists all)"),
         ("simulate f --policy ksmd --set pages_to_skan=3", "did you mean pages_to_scan or advisor_min"),
         ("simualte", "did you mean simulate? (pksm --help lists all)"),
+        ("compare f --policies all", "--policies all: did you mean --policy? (see pksm compare --help)"),
+        ("scan --ploicy=ksmd x", "did you mean --policy? (see pksm scan --help)"),
+        ("scan --zzz x", "unrecognized arguments: --zzz (see pksm scan --help)"),
     ],
 )
 def test_a_mistyped_name_is_answered_by_the_nearest(capfd, words, said):
