@@ -29,6 +29,8 @@ def plan(targets: Targets, every_ms: int = 1000, frames: bool = True, track: str
     roster = Roster(targets)
     errors = list(roster.refused.values())
     rows = [_row(roster, pid, track, errors) for pid in roster.pids()]
+    for opener in targets.files:
+        opener().close()  # one that cannot be read ends a recording, too
     if not targets.files and all(row["why_not"] and not row["resident_bytes"] for row in rows):
         raise PksmError(f"nothing to record: {errors[0] if errors else 'there is no process with memory'}")
     if track == WRITES and not rows:

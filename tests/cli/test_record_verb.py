@@ -85,6 +85,14 @@ def test_a_plan_without_processes_is_csv_and_refuses_what_recording_does(capfd, 
         assert done.code == 77 and is_one_line(done.err) and "only the writes of processes" in done.err
 
 
+def test_a_dry_run_refuses_an_image_as_recording_does(capfd, tmp_path, ram):
+    (tmp_path / "packed").write_bytes(b"\x1f\x8b\x08" + bytes(5000))
+    for name in ("nowhere", "packed"):
+        words = ["record", "--every", "10ms", ram, tmp_path / name]
+        planned, done = run(capfd, *words, "--dry-run"), run(capfd, *words, "-o", tmp_path / "a.pksmrec")
+        assert (planned.code, planned.out) == (1, "") and planned.err == done.err and is_one_line(done.err, name)
+
+
 def test_who_was_not_recorded_is_named(capfd, tmp_path, ram):
     nobody, path = str(2**22 - 1), tmp_path / "a.pksmrec"
     for words in (["--duration", "30ms", "--every", "10ms", "--pid", nobody, "-o", path, ram], ["--info", path]):
