@@ -210,6 +210,8 @@ class _Unsound(Exception):
 
 def _toggled(edges: I64Array, first: int, n: int) -> I64Array:
     """Return the edges of mappings to which pages are added, or from which they are taken."""
-    edges = np.sort(np.append(edges, [first, first + n]))
-    again = np.flatnonzero(edges[1:] == edges[:-1])
-    return np.delete(edges, np.concatenate([again, again + 1]))
+    low, high = np.searchsorted(edges, np.array([first, first + n])).tolist()
+    begins, ends = first in edges[low : low + 1], first + n in edges[high : high + 1]
+    new = np.array([first, first + n], np.int64)
+    parts = [edges[:low], new[begins:1], edges[low + begins : high], new[1 + ends :], edges[high + ends :]]
+    return np.concatenate(parts)

@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from pksm.errors import PksmError, UsageError
 from pksm.recording import Recording, Writer, container, format, repair
 from pksm.recording.events import Block
+from pksm.recording.state import _toggled
 from pksm.recording.writer import SCHEMA
 
 from support.recordings import as_dicts, block, joined, same, stories
@@ -171,3 +173,17 @@ def test_ids_in_any_order_come_back(ids, fresh):
     [block] = format.read(data, "it")
     assert block.contents.tolist() == ids and block.pages.tolist() == pages.tolist()
     assert fresh <= after <= fresh + len(ids)
+
+
+def test_one_of_many_mappings_is_had_without_sorting_all():
+    """A program may have 60,000, and a recording maps each of them."""
+    edges = np.arange(0, 80_000, 2, dtype=np.int64)
+
+    def seconds(work):
+        began = time.process_time()
+        for first in range(1, 2000, 2):
+            work(first)
+        return time.process_time() - began
+
+    added = seconds(lambda first: _toggled(edges, 40_000 + 2 * first + 1, 1))
+    assert added < seconds(lambda first: np.sort(np.append(edges, [first, first + 1]))) / 2
