@@ -19,6 +19,7 @@ from pksm.recording.members import Member, Roster, Targets, layout_of, parent_of
 from pksm.recording.tracking import BLIND_TO_WRITES, HASHES, TRACKS, Tracking
 from pksm.recording.writer import Writer
 from pksm.sources.live.process import ProcessSource
+from pksm.sources.opening import naming_files_at_fault
 
 PAGE_SIZE = 4096
 FLUSH_S = 5.0  # so much is lost at most when we are killed
@@ -167,7 +168,8 @@ class Recorder:
         try:
             member = self._images.setdefault(place, Member(-1, 0, source))
             member.source = source
-            self._take(member, ms, None)
+            with naming_files_at_fault([source]):
+                self._take(member, ms, None)
         finally:
             source.close()
 

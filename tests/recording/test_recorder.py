@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pksm.cli.interrupts import HeldInterrupts
-from pksm.errors import PksmError, UsageError
+from pksm.errors import BusError, PksmError, UsageError
 from pksm.linux import written
 from pksm.linux.written import Written
 from pksm.recording import Kind, Recording, Writer
@@ -268,6 +268,18 @@ def test_a_quiet_recording_has_lasted_until_it_was_flushed(tmp_path, monkeypatch
 
 def test_we_do_not_record_ourselves(tmp_path):
     assert os.getpid() not in Roster(Targets(pids=[os.getppid()])).pids()
+
+
+def test_an_image_that_shrinks_while_it_is_summed_is_named(tmp_path, monkeypatch):
+    path = write_file(tmp_path / "ram", [b"a" * SIZE] * 64, SIZE)
+
+    def read(hasher, source, before, known):
+        os.truncate(path, SIZE)
+        raise BusError("bytes are gone")
+
+    monkeypatch.setattr(Hasher, "read", read)
+    with pytest.raises(PksmError, match=f"^{path}: the file became shorter while it was read"):
+        record(str(tmp_path / "a"), Targets(files=[partial(open_target, path)]))
 
 
 def test_nothing_to_record_is_one_line(tmp_path):
