@@ -13,6 +13,7 @@ from pksm.protocols import NO_FRAME, ZERO_FRAME
 from pksm.scan import under_ksm
 from pksm.scan.gather import Gathered
 from pksm.scan.under_ksm import Limits
+from pksm.scan.unmerged import unmerged
 from pksm.simulation.real import RealMemory
 from pksm.simulation.taking import memory_of
 
@@ -51,7 +52,7 @@ class Facts:
 
 
 def facts_of(gathered: Gathered, contents: Pages, page_size: int, tenants: str | None) -> Facts:
-    """Return the facts about what a scan has gathered.
+    """Return the facts about what a scan has gathered. What KSM has merged now is part of what it saves.
 
     Args:
         gathered: what was read.
@@ -60,7 +61,10 @@ def facts_of(gathered: Gathered, contents: Pages, page_size: int, tenants: str |
         tenants: how sources are parted into tenants; None: guests if there are several, else users.
     """
     limits = Limits(256, by_zero=True)
-    if_all = under_ksm.answer(gathered, contents, limits, page_size, opted_in_only=False)
+    compressing = _compressing(gathered, contents, page_size)
+    before = unmerged(gathered, contents)
+    gathered, contents = before.gathered, before.contents
+    if_all = under_ksm.answer(gathered, contents, limits, page_size, opted_in_only=False, merged=before.merged)
     if tenants is None:
         guests = sum("vm" in taken.facts or "pid" not in taken.facts for taken in gathered.taken)
         tenants = "vm" if guests > 1 else "user"
@@ -71,14 +75,14 @@ def facts_of(gathered: Gathered, contents: Pages, page_size: int, tenants: str |
     return Facts(
         memory=replace(memory_of(gathered, contents), page_size=page_size),
         if_all=if_all,
-        opted_in=under_ksm.answer(gathered, contents, limits, page_size, opted_in_only=True),
+        opted_in=under_ksm.answer(gathered, contents, limits, page_size, opted_in_only=True, merged=before.merged),
         within=rows,
         tenants=tenants,
         zero_frames=zero,
         groups_across_tenants=_across(gathered, contents, tenants),
         few=_few(gathered, contents, limits, page_size, if_all),
         largest_group=_largest(gathered, contents),
-        compressing=_compressing(gathered, contents, page_size),
+        compressing=compressing,
     )
 
 

@@ -5,22 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
-
-from pksm.arrays import BoolArray, Pages, U64Array
+from pksm.arrays import Pages
 from pksm.documents import KsmAnswer
 from pksm.documents.watch import WatchDocument, WatchedProcess
 from pksm.errors import PksmError
-from pksm.extents import DATA, address_runs, make_runs
 from pksm.linux.ksm import files
 from pksm.linux.ksm.watch import Merging, Sample, zero_pages
-from pksm.linux.proc.kpageflags import FrameFlags
-from pksm.linux.proc.pagemap import PAGE_SIZE, PM_PFN, Pagemap
+from pksm.linux.proc.pagemap import PAGE_SIZE
 from pksm.scan import under_ksm
 from pksm.scan.gather import Gathered
 from pksm.scan.run import scan
 from pksm.scan.settings import Settings
 from pksm.scan.under_ksm import Limits
+from pksm.scan.unmerged import merged_pages
 from pksm.sources import open_pid
 
 SCANS_TO_REST = 2  # full scans that find nothing new: the first sees what stays as it is, the second merges it
@@ -99,35 +96,6 @@ def most(threads: int = 1) -> Most | None:
     }
     zeros = files.counters().get("ksm_zero_pages", 0)  # which are read as holes, those of each process too
     return Most(answer["pages_sharing"] + answer["ksm_zero_pages"] + zeros, merged)
-
-
-def merged_pages(gathered: Gathered, n_pages: int) -> BoolArray:
-    """Return which pages are frames of the kernel's KSM (bool, by page number); none of those that are not there now."""
-    merged = np.zeros(n_pages, bool)
-    flags = FrameFlags()
-    try:
-        for one in gathered.taken:
-            if one.addresses is not None:
-                frames = _frames(one.facts["pid"], one.addresses.all().astype(np.uint64))
-                is_ksm = flags.are_ksm(frames) & (frames != 0)
-                merged[one.mapped.take(0, len(one.mapped))[is_ksm]] = True
-    finally:
-        flags.close()
-    return merged
-
-
-def _frames(pid: int, pages: U64Array) -> U64Array:
-    """Return the frames of pages of a process, given by their addresses in pages; 0 where there is none."""
-    found = address_runs(pages)
-    runs = make_runs(DATA, 0, found["first"] * np.uint64(PAGE_SIZE), found["pages"])
-    try:
-        pagemap = Pagemap(pid)
-    except OSError:
-        return np.zeros(len(pages), np.uint64)
-    try:
-        return pagemap.entries(runs) & PM_PFN
-    finally:
-        pagemap.close()
 
 
 def watched(before: Sample, now: Sample, processes: Sequence[Merging] = (), most: Most | None = None) -> WatchDocument:

@@ -12,6 +12,7 @@ from pksm.scan.attribution import Shares, in_document, largest_first
 from pksm.scan.counting import Count, Tally
 from pksm.scan.gather import Gathered
 from pksm.scan.settings import Settings
+from pksm.scan.unmerged import unmerged
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def find(gathered: Gathered, contents: np.ndarray, settings: Settings, stand_ins
     families = _Families(tally, gathered, shares, settings)
     of_sources = [tally.of_source(taken) for taken in gathered.taken]
     groups, groups_found = tally.groups(settings.top, not stand_ins, settings.show_bytes)
+    answer, within = _of_ksm(gathered, contents, settings)
     return Findings(
         total=of_sources[0] if tally.is_of_one else tally.total(),
         of_sources=of_sources,
@@ -53,9 +55,18 @@ def find(gathered: Gathered, contents: np.ndarray, settings: Settings, stand_ins
         by_user=families.rows(("user",)),
         groups=groups,
         groups_found=groups_found,
-        under_ksm=under_ksm.answers(gathered, contents, settings),
-        within=[under_ksm.within(gathered, contents, settings, name) for name in settings.within],
+        under_ksm=answer,
+        within=within,
     )
+
+
+def _of_ksm(gathered: Gathered, contents: np.ndarray, settings: Settings) -> tuple[UnderKsm | None, list[WithinRow]]:
+    """Return KSM's answer, if it is the policy, and what merging within parts saves. What it has merged counts as saved."""
+    if not under_ksm.answers_to(settings) and not settings.within:
+        return None, []
+    before = unmerged(gathered, contents)
+    rows = [under_ksm.within(before.gathered, before.contents, settings, name) for name in settings.within]
+    return under_ksm.answers(before, settings), rows
 
 
 class _Families:

@@ -18,6 +18,7 @@ from pksm.policies.ksmd.tunables import KsmTunables
 from pksm.protocols import NO_FRAME, ZERO_FRAME
 from pksm.scan.gather import Gathered, Taken
 from pksm.scan.settings import Settings
+from pksm.scan.unmerged import Unmerged
 
 _DEFAULTS = KsmTunables()
 
@@ -30,19 +31,26 @@ class Limits:
     by_zero: bool
 
 
-def answers(gathered: Gathered, contents: Pages, settings: Settings) -> UnderKsm | None:
+def answers_to(settings: Settings) -> bool:
+    """Return whether KSM is the policy of a scan."""
+    return isinstance(settings.choice.settings, KsmTunables)
+
+
+def answers(before: Unmerged, settings: Settings) -> UnderKsm | None:
     """Return KSM's answer, if it is the policy.
 
     Args:
-        gathered: what was read.
-        contents: the column by which contents are told apart, uint32 by page number.
+        before: what was read, as it would be had KSM merged nothing.
         settings: of the scan.
     """
     chosen = settings.choice.settings
     if not isinstance(chosen, KsmTunables):
         return None
     limits = Limits(chosen.max_page_sharing, bool(chosen.use_zero_pages))
-    opted_in, everything = (answer(gathered, contents, limits, settings.page_bytes, only) for only in (True, False))
+    opted_in, everything = (
+        answer(before.gathered, before.contents, limits, settings.page_bytes, only, before.merged)
+        for only in (True, False)
+    )
     return {
         "max_page_sharing": chosen.max_page_sharing,
         "use_zero_pages": chosen.use_zero_pages,

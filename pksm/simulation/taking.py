@@ -14,6 +14,7 @@ from pksm.scan.interrupts import Interrupts
 from pksm.scan.merge import Progress
 from pksm.scan.run import Guard, scan
 from pksm.scan.settings import Settings
+from pksm.scan.unmerged import unmerged
 from pksm.simulation.real import Area, Family, Process, RealMemory
 from pksm.sources.base import Source
 
@@ -35,7 +36,8 @@ def from_sources(
 ) -> RealMemory:
     """Read sources and return their memory as a workload of simulations.
 
-    Frames that several processes map are mapped by several in the simulation, too, where frames are known (as root).
+    Frames that several processes map are mapped by several in the simulation, too, where frames are known (as root); but
+    what the kernel's KSM has merged is not yet merged there.
 
     Args:
         sources: opened sources, images and processes as a scan takes them; the caller closes them.
@@ -55,7 +57,8 @@ def from_sources(
     interrupts = interrupts or Interrupts()
 
     def take(gathered: Gathered, contents: Pages) -> None:
-        taken.append(memory_of(gathered, contents, opted_in_only))
+        before = unmerged(gathered, contents)
+        taken.append(memory_of(before.gathered, before.contents, opted_in_only))
 
     document = scan(
         sources,
