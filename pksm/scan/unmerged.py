@@ -42,7 +42,9 @@ def unmerged(gathered: Gathered, contents: Pages) -> Unmerged:
         contents: the column by which contents are told apart, uint32 by page number.
     """
     zero = [zero_pages(one.facts["pid"]) if _is_live(one) else 0 for one in gathered.taken]
-    merged = merged_pages(gathered, len(contents))
+    merged = np.zeros(len(contents), bool)
+    if any(_is_live(one) and one.facts.get("ksm_merged") != 0 for one in gathered.taken):
+        merged = merged_pages(gathered, len(contents))
     if not merged.any() and not any(zero):
         return Unmerged(gathered, contents, merged)
     met, added, taken = np.zeros(len(contents), bool), [np.empty(0, np.uint32)], []
@@ -93,7 +95,7 @@ def merged_pages(gathered: Gathered, n_pages: int) -> BoolArray:
     flags = FrameFlags()
     try:
         for one in gathered.taken:
-            if _is_live(one) and one.addresses is not None and one.facts.get("ksm_merged") != 0:
+            if _is_live(one) and one.addresses is not None:
                 frames = _frames(one.facts["pid"], one.addresses.all().astype(np.uint64))
                 is_ksm = flags.are_ksm(frames) & (frames != 0)
                 merged[one.mapped.take(0, len(one.mapped))[is_ksm]] = True
