@@ -3,7 +3,7 @@
 import argparse
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pksm.errors import UsageError
@@ -134,6 +134,14 @@ def one_part(names: Iterable[str]) -> str:
     if len(parts) > 1:
         raise UsageError("name one kind of part: they are simulated one at a time", "within")
     return parts[0] if parts else "all"
+
+
+def refuse(given: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Raise UsageError for the first of some options, by their names in Python, that is given: else None or False."""
+    for name in names:
+        value = getattr(given, name)
+        if value is not None and value is not False:
+            raise UsageError(why, name)
 
 
 def add_pids(group: Any) -> None:

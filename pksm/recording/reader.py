@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import os
+import stat
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -38,6 +39,15 @@ def is_recording(head: bytes) -> bool:
     return head.startswith(MAGIC) and head[30:_MAGIC_BYTES] == HEADER.encode()
 
 
+def _open_regular(path: str) -> BinaryIO:
+    """Open a regular file. PksmError for any other: a FIFO would wait for a writer, for ever."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise PksmError(f"cannot read {path}: it is not a regular file")
+    return open(fd, "rb")
+
+
 def is_damaged(path: str, head: bytes) -> bool:
     """Return whether a file that is not a recording was one, by its name or the parts in its first bytes."""
     return path.endswith(SUFFIX) or (head.startswith(MAGIC) and f"{SEGMENT}000000-".encode() in head)
@@ -60,7 +70,7 @@ class Recording:
     def __init__(self, path: str | os.PathLike[str], opener: Opener | None = None) -> None:
         self.path = os.fspath(path)
         try:
-            self._file = open(self.path, "rb") if opener is None else opener(self.path)  # noqa: SIM115
+            self._file = _open_regular(self.path) if opener is None else opener(self.path)
         except OSError as error:
             raise PksmError(f"cannot read {self.path}: {error.strerror}") from None
         try:

@@ -152,6 +152,17 @@ def test_what_cannot_be_is_one_line(capfd, tmp_path, ram, words, said):
     assert said in done.err and len(done.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", [["--info"], ["--export", "OUT"]], ids="/".join)
+def test_what_is_not_a_regular_file_is_not_waited_for(tmp_path, words):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    words = [os.fspath(tmp_path / word) if word == "OUT" else word for word in words]
+    command = [sys.executable, "-m", "pksm", "record", *words, os.fspath(fifo)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert is_one_line(done.stderr, "cannot read", os.fspath(fifo), "not a regular file")
+
+
 def has_second_sample(path):
     try:
         with Recording(path) as recording:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 HELP = "record which pages of real memory are written, over time"
 USAGE = "pksm record [OPTION...] -o FILE [--pid PID]... [--all] [--cgroup CGROUP]... [IMAGE...]"
 NOTHING = "nothing to record: name a process or an image, for example: pksm record -o FILE --pid $$"
+HOW = ("every", "track", "dry_run", "duration")  # options that are for recording alone
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
 All resident pages are read again and again. Their checksums say which have changed since the sample before; the file
@@ -50,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="all processes of a control group and of the groups below it; may be repeated")  # fmt: skip
     how = parser.add_argument_group("how to record")
     how.add_argument("-o", "--output", metavar="FILE", help="the new file, by custom with the ending .pksmrec")
-    how.add_argument("--every", type=options.seconds, default=1.0, metavar="TIME",
+    how.add_argument("--every", type=options.seconds, metavar="TIME",
                      help="time between two samples (default 1s): half of what is to be judged, at most")  # fmt: skip
-    how.add_argument("--track", choices=["hashes", "writes"], default="hashes",
+    how.add_argument("--track", choices=["hashes", "writes"],
                      help="how writes are found: by checksums of all pages (default), or as the kernel reports them, so "
                      "that only written pages are read (x86-64, Linux 6.7)")  # fmt: skip
     how.add_argument("--dry-run", action="store_true",
@@ -83,6 +84,7 @@ def _export(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
 
     if len(given.targets) != 1 or given.info or given.output or given.pid or given.all or given.cgroup:
         raise UsageError("name one recording, and nothing else: pksm record --export FILE RECORDING", "export")
+    options.refuse(given, HOW, "is for recording: leave it out with --export")
     return output.exported(export, given.targets[0], given.export, interrupts)
 
 
@@ -92,6 +94,7 @@ def _info(given: argparse.Namespace) -> int:
 
     if len(given.targets) != 1 or given.output or given.pid or given.all or given.cgroup:
         raise UsageError("name one recording, and nothing else: pksm record --info FILE", "info")
+    options.refuse(given, HOW, "is for recording: leave it out with --info")
     [path] = given.targets
     with pictures.made(None, given.html) as draw:
         document = summary(path, repair(path), between=given.between)
@@ -120,9 +123,10 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
     frames = system.shows_frames()
     privileges.reduce(given, [of.DAC_READ_SEARCH, of.SYS_PTRACE, of.SYS_ADMIN, of.DAC_OVERRIDE])
     named = members.Targets(given.pid, given.all, targets.cgroups, targets.openers[: len(given.targets)])
-    every_ms = round(given.every * 1000)
+    every_ms = 1000 if given.every is None else round(given.every * 1000)
+    track = given.track or "hashes"
     if given.dry_run:
-        planned = plan(named, every_ms, frames, given.track)
+        planned = plan(named, every_ms, frames, track)
         _show(planned, given)
         return exit_codes.of(planned)
     progress = output.Progress()
@@ -138,7 +142,7 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
         frames=frames,
         progress=show,
         hold=interrupts.hold,
-        track=given.track,
+        track=track,
     )
     early = interrupted and given.duration is not None
     document = summary(given.output, interrupted=early)

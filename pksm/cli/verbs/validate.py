@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     what = parser.add_argument_group("what to compare")
     options.add_names(what, "--workload", "workloads (default: all; --list lists them)", "WORKLOADS")
-    options.add_workload(what, options.PAGES_EACH)
+    what.add_argument("--pages", type=options.count, metavar="N",
+                      help=f"pages of 4 KiB in each workload (default {options.PAGES_EACH})")  # fmt: skip
+    what.add_argument("--seed", type=int, metavar="N", help="seed of the random contents (default 0)")
     options.add_list(what, "the workloads")
     instead = parser.add_argument_group("what to do instead").add_mutually_exclusive_group()
     instead.add_argument("--calibrate", action="store_true",
@@ -41,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     instead.add_argument("--replay", action="store_true",
                          help="record programs at work for a minute, three times, and play that beside what the kernel did")  # fmt: skip
     recording = parser.add_argument_group("how to record, with --replay")
-    recording.add_argument("--track", choices=["hashes", "writes"], default="writes",
-                           help="how writes are found, as of pksm record (default %(default)s)")  # fmt: skip
-    recording.add_argument("--every", type=options.seconds, default=0.25, metavar="TIME",
+    recording.add_argument("--track", choices=["hashes", "writes"],
+                           help="how writes are found, as of pksm record (default writes)")  # fmt: skip
+    recording.add_argument("--every", type=options.seconds, metavar="TIME",
                            help="time between two samples (default 250ms)")  # fmt: skip
     out = parser.add_argument_group("what to print")
     options.add_form(out, "pksm.validate/1", "a line per counter of each workload")
@@ -52,6 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Compare and print; return the exit code: 0 if all that must be equal is."""
+    if not given.replay:
+        options.refuse(given, ("track", "every"), "is for --replay alone")
+    if given.calibrate or given.predict or given.replay:
+        options.refuse(given, ("pages", "seed"), "is for the workloads of the comparison: leave it out here")
     if given.calibrate:
         return _calibrate(given)
     if given.predict:
@@ -67,8 +73,8 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     with pictures.made(None, given.html) as draw:
         document = validate(
             options.once(given.workload),
-            given.pages,
-            given.seed,
+            options.PAGES_EACH if given.pages is None else given.pages,
+            given.seed or 0,
             lambda name: progress.show(lambda: f"comparing {name}"),
         )
         for warning in document["warnings"]:
@@ -116,8 +122,8 @@ def _replay(given: argparse.Namespace) -> int:
     progress = output.Progress()
     document = replayed(
         options.once(given.workload),
-        every_ms=round(1000 * given.every),
-        track=given.track,
+        every_ms=250 if given.every is None else round(1000 * given.every),
+        track=given.track or "writes",
         progress=lambda name: progress.show(lambda: f"recording {name}"),
     )
     for warning in document["warnings"]:
