@@ -24,6 +24,11 @@ static inline uint64_t pksm_uksm_key(uint32_t sum, uint32_t full)
     return x ^ x >> 32;
 }
 
+static inline int pksm_uksm_is_buried(const uksm_scan *s, uint32_t kept)
+{
+    return (s->table->nodes[kept].flags & (PKSM_STABLE | PKSM_DELLIST)) == (PKSM_STABLE | PKSM_DELLIST);
+}
+
 /* The id if it is an item's; otherwise 0, and the scan is over. Nothing is kept of item 0. */
 uint32_t pksm_uksm_item(const uksm_scan *s, uint32_t id);
 /* As pksm_uksm_item, if the item has a page. */
@@ -44,8 +49,10 @@ void pksm_uksm_hang(const uksm_scan *s, uint32_t id, uint32_t kept);
 void pksm_uksm_leave(const uksm_scan *s, uint32_t id);
 /* The same, and makes it blank. */
 void pksm_uksm_free(const uksm_scan *s, uint32_t id);
-/* A stable node whose page is free is no longer found. */
-void pksm_uksm_leave_stable(const uksm_scan *s, uint32_t kept);
+/* The page of a stable node is free. Until anything comes upon it, it stays where it is, as if nobody knew. */
+void pksm_uksm_bury_kept(const uksm_scan *s, uint32_t kept);
+/* Takes a stable node that is buried out of the tree; what hangs on it hangs on nothing from now on. */
+void pksm_uksm_let_go(const uksm_scan *s, uint32_t kept);
 /* Lets everything out of a tree; what waited is PKSM_PASSED. */
 void pksm_uksm_clear(const uksm_scan *s, pksm_uksm_tree *tree);
 

@@ -135,15 +135,31 @@ static void leave_tree(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id)
     blank(s, node);
 }
 
-void pksm_uksm_leave_stable(const uksm_scan *s, uint32_t kept)
+/* What hangs on a stable node that is let go of counts no more. */
+static void stop_counting(const uksm_scan *s, uint32_t kept)
+{
+    s->table->nodes[kept].flags &= (uint16_t)~PKSM_STABLE;
+    s->work->shared--;
+    s->work->sharing -= s->uksm->count[kept] - 1;
+}
+
+void pksm_uksm_let_go(const uksm_scan *s, uint32_t kept)
+{
+    leave_tree(s, &s->uksm->stable, kept);
+    stop_counting(s, kept);
+}
+
+void pksm_uksm_bury_kept(const uksm_scan *s, uint32_t kept)
 {
     if (!(s->table->nodes[kept].flags & PKSM_STABLE) || !pksm_uksm_paged(s, kept))
         return;
-    leave_tree(s, &s->uksm->stable, kept);
     s->uksm->kept_of_page[s->table->nodes[kept].page] = 0;
-    s->table->nodes[kept].flags &= (uint16_t)~PKSM_STABLE;
-    if (!s->uksm->count[kept])
-        blank(s, kept);
+    if (s->uksm->count[kept]) {
+        s->table->nodes[kept].flags |= PKSM_DELLIST;
+        return;
+    }
+    leave_tree(s, &s->uksm->stable, kept);
+    blank(s, kept);
 }
 
 void pksm_uksm_leave(const uksm_scan *s, uint32_t id)
@@ -159,13 +175,17 @@ void pksm_uksm_leave(const uksm_scan *s, uint32_t id)
     if (!kept)
         return;
     item->link = 0;
-    s->work->sharing--;
-    if (--s->uksm->count[kept])
-        return;
-    s->work->sharing++;
-    s->work->shared--;
-    if (!(s->table->nodes[kept].flags & PKSM_STABLE))
-        blank(s, kept);
+    if (pksm_uksm_is_buried(s, kept))
+        pksm_uksm_let_go(s, kept);
+    s->uksm->count[kept]--;
+    if (!(s->table->nodes[kept].flags & PKSM_STABLE)) {
+        if (!s->uksm->count[kept])
+            blank(s, kept);
+    } else if (s->uksm->count[kept]) {
+        s->work->sharing--;
+    } else {
+        s->work->shared--;
+    }
 }
 
 void pksm_uksm_hang(const uksm_scan *s, uint32_t id, uint32_t kept)
@@ -213,6 +233,8 @@ static void let_out(const uksm_scan *s, uint32_t id)
     uint16_t *flags = &s->table->nodes[id].flags;
 
     s->uksm->node[id] = 0;
+    if (pksm_uksm_is_buried(s, id))
+        stop_counting(s, id);
     if (*flags & PKSM_UNSTABLE)
         *flags = (uint16_t)((*flags & ~PKSM_UNSTABLE) | PKSM_PASSED);
 }

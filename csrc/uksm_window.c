@@ -9,7 +9,7 @@ uint32_t pksm_uksm_kept_by(const uksm_scan *s, uint32_t id, uint32_t page)
 {
     uint32_t kept = id && s->table->nodes[id].page == page ? pksm_uksm_item(s, s->table->nodes[id].link) : 0;
 
-    return s->table->nodes[kept].flags & PKSM_STABLE ? kept : 0;
+    return (s->table->nodes[kept].flags & (PKSM_STABLE | PKSM_DELLIST)) == PKSM_STABLE ? kept : 0;
 }
 
 /* Fetches the items of the visits, and the page that each is known by. */

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pksm.arrays import I64Array, Ids
+from pksm.engine import native
 from pksm.policies.uksm import governors
 from pksm.policies.uksm.course import Course
 from pksm.policies.uksm.ladder import Rung
@@ -86,7 +87,8 @@ class Judge:
         joining = kept << 32 | np.repeat([number for _, number, _ in self._joined], sizes)
         steps = np.repeat([step for _, _, step in self._joined], sizes)
         links = tables.items.link
-        hanging = np.flatnonzero(np.isin(links, np.unique(kept)))
+        found = np.unique(kept)
+        hanging = np.flatnonzero(np.isin(links, found[tables.items.flags[found] & native.STABLE != 0]))
         pairs = np.unique(links[hanging].astype(np.int64) << 32 | tables.column("slot")[hanging])
         nodes, begins = np.unique(pairs >> 32, return_index=True)
         if not len(pairs):

@@ -20,12 +20,17 @@ def check(tables: Tables, rungs: Sequence[Rung]) -> None:
     linked = items.link[ids]
     nodes, counts = np.unique(linked[linked != 0], return_counts=True)
     assert (tables.column("count")[nodes] == counts).all(), "a stable node counts other items than hang on it"
-    work = tables.work
-    assert int(work["shared"][0]) == len(nodes) and int(work["sharing"][0]) == int(counts.sum()) - len(nodes)
+    work, found = tables.work, items.flags[nodes] & native.STABLE != 0
+    assert int(work["shared"][0]) == int(found.sum()), "pages_shared is not what things hang on"
+    assert int(work["sharing"][0]) == int((counts[found] - 1).sum()), "pages_sharing is not what hangs on others' pages"
     waiting = items.flags[ids] & (native.UNSTABLE | native.PASSED)
     assert int(work["unshared"][0]) == int(np.count_nonzero(waiting)), "pages_unshared is not what waits"
     kept = np.flatnonzero(items.flags & native.STABLE)
-    assert np.array_equal(tables.kept_of_page[items.page[kept]], kept), "a kept page has another node"
+    buried = items.flags[kept] & native.DELLIST != 0
+    assert np.isin(kept[buried], nodes).all(), "a stable node without a page stays for nobody"
+    living = kept[~buried]
+    assert np.array_equal(tables.kept_of_page[items.page[living]], living), "a kept page has another node"
+    assert np.count_nonzero(tables.kept_of_page) == len(living), "a page is kept by a node that is not found"
     records = np.count_nonzero(tables.column("node"))
     in_tree = np.flatnonzero(tables.column("node"))
     assert records == len(kept) + int(np.count_nonzero(items.flags[ids] & native.UNSTABLE)), "a tree has others"

@@ -26,10 +26,11 @@ class Strength:
     def adjust(self, positive: int, negative: int, scanned: int, full_scans: int) -> int:
         """Return the strength from now on, given what hashes were worth and cost since the last time."""
         benefit = (positive - negative) // scanned if positive > negative and scanned else 0
-        direction = self._direction(positive, negative, benefit, full_scans)
         if self.state in (NEW, PRE_STILL):
             self.stable_benefit, self.state = benefit, STILL
-        elif self.state == STILL and direction == OBSCURE:
+            return self.words
+        direction = self._direction(positive, negative, benefit, full_scans)
+        if self.state == STILL and direction == OBSCURE:
             self._probe(benefit)
         elif self.state == STILL:
             self._still(direction)

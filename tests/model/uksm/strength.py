@@ -12,10 +12,11 @@ class Strength:
 
     def step(self, positive, negative, scanned, full_scans):
         benefit = (positive - negative) // scanned if positive > negative and scanned else 0
-        where = self._where(positive, negative, benefit, full_scans)
         if self.state in ("new", "pre-still"):
             self.stable_benefit, self.state = benefit, "still"
-        elif self.state == "still":
+            return self.at
+        where = self._where(positive, negative, benefit, full_scans)
+        if self.state == "still":
             if where == "obscure":
                 self._try_down(benefit)
             elif where in ("up", "down"):

@@ -17,10 +17,11 @@ class Item:
 
 
 class Kept:
-    """A stable node: a page, and the items that hang on it. node is None once its page is gone."""
+    """A stable node: a page, and the items that hang on it. Without a page until somebody comes upon it (let_go)."""
 
     def __init__(self, page):
         self.page, self.items, self.node, self.full = page, set(), None, 0
+        self.is_buried = False
 
 
 class Node:
@@ -95,6 +96,8 @@ class Trees:
         if item.node:
             item.node.take(item)
         item.waits = False
+        if item.kept and item.kept.is_buried:
+            self.let_go(item.kept)
         if item.kept:
             item.kept.items.remove(item)
             item.kept = None
@@ -105,14 +108,26 @@ class Trees:
 
     def free(self, page):
         kept = self.kept_of_page.pop(page, None)
-        if kept:
+        if kept and kept.items:
+            kept.is_buried = True
+        elif kept:
             kept.node.take(kept)
+
+    def let_go(self, kept):
+        """Nothing hangs on a stable node any more that somebody came upon without a page."""
+        if kept.node:
+            kept.node.take(kept)
+        for item in kept.items:
+            item.kept = None
+        kept.items.clear()
 
     def change_strength(self, strength):
         """The unstable tree is emptied, and the stable one sorted by the new hash."""
         self.strength, self.unstable, kept_before = strength, {}, list(self.kept_of_page.values())
         for item in self.items:
             item.node = None
+            if item.kept and item.kept.is_buried:
+                self.let_go(item.kept)
         self.stable = {}
         for kept in kept_before:
             self._keep_by(kept, self.hash(self.bytes_of(kept.page), strength), self._full(kept.page))
@@ -147,7 +162,7 @@ class Trees:
         zero = self.hash(bytes(len(data)), self.strength)
         self.hashed += 1
         self.positive += max(0, self.plain - self.strength)
-        if item and item.page == page and item.kept and item.kept.node:
+        if item and item.page == page and item.kept and not item.kept.is_buried:
             self.negative += COMPARE_COST // 2 if item.kept.node.sum == zero else 0
             return MERGED, None
         if total == zero and page not in self.kept_of_page:
@@ -172,14 +187,27 @@ class Trees:
         item.kept = kept
         kept.items.add(item)
 
+    def living(self, total):
+        """Return the stable tree's node of a hash, its first let go of if that is buried."""
+        node = self.stable.get(total)
+        if node and node.first and node.first.is_buried:
+            self.let_go(node.first)
+        return self.stable.get(total)
+
+    def living_by(self, node, full):
+        kept = node.by_full.get(full)
+        if kept and kept.is_buried:
+            self.let_go(kept)
+        return node.by_full.get(full)
+
     def _in_stable(self, item, total):
-        node, full = self.stable.get(total), 0
+        node, full = self.living(total), 0
         if not node:
             return None, 0
         kept = node.first
         if not kept:
             full = self.full(item.page)
-            kept = node.by_full.get(full)
+            kept = self.living_by(node, full)
         if not kept:
             return None, full
         if not self.same(item.page, kept.page):
@@ -231,11 +259,13 @@ class Trees:
         self.leave(met)
         if self.is_busy(item.page) or self.is_busy(met.page):
             return BUSY, None
-        node = self.stable.get(total)
+        node = self.living(total)
         if node:
             self.tell_apart(node, self.full)
             full = full or self.full(item.page)
-        else:
+            self.living_by(node, full)
+            node = self.living(total)
+        if not node:
             node, full = Node(self.stable, total), 0
             self.stable[total] = node
         kept = self.kept_of_page[item.page] = Kept(item.page)

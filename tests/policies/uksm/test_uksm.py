@@ -230,6 +230,29 @@ def test_copies_on_write_come_back():
     assert policy.counters() | {"pages_shared": 20, "pages_sharing": 20, "pages_unshared": 0} == policy.counters()
 
 
+def test_who_comes_upon_a_kept_page_that_is_gone_lets_go_of_all_that_hung_on_it():
+    machine = Machine(400, SIZE)
+    mm = machine.spawn()
+    at = machine.mmap(mm, 80)
+    machine.write(mm, at, [*range(1, 21)] * 4)
+    policy = Uksm(machine, PRESETS["uksm-0.1.2"])
+    wake(policy, 12)
+    assert (policy.counters()["pages_shared"], policy.counters()["pages_sharing"]) == (20, 60)
+    machine.write(mm, at, [*range(101, 181)])
+    for visited in range(1, 4):
+        policy.rungs[0].quota = 1  # visits
+        wake(policy)
+        shared, sharing = policy.counters()["pages_shared"], policy.counters()["pages_sharing"]
+        assert 20 - visited <= shared < 20 and sharing == 3 * shared
+    policy.rungs[0].quota = 80
+    wake(policy)
+    assert policy.counters()["pages_shared"] == policy.counters()["pages_sharing"] == 0
+    machine.write(mm, at, [1, 1, *range(1, 79)])  # as a kept page was that is gone
+    wake(policy, 12)
+    machine.check()
+    assert policy.counters()["pages_shared"] == 1 and policy.counters()["pages_sharing"] == 2
+
+
 def test_sysfs_takes_what_the_kernel_takes():
     _, policy = uksm_on([1])
     sysfs = policy.sysfs
