@@ -87,15 +87,21 @@ class Rung:
         return Stretch(slot, visits, ends)
 
     def advance(self, page_ns: int) -> None:
-        """Go on with the slot behind the current one; at the end of the rung its round is finished."""
+        """Go on with a slot behind the current one; at the end of the rung its round is finished.
+
+        Slots that end before the first stride in them does are passed over.
+        """
         slot = self.slots[self.current]
         assert slot is not None
-        rest = ((slot.n - self.offset) & _UNSIGNED) % self.step
         for place in range(self.current + 1, len(self.slots)):
-            if self.slots[place]:
-                self.current = place
+            behind = self.slots[place]
+            if behind:
+                rest = ((slot.n - self.offset) & _UNSIGNED) % self.step
                 self.offset = self.step - rest if rest or self.at_second else 0
-                return
+                slot = behind
+                if self.offset < slot.n:
+                    self.current = place
+                    return
         self.finished = True
         self._begin(page_ns, anew=self.step > self.pages)
 

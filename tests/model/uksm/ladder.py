@@ -74,13 +74,17 @@ class Rung:
         self.places[self.places.index(slot)] = slot.rung = None
 
     def advance(self, page_ns):
-        slot = self.places[self.at]
-        rest = (slot.n - self.offset) % 2**64 % self.step
-        behind = [place for place in range(self.at + 1, len(self.places)) if self.places[place]]
-        if behind:
-            self.at = behind[0]
+        before = self.places[self.at]
+        for place in range(self.at + 1, len(self.places)):
+            slot = self.places[place]
+            if not slot:
+                continue
+            rest = (before.n - self.offset) % 2**64 % self.step
             self.offset = self.step - rest if rest or self.at_second else 0
-            return
+            if self.offset < slot.n:
+                self.at = place
+                return
+            before = slot
         self.finished = True
         self._begin(page_ns, anew=self.step > self.pages)
 
