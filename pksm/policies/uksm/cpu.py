@@ -1,17 +1,18 @@
 """What a batch costs: ns of CPU as a function of what it did. A model, so that a run is the same each time.
 
-The figures are those of the recorded kernel, whose clock counted an instruction as a ns: fitted to its wake-ups.
+The figures are those of the recorded kernel, whose clock counted an instruction as a ns: fitted to 27,534 wake-ups of 94
+workloads. The medians of what they miss by are 5 % of the time of a wake-up.
 """
 
 from typing import NamedTuple
 
 BATCH_NS = 164
-NO_PAGE_NS = 380  # a visit that finds no page, or the zero page
-PAGE_NS = 540  # of another, and
-WORD_NS = 10.6  # for each word of a hash
-SEARCH_NS = 400  # of the trees, by a page that is not merged
-COMPARE_NS = 1900  # of two pages, and their merge
-PASS_NS = 1700  # at the end of a pass over a slot
+NO_PAGE_NS = 375  # a visit that finds no page, or the zero page
+PAGE_NS = 505  # of another, and
+WORD_NS = 10.9  # for each word of a hash
+SEARCH_NS = 545  # of the trees, by a page that is not merged
+COMPARE_NS = 1500  # of two pages, and their merge
+PASS_NS = 100  # at the end of a pass over a slot
 MEMCMP_COST = 61  # a compare, in 1024ths of a full hash
 
 

@@ -60,7 +60,10 @@ class Judge:
         self._joined.append((kept, slot.number, step))
 
     def end_round(self, page_ns: int, tables: Tables) -> None:
-        """Move slots up that enough pages of others have merged with, in the evaluation round that ends."""
+        """Move slots up that enough pages of others have merged with, in the evaluation round that ends.
+
+        One whose last visit has ended its permutation stays where it is.
+        """
         be_merged = self._be_merged(tables)
         self._joined = []
         for slot in list(self._slots.by_key.values()):
@@ -69,7 +72,8 @@ class Judge:
                 continue
             gain = self._gain(slot, merged, slot.n)
             slot.copied = 0
-            if gain and gain >= self.tunables.abundant_threshold and slot.rung < governors.RUNGS - 1:
+            is_rich = slot.cursor and gain and gain >= self.tunables.abundant_threshold
+            if is_rich and slot.rung < governors.RUNGS - 1:
                 self._move(slot, slot.rung + 1, page_ns)
         for rung in self._rungs:
             rung.finished = False

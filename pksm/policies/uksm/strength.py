@@ -24,8 +24,10 @@ class Strength:
         self.best_down = self.best_up = self.turn_down = self.turn_up = self.stable_point = 0
 
     def adjust(self, positive: int, negative: int, scanned: int, full_scans: int) -> int:
-        """Return the strength from now on, given what hashes were worth and cost since the last time."""
-        benefit = (positive - negative) // scanned if positive > negative and scanned else 0
+        """Return the strength from now on, given what hashes were worth and cost since the last time, if any were made."""
+        if not scanned:
+            return self.words
+        benefit = (positive - negative) // scanned if positive > negative else 0
         if self.state in (NEW, PRE_STILL):
             self.stable_benefit, self.state = benefit, STILL
             return self.words

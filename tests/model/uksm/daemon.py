@@ -211,7 +211,7 @@ class SlowUksm:
                 continue
             gain = self._gain(slot, merged, slot.n)
             slot.copied = 0
-            if self._is_rich(gain) and slot.rung.number < 3:
+            if slot.cursor and self._is_rich(gain) and slot.rung.number < 3:
                 self._move(slot, slot.rung.number + 1)
         for rung in self.rungs:
             rung.finished = False

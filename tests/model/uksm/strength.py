@@ -11,7 +11,9 @@ class Strength:
         self.stable_benefit = 0
 
     def step(self, positive, negative, scanned, full_scans):
-        benefit = (positive - negative) // scanned if positive > negative and scanned else 0
+        if not scanned:
+            return self.at
+        benefit = (positive - negative) // scanned if positive > negative else 0
         if self.state in ("new", "pre-still"):
             self.stable_benefit, self.state = benefit, "still"
             return self.at

@@ -41,6 +41,11 @@ def test_what_it_begins_with_is_not_one_of_three_balances_without_cost():
     assert ours == [64, 64, 64, 63, 61]
 
 
+def test_it_stays_while_no_page_is_hashed():
+    _, ours = strengths([(149760, 390, 156), *[(0, 0, 0)] * 9])
+    assert ours == [64] * 10
+
+
 def test_a_turn_begins_with_a_step_of_one():
     _, ours = strengths([(1000, 0, 10)] * 5 + [(1000, 950, 10)] * 3)
     assert ours == [64, 64, 64, 63, 61, 62, 64, 68]

@@ -147,7 +147,7 @@ def test_a_sparse_vma_visits_pages_twice_and_counts_no_pte_twice():
     machine.write(mm, at, [*range(1, 501)])
     wake(policy, 60)
     counters = policy.counters()
-    assert counters["uksm_zero_pages"] == 500 and counters["pages_unshared"] > 600
+    assert counters["uksm_zero_pages"] == 500 and counters["pages_unshared"] > 500
     machine.write(mm, at, [0] * 500)
     wake(policy, 60)
     machine.check()
