@@ -36,7 +36,7 @@ class Facts:
         few: places of the sources that save most of it by themselves, and what they save, net.
         largest_group: mappings of one content, the zero page aside.
         compressing: what zlib makes of a sample.
-        guests: how many of the sources are guests or images.
+        merged_unseen: mappings that KSM has merged and that are not counted, for frames are hidden from this user.
     """
 
     memory: RealMemory
@@ -49,6 +49,7 @@ class Facts:
     few: tuple[list[int], int]
     largest_group: int
     compressing: Compressing
+    merged_unseen: int
 
 
 def facts_of(gathered: Gathered, contents: Pages, page_size: int, tenants: str | None) -> Facts:
@@ -83,7 +84,13 @@ def facts_of(gathered: Gathered, contents: Pages, page_size: int, tenants: str |
         few=_few(gathered, contents, limits, page_size, if_all),
         largest_group=_largest(gathered, contents),
         compressing=compressing,
+        merged_unseen=_merged_unseen(gathered),
     )
+
+
+def _merged_unseen(gathered: Gathered) -> int:
+    merged = sum(taken.facts.get("ksm_merged") or 0 for taken in gathered.taken)
+    return 0 if gathered.frames_told else min(merged, gathered.untold)
 
 
 def _all_pages(gathered: Gathered) -> Pages:

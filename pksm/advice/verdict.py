@@ -32,6 +32,11 @@ def verdict_of(facts: Facts, names: Sequence[str], of_bytes: int, settings: Sett
         because.append(too_little(net, of_bytes, settings))
         if facts.zero_frames:
             because.append(f"{size(facts.zero_frames * page_size)} of what could be merged are zero pages.")
+        if facts.merged_unseen:
+            because.append(
+                f"But {size(facts.merged_unseen * page_size)} of it are merged by KSM now and not counted, for their "
+                "frames are hidden from this user: run as root before you turn KSM off."
+            )
     elif apart["parts"] > 1 and apart["ksm_net_bytes"] < least:
         kind = "only if tenants may share"
         because.append(

@@ -49,19 +49,20 @@ class Kernel:
 
 
 class Live(GivenSource):
-    """A live process."""
+    """A live process. Frames: 0 and None are hidden; None: mapped once."""
 
     kind = "process"
 
     def __init__(self, pid, text, frames):
         pages = [b"" if letter == "0" else letter.encode() * 9 for letter in text]
-        super().__init__(
-            f"pid {pid}", data(*(page.ljust(SIZE, b"\0") for page in pages)), frames, [frame < 100 for frame in frames]
-        )
+        exclusive = [frame is None or 0 < frame < 100 for frame in frames]
+        contents = data(*(page.ljust(SIZE, b"\0") for page in pages))
+        super().__init__(f"pid {pid}", contents, [frame or 0 for frame in frames], exclusive)
+        self._merged = sum(not once for once in exclusive)
         self._pid = pid
 
     def facts(self):
-        return {"pid": self._pid, "command": "c", "user": "root", "ksm_merged": sum(f >= BEHIND for f in self._frames)}
+        return {"pid": self._pid, "command": "c", "user": "root", "ksm_merged": self._merged}
 
     def _frames_at(self, pages):
         return np.array(self._frames, np.uint64)[pages.astype(np.int64)]
@@ -117,3 +118,10 @@ def test_frames_that_a_fork_shares_stay_shared(kernel):
     settings = Settings(policy="ksmd")
     sources = [kernel.process(pid, "ab", [200, 201]) for pid in (1, 2)]
     assert scan(sources, settings)["under_ksm"]["if_all"]["frames_saved"] == 0
+
+
+def test_a_user_who_sees_no_frames_is_warned_before_he_turns_ksm_off(kernel):
+    settings = AdviceSettings(least_percent=0, least_bytes=SIZE)
+    verdict = advise([kernel.process(pid, "abc", [0, 0, None]) for pid in (1, 2)], settings)["verdict"]
+    assert verdict["kind"] == "not worth it"
+    assert any("16.0 KiB of it are merged by KSM now" in line and "run as root" in line for line in verdict["because"])
