@@ -65,6 +65,8 @@ class Rung:
         self.n -= 1
         self.pages -= slot.n
         slot.rung = slot.place = -1
+        if self.n and self.slots[self.current] is None:  # it was the first, and those behind it were passed over
+            self.current = self._first()
 
     @property
     def left_of_pass(self) -> int:
@@ -111,5 +113,8 @@ class Rung:
             self.step = 1
             if self.raw_ratio > 0:
                 self.step = governors.stride(self.pages, self.cover_ms, self.raw_ratio, page_ns)
-        self.current = next(place for place, slot in enumerate(self.slots) if slot)
+        self.current = self._first()
         self.offset = self.course.offset(self.number, self.step)
+
+    def _first(self) -> int:
+        return next(place for place, slot in enumerate(self.slots) if slot)

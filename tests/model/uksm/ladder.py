@@ -72,6 +72,8 @@ class Rung:
         if self.places[self.at] is slot:
             self.advance(page_ns)
         self.places[self.places.index(slot)] = slot.rung = None
+        if self.slots and not self.places[self.at]:
+            self.at = self.places.index(self.slots[0])
 
     def advance(self, page_ns):
         before = self.places[self.at]

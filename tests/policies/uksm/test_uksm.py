@@ -137,6 +137,21 @@ def test_equal_pages_of_an_orphan_never_merge_unless_it_has_written_them_itself(
     assert machine.frames_used == 20
 
 
+def test_a_first_slot_may_leave_before_slots_that_are_passed_over():
+    """The kernel enters each slot but the first at its second page: those of one page are never visited there."""
+    machine = Machine(400, SIZE)
+    mm = machine.spawn()
+    at = [machine.mmap(mm, n) for n in (40, 1, 1)]
+    for one, n in zip(at, (40, 1, 1), strict=True):
+        machine.write(mm, one, [7] * n)
+    policy = Uksm(machine, PRESETS["uksm-0.1.2"])
+    wake(policy, 12)
+    assert policy.counters()["vma_slots"] == 3 and policy.counters()["pages_sharing"] == 39
+    machine.munmap(mm, at[0], 40)
+    wake(policy, 12)
+    assert policy.counters()["vma_slots"] == 2 and policy.counters()["pages_unshared"] == 1
+
+
 def test_a_sparse_vma_visits_pages_twice_and_counts_no_pte_twice():
     machine = Machine(2000, SIZE)
     mm = machine.spawn()
