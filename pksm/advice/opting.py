@@ -51,7 +51,10 @@ def opt(
         if not row["why_not"]:
             _plan(row, wanted, plans.get(row["pid"]))
             if not row["why_not"] and (row["whole"] or row["ranges"]):
-                (_check if dry_run else _do)(row, wanted)
+                if dry_run:
+                    _check(row)
+                else:
+                    _do(row, wanted)
             elif not row["why_not"]:
                 row["done"] = not dry_run
     refused = [row["why_not"] for row in rows if row["why_not"]]
@@ -143,7 +146,7 @@ def _range(start: int, n_bytes: int, pages: int | None = None, equal_pages: int 
     return {"start": start, "bytes": n_bytes, "pages": pages, "equal_pages": equal_pages}
 
 
-def _check(row: OptedProcess, wanted: bool) -> None:
+def _check(row: OptedProcess) -> None:
     """Write down why a process would be refused to make its calls, if it would."""
     try:
         refusals.check_machine()

@@ -78,19 +78,6 @@ def check_setting(name: str, value: Any, entry: Field[Any]) -> None:
         raise UsageError(f"{name}={value}: must be one of {', '.join(choices)}")
 
 
-def parse_setting(text: str, settings: Mapping[str, Field[Any]]) -> tuple[str, Any]:
-    """Return (name, value) of "name=value". UsageError if it can't be read.
-
-    Args:
-        text: a whole number, a word, or words separated by commas behind the name, as the setting has it.
-        settings: {name: field} of the settings that there are.
-    """
-    name, equals, value = text.partition("=")
-    if not equals or name not in settings:
-        raise UsageError(f"setting {text!r}: write name=value, with a name of {', '.join(settings)}")
-    return name, parse_value(name, value, settings[name])
-
-
 def parse_value(name: str, text: str, entry: Field[Any]) -> Any:
     """Return a setting's value, given as text: of the type of its default. UsageError if it can't be read."""
     if isinstance(entry.default, frozenset):

@@ -44,6 +44,7 @@ class Writer:
         self._pending = self._header_bytes = 0
         self._fresh = 1
         self._number = 0
+        self._has_failed = False
         self._append(HEADER, _as_json({"schema": SCHEMA, "pksm": pksm.__version__, **header}))
 
     def add(self, block: Block) -> None:
@@ -78,8 +79,13 @@ class Writer:
         self._blocks, self._pending, self._header_bytes = [], 0, 0
 
     def close(self, end: Mapping[str, Any] | None = None) -> None:
-        """Write what is left, what is known in the end, and the directory of the zip file."""
+        """Write what is left, what is known in the end, and the directory of the zip file.
+
+        Nothing more once it could not be written to: what came of that may be on its way still.
+        """
         try:
+            if self._has_failed:
+                return
             self.flush()
             if end is not None:
                 self._append(END, _as_json(end))
@@ -106,9 +112,11 @@ class Writer:
         self._members.append(member)
 
     def _write(self, octets: bytes) -> None:
+        self._has_failed = True
         with self._named():
             self._file.write(octets)
             self._file.flush()
+        self._has_failed = False
         self.n_bytes += len(octets)
 
     def _named(self) -> "_Named":

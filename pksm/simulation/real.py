@@ -118,17 +118,10 @@ class RealMemory:
 
     def only(self, names: Sequence[str]) -> RealMemory:
         """Return the memory with the named processes alone opted in, as if only these let KSM merge."""
-        return self._with(lambda process, area: process.name in names)
-
-    def if_all_opted_in(self) -> RealMemory:
-        """Return the memory as if all of it had opted in."""
-        return self._with(lambda process, area: True)
-
-    def _with(self, opted_in: Any) -> RealMemory:
         from dataclasses import replace
 
         def areas(process: Process, of: tuple[Area, ...]) -> tuple[Area, ...]:
-            return tuple(replace(area, opted_in=opted_in(process, area)) for area in of)
+            return tuple(replace(area, opted_in=process.name in names) for area in of)
 
         families = tuple(
             replace(

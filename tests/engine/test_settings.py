@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pksm.engine.settings import Settings, parse_setting, preset_of, setting
+from pksm.engine.settings import Settings, parse_value, preset_of, setting
 from pksm.errors import UsageError
 
 
@@ -46,11 +46,17 @@ def test_a_copy_with_changes_is_of_the_same_class():
 
 
 @pytest.mark.parametrize(
-    "text, expected",
-    [("pages=7", 7), ("name=a=b", "a=b"), ("parts=a,b", {"a", "b"}), ("parts=", set()), ("order=down", "down")],
+    "name, text, expected",
+    [
+        ("pages", "7", 7),
+        ("name", "a=b", "a=b"),
+        ("parts", "a,b", {"a", "b"}),
+        ("parts", "", set()),
+        ("order", "down", "down"),
+    ],
 )
-def test_text_has_the_type_of_the_default(text, expected):
-    assert parse_setting(text, Some.entries()) == (text.partition("=")[0], expected)
+def test_text_has_the_type_of_the_default(name, text, expected):
+    assert parse_value(name, text, Some.entries()[name]) == expected
 
 
 def test_presets_are_listed_when_there_is_none_of_that_name():

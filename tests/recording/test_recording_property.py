@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pksm.errors import PksmError, UsageError
 from pksm.recording import Recording, Writer, container, format, repair
-from pksm.recording.events import Block
+from pksm.recording.events import Block, Kind
 from pksm.recording.state import _toggled
 from pksm.recording.writer import SCHEMA
 
@@ -187,3 +187,33 @@ def test_one_of_many_mappings_is_had_without_sorting_all():
 
     added = seconds(lambda first: _toggled(edges, 40_000 + 2 * first + 1, 1))
     assert added < seconds(lambda first: np.sort(np.append(edges, [first, first + 1]))) / 2
+
+
+def test_what_may_be_on_its_way_after_a_failed_write_is_not_written_again(tmp_path, monkeypatch):
+    writer = Writer(tmp_path / "full", {"page_size": 4096})
+    writer.add(block(0, 0, [("start", 1, "one"), ("map", 0, 3, "heap", False)], [(0, Kind.BIRTH, 5)]))
+
+    class Full:
+        """A file on a disk that is full for a moment."""
+
+        def __init__(self, file):
+            self._file, self.writes = file, 0
+
+        def write(self, octets):
+            self._file.write(octets)
+            self.writes += 1
+
+        def flush(self):
+            raise OSError(28, "No space left on device")
+
+        def __getattr__(self, name):
+            return getattr(self._file, name)
+
+    monkeypatch.setattr(writer, "_file", Full(writer._file))
+    with pytest.raises(PksmError, match="No space left on device"):
+        writer.flush()
+    full = writer._file
+    writer.close({"events": 1})
+    assert full.writes == 1
+    with Recording(tmp_path / "full") as recording:
+        assert len(list(recording.blocks())) == 1

@@ -165,7 +165,6 @@ def test_only_what_has_opted_in_is_merged_if_that_is_asked_for():
     assert saved == [2, 1]
     memory = take(source, opted_in_only=True)
     assert [area.opted_in for area in memory.processes[0].areas] == [True, False]
-    assert all(area.opted_in for area in memory.if_all_opted_in().processes[0].areas)
     assert not any(area.opted_in for area in memory.only(["another"]).processes[0].areas)
 
 
