@@ -280,8 +280,8 @@ def claims(document, timed):
     script = _script("compared")
     about = (
         f"Theirs are the figures of the papers' abstracts, on other hardware, other kernels and other memory. Ours are "
-        f"simulated: ratios at {document['at_cpu'].rstrip('%')} % of a core for {document['until'].rstrip('s')} s, from `{document['command']}`, the "
-        f"last row from `{timed['command']}`."
+        f"simulated: ratios at {document['at_cpu'].rstrip('%')} % of a core, from `{document['command']}`, the last row from "
+        f"`{timed['command']}`."
     )
     return "\n".join([*script.claims(document, timed), "", *wrapped(about)])
 
