@@ -46,41 +46,18 @@ static void tell_apart(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t node, 
     pksm_uksm_first_by_full(s, tree, node, sum);
 }
 
-/* The stable tree's node of a hash, 0: none. A first that is buried is let go of. */
-static uint32_t living_node(const uksm_scan *s, uint32_t sum)
-{
-    uint32_t node = pksm_uksm_find(s, &s->uksm->stable.nodes, pksm_uksm_key(sum, 0));
-    uint32_t first = pksm_uksm_item(s, s->uksm->first[node]);
-
-    if (!pksm_uksm_is_buried(s, first))
-        return node;
-    pksm_uksm_let_go(s, first);
-    return pksm_uksm_find(s, &s->uksm->stable.nodes, pksm_uksm_key(sum, 0));
-}
-
-/* The stable node by its full hash, 0: none. One that is buried is let go of. */
-static uint32_t living_item(const uksm_scan *s, uint32_t sum, uint32_t full)
-{
-    uint32_t kept = pksm_uksm_find(s, &s->uksm->stable.items, pksm_uksm_key(sum, full));
-
-    if (!pksm_uksm_is_buried(s, kept))
-        return kept;
-    pksm_uksm_let_go(s, kept);
-    return 0;
-}
-
 /* Looks in the stable tree. 0: go on with the unstable one. *full: the page's full hash, 0 while not known. */
 static int visit_stable(const uksm_scan *s, uint32_t id, uint32_t sum, uint32_t *full)
 {
     pksm_node *nodes = s->table->nodes;
-    uint32_t node = living_node(s, sum), kept;
+    uint32_t node = pksm_uksm_living_node(s, sum), kept;
 
     if (!node)
         return 0;
     kept = s->uksm->first[node];
     if (!kept) {
         *full = full_sum(s, nodes[id].page);
-        kept = living_item(s, sum, *full);
+        kept = pksm_uksm_living_item(s, sum, *full);
     }
     kept = pksm_uksm_paged(s, kept);
     if (!kept)
@@ -111,12 +88,12 @@ static int keep(const uksm_scan *s, uint32_t id, uint32_t other, uint32_t sum, u
     pksm_uksm_leave(s, other);
     if (is_busy_page(s, nodes[id].page) || is_busy_page(s, nodes[other].page))
         return PKSM_UKSM_BUSY;
-    node = living_node(s, sum);
+    node = pksm_uksm_living_node(s, sum);
     if (node) { /* what reads bytes, which may be gone, comes before the stable node */
         tell_apart(s, &s->uksm->stable, node, sum);
         full = full ? full : full_sum(s, nodes[id].page);
-        living_item(s, sum, full);
-        node = living_node(s, sum);
+        pksm_uksm_living_item(s, sum, full);
+        node = pksm_uksm_living_node(s, sum);
     }
     kept = pksm_uksm_spare(s);
     if (!kept)

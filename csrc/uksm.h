@@ -45,6 +45,10 @@ void pksm_uksm_stay(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t id, uint3
 void pksm_uksm_first_by_full(const uksm_scan *s, pksm_uksm_tree *tree, uint32_t node, uint32_t sum);
 /* Lets an item hang on a stable node. */
 void pksm_uksm_hang(const uksm_scan *s, uint32_t id, uint32_t kept);
+/* The stable tree's node of a hash, 0: none. A first that is buried is let go of. */
+uint32_t pksm_uksm_living_node(const uksm_scan *s, uint32_t sum);
+/* The stable node with a full hash, 0: none. One that is buried is let go of. */
+uint32_t pksm_uksm_living_item(const uksm_scan *s, uint32_t sum, uint32_t full);
 /* Takes an item out of the tree or off its stable node, which stays until its page is free: others may map that. */
 void pksm_uksm_leave(const uksm_scan *s, uint32_t id);
 /* The same, and makes it blank. */

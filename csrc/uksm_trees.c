@@ -149,6 +149,27 @@ void pksm_uksm_let_go(const uksm_scan *s, uint32_t kept)
     stop_counting(s, kept);
 }
 
+uint32_t pksm_uksm_living_node(const uksm_scan *s, uint32_t sum)
+{
+    uint32_t node = pksm_uksm_find(s, &s->uksm->stable.nodes, pksm_uksm_key(sum, 0));
+    uint32_t first = pksm_uksm_item(s, s->uksm->first[node]);
+
+    if (!pksm_uksm_is_buried(s, first))
+        return node;
+    pksm_uksm_let_go(s, first);
+    return pksm_uksm_find(s, &s->uksm->stable.nodes, pksm_uksm_key(sum, 0));
+}
+
+uint32_t pksm_uksm_living_item(const uksm_scan *s, uint32_t sum, uint32_t full)
+{
+    uint32_t kept = pksm_uksm_find(s, &s->uksm->stable.items, pksm_uksm_key(sum, full));
+
+    if (!pksm_uksm_is_buried(s, kept))
+        return kept;
+    pksm_uksm_let_go(s, kept);
+    return 0;
+}
+
 void pksm_uksm_bury_kept(const uksm_scan *s, uint32_t kept)
 {
     if (!(s->table->nodes[kept].flags & PKSM_STABLE) || !pksm_uksm_paged(s, kept))

@@ -56,12 +56,15 @@ static void check(world *w)
         unshared += id && nodes[id].flags & (PKSM_UNSTABLE | PKSM_PASSED);
     }
     for (uint32_t id = 1; id < IDS; id++) {
-        shared += hang[id] != 0;
-        sharing += hang[id] ? hang[id] - 1 : 0;
+        int is_stable = !!(nodes[id].flags & PKSM_STABLE), is_buried = is_stable && nodes[id].flags & PKSM_DELLIST;
+
+        shared += is_stable && hang[id];
+        sharing += is_stable && hang[id] ? hang[id] - 1 : 0;
         in_trees += w->uksm.node[id] != 0;
         firsts += !hang[id] && w->uksm.first[id] != 0;
         CHECK(!hang[id] || w->uksm.count[id] == hang[id]);
-        CHECK(!(nodes[id].flags & PKSM_STABLE) || w->uksm.kept_of_page[nodes[id].page] == id);
+        CHECK(!is_stable || (w->uksm.kept_of_page[nodes[id].page] == id) == !is_buried);
+        CHECK(!is_buried || hang[id]);
     }
     CHECK(w->work.shared == shared && w->work.sharing == sharing && w->work.unshared == unshared);
     CHECK(in_buckets(w, buckets_of(w, 1)) + in_buckets(w, buckets_of(w, 3)) + firsts == in_trees);

@@ -113,11 +113,14 @@ static void check_all(const uksm_world *k)
     for (uint32_t id = 1; id < IDS; id++)
         inside[k->uksm.node[id]]++;
     for (uint32_t id = 1; id < IDS; id++) {
-        if (nodes[id].flags & PKSM_STABLE) /* stays while its page lives, also when nothing hangs on it any more */
-            CHECK(k->uksm.kept_of_page[nodes[id].page] == id && !inside[id] && k->uksm.count[id] == hang[id]);
-        if (hang[id]) {
-            shared++;
-            sharing += hang[id] - 1;
+        int is_stable = !!(nodes[id].flags & PKSM_STABLE), is_buried = is_stable && nodes[id].flags & PKSM_DELLIST;
+
+        if (is_stable) /* stays while its page lives, also when nothing hangs on it; buried, while anything does */
+            CHECK((k->uksm.kept_of_page[nodes[id].page] == id) == !is_buried && !inside[id] &&
+                  k->uksm.count[id] == hang[id] && (hang[id] || !is_buried));
+        if (hang[id]) { /* but for stable nodes that were let go of */
+            shared += is_stable;
+            sharing += is_stable * (hang[id] - 1);
             CHECK(k->uksm.count[id] == hang[id]);
         } else if (inside[id]) {
             n_nodes++;
