@@ -39,7 +39,7 @@ def find(gathered: Gathered, contents: np.ndarray, settings: Settings, stand_ins
     """Count what was gathered.
 
     Args:
-        contents: the column by which contents are told apart, uint32 by page number.
+        contents: the column that distinguishes contents, uint32 by page number.
         stand_ins: the pages are fingerprints, which look like nothing.
     """
     tally, shares = Tally(gathered, contents), Shares(gathered, contents)

@@ -51,7 +51,7 @@ class Merged:
 def merge(
     gathered: Gathered, settings: Settings, progress: Progress, interrupts: Interrupts, lap: Callable[[str], None]
 ) -> tuple[Merged, np.ndarray]:
-    """Merge what was gathered and return (what the settings' policy came to, the column by which contents are told apart).
+    """Merge what was gathered and return (what the settings' policy came to, the column that distinguishes contents).
 
     Where the settings may leave equal pages unmerged, the contents come from a run of our own before. Pages that the
     settings' policy did not reach have no frame in the column.

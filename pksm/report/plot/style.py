@@ -1,6 +1,6 @@
 """How all pictures look: 80 mm wide, a column of a paper, with letters of 6 points and more at that width.
 
-Colours are told apart by the colour-blind and, with markers, dashes and hatches, in print without colours.
+The colour-blind can distinguish the colours; markers, dashes and hatches distinguish them in print without colours.
 """
 
 import importlib
