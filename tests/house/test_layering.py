@@ -14,15 +14,15 @@ from support import ROOT
 
 PACKAGE = ROOT / "pksm"
 
-# The rooms, and the vocabulary that they share. `errors`, `naming`, `lazy`, `arrays`, `arrow`, `plain`, `plugins` and `saving`
-# are for everybody.
+# The rooms, and the vocabulary that they share. What EVERYBODY may import has no room of its own, because rooms that
+# do not see one another take it: `plain` is for advice, cli and report, `naming` for what has names from engine to cli.
 ROOMS = {
-    "engine": set(),
-    "hosts": {"engine", "protocols"},
-    "policies": {"engine", "protocols"},
+    "engine": {"saving"},
+    "hosts": {"engine", "protocols", "saving"},
+    "policies": {"engine", "protocols", "saving"},
     "linux": {"extents"},
-    "sources": {"linux", "extents"},
-    "recording": {"sources", "linux", "engine", "extents", "documents"},
+    "sources": {"linux", "extents", "arrow"},
+    "recording": {"sources", "linux", "engine", "extents", "documents", "arrow"},
     "parallel": {"linux"},
     "fleet": {"parallel", "scan", "sources", "linux", "extents", "documents"},
     "scan": {"sources", "linux", "hosts", "policies", "engine", "protocols", "extents", "documents"},
@@ -38,6 +38,7 @@ ROOMS = {
         "linux",
         "protocols",
         "documents",
+        "saving",
     },
     "checkpoints": {"simulation", "hosts", "policies", "engine", "linux"},
     "bench": {
@@ -78,7 +79,7 @@ ROOMS = {
     "plugins": set(),
     "saving": {"checkpoints"},  # methods that look for the format when they are called
 }
-EVERYBODY = {"errors", "naming", "lazy", "arrays", "arrow", "plain", "plugins", "saving"}
+EVERYBODY = {"errors", "naming", "lazy", "arrays", "plain", "plugins"}
 POLICIES = sorted(path for path in (PACKAGE / "policies").iterdir() if path.is_dir() and path.name != "__pycache__")
 RUN_TIME_DEPENDENCIES = {"numpy", "cffi"}
 EXTENSION = "pksm.engine.native._core"
