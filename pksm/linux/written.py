@@ -103,13 +103,17 @@ class Written:
         try:
             there = self._areas()
             found = self._protect(int(there[0, 0]), int(there[-1, 1])) if len(there) else np.empty(0, PAGE_REGION)
-            self._add(there[~_overlaps(there, _joined(found))])
-            found = found[found["categories"] & pagemap.PAGE_IS_PFNZERO == 0]
+            ranges = _joined(found)
+            self._add(there[~_overlaps(there, ranges)])
+            zero = found["categories"] & pagemap.PAGE_IS_PFNZERO != 0
+            if zero.any():
+                found = found[~zero]
+                ranges = _joined(found)
         except OSError as error:
             raise PksmError(f"pid {self.pid}: its writes are not tracked any more: {error.strerror}") from None
         pages = _pages_of(found[found["categories"] & _WRITTEN != 0])
         self.faults += len(pages)
-        return _joined(found) // PAGE_SIZE, pages
+        return ranges // PAGE_SIZE, pages
 
     def _areas(self) -> I64Array:
         """Return the areas whose pages are the process's own: starts and ends (n, 2)."""
@@ -142,7 +146,7 @@ class Written:
             n_runs = fcntl.ioctl(self._pagemap, PAGEMAP_SCAN, bytearray(arg), True)
             parts.append(found[:n_runs].copy())
             start = int(found["end"][-1])  # walk_end may lie before that, and what is there was reported
-        return np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def why_not() -> str:

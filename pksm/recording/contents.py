@@ -9,6 +9,7 @@ from pksm.errors import PksmError
 from pksm.recording.events import NEVER_ID
 
 _KEPT = 1 << 20  # ids of contents that no page has, before they are forgotten
+_MET_SHIFT = np.uint64(64 - 24)  # most of what is written has not been met: that is known without a search
 
 
 class _Run(NamedTuple):
@@ -30,6 +31,8 @@ class Contents:
         zero = _Run(np.array([first], np.uint64), np.array([second], np.uint64), np.zeros(1, np.uint32))
         self._zero = zero
         self._runs = [zero]  # each has more than twice as many as the next
+        self._met = np.zeros(1 << 24, bool)  # by the top bits of the first checksum
+        self._met[zero.first >> _MET_SHIFT] = True
         self._twins: dict[tuple[int, int], int] = {}  # those whose first checksum others have
         self.next = 1
 
@@ -42,10 +45,11 @@ class Contents:
         seconds = second[index]
         ids = np.full(len(keys), NEVER_ID, np.uint32)
         odd: BoolArray = np.isin(keys, np.array([one for one, _ in self._twins], np.uint64))
+        met = np.flatnonzero(self._met[keys >> _MET_SHIFT])
         for run in self._runs:
-            at = np.minimum(np.searchsorted(run.first, keys), len(run.first) - 1)
-            hit = np.flatnonzero(run.first[at] == keys)
-            at = at[hit]
+            at = np.minimum(np.searchsorted(run.first, keys[met]), len(run.first) - 1)
+            same = run.first[at] == keys[met]
+            at, hit = at[same], met[same]
             odd[hit] |= run.second[at] != seconds[hit]
             ids[hit] = run.ids[at]
         odd[which[second != seconds[which]]] = True
@@ -67,6 +71,7 @@ class Contents:
         ids[new] = rank + self.next
         self.next += n
         run = _Run(keys[new], seconds[new], ids[new])
+        self._met[run.first >> _MET_SHIFT] = True
         while self._runs and len(self._runs[-1].ids) < 2 * len(run.ids):
             run = _merged(self._runs.pop(), run)
         self._runs.append(run)
@@ -104,6 +109,8 @@ class Contents:
         stays = (alive[at] == run.ids if len(alive) else np.zeros(len(run.ids), bool)) | (run.ids == 0)
         order = np.argsort(run.first[stays], kind="stable")
         self._runs = [_Run(*(column[stays][order] for column in run))]
+        self._met[:] = False
+        self._met[self._runs[0].first >> _MET_SHIFT] = True
         self._twins = {one: found for one, found in self._twins.items() if found in alive}
 
 

@@ -41,7 +41,8 @@ class Member:
     Attributes:
         pid: of its process; 0 for an image.
         children: of that process, where its writes are tracked.
-        same_frames: samples since the frames of all its pages were looked up.
+        same_frames: samples since it was time to look up the frames of all its pages.
+        moved: what pksm.linux.proc.moves counted then.
     """
 
     space: int
@@ -53,6 +54,7 @@ class Member:
     tracked: Written | None = None
     children: frozenset[int] = frozenset()
     same_frames: int = 0
+    moved: int | None = None
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from pksm.arrays import BoolArray, I64Array, U64Array
 from pksm.errors import PksmError, UnsupportedError
-from pksm.linux.proc import tasks
+from pksm.linux.proc import moves, tasks
 from pksm.linux.written import Written, common, inside
 from pksm.recording.difference import Seen
 from pksm.recording.hashing import NOTHING, Known, Snapshot
@@ -17,15 +17,15 @@ from pksm.sources.live.process import ProcessSource
 HASHES, WRITES = "hashes", "writes"
 TRACKS = (HASHES, WRITES)
 MOST_NAMED = 10  # processes that cannot be tracked
-FRAMES_EVERY = 10  # samples: to look up the frames of all pages takes as long as to read those written in a second
+FRAMES_EVERY = 10  # samples: to look up the frames of all pages takes half as long as to read those written in a second
 ONLY_PROCESSES = "only the writes of processes can be tracked"
 BLIND_TO_WRITES = (
     "several writes of a page between two samples are one, with the last content",
     "areas that are mapped, processes that are forked and programs that begin are tracked from the first sample that sees "
     "them on: of their pages only what differs at the next sample is known",
     "memory that is shared, and areas with a userfaultfd of the process's own, are not tracked: contents are compared",
-    "frames of pages that are mapped once are looked up in each tenth sample, and in those behind a fork; in all samples "
-    "where KSM may merge",
+    "frames of pages that are mapped once are looked up in each tenth sample if the kernel has moved pages since, and in "
+    "those behind a fork; in all samples where KSM may merge",
     "writes of the kernel by direct access (devices, RDMA) take no fault and are not reported",
 )
 
@@ -76,8 +76,10 @@ class Tracking:
         quiet &= source.space is not None and not source.space.vmas["merged"].any()
         if quiet and member.same_frames < FRAMES_EVERY:
             return False
-        member.same_frames = 0
-        return True
+        moved, member.same_frames = moves.count(), 0
+        has_moved = moved is None or moved != member.moved
+        member.moved = moved  # counted before they are looked up
+        return has_moved or not quiet
 
     def _begin(self, member: Member) -> None:
         try:

@@ -14,8 +14,9 @@ import pytest
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.linux import written
+from pksm.linux.proc import tasks
 from pksm.linux.written import Written
-from pksm.recording import Kind, Recording, Writer
+from pksm.recording import Kind, Recording, Writer, tracking
 from pksm.recording.hashing import Hasher, Snapshot
 from pksm.recording.members import Roster, Targets
 from pksm.recording.recorder import Recorder, record
@@ -376,6 +377,30 @@ def test_what_is_mapped_anew_at_the_same_place_is_not_known(puppet):
         assert len(again - known) >= N, "it is from the next look on"
     finally:
         written.close()
+
+
+@pytest.mark.parametrize(("counts", "looked"), [([5, 5, 5], 1), ([5, 6, 6], 2), ([None, None, None], 3)])
+def test_frames_are_looked_up_again_when_the_kernel_has_moved_pages(tmp_path, puppet, monkeypatch, counts, looked):
+    skip_if_untracked(puppet)
+    if not tasks.names_children():
+        pytest.skip("this kernel does not name the children of a process")
+    puppet("map 0 8")
+    puppet("write 0 0 8 1")
+    monkeypatch.setattr(tracking.moves, "count", lambda given=iter(counts): next(given))
+    found = []
+    read = ProcessSource.regions
+
+    def regions(source, *how):
+        found.append(source.unmoved is None)
+        return read(source, *how)
+
+    monkeypatch.setattr(ProcessSource, "regions", regions)
+    with contextlib.closing(
+        Recorder(Writer(tmp_path / "a", {"page_size": SIZE}), Targets([puppet.pid]), track="writes")
+    ) as recorder:
+        for ms in range(2 * tracking.FRAMES_EVERY + 1):
+            recorder.sample(ms)
+    assert sum(found) == looked
 
 
 def test_writes_are_not_tracked_where_nobody_can(tmp_path):

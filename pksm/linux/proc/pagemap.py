@@ -26,6 +26,7 @@ SCAN_ARG = np.dtype(
         ).split()
     ]
 )
+PAGE_IS_FILE = 1 << 2
 PAGE_IS_PRESENT = 1 << 3
 PAGE_IS_PFNZERO = 1 << 5
 SCAN_ENTRIES = 1 << 16
@@ -70,7 +71,7 @@ class Pagemap:
         """Yield (RESIDENT array, address reached): the resident pages as runs, about `max_pages` at a time.
 
         Only what lies in `vmas` means anything. A map that is not alive has no resident pages.
-        apart: there may be much between two of `vmas` that was left out, which is not to be looked at.
+        apart: there may be much between two of `vmas` that was left out, which is not to be looked at; nor are pages of files.
         """
         return self._scan(vmas, max_pages, apart) if self.tells_zero_pages else self._scan_entries(vmas, max_pages)
 
@@ -109,12 +110,13 @@ class Pagemap:
             raise
         return True
 
-    def _ioctl(self, found: np.ndarray, start: int, end: int, max_pages: int) -> tuple[int, int]:
-        """Fill `found` and return (number of runs, address reached)."""
+    def _ioctl(self, found: np.ndarray, start: int, end: int, max_pages: int, files: bool = True) -> tuple[int, int]:
+        """Fill `found` and return (number of runs, address reached). files: pages of files as well, which costs less."""
         arg = np.zeros(1, SCAN_ARG)
         arg["size"], arg["start"], arg["end"] = SCAN_ARG.itemsize, start, end
         arg["vec"], arg["vec_len"], arg["max_pages"] = found.ctypes.data, len(found), max_pages
-        arg["category_mask"] = PAGE_IS_PRESENT
+        arg["category_mask"] = PAGE_IS_PRESENT if files else PAGE_IS_PRESENT | PAGE_IS_FILE
+        arg["category_inverted"] = 0 if files else PAGE_IS_FILE
         arg["return_mask"] = PAGE_IS_PRESENT | PAGE_IS_PFNZERO  # whether it is of a file takes a look at each frame
         n_runs = fcntl.ioctl(self._fd, PAGEMAP_SCAN, arg.data, True)
         runs = found[:n_runs]
@@ -126,14 +128,21 @@ class Pagemap:
         found = np.empty(SCAN_ENTRIES, PAGE_REGION)
         far = np.flatnonzero(vmas["start"][1:] - vmas["end"][:-1] > (FAR_BYTES if apart else np.inf))
         starts, ends = vmas["start"][np.append(0, far + 1)], vmas["end"][np.append(far, -1)]
+        parts, left, start = [np.empty(0, RESIDENT)], max_pages, 0
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             while start < end:
                 try:
-                    n_runs, start = self._ioctl(found, start, end, max_pages)
+                    n_runs, start = self._ioctl(found, start, end, left, files=not apart)
                 except ProcessLookupError:  # it has ended
                     n_runs, start = 0, end
                 written = found["categories"][:n_runs] & PAGE_IS_PFNZERO == 0
-                yield found[["start", "end"]][:n_runs][written].astype(RESIDENT), start
+                parts.append(found[["start", "end"]][:n_runs][written].astype(RESIDENT))
+                left -= int((parts[-1]["end"] - parts[-1]["start"]).sum()) // PAGE_SIZE
+                if left <= 0 or n_runs == len(found):
+                    yield np.concatenate(parts), start
+                    parts, left = [np.empty(0, RESIDENT)], max_pages
+        if len(parts) > 1:
+            yield np.concatenate(parts), start
 
     def _scan_entries(self, vmas: np.ndarray, max_pages: int) -> Iterator[tuple[np.ndarray, int]]:
         """Do by plain entries what _scan does: slower on sparse mappings, and the zero page is not seen."""
