@@ -177,6 +177,4 @@ def _do(row: OptedProcess, wanted: bool) -> None:
 
 
 def _warnings(wanted: bool) -> list[str]:
-    if wanted and files.exists() and files.read("run") != 1:
-        return ["the kernel's KSM does not run: root writes 1 to /sys/kernel/mm/ksm/run"]
-    return []
+    return [why] if wanted and (why := files.why_idle()) else []

@@ -2,11 +2,11 @@
 
 from pksm.documents.watch import WatchDocument
 from pksm.plain import plain
-from pksm.report.text import csv_text, percent, seconds, size
+from pksm.report.text import csv_text, percent, rate, seconds, size
 
-HEAD = (
-    f"{'time':8}  {'saved':>10}  {'change':>11}  {'reached':>7}  {'ksmd':>7}  {'scanned/s':>10}  {'undone':>8}  "
-    f"{'scans':>6}  {'left':>4}  {'at rest in':>10}"
+HEAD = (  # of 80 columns
+    f"{'time':8} {'saved':>10} {'change':>10} {'reached':>7} {'ksmd':>7} {'pages/s':>7} {'undone':>6} {'scans':>5} "
+    f"{'left':>4} {'rest in':>7}"
 )
 PROCESS_HEADS = ("pid", "merged", "at most", "reached", "tracked", "profit")
 _WIDTHS = (8, 10, 10, 7, 10, 10)
@@ -30,9 +30,9 @@ def line(document: WatchDocument) -> str:
     """Return one line of a view that goes on."""
     cells = figures(document)
     return (
-        f"{document['at'][11:19]:8}  {cells['saved']:>10}  {cells['change']:>11}  {cells['reached']:>7}  "
-        f"{cells['CPU of ksmd']:>7}  {cells['pages scanned per second']:>10}  {cells['merges undone']:>8}  "
-        f"{cells['full scans']:>6}  {cells['scans left']:>4}  {cells['at rest in']:>10}"
+        f"{document['at'][11:19]:8} {cells['saved']:>10} {cells['change']:>10} {cells['reached']:>7} "
+        f"{cells['CPU of ksmd']:>7} {cells['pages scanned per second']:>7} {cells['merges undone']:>6} "
+        f"{cells['full scans']:>5} {cells['scans left']:>4} {cells['at rest in']:>7}"
     )
 
 
@@ -49,7 +49,7 @@ def figures(document: WatchDocument) -> dict[str, str]:
         "reached": "-" if reached is None else percent(100 * reached),
         "CPU of ksmd": "-" if cpu is None else percent(cpu),
         "pages scanned per second": (
-            "-" if scanned is None or not document["seconds"] else f"{scanned / document['seconds']:,.0f}"
+            "-" if scanned is None or not document["seconds"] else rate(scanned / document["seconds"])
         ),
         "merges undone": "-" if undone is None else f"{undone:,}",
         "full scans": f"{document['full_scans']:,}",

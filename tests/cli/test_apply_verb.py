@@ -8,6 +8,7 @@ import pytest
 from pksm.errors import PksmError, UnsupportedError
 from pksm.linux import memory_facts, run_files
 from pksm.linux.ksm import Borrowed, applied, borrow, files
+from pksm.report import apply as report
 
 from support.cli_runs import is_one_line, run
 from support.documents import faults
@@ -89,6 +90,19 @@ def test_advice_is_applied_and_taken_back(capfd, kernel, tmp_path):
     assert not os.listdir(tmp_path / "lib")
     assert "nothing" in done(capfd, "restore", "--applied")["warnings"][0]
     assert run(capfd, "restore", "--applied", "--csv").out.startswith("name,path,before,value,")
+
+
+def test_tables_fit_a_terminal(capfd, kernel, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = "/sys/kernel/mm/transparent_hugepage/khugepaged"
+    row = {"before": "1", "value": "1", "reason": "", "done": True, "why_not": ""}
+    rows = [{**row, "name": "run", "path": "/sys/kernel/mm/ksm/run"}]
+    rows += [{**row, "name": f"{folder}/max_ptes_none", "path": f"{folder}/max_ptes_none", "value": "0"}]
+    shown = report.table({"settings": rows, "dry_run": False, "record": "/var/lib/pksm/applied.json"}, 80, undo="undo")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "run                 1      1  unchanged" in shown and f"max_ptes_none is\n{folder}/max_ptes_none." in shown
+    made = run(capfd, "apply", "--dry-run", str(advice(tmp_path, {"run": 1, "pages_to_scan": BEFORE["pages_to_scan"]})))
+    assert [line.split(maxsplit=3)[3] for line in made.out.splitlines()[1:3]] == ["unchanged", "would be set"]
 
 
 def test_what_was_set_meanwhile_is_shown_as_what_was_there(capfd, kernel, tmp_path):

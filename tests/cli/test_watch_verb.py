@@ -59,6 +59,21 @@ def test_table_and_csv(kernel, capfd):
     assert rows and all(row["saved_bytes"] == str(100 * 4096) for row in rows)
 
 
+def test_lines_fit_a_terminal():
+    counters = {"pages_sharing": 261_000, "pages_scanned": 250_000, "full_scans": 9_876, "pages_unshared": 10**6}
+    course = Course(sample(0.0, pages_sharing=260_000))
+    course.most = Most(262_000, {})
+    line = report.line(course.line(sample(1.0, 98_765, 2 * 10**9, **counters)))
+    assert len(report.HEAD) == len(line) == 80, line
+
+
+def test_that_ksm_does_not_run_is_said(kernel, capfd):
+    words = ("watch", "--interval", "5ms", "--duration", "6ms")
+    assert run(capfd, *words).err == ""
+    (kernel / "run").write_text("0\n")
+    assert "does not run" in (made := run(capfd, *words)).err and is_one_line(made.err)
+
+
 def sample(at_s, cow=40, cpu_ns=10**9, **changes):
     return watch.Sample(at_s, {**KSM, **changes}, cow, cpu_ns)
 

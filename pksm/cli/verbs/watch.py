@@ -25,7 +25,7 @@ It shows what is saved now and what has changed since the look before: the CPU t
 that it visited, merges that were undone because a page was written, full scans since the machine started. KSM is at rest
 after two full scans that find nothing new: so many scans are left, and how long they take at the pace of now. With
 --exact, all memory that has opted in is read, and the share that has been reached of what KSM can save is shown, of all
-and of each process.
+and of each process. It exceeds 100 % if more was merged since that reading, as when a process forks.
 
 In a terminal it is a view with the processes that have the most merged pages, if the library Rich is installed (extra
 cli). Otherwise each look is a line, and the processes come at the end, by Ctrl-C or after --duration.
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Watch until that is over; return the exit code."""
     from pksm.advice.watched import Course, of_processes
-    from pksm.linux.ksm import watch
+    from pksm.linux.ksm import files, watch
     from pksm.report import watch as report
 
     if given.interval < LEAST_S:
@@ -71,6 +71,8 @@ def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
         raise UsageError("must be 1 ms at least", "exact")
     watching = watch.Watch()
     course = Course(watching.sample())
+    if why := files.why_idle():
+        output.remark(why)
     ends = None if given.duration is None else course.last.at_s + given.duration
     document, code, exact_at = None, 0, -math.inf
     with _shown(given) as (show, is_live):

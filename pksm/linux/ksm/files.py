@@ -47,6 +47,13 @@ def exists(name: str = "") -> bool:
     return os.path.exists(path_of(name))
 
 
+def why_idle() -> str:
+    """Return why nothing is merged if KSM does not run; "" if it does, or if this kernel has none."""
+    if not exists("run") or read("run") == 1:
+        return ""
+    return "the kernel's KSM does not run: root writes 1 to /sys/kernel/mm/ksm/run"
+
+
 def read(name: str) -> int | str:
     """Return what one of KSM's files says: a number, or the chosen word of those in brackets.
 
