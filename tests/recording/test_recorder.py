@@ -386,7 +386,8 @@ def test_frames_are_looked_up_again_when_the_kernel_has_moved_pages(tmp_path, pu
         pytest.skip("this kernel does not name the children of a process")
     puppet("map 0 8")
     puppet("write 0 0 8 1")
-    monkeypatch.setattr(tracking.moves, "count", lambda given=iter(counts): next(given))
+    given = iter(counts)
+    monkeypatch.setattr(tracking.moves, "count", lambda: next(given))
     found = []
     read = ProcessSource.regions
 
