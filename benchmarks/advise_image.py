@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import scan_image
+from one_line import one_line
 from storing import store
 
 from pksm.errors import PksmError
@@ -117,6 +118,7 @@ def missed(document):
     return [line for line, is_met in bounds.items() if not is_met]
 
 
+@one_line
 def main(argv):
     parser = argparse.ArgumentParser(prog="python benchmarks/advise_image.py", description=__doc__.partition("\n")[0])
     parser.add_argument("--pages", type=int, default=1 << 20, help="pages of 4 KiB (%(default)s)")
@@ -124,11 +126,7 @@ def main(argv):
     parser.add_argument("--directory", type=Path, help="where the image may lie (the system's place for such files)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to store the results")
     options = parser.parse_args(argv)
-    try:
-        found = measure(options.pages, options.load, options.directory)
-    except (PksmError, OSError) as error:
-        print(f"benchmarks/advise_image.py: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+    found = measure(options.pages, options.load, options.directory)
     print(
         f"{found['pages']:,} pages, {found['simulations']} simulations to rest: {found['wall_s']:.1f} s "
         f"(at most {MOST_S}), {found['memory_mib']:,.0f} MiB (at most {MOST_MIB:,})"

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from one_line import one_line
 from storing import store
 
 from pksm.errors import PksmError
@@ -127,6 +128,7 @@ def measure(name, repeats, directory=None):
     return {part: median(took[part] for took in runs) for part in ("wall_s", "cpu_s")}
 
 
+@one_line
 def main(argv):
     parser = argparse.ArgumentParser(prog="python benchmarks/commands.py", description=__doc__.partition("\n")[0])
     parser.add_argument("commands", nargs="*", metavar="NAME", help=f"of {', '.join(COMMANDS)} (all)")
@@ -135,15 +137,11 @@ def main(argv):
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to store the results")
     options = parser.parse_args(argv)
     results = {}
-    try:
-        for name in options.commands or COMMANDS:
-            if name not in COMMANDS:
-                raise PksmError(f"unknown command {name!r}: choose from {', '.join(COMMANDS)}")
-            results[name] = measure(name, options.repeats, options.directory)
-            print(f"{COMMANDS[name][0]:<46} {results[name]['wall_s']:7.3f} s wall {results[name]['cpu_s']:7.3f} s CPU")
-    except PksmError as error:
-        print(f"benchmarks/commands.py: {error}", file=sys.stderr)
-        return error.exit_code
+    for name in options.commands or COMMANDS:
+        if name not in COMMANDS:
+            raise PksmError(f"unknown command {name!r}: choose from {', '.join(COMMANDS)}")
+        results[name] = measure(name, options.repeats, options.directory)
+        print(f"{COMMANDS[name][0]:<46} {results[name]['wall_s']:7.3f} s wall {results[name]['cpu_s']:7.3f} s CPU")
     if options.json:
         document = {"machine": system.machine(), "repeats": options.repeats, "commands": results}
         store(options.json, document)

@@ -13,9 +13,9 @@ from bisect import bisect_right
 from contextlib import contextmanager
 from pathlib import Path
 
-from storing import store
+from one_line import one_line
+from storing import made_by, store
 
-from pksm.bench.run import machine
 from pksm.errors import PksmError
 from pksm.validation.kernel.loads import LOADS
 
@@ -148,6 +148,7 @@ def claims(document, timed):
     return lines
 
 
+@one_line
 def main(argv):
     parser = argparse.ArgumentParser(prog="python benchmarks/compared.py", description=__doc__.partition("\n")[0])
     parser.add_argument("file", nargs="?", metavar="FILE", help="for the JSON")
@@ -156,29 +157,18 @@ def main(argv):
     parser.add_argument("--until", help=f"virtual time (default: {UNTIL}; guests: {LONGER['guests']})")
     given = parser.parse_args(argv)
     rows = []
-    try:
-        for name in given.only or [*WORKLOADS, *LIVE]:
-            until = given.until or LONGER.get(name, UNTIL)
-            if name in WORKLOADS:
-                workload, pages = WORKLOADS[name]
-                text = f"{workload}, {pages:,} pages"
-                rows.append(row_of(text, compare([workload, "--pages", str(pages)], given.at_cpu, until)))
-            else:
-                with started(name) as words:
-                    rows.append(row_of(LIVE[name], compare(words, given.at_cpu, until)))
-            rows[-1]["until"] = until
-            print("\n".join(table({"rows": rows[-1:]})[2:]), flush=True)
-    except PksmError as error:
-        print(f"benchmarks/compared.py: {error}", file=sys.stderr)
-        return error.exit_code
-    document = {
-        "schema": "pksm.compared/1",
-        "command": "python benchmarks/compared.py",
-        "machine": machine(),
-        "at_cpu": given.at_cpu,
-        "rows": rows,
-    }
-    store(given.file, document)
+    for name in given.only or [*WORKLOADS, *LIVE]:
+        until = given.until or LONGER.get(name, UNTIL)
+        if name in WORKLOADS:
+            workload, pages = WORKLOADS[name]
+            text = f"{workload}, {pages:,} pages"
+            rows.append(row_of(text, compare([workload, "--pages", str(pages)], given.at_cpu, until)))
+        else:
+            with started(name) as words:
+                rows.append(row_of(LIVE[name], compare(words, given.at_cpu, until)))
+        rows[-1]["until"] = until
+        print("\n".join(table({"rows": rows[-1:]})[2:]), flush=True)
+    store(given.file, made_by("compared", at_cpu=given.at_cpu, rows=rows))
     return 0
 
 

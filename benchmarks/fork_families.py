@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from one_line import one_line
 from storing import store
 
 from pksm.bench.run import machine
@@ -159,6 +160,7 @@ def missed(document):
     return lines
 
 
+@one_line
 def main(argv):
     parser = argparse.ArgumentParser(
         prog="python benchmarks/fork_families.py", description=__doc__.partition("\n")[0].partition(": ")[0]
@@ -169,11 +171,7 @@ def main(argv):
     parser.add_argument("--own", type=int, default=4, help="of them, that each child writes (%(default)s)")
     parser.add_argument("--repeats", type=int, default=1, help="scans (%(default)s)")
     options = parser.parse_args(argv)
-    try:
-        document = measure(options.children, options.pages, options.own, options.repeats)
-    except (PksmError, OSError, subprocess.SubprocessError) as error:
-        print(f"benchmarks/fork_families.py: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+    document = measure(options.children, options.pages, options.own, options.repeats)
     store(options.file, document)
     totals = document["totals"]
     for run in document["runs"]:

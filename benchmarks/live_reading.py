@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from one_line import one_line
 
 from pksm import extents
 from pksm.engine.memory import zeros
@@ -124,23 +125,20 @@ def measure(n_pages, how="asleep", racy="keep", repeats=5):
     return {"alone_ns": alone, "live_ns": live, "ratio": alone / live, "pages": n_read, "racy": facts["racy"]}
 
 
+@one_line
 def main(argv):
     parser = argparse.ArgumentParser(prog="python benchmarks/live_reading.py", description=__doc__.partition("\n")[0])
     parser.add_argument("--pages", type=int, default=1 << 18, help="pages of the child (%(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="of each way, for the median (%(default)s)")
     options = parser.parse_args(argv)
     print(f"{options.pages:,} pages of {pagemap.PAGE_SIZE} bytes, {len(os.sched_getaffinity(0))} CPUs")
-    try:
-        for how in ("asleep", "running"):
-            for racy in ("keep", "unchecked"):
-                found = measure(options.pages, how, racy, options.repeats)
-                print(
-                    f"{how:8} --racy {racy:10} {found['live_ns']:5.0f} ns a page, process_vm_readv alone "
-                    f"{found['alone_ns']:5.0f}: {100 * found['ratio']:.0f} % of its speed"
-                )
-    except (PksmError, OSError) as error:
-        print(f"benchmarks/live_reading.py: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+    for how in ("asleep", "running"):
+        for racy in ("keep", "unchecked"):
+            found = measure(options.pages, how, racy, options.repeats)
+            print(
+                f"{how:8} --racy {racy:10} {found['live_ns']:5.0f} ns a page, process_vm_readv alone "
+                f"{found['alone_ns']:5.0f}: {100 * found['ratio']:.0f} % of its speed"
+            )
     return 0
 
 

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from storing import store
+from one_line import one_line
+from storing import made_by, store
 
-from pksm.bench.run import machine
 from pksm.errors import PksmError
 from pksm.hosts.flat import FlatHost
 from pksm.policies.uksm import cpu
@@ -264,6 +264,7 @@ def table(document):
     return lines
 
 
+@one_line
 def main(argv):
     parser = argparse.ArgumentParser(prog="python benchmarks/pair_rule.py", description=__doc__.partition("\n")[0])
     parser.add_argument("file", nargs="?", metavar="FILE", help="for the JSON")
@@ -271,27 +272,14 @@ def main(argv):
     parser.add_argument("--only", action="append", choices=list(LIVE), help="of the live memories (all)")
     given = parser.parse_args(argv)
     rows = []
-    try:
-        for name in given.only or LIVE:
-            with LIVE[name]() as pids:
-                rows.append(measure(name, [partial(ProcessSource, pid) for pid in pids]))
-                print(json.dumps(rows[-1]), flush=True)
-        for path in given.image:
-            rows.append(measure(os.path.basename(path), [partial(open_target, path)]))
+    for name in given.only or LIVE:
+        with LIVE[name]() as pids:
+            rows.append(measure(name, [partial(ProcessSource, pid) for pid in pids]))
             print(json.dumps(rows[-1]), flush=True)
-    except (PksmError, OSError, subprocess.CalledProcessError) as error:
-        print(f"benchmarks/pair_rule.py: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
-    command = "python benchmarks/pair_rule.py"
-    document = {
-        "schema": "pksm.pair_rule/1",
-        "command": command,
-        "preset": PRESET,
-        "quirk": QUIRK,
-        "machine": machine(),
-        "rows": rows,
-    }
-    store(given.file, document)
+    for path in given.image:
+        rows.append(measure(os.path.basename(path), [partial(open_target, path)]))
+        print(json.dumps(rows[-1]), flush=True)
+    store(given.file, made_by("pair_rule", preset=PRESET, quirk=QUIRK, rows=rows))
     return 0
 
 

@@ -15,13 +15,14 @@ from statistics import median
 import live_reading
 import machine_targets
 import scan_image
+from one_line import one_line
 from storing import store
 
 from pksm.bench import engine_jobs
 from pksm.bench.measuring import measure
 from pksm.bench.run import machine
 from pksm.bench.yardsticks import Ground, checksum_job, ksm_job, limits, table_job
-from pksm.errors import PksmError, UsageError
+from pksm.errors import UsageError
 from pksm.linux import system
 
 LOADS = ("f", "a", "b", "e", "p")
@@ -270,22 +271,17 @@ def parse(argv):
     return options
 
 
+@one_line
 def main(argv):
-    try:
-        options = parse(argv)
-        findings, where = Findings(options), machine()
-        print(", ".join(f"{name} {value}" for name, value in where.items()), flush=True)
-        for name in options.only:
-            SECTIONS[name](findings)
-        if options.json:
-            found = [{**asdict(finding), "verdict": finding.verdict} for finding in findings.found]
-            document = {"pages": options.pages, "machine": where, "findings": found, "rows": findings.rows}
-            store(options.json, document)
-    except (PksmError, OSError) as error:
-        print(f"benchmarks/part_targets.py: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
-    except KeyboardInterrupt:
-        return 130
+    options = parse(argv)
+    findings, where = Findings(options), machine()
+    print(", ".join(f"{name} {value}" for name, value in where.items()), flush=True)
+    for name in options.only:
+        SECTIONS[name](findings)
+    if options.json:
+        found = [{**asdict(finding), "verdict": finding.verdict} for finding in findings.found]
+        document = {"pages": options.pages, "machine": where, "findings": found, "rows": findings.rows}
+        store(options.json, document)
     short = [finding for finding in findings.found if finding.verdict.startswith("short")]
     print(f"{len(findings.found)} targets, {len(short)} short of what they must reach")
     return 0

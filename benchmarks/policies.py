@@ -14,10 +14,10 @@ import sys
 import time
 from statistics import median
 
-from storing import store
+from one_line import one_line
+from storing import made_by, store
 
 from pksm.bench.engine_jobs import BATCH, PERIOD_SECONDS, check_frames
-from pksm.bench.run import machine
 from pksm.bench.yardsticks import Ground
 from pksm.errors import PksmError
 from pksm.hosts.flat import FlatHost
@@ -111,6 +111,7 @@ def table(document):
     return lines
 
 
+@one_line
 def main(argv):
     parser = argparse.ArgumentParser(prog="python benchmarks/policies.py", description=__doc__.partition("\n")[0])
     parser.add_argument("file", nargs="?", metavar="FILE", help="for the JSON")
@@ -119,26 +120,14 @@ def main(argv):
     parser.add_argument("--repeats", type=int, default=REPEATS)
     given = parser.parse_args(argv)
     rows = []
-    try:
-        for pages in given.pages or SIZES:
-            ground = Ground(pages)
-            ground.fill(LOAD)
-            for name in given.policy or CHANGES:
-                rows.append(measure(ground, name, given.repeats))
-                print(json.dumps(rows[-1]), flush=True)
-            ground.store.close()
-    except PksmError as error:
-        print(f"benchmarks/policies.py: {error}", file=sys.stderr)
-        return error.exit_code
-    document = {
-        "schema": "pksm.policies/1",
-        "command": "python benchmarks/policies.py",
-        "machine": machine(),
-        "load": LOAD,
-        "repeats": given.repeats,
-        "rows": rows,
-    }
-    store(given.file, document)
+    for pages in given.pages or SIZES:
+        ground = Ground(pages)
+        ground.fill(LOAD)
+        for name in given.policy or CHANGES:
+            rows.append(measure(ground, name, given.repeats))
+            print(json.dumps(rows[-1]), flush=True)
+        ground.store.close()
+    store(given.file, made_by("policies", load=LOAD, repeats=given.repeats, rows=rows))
     return 0
 
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from one_line import one_line
 
 from pksm.errors import PksmError
 from pksm.simulation.workloads import make
@@ -90,6 +91,7 @@ def measure(n_pages, load="f", repeats=3, cpu=0, directory=None):
     return runs
 
 
+@one_line
 def main(argv):
     parser = argparse.ArgumentParser(prog="python benchmarks/scan_image.py", description=__doc__.partition("\n")[0])
     parser.add_argument("--pages", type=int, default=1 << 20, help="pages of 4 KiB (%(default)s)")
@@ -98,15 +100,11 @@ def main(argv):
     parser.add_argument("--cpu", type=int, default=0, help="the one to scan on (%(default)s)")
     parser.add_argument("--directory", type=Path, help="where the image may lie (the system's place for such files)")
     options = parser.parse_args(argv)
-    try:
-        for run in measure(options.pages, options.load, options.repeats, options.cpu, options.directory):
-            print(
-                f"{run['wall_s']:.2f} s wall, {run['cpu_s']:.2f} s CPU, RssAnon up to {run['rss_anon_kib'] >> 10} MiB, "
-                f"{run['disk_blocks']} blocks from disk"
-            )
-    except (PksmError, OSError) as error:
-        print(f"benchmarks/scan_image.py: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+    for run in measure(options.pages, options.load, options.repeats, options.cpu, options.directory):
+        print(
+            f"{run['wall_s']:.2f} s wall, {run['cpu_s']:.2f} s CPU, RssAnon up to {run['rss_anon_kib'] >> 10} MiB, "
+            f"{run['disk_blocks']} blocks from disk"
+        )
     return 0
 
 

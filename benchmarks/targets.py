@@ -13,11 +13,12 @@ from pathlib import Path
 import command_rows
 import engine_rows
 from findings import Findings
+from one_line import one_line
 from storing import store
 
 from pksm.bench.run import busy, interference, machine
 from pksm.cli.options import count
-from pksm.errors import PksmError, UsageError
+from pksm.errors import UsageError
 from pksm.linux import cpu_times
 
 TARGETS = {**engine_rows.TARGETS, **command_rows.TARGETS}
@@ -93,36 +94,31 @@ def table(document):
     return lines
 
 
+@one_line
 def main(argv):
-    try:
-        options = parse(argv)
-        if options.list:
-            for name, target in TARGETS.items():
-                print(f"{name:18} {target.what}")
-            return 0
-        where, before = machine(), cpu_times.now()
-        print(", ".join(f"{name} {value}" for name, value in where.items()), flush=True)
-        findings = Findings(TARGETS, options.only, options.repeats, options.most_seconds)
-        measure(findings, options.pages, options.directory)
-        meanwhile = interference(where, before, findings.ours_s)
-        if options.json:
-            rows = {finding.name: finding.as_dict() for finding in findings.found}
-            if options.update:
-                earlier = json.loads(options.json.read_text(encoding="utf-8"))["findings"]
-                rows = {row["name"]: row for row in earlier} | rows
-            document = {
-                "command": " ".join(["python benchmarks/targets.py", *([] if options.update else argv)]),
-                "pages": options.pages,
-                "machine": where,
-                "interference": meanwhile,
-                "findings": [rows[name] for name in TARGETS if name in rows],
-            }
-            store(options.json, document)
-    except (PksmError, OSError) as error:
-        print(f"benchmarks/targets.py: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
-    except KeyboardInterrupt:
-        return 130
+    options = parse(argv)
+    if options.list:
+        for name, target in TARGETS.items():
+            print(f"{name:18} {target.what}")
+        return 0
+    where, before = machine(), cpu_times.now()
+    print(", ".join(f"{name} {value}" for name, value in where.items()), flush=True)
+    findings = Findings(TARGETS, options.only, options.repeats, options.most_seconds)
+    measure(findings, options.pages, options.directory)
+    meanwhile = interference(where, before, findings.ours_s)
+    if options.json:
+        rows = {finding.name: finding.as_dict() for finding in findings.found}
+        if options.update:
+            earlier = json.loads(options.json.read_text(encoding="utf-8"))["findings"]
+            rows = {row["name"]: row for row in earlier} | rows
+        document = {
+            "command": " ".join(["python benchmarks/targets.py", *([] if options.update else argv)]),
+            "pages": options.pages,
+            "machine": where,
+            "interference": meanwhile,
+            "findings": [rows[name] for name in TARGETS if name in rows],
+        }
+        store(options.json, document)
     verdicts = [finding.verdict for finding in findings.found]
     short = sum(verdict.startswith("short") for verdict in verdicts)
     for line in busy(meanwhile, where["cores"]):

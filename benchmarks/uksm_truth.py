@@ -14,9 +14,8 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-from storing import store
+from storing import made_by, store
 
-from pksm.bench.run import machine
 from pksm.policies.uksm import cpu
 from pksm.validation import truth
 
@@ -83,11 +82,9 @@ def kept(own, fed):
         for letter, kind in KINDS.items()
     }
     differing = [row for row in rows if row["kernel_value"] != row["ours"]]
-    return {
-        "schema": "pksm.uksm_truth/1",
-        "command": "python benchmarks/uksm_truth.py",
-        "machine": machine(),
-        "own": {
+    return made_by(
+        "uksm_truth",
+        own={
             "command": OWN,
             **{name: own[name] for name in COUNTS},
             "kinds": kinds,
@@ -95,13 +92,13 @@ def kept(own, fed):
             "readings": own["readings"],
             "differing": differing,
         },
-        "fed": {
+        fed={
             "command": FED,
             **{name: fed[name] for name in COUNTS},
             "comparisons": fed["fed"],
             "differing": [row for row in fed["rows"] if row["kernel_value"] != row["ours"]],
         },
-    }
+    )
 
 
 def table(document):

@@ -7,34 +7,12 @@ import pytest
 
 from pksm import policies
 from pksm.engine import native
-from pksm.engine.store import Store
 from pksm.hosts.flat import FlatHost
 from pksm.hosts.machine import Machine
 from pksm.policies import Cost, Daemon, Settings, Spec, setting
-from pksm.protocols import ZERO_FRAME
 from pksm.testing import check_host, check_policy
 
-SIZE = 64
-
-
-def flat(kind=FlatHost):
-    """Return (host, add, read) of a flat host."""
-    store = Store(SIZE)
-    _, memory = store.allocate(64)
-    host, born = kind(store), []
-
-    def add(contents):
-        pages = np.arange(len(born), len(born) + len(contents), dtype=np.uint32)
-        memory[pages] = contents
-        host.add(pages)
-        born.extend(pages.tolist())
-        return pages
-
-    def read():
-        frames = host.frame_of[born]
-        return np.where((frames == ZERO_FRAME)[:, np.newaxis], 0, memory[frames % np.uint32(64)]).astype(np.uint8)
-
-    return host, add, read
+from support.flat_hosts import SIZE, flat
 
 
 def machine(kind=Machine, children=0):

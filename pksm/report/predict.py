@@ -3,7 +3,7 @@
 from pksm.documents import PredictDocument
 from pksm.documents.prediction import Pair, PredictRow
 from pksm.plain import plain
-from pksm.report.text import columns, csv_text, many, page, painting, paragraph, seconds
+from pksm.report.text import columns, csv_text, left_out, many, page, painting, paragraph, seconds
 
 
 def csv(document: PredictDocument) -> str:
@@ -45,11 +45,7 @@ def table(document: PredictDocument, width: int = 80, colour: bool = False) -> s
                 width,
             )
         )
-    parts += [
-        paragraph(f"{skipped['workload']}: left out: {plain(skipped['reason'])}", width)
-        for skipped in document["skipped"]
-    ]
-    return page(parts)
+    return page([*parts, *left_out(document["skipped"], width)])
 
 
 def _row(row: PredictRow) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from pksm.documents.replayed import ReplayedDocument, ReplayedMiss, ReplayedRow, ReplayedSide
 from pksm.plain import plain
-from pksm.report.text import columns, csv_text, many, page, painting, paragraph
+from pksm.report.text import columns, csv_text, left_out, many, page, painting, paragraph
 
 
 def csv(document: ReplayedDocument) -> str:
@@ -39,8 +39,7 @@ def table(document: ReplayedDocument, width: int = 80, colour: bool = False) -> 
                 width,
             )
         )
-    parts += [paragraph(f"{one['workload']}: left out: {plain(one['reason'])}", width) for one in document["skipped"]]
-    return page(parts)
+    return page([*parts, *left_out(document["skipped"], width)])
 
 
 def _medians(row: ReplayedRow) -> list[tuple[str, ...]]:

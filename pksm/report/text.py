@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from pksm.documents.validation import ValidateSkipped
 from pksm.plain import plain
 
 BOLD, DIM, GREEN = "1", "2", "32"
@@ -25,6 +26,11 @@ def size(n_bytes: float) -> str:
         units.pop(0)
     digits = 0 if units[0] == "B" else 1 if units[0] in ("KiB", "MiB") else 2
     return f"{amount:.{digits}f} {units[0]}"
+
+
+def left_out(skipped: Iterable[ValidateSkipped], width: int) -> list[list[str]]:
+    """Return a paragraph for each workload that the machine could not play."""
+    return [paragraph(f"{one['workload']}: left out: {plain(one['reason'])}", width) for one in skipped]
 
 
 def rate(per_second: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from pksm.documents import ValidateDocument, ValidateWorkload
-from pksm.report.text import columns, csv_text, many, page, painting, paragraph
+from pksm.report.text import columns, csv_text, left_out, many, page, painting, paragraph
 
 
 def csv(document: ValidateDocument) -> str:
@@ -18,8 +18,7 @@ def table(document: ValidateDocument, width: int = 80, colour: bool = False) -> 
     parts = [paragraph(title, width)]
     for entry in document["workloads"]:
         parts.append(_workload(document, entry, paint))
-    for left_out in document["skipped"]:
-        parts.append(paragraph(f"{left_out['workload']}: left out: {left_out['reason']}", width))
+    parts += left_out(document["skipped"], width)
     parts.append(paragraph(_verdict(document), width))
     return page(parts)
 

@@ -5,12 +5,14 @@ import re
 import numpy as np
 import pytest
 
-from hosts.broken import BROKEN, SIZE, Classy, flat
+from hosts.broken import BROKEN, Classy
 from hosts.refusing import Choosy, refuses
 from pksm import FlatHost, Machine, Pksmd, Store, UsageError, protocols
 from pksm.engine import native
 from pksm.protocols import BaseHost
 from pksm.testing import check_host
+
+from support.flat_hosts import SIZE, flat
 
 
 def test_there_are_enough_of_them_and_each_is_told_by_words_of_its_own():

@@ -14,6 +14,8 @@ from pksm.policies.ksmd.daemon import Ksmd
 from pksm.policies.nobody import Nobody
 from pksm.policies.pksmd.daemon import Pksmd
 
+from support.installed import install
+
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
@@ -28,16 +30,7 @@ def registered(monkeypatch):
 def package(tmp_path, monkeypatch):
     """A function that installs a package with these entry points."""
     monkeypatch.syspath_prepend(str(tmp_path))
-
-    def install(name, code, **points):
-        (tmp_path / f"{name}.py").write_text(code)
-        info = tmp_path / f"{name}-1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-        lines = "".join(f"{point} = {name}:{value}\n" for point, value in points.items())
-        (info / "entry_points.txt").write_text(f"[{registry.ENTRY_POINTS}]\n{lines}")
-
-    return install
+    return lambda name, code, **points: install(tmp_path, name, code, registry.ENTRY_POINTS, **points)
 
 
 @pytest.mark.parametrize("name, kind", {"pksmd": Pksmd, "ksmd": Ksmd, "nobody": Nobody}.items())

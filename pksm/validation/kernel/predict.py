@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, cast
 from pksm.documents.common import PriceList
 from pksm.documents.prediction import PredictDocument, PredictRow, PredictRun
 from pksm.engine.cost import Prices
-from pksm.errors import PksmError, UnsupportedError
+from pksm.errors import PksmError
 from pksm.linux.ksm import files
 from pksm.linux.ksm.borrow import Borrowed
 from pksm.linux.ksm.cpu import CpuTime
@@ -26,6 +26,7 @@ from pksm.simulation.simulation import Simulation
 from pksm.simulation.taking import from_sources
 from pksm.sources.opening import open_pid
 from pksm.validation.kernel import programs
+from pksm.validation.kernel.in_turn import in_turn
 
 SCHEMA: Final = "pksm.predict/1"
 RUNS = 5
@@ -141,17 +142,15 @@ def predict(
         "rows": [],
         "warnings": [],
     }
-    with Borrowed() as ksm:
-        document["warnings"] = ksm.warnings
-        for name in names:
-            try:
-                with PROGRAMS[name].start() as pids:
-                    memory = _taken(pids)
-                    for setting in SETTINGS:
-                        progress(f"{name}, {setting}")
-                        document["rows"].append(_row(ksm, name, setting, memory, runs, prices))
-            except UnsupportedError as error:
-                document["skipped"].append({"workload": name, "reason": str(error)})
+
+    def play(ksm: Borrowed, name: str) -> None:
+        with PROGRAMS[name].start() as pids:
+            memory = _taken(pids)
+            for setting in SETTINGS:
+                progress(f"{name}, {setting}")
+                document["rows"].append(_row(ksm, name, setting, memory, runs, prices))
+
+    in_turn(document, names, play)
     return document
 
 

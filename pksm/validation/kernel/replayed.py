@@ -31,6 +31,7 @@ from pksm.simulation.real import STORED_BYTES
 from pksm.simulation.replay import RecordedWrites
 from pksm.simulation.run import SPARE_FRAMES
 from pksm.simulation.simulation import Simulation
+from pksm.validation.kernel.in_turn import in_turn
 from pksm.validation.kernel.loads import LOADS, Load
 
 SCHEMA: Final = "pksm.replayed/1"
@@ -168,17 +169,15 @@ def replayed(
         "rows": [],
         "warnings": [],
     }
-    with Borrowed() as ksm:
-        document["warnings"] = ksm.warnings
-        for name in names:
-            try:
-                every = []
-                for number in range(runs):
-                    progress(f"{name}, run {number + 1} of {runs}")
-                    every.append(_run(ksm, LOADS[name], seconds, every_ms, track, prices))
-                document["rows"].append(_row(name, every))
-            except UnsupportedError as error:
-                document["skipped"].append({"workload": name, "reason": str(error)})
+
+    def play(ksm: Borrowed, name: str) -> None:
+        every = []
+        for number in range(runs):
+            progress(f"{name}, run {number + 1} of {runs}")
+            every.append(_run(ksm, LOADS[name], seconds, every_ms, track, prices))
+        document["rows"].append(_row(name, every))
+
+    in_turn(document, names, play)
     return document
 
 

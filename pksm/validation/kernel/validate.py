@@ -15,13 +15,14 @@ import numpy as np
 
 from pksm.arrays import IntArray, U8Array
 from pksm.documents import ValidateDocument
-from pksm.errors import PksmError, UnsupportedError, UsageError
+from pksm.errors import PksmError, UsageError
 from pksm.linux.ksm import Borrowed
 from pksm.linux.proc.mergeable import mergeable_memory
 from pksm.naming import unknown
 from pksm.simulation.workloads import LOADS
 from pksm.simulation.workloads.loads import make
 from pksm.validation.kernel.both_sides import GROWING, PAGE_SIZE, Both, Pair
+from pksm.validation.kernel.in_turn import in_turn
 from pksm.validation.kernel.programs import interpreters, redis_servers
 
 SCHEMA: Final = "pksm.validate/1"
@@ -237,14 +238,12 @@ def validate(
         "warnings": [],
         "equal": False,
     }
-    with Borrowed() as ksm:
-        document["warnings"] = ksm.warnings
-        for name in names:
-            progress(name)
-            try:
-                _play(document, ksm, name, WORKLOADS[name], pages, seed)
-            except UnsupportedError as error:
-                document["skipped"].append({"workload": name, "reason": str(error)})
+
+    def play(ksm: Borrowed, name: str) -> None:
+        progress(name)
+        _play(document, ksm, name, WORKLOADS[name], pages, seed)
+
+    in_turn(document, names, play)
     document["equal"] = all(entry["equal"] for entry in document["workloads"])
     return document
 

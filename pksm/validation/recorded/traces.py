@@ -8,7 +8,7 @@ were recorded: pksmd is stopped during the operations, then wakes at once and so
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from pksm.simulation.operations import Event
 from pksm.simulation.simulation import Simulation
 from pksm.simulation.trace import Opener, open_binary, read_lines
 from pksm.simulation.workloads.recorded import INIT_CONTENT
+from pksm.validation.recorded.fields import check_fields
 from pksm.validation.recorded.workloads import COUNTERS, preset_of
 
 if TYPE_CHECKING:
@@ -71,29 +72,15 @@ def _check(
     where: str,
 ) -> None:
     """Raise PksmError unless a trace has the fields that a replay reads."""
-    _check_fields(trace, _FIELDS, where)
-    _check_fields(trace["baseline_raw"], {"pages_unshared": int}, f"{where}: baseline_raw")
+    check_fields(trace, _FIELDS, where)
+    check_fields(trace["baseline_raw"], {"pages_unshared": int}, f"{where}: baseline_raw")
     for number, round in enumerate(trace["rounds"]):
         at = f"{where}: round {number}"
-        _check_fields(round, _ROUND, at)
+        check_fields(round, _ROUND, at)
         if round["wakeups_est"] < 1:
             raise PksmError(f"{at}: wakeups_est {round['wakeups_est']}: must be at least 1")
         for when in ("before_scan", "read"):
-            _check_fields(round[when], dict.fromkeys(COUNTERS, int), f"{at}: {when}")
-
-
-def _check_fields(
-    record: Any,
-    kinds: Mapping[str, type],
-    where: str,
-) -> None:
-    if not isinstance(record, dict):
-        raise PksmError(f"{where}: must be an object")
-    for name, kind in kinds.items():
-        if name not in record:
-            raise PksmError(f"{where}: field {name}: missing")
-        if not isinstance(record[name], kind) or isinstance(record[name], bool):
-            raise PksmError(f"{where}: field {name}: must be of type {kind.__name__}")
+            check_fields(round[when], dict.fromkeys(COUNTERS, int), f"{at}: {when}")
 
 
 # ---- operations ----

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from pksm.policies.pksmd.daemon import Pksmd
 from pksm.simulation.observers import Observer
 from pksm.simulation.simulation import Simulation
 from pksm.simulation.workloads.recorded import events
+from pksm.validation.recorded.rows import Row
 
 if TYPE_CHECKING:
     from pksm.hosts.machine.mm import Mm
@@ -39,18 +40,6 @@ SAMPLED = [
 SAME_WAKE_MS = 15  # recorded changes closer than that belong to one wake-up
 # What the recording looked at page by page: every page of process p0, or of another.
 _CENSUS = dict.fromkeys(("all", "parent", "heap", "rd", "stack", "merged", "cow_even", "restored", "cow_odd"), "p0")
-
-
-class Row(NamedTuple):
-    """One number of a kernel, and ours. note: why they differ, as far as that is known."""
-
-    kernel: str
-    w: str
-    phase: str
-    counter: str
-    kernel_value: int
-    ours: int
-    note: str
 
 
 def _note(name: str, phase: str, counter: str, value: int, ours: int) -> str:

@@ -23,6 +23,7 @@ from pksm.policies.ksmd import tunables as ksm_tunables
 from pksm.policies.ksmd.daemon import Ksmd
 
 from support import ROOT
+from support.installed import install
 from support.pages import store_of
 
 EXAMPLES = ROOT / "examples"
@@ -156,16 +157,7 @@ def test_what_can_not_be_a_plug_in_is_refused(name, function, options, said):
 def packages(tmp_path, monkeypatch):
     """A place for installed packages: a function that installs one with these entry points."""
     monkeypatch.syspath_prepend(str(tmp_path))
-
-    def install(name, code, **points):
-        (tmp_path / f"{name}.py").write_text(code)
-        info = tmp_path / f"{name}-1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-        lines = "".join(f"{point} = {name}:{value}\n" for point, value in points.items())
-        (info / "entry_points.txt").write_text(f"[{plugins.ENTRY_POINTS}]\n{lines}")
-
-    return install
+    return lambda name, code, **points: install(tmp_path, name, code, plugins.ENTRY_POINTS, **points)
 
 
 PACKAGE = """

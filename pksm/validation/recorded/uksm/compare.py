@@ -7,25 +7,13 @@ the kernel's number must lie among those.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from pksm.policies.uksm.spec import UksmSettings
+from pksm.validation.recorded.rows import Row
 from pksm.validation.recorded.uksm.recording import Recording
 from pksm.validation.recorded.uksm.replay import Number, Player
 
 ORDERS = 20  # in which a workload is played besides, if a number differs
-
-
-class Row(NamedTuple):
-    """One number of a kernel, and ours. note: why they differ, as far as that is known."""
-
-    kernel: str
-    w: str
-    phase: str
-    counter: str
-    kernel_value: int
-    ours: int
-    note: str
 
 
 def compare(

@@ -17,7 +17,7 @@ from pksm.policies.uksm import cpu
 from pksm.policies.uksm.course import Course
 from pksm.policies.uksm.slots import Slot, Slots
 from pksm.policies.uksm.spec import UksmSettings
-from pksm.validation.recorded.uksm.compare import Row
+from pksm.validation.recorded.rows import Row
 from pksm.validation.recorded.uksm.logs import OUT, PAGE, SLOT, Log
 from pksm.validation.recorded.uksm.recording import Recording
 from pksm.validation.recorded.uksm.replay import Player

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pksm.errors import PksmError, UsageError
 from pksm.simulation.trace import Opener, open_binary, read_lines
+from pksm.validation.recorded.fields import check_fields
 
 KERNELS = {"U0": "uksm-0.1.2", "U1": "uksm-0.1.2", "Z1": "uksm-4.14"}  # name: preset
 WORDS = 1024  # of a page
-_FIELDS: dict[str, type | tuple[type, ...]] = {"kernel": str, "w": str, "operations": list, "readings": list}
+_FIELDS: dict[str, type] = {"kernel": str, "w": str, "operations": list, "readings": list}
 COUNTERS = ("pages_shared", "pages_sharing", "pages_unshared")
 READ = (*COUNTERS, "full_scans", "pages_scanned", "hash_strength", "sleep_times", "ms", "KsmZeroPages_kB")
 COLUMNS = (*COUNTERS, "pages_scanned", "zero_pages", "sleep_times", "ms")
@@ -67,7 +68,7 @@ def _object(line: str, where: str) -> dict[str, Any]:
 
 
 def _recording(record: dict[str, Any], where: str) -> Recording:
-    _require(record, _FIELDS, where)
+    check_fields(record, _FIELDS, where)
     if record["kernel"] not in KERNELS:
         raise UsageError(f"{where}: unknown kernel {record['kernel']!r}: choose from {', '.join(KERNELS)}")
     for number, operation in enumerate(record["operations"]):
@@ -83,31 +84,21 @@ def _recording(record: dict[str, Any], where: str) -> Recording:
 
 
 def _require_reading(reading: Any, where: str) -> None:
-    _require(reading, {}, where)
+    check_fields(reading, {}, where)
     kind = reading.get("k")
     if kind == "read":
-        _require(reading, dict.fromkeys(READ, int) | {"phase": str}, where)
+        check_fields(reading, dict.fromkeys(READ, int) | {"phase": str}, where)
     elif kind == "frames":
-        _require(reading, {"phase": str, "procs": dict, "frames_total": int}, where)
+        check_fields(reading, {"phase": str, "procs": dict, "frames_total": int}, where)
     elif kind == "settle":
-        _require(reading, {"quiet_ms": int}, where)
+        check_fields(reading, {"quiet_ms": int}, where)
     elif kind == "sysfs":
-        _require(reading, {"name": str, "value": str}, where)
+        check_fields(reading, {"name": str, "value": str}, where)
     elif kind == "series":
-        _require(reading, {"name": str, "cols": list, "rows": list}, where)
+        check_fields(reading, {"name": str, "cols": list, "rows": list}, where)
         lacking = set(COLUMNS) - {name for name in reading["cols"] if isinstance(name, str)}
         if lacking:
             raise PksmError(f"{where}: field cols: {min(lacking)} is missing")
         for row in reading["rows"]:
             if not isinstance(row, list) or [type(value) for value in row] != [int] * len(reading["cols"]):
                 raise PksmError(f"{where}: field rows: each must be {len(reading['cols'])} whole numbers")
-
-
-def _require(record: Any, kinds: Mapping[str, type | tuple[type, ...]], where: str) -> None:
-    if not isinstance(record, dict):
-        raise PksmError(f"{where}: must be an object")
-    for name, kind in kinds.items():
-        if name not in record:
-            raise PksmError(f"{where}: field {name}: missing")
-        if not isinstance(record[name], kind) or isinstance(record[name], bool):
-            raise PksmError(f"{where}: field {name}: is of another type than it must be")
