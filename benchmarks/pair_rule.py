@@ -259,6 +259,9 @@ def table(document):
         cells = [row["memory"], *(f"{row[name]:,}" for name in ("pages", "possible", "pairs"))]
         for run in ("with", "without"):
             reached = row["runs"][run]["reached"]["90"]
+            if reached is None:  # the run was at rest before
+                cells += ["-"] * 3
+                continue
             cells += [f"{reached['visits']:,}", f"{reached['virtual_s']:.1f}", f"{1000 * reached['cpu_s']:.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -5,11 +5,14 @@ python ci/security_table.py [--check]
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "SECURITY.md"
 FUZZ, FAULTS = ROOT / "fuzz" / "results", ROOT / "tests" / "faults" / "results"
+WIDTH = 120
+WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
 BEGIN, END = "<!-- tried:begin -->", "<!-- tried:end -->"
 FAULT_KINDS = {
     "ENOMEM": "no memory",
@@ -48,10 +51,12 @@ def load(path: Path) -> dict:
 
 
 def origin(document: dict) -> str:
-    """Say where and when a result was made."""
+    """Return an entry of a list, in lines that fit: where and when a result was made."""
     machine = document["machine"]
     where = f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}"
-    return f"`{document['command']}` at {document['revision']}, {document['at'][:10]}; {where}."
+    text = f"`{document['command']}` at {document['revision']}, {document['at'][:10]}; {where}."
+    # A line may end within a command, too: Markdown makes a space of it.
+    return textwrap.fill(text, WIDTH, initial_indent="* ", subsequent_indent="  ", **WHOLE_WORDS)
 
 
 def fuzzed() -> list[str]:
@@ -66,7 +71,7 @@ def fuzzed() -> list[str]:
     lines = [f"**Guided fuzzing**: {sum(executions.values()):,} executions.", ""]
     lines += ["| target | executions | found in these runs |", "|---|---:|---:|"]
     lines += [f"| {name} | {count:,} | {found[name] or 'nothing'} |" for name, count in executions.items()]
-    return [*lines, "", *(f"* {origin(document)}" for document in documents)]
+    return [*lines, "", *map(origin, documents)]
 
 
 def faults() -> list[str]:
@@ -87,7 +92,7 @@ def faults() -> list[str]:
     for kind, row in rows.items():
         told = row["runs"] - row["lived"] - row["died"]
         lines.append(f"| {kind} | {row['runs']:,} | {row['lived']:,} | {told:,} | {row['died']} | {row['wrong']} |")
-    return [*lines, "", *(f"* {origin(document)}" for document in documents)]
+    return [*lines, "", *map(origin, documents)]
 
 
 def bombs() -> list[str]:
@@ -98,7 +103,7 @@ def bombs() -> list[str]:
     for name, row in document["bombs"].items():
         cost = f"{row['cpu_seconds']} s | {row['memory_mib']} MiB"
         lines.append(f"| {name} | {row['file_bytes']:,} | {row['exit_code']} | {cost} |")
-    return [*lines, "", f"* {origin(document)}"]
+    return [*lines, "", origin(document)]
 
 
 if __name__ == "__main__":

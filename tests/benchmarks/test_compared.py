@@ -1,4 +1,4 @@
-"""benchmarks/compared.py and uksm_truth.py: ratios of curves, and what is kept of differences."""
+"""benchmarks/compared.py, uksm_truth.py and pair_rule.py: ratios of curves, what is kept of differences, tables."""
 
 import pytest
 
@@ -19,6 +19,13 @@ def row(ours, theirs, best=100):
 )
 def test_the_ratio_is_that_of_one_moment(script, ours, theirs, most):
     assert script("compared").most_of(row(ours, theirs), "uksm", "ksmd") == most
+
+
+def test_a_run_that_never_reached_90_percent_has_no_figures(script):
+    figures = {"visits": 1234, "virtual_s": 5.25, "cpu_s": 0.5}
+    runs = {"with": {"reached": {"90": None}}, "without": {"reached": {"90": figures}}}
+    lines = script("pair_rule").table({"rows": [{"memory": "f", "pages": 9, "possible": 3, "pairs": 1, "runs": runs}]})
+    assert lines[-1] == "| f | 9 | 3 | 1 | - | - | - | 1,234 | 5.2 | 500 |"
 
 
 def test_numbers_without_a_note_are_unexplained(script):

@@ -29,3 +29,8 @@ def test_another_result_makes_the_page_stale(table, tmp_path, monkeypatch):
 def test_every_kind_of_fault_has_words(table):
     faults = {name for path in table.FAULTS.glob("faults*.json") for name in table.load(path)["faults"]}
     assert faults and all(any(name.startswith(prefix) for prefix in table.FAULT_KINDS) for name in faults)
+
+
+def test_lists_keep_to_the_width_of_prose(table):
+    entries = [line for line in table.text().splitlines() if line.startswith(("* ", "  "))]
+    assert entries and max(map(len, entries)) <= 120
