@@ -106,6 +106,7 @@ def every() -> Iterator[tuple[str, Any]]:
 def parser(name: str, module: Any) -> "Parser":
     """Return the parser of a verb: its name, such as "checksum sum", and its module."""
     made = Parser(f"pksm {name}", module.USAGE, module.DESCRIPTION)
+    made.needs_command = getattr(module, "NEEDS_COMMAND", False)
     module.add_arguments(made)
     made.options_last()
     return made
@@ -128,6 +129,8 @@ def group_parser(name: str = "", module: Any = None) -> "Parser":
 
 class Parser(argparse.ArgumentParser):
     """Errors are one line of ours, examples come last, and all text goes where all output goes."""
+
+    needs_command = False  # behind --, and takes no other words
 
     def __init__(self, prog: str, usage: str, about: str) -> None:
         text, examples = help.split(about)
@@ -156,7 +159,11 @@ class Parser(argparse.ArgumentParser):
         """Ask whether another option was meant by the first one that is not known."""
         mistyped = message.removeprefix(UNKNOWN)
         if mistyped == message or not mistyped.startswith("--"):
-            return ""
+            return (
+                f": write the command last, behind --: {self.usage}"
+                if self.needs_command and mistyped != message
+                else ""
+            )
         options = [name[2:] for name in self._option_string_actions if name.startswith("--") and name != "--help"]
         near = nearest(mistyped.split()[0].partition("=")[0][2:], options)
         return f": did you mean --{near[0]}?" if near else ""

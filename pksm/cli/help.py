@@ -36,6 +36,7 @@ environment:
   COLUMNS       the width of tables and help (default: the terminal's)"""
 WIDEST = 100  # columns: longer lines are hard to read
 LEFT = 34  # columns of names at most: what a longer one is stands below it
+USAGE = "usage: "
 EXAMPLES = ("example:", "examples:")
 
 
@@ -100,6 +101,17 @@ def _lines(block: Block, width: int) -> Iterator[str]:
         yield from (indent + line for line in texts)
 
 
+def _folded(usage: str, width: int) -> str:
+    """Return a line of a usage as several of at most `width` columns behind "usage: ", broken between its words."""
+    blank = "\xa0"  # does not break
+    glued = re.sub(r"\[[^]]*]|--?\w+ ", lambda word: word[0].replace(" ", blank), usage)
+    before = len(USAGE) * " "
+    lines = textwrap.wrap(
+        glued, width - len(before), subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
+    )
+    return f"\n{before}".join(lines).replace(blank, " ")
+
+
 def text_of(description: Any) -> str:
     """Return the description of a group of options: a text, or a function that makes it once somebody reads it."""
     text: str = description() if callable(description) else description or ""
@@ -111,6 +123,10 @@ class Formatter(argparse.HelpFormatter):
 
     def __init__(self, prog: str, **more: object) -> None:
         super().__init__(prog, max_help_position=28, width=min(WIDEST, output.width()))
+
+    def _format_usage(self, usage: str | None, *more: Any) -> str:
+        lines = [_folded(line.strip(), self._width) for line in (usage or "").splitlines()]
+        return USAGE + f"\n{len(USAGE) * ' '}".join(lines) + "\n\n"
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)

@@ -1,5 +1,7 @@
 """How a recording of writes looks to people and to spreadsheets: pure functions of the document `pksm.record/1`."""
 
+from collections.abc import Sequence
+
 from pksm.documents import RecordDocument, RecordedSpace
 from pksm.plain import plain
 from pksm.report.simulate import of_equals
@@ -7,6 +9,7 @@ from pksm.report.text import (
     columns,
     csv_text,
     cut,
+    hanging,
     many,
     page,
     painting,
@@ -55,8 +58,14 @@ def table(document: RecordDocument, width: int = 80, colour: bool = False) -> st
             parts[-1].append(f"and {len(spaces) - SHOWN:,} more (CSV has all)")
     parts.append(paragraph(_nature(document), width))
     parts.append(paragraph(_effort(document), width))
-    parts.append([line for text in document["blind"] for line in paragraph(f"Not seen: {plain(text)}.", width)])
+    parts.append(not_seen(document["blind"], width))
     return page(parts)
+
+
+def not_seen(blind: Sequence[str], width: int) -> list[str]:
+    """Return a list of what a recording cannot show."""
+    lines = [line for text in blind for line in hanging(f"{plain(text)}.", width)]
+    return ["Not seen:", *lines] if lines else []
 
 
 def name(document: RecordDocument) -> str:
@@ -95,7 +104,7 @@ def _effort(document: RecordDocument) -> str:
     if "between" in document:  # it is that of the whole recording
         return ""
     events = sum(document["events"].values())
-    text = f"{size(document['bytes'])} in {many(document['segments'], 'segment')}"
+    text = f"{_how(document)}{size(document['bytes'])} in {many(document['segments'], 'segment')}"
     text += f", {document['bytes'] / events:.2f} bytes per event." if events else "."
     samples, cpu, longest = document["samples"], document["cpu_s"], document["longest_s"]
     if samples is not None and cpu is not None and longest is not None:
@@ -107,7 +116,14 @@ def _effort(document: RecordDocument) -> str:
         )
     if document["faults"] is not None:
         text += (
-            f" The kernel reported writes: {many(document['faults'], 'fault')} in the processes, which stood still for "
+            f" Tracking took {many(document['faults'], 'fault')} of the processes, which stood still for "
             f"{1000 * (document['pause_s'] or 0):.2f} ms at most; {document['untracked'] or 0:,} could not be tracked."
         )
     return text
+
+
+def _how(document: RecordDocument) -> str:
+    """Return how writes were found; empty if the recording does not say."""
+    ways = {"hashes": "by checksums of all pages", "writes": "as the kernel reported them (userfaultfd)"}
+    way, every_ms = ways.get(document["track"] or ""), document["every_ms"]
+    return "" if way is None or every_ms is None else f"Writes were found {way}, every {every_ms / 1000:g} s. "

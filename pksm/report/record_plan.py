@@ -2,6 +2,7 @@
 
 from pksm.documents import PlannedProcess, RecordPlanDocument
 from pksm.plain import plain
+from pksm.report.record import not_seen
 from pksm.report.text import columns, csv_text, cut, many, page, painting, paragraph, size
 
 NAME_WIDTH = 32
@@ -39,7 +40,7 @@ def table(document: RecordPlanDocument, width: int = 80, colour: bool = False) -
                 width,
             )
         )
-    parts.append([line for text in document["blind"] for line in paragraph(f"Not seen: {plain(text)}.", width)])
+    parts.append(not_seen(document["blind"], width))
     return page(parts)
 
 

@@ -9,8 +9,10 @@ import time
 
 import pytest
 
+from pksm.cli.verbs.record import progress_line
 from pksm.errors import PksmError
 from pksm.recording import Kind, Recording
+from pksm.recording.recorder import Tally
 
 from support.cli_runs import is_one_line, run
 from support.documents import faults
@@ -36,8 +38,18 @@ def test_an_image_is_recorded_and_looked_at(capfd, tmp_path, ram):
     assert path.stat().st_mode & 0o777 == 0o600
     again = run(capfd, "record", "--info", path)
     assert again.code == 0 and "pages born" in again.out
+    assert "Writes were found by checksums of all pages, every 0.01 s." in " ".join(again.out.split())
+    assert "Not seen:\n  a page that was changed" in again.out
     rows = run(capfd, "record", "--info", path, "--csv").out.splitlines()
     assert rows[0] == "space,pid,name,pages,zero_pages" and len(rows) == 2
+
+
+def test_progress_fits_a_terminal():
+    day = 86_400
+    tally = Tally(day, int(123_400 * day), int(494_700 * day), int(1023.9 * 2**20), day, 0.0, 0.0)
+    tally.cpu_s = 1.0 * day
+    assert len(progress_line(tally)) < 80
+    assert progress_line(tally).startswith("recording 86,400 s: 494.7 k pages/s, 123.4 k events/s, ")
 
 
 @pytest.mark.parametrize("track", ["hashes", "writes"])

@@ -42,7 +42,13 @@ def test_its_exit_code_and_signals_are_its_own():
 
 
 @pytest.mark.parametrize(
-    "words, said", [(["--", "/nonexistent"], "cannot be started"), ([], "behind --"), (["--"], "behind --")]
+    "words, said",
+    [
+        (["--", "/nonexistent"], "cannot be started"),
+        ([], "behind --"),
+        (["--"], "behind --"),
+        (["ls", "-l"], "behind --"),
+    ],
 )
 def test_what_cannot_be_started_is_one_line(words, said):
     _, code, out, err = run_to_end(*words)

@@ -132,7 +132,7 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
     progress = output.Progress()
 
     def show(tally: recorder.Tally) -> None:
-        progress.show(lambda: _line(tally))
+        progress.show(lambda: progress_line(tally))
 
     _, interrupted = recorder.record(
         given.output,
@@ -157,9 +157,10 @@ def _show(document: "RecordDocument | RecordPlanDocument", given: argparse.Names
     output.document(document, given)
 
 
-def _line(tally: "recorder.Tally") -> str:
+def progress_line(tally: "recorder.Tally") -> str:
+    """Return what is shown while a recorder is at work, in less than 80 columns."""
     seconds = max(tally.seconds, 1e-3)
     return (
-        f"recording: {tally.samples:,} samples in {seconds:,.0f} s, {rate(tally.pages_read / seconds)} pages/s, "
-        f"{rate(tally.events / seconds)} events/s, {size(tally.bytes_written)}, {100 * tally.cpu_s / seconds:.0f} % of a CPU"
+        f"recording {seconds:,.0f} s: {rate(tally.pages_read / seconds)} pages/s, {rate(tally.events / seconds)} events/s, "
+        f"{size(tally.bytes_written)}, {100 * tally.cpu_s / seconds:.0f} % CPU"
     )

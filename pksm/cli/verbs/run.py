@@ -18,7 +18,7 @@ to /sys/kernel/mm/ksm/run. Kernels before 6.7 forget it when a program is starte
 examples:
   pksm run -- python3 app.py             with all of its memory opted in
   pksm run --no-merge -- redis-server    without, whatever was inherited"""
-TAKES_COMMAND = True
+TAKES_COMMAND = NEEDS_COMMAND = True
 IS_LIGHT = True
 SIGNALS_OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # that the interpreter ignores
 _STARTED, _FAILED = b"", b"!"
