@@ -206,7 +206,8 @@ def _document(found: dict[str, Any], settings: Settings, prices: Prices) -> Advi
     of_bytes = found["pages"] * found["page_size"]
     starred = next((row for row in rows if row["starred"]), None)
     decided = verdict_of(recorded, starred, seen, of_bytes, settings)
-    saving = tuning.Saving(round(seen.zero_pages), round(seen.saved_pages), seen.largest_group)
+    zero_bytes, saved_bytes = (round(pages * found["page_size"]) for pages in (seen.zero_pages, seen.saved_pages))
+    saving = tuning.Saving(zero_bytes, saved_bytes, seen.largest_group)
     nodes, thp = memory_facts.nodes(), memory_facts.makes_huge_pages()
     return {
         "schema": "pksm.advise/1",
@@ -221,7 +222,7 @@ def _document(found: dict[str, Any], settings: Settings, prices: Prices) -> Advi
         "within": [],
         "tenants": "process",
         "why_not_more": [],
-        "settings": tuning.settings_for(saving, decided, rows, nodes, thp),
+        "settings": tuning.settings_for(saving, decided, settings, rows, nodes, thp),
         "pareto": rows,
         "simulated_within": "all",
         "period_ms": round(1000 * recorded["seconds"]),

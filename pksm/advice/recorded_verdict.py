@@ -2,7 +2,7 @@
 
 from pksm.advice.moments import Moments
 from pksm.advice.settings import Settings
-from pksm.advice.verdict import MOSTLY_ZERO, size, too_little
+from pksm.advice.verdict import MOSTLY_ZERO, TOO_FEW, size, too_little
 from pksm.documents.advise import Kind, ParetoRow, Recorded, Risk, Verdict, VerdictKind
 
 
@@ -20,7 +20,7 @@ def verdict_of(
     """
     equal = recorded["equals"]["mean_bytes"]
     net = starred["mean_saved_bytes"] - starred["metadata_bytes"] if starred else equal
-    least = max(settings.least_bytes, of_bytes * settings.least_percent / 100)
+    least = settings.least(of_bytes)
     zero_share = seen.zero_pages / max(1.0, seen.saved_pages)
     kind: VerdictKind = "turn it on"
     if starred is None or net < least:
@@ -64,7 +64,7 @@ def _because(recorded: Recorded, starred: ParetoRow | None, zero_share: float, k
     if equals["ended_s"]:
         half = equals["ended_s"]["p50"]
         lines.append(f"Half of the pages whose equal was written or went had had one for {span(half)} at most.")
-    if kind == "turn it on" and zero_share > 0:
+    if kind == "turn it on" and zero_share >= TOO_FEW:
         lines.append(f"Zero pages are {100 * zero_share:.0f} % of what is equal.")
     return lines
 

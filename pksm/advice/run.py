@@ -123,7 +123,7 @@ def _document(
         "tenants": facts.tenants,
         "why_not_more": reach.why_not_more(scanned),
         "settings": tuning.settings_for(
-            _saving(facts), decided, rows, memory_facts.nodes(), memory_facts.makes_huge_pages()
+            _saving(facts), decided, settings, rows, memory_facts.nodes(), memory_facts.makes_huge_pages()
         ),
         "pareto": rows,
         "simulated_within": settings.within,
@@ -138,7 +138,8 @@ def _document(
 
 
 def _saving(facts: Facts) -> tuning.Saving:
-    return tuning.Saving(facts.zero_frames, facts.if_all["frames_saved"], facts.largest_group)
+    zero_bytes = facts.zero_frames * facts.memory.page_size
+    return tuning.Saving(zero_bytes, facts.if_all["frames_saved"] * facts.memory.page_size, facts.largest_group)
 
 
 def _left(rows: Sequence[ParetoRow]) -> int | None:

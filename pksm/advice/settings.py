@@ -51,3 +51,7 @@ class Settings:
             raise UsageError(f"unknown tenants {self.tenants!r}: choose from {', '.join(TENANTS)}", "tenants")
         if self.within not in WITHIN:
             raise UsageError(f"unknown part {self.within!r}: choose from {', '.join(WITHIN)}", "within")
+
+    def least(self, of_bytes: int) -> float:
+        """Return the bytes that a saving must reach to be worth it, of so many bytes of memory."""
+        return max(self.least_bytes, of_bytes * self.least_percent / 100)

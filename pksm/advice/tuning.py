@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pksm.advice.settings import Settings
 from pksm.documents.advise import Advised, ParetoRow, Verdict
 from pksm.documents.common import Setting
 from pksm.linux import memory_facts
@@ -14,20 +15,23 @@ SLEEP_MS = 20
 class Saving(NamedTuple):
     """What merging saves, as far as settings go by it.
 
-    zero_frames: of zero pages; frames_saved: of all kinds; largest_group: mappings of one content, the zero page aside.
+    zero_bytes: by zero pages; saved_bytes: by all kinds; largest_group: mappings of one content, the zero page aside.
     """
 
-    zero_frames: int
-    frames_saved: int
+    zero_bytes: int
+    saved_bytes: int
     largest_group: int
 
 
-def settings_for(saving: Saving, verdict: Verdict, rows: Sequence[ParetoRow], nodes: int, thp: bool) -> list[Advised]:
+def settings_for(
+    saving: Saving, verdict: Verdict, settings: Settings, rows: Sequence[ParetoRow], nodes: int, thp: bool
+) -> list[Advised]:
     """Return the settings that are advised; none if merging is not worth it.
 
     Args:
         saving: what merging saves.
         verdict: on it.
+        settings: what counts as worth it, zero pages by themselves too.
         rows: what was simulated, one of them starred.
         nodes: memory nodes of the machine.
         thp: it makes transparent huge pages.
@@ -39,8 +43,8 @@ def settings_for(saving: Saving, verdict: Verdict, rows: Sequence[ParetoRow], no
     default = next((row for row in rows if row["default"]), None)
     if starred:
         found += _pace(starred, default)
-    if saving.zero_frames:
-        share = saving.zero_frames / max(1, saving.frames_saved)
+    if _zero_pages_matter(saving, verdict, settings):
+        share = saving.zero_bytes / max(1, saving.saved_bytes)
         found.append(
             _of("use_zero_pages", 1, 0, f"{100 * share:.0f} % of what is saved are zero pages; they go to the kernel's zero page "
                 "and need no record. With 0 they are merged with each other, in groups of max_page_sharing.")
@@ -63,6 +67,13 @@ def settings_for(saving: Saving, verdict: Verdict, rows: Sequence[ParetoRow], no
                 "processes. It can only be changed while nothing is merged (run=2 first).")
         )  # fmt: skip
     return found
+
+
+def _zero_pages_matter(saving: Saving, verdict: Verdict, settings: Settings) -> bool:
+    """Whether zero pages alone are worth it: what is advised for them, khugepaged does to all memory."""
+    if verdict["kind"] == "zero pages only":
+        return True
+    return 0 < saving.zero_bytes >= settings.least(verdict["of_bytes"])
 
 
 def _pace(starred: ParetoRow, default: ParetoRow | None) -> list[Advised]:

@@ -7,6 +7,7 @@ from pksm.advice.settings import Settings
 from pksm.documents.advise import Kind, Risk, Verdict, VerdictKind
 
 MOSTLY_ZERO = 0.9  # of what is saved: then it is about zero pages
+TOO_FEW = 0.005  # of what is saved: below that, zero pages are 0 % of it
 TENANTS = {"user": "users", "cgroup": "control groups", "vm": "guests"}
 
 
@@ -20,7 +21,7 @@ def verdict_of(facts: Facts, names: Sequence[str], of_bytes: int, settings: Sett
         settings: what counts as worth it.
     """
     net, page_size = facts.if_all["net_bytes"], facts.memory.page_size
-    least = max(settings.least_bytes, of_bytes * settings.least_percent / 100)
+    least = settings.least(of_bytes)
     few, few_net = facts.few
     kind: VerdictKind = "turn it on"
     chosen, because = list(names), []
@@ -90,7 +91,7 @@ def too_little(net: int, of_bytes: int, settings: Settings) -> str:
 def _also(facts: Facts, zero_share: float, kind: VerdictKind) -> list[str]:
     """Return what else is worth knowing."""
     lines = []
-    if kind not in ("zero pages only", "not worth it") and facts.zero_frames:
+    if kind not in ("zero pages only", "not worth it") and zero_share >= TOO_FEW:
         lines.append(f"Merging zero pages only would get {100 * zero_share:.0f} % of it.")
     if facts.opted_in["rmap_items"] == 0 and kind != "not worth it":
         lines.append("Nothing of it has opted in yet: KSM merges no memory that was not opened to it.")

@@ -77,6 +77,20 @@ def test_memory_with_little_but_zero_pages():
     assert "use_zero_pages" in names and names[0] == "run"
 
 
+@pytest.mark.parametrize(("zeros", "advised"), [(1, False), (19, False), (20, True)])
+def test_settings_of_zero_pages_are_advised_where_these_alone_are_worth_it(monkeypatch, zeros, advised):
+    monkeypatch.setattr("pksm.linux.memory_facts.makes_huge_pages", lambda: True)
+    document = advice(process("one", *COMMON, *ZERO * zeros), process("two", *COMMON))
+    names = {one["name"] for one in document["settings"]}
+    of_zeros = {"use_zero_pages", "/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none"}
+    assert document["verdict"]["kind"] == "turn it on" and names & of_zeros == (of_zeros if advised else set())
+
+
+def test_a_zero_page_among_many_others_is_no_reason():
+    document = advice(process("one", *COMMON, *unique(200, 3), *ZERO), process("two", *COMMON, *unique(200, 3)))
+    assert not any("zero pages" in line for line in document["verdict"]["because"])
+
+
 def test_only_those_two_that_have_much_in_common():
     document = advice(
         process("web", *unique(20, 1), *COMMON),
