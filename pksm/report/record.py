@@ -80,11 +80,14 @@ def _headline(document: RecordDocument) -> str:
         processes = len(document["spaces"])
     state = "" if document["whole"] else ", cut short"
     state += ", repaired" if document["repaired"] else ""
-    rewritten = "-" if _shows_no_writes(document) else f"{100 * document['write_rate']:.2f} %"
+    rewritten = (
+        ""
+        if _shows_no_writes(document)
+        else f", of which {100 * document['write_rate']:.2f} % are rewritten per second"
+    )
     return (
         f"{plain(name(document))}: {document['seconds']:,.1f} s of {many(processes, 'address space')}{state}; at most "
-        f"{document['most_pages']:,} pages ({size(document['most_pages'] * document['page_size'])}) at a time, of which "
-        f"{rewritten} are rewritten per second."
+        f"{document['most_pages']:,} pages ({size(document['most_pages'] * document['page_size'])}) at a time{rewritten}."
     )
 
 

@@ -239,7 +239,7 @@ def test_one_sample_shows_no_rate_of_writes(capfd, tmp_path, ram):
     path = tmp_path / "a.pksmrec"
     done = run(capfd, "record", "--every", "10s", "--duration", "10ms", "-o", path, ram)
     assert done.code == 0 and "one sample shows no writes" in done.err
-    assert "- are rewritten per second" in " ".join(done.out.split()) and "0.00 %" not in done.out
+    assert "(20.0 KiB) at a time. Events" in " ".join(done.out.split()) and "0.00 %" not in done.out
 
 
 def test_a_recording_is_exported(capfd, tmp_path, ram):

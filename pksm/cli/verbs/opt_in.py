@@ -14,9 +14,9 @@ HELP = "let the kernel's KSM merge memory of running processes"
 USAGE = "pksm opt-in [OPTION...] --pid PID..."
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
-A process can opt in only by calls of its own, so pksm lets it make them: by ptrace, while it stands still, as a rule for less than
-a millisecond, on x86-64 alone. No code is written to it, and it goes on as it was even if pksm is killed. Processes that
-are stopped or traced, of 32 bits, with a seccomp filter or with a shadow stack are refused.
+A process can opt in only by calls of its own, so pksm lets it make them: by ptrace, while it stands still, for less than
+a millisecond as a rule, on x86-64 alone. No code is written to it, and it goes on as it was even if pksm is killed.
+Processes that are stopped or traced, of 32 bits, with a seccomp filter or with a shadow stack are refused.
 
 examples:
   pksm opt-in --pid 1234                                  all of its memory, now and later
