@@ -75,6 +75,16 @@ def test_pages_are_quiet_ask_for_nothing_and_fit(tab, pages, name):
     assert {**inside, "thinned": None} == {**document, "thinned": None} or inside["thinned"]
 
 
+def test_a_table_that_is_scrolled_keeps_its_title_and_the_names_of_its_rows(tab, pages):
+    _, path = pages["checksum"]
+    tab.open(path, 660)
+    box = "[...document.querySelectorAll('.scroll')].find((one) => one.scrollWidth > one.clientWidth)"
+    seen = [f"{box}.querySelector('{what}').getBoundingClientRect().left" for what in (".title", "td", "th")]
+    before = [tab.run(one) for one in seen]
+    tab.run(f"{box}.scrollLeft = 100")
+    assert tab.run(f"{box}.scrollLeft") == 100 and [tab.run(one) for one in seen] == before
+
+
 def test_numbers_on_the_page_are_the_documents(tab, pages):
     document, path = pages["scan"]
     tab.open(path)
