@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from pksm.cli.verbs import compare as verb
 from pksm.policies import registry
+from pksm.simulation import at_cpu
 
 from support.cli_runs import is_one_line, run
 from support.documents import faults
@@ -44,6 +46,12 @@ def test_table_csv_page_and_picture(tmp_path, capfd):
         ("ksmd:ksm-6.11", "pages_to_scan"),
         ("cksm:cksm-4.14", "unmerge_pages_to_scan"),
     ]
+
+
+def test_the_help_says_how_much_is_simulated():
+    assert sum(at_cpu.ROUNDS) == verb.RUNS
+    text = verb.DESCRIPTION.replace("\n", " ")
+    assert "15 simulations per policy" in text and "65,536 pages and 120 s" in text and "ten minutes" in text
 
 
 @pytest.mark.parametrize("arguments", [(), ("--policy", "all")])

@@ -8,6 +8,9 @@ from pksm.cli.interrupts import HeldInterrupts
 
 HELP = "simulate policies on the same memory, each tuned to the same CPU time"
 USAGE = "pksm compare [OPTION...] WORKLOAD|TRACE|SCRIPT.py|TARGET... [--pid PID]... [--all] [-- COMMAND...]"
+AT_CPU = 5.0
+UNTIL_MS = 120_000
+RUNS = 15  # at most: those of the rounds of simulation.at_cpu
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
 Of each policy the setting that paces it is turned until it takes as much of a core as --at-cpu says, by one price list
@@ -15,14 +18,16 @@ for all: pages_to_scan of ksmd and pksmd, max_cpu_percentage of uksm, unmerge_pa
 --set stays as it is set. The table has what each policy then saves, how soon, and what is not like for like. Prices are
 those of this machine if pksm validate --calibrate has measured them.
 
+Up to {RUNS} simulations per policy find its setting, each of all pages for all of --until. At the defaults, {options.PAGES:,}
+pages and {UNTIL_MS // 1000} s of virtual time, that can take more than ten minutes, as for fork-family: try --pages 16384 --until 30s
+first. --resume keeps what was simulated.
+
 examples:
   pksm compare f                                        all policies at 5 % of a core
   pksm compare churn --policy ksmd,uksm:uksm-fixed --at-cpu 1%
   pksm compare ram.img --at-cpu 20 --until 10m --html ram.html   memory of a guest, as a page
   pksm compare work.pksmrec --set ksmd.use_zero_pages=1   what was recorded, with KSM's zero pages on"""
 TAKES_COMMAND = True
-AT_CPU = 5.0
-UNTIL_MS = 120_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
