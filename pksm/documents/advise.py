@@ -108,7 +108,7 @@ class Recorded(TypedDict):
 
     seconds: Annotated[float, "seconds", "that were recorded"]
     write_rate: Annotated[float, "1/s", "writes per page alive and second"]
-    volatile_share: Annotated[float, "", "of memory, over time, that is rewritten within a minute"]
+    volatile_share: Annotated[float, "", "of memory, over time: contents that are rewritten within a minute"]
     equals: Equals
 
 

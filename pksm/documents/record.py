@@ -50,7 +50,7 @@ class RecordDocument(TypedDict):
     operations: Annotated[dict[str, int], "count", "by name: start, fork, exit, map, unmap, advise"]
     most_pages: Annotated[Pages, "alive at a time"]
     write_rate: Annotated[float, "1/s", "writes per page alive and second, on average"]
-    volatile_share: Annotated[float, "", "of memory, over time, that is rewritten within a minute"]
+    volatile_share: Annotated[float, "", "of memory, over time: contents that are rewritten within a minute"]
     equals: Equals
     points: Annotated[list[list[float]], "[seconds, bytes resident, bytes that merging could save]", "over time"]
     spaces: Annotated[list[RecordedSpace], "", "alive at the end"]

@@ -68,7 +68,7 @@ class Replay(TypedDict):
     undone_soon: Annotated[Pages, "of them within a minute"]
     freed: Annotated[Pages, "merged, and freed by their program"]
     write_rate: Annotated[float, "1/s", "writes per page alive and second, whoever merges"]
-    volatile_share: Annotated[float, "", "of memory, over time, that is rewritten within a minute"]
+    volatile_share: Annotated[float, "", "of memory, over time: contents that are rewritten within a minute"]
     limbo_mean_bytes: Annotated[Bytes, "that had equals and were not merged, on average over all of the time"]
     equals: Equals
 

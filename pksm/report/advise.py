@@ -18,6 +18,7 @@ from pksm.report.text import (
     painting,
     paragraph,
     size,
+    volatile,
     within_a_minute,
 )
 
@@ -198,7 +199,7 @@ def _undone(document: AdviseDocument, recorded: Recorded) -> str:
     share = 100 * row["undone"] / max(1, row["merges"])
     soon = within_a_minute(recorded["seconds"])
     return (
-        f"{100 * recorded['volatile_share']:.1f} % of memory, over time, was rewritten {soon}. Of "
+        f"{volatile(recorded['volatile_share'], recorded['seconds'])} Of "
         f"{many(row['merges'], 'merge')}, {share:.1f} % were undone by writes, {row['undone_soon']:,} of them {soon}."
     )
 

@@ -14,10 +14,9 @@ from pksm.report.text import (
     page,
     painting,
     paragraph,
-    percent,
     rate,
     size,
-    within_a_minute,
+    volatile,
 )
 
 SHOWN = 20  # address spaces, in a table
@@ -94,8 +93,7 @@ def _headline(document: RecordDocument) -> str:
 def _nature(document: RecordDocument) -> str:
     if _shows_no_writes(document):
         return ""
-    soon = within_a_minute(document["seconds"])
-    return f"{percent(100 * document['volatile_share'])} of memory is rewritten {soon}. {of_equals(document['equals'])}"
+    return f"{volatile(document['volatile_share'], document['seconds'])} {of_equals(document['equals'])}"
 
 
 def _shows_no_writes(document: RecordDocument) -> bool:

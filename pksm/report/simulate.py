@@ -19,6 +19,7 @@ from pksm.report.text import (
     percent,
     seconds,
     size,
+    volatile,
     within_a_minute,
 )
 
@@ -294,8 +295,8 @@ def _nature(replay: Replay) -> str:
     """What the memory itself is like, whoever merges."""
     equals = replay["equals"]
     return (
-        f"{100 * replay['write_rate']:.2f} % of all pages are rewritten per second, {percent(100 * replay['volatile_share'])} "
-        f"of memory {within_a_minute(replay['seconds'])}. {of_equals(equals)}"
+        f"{100 * replay['write_rate']:.2f} % of all pages are rewritten per second. "
+        f"{volatile(replay['volatile_share'], replay['seconds'])} {of_equals(equals)}"
     )
 
 

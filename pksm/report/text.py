@@ -55,6 +55,12 @@ def within_a_minute(recorded: float) -> str:
     return "within a minute" if recorded >= 60 else f"within {seconds(recorded)}"
 
 
+def volatile(share: float, recorded: float) -> str:
+    """Return the sentence about the share of memory whose contents did not last. recorded: seconds."""
+    soon = within_a_minute(recorded)
+    return f"On average, {percent(100 * share)} of memory held contents that were rewritten {soon} of being written."
+
+
 def percent(amount: float | None) -> str:
     """Return a percentage as people read it, with three digits: "0.123 %", "12.3 %"; "-" for None."""
     return "-" if amount is None else f"{amount:.3g} %" if amount < 999.5 else f"{amount:,.0f} %"

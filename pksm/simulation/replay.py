@@ -46,7 +46,7 @@ class RecordedWrites:
         last_ms: when it ends, from the beginning of what is played.
         every_ms: between two samples; None where it does not say.
         write_rate: writes per page alive and second.
-        volatile_share: of memory, over time, that is rewritten within a minute.
+        volatile_share: of memory, over time: contents that are rewritten within a minute.
         equals: how long pages have had equals, as documents have it.
         most_pages: alive at a time in what is played.
         from_ms: when what is played begins: all that was there then is there from time 0 on.

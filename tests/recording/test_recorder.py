@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 
 import numpy as np
@@ -220,6 +221,28 @@ def test_forks_exits_and_other_programs(tmp_path, puppet, track):
     assert events(states[2][1], Kind.WRITE) >= 10
     assert ("exit",) in begun[3] and 1 not in states[3][0].spaces
     assert [op[0] for op in begun[4]] == ["exit", "start"]
+
+
+def test_a_program_that_has_begun_another_has_its_name(tmp_path):
+    path = tmp_path / "a.pksmrec"
+    with subprocess.Popen(["sh", "-c", "read line; exec sleep 60"], stdin=subprocess.PIPE) as child:
+        try:
+            assert child.stdin
+            wait_until_asleep(child.pid)
+            with contextlib.closing(Writer(path, {"page_size": SIZE})) as writer:
+                with contextlib.closing(Recorder(writer, Targets([child.pid]), SIZE)) as recorder:
+                    recorder.sample(0)
+                    child.stdin.write(b"\n")
+                    child.stdin.flush()
+                    while tasks.read_stat(child.pid).command != "sleep":
+                        time.sleep(0.001)
+                    wait_until_asleep(child.pid)
+                    recorder.sample(1)
+        finally:
+            child.kill()
+    with Recording(path) as recording:
+        starts = [op for block in recording.blocks() for op in block.operations if op[0] == "start"]
+    assert [name for _, _, name in starts] == [f"pid {child.pid} (sh)", f"pid {child.pid} (sleep)"]
 
 
 def test_an_image_that_changes_is_recorded(tmp_path):

@@ -164,3 +164,10 @@ def test_a_scan_that_loses_is_not_praised(result):
 def test_tables_and_csv_have_no_escapes_of_a_document(document):
     for shown in (report.table(document), report.csv(document)):
         assert "\\x1b[2J" in shown and shown.replace("\n", "").isprintable()
+
+
+def test_what_did_not_last_is_said_with_its_time():
+    assert text.volatile(0.0614, 8.03).endswith(
+        "6.14 % of memory held contents that were rewritten within 8.03 s of being written."
+    )
+    assert "within a minute of" in text.volatile(0.5, 60)

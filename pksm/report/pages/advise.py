@@ -8,7 +8,7 @@ from pksm.plain import plain
 from pksm.report.advise import PARTS, TENANTS
 from pksm.report.pages.charts import bars, lines, points, svg
 from pksm.report.pages.parts import Cell, Copyable, Figure, Key, Page, Part, Table, Tile, number
-from pksm.report.text import many, percent, seconds, size, within_a_minute
+from pksm.report.text import many, percent, seconds, size, volatile, within_a_minute
 
 ADVISED, BEST, BEATEN = 4, 0, 5  # colours
 
@@ -159,9 +159,8 @@ def _risk(document: AdviseDocument) -> Part:
     )
     starred = next((row for row in document["pareto"] if row["starred"]), None)
     if "recorded" in document:
-        share = percent(100 * document["recorded"]["volatile_share"])
         soon = within_a_minute(document["recorded"]["seconds"])
-        said.append(f"{share} of memory, over time, was rewritten {soon}.")
+        said.append(volatile(document["recorded"]["volatile_share"], document["recorded"]["seconds"]))
         if starred:
             said.append(
                 f"Of {many(starred['merges'], 'merge')}, writes undid {starred['undone']:,}, {starred['undone_soon']:,} of "

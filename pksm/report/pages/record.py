@@ -19,8 +19,8 @@ def page(document: RecordDocument) -> Page:
         Tile(size(equals["mean_bytes"]), "had equals, on average", "what merging all of it at once would save"),
         Tile(
             percent(100 * document["volatile_share"]),
-            f"is rewritten {within_a_minute(document['seconds'])}",
-            "of memory, over time",
+            "of memory did not last, on average",
+            f"its contents were rewritten {within_a_minute(document['seconds'])} of being written",
         ),
         Tile(f"{document['seconds']:,.0f} s", "recorded", _samples(document)),
     ]

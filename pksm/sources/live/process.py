@@ -157,15 +157,18 @@ class ProcessSource(Source):
 
     def _check(self) -> None:
         """Refuse now what could not be read later, and learn the name."""
-        self.command = access.check_kind(self.pid)
+        self._learn_name()
         self.user = access.user_of(self.pid)
         self.cgroup = processes.cgroup_of(self.pid)
+        with self._opened():
+            pass
+
+    def _learn_name(self) -> None:
+        self.command = access.check_kind(self.pid)
         self.guest = guests.guest_of(guests.command_line(self.pid))
         self.name = access.called(self.pid, self.command)
         if self.guest and self.guest.name:
             self.name = f"guest {self.guest.name} ({self.name})"
-        with self._opened():
-            pass
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[int, pagemap.Pagemap, readv.ProcessMemory]]:
@@ -177,7 +180,9 @@ class ProcessSource(Source):
             opener, other = partial(pagemap.Pagemap, thread=thread), partial(readv.ProcessMemory, thread=thread)
             pages = stack.enter_context(contextlib.closing(access.guarded(self.pid, self.command, opener)))
             memory = stack.enter_context(contextlib.closing(access.guarded(self.pid, self.command, other)))
-            self.layout = tasks.layout(self.pid)
+            before, self.layout = self.layout, tasks.layout(self.pid)
+            if before is not None and self.layout not in (before, None):
+                self._learn_name()  # it has begun another program
             if self.exited() or not pages.alive():
                 raise self.ended_unread()
             yield thread, pages, memory
