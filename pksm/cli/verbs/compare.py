@@ -18,9 +18,9 @@ for all: pages_to_scan of ksmd and pksmd, max_cpu_percentage of uksm, unmerge_pa
 --set stays as it is set. The table has what each policy then saves, how soon, and what is not like for like. Prices are
 those of this machine if pksm validate --calibrate has measured them.
 
-Up to {RUNS} simulations per policy find its setting, each of all pages for all of --until. At the defaults, {options.PAGES:,}
-pages and {UNTIL_MS // 1000} s of virtual time, that can take more than ten minutes, as for fork-family: try --pages 16384 --until 30s
-first. --resume keeps what was simulated.
+Up to {RUNS} simulations per policy find its setting, each of all pages for all of --until. At the defaults,
+{options.PAGES:,} pages and {UNTIL_MS // 1000} s of virtual time, that can take more than ten minutes, as for fork-family: try
+--pages 16384 --until 30s first. --resume keeps what was simulated.
 
 examples:
   pksm compare f                                        all policies at 5 % of a core
