@@ -51,11 +51,12 @@ class Lives:
         spare: copies that there are beyond one of each content: what merging could save now.
         spare_ms, volatile_ms: spare copies times the ms that they were there; ms that copies lasted which were written
             within SOON_MS.
+        steps: entries of tables that were gone through besides those that were asked for.
     """
 
     def __init__(self) -> None:
         self.ended = Times.none()
-        self.spare = self.spare_ms = self.volatile_ms = 0
+        self.spare = self.spare_ms = self.volatile_ms = self.steps = 0
         self._ms = self._from_ms = 0
         # By copy: how many pages have it, since when, and its content.
         self._pages, self._since = np.zeros(0, np.uint32), np.zeros(0, np.int64)
@@ -118,6 +119,7 @@ class Lives:
         self.ended.add(self._ms - np.maximum(since, self._equal_since[at][which])[equal])
         ages = (self._ms - since)[written]
         self.volatile_ms += int(np.minimum(ages[ages <= SOON_MS], self._ms - self._from_ms).sum())
+        self.steps += len(self._free)
         self._free = np.append(self._free, gone)
 
     def lasting(self) -> Times:
@@ -172,6 +174,7 @@ class Lives:
             self._copies = np.append(self._copies, np.zeros(more, np.int64))
             self._equal_since = np.append(self._equal_since, np.zeros(more, np.int64))
         if into[0] < had:
+            self.steps += had
             self._ids[: self._n] = np.insert(self._ids[:had], into, ids)
             self._copies[: self._n] = np.insert(self._copies[:had], into, 0)
             self._equal_since[: self._n] = np.insert(self._equal_since[:had], into, 0)

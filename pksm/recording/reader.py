@@ -21,6 +21,9 @@ SUFFIX = ".pksmrec"
 MAGIC = b"PK\x03\x04"
 MOST_HEAD = 4096  # bytes in which the first parts of a damaged one are looked for
 _MOST_JSON = 1 << 20  # bytes
+# What State may go through: a minute's work in any recording, and what a day of a quiet process of 10 GiB takes by its
+# bytes. Others would be made to last for days.
+FREE_STEPS, STEPS_A_BYTE = 30_000_000_000, 300_000
 _MAGIC_BYTES = 30 + len(HEADER)
 
 Opener = Callable[[str], BinaryIO]
@@ -195,7 +198,8 @@ class Recording:
             seen: called after each block that counts, and when counting begins.
             from_ms: events and times count from then on; None: all do.
         """
-        state, counts_from = State(most_pages), from_ms
+        most_steps = FREE_STEPS + STEPS_A_BYTE * self.members[-1].end
+        state, counts_from = State(most_pages, most_steps), from_ms
         for block in self.blocks(until_ms=ms):
             if counts_from is not None and block.ms > counts_from:
                 state.count_from(counts_from)

@@ -10,7 +10,7 @@ from pksm.documents import Equals, RecordDocument, RecordedSpace
 from pksm.recording.between import Part, part_of
 from pksm.recording.events import Kind
 from pksm.recording.reader import Recording, amount
-from pksm.recording.state import Space, State
+from pksm.recording.state import State
 
 SCHEMA: Final = "pksm.record/1"
 PERCENTILES = (50, 90, 99)
@@ -72,7 +72,7 @@ def summary(
             "volatile_share": state.volatile_share(until_ms),
             "equals": equals(state, until_ms, recording.page_size),
             "points": points,
-            "spaces": [_space(number, space) for number, space in state.spaces.items()],
+            "spaces": _spaces(state),
             "began": recording.began,
             "every_ms": _number(recording.header, "every_ms"),
             "track": _text(recording.header, "track"),
@@ -123,9 +123,21 @@ def _state_and_points(recording: Recording, part: Part | None) -> tuple[State, l
     return recording.state_at(until_ms, seen=note, from_ms=part and part.from_ms), points
 
 
-def _space(number: int, space: Space) -> RecordedSpace:
-    zero = int(np.count_nonzero(space.contents == 0))
-    return {"space": number, "pid": space.pid, "name": space.name, "pages": len(space.pages), "zero_pages": zero}
+def _spaces(state: State) -> list[RecordedSpace]:
+    zero: dict[int, int] = {}  # of what spaces hold, which forks share
+    for space in state.spaces.values():
+        if id(space.held) not in zero:
+            zero[id(space.held)] = int(np.count_nonzero(space.contents == 0))
+    return [
+        {
+            "space": number,
+            "pid": space.pid,
+            "name": space.name,
+            "pages": len(space.pages),
+            "zero_pages": zero[id(space.held)],
+        }
+        for number, space in state.spaces.items()
+    ]
 
 
 def _number(said: dict[str, Any], name: str) -> int | None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 NOTED_MS = 1000
 SOON_MS = 60_000  # a merge that is undone within that time was hardly worth it
+# Pages that forks begin with, and that a machine has to go through: some minutes' work in any recording, and by its bytes
+# what a day of large processes takes that fork every minute.
+FREE_FORKED, FORKED_A_BYTE = 1_000_000_000, 10_000
 STACK = "[stack]"
 END = "end of the recording"
 
@@ -97,6 +100,11 @@ class RecordedWrites:
             part = part_of(recording, between) if between is not None else None
             from_ms, until_ms = (part.from_ms, part.until_ms) if part else (0, recording.last_ms)
             state = recording.state_at(until_ms, from_ms=part and part.from_ms)
+            if state.forked > FREE_FORKED + FORKED_A_BYTE * recording.members[-1].end:
+                raise PksmError(
+                    f"{recording.path}: forks of {state.forked:,} pages in so few bytes are too many to play: record fewer "
+                    "processes at a time"
+                )
             every = recording.header.get("every_ms")
             return cls(
                 os.fspath(path),

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pksm.errors import PksmError, UsageError
 from pksm.recording import Recording, Writer, container, format, repair
+from pksm.recording.edges import toggled
 from pksm.recording.events import Block, Kind
-from pksm.recording.state import _toggled
 from pksm.recording.writer import SCHEMA
 
 from support.recordings import as_dicts, block, joined, same, stories
@@ -185,7 +185,7 @@ def test_one_of_many_mappings_is_had_without_sorting_all():
             work(first)
         return time.process_time() - began
 
-    added = seconds(lambda first: _toggled(edges, 40_000 + 2 * first + 1, 1))
+    added = seconds(lambda first: toggled(edges, 40_000 + 2 * first + 1, 40_000 + 2 * first + 2))
     assert added < seconds(lambda first: np.sort(np.append(edges, [first, first + 1]))) / 2
 
 

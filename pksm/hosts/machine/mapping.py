@@ -40,8 +40,7 @@ def mmap(machine: Machine, mm: Mm, first: int | None, n: int, flags: int) -> int
             raise UsageError(f"no room for {n} pages behind the last mapping of mm {mm.id}: give an address")
     end = first + n
     _require_free(machine, mm, first, end)
-    behind = machine.vmas.over(mm, 0, first) if mm.vmas else []
-    if not machine.vmas.merge(mm, behind[-1] if behind else 0, first, end, flags, 0, first):
+    if not machine.vmas.merge(mm, machine.vmas.below(mm, first), first, end, flags, 0, first):
         machine.vmas.add(mm, first, end, flags)
     return first
 

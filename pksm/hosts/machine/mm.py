@@ -6,7 +6,7 @@ anon_vma's vmas depends on it. Ranges are virtual page numbers, first .. end - 1
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,7 +98,7 @@ class Vmas:
 
     def remove(self, mm: Mm, vma: int) -> None:
         """Take a vma away; its ptes are gone already."""
-        mm.vmas.remove(vma)
+        del mm.vmas[self._place(mm, vma)]
         self._rmap.unlink([vma])
         self._free.append(vma)
 
@@ -111,6 +111,10 @@ class Vmas:
     def _start(self, vma: int) -> int:
         start: int = self.start[vma]
         return start
+
+    def _place(self, mm: Mm, vma: int) -> int:
+        """Return where a vma is among those of its mm, of which there may be 100,000."""
+        return bisect_left(mm.vmas, self._start(vma), key=self._start)
 
     def span(self, vma: int) -> tuple[int, int]:
         """Return (start, end) as ints."""
@@ -128,6 +132,11 @@ class Vmas:
             i -= 1
         j = bisect_right(mm.vmas, end - 1, key=self._start)
         return mm.vmas[i:j]
+
+    def below(self, mm: Mm, first: int) -> int:
+        """Return the last vma that begins below a virtual page, 0 for none."""
+        i = bisect_left(mm.vmas, first, key=self._start)
+        return mm.vmas[i - 1] if i else 0
 
     def covering(self, mm: Mm, first: int, end: int, page_size: int, writable: bool = False) -> list[int]:
         """Return as `over`; UsageError unless all of the range is mapped (and writable)."""
@@ -167,7 +176,7 @@ class Vmas:
 
     def neighbours(self, mm: Mm, vma: int) -> tuple[int, int]:
         """Return the vmas before and behind one, 0 for none."""
-        i = mm.vmas.index(vma)
+        i = self._place(mm, vma)
         return (mm.vmas[i - 1] if i else 0), (mm.vmas[i + 1] if i + 1 < len(mm.vmas) else 0)
 
     # ---- split and merge ----
@@ -221,7 +230,7 @@ class Vmas:
         before: the vma that the range lies in (not at its start) or behind, 0 if it is the first; flags, anon_vma,
         pgoff: what the range has, or shall have. Mirrors vma_merge.
         """
-        i = mm.vmas.index(before) + 1 if before else 0
+        i = self._place(mm, before) + 1 if before else 0
         behind = mm.vmas[i] if i < len(mm.vmas) else 0
         area = behind
         if behind and self.end[behind] == end:
