@@ -116,5 +116,6 @@ def _work(settings: Settings) -> Iterator[str]:
     try:
         os.makedirs(settings.work, mode=0o700, exist_ok=True)
     except OSError as error:
-        raise PksmError(f"{settings.work}: {error.strerror}") from None
+        why = "is not a directory: name one" if isinstance(error, FileExistsError) else error.strerror
+        raise PksmError(f"{settings.work}: {why}") from None
     yield settings.work

@@ -36,15 +36,15 @@ def read_trace(path: str, opener: Opener = open_binary) -> Iterator[Event]:
     return events_of(read_lines(path, opener), path)
 
 
-def read_lines(path: str, opener: Opener = open_binary) -> Iterator[str]:
-    """Yield the lines of a file of text. PksmError says why it cannot be read."""
+def read_lines(path: str, opener: Opener = open_binary, most_bytes: int = MAX_LINE_BYTES) -> Iterator[str]:
+    """Yield the lines of a file of text, of most_bytes at most. PksmError says why it cannot be read."""
     try:
         with opener(path) as file:
             number = 0
-            while line := file.readline(MAX_LINE_BYTES + 1):
+            while line := file.readline(most_bytes + 1):
                 number += 1
-                if len(line) > MAX_LINE_BYTES:
-                    raise PksmError(f"{path}, line {number}: longer than {MAX_LINE_BYTES:,} bytes: not a trace")
+                if len(line) > most_bytes:
+                    raise PksmError(f"{path}, line {number}: longer than {most_bytes:,} bytes: not a trace")
                 yield line.decode("utf-8")
     except OSError as error:
         raise PksmError(f"cannot read {path}: {error.strerror or error}") from None

@@ -344,6 +344,12 @@ def test_a_directory_is_called_one(tmp_path, capfd, verb):
     assert is_one_line(capfd.readouterr().err, "directory")
 
 
+def test_what_is_no_directory_is_said_to_be_none(ram, capfd):
+    for words in (["amalgamate", ram], ["fleet", "--work", ram, ram]):
+        done = run(capfd, *words)
+        assert done.code in (1, 2) and is_one_line(done.err, "is not a directory", str(ram))
+
+
 @pytest.mark.parametrize("verb", ["simulate", "sweep", "compare"])
 def test_an_empty_file_is_no_trace(tmp_path, capfd, verb):
     empty = tmp_path / "empty"

@@ -148,6 +148,7 @@ def test_info_repairs_what_a_killed_recorder_left(capfd, tmp_path, ram):
     "words, said",
     [
         (["--pid", "1"], "-o FILE"),
+        (["-o", "", "--pid", "1"], "name the new file: pksm record -o FILE"),
         (["-o", "FILE"], "nothing to record: name a process or an image, for example: pksm record "),
         (["--info"], "name one recording"),
         (["--info", "FILE", "--all"], "name one recording"),

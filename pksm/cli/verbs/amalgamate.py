@@ -1,10 +1,12 @@
 """pksm amalgamate: the C core in two files."""
 
 import argparse
+import os
 
 from pksm import embedding
 from pksm.cli import output
 from pksm.cli.interrupts import HeldInterrupts
+from pksm.errors import UsageError
 
 HELP = "write the C core as two files, for programs that embed it"
 USAGE = "pksm amalgamate DIRECTORY"
@@ -24,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Write the files, print their names and return the exit code."""
+    if os.path.exists(given.directory) and not os.path.isdir(given.directory):
+        raise UsageError(f"{given.directory} is not a directory: name one")
     for path in embedding.amalgamate(given.directory):
         output.write(f"{path}\n")
     return 0

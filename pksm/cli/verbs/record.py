@@ -104,7 +104,7 @@ def _info(given: argparse.Namespace) -> int:
 
 
 def _record(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
-    if given.output is None and not given.dry_run:
+    if not given.output and not given.dry_run:
         raise UsageError("name the new file: pksm record -o FILE ...", "output")
     names = TargetNames(files=given.targets, pids=given.pid, all=given.all, cgroups=given.cgroup)
     with sandbox.for_files(bool(given.targets)) as box, pictures.made(None, given.html) as draw:

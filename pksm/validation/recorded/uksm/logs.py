@@ -16,6 +16,7 @@ KINDS = "VJR"  # events that are used: visits, judgements, rungs that begin anew
 COLUMNS = ("cpu_ns", "ema", "sleep_next", "hash_strength", "full_scans")
 PER_RUNG = ("step[4]", "quota_next[4]")
 RUNGS = 4
+MOST_LINE_BYTES = 1 << 26  # a million events of a workload; gzip makes a line of a thousandth of it
 
 Event = tuple[int, ...]
 
@@ -68,7 +69,7 @@ def _companion(path: str, opener: Opener, *fields: str) -> list[tuple[tuple[str,
 
     found = []
     try:
-        for where, record in objects(path, opened):
+        for where, record in objects(path, opened, MOST_LINE_BYTES):
             for name in ("kernel", "w"):
                 if not isinstance(record.get(name), str):
                     raise PksmError(f"{where}: field {name}: must be text")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pksm.errors import PksmError, UsageError
-from pksm.simulation.trace import Opener, open_binary, read_lines
+from pksm.simulation.trace import MAX_LINE_BYTES, Opener, open_binary, read_lines
 from pksm.validation.recorded.fields import check_fields
 
 KERNELS = {"U0": "uksm-0.1.2", "U1": "uksm-0.1.2", "Z1": "uksm-4.14"}  # name: preset
@@ -49,9 +49,9 @@ def read_recordings(path: str, opener: Opener = open_binary) -> list[Recording]:
     return recordings
 
 
-def objects(path: str, opener: Opener) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (where it stands, object) of each line of a file of JSON lines."""
-    for number, line in enumerate(read_lines(path, opener), 1):
+def objects(path: str, opener: Opener, most_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (where it stands, object) of each line of a file of JSON lines, of most_bytes at most."""
+    for number, line in enumerate(read_lines(path, opener, most_bytes), 1):
         if line.strip():
             where = f"{path}, line {number}"
             yield where, _object(line, where)

@@ -8,6 +8,7 @@ import pytest
 from pksm.errors import PksmError
 from pksm.simulation.trace import open_binary
 from pksm.validation import truth
+from pksm.validation.recorded.uksm import logs
 from pksm.validation.recorded.uksm.fed import feed
 from pksm.validation.recorded.uksm.logs import read_logs
 from pksm.validation.recorded.uksm.recording import COLUMNS, read_recordings
@@ -161,3 +162,12 @@ def test_a_log_may_be_cut_short(written, tmp_path, capfd):
     done = run(capfd, "truth", path, "--visits", str(tmp_path / "none"), "--batches", batches)
     assert done.code == 1
     is_one_line(done.err, "cannot read")
+
+
+def test_a_line_of_a_log_has_a_bound(written, capfd, monkeypatch):
+    """gzip makes a line of 256 MiB of 256 KiB."""
+    monkeypatch.setattr(logs, "MOST_LINE_BYTES", 20)
+    path, visits, batches = written(EVENTS, ending=".gz")
+    done = run(capfd, "truth", path, "--visits", visits, "--batches", batches)
+    assert done.code == 1
+    is_one_line(done.err, "line 1: longer than 20 bytes")
