@@ -61,6 +61,7 @@ class Recorder:
 
     Attributes:
         lost: why images could not be opened any more.
+        cut: lines about memory that images lack, such as those that are cut off.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Recorder:
         self._files = dict(enumerate(targets.files))
         self._images: dict[int, Member] = {}  # by place in targets.files
         self.lost: list[PksmError] = []
+        self.cut: dict[str, None] = {}  # each line once
         self._next_space = 0
 
     @property
@@ -170,6 +172,8 @@ class Recorder:
             member.source = source
             with naming_files_at_fault([source]):
                 self._take(member, ms, None)
+            if source.lost or source.partial:
+                self.cut |= dict.fromkeys(source.warnings)
         finally:
             source.close()
 
@@ -370,6 +374,8 @@ def _end(recorder: Recorder, tally: Tally) -> dict[str, object]:
         "cpu_s": round(tally.cpu_s, 3),
         "longest_s": round(tally.longest_s, 3),
         "refused": len(recorder.roster.refused),
-        "unread": access.tell_unread([*recorder.roster.refused.values(), *recorder.lost])[:MOST_UNREAD],
+        "unread": [*recorder.cut, *access.tell_unread([*recorder.roster.refused.values(), *recorder.lost])][
+            :MOST_UNREAD
+        ],
         **recorder.tracking.costs(),
     }

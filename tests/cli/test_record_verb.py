@@ -18,6 +18,7 @@ from support.cli_runs import is_one_line, run
 from support.documents import faults
 from support.memory_sources import write_file
 from support.recordings import block, recorded
+from support.writers.lime import lime
 
 SIZE = 4096
 
@@ -111,6 +112,17 @@ def test_who_was_not_recorded_is_named(capfd, tmp_path, ram):
         done = run(capfd, "record", *words, "--json")
         assert done.code == 3 and json.loads(done.out)["partial"]
         assert done.err.endswith(f"pksm: there is no process {nobody}\n")
+
+
+def test_an_image_that_is_cut_short_is_named(capfd, tmp_path):
+    image, path = tmp_path / "ram.lime", tmp_path / "a.pksmrec"
+    image.write_bytes(lime([(SIZE, b"a" * SIZE * 4)])[: -2 * SIZE])
+    done = run(capfd, "record", "--every", "10ms", "--duration", "30ms", "-o", path, "--json", image)
+    again = run(capfd, "record", "--info", path, "--json")
+    assert done.code == again.code == 3
+    for one in (done, again):
+        assert is_one_line(one.err, "ram.lime: the file is cut off: 2 pages")
+        assert json.loads(one.out)["partial"] and json.loads(one.out)["events"]["birth"] == 2
 
 
 def test_spaces_that_have_all_gone_are_csv(capfd):
