@@ -18,6 +18,9 @@ class MachineAbilities(TypedDict):
     write_tracking: Annotated[
         bool, "", "whether the kernel reported what a child of ours wrote, as a recording of writes takes it"
     ]
+    soft_dirty: Annotated[
+        bool, "", "whether soft-dirty bits passed a test: they showed what a child of ours wrote, and nothing else"
+    ]
     injection: Annotated[bool, "", "whether a child was made to make a system call by ptrace, as pksm opt-in does it"]
     kernel_ksm: Annotated[bool, "", "whether the kernel has KSM"]
 

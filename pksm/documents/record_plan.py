@@ -10,8 +10,9 @@ class PlannedProcess(TypedDict):
 
     pid: Annotated[int, "", "process id"]
     name: Annotated[str, "", "of its command"]
-    calls: Annotated[list[str], "", "system calls that it would make for us; of hashes none"]
-    areas: Annotated[Count, "of its memory that would be registered with its userfaultfd; of hashes none"]
+    by: Annotated[str, "", "what would report its writes: userfaultfd or soft-dirty; empty: nothing"]
+    calls: Annotated[list[str], "", "system calls that it would make for us; without a userfaultfd none"]
+    areas: Annotated[Count, "of its memory that would be tracked; of hashes none"]
     area_bytes: Annotated[Bytes, "of address space that these are"]
     resident_bytes: Annotated[Bytes, "of its memory, all of which is read for the first sample"]
     why_not: Annotated[str, "", "why it could not be recorded, or its writes not be tracked; empty if they could"]
@@ -21,7 +22,7 @@ class RecordPlanDocument(TypedDict):
     """What `pksm record --dry-run` returns: who would be recorded, and what would be done to them."""
 
     schema: Literal["pksm.record.plan/1"]
-    track: Annotated[Literal["hashes", "writes"], "", "how writes would be found"]
+    track: Annotated[str, "", "how writes would be found: hashes, writes or soft-dirty"]
     every_ms: Annotated[int, "ms", "between two samples"]
     processes: list[PlannedProcess]
     images: Annotated[Count, "files that would be read"]

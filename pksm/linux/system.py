@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterator
 from typing import Any
 
-from pksm.linux import text, written
+from pksm.linux import soft_dirty, text, written
 from pksm.linux.inject import tried
 from pksm.linux.ksm import files
 from pksm.linux.proc import access, pagemap
@@ -39,6 +39,7 @@ def abilities() -> dict[str, Any]:
         "process_vm_readv": has_readv(),
         "ptrace_scope": access.ptrace_scope(),
         "write_tracking": not written.why_not(),
+        "soft_dirty": not soft_dirty.why_not(),
         "injection": not tried.why_not(),
         "kernel_ksm": files.exists(),
     }

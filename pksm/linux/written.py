@@ -7,6 +7,7 @@ short fault per interval. It all ends when our descriptor is closed.
 
 import contextlib
 import fcntl
+import functools
 import os
 import struct
 import subprocess
@@ -54,6 +55,7 @@ class Written:
     Attributes:
         longest_pause_s: that the process stood still, at most.
         faults: pages that were written and took a fault so far.
+        registers: whether any of its areas could be registered so far.
         anonymous: areas without a file, at the last look: page numbers of starts and ends (n, 2).
 
     Raises:
@@ -62,7 +64,7 @@ class Written:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.faults = 0
+        self.faults, self.registers = 0, False
         done = inject(pid, [(_USERFAULTFD, os.O_CLOEXEC | _USER_MODE_ONLY)])
         self.longest_pause_s = done.longest_pause_s
         [theirs] = done.results
@@ -79,7 +81,7 @@ class Written:
         self.anonymous = self._there
         self._found = np.empty(SCAN_ENTRIES, PAGE_REGION)  # by one call
         try:
-            fcntl.ioctl(self._fd, _API, bytearray(struct.pack("<QQQ", _ABI, _WP_ASYNC, 0)))
+            _negotiate(self._fd)
             self._pagemap = os.open(f"{tasks.directory(pid)}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             os.close(self._fd)
@@ -133,6 +135,7 @@ class Written:
         for start, end in areas.tolist():  # once per area
             with contextlib.suppress(OSError):  # it has a userfaultfd of its own, can have none, or has gone
                 fcntl.ioctl(self._fd, _REGISTER, bytearray(struct.pack("<QQQQ", start, end - start, _MODE_WP, 0)))
+                self.registers = True
                 self._protect(start, end)
 
     def _protect(self, start: int, end: int) -> StructArray:
@@ -147,6 +150,25 @@ class Written:
             parts.append(found[:n_runs].copy())
             start = int(found["end"][-1])  # walk_end may lie before that, and what is there was reported
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+@functools.cache
+def lacking() -> str:
+    """Return what the kernel lacks to report writes in this way, as a clause; "" if nothing."""
+    try:
+        refusals.check_machine()
+        fd = system_call.call(_USERFAULTFD, os.O_CLOEXEC | _USER_MODE_ONLY)
+    except PksmError as error:
+        return str(error)
+    except OSError as error:
+        return f"userfaultfd: {error.strerror}"
+    try:
+        _negotiate(fd)
+    except OSError:
+        return "that takes Linux 6.7"
+    finally:
+        os.close(fd)
+    return ""
 
 
 def why_not() -> str:
@@ -170,6 +192,10 @@ def _missed(child: "subprocess.Popen[bytes]") -> str:
         child.stdin.flush()
         child.stdout.read(len(b"a line"))
         return "" if len(tracked.look()[1]) else "what a child wrote was not reported"
+
+
+def _negotiate(fd: int) -> None:
+    fcntl.ioctl(fd, _API, bytearray(struct.pack("<QQQ", _ABI, _WP_ASYNC, 0)))
 
 
 def _copy_of(pid: int, fd: int) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from pksm.errors import PksmError
 from pksm.linux.proc import processes, tasks
+from pksm.linux.soft_dirty import SoftDirty
 from pksm.linux.written import Written
 from pksm.recording.difference import Layout, Seen
 from pksm.recording.events import MOST_NAME
@@ -51,7 +52,7 @@ class Member:
     layout: tuple[int, int, int] | None = None
     seen: Seen = field(default_factory=Seen)
     has_begun: bool = False
-    tracked: Written | None = None
+    tracked: Written | SoftDirty | None = None
     children: frozenset[int] = frozenset()
     same_frames: int = 0
     moved: int | None = None

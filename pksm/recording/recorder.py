@@ -16,7 +16,7 @@ from pksm.recording.difference import Seen
 from pksm.recording.events import Block, Kind, Operation
 from pksm.recording.hashing import Hasher, Snapshot
 from pksm.recording.members import Member, Roster, Targets, layout_of, parent_of
-from pksm.recording.tracking import BLIND_TO_WRITES, HASHES, TRACKS, Tracking
+from pksm.recording.tracking import HASHES, TRACKS, Tracking, blind_to_writes
 from pksm.recording.writer import Writer
 from pksm.sources.live.process import ProcessSource
 from pksm.sources.opening import naming_files_at_fault
@@ -241,7 +241,7 @@ class Recorder:
 
 def blind_spots(track: str, frames: bool) -> list[str]:
     """Return what a recorder does not see, a clause each. frames: whether frame numbers are visible."""
-    return [*(BLIND_SPOTS if track == HASHES else BLIND_TO_WRITES), *([] if frames else [NO_FRAMES, NO_FLAGS])]
+    return [*(BLIND_SPOTS if track == HASHES else blind_to_writes(track)), *([] if frames else [NO_FRAMES, NO_FLAGS])]
 
 
 def header(targets: Targets, every_ms: int, page_size: int, frames: bool, track: str = HASHES) -> dict[str, object]:
@@ -283,7 +283,8 @@ def record(
         frames: whether frame numbers are visible here.
         progress: called after each sample.
         hold: as of Recorder.
-        track: how writes are found: `hashes` of all pages, or `writes` that the kernel reports (Linux 6.7, x86-64).
+        track: how writes are found: `hashes` of all pages, `writes` that the kernel reports (Linux 6.7 on x86-64, or where
+            soft-dirty bits work), or `soft-dirty` for these bits alone.
 
     Returns:
         What it took, and whether an interrupt ended it.

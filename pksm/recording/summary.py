@@ -78,6 +78,7 @@ def summary(
             "track": _text(recording.header, "track"),
             "faults": _number(end, "faults"),
             "pause_s": amount(end, "pause_s"),
+            "soft_dirty": _number(end, "soft_dirty"),
             "untracked": _number(end, "untracked"),
             "blind": _lines(recording.header, "blind"),
             "warnings": [

@@ -28,6 +28,7 @@ def _rows(facts: FeaturesDocument) -> list[tuple[str, str]]:
         ("PAGEMAP_SCAN", _choice(machine["pagemap_scan"], "there", "not there (Linux 6.7): slower on sparse memory")),
         ("process_vm_readv", _choice(machine["process_vm_readv"], "there", "not there: /proc/PID/mem is used, slower")),
         ("reported writes", _choice(machine["write_tracking"], "work", "refused here: records compare contents")),
+        ("soft-dirty bits", _choice(machine["soft_dirty"], "pass the test", "fail their test: no writes by them")),
         ("injected calls", _choice(machine["injection"], "work", "refused here: no opt-in of processes that run")),
         ("whose memory", _PTRACE_SCOPES.get(machine["ptrace_scope"], _PTRACE_SCOPES[3])),
         ("huge pages", machine["huge_pages"] or "not there"),

@@ -120,6 +120,8 @@ def _effort(document: RecordDocument) -> str:
             f" Tracking took {many(document['faults'], 'fault')} of the processes, which stood still for "
             f"{1000 * (document['pause_s'] or 0):.2f} ms at most; {document['untracked'] or 0:,} could not be tracked."
         )
+        if document["soft_dirty"]:
+            text += f" Processes that soft-dirty bits tracked, and that stood still at each sample: {document['soft_dirty']:,}."
     return text
 
 

@@ -40,6 +40,14 @@ def table(document: RecordPlanDocument, width: int = 80, colour: bool = False) -
                 width,
             )
         )
+    if any(row["by"] == "soft-dirty" for row in rows):
+        parts.append(
+            paragraph(
+                "A process that is tracked by soft-dirty bits stands still at each sample, while they are read and cleared. "
+                "Each page takes a short fault per sample when it is first written.",
+                width,
+            )
+        )
     parts.append(not_seen(document["blind"], width))
     return page(parts)
 
@@ -47,6 +55,6 @@ def table(document: RecordPlanDocument, width: int = 80, colour: bool = False) -
 def _what(row: PlannedProcess) -> str:
     if row["why_not"]:
         return "refused" if not row["resident_bytes"] else "not tracked: all of it is read"
-    if not row["calls"]:
+    if not row["by"]:
         return "all of it is read"
-    return f"writes to {many(row['areas'], 'area')} are tracked"
+    return f"writes to {many(row['areas'], 'area')} are tracked by {row['by']}"

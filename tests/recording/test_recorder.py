@@ -14,7 +14,7 @@ import pytest
 
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import BusError, PksmError, UsageError
-from pksm.linux import written
+from pksm.linux import soft_dirty, written
 from pksm.linux.proc import tasks
 from pksm.linux.written import Written
 from pksm.recording import Kind, Recording, Writer, tracking
@@ -115,12 +115,23 @@ class Story:
 @pytest.fixture(params=TRACKS)
 def track(request, puppet):
     """How writes are found; not as the kernel reports them where it cannot."""
-    if request.param == "writes":
-        skip_if_untracked(puppet)
+    if request.param != "hashes":
+        skip_if_untracked(puppet, request.param)
     return request.param
 
 
-def skip_if_untracked(puppet):
+@pytest.fixture(params=[track for track in TRACKS if track != "hashes"])
+def reported(request, puppet):
+    """How writes are found: as the kernel reports them, where it can."""
+    skip_if_untracked(puppet, request.param)
+    return request.param
+
+
+def skip_if_untracked(puppet, track):
+    if not soft_dirty.why_not():
+        return
+    if track == "soft-dirty":
+        pytest.skip(soft_dirty.why_not())
     try:
         Written(puppet.pid).close()
     except PksmError as error:
@@ -133,7 +144,7 @@ def events(blocks, kind):
 
 def test_what_a_process_does_to_a_mapping_is_recorded_event_for_event(tmp_path, puppet, track):
     story = Story(tmp_path / "a", Targets(pids=[puppet.pid]), track)
-    reported = track == "writes"
+    reported = track != "hashes"
     story.sample()
     puppet(f"map 1 {N}")
     puppet(f"write 1 0 {N} 7")
@@ -362,8 +373,7 @@ def test_an_interrupt_while_the_file_is_written_waits_until_it_is(tmp_path, pupp
         assert recording.is_whole and recording.check().pages > 0
 
 
-def test_only_what_is_written_is_read_and_the_costs_are_in_the_recording(tmp_path, puppet):
-    skip_if_untracked(puppet)
+def test_only_what_is_written_is_read_and_the_costs_are_in_the_recording(tmp_path, puppet, reported):
     puppet(f"map 1 {N}")
     puppet(f"write 1 0 {N} 7")
     read = []
@@ -374,37 +384,40 @@ def test_only_what_is_written_is_read_and_the_costs_are_in_the_recording(tmp_pat
         if tally.samples == 4:
             raise KeyboardInterrupt
 
-    record(str(tmp_path / "a"), Targets(pids=[puppet.pid]), every_ms=1, progress=progress, track="writes")
+    record(str(tmp_path / "a"), Targets(pids=[puppet.pid]), every_ms=1, progress=progress, track=reported)
     assert read[0] > N and read[3] - read[2] >= 20
     found = summary(tmp_path / "a")
-    assert found["track"] == "writes" and found["untracked"] == 0
+    assert found["track"] == reported and found["untracked"] == 0
+    assert found["soft_dirty"] == (reported == "soft-dirty" or bool(written.lacking()))
     assert found["faults"] >= 3 * 20 and found["pause_s"] > 0 and found["events"]["same"] >= 2 * 20
     assert read[3] - read[2] < N + 20, "what nobody wrote is not read"
     assert puppet("map 2 1") == "done", "the process goes on"
 
 
 def test_what_is_mapped_anew_at_the_same_place_is_not_known(puppet):
-    skip_if_untracked(puppet)
+    if written.lacking():
+        pytest.skip(written.lacking())
     puppet(f"map 1 {N}")
     puppet(f"write 1 0 {N} 7")
-    written = Written(puppet.pid)
+    tracked = Written(puppet.pid)
     try:
-        assert len(written.look()[0]) == 0, "nothing is known at first"
-        areas, _ = written.look()
+        assert len(tracked.look()[0]) == 0, "nothing is known at first"
+        areas, _ = tracked.look()
         assert len(areas)
         puppet("unmap 1")
         puppet(f"map 1 {N}")
         puppet(f"write 1 0 {N} 8")
-        known = {page for start, end in written.look()[0].tolist() for page in range(start, end)}
-        again = {page for start, end in written.look()[0].tolist() for page in range(start, end)}
+        known = {page for start, end in tracked.look()[0].tolist() for page in range(start, end)}
+        again = {page for start, end in tracked.look()[0].tolist() for page in range(start, end)}
         assert len(again - known) >= N, "it is from the next look on"
     finally:
-        written.close()
+        tracked.close()
 
 
 @pytest.mark.parametrize(("counts", "looked"), [([5, 5, 5], 1), ([5, 6, 6], 2), ([None, None, None], 3)])
-def test_frames_are_looked_up_again_when_the_kernel_has_moved_pages(tmp_path, puppet, monkeypatch, counts, looked):
-    skip_if_untracked(puppet)
+def test_frames_are_looked_up_again_when_the_kernel_has_moved_pages(
+    tmp_path, puppet, reported, monkeypatch, counts, looked
+):
     if not tasks.names_children():
         pytest.skip("this kernel does not name the children of a process")
     puppet("map 0 8")
@@ -420,7 +433,7 @@ def test_frames_are_looked_up_again_when_the_kernel_has_moved_pages(tmp_path, pu
 
     monkeypatch.setattr(ProcessSource, "regions", regions)
     with contextlib.closing(
-        Recorder(Writer(tmp_path / "a", {"page_size": SIZE}), Targets([puppet.pid]), track="writes")
+        Recorder(Writer(tmp_path / "a", {"page_size": SIZE}), Targets([puppet.pid]), track=reported)
     ) as recorder:
         for ms in range(2 * tracking.FRAMES_EVERY + 1):
             recorder.sample(ms)
@@ -450,15 +463,14 @@ def test_what_features_says_of_reported_writes_is_so():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_read_in_part_is_what_a_full_look_finds(tmp_path, puppet, seed, monkeypatch):
+def test_what_is_read_in_part_is_what_a_full_look_finds(tmp_path, puppet, reported, seed, monkeypatch):
     """Pages that are written, come and go, and areas that do, between samples: every column is as if all were read."""
-    skip_if_untracked(puppet)
     rng, mapped, taken = random.Random(seed), {1}, []
     take = ProcessSource.take
     monkeypatch.setattr(ProcessSource, "take", lambda *args: taken.append(take(*args)) or taken[-1])
     puppet(f"map 1 {N}")
     with contextlib.closing(
-        Recorder(Writer(tmp_path / "a", {"page_size": SIZE}), Targets([puppet.pid]), track="writes")
+        Recorder(Writer(tmp_path / "a", {"page_size": SIZE}), Targets([puppet.pid]), track=reported)
     ) as recorder:
         for step in range(25):
             wait_until_asleep(puppet.pid, 2, 0.005)  # or it writes to its stack between the two looks

@@ -60,8 +60,11 @@ class Target:
         return int.from_bytes(self.shared[:8], "little")
 
 
-def kill_at(pid, n):
-    """Inject in another process that is killed before its n-th step; return that step's name, None if it had fewer."""
+def kill_at(pid, n, work=lambda pid, at_step: inject(pid, CALLS, at_step)):
+    """Inject in another process that is killed before its n-th step; return that step's name, None if it had fewer.
+
+    work: what it does instead, with a function that it calls before each step.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -73,7 +76,7 @@ def kill_at(pid, n):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         try:
-            inject(pid, CALLS, at_step)
+            work(pid, at_step)
         finally:
             os._exit(0)
     os.close(writer)

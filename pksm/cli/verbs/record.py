@@ -24,7 +24,8 @@ holds which pages came, went and got another content, never bytes. A process tha
 starts. pksm simulate FILE plays a recording under any policy.
 
 With --track writes, each process makes a userfaultfd for pksm (see pksm opt-in), and the kernel reports which of its
-pages were written, those with the bytes they had too. Each of them takes a short fault per sample.
+pages were written, those with the bytes they had too. Each of them takes a short fault per sample. Where that cannot
+be, the kernel's soft-dirty bits are used if they pass a test; the process then stands still at each sample.
 
 Ctrl-C ends a recording; the file is whole then. What a recorder that was killed has written is repaired by --info.
 
@@ -53,9 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("-o", "--output", metavar="FILE", help="the new file, by custom with the ending .pksmrec")
     how.add_argument("--every", type=options.seconds, metavar="TIME",
                      help="time between two samples (default 1s): half of what is to be judged, at most")  # fmt: skip
-    how.add_argument("--track", choices=["hashes", "writes"],
+    how.add_argument("--track", choices=["hashes", "writes", "soft-dirty"],
                      help="how writes are found: by checksums of all pages (default), or as the kernel reports them, so "
-                     "that only written pages are read (x86-64, Linux 6.7)")  # fmt: skip
+                     "that only written pages are read: by a userfaultfd (x86-64, Linux 6.7), else by soft-dirty bits, or "
+                     "by these alone")  # fmt: skip
     how.add_argument("--dry-run", action="store_true",
                      help="record nothing: show who would be recorded, and what would be done to them")  # fmt: skip
     how.add_argument("--duration", type=options.seconds, metavar="TIME", help="end after this long (default: Ctrl-C)")

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     instead.add_argument("--replay", action="store_true",
                          help="record programs at work for a minute, three times, and play that beside what the kernel did")  # fmt: skip
     recording = parser.add_argument_group("how to record, with --replay")
-    recording.add_argument("--track", choices=["hashes", "writes"],
+    recording.add_argument("--track", choices=["hashes", "writes", "soft-dirty"],
                            help="how writes are found, as of pksm record (default writes)")  # fmt: skip
     recording.add_argument("--every", type=options.seconds, metavar="TIME",
                            help="time between two samples (default 250ms)")  # fmt: skip

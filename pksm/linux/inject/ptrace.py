@@ -3,7 +3,10 @@
 import contextlib
 import ctypes
 import os
+import threading
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from pksm.errors import PksmError
 from pksm.linux.proc import tasks
@@ -16,6 +19,8 @@ MOST_XSTATE = 1 << 15  # bytes: more than any processor saves
 ALL_CHILDREN = 0x40000000
 SPINS = 200  # looks without sleep: most stops take microseconds
 NAP_S = 100e-6
+SIGTRAP, EVENT_STOP = 5, 128 << 8  # together: it stopped as it was asked to
+Found = TypeVar("Found")
 
 
 class Registers(ctypes.Structure):
@@ -74,6 +79,8 @@ class Tracee:
     def wait(self, timeout_s: float) -> int | None:
         """Return how it stopped (signal | event << 8), None when it has not by then.
 
+        The kernel keeps that: a signal at which it stopped comes to it even if we are killed now.
+
         Raises:
             GoneError: it has ended.
         """
@@ -81,7 +88,7 @@ class Tracee:
         looks = 0
         while True:
             try:
-                found = os.waitid(os.P_PID, self.tid, os.WSTOPPED | os.WNOHANG | ALL_CHILDREN)
+                found = os.waitid(os.P_PID, self.tid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT | ALL_CHILDREN)
             except ChildProcessError:
                 raise GoneError(f"thread {self.tid} has ended") from None
             if found is not None and found.si_pid:
@@ -144,3 +151,25 @@ class Tracee:
 
     def _ptrace(self, request: int, address: int, data: int) -> int:
         return int(_libc.ptrace(request, self.tid, address, data))
+
+
+def in_thread(work: Callable[[], Found]) -> Found:
+    """Call a function in a thread of its own, at whose end the kernel lets go what it traces; return or raise as it does."""
+    found: list[Found] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="pksm-ptrace")
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise PksmError(f"no thread is to be had: {error}") from None
+    thread.join()
+    if errors:
+        raise errors[0]
+    return found[0]

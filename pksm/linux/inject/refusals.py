@@ -1,8 +1,9 @@
-"""Processes into which no call is injected, and why."""
+"""Processes that are not made to stand still, or into which no call is injected, and why."""
 
 import mmap
 import os
 import platform
+from collections.abc import Callable
 
 from pksm.errors import PksmError, UnsupportedError
 from pksm.linux import text
@@ -28,15 +29,28 @@ def check(pid: int) -> str:
     Raises:
         PksmError: no call can be injected into it; the message says why.
     """
+    return _checked(pid, lambda status: _no_stop(pid, status) or _no_call(pid, status))
+
+
+def check_stop(pid: int) -> str:
+    """Return what a process is called in messages.
+
+    Raises:
+        PksmError: it cannot be made to stand still by ptrace; the message says why.
+    """
+    return _checked(pid, lambda status: _no_stop(pid, status))
+
+
+def _checked(pid: int, reason: Callable[[bytes], str]) -> str:
     command = access.check_kind(pid)
     name = access.called(pid, command)
-    reason = _reason(pid, access.guarded(pid, command, lambda number: text.read(f"/proc/{number}/status")))
-    if reason:
-        raise PksmError(f"{name}: {reason}")
+    why = reason(access.guarded(pid, command, lambda number: text.read(f"/proc/{number}/status")))
+    if why:
+        raise PksmError(f"{name}: {why}")
     return name
 
 
-def _reason(pid: int, status: bytes) -> str:
+def _no_stop(pid: int, status: bytes) -> str:
     def value(field: str) -> bytes:
         return text.field(status, field) or b""
 
@@ -49,9 +63,13 @@ def _reason(pid: int, status: bytes) -> str:
         return f"is traced by pid {text.number(value('TracerPid'))}"
     if state in tasks.STOPPED_STATES:
         return "is stopped; let it run first (SIGCONT)"
-    if text.number(value("Seccomp")):
+    return ""
+
+
+def _no_call(pid: int, status: bytes) -> str:
+    if text.number(text.field(status, "Seccomp") or b""):
         return "a seccomp filter watches its system calls, and might kill it"
-    if b"shstk" in value("x86_Thread_features"):
+    if b"shstk" in (text.field(status, "x86_Thread_features") or b""):
         return "has a shadow stack, which a borrowed return would break"
     try:
         with open(f"/proc/{pid}/exe", "rb") as program:

@@ -8,16 +8,15 @@ when we are killed, at whatever point, it goes on with its own registers.
 
 import errno
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from pksm.errors import PksmError
 from pksm.linux import text
 from pksm.linux.inject import frame, gadgets, refusals
-from pksm.linux.inject.ptrace import GoneError, Registers, Tracee
+from pksm.linux.inject.ptrace import EVENT_STOP, SIGTRAP, GoneError, Registers, Tracee, in_thread
 from pksm.linux.proc.areas import read_areas
 
 Call: TypeAlias = tuple[int, ...]  # the number of a system call, and up to six arguments
@@ -25,11 +24,10 @@ CALLS_A_STOP = 64  # so that no pause is long
 TIMEOUT_S = 2.0
 TRIES = 20
 PAUSE_BETWEEN_S = 2e-3
-_SIGTRAP, _EVENT_STOP, _SYSCALL_STOP = 5, 128 << 8, 5 | 0x80
+_SYSCALL_STOP = SIGTRAP | 0x80
 _ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 _SIGNALS = "signals keep coming"
 _MINUS_ONE = (1 << 64) - 1
-Found = TypeVar("Found")
 
 
 class _AgainError(Exception):
@@ -66,28 +64,7 @@ def inject(pid: int, calls: Sequence[Call], at_step: Callable[[str], object] = _
     """
     refusals.check_machine()
     name = refusals.check(pid)
-    return _in_thread(lambda: _Session(pid, name, at_step).run(calls))
-
-
-def _in_thread(work: Callable[[], Found]) -> Found:
-    found: list[Found] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            found.append(work())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="pksm-inject")
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise PksmError(f"no thread is to be had: {error}") from None
-    thread.join()
-    if errors:
-        raise errors[0]
-    return found[0]
+    return in_thread(lambda: _Session(pid, name, at_step).run(calls))
 
 
 class _Session:
@@ -156,9 +133,9 @@ class _Session:
             status = tracee.wait(TIMEOUT_S)
             if status is None:
                 raise PksmError("waits for a device, or for a child that shares its memory (vfork), and does not stop")
-            if status == _SIGTRAP | _EVENT_STOP:
+            if status == SIGTRAP | EVENT_STOP:
                 return
-            if status & ~0xFF == _EVENT_STOP:
+            if status & ~0xFF == EVENT_STOP:
                 tracee.detach()
                 raise PksmError("is stopped; let it run first (SIGCONT)")
             tracee.resume(status & 0x7F)  # a signal was due before

@@ -34,6 +34,7 @@ FAR_BYTES = 1 << 24  # between two mappings: to look at what lies there takes lo
 
 # A pagemap entry: the frame number in the lower bits, flags in the topmost byte.
 PM_PFN = np.uint64((1 << 55) - 1)
+PM_SOFT_DIRTY = np.uint64(1 << 55)
 PM_FLAGS_AT = np.uint64(56)
 PM_MMAP_EXCLUSIVE = np.uint8(1 << 0)
 PM_FILE = np.uint8(1 << 5)
