@@ -10,12 +10,12 @@ class PlannedProcess(TypedDict):
 
     pid: Annotated[int, "", "process id"]
     name: Annotated[str, "", "of its command"]
-    by: Annotated[str, "", "what would report its writes: userfaultfd or soft-dirty; empty: nothing"]
     calls: Annotated[list[str], "", "system calls that it would make for us; without a userfaultfd none"]
     areas: Annotated[Count, "of its memory that would be tracked; of hashes none"]
     area_bytes: Annotated[Bytes, "of address space that these are"]
     resident_bytes: Annotated[Bytes, "of its memory, all of which is read for the first sample"]
     why_not: Annotated[str, "", "why it could not be recorded, or its writes not be tracked; empty if they could"]
+    by: Annotated[str, "", "what would report its writes: userfaultfd or soft-dirty; empty: nothing"]
 
 
 class RecordPlanDocument(TypedDict):

@@ -29,20 +29,23 @@ SOFT_DIRTY = b"4"  # to clear_refs: clear the bits of all pages
 SCAN_PAGES = 1 << 18
 _VMA = np.dtype([("start", "i8"), ("end", "i8"), ("resident", "?")])
 _NO_RANGES, _NO_PAGES = np.empty((0, 2), np.int64), np.empty(0, np.uint64)
+_ADDRESS_BYTES = 16  # that the child writes an address in
 _CHILD = """
-import ctypes, mmap, sys
+import ctypes, mmap, os
 def mapped(n):
     area = mmap.mmap(-1, n * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    print(ctypes.addressof(ctypes.c_char.from_buffer(area)), flush=True)
+    os.write(1, b"%16d" % ctypes.addressof(ctypes.c_char.from_buffer(area)))
     return area
 old = mapped(8)
 old.madvise(mmap.MADV_DONTDUMP)  # else the kernel might join the new area to it
 old[:] = bytes(range(1, 9)) * (len(old) // 8)
-for line in sys.stdin:
-    old[3 * mmap.PAGESIZE] = 0
-    new = mapped(2)
-    new[0] = 1
-    print("done", flush=True)
+os.write(1, b"!")
+os.read(0, 1)
+old[3 * mmap.PAGESIZE] = 0
+new = mapped(2)
+new[0] = 1
+os.write(1, b"!")
+os.read(0, 1)
 """
 
 
@@ -177,13 +180,14 @@ def why_not() -> str:
 def _wrong(child: "subprocess.Popen[bytes]") -> str:
     """Return what is wrong if a child that writes one page of several and maps an area is not seen to do just this."""
     assert child.stdin and child.stdout
-    old = int(child.stdout.readline()) // PAGE_SIZE
+    old = int(child.stdout.read(_ADDRESS_BYTES)) // PAGE_SIZE
+    child.stdout.read(1)
     with contextlib.closing(SoftDirty(child.pid)) as tracked:
         tracked.look()
-        child.stdin.write(b"go on\n")
+        child.stdin.write(b"!")
         child.stdin.flush()
-        new = int(child.stdout.readline()) // PAGE_SIZE
-        child.stdout.readline()
+        new = int(child.stdout.read(_ADDRESS_BYTES)) // PAGE_SIZE
+        child.stdout.read(1)
         ranges, written = tracked.look()
     if not {old + 3, new} <= set(written.tolist()):
         return "what a child wrote was not reported (CONFIG_MEM_SOFT_DIRTY)"

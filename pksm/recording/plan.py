@@ -9,7 +9,7 @@ from pksm.linux.proc import access, tasks
 from pksm.linux.proc.areas import Area
 from pksm.recording.members import Roster, Targets
 from pksm.recording.recorder import blind_spots
-from pksm.recording.tracking import HASHES, ONLY_PROCESSES, TRACKS, USERFAULTFD, WAYS, check
+from pksm.recording.tracking import HASHES, ONLY_PROCESSES, TRACKS, USERFAULTFD, WAYS, check, one_line
 
 CALLS = ("userfaultfd(O_CLOEXEC | UFFD_USER_MODE_ONLY)", "close(its descriptor)")
 
@@ -51,12 +51,12 @@ def _row(roster: Roster, pid: int, track: str, errors: list[PksmError]) -> Plann
     row: PlannedProcess = {
         "pid": pid,
         "name": "",
-        "by": "",
         "calls": [],
         "areas": 0,
         "area_bytes": 0,
         "resident_bytes": 0,
         "why_not": "",
+        "by": "",
     }
     try:
         row["name"] = access.check_kind(pid)
@@ -85,4 +85,4 @@ def _way(pid: int, name: str, ways: Sequence[str]) -> tuple[str, list[Area]]:
             return way, (written if way == USERFAULTFD else soft_dirty).areas_to_track(pid, name)
         except PksmError as error:
             reasons.append(str(error))
-    raise PksmError("; ".join(dict.fromkeys(reasons)))
+    raise PksmError(one_line(reasons))

@@ -114,7 +114,7 @@ class Tracking:
             self.by[way] += 1
             return
         if tasks.layout(member.pid) is not None:  # else it has ended, as processes do
-            self.refused[member.pid] = "; ".join(dict.fromkeys(reasons))
+            self.refused[member.pid] = one_line(reasons)
 
     def end(self, member: Member) -> None:
         """Track a process no more."""
@@ -148,6 +148,13 @@ def check(way: str, pid: int) -> None:
     if why:
         about = "its writes cannot be tracked" if way == USERFAULTFD else "its soft-dirty bits cannot be used"
         raise PksmError(f"pid {pid}: {about}: {why}")
+
+
+def one_line(reasons: Sequence[str]) -> str:
+    """Return why a process can be tracked in none of the ways: reasons with its name in front, which is had once."""
+    first, *others = reasons
+    clauses = [reason.partition(": ")[2] for reason in others]
+    return "; ".join([first, *(clause for clause in clauses if clause not in first)])
 
 
 def blind_to_writes(how: str) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def test_a_dry_run_names_who_would_be_refused(capfd):
 
 def test_a_plan_without_processes_is_csv_and_refuses_what_recording_does(capfd, tmp_path, ram):
     done = run(capfd, "record", "--dry-run", "--csv", ram)
-    assert done.code == 0 and done.out == "pid,name,calls,areas,area_bytes,resident_bytes,why_not\n"
+    assert done.code == 0 and done.out == "pid,name,calls,areas,area_bytes,resident_bytes,why_not,by\n"
     for words in (["--dry-run"], ["-o", tmp_path / "a"]):
         done = run(capfd, "record", "--track", "writes", *words, ram)
         assert done.code == 77 and is_one_line(done.err) and "only the writes of processes" in done.err

@@ -152,5 +152,5 @@ def test_each_process_is_tracked_in_the_first_way_that_works(monkeypatch):
         tracking._begin(_Member(pid), [USERFAULTFD, SOFT_DIRTY])
         assert tracking.refused == {
             pid: f"pid {pid}: its writes cannot be tracked: that takes Linux 6.7; "
-            f"pid {pid}: its soft-dirty bits cannot be used: no bits"
+            f"its soft-dirty bits cannot be used: no bits"
         }

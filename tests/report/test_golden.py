@@ -105,7 +105,7 @@ def test_scan_csv(results):
 def test_features():
     machine = {
         "cpus": 4, "page_size": 4096, "huge_pages": "madvise", "frame_numbers": False, "pagemap_scan": False,
-        "process_vm_readv": True, "ptrace_scope": 1, "write_tracking": False, "injection": True, "kernel_ksm": True,
+        "process_vm_readv": True, "ptrace_scope": 1, "write_tracking": False, "soft_dirty": True, "injection": True, "kernel_ksm": True,
     }  # fmt: skip
     facts = {
         "schema": "pksm.features/1", "version": "1.2.3", "cpu_levels": ["scalar", "avx2"], "checksums": {"xxh3-64": 64, "jhash2": 32},
