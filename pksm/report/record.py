@@ -127,6 +127,10 @@ def _effort(document: RecordDocument) -> str:
 
 def _how(document: RecordDocument) -> str:
     """Return how writes were found; empty if the recording does not say."""
-    ways = {"hashes": "by checksums of all pages", "writes": "as the kernel reported them (userfaultfd)"}
+    ways = {
+        "hashes": "by checksums of all pages",
+        "writes": f"as the kernel reported them (userfaultfd{', soft-dirty bits' if document['soft_dirty'] else ''})",
+        "soft-dirty": "as the kernel reported them (soft-dirty bits)",
+    }
     way, every_ms = ways.get(document["track"] or ""), document["every_ms"]
     return "" if way is None or every_ms is None else f"Writes were found {way}, every {every_ms / 1000:g} s. "
