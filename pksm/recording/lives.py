@@ -12,7 +12,7 @@ from pksm.arrays import BoolArray, I64Array, U32Array
 
 SOON_MS = 60_000  # what is rewritten within a minute is volatile
 STEPS = 64  # of a histogram, for a doubling of time: each is about 1 % wide
-_BINS = 53 * STEPS
+_BINS = 53 * STEPS + 1  # the longest time there is may be rounded up
 
 
 @dataclass

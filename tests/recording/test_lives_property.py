@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pksm.recording.events import MOST_MS
 from pksm.recording.lives import SOON_MS, Times
 from pksm.recording.state import State
 
@@ -42,3 +43,9 @@ def test_percentiles_are_one_percent_wide(ms, p):
     exact = max(1, sorted(ms)[-(-p * len(ms) // 100) - 1]) / 1000
     assert abs(shown[f"p{p}"] - exact) <= 0.0056 * exact + 0.0005
     assert shown[f"p{p}"] <= max(1, *ms) / 1000 + 0.0005  # longer than all of them is none
+
+
+def test_the_longest_time_there_is_has_a_step():
+    found = Times.none()
+    found.add(np.array([MOST_MS - 1]))
+    assert found.counts[-1] == 1
