@@ -90,6 +90,7 @@ def test_wrong_usage(ram, capfd, options, words):
         (["scna"], ["scna", "scan?"]),
         (["scan"], ["for example", "pksm scan --pid"]),
         (["features", "more"], ["more"]),
+        (["run", "--", ""], ["write the command last", "pksm run -- COMMAND"]),
         (["features", "--", "ls"], ["features", "command"]),
         (["demo", "--fast"], ["--fast"]),
         (["--fast"], ["--fast"]),

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, interrupts: HeldInterrupts) -> int:
     """Become the command. PksmError if it cannot be started."""
-    if not given.command:
+    if not given.command or not given.command[0]:
         raise UsageError("write the command last, behind --: pksm run -- COMMAND")
     from pksm.linux.ksm.opt_in import merge_any
 
