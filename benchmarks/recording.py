@@ -1,9 +1,10 @@
 """Measures what recording costs the recorder and the process: `python benchmarks/recording.py [FILE]`.
 
 A process holds 1 GiB and writes 5 % of its pages each second, spread over all of it. It is recorded with writes reported by
-the kernel, a sample per second, and its own throughput is compared with that when it is alone. Then hash differences of
-memory that nobody writes. The middle of several samples counts. Writes JSON to FILE and prints a line; no verdict, but
-the targets beside.
+the kernel, a sample per second: what the samples take, on average, and by how much the process's own throughput falls
+while they are taken, in many short turns with and without, for a machine is not always as fast. The middle of all
+turns counts. The process also times its writes themselves: what a page takes longer is the direct cost. Then hash
+differences of memory that nobody writes. Writes JSON to FILE and prints a line; no verdict, but the targets beside.
 """
 
 import argparse
@@ -11,11 +12,10 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median, quantiles
 
 from storing import store
 
@@ -23,7 +23,9 @@ from pksm.bench.run import machine
 from pksm.recording.members import Targets
 from pksm.recording.recorder import Tally, record
 
-SECONDS, EVERY_S, SAMPLES, ROUNDS = 6.5, 1.0, 5, 3
+EVERY_S, SAMPLES = 1.0, 20
+TURN_S, TURN_SAMPLES, TURNS = 4.0, 5, 16
+HASHED_SAMPLES = 5
 LEAST = 0.6  # of the pages of another sample
 WRITER = """
 import mmap, sys, time
@@ -38,75 +40,133 @@ work = np.arange(1 << 16, dtype=np.float64)
 print(flush=True)
 for line in sys.stdin:
     until, done, due, n = time.monotonic() + float(line), 0, time.monotonic(), int(share * len(words) / 100 / 100)
-    cpu = time.process_time()
+    cpu, spent, written = time.process_time(), 0.0, 0
     while time.monotonic() < until:
         if n and time.monotonic() >= due:
             pages = rng.integers(0, len(words), n)
+            began = time.perf_counter()
             words[pages, 1] += np.uint64(1)
-            due += 0.01
+            spent, written, due = spent + time.perf_counter() - began, written + n, due + 0.01
         np.sqrt(work).sum()
         done += 1
-    print(done / (time.process_time() - cpu), flush=True)
+    print(done / (time.process_time() - cpu), spent / max(written, 1), flush=True)
 """
 
 
-def start(size: int, share: float) -> subprocess.Popen:
-    """Start a writer, and wait until its memory is there."""
-    command = [sys.executable, "-c", WRITER, str(size), str(share)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    process.stdout.readline()
-    return process
+class Process:
+    """A process that writes. share: of its pages, in percent per second."""
+
+    def __init__(self, size: int, share: float) -> None:
+        command = [sys.executable, "-c", WRITER, str(size), str(share)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid = self._process.pid
+        self.answer()
+
+    def write(self, seconds: float) -> None:
+        """Let it write for some time."""
+        self._process.stdin.write(f"{seconds}\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> list[float]:
+        """Wait until that is over; return (rounds per second of its CPU time, seconds that the write of a page took)."""
+        return [float(word) for word in self._process.stdout.readline().split()]
+
+    def close(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.communicate()
 
 
-def speed_of(process: subprocess.Popen, recording: Callable[[], dict]) -> tuple[float, dict]:
-    """Return (rounds per second of its CPU time while it is recorded, what that took)."""
-    process.stdin.write(f"{SECONDS}\n")
-    process.stdin.flush()
-    took = recording()
-    return float(process.stdout.readline()), took
-
-
-def recorded(pid: int, track: str, samples: int, folder: str) -> dict:
-    """Record a process, and return what the first sample took and what those behind it did: the middle one, and all."""
+def recorded(process: Process, track: str, samples: int, seconds: float) -> list[Tally]:
+    """Record a process so many samples more than the first, behind which it writes; return what there was after each."""
     seen: list[Tally] = []
 
     def progress(tally: Tally) -> None:
         seen.append(replace(tally))
+        if tally.samples == 1 and seconds:
+            process.write(seconds)
         if tally.samples > samples:
             raise KeyboardInterrupt
 
-    path = os.path.join(folder, f"{time.monotonic_ns()}")
-    record(path, Targets(pids=[pid]), round(1000 * EVERY_S), track=track, progress=progress)
-    read = [then.pages_read - before.pages_read for before, then in pairwise(seen)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "recording")
+        record(path, Targets(pids=[process.pid]), round(1000 * EVERY_S), track=track, progress=progress)
+    return seen
+
+
+def costs(seen: list[Tally]) -> dict:
+    """Return what the samples took that are behind the second, which comes early: all of them, their mean, the pages read."""
+    steps = list(pairwise(seen))[1:]
+    read = [then.pages_read - before.pages_read for before, then in steps]
     if min(read) < LEAST * max(read):
         raise SystemExit(
             f"samples read {read} pages: they came late, when nothing was written; measure on an idle machine"
         )
-    each = [round(then.cpu_s - before.cpu_s, 4) for before, then in pairwise(seen)]
+    each = [round(then.cpu_s - before.cpu_s, 4) for before, then in steps]
     return {
-        "samples": samples,
-        "cpu_s_per_sample": round(median(each), 4),
+        "samples": len(each),
+        "cpu_s_per_sample": round(mean(each), 4),
         "cpu_s": each,
         "first_cpu_s": round(seen[0].cpu_s, 4),
-        "pages_per_sample": sum(read) // samples,
+        "pages_per_sample": sum(read) // len(each),
     }
 
 
+def turns(process: Process, n_turns: int, seconds: float) -> list[dict]:
+    """Let a process write alone and recorded in turns; each of the latter is compared with those beside it."""
+    alone, found = [alone_for(process, seconds)], []
+    for _ in range(n_turns):
+        recorded(process, "writes", TURN_SAMPLES, seconds)  # until it has written
+        speed, page_s = process.answer()
+        alone.append(alone_for(process, seconds))
+        (before, before_page_s), (after, after_page_s) = alone[-2:]
+        found.append(
+            {
+                "alone": (before + after) / 2,
+                "tracked": speed,
+                "slower": round(1 - speed / ((before + after) / 2), 4),
+                "page_s_alone": (before_page_s + after_page_s) / 2,
+                "page_s_tracked": page_s,
+            }
+        )
+    return found
+
+
+def alone_for(process: Process, seconds: float) -> list[float]:
+    """Let a process write for some time; return its answer."""
+    process.write(seconds)
+    return process.answer()
+
+
+def direct(document: dict) -> float:
+    """Return which share of its time the process spends on faults: what its writes take longer."""
+    longer = median(turn["page_s_tracked"] - turn["page_s_alone"] for turn in document["turns"])
+    return longer * document["writes"]["pages_per_sample"] / EVERY_S
+
+
 def table(document: dict) -> list[str]:
-    """Return the lines of the table of a document of this script: the middle round, and the least and most of all."""
-    rounds = document["writes"]
-    cpu = sorted(100 * each["cpu_s_per_sample"] / EVERY_S for each in rounds)
-    slower = sorted(100 * each["slower"] for each in rounds)
+    """Return the lines of the table of a document of this script: the middle, and between what half of all lie."""
+    cpu, slower = ([100 * each for each in found] for found in (document["writes"]["cpu_s"], _slower(document)))
     size, hashed = document["mib"] / 1024, document["hashed_mib"] / 1024
     return [
-        "| a sample per second | measured | least to most | at most |",
+        "| a sample per second | measured | half of all | at most |",
         "|---|--:|--:|--:|",
-        f"| `--track writes` of {size:g} GiB that writes 5 % per second: of a core | {median(cpu):.1f} % | "
-        f"{cpu[0]:.1f} to {cpu[-1]:.1f} % | 5 % |",
-        f"| the same: what the writer gets done less | {median(slower):.1f} % | {slower[0]:.1f} to {slower[-1]:.1f} % | 2 % |",
+        f"| `--track writes` of {size:g} GiB that writes 5 % per second: of a core, on average | {mean(cpu):.1f} % | "
+        f"{_half(cpu)} | 5 % |",
+        f"| the same: what the writer gets done less | {median(slower):.1f} % | {_half(slower)} | 2 % |",
+        f"| of that, what its writes themselves take longer | {100 * direct(document):.1f} % | | |",
         f"| checksums of all pages of {hashed:g} GiB: CPU time of a sample | "
         f"{document['hashes']['cpu_s_per_sample']:.2f} s | | 1 s |",
     ]
+
+
+def _slower(document: dict) -> list[float]:
+    return [turn["slower"] for turn in document["turns"]]
+
+
+def _half(values: list[float]) -> str:
+    low, _, high = quantiles(values, n=4)
+    return f"{low:.1f} to {high:.1f} %"
 
 
 def main(words: list[str]) -> int:
@@ -116,25 +176,19 @@ def main(words: list[str]) -> int:
     parser.add_argument("--mib", type=int, default=1024, help="of memory that is written")
     parser.add_argument("--hashed-mib", type=int, default=4096, help="of memory that is hashed")
     given = parser.parse_args(words)
-    found: dict = {"command": "python benchmarks/recording.py", "machine": machine(), "mib": given.mib}
-    with tempfile.TemporaryDirectory() as folder:
-        with start(given.mib << 20, 5) as process:
-            rounds = []
-            for _ in range(ROUNDS):  # in turns, for the machine is not always as fast
-                alone, _ = speed_of(process, dict)
-                tracked, took = speed_of(process, lambda: recorded(process.pid, "writes", SAMPLES, folder))
-                rounds.append({"alone": alone, "tracked": tracked, "slower": round(1 - tracked / alone, 4), **took})
-            process.kill()
-        found["writes"] = rounds
-        with start(given.hashed_mib << 20, 0) as process:
-            found["hashes"] = recorded(process.pid, "hashes", SAMPLES, folder)
-            process.kill()
-    found["hashed_mib"] = given.hashed_mib
-    middle = sorted(rounds, key=lambda each: each["slower"])[len(rounds) // 2]
-    cpu = median(each["cpu_s_per_sample"] for each in rounds)
+    found: dict = {"command": "python benchmarks/recording.py", "machine": machine()}
+    found |= {"mib": given.mib, "hashed_mib": given.hashed_mib}
+    with closing(Process(given.mib << 20, 5)) as process:
+        seconds = (SAMPLES + 2) * EVERY_S
+        found["writes"] = costs(recorded(process, "writes", SAMPLES + 1, seconds))
+        process.answer()
+        found["turns"] = turns(process, TURNS, TURN_S)
+    with closing(Process(given.hashed_mib << 20, 0)) as process:
+        found["hashes"] = costs(recorded(process, "hashes", HASHED_SAMPLES + 1, 0))
     print(
-        f"tracking {given.mib} MiB: {100 * cpu:.1f} % of a core (target 5), the writer {100 * middle['slower']:.1f} % slower "
-        f"(target 2); hashing {given.hashed_mib} MiB: {found['hashes']['cpu_s_per_sample']:.2f} s of CPU (target 1)"
+        f"tracking {given.mib} MiB: {100 * found['writes']['cpu_s_per_sample'] / EVERY_S:.1f} % of a core (target 5), the writer "
+        f"{100 * median(_slower(found)):.1f} % slower (target 2; its writes themselves {100 * direct(found):.1f} %); "
+        f"hashing {given.hashed_mib} MiB: {found['hashes']['cpu_s_per_sample']:.2f} s of CPU (target 1)"
     )
     store(given.file, found)
     return 0

@@ -404,12 +404,15 @@ def test_injectors_are_killed_and_counted(script, tmp_path, capfd):
 
 def test_the_costs_of_recording_are_stored(script, tmp_path, capfd):
     recording = script("recording")
-    recording.SECONDS, recording.EVERY_S, recording.SAMPLES, recording.ROUNDS = 0.5, 0.1, 2, 1
-    assert recording.main([str(tmp_path / "found"), "--mib", "4", "--hashed-mib", "4"]) == 0
+    recording.EVERY_S, recording.SAMPLES, recording.HASHED_SAMPLES = 0.1, 2, 2
+    recording.TURN_S, recording.TURN_SAMPLES, recording.TURNS = 0.2, 3, 2
+    assert recording.main([str(tmp_path / "found"), "--mib", "64", "--hashed-mib", "4"]) == 0
     found = json.loads((tmp_path / "found").read_text())
-    [row] = found["writes"]
-    assert row["samples"] == 2 and found["hashes"]["pages_per_sample"] >= 1024 > row["pages_per_sample"]
-    assert capfd.readouterr().out.startswith("tracking 4 MiB: ")
+    row = found["writes"]
+    assert row["samples"] == 2 and found["hashes"]["pages_per_sample"] >= 1024 > row["pages_per_sample"] > 0
+    assert all(turn["page_s_tracked"] > turn["page_s_alone"] > 0 and turn["tracked"] > 0 for turn in found["turns"])
+    assert len(recording.table(found)) == 6
+    assert capfd.readouterr().out.startswith("tracking 64 MiB: ")
 
 
 def test_profitable_ranges_meet_their_targets():
