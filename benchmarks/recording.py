@@ -17,9 +17,10 @@ from dataclasses import replace
 from itertools import pairwise
 from statistics import mean, median, quantiles
 
-from storing import store
+from one_line import one_line
+from storing import made_by, store
 
-from pksm.bench.run import machine
+from pksm.errors import PksmError
 from pksm.recording.members import Targets
 from pksm.recording.recorder import Tally, record
 
@@ -99,9 +100,7 @@ def costs(seen: list[Tally]) -> dict:
     steps = list(pairwise(seen))[1:]
     read = [then.pages_read - before.pages_read for before, then in steps]
     if min(read) < LEAST * max(read):
-        raise SystemExit(
-            f"samples read {read} pages: they came late, when nothing was written; measure on an idle machine"
-        )
+        raise PksmError(f"samples read {read} pages: some came late; measure on an idle machine")
     each = [round(then.cpu_s - before.cpu_s, 4) for before, then in steps]
     return {
         "samples": len(each),
@@ -169,6 +168,7 @@ def _half(values: list[float]) -> str:
     return f"{low:.1f} to {high:.1f} %"
 
 
+@one_line
 def main(words: list[str]) -> int:
     """Measure, print and store; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -176,8 +176,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--mib", type=int, default=1024, help="of memory that is written")
     parser.add_argument("--hashed-mib", type=int, default=4096, help="of memory that is hashed")
     given = parser.parse_args(words)
-    found: dict = {"command": "python benchmarks/recording.py", "machine": machine()}
-    found |= {"mib": given.mib, "hashed_mib": given.hashed_mib}
+    found = made_by("recording", mib=given.mib, hashed_mib=given.hashed_mib)
     with closing(Process(given.mib << 20, 5)) as process:
         seconds = (SAMPLES + 2) * EVERY_S
         found["writes"] = costs(recorded(process, "writes", SAMPLES + 1, seconds))
