@@ -4,7 +4,7 @@ A process holds 1 GiB and writes 5 % of its pages each second, spread over all o
 the kernel, a sample per second: what the samples take, on average, and by how much the process's own throughput falls
 while they are taken, in many short turns with and without, for a machine is not always as fast. The middle of all
 turns counts. The process also times its writes themselves: what a page takes longer is the direct cost. Then hash
-differences of memory that nobody writes. Writes JSON to FILE and prints a line; no verdict, but the targets beside.
+differences of memory that nobody writes, and beside it the mere copy of as many pages. Writes JSON to FILE and prints a line; no verdict, but the targets beside.
 """
 
 import argparse
@@ -12,21 +12,24 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from statistics import mean, median, quantiles
 
+import numpy as np
 from one_line import one_line
 from storing import made_by, store
 
 from pksm.errors import PksmError
 from pksm.recording.members import Targets
-from pksm.recording.recorder import Tally, record
+from pksm.recording.recorder import PAGE_SIZE, Tally, record
 
 EVERY_S, SAMPLES = 1.0, 20
 TURN_S, TURN_SAMPLES, TURNS = 4.0, 5, 16
 HASHED_SAMPLES = 5
+COPIED_BYTES = 1 << 29
 LEAST = 0.6  # of the pages of another sample
 WRITER = """
 import mmap, sys, time
@@ -76,6 +79,15 @@ class Process:
         """Kill it."""
         self._process.kill()
         self._process.communicate()
+
+
+def copy_ns() -> float:
+    """Return what the copy of a page takes this machine, in ns: from memory that no cache holds, 2 MiB at a time."""
+    memory, window = np.ones(COPIED_BYTES, np.uint8), np.ones(1 << 21, np.uint8)
+    began = time.thread_time()
+    for at in range(0, len(memory), len(window)):
+        np.copyto(window, memory[at : at + len(window)])
+    return round(1e9 * (time.thread_time() - began) / (len(memory) // PAGE_SIZE), 1)
 
 
 def recorded(process: Process, track: str, samples: int, seconds: float) -> list[Tally]:
@@ -147,6 +159,7 @@ def table(document: dict) -> list[str]:
     """Return the lines of the table of a document of this script: the middle, and between what half of all lie."""
     cpu, slower = ([100 * each for each in found] for found in (document["writes"]["cpu_s"], _slower(document)))
     size, hashed = document["mib"] / 1024, document["hashed_mib"] / 1024
+    copied_s = mean(document["copy_ns"]) * document["hashes"]["pages_per_sample"] / 1e9
     return [
         "| a sample per second | measured | half of all | at most |",
         "|---|--:|--:|--:|",
@@ -156,6 +169,7 @@ def table(document: dict) -> list[str]:
         f"| of that, what its writes themselves take longer | {100 * direct(document):.1f} % | | |",
         f"| checksums of all pages of {hashed:g} GiB: CPU time of a sample | "
         f"{document['hashes']['cpu_s_per_sample']:.2f} s | | 1 s |",
+        f"| to copy {hashed:g} GiB of memory of one's own, on this machine: CPU time | {copied_s:.2f} s | | |",
     ]
 
 
@@ -177,6 +191,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--hashed-mib", type=int, default=4096, help="of memory that is hashed")
     given = parser.parse_args(words)
     found = made_by("recording", mib=given.mib, hashed_mib=given.hashed_mib)
+    found["copy_ns"] = [copy_ns()]
     with closing(Process(given.mib << 20, 5)) as process:
         seconds = (SAMPLES + 2) * EVERY_S
         found["writes"] = costs(recorded(process, "writes", SAMPLES + 1, seconds))
@@ -184,6 +199,7 @@ def main(words: list[str]) -> int:
         found["turns"] = turns(process, TURNS, TURN_S)
     with closing(Process(given.hashed_mib << 20, 0)) as process:
         found["hashes"] = costs(recorded(process, "hashes", HASHED_SAMPLES + 1, 0))
+    found["copy_ns"].append(copy_ns())
     print(
         f"tracking {given.mib} MiB: {100 * found['writes']['cpu_s_per_sample'] / EVERY_S:.1f} % of a core (target 5), the writer "
         f"{100 * median(_slower(found)):.1f} % slower (target 2; its writes themselves {100 * direct(found):.1f} %); "

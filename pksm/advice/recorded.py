@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from pksm.advice import moments, tuning
+from pksm.advice.coarse import coarser, cost_s
 from pksm.advice.recorded_verdict import kinds_of, risk_of, verdict_of
 from pksm.advice.settings import Settings
 from pksm.advice.trials import candidates, described, ranked
@@ -27,7 +28,8 @@ from pksm.simulation.run import Settings as SimulationSettings
 from pksm.simulation.run import bytes_of, simulate
 
 KEPT_POINTS = 256
-MOST_VISITS = 2_000_000_000  # of pages by ksmd, in a trial: minutes of simulation
+MOST_S = 400.0  # of CPU time for all trials together, about: what goes beyond that is left out
+MOST_ALONE_S = 3600.0  # the same, of the one that takes least
 Progress = Callable[[str, int, int | None], None]
 Reader = Callable[[Callable[[Opener | None, Progress], Any]], Any]
 _Trial = tuple[RecordedWrites, Choice, Prices]
@@ -137,17 +139,26 @@ def _trials(
     side_by_side: bool,
 ) -> tuple[list[ParetoRow], list[str]]:
     """Return the rows of all trials, one of them starred, and a warning for each that is left out."""
-    choices, warnings = [], []
-    for choice in candidates(settings):
-        if _visits(choice, workload.last_ms) > MOST_VISITS:
+    ms, left_s = workload.last_ms, MOST_S
+    choices: list[Choice] = []
+    trials: list[_Trial] = []
+    warnings: list[str] = []
+    every = [
+        (choice, *coarser(choice, prices, workload.most_pages, ms, workload.every_ms))
+        for choice in candidates(settings)
+    ]
+    for choice, played, paid in sorted(every, key=lambda one: cost_s(one[1], one[2], ms)):
+        cost = cost_s(played, paid, ms)
+        if cost > (left_s if choices else MOST_ALONE_S):
             warnings.append(
                 f"{described(choice, settings)['label']}: not simulated: too long a recording for that pace"
             )
         else:
+            left_s -= cost
             choices.append(choice)
+            trials.append((workload, played, paid))
     if not choices:
         raise UsageError(f"{workload.name}: too long a recording to simulate at any pace: name a part of it", "between")
-    trials = [(workload, choice, prices) for choice in choices]
     rows: dict[int, ParetoRow] = {}
     progress("simulate", 0, len(trials))
     if side_by_side:
@@ -158,12 +169,6 @@ def _trials(
         rows[number] = described(choices[number], settings) | cast(ParetoRow, result)
         progress("simulate", len(rows), len(trials))
     return ranked([rows[number] for number in range(len(trials))], settings.enough), warnings
-
-
-def _visits(choice: Choice, ms: int) -> float:
-    values = choice.settings.as_dict()
-    pages = values["advisor_max_pages_to_scan"] if values["advisor_mode"] == "scan-time" else values["pages_to_scan"]
-    return float(pages * ms / values["sleep_millisecs"])
 
 
 def _simulated(trial: _Trial) -> SimulationSettings:

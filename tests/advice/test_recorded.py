@@ -2,7 +2,7 @@
 
 import pytest
 
-from pksm.advice import Settings, advise_recording, moments
+from pksm.advice import Settings, advise_recording, coarse, moments
 from pksm.errors import UsageError
 from pksm.recording.events import Kind
 from pksm.report import advise as report
@@ -33,7 +33,7 @@ def twins():
 
 def advice(blocks, end_ms=10_000, **more):
     settings = Settings(**{"least_percent": 0, "least_bytes": 100 * SIZE, **more})
-    with recorded(blocks, end_ms) as path:
+    with recorded(blocks, end_ms, every_ms=1000) as path:
         document = advise_recording(path, settings)
     assert faults(document) == []
     return document
@@ -98,10 +98,42 @@ def test_zero_pages_only():
 
 
 def test_a_pace_that_would_take_too_long_is_left_out_and_named(monkeypatch):
-    monkeypatch.setattr("pksm.advice.recorded.MOST_VISITS", 100 * 10_000 / 20)
+    monkeypatch.setattr("pksm.advice.recorded.MOST_S", 10_000 / 20 * (coarse.WAKE_S + 100 * coarse.VISIT_S))
     document = advice(twins())
     assert [row["label"] for row in document["pareto"]] == ["100 pages / 20 ms"]
     assert len(document["warnings"]) == 6 and "too long a recording" in document["warnings"][0]
+
+
+def flickering(seconds):
+    """Twins of which a sixth is written anew every ten seconds, with the same in both."""
+    blocks = twins()
+    for second in range(10, seconds, 10):
+        first = second // 10 % 6 * 60
+        contents = [(page, W, 1000 * second + page) for page in range(first, first + 60)]
+        blocks += [block(1000 * second, space, (), contents) for space in (0, 1)]
+    return blocks
+
+
+def test_fewer_wake_ups_give_nearly_the_same(monkeypatch):
+    monkeypatch.setattr("pksm.advice.trials.PAGES_TO_SCAN", (2, 4))
+    fine = advice(flickering(600), 600_000)
+    monkeypatch.setattr("pksm.advice.coarse.FINE_WAKES", 1000)
+    rough = advice(flickering(600), 600_000)
+    pairs = [(one, other) for one in rough["pareto"] for other in fine["pareto"] if one["label"] == other["label"]]
+    slow = [pair for pair in pairs if "pages" in pair[0]["label"]]
+    assert len(slow) == 2, "as they were asked for"
+    for one, other in slow:
+        assert one["cpu_seconds"] != other["cpu_seconds"] == pytest.approx(one["cpu_seconds"], rel=0.03)
+        assert one["mean_saved_bytes"] == pytest.approx(other["mean_saved_bytes"], rel=0.03)
+        assert one["undone"] == pytest.approx(other["undone"], rel=0.1) and other["undone"] > 500
+
+
+def test_only_the_pace_that_is_simulated_soonest_may_take_long(monkeypatch):
+    monkeypatch.setattr("pksm.advice.recorded.MOST_S", 0)
+    assert [row["label"] for row in advice(twins())["pareto"]] == ["100 pages / 20 ms"]
+    monkeypatch.setattr("pksm.advice.recorded.MOST_ALONE_S", 0)
+    with pytest.raises(UsageError, match="too long a recording to simulate at any pace"):
+        advice(twins())
 
 
 def test_a_recording_of_no_time_is_refused():
