@@ -8,9 +8,15 @@ unzip and its like; nothing here reads it.
 import os
 import struct
 import zlib
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from pksm.errors import PksmError
+from pksm.errors import PksmError, UnsupportedError, UsageError
+
+cramjam: Any
+try:  # at once: a sandbox can load nothing
+    import cramjam
+except ImportError:
+    cramjam = None
 
 MOST_BYTES = 32 << 20  # of a member, as it is written and in the file
 _MOST_MEMBERS = 1 << 22
@@ -21,20 +27,25 @@ _END64 = struct.Struct("<4sQHHIIQQQQ")
 _LOCATOR64 = struct.Struct("<4sIQI")
 _OFFSET64 = struct.Struct("<HHQ")  # the extra field of a member that begins behind 4 GiB
 _SIGNATURE, _CENTRAL_SIGNATURE = b"PK\x03\x04", b"PK\x01\x02"
-_VERSION, _DEFLATED, _DAY = 45, 8, 0x21  # 1 January 1980: members have times of their own
+_VERSION, _DAY = 45, 0x21  # 1 January 1980: members have times of their own
+ZLIB, ZSTD = 8, 93  # methods of the zip format
+METHODS = {"zlib": ZLIB, "zstd": ZSTD}
+_LEVEL = 3  # of zstd
+_MISSING = "zstd needs the library cramjam: pip install 'pksm[images]'"
 _MODE = 0o100600 << 16
 _HUGE, _MANY = 0xFFFFFFFF, 0xFFFF
 _MOST_NAME = 200
 
 
 class Member(NamedTuple):
-    """Where a member is: its name, the CRC-32 and length of its bytes, their length in the file, and its offset there."""
+    """Where a member is: its name, the CRC-32 and length of its bytes, their length in the file, its offset, the method."""
 
     name: str
     crc: int
     size: int
     packed: int
     offset: int
+    method: int = ZLIB
 
     @property
     def end(self) -> int:
@@ -42,15 +53,25 @@ class Member(NamedTuple):
         return self.offset + _LOCAL.size + len(self.name) + self.packed
 
 
-def packed(name: str, data: bytes, offset: int) -> tuple[Member, bytes]:
+def check_method(name: str) -> int:
+    """Return the method of a name in METHODS. Raises UsageError for another, UnsupportedError if its library is missing."""
+    if name not in METHODS:
+        raise UsageError(f"choose from {', '.join(METHODS)}", "compression")
+    if METHODS[name] == ZSTD and cramjam is None:
+        raise UnsupportedError(_MISSING)
+    return METHODS[name]
+
+
+def packed(name: str, data: bytes, offset: int, method: int = ZLIB) -> tuple[Member, bytes]:
     """Return a member with these bytes, to be appended at an offset, and all that is to be written."""
     assert len(data) <= MOST_BYTES and name.isascii() and len(name) <= _MOST_NAME
-    deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-    body = deflate.compress(data) + deflate.flush()
-    member = Member(name, zlib.crc32(data), len(data), len(body), offset)
-    head = _LOCAL.pack(
-        _SIGNATURE, _VERSION, 0, _DEFLATED, 0, _DAY, member.crc, member.packed, member.size, len(name), 0
-    )
+    if method == ZSTD:
+        body = bytes(cramjam.zstd.compress(data, _LEVEL))
+    else:
+        deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        body = deflate.compress(data) + deflate.flush()
+    member = Member(name, zlib.crc32(data), len(data), len(body), offset, method)
+    head = _LOCAL.pack(_SIGNATURE, _VERSION, 0, method, 0, _DAY, member.crc, member.packed, member.size, len(name), 0)
     return member, head + name.encode() + body
 
 
@@ -74,7 +95,7 @@ def _row(member: Member) -> bytes:
     extra = _OFFSET64.pack(1, 8, member.offset) if member.offset >= _HUGE else b""
     return (
         _CENTRAL.pack(
-            _CENTRAL_SIGNATURE, 3 << 8 | _VERSION, _VERSION, 0, _DEFLATED, 0, _DAY, member.crc, member.packed,
+            _CENTRAL_SIGNATURE, 3 << 8 | _VERSION, _VERSION, 0, member.method, 0, _DAY, member.crc, member.packed,
             member.size, len(member.name), len(extra), 0, 0, 0, _MODE, min(member.offset, _HUGE),
         )
         + member.name.encode()
@@ -113,20 +134,41 @@ def _member(head: bytes, at: int) -> Member | None:
     _, _, flags, method, _, _, crc, n_packed, size, n_name, n_extra = _LOCAL.unpack_from(head)
     name = head[_LOCAL.size : _LOCAL.size + n_name]
     plain = n_name <= _MOST_NAME and len(name) == n_name and name.isascii() and name.decode("ascii").isprintable()
-    if flags or method != _DEFLATED or n_extra or not plain or max(size, n_packed) > MOST_BYTES:
+    if flags or method not in METHODS.values() or n_extra or not plain or max(size, n_packed) > MOST_BYTES:
         return None
-    return Member(name.decode("ascii"), crc, size, n_packed, at)
+    return Member(name.decode("ascii"), crc, size, n_packed, at, method)
 
 
 def unpacked(file: BinaryIO, member: Member, where: str) -> bytes:
-    """Return the bytes of a member. PksmError, which names `where`, if they are not what its header says."""
+    """Return the bytes of a member.
+
+    Raises:
+        PksmError: they are not what its header says; the message names `where`.
+        UnsupportedError: the library that unpacks them is missing.
+    """
+    if member.method == ZSTD and cramjam is None:
+        raise UnsupportedError(f"{where}: {_MISSING}")
     file.seek(member.end - member.packed)
     body = file.read(member.packed)
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        data = inflate.decompress(body, member.size + 1)
-    except zlib.error:
-        data = b""
-    if len(data) != member.size or not inflate.eof or inflate.unused_data or zlib.crc32(data) != member.crc:
+    data = _unzstd(body, member.size) if member.method == ZSTD else _inflated(body, member.size)
+    if data is None or len(data) != member.size or zlib.crc32(data) != member.crc:
         raise PksmError(f"{where}: {member.name} is damaged")
     return data
+
+
+def _inflated(body: bytes, size: int) -> bytes | None:
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflate.decompress(body, size + 1)
+    except zlib.error:
+        return None
+    return data if inflate.eof and not inflate.unused_data else None
+
+
+def _unzstd(body: bytes, size: int) -> bytes | None:
+    data = bytearray(size)
+    try:
+        n_bytes = cramjam.zstd.decompress_into(body, data)
+    except cramjam.DecompressionError:  # more than that, too
+        return None
+    return bytes(data) if n_bytes == size else None

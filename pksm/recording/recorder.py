@@ -269,6 +269,7 @@ def record(
     progress: Callable[[Tally], object] | None = None,
     hold: Callable[[], AbstractContextManager[object]] = nullcontext,
     track: str = HASHES,
+    compression: str = "zlib",
 ) -> tuple[Tally, bool]:
     """Record until the time is over, everything has gone, or a KeyboardInterrupt, and leave a whole file.
 
@@ -285,12 +286,14 @@ def record(
         hold: as of Recorder.
         track: how writes are found: `hashes` of all pages, `writes` that the kernel reports (Linux 6.7 on x86-64, or where
             soft-dirty bits work), or `soft-dirty` for these bits alone.
+        compression: of the file, as of Writer.
 
     Returns:
         What it took, and whether an interrupt ended it.
 
     Raises:
         UsageError: times that cannot be, or nothing that can be recorded.
+        UnsupportedError: the library for the compression is missing.
         PksmError: the file can't be written.
     """
     if every_ms < 1:
@@ -300,7 +303,7 @@ def record(
     tally, interrupted = Tally(), False
     with ExitStack() as held:
         held.enter_context(hold())  # until there is somebody who removes the file
-        writer = Writer(path, header(targets, every_ms, page_size, frames, track))
+        writer = Writer(path, header(targets, every_ms, page_size, frames, track), compression)
         recorder = Recorder(writer, targets, page_size, hold, track)
         try:
             held.close()

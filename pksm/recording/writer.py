@@ -30,13 +30,15 @@ class Writer:
     Args:
         path: of a new file.
         header: what holds for all of it: page_size (bytes) and whatever else there is to say.
+        compression: of the segments: zlib, or zstd, which needs the extra `images`, to write and to read.
 
     Attributes:
         n_events, n_bytes: written so far.
     """
 
-    def __init__(self, path: str | os.PathLike[str], header: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | os.PathLike[str], header: Mapping[str, Any], compression: str = "zlib") -> None:
         self.path = os.fspath(path)
+        self._method = container.check_method(compression)
         self.n_events = self.n_bytes = 0
         self._file = _created(self.path)
         self._members: list[Member] = []
@@ -73,7 +75,7 @@ class Writer:
             return
         first, last = self._blocks[0].ms, self._blocks[-1].ms
         data, self._fresh = format.written(self._blocks, self._fresh)
-        self._append(f"{SEGMENT}{self._number:06}-{first}-{last}", data)
+        self._append(f"{SEGMENT}{self._number:06}-{first}-{last}", data, self._method)
         self._number += 1
         self.n_events += self._pending
         self._blocks, self._pending, self._header_bytes = [], 0, 0
@@ -106,8 +108,8 @@ class Writer:
             os.unlink(self.path)
         self.abandon()
 
-    def _append(self, name: str, data: bytes) -> None:
-        member, octets = container.packed(name, data, self.n_bytes)
+    def _append(self, name: str, data: bytes, method: int = container.ZLIB) -> None:
+        member, octets = container.packed(name, data, self.n_bytes, method)
         self._write(octets)
         self._members.append(member)
 

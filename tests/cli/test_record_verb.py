@@ -212,11 +212,13 @@ def test_ctrl_c_leaves_a_whole_file(tmp_path):
         assert recording.check().pages > 0
 
 
+@pytest.mark.parametrize("compression", ["zlib", "zstd"])
 @pytest.mark.parametrize("sandbox", ["on", "off"])
-def test_a_recording_is_played_like_any_workload(capfd, tmp_path, ram, monkeypatch, sandbox):
+def test_a_recording_is_played_like_any_workload(capfd, tmp_path, ram, monkeypatch, sandbox, compression):
     monkeypatch.setenv("PKSM_SANDBOX", sandbox)
     path = tmp_path / "a.pksmrec"
-    assert run(capfd, "record", "--every", "10ms", "--duration", "30ms", "-o", path, ram).code == 0
+    how = ["--every", "10ms", "--duration", "30ms", "--compression", compression]
+    assert run(capfd, "record", *how, "-o", path, ram).code == 0
     done = run(capfd, "simulate", path, "--policy", "ksmd,nobody", "--json")
     assert done.code == 0, done.err
     document = json.loads(done.out)

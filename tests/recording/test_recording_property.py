@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pksm.errors import PksmError, UsageError
+from pksm.errors import PksmError, UnsupportedError, UsageError
 from pksm.recording import Recording, Writer, container, format, repair
 from pksm.recording.edges import toggled
 from pksm.recording.events import Block, Kind
@@ -26,10 +26,10 @@ HEADER = {"page_size": 4096}
 
 
 @contextlib.contextmanager
-def recorded(story, flushes=frozenset(), end=None):
+def recorded(story, flushes=frozenset(), end=None, compression="zlib"):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.pksmrec"
-        writer = Writer(path, HEADER)
+        writer = Writer(path, HEADER, compression)
         for number, (block, _) in enumerate(story):
             writer.add(block)
             if number in flushes:
@@ -42,10 +42,10 @@ def reading(data):
     return Recording("memory", lambda path: io.BytesIO(data))
 
 
-@given(stories(), st.sets(st.integers(0, 12)))
-def test_what_is_written_is_read(told, flushes):
+@given(stories(), st.sets(st.integers(0, 12)), st.sampled_from(sorted(container.METHODS)))
+def test_what_is_written_is_read(told, flushes, compression):
     story, peak = told
-    with recorded(story, flushes, {"ms": 1}) as path, Recording(path) as recording:
+    with recorded(story, flushes, {"ms": 1}, compression) as path, Recording(path) as recording:
         assert same(recording.blocks(), [block for block, _ in story])
         assert recording.is_whole and recording.end == {"ms": 1}
         state = recording.check()
@@ -131,7 +131,7 @@ def test_a_recorder_that_ends_while_its_recording_is_looked_at_loses_nothing(tmp
 @given(stories(6), st.data())
 def test_a_damaged_recording_is_an_error_of_one_line_or_reads_like_one(told, data):
     story, _ = told
-    with recorded(story, {0, 2}, {"ms": 3}) as path:
+    with recorded(story, {0, 2}, {"ms": 3}, data.draw(st.sampled_from(sorted(container.METHODS)))) as path:
         octets = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
@@ -140,6 +140,18 @@ def test_a_damaged_recording_is_an_error_of_one_line_or_reads_like_one(told, dat
             recording.check(1000)
     except PksmError as error:
         assert str(error) and "\n" not in str(error)
+
+
+def test_zstd_needs_its_library(tmp_path, monkeypatch):
+    with recorded([(block(0, 0, [("start", 1, "a")]), {})], set(), {}, "zstd") as path:
+        monkeypatch.setattr(container, "cramjam", None)
+        with Recording(path) as recording, pytest.raises(UnsupportedError, match=r"a\.pksmrec: zstd needs the library"):
+            list(recording.blocks())
+    with pytest.raises(UnsupportedError, match="zstd needs the library cramjam"):
+        Writer(tmp_path / "b", HEADER, "zstd")
+    with pytest.raises(UsageError, match="choose from zlib, zstd"):
+        Writer(tmp_path / "b", HEADER, "rar")
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32-be"])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HELP = "record which pages of real memory are written, over time"
 USAGE = "pksm record [OPTION...] -o FILE [--pid PID]... [--all] [--cgroup CGROUP]... [IMAGE...]"
 NOTHING = "nothing to record: name a process or an image, for example: pksm record -o FILE --pid $$"
-HOW = ("every", "track", "dry_run", "duration")  # options that are for recording alone
+HOW = ("every", "track", "compression", "dry_run", "duration")  # options that are for recording alone
 DESCRIPTION = f"""{HELP[0].upper()}{HELP[1:]}.
 
 All resident pages are read again and again. Their checksums say which have changed since the sample before; the file
@@ -58,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help="how writes are found: by checksums of all pages (default), or as the kernel reports them, so "
                      "that only written pages are read: by a userfaultfd (x86-64, Linux 6.7), else by soft-dirty bits, or "
                      "by these alone")  # fmt: skip
+    how.add_argument("--compression", choices=["zlib", "zstd"],
+                     help="of the file (default zlib); zstd takes less time, and the library cramjam (extra images) "
+                     "wherever the file is read")  # fmt: skip
     how.add_argument("--dry-run", action="store_true",
                      help="record nothing: show who would be recorded, and what would be done to them")  # fmt: skip
     how.add_argument("--duration", type=options.seconds, metavar="TIME", help="end after this long (default: Ctrl-C)")
@@ -145,6 +148,7 @@ def _recorded(given: argparse.Namespace, interrupts: HeldInterrupts, targets: Ta
         progress=show,
         hold=interrupts.hold,
         track=track,
+        compression=given.compression or "zlib",
     )
     early = interrupted and given.duration is not None
     document = summary(given.output, interrupted=early)
