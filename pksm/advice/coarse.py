@@ -12,7 +12,7 @@ from pksm.policies.registry import Choice
 from pksm.simulation.pace import Pace
 
 FINE_WAKES = 200_000  # so many are simulated one by one: an hour and a quarter
-WAKES_A_SCAN = 50  # at least, for the one that is cut off at its end not to count
+WAKES_PER_SCAN = 50  # at least, for the one that is cut off at its end not to count
 WAKE_S, VISIT_S = 500e-6, 200e-9  # that the simulation takes, about
 _ADVISED = ("advisor_min_pages_to_scan", "advisor_max_pages_to_scan")
 _PERIODS = 9  # of a mean: ticks of a third of 10 ms do not end with a millisecond
@@ -32,7 +32,7 @@ def coarser(choice: Choice, prices: Prices, pages: int, ms: int, every_ms: int |
     period_ms = _period_ms(prices, values["sleep_millisecs"])
     if every_ms is None or ms / period_ms <= FINE_WAKES:
         return choice, prices
-    most_ms = min(float(every_ms), period_ms * pages / pages_a_wake(choice) / WAKES_A_SCAN)
+    most_ms = min(float(every_ms), period_ms * pages / pages_per_wake(choice) / WAKES_PER_SCAN)
     sleeps = range(int(most_ms), values["sleep_millisecs"], -1)
     sleep = next((sleep for sleep in sleeps if _period_ms(prices, sleep) <= most_ms), None)
     if sleep is None:
@@ -48,11 +48,11 @@ def coarser(choice: Choice, prices: Prices, pages: int, ms: int, every_ms: int |
 def cost_s(choice: Choice, prices: Prices, ms: int) -> float:
     """Return how many seconds of CPU time it takes to simulate ksmd for so long, about."""
     wakes = ms / _period_ms(prices, choice.settings.as_dict()["sleep_millisecs"])
-    return wakes * (WAKE_S + VISIT_S * pages_a_wake(choice))
+    return wakes * (WAKE_S + VISIT_S * pages_per_wake(choice))
 
 
-def pages_a_wake(choice: Choice) -> int:
-    """Return how many pages a wake-up visits at most, or, if the advisor decides, at first."""
+def pages_per_wake(choice: Choice) -> int:
+    """Return how many pages are visited per wake-up at most, or, if the advisor decides, at first."""
     return int(choice.settings.as_dict()["pages_to_scan"])
 
 

@@ -7,16 +7,14 @@ unzip and its like; nothing here reads it.
 
 import os
 import struct
+import sys
 import zlib
 from typing import Any, BinaryIO, NamedTuple
 
 from pksm.errors import PksmError, UnsupportedError, UsageError
+from pksm.sources.images import extras
 
-cramjam: Any
-try:  # at once: a sandbox can load nothing
-    import cramjam
-except ImportError:
-    cramjam = None
+extras.preload("cramjam")  # at once: a sandbox can load nothing
 
 MOST_BYTES = 32 << 20  # of a member, as it is written and in the file
 _MOST_MEMBERS = 1 << 22
@@ -31,7 +29,6 @@ _VERSION, _DAY = 45, 0x21  # 1 January 1980: members have times of their own
 ZLIB, ZSTD = 8, 93  # methods of the zip format
 METHODS = {"zlib": ZLIB, "zstd": ZSTD}
 _LEVEL = 3  # of zstd
-_MISSING = "zstd needs the library cramjam: pip install 'pksm[images]'"
 _MODE = 0o100600 << 16
 _HUGE, _MANY = 0xFFFFFFFF, 0xFFFF
 _MOST_NAME = 200
@@ -57,16 +54,23 @@ def check_method(name: str) -> int:
     """Return the method of a name in METHODS. Raises UsageError for another, UnsupportedError if its library is missing."""
     if name not in METHODS:
         raise UsageError(f"choose from {', '.join(METHODS)}", "compression")
-    if METHODS[name] == ZSTD and cramjam is None:
-        raise UnsupportedError(_MISSING)
+    if METHODS[name] == ZSTD:
+        _cramjam()
     return METHODS[name]
+
+
+def _cramjam(where: str = "") -> Any:
+    library = sys.modules.get("cramjam")
+    if library is None:
+        raise UnsupportedError(f"{where}zstd needs the package cramjam: pip install 'pksm[images]'")
+    return library
 
 
 def packed(name: str, data: bytes, offset: int, method: int = ZLIB) -> tuple[Member, bytes]:
     """Return a member with these bytes, to be appended at an offset, and all that is to be written."""
     assert len(data) <= MOST_BYTES and name.isascii() and len(name) <= _MOST_NAME
     if method == ZSTD:
-        body = bytes(cramjam.zstd.compress(data, _LEVEL))
+        body = bytes(_cramjam().zstd.compress(data, _LEVEL))
     else:
         deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
         body = deflate.compress(data) + deflate.flush()
@@ -146,11 +150,12 @@ def unpacked(file: BinaryIO, member: Member, where: str) -> bytes:
         PksmError: they are not what its header says; the message names `where`.
         UnsupportedError: the library that unpacks them is missing.
     """
-    if member.method == ZSTD and cramjam is None:
-        raise UnsupportedError(f"{where}: {_MISSING}")
     file.seek(member.end - member.packed)
     body = file.read(member.packed)
-    data = _unzstd(body, member.size) if member.method == ZSTD else _inflated(body, member.size)
+    if member.method == ZSTD:
+        data = _unzstd(_cramjam(f"{where}: "), body, member.size)
+    else:
+        data = _inflated(body, member.size)
     if data is None or len(data) != member.size or zlib.crc32(data) != member.crc:
         raise PksmError(f"{where}: {member.name} is damaged")
     return data
@@ -165,10 +170,10 @@ def _inflated(body: bytes, size: int) -> bytes | None:
     return data if inflate.eof and not inflate.unused_data else None
 
 
-def _unzstd(body: bytes, size: int) -> bytes | None:
+def _unzstd(library: Any, body: bytes, size: int) -> bytes | None:
     data = bytearray(size)
     try:
-        n_bytes = cramjam.zstd.decompress_into(body, data)
-    except cramjam.DecompressionError:  # more than that, too
+        n_bytes = library.zstd.decompress_into(body, data)
+    except library.DecompressionError:  # more than that, too
         return None
     return bytes(data) if n_bytes == size else None

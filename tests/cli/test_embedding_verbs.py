@@ -23,7 +23,7 @@ def test_amalgamate_writes_two_files_and_prints_their_names(capfd, tmp_path):
 def test_amalgamate_says_in_one_line_what_is_in_the_way(capfd, tmp_path):
     (tmp_path / "file").write_text("")
     done = run(capfd, "amalgamate", str(tmp_path / "file"))
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2, "")
     assert done.err.count("\n") == 1 and str(tmp_path / "file") in done.err
 
 

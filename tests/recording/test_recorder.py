@@ -15,7 +15,7 @@ import pytest
 from pksm.cli.interrupts import HeldInterrupts
 from pksm.errors import BusError, PksmError, UsageError
 from pksm.linux import soft_dirty, written
-from pksm.linux.proc import tasks
+from pksm.linux.proc import moves, tasks
 from pksm.linux.written import Written
 from pksm.recording import Kind, Recording, Writer, tracking
 from pksm.recording.hashing import Hasher, Snapshot
@@ -479,7 +479,8 @@ def test_what_is_read_in_part_is_what_a_full_look_finds(tmp_path, puppet, report
             with contextlib.closing(open_pid(puppet.pid, "unchecked")) as source:
                 whole = Hasher(SIZE).read(source, Snapshot.empty())
             seen = member.seen.pages
-            for name in ("pages", "sums", "frames", "exclusive"):
+            stays = moves.count() == member.moved  # else the kernel has moved pages since their frames were looked up
+            for name in ("pages", "sums", "exclusive", *(["frames"] if stays else [])):
                 assert np.array_equal(getattr(seen, name), getattr(whole, name)), name
             name, first = rng.choice(sorted(mapped)), rng.randrange(N - 50)
             kind = rng.choice(

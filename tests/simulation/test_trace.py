@@ -12,7 +12,7 @@ from pksm.policies.pksmd.daemon import Pksmd
 from pksm.simulation import Simulation, workloads
 from pksm.simulation.operations import OPERATIONS, Event
 from pksm.simulation.script import load_script
-from pksm.simulation.trace import events_of, read_trace
+from pksm.simulation.trace import events_of, read_lines, read_trace
 
 SIZE = 64
 
@@ -142,11 +142,10 @@ def test_a_long_trace_takes_no_more_memory_than_a_short_one(tmp_path):
     assert peaks[1] < peaks[0] + 100_000, peaks
 
 
-def test_a_line_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("pksm.simulation.trace.MAX_LINE_BYTES", 1000)
+def test_a_line_without_end(tmp_path):
     (tmp_path / "endless").write_text("# short\n" + "#" * 5000)
     with pytest.raises(PksmError, match="endless, line 2: longer than 1,000 bytes"):
-        list(read_trace(tmp_path / "endless"))
+        list(read_lines(tmp_path / "endless", most_bytes=1000))
 
 
 def test_every_field_of_every_operation_can_stand_in_a_trace():
