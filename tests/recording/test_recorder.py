@@ -142,6 +142,7 @@ def events(blocks, kind):
     return sum(int(np.count_nonzero(block.of(kind))) for block in blocks)
 
 
+@pytest.mark.kernel  # its memory is opted in: ksmd must not be compared meanwhile
 def test_what_a_process_does_to_a_mapping_is_recorded_event_for_event(tmp_path, puppet, track):
     story = Story(tmp_path / "a", Targets(pids=[puppet.pid]), track)
     reported = track != "hashes"
@@ -462,6 +463,7 @@ def test_what_features_says_of_reported_writes_is_so():
             child.kill()
 
 
+@pytest.mark.kernel  # its memory is opted in: ksmd must not be compared meanwhile
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_read_in_part_is_what_a_full_look_finds(tmp_path, puppet, reported, seed, monkeypatch):
     """Pages that are written, come and go, and areas that do, between samples: every column is as if all were read."""

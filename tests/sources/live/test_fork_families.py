@@ -176,6 +176,7 @@ def process_that(code):
             process.kill()
 
 
+@pytest.mark.kernel  # two of the cases opt in: ksmd must not be compared meanwhile
 @pytest.mark.parametrize("case", CASES)
 def test_maps_and_smaps_say_the_same(case, smaps_read, monkeypatch):
     monkeypatch.setattr(maps.AddressSpaces, "_may_have_handlers", lambda self: False)
