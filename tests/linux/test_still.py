@@ -26,7 +26,7 @@ import os, signal, time
 signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"."))
 os.write(1, b"!")
 while True:
-    time.sleep(60)
+    time.sleep(0.05)  # Python looks for signals before it sleeps: one that comes just then waits for the end
 """
 
 
