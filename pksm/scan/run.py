@@ -53,7 +53,7 @@ def scan(
         errors: those of sources that could not be opened; they are reported as those of sources that fail here.
         interrupts: may end the work early; the result then holds what was done by then.
         reading: held while sources are read; its `warnings` are reported.
-        take: called with (gathered, the column by which contents are told apart: uint32 by page number) when all is counted.
+        take: called with (gathered, the column that distinguishes contents: uint32 by page number) when all is counted.
 
     Returns:
         The document `pksm.scan/1`, ready for JSON.

@@ -213,7 +213,7 @@ def answer(
 
     Args:
         gathered: what was read.
-        contents: the column by which contents are told apart.
+        contents: the column that distinguishes contents.
         limits: how KSM merges.
         page_size: bytes.
         opted_in_only: only mappings that have opted in; else as if all had.

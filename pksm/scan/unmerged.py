@@ -25,7 +25,7 @@ class Unmerged:
 
     Attributes:
         gathered: what was read. The new page numbers, behind those of the store, have no bytes.
-        contents: the column by which contents are told apart, uint32 by page number.
+        contents: the column that distinguishes contents, uint32 by page number.
         merged: which pages KSM has merged now, bool by page number.
     """
 
@@ -39,7 +39,7 @@ def unmerged(gathered: Gathered, contents: Pages) -> Unmerged:
 
     Args:
         gathered: what was read.
-        contents: the column by which contents are told apart, uint32 by page number.
+        contents: the column that distinguishes contents, uint32 by page number.
     """
     zero = [zero_pages(one.facts["pid"]) if _is_live(one) else 0 for one in gathered.taken]
     merged = np.zeros(len(contents), bool)

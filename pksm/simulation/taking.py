@@ -79,7 +79,7 @@ def memory_of(gathered: Gathered, contents: Pages, opted_in_only: bool = False) 
 
     Args:
         gathered: what was read.
-        contents: the column by which contents are told apart, uint32 by page number.
+        contents: the column that distinguishes contents, uint32 by page number.
         opted_in_only: as from_sources takes it.
     """
     ids = np.where(contents == ZERO_FRAME, np.uint32(0), contents + np.uint32(1))
